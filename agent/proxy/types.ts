@@ -1,0 +1,51 @@
+/** One port of one Service with the endpoints that should get its traffic now. */
+export interface ServicePort {
+  /** `namespace/name:port`; unique. */
+  readonly id: string;
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  readonly clusterIps: readonly string[];
+  readonly externalIps: readonly string[];
+  readonly loadBalancerIps: readonly string[];
+  readonly port: number;
+  /** 0 for none. */
+  readonly nodePort: number;
+  /** 0 for no affinity. */
+  readonly affinitySeconds: number;
+  readonly internalLocal: boolean;
+  readonly externalLocal: boolean;
+  /** Ready endpoints, sorted by address; all of one port. Empty means refuse at once, not hang. */
+  readonly endpoints: readonly Backend[];
+}
+
+export interface Backend {
+  readonly ip: string;
+  readonly port: number;
+  /** True for a pod of this host. */
+  readonly local: boolean;
+}
+
+export interface ProxyConfig {
+  /** Names the table or chains, so that several agents on one host never collide; `cleat` by default. */
+  readonly tableName: string;
+  readonly podCidrs: readonly string[];
+  readonly serviceCidrs: readonly string[];
+}
+
+/** Set and removed service ports, by id. Order does not matter. */
+export interface ProxyChange {
+  readonly set: readonly ServicePort[];
+  readonly removed: readonly string[];
+}
+
+/** Makes the kernel route Services. Touches only what it made itself. */
+export interface ProxyBackend {
+  readonly name: string;
+  /** Why this host cannot use the backend, with the remedy; undefined when it can. */
+  unusable(signal: AbortSignal): Promise<string | undefined>;
+  /** Replaces everything atomically: traffic sees the old or the new state, never a mixture. */
+  replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void>;
+  /** Applies a change atomically, at a cost of O(change). Rejects when the kernel's state is not what was left there; then `replace`. */
+  apply(change: ProxyChange, signal: AbortSignal): Promise<void>;
+  /** Removes all of it. Idempotent; also cleans what a crashed earlier run left. */
+  cleanup(signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,135 @@
+/**
+ * What the pod workers need of a container runtime, in CRI's words. One driver per runtime; all pass
+ * `contract.ts`. Methods reject with StatusError: `NotFound` (no such sandbox, container or image),
+ * `ServiceUnavailable` (the runtime cannot be reached; try again), `Invalid` (the runtime refuses this input),
+ * `InternalError` otherwise, always with the runtime's own words in the message.
+ */
+export interface RuntimeDriver {
+  readonly name: string;
+  /** Name and version for Node.status.nodeInfo.containerRuntimeVersion, e.g. `containerd://1.6.20`. */
+  version(signal: AbortSignal): Promise<string>;
+  /** Resolves with what is not ready and why; empty when pods can run. */
+  notReady(signal: AbortSignal): Promise<readonly string[]>;
+
+  /** All sandboxes and containers that Cleat made for this node, also exited ones. */
+  list(signal: AbortSignal): Promise<RuntimeSnapshot>;
+  runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string>;
+  /** Stops and frees the network. Idempotent. */
+  stopSandbox(id: string, signal: AbortSignal): Promise<void>;
+  removeSandbox(id: string, signal: AbortSignal): Promise<void>;
+  createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string>;
+  startContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Idempotent. */
+  stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+  removeContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`. */
+  exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
+
+  /** The image's id when present locally. */
+  imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
+  pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
+  /** Loads a docker or OCI archive; resolves with the names it made. */
+  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]>;
+
+  /** Says that something of a pod changed; `undefined` means look at everything (events may have been lost). Reconnects by itself until aborted. */
+  events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
+  /** CPU nanoseconds since start and working-set bytes of running containers, by container id. */
+  stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>>;
+}
+
+export interface RegistryAuth { readonly username: string; readonly password: string }
+
+export interface RuntimeSnapshot {
+  readonly sandboxes: readonly Sandbox[];
+  readonly containers: readonly Container[];
+}
+
+export interface Sandbox {
+  readonly id: string;
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+  readonly attempt: number;
+  readonly state: 'ready' | 'not-ready';
+  readonly createdAtMs: number;
+  /** Empty for host network or while not ready. */
+  readonly ips: readonly string[];
+}
+
+export interface Container {
+  readonly id: string;
+  readonly sandboxId: string;
+  readonly podUid: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly image: string;
+  readonly imageId: string;
+  /** Hash of the container's spec as it was created; a difference means that it must be replaced. */
+  readonly specHash: string;
+  readonly state: 'created' | 'running' | 'exited' | 'unknown';
+  readonly createdAtMs: number;
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+  readonly exitCode: number;
+  /** `OOMKilled`, `Completed`, `Error` or what the runtime says. */
+  readonly reason: string;
+  readonly message: string;
+  /** Absolute path of its log file, CRI format. */
+  readonly logPath: string;
+  readonly graceSeconds: number;
+}
+
+export interface SandboxConfig {
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+  readonly attempt: number;
+  readonly hostname: string;
+  /** Absolute; made by the caller. */
+  readonly logDirectory: string;
+  readonly cgroupParent: string;
+  readonly hostNetwork: boolean;
+  readonly hostPid: boolean;
+  readonly hostIpc: boolean;
+  readonly shareProcessNamespace: boolean;
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly dns: { readonly servers: readonly string[]; readonly searches: readonly string[]; readonly options: readonly string[] };
+  readonly ports: readonly { readonly protocol: 'TCP' | 'UDP' | 'SCTP'; readonly containerPort: number; readonly hostPort: number; readonly hostIp: string }[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ContainerConfig {
+  readonly name: string;
+  readonly attempt: number;
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly workingDir: string;
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean; readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional' }[];
+  readonly specHash: string;
+  readonly graceSeconds: number;
+  /** File name below the sandbox's log directory. */
+  readonly logFile: string;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+  readonly resources: {
+    readonly cpuShares: number;
+    readonly cpuQuotaMicros: number;
+    readonly cpuPeriodMicros: number;
+    /** 0 for no limit. */
+    readonly memoryLimitBytes: number;
+    readonly oomScoreAdj: number;
+  };
+  readonly security: {
+    readonly runAsUser?: number;
+    readonly runAsGroup?: number;
+    readonly supplementalGroups: readonly number[];
+    readonly privileged: boolean;
+    readonly readOnlyRoot: boolean;
+    readonly noNewPrivileges: boolean;
+    readonly addCapabilities: readonly string[];
+    readonly dropCapabilities: readonly string[];
+  };
+}

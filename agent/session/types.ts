@@ -1,0 +1,77 @@
+import type { NodeStatus, PodStatus } from '#api/gen/types.ts';
+
+/** What the agent says of one pod that it holds. */
+export interface PodReport {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly status: PodStatus;
+  /** True when nothing of the pod is left on this host and it was to be deleted: the API object may go. */
+  readonly gone: boolean;
+}
+
+/** The pods' side: current reports, kept until the control plane no longer lists the pod. */
+export interface PodReports {
+  all(): readonly PodReport[];
+  /** Called with each report that differs from the one before. Synchronous. */
+  subscribe(listener: (report: PodReport) => void): () => void;
+}
+
+/** The node's side: labels are set once, status whenever it changes beyond noise. */
+export interface NodeReport {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly status: NodeStatus;
+}
+
+export interface NodeReports {
+  current(): NodeReport;
+  subscribe(listener: (report: NodeReport) => void): () => void;
+}
+
+/** An Event about a pod or the node; the control plane stores and counts it. */
+export interface AgentEvent {
+  readonly kind: 'Pod' | 'Node';
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly fieldPath?: string;
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+  readonly atMs: number;
+}
+
+/** Where pods and node put Events; bounded, oldest dropped first while the control plane is away. */
+export interface AgentEvents {
+  emit(event: AgentEvent): void;
+}
+
+/** Answers what the control plane asks through a tunnel. Implemented by the pods' side. */
+export interface TunnelHandlers {
+  /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */
+  logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  usage(signal: AbortSignal): Promise<UsageReport>;
+}
+
+export interface LogQuery {
+  readonly namespace: string;
+  readonly podName: string;
+  readonly podUid: string;
+  readonly container: string;
+  readonly follow: boolean;
+  readonly previous: boolean;
+  readonly timestamps: boolean;
+  readonly tailLines?: number;
+  readonly sinceSeconds?: number;
+  readonly sinceTime?: string;
+  readonly limitBytes?: number;
+}
+
+export interface ResourceUsage { readonly cpuMillis: number; readonly memoryBytes: number }
+
+export interface UsageReport {
+  readonly atMs: number;
+  readonly windowMs: number;
+  readonly node: ResourceUsage;
+  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly containers: readonly ({ readonly name: string } & ResourceUsage)[] }[];
+}

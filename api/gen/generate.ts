@@ -1,0 +1,172 @@
+/**
+ * Generates `schemas.json` and `types.ts` from contracts that are facts: field names, types, required
+ * fields and list keys. No upstream prose is taken.
+ *
+ *   node api/gen/generate.ts [swagger.json]
+ *
+ * Field names and types come from the models of `@kubernetes/client-node` (a development dependency).
+ * List and merge keys come from `merge-keys.json`; given a Kubernetes `swagger.json` (Debian's
+ * `kubernetes` source package carries one), that file is made anew first.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import * as path from 'node:path';
+import { isRecord } from './record.ts';
+
+/** The kinds whose closure is generated; a new kind adds its model here. */
+const roots = [
+  'V1Namespace', 'V1Node', 'V1Pod', 'V1ConfigMap', 'V1Secret', 'V1Service', 'V1Endpoints', 'V1EndpointSlice',
+  'CoreV1Event', 'V1Lease', 'V1ServiceAccount', 'V1Deployment', 'V1ReplicaSet', 'V1Scale', 'V1Binding',
+  'V1DeleteOptions', 'V1Status', 'V1APIResourceList', 'V1APIGroupList',
+];
+
+/** Names that two API groups share; the TypeScript name must tell them apart. */
+const renamed: Record<string, string> = {
+  CoreV1Event: 'Event',
+  CoreV1EventSeries: 'EventSeries',
+  CoreV1EndpointPort: 'EndpointPort',
+  DiscoveryV1EndpointPort: 'DiscoveryEndpointPort',
+  CoreV1ResourceClaim: 'ContainerResourceClaim',
+};
+
+interface Property { type: string; format: string; required: boolean }
+type Extensions = Record<string, unknown>;
+type MergeKeys = Record<string, Record<string, Extensions>>;
+interface Schema {
+  $ref?: string; type?: string; format?: string; items?: Schema; additionalProperties?: Schema;
+  properties?: Record<string, Schema>; required?: string[];
+  [extension: `x-kubernetes-${string}`]: unknown;
+}
+
+/** Lists that came after the contract that `merge-keys.json` was read from. */
+const laterMergeKeys: MergeKeys = {
+  PodSpec: {
+    resourceClaims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'], 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge,retainKeys' },
+    schedulingGates: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'], 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge' },
+  },
+  PodStatus: {
+    hostIPs: { 'x-kubernetes-patch-merge-key': 'ip', 'x-kubernetes-patch-strategy': 'merge' },
+    resourceClaimStatuses: { 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge,retainKeys' },
+  },
+  ContainerStatus: {
+    volumeMounts: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['mountPath'], 'x-kubernetes-patch-merge-key': 'mountPath', 'x-kubernetes-patch-strategy': 'merge' },
+    allocatedResources: { quantity: true },
+  },
+  ResourceRequirements: { claims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] } },
+};
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const models = path.join(here, '../../node_modules/@kubernetes/client-node/dist/gen/models');
+
+function shortName(model: string): string {
+  return renamed[model] ?? model.replace(/^(CoreV1|DiscoveryV1|V1)/, '');
+}
+
+function readModel(model: string): Map<string, Property> {
+  const source = readFileSync(path.join(models, `${model}.js`), 'utf8');
+  const declared = readFileSync(path.join(models, `${model}.d.ts`), 'utf8');
+  const found = /attributeTypeMap = (\[[\s\S]*?\n\]);/.exec(source);
+  const attributes: unknown = JSON.parse(found?.[1] ?? '[]');
+  const properties = new Map<string, Property>();
+  if (!Array.isArray(attributes)) return properties;
+  for (const attribute of attributes) {
+    if (!isRecord(attribute)) continue;
+    const { name, baseName, type, format } = attribute;
+    if (typeof name !== 'string' || typeof baseName !== 'string' || typeof type !== 'string') continue;
+    properties.set(baseName, { type, format: typeof format === 'string' ? format : '', required: declared.includes(`'${name}':`) });
+  }
+  return properties;
+}
+
+function schemaOf(type: string, format: string): Schema {
+  const array = /^Array<(.*)>$/.exec(type);
+  if (array?.[1] !== undefined) return { type: 'array', items: schemaOf(array[1], format) };
+  const map = /^\{ \[key: string\]: (.*); \}$/.exec(type);
+  if (map?.[1] !== undefined) return { type: 'object', additionalProperties: schemaOf(map[1], format) };
+  switch (type) {
+    case 'string': return format ? { type: 'string', format } : { type: 'string' };
+    case 'boolean': return { type: 'boolean' };
+    case 'number': return format === 'double' ? { type: 'number', format } : { type: 'integer', format: format || 'int32' };
+    case 'IntOrString': return { 'x-kubernetes-int-or-string': true };
+    case 'Date': case 'V1MicroTime': case 'V1Time': return { type: 'string', format: 'date-time' };
+    case 'any': return { 'x-kubernetes-preserve-unknown-fields': true };
+    default: return { $ref: shortName(type) };
+  }
+}
+
+function modelsIn(type: string): string[] {
+  return [...type.matchAll(/\b((?:V1|CoreV1|DiscoveryV1)[A-Z]\w+)\b/g)].map((m) => m[1] ?? '').filter((m) => m !== 'V1MicroTime');
+}
+
+function toQuantity(schema: Schema): Schema {
+  if (schema.additionalProperties) return { ...schema, additionalProperties: { type: 'string', format: 'quantity' } };
+  if (schema.items) return { ...schema, items: { type: 'string', format: 'quantity' } };
+  return { type: 'string', format: 'quantity' };
+}
+
+function readMergeKeys(swaggerPath: string): MergeKeys {
+  const document: unknown = JSON.parse(readFileSync(swaggerPath, 'utf8'));
+  const keys: MergeKeys = {};
+  if (!isRecord(document) || !isRecord(document['definitions'])) throw new Error(`${swaggerPath} has no definitions`);
+  for (const [full, definition] of Object.entries(document['definitions'])) {
+    if (!/\.v1\.\w+$/.test(full) || !isRecord(definition) || !isRecord(definition['properties'])) continue;
+    const name = full === 'io.k8s.api.core.v1.EndpointPort' ? 'EndpointPort' : full.slice(full.lastIndexOf('.') + 1);
+    for (const [property, schema] of Object.entries(definition['properties'])) {
+      if (!isRecord(schema)) continue;
+      const found: Extensions = {};
+      for (const [key, value] of Object.entries(schema)) if (key.startsWith('x-kubernetes-')) found[key] = value;
+      if (JSON.stringify(schema).includes('api.resource.Quantity')) found['quantity'] = true;
+      if (Object.keys(found).length > 0) (keys[name] ??= {})[property] = found;
+    }
+  }
+  return keys;
+}
+
+function typeOf(schema: Schema): string {
+  if (schema.$ref !== undefined) return schema.$ref;
+  if (schema['x-kubernetes-int-or-string'] === true) return 'number | string';
+  if (schema['x-kubernetes-preserve-unknown-fields'] === true) return 'unknown';
+  switch (schema.type) {
+    case 'array': { const item = typeOf(schema.items ?? {}); return item.includes(' ') ? `Array<${item}>` : `${item}[]`; }
+    case 'object': return `Record<string, ${typeOf(schema.additionalProperties ?? {})}>`;
+    case 'integer': case 'number': return 'number';
+    case 'boolean': return 'boolean';
+    default: return 'string';
+  }
+}
+
+const mergeKeysPath = path.join(here, 'merge-keys.json');
+if (process.argv[2] !== undefined) writeFileSync(mergeKeysPath, `${JSON.stringify(readMergeKeys(process.argv[2]))}\n`);
+const mergeKeys = JSON.parse(readFileSync(mergeKeysPath, 'utf8')) as MergeKeys;
+
+const definitions: Record<string, Schema> = {};
+const queue = [...roots];
+for (let model = queue.shift(); model !== undefined; model = queue.shift()) {
+  const name = shortName(model);
+  if (definitions[name]) continue;
+  const schema: Schema = { type: 'object', properties: {} };
+  definitions[name] = schema;
+  const required: string[] = [];
+  for (const [property, { type, format, required: isRequired }] of readModel(model)) {
+    const { quantity, ...extensions } = { ...mergeKeys[name]?.[property], ...laterMergeKeys[name]?.[property] };
+    const base = schemaOf(type, format);
+    (schema.properties ??= {})[property] = { ...(quantity === true ? toQuantity(base) : base), ...extensions };
+    if (isRequired) required.push(property);
+    queue.push(...modelsIn(type));
+  }
+  if (required.length > 0) schema.required = required;
+}
+
+const ordered = Object.fromEntries(Object.entries(definitions).sort(([a], [b]) => (a < b ? -1 : 1)));
+writeFileSync(path.join(here, 'schemas.json'), `${JSON.stringify(ordered)}\n`);
+
+const lines = ['// Generated by api/gen/generate.ts; do not edit.', ''];
+for (const [name, schema] of Object.entries(ordered)) {
+  lines.push(`export interface ${name} {`);
+  for (const [property, value] of Object.entries(schema.properties ?? {})) {
+    const optional = schema.required?.includes(property) === true ? '' : '?';
+    lines.push(`  ${/^[A-Za-z_$][\w$]*$/.test(property) ? property : JSON.stringify(property)}${optional}: ${typeOf(value)}${optional ? ' | undefined' : ''};`);
+  }
+  lines.push('}', '');
+}
+writeFileSync(path.join(here, 'types.ts'), lines.join('\n'));

@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Time as a dependency, so that tests and simulations drive it. */
+export interface Clock {
+  /** Wall-clock milliseconds since the epoch. May jump; use it for timestamps only. */
+  now(): number;
+  /** Monotonic milliseconds; use it for durations and deadlines. */
+  monotonic(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Calls `fn` once after `ms`; the returned function cancels. Does not keep the process alive. */
+  after(ms: number, fn: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }); },
+  after: (ms, fn) => {
+    const timer = setTimeout(fn, ms);
+    timer.unref();
+    return () => { clearTimeout(timer); };
+  },
+};
+
+/** RFC 3339 in whole seconds, as `metav1.Time` is written. */
+export function rfc3339(epochMs: number): string {
+  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+}
+
+interface Timer { readonly at: number; readonly fn: () => void }
+
+/** A clock that moves only when told to. Timers due fire in order of time. */
+export class ManualClock implements Clock {
+  #now: number;
+  #timers: Timer[] = [];
+
+  constructor(startMs = Date.UTC(2026, 0, 1)) {
+    this.#now = startMs;
+  }
+
+  now(): number { return this.#now; }
+  monotonic(): number { return this.#now; }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) { reject(signal.reason as Error); return; }
+      const cancel = this.after(ms, () => { signal.removeEventListener('abort', abort); resolve(); });
+      const abort = (): void => { cancel(); reject(signal.reason as Error); };
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  after(ms: number, fn: () => void): () => void {
+    const timer = { at: this.#now + ms, fn };
+    this.#timers.push(timer);
+    return () => { this.#timers = this.#timers.filter((t) => t !== timer); };
+  }
+
+  /** Moves time forward by `ms`, firing what falls due and letting promises settle in between. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    for (;;) {
+      await settle();
+      const due = this.#timers.filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.#timers = this.#timers.filter((t) => t !== due);
+      this.#now = Math.max(this.#now, due.at);
+      due.fn();
+    }
+    this.#now = end;
+    await settle();
+  }
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+  await new Promise<void>((resolve) => { setImmediate(resolve); });
+}

@@ -1,0 +1,47 @@
+import { execa } from 'execa';
+import { messageOf, StatusError } from './errors.ts';
+
+export interface ExecOptions {
+  /** Given to the command on standard input. */
+  readonly input?: string | Uint8Array;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Most bytes kept of each output stream; the default is 4 MiB. */
+  readonly maxBytes?: number;
+}
+
+export interface ExecResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end. A non-zero exit is a result; a command that cannot be run or ran too long is a StatusError. */
+export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  const result = await execa(command, [...args], {
+    reject: false,
+    stripFinalNewline: false,
+    maxBuffer: options.maxBytes ?? 4 << 20,
+    timeout: options.timeoutMs ?? 30_000,
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.env && { env: options.env }),
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    ...(options.signal && { cancelSignal: options.signal }),
+  });
+  if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(options.timeoutMs ?? 30_000)} ms`);
+  if (result.exitCode === undefined) {
+    throw new StatusError('InternalError', `cannot run ${command}: ${messageOf(result.cause ?? result.message)}`, { cause: result.cause });
+  }
+  return { exitCode: result.exitCode, stdout: String(result.stdout), stderr: String(result.stderr) };
+}
+
+/** Like `exec`, but a non-zero exit is a StatusError that carries the command's own words. Returns standard output. */
+export async function execOk(command: string, args: readonly string[], options: ExecOptions = {}): Promise<string> {
+  const { exitCode, stdout, stderr } = await exec(command, args, options);
+  if (exitCode !== 0) {
+    throw new StatusError('InternalError', `${command} ${args.join(' ')} exited with ${String(exitCode)}: ${(stderr || stdout).trim().slice(0, 2000)}`);
+  }
+  return stdout;
+}

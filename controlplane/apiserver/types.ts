@@ -1,0 +1,77 @@
+import type { ObjectMeta } from '#api/gen/types.ts';
+import type { KubeList, KubeObject } from '#api/meta/object.ts';
+import type { Resource } from '#api/kinds/resources.ts';
+
+/** Who makes a request. In-process components use `system:` names, as Kubernetes' own do. */
+export interface User {
+  readonly name: string;
+  readonly groups: readonly string[];
+}
+
+export interface DeleteRequest {
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Foreground' | 'Background' | 'Orphan';
+}
+
+/** The patch types of https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply that are served. */
+export type PatchType = 'json' | 'merge' | 'strategic';
+
+/**
+ * The API without HTTP: what controllers, the scheduler and the dispatcher write through. It passes the same
+ * admission, defaulting and validation as a request from outside. Objects returned are frozen; objects given
+ * are not changed. Every method rejects with a StatusError, as the HTTP API would answer.
+ */
+export interface ApiClient {
+  get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): Promise<T>;
+  list<T extends KubeObject>(resource: Resource<T>, namespace?: string, options?: { labelSelector?: string; fieldSelector?: string }): Promise<KubeList<T>>;
+  create<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T>;
+  /** Compare-and-swap when `metadata.resourceVersion` is set. An update that changes nothing writes nothing. */
+  update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status'): Promise<T>;
+  patch<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, type: PatchType, patch: unknown, subresource?: 'status'): Promise<T>;
+  delete<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, options?: DeleteRequest): Promise<void>;
+  /** The pod's `binding` subresource: sets spec.nodeName once and the PodScheduled condition. */
+  bind(namespace: string, podName: string, podUid: string, nodeName: string): Promise<void>;
+}
+
+/** Who an event is about and what happened; repeats are counted, not repeated. */
+export interface EventRecorder {
+  event(about: { apiVersion: string; kind: string; metadata?: ObjectMeta | undefined }, type: 'Normal' | 'Warning', reason: string, message: string): void;
+}
+
+export interface LogRequest {
+  readonly namespace: string;
+  readonly podName: string;
+  readonly podUid: string;
+  readonly container: string;
+  readonly follow: boolean;
+  readonly previous: boolean;
+  readonly timestamps: boolean;
+  readonly tailLines?: number;
+  readonly sinceSeconds?: number;
+  /** RFC 3339. */
+  readonly sinceTime?: string;
+  readonly limitBytes?: number;
+}
+
+export interface Usage {
+  /** Cores in thousandths, averaged over `windowMs`. */
+  readonly cpuMillis: number;
+  /** Working set. */
+  readonly memoryBytes: number;
+}
+
+export interface NodeUsage {
+  /** When it was measured, epoch milliseconds, and over how long. */
+  readonly atMs: number;
+  readonly windowMs: number;
+  readonly node: Usage;
+  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly containers: readonly ({ readonly name: string } & Usage)[] }[];
+}
+
+/** What the API asks of a node while a client waits; the dispatcher answers through the agent's own connection. */
+export interface NodeGateway {
+  /** Chunks of log text. Rejects with `ServiceUnavailable` when the node is not connected. Ends when the signal aborts. */
+  logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage>;
+}

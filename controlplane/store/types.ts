@@ -1,0 +1,95 @@
+/**
+ * The revisioned key-value store under the API. Keys are `group/plural/namespace/name` (`core/pods/default/web`)
+ * or `group/plural/name`; values are bytes that the store never looks into.
+ *
+ * Revisions are global, start at 1, grow by one for every write of any key, and are never used twice, also
+ * across restarts and crashes. A resolved write is on disk (volatile keys excepted: they live in memory and
+ * are gone after a restart, but their revisions are never reused either).
+ */
+export interface Entry {
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Revision that made the key, and of its last change. */
+  readonly createRevision: number;
+  readonly modRevision: number;
+}
+
+/** What a write expects of the key: its modRevision, that it is absent, or nothing. */
+export type Expectation = number | 'absent' | 'any';
+
+export interface WriteRequest {
+  readonly key: string;
+  readonly expect: Expectation;
+  readonly type: 'put' | 'delete';
+  /**
+   * Called once by the single writer, synchronously, after the expectation held: the bytes to keep (put) or
+   * the last state that watchers are sent (delete), with `revision` inside. If it throws, nothing is written
+   * and the write rejects with that error.
+   */
+  readonly encode: (revision: number) => Uint8Array;
+}
+
+export interface ListRequest {
+  /** All keys that start with this. */
+  readonly prefix: string;
+  /** The state as of this revision; the newest when absent. */
+  readonly revision?: number;
+  /** Only keys greater than this (a continue token's key). */
+  readonly after?: string;
+  readonly limit?: number;
+}
+
+export interface ListResult {
+  readonly entries: readonly Entry[];
+  /** The revision that the whole list is true at. */
+  readonly revision: number;
+  readonly more: boolean;
+  /** Keys with the prefix after the last entry returned; exact at `revision`. */
+  readonly remaining: number;
+}
+
+/** One change, shared by all watchers: never modify it; identity may key caches of encodings. */
+export interface StoreEvent {
+  readonly type: 'put' | 'delete';
+  readonly key: string;
+  readonly revision: number;
+  readonly createRevision: number;
+  /** The new bytes, or for a delete its last state. */
+  readonly value: Uint8Array;
+  /** The bytes before; absent for a create. */
+  readonly previous: Uint8Array | undefined;
+}
+
+export interface WatchRequest {
+  readonly prefix: string;
+  /** Events after this revision, in order, none missing; `Expired` when compacted away or lost with a restart. */
+  readonly after: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Store {
+  /** Newest revision that reads can see. */
+  readonly revision: number;
+  /** Oldest revision that lists may still ask for and watches may start after. */
+  readonly compacted: number;
+  get(key: string): Promise<Entry | undefined>;
+  /** Rejects with `Expired` when `revision` is compacted, `Invalid` when it lies in the future. */
+  list(request: ListRequest): Promise<ListResult>;
+  /** Count of keys with a prefix now. */
+  count(prefix: string): number;
+  /**
+   * Resolves with the entry written (for a delete: its last state) once it is on disk.
+   * Rejects with `Conflict` (expected revision differs), `AlreadyExists`, `NotFound`, or
+   * `ServiceUnavailable` when the disk refuses; after the latter nothing was written.
+   */
+  write(request: WriteRequest): Promise<Entry>;
+  /**
+   * Batches of events as they become durable; a batch is never empty. Ends when the signal aborts; throws
+   * `Expired` when it fell too far behind. No per-watcher buffer: a slow reader costs nothing but its cursor.
+   */
+  watch(request: WatchRequest): AsyncIterable<readonly StoreEvent[]>;
+  /** Forgets history before `revision`; the current state stays. */
+  compact(revision: number): Promise<void>;
+  /** Waits for writes under way, then closes. */
+  close(): Promise<void>;
+}
