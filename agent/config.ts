@@ -1,0 +1,29 @@
+import { durationMs, text, type Values } from '#common/config.ts';
+import { hostSettings } from '#common/host-settings.ts';
+
+export const agentSettings = {
+  ...hostSettings,
+  server: text('server', {
+    default: '', placeholder: 'URL', description: 'the control plane, https://HOST:6443',
+    check: (value) => (URL.canParse(value) && new URL(value).protocol === 'https:' ? undefined : 'expected a URL such as https://10.0.0.1:6443'),
+  }),
+  token: text('token', { default: '', placeholder: 'TOKEN', description: 'join token from `cleat token create`; needed once' }),
+  nodeName: text('node-name', { default: '', placeholder: 'NAME', description: "this node's name; the host name when not given" }),
+  nodeIp: text('node-ip', { default: '', placeholder: 'IP', description: 'address that other nodes reach this one by; found out when not given' }),
+  runtime: text('runtime', {
+    default: 'cri', placeholder: 'NAME', description: 'container runtime driver: cri',
+    check: (value) => (value === 'cri' ? undefined : 'expected cri (containerd, or any runtime that serves CRI v1)'),
+  }),
+  runtimeEndpoint: text('runtime-endpoint', { default: '', placeholder: 'SOCKET', description: 'socket of a runtime that already runs; without it Cleat runs its own containerd below the state directory' }),
+  bridgeName: text('bridge-name', {
+    default: 'cleat0', placeholder: 'NAME', description: "the pods' bridge on this host; must differ between agents in one network namespace",
+    check: (value) => (/^[a-z][a-z0-9._-]{0,14}$/.test(value) ? undefined : 'expected a network interface name of at most 15 characters'),
+  }),
+  proxyMode: text('proxy-mode', {
+    default: 'nftables', placeholder: 'MODE', description: 'how Services are routed: nftables',
+    check: (value) => (value === 'nftables' ? undefined : 'expected nftables'),
+  }),
+  nodeStatusPeriodMs: durationMs('node-status-update-frequency', { default: 10_000, description: 'how often the node looks at itself; a change is reported at once' }),
+} as const;
+
+export type AgentConfig = Values<typeof agentSettings>;

@@ -1,0 +1,19 @@
+import { bool, durationMs, integer, list, text, type Values } from '#common/config.ts';
+import { hostSettings } from '#common/host-settings.ts';
+
+export const controlPlaneSettings = {
+  ...hostSettings,
+  port: integer('port', { default: 6443, min: 1, max: 65_535, placeholder: 'PORT', description: 'port of the API and of the agents' }),
+  bindAddress: text('bind-address', { default: '::', placeholder: 'IP', description: 'address to listen on' }),
+  advertiseAddress: text('advertise-address', { default: '', placeholder: 'IP', description: 'address that others reach this host by; found out when not given' }),
+  kubeconfig: text('kubeconfig', { default: '/etc/cleat/kubeconfig', placeholder: 'FILE', description: 'where the admin kubeconfig is written' }),
+  tlsSan: list('tls-san', { default: [], placeholder: 'NAMES', description: 'more names and addresses for the server certificate' }),
+  tokenAuthFile: text('token-auth-file', { default: '', placeholder: 'FILE', description: 'bearer tokens: token,user,uid,"group1,group2" per line' }),
+  heartbeatPeriodMs: durationMs('heartbeat-period', { default: 10_000, description: 'how often agents report that they live' }),
+  nodeMonitorGracePeriodMs: durationMs('node-monitor-grace-period', { default: 40_000, description: 'silence after which a node counts as lost' }),
+  notReadyTolerationSeconds: integer('default-not-ready-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a node that is not ready, unless they say otherwise' }),
+  unreachableTolerationSeconds: integer('default-unreachable-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a lost node, unless they say otherwise' }),
+  storeRecover: bool('store-recover', { default: false, description: 'repair a damaged store, keeping all that is readable, and say what was lost' }),
+} as const;
+
+export type ControlPlaneConfig = Values<typeof controlPlaneSettings>;
