@@ -1,0 +1,94 @@
+import type { Resource } from '#api/kinds/resources.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import type { Clock } from '#common/clock.ts';
+import type { Log } from '#common/log.ts';
+import type { ApiClient, DeleteRequest, EventRecorder } from '../apiserver/types.ts';
+import type { Informer } from '../cache/types.ts';
+
+/** One informer per resource, shared by all; those of `indexes.ts` were made with the indexes named there. */
+export interface Informers {
+  of<T extends KubeObject>(resource: Resource<T>): Informer<T>;
+}
+
+export interface ControllerDeps {
+  readonly informers: Informers;
+  readonly client: ApiClient;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Yields 0 to 1. */
+  readonly random: () => number;
+}
+
+export interface ControllerConfig {
+  /** Range that every node's pod range is cut from. */
+  readonly podCidr: string;
+  /** Prefix length of a node's pod range. */
+  readonly nodeCidrMaskSize: number;
+  /** Silence after which a node counts as lost. */
+  readonly nodeMonitorGracePeriodMs: number;
+  /** Most pods that one look at a ReplicaSet creates or deletes. */
+  readonly burstReplicas: number;
+  /** PEM of the CA that clients in pods trust; published as ConfigMap kube-root-ca.crt. Empty: not published. */
+  readonly rootCa: string;
+  /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
+  readonly resources: readonly Resource[];
+}
+
+/** What a reconcile asks of the runner; nothing when it only waits for the next change. */
+export interface ReconcileResult {
+  /** Look again after this many milliseconds, because something is due then. */
+  readonly afterMs?: number | undefined;
+}
+
+export interface Change<T extends KubeObject> {
+  /** Absent for a delete. */
+  readonly object: T | undefined;
+  /** Absent for an add. */
+  readonly old: T | undefined;
+}
+
+/** A resource whose changes put keys into a controller's queue; made with `watch`. */
+export interface Watch {
+  readonly synced: (signal: AbortSignal) => Promise<void>;
+  readonly subscribe: (enqueue: (key: string) => void) => () => void;
+}
+
+export interface Controller {
+  /** How many keys are worked on at a time; 1 when absent. */
+  readonly workers?: number;
+  readonly watches: readonly Watch[];
+  /** Called once, after all watches have synced and before the first key is worked on. */
+  readonly ready?: (enqueue: (key: string) => void) => void;
+  /**
+   * Brings the world one step nearer to what `key` asks for. Never runs twice at a time for one key.
+   * When it throws the key comes back after a growing back-off.
+   */
+  readonly reconcile: (key: string, signal: AbortSignal) => Promise<ReconcileResult | undefined>;
+}
+
+export type ControllerFactory = (deps: ControllerDeps, config: ControllerConfig) => Controller;
+
+/** What a pure `reconcile.ts` may ask for; `execute.ts` performs it. */
+export type Action =
+  | { readonly type: 'create'; readonly resource: Resource; readonly object: KubeObject }
+  /** Compare-and-swap on the resourceVersion that `object` carries. */
+  | { readonly type: 'update'; readonly resource: Resource; readonly object: KubeObject; readonly subresource?: 'status' }
+  /** JSON merge patch. */
+  | { readonly type: 'patch'; readonly resource: Resource; readonly namespace: string | undefined; readonly name: string; readonly patch: unknown; readonly subresource?: 'status' }
+  /** Only the object with `uid`; one that is gone already is no error. */
+  | { readonly type: 'delete'; readonly resource: Resource; readonly object: KubeObject; readonly options?: Omit<DeleteRequest, 'preconditions'> }
+  | { readonly type: 'event'; readonly about: KubeObject & { readonly apiVersion: string; readonly kind: string }; readonly severity: 'Normal' | 'Warning'; readonly reason: string; readonly message: string };
+
+/** What a pure reconcile decided. */
+export interface Decision extends ReconcileResult {
+  readonly actions: readonly Action[];
+}
+
+/** A watch on `informer`: `keys` names what a change concerns. It must only note work, never do it. */
+export function watch<T extends KubeObject>(informer: Informer<T>, keys: (change: Change<T>) => Iterable<string>): Watch {
+  return {
+    synced: (signal) => informer.synced(signal),
+    subscribe: (enqueue) => informer.subscribe((change) => { for (const key of keys(change)) enqueue(key); }),
+  };
+}
