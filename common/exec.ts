@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { execa } from 'execa';
 import { messageOf, StatusError } from './errors.ts';
 
@@ -44,4 +45,27 @@ export async function execOk(command: string, args: readonly string[], options: 
     throw new StatusError('InternalError', `${command} ${args.join(' ')} exited with ${String(exitCode)}: ${(stderr || stdout).trim().slice(0, 2000)}`);
   }
   return stdout;
+}
+
+export interface Daemon {
+  readonly pid: number;
+  /** Resolves when it has ended, with what it ended by: an exit code or a signal's name. */
+  readonly ended: Promise<string>;
+}
+
+/**
+ * Starts a program that outlives this process, in a session of its own. `logFd` takes both its output streams.
+ * Rejects when it cannot be started at all.
+ */
+export async function spawnDaemon(command: string, args: readonly string[], logFd: number): Promise<Daemon> {
+  // execa ties a child's output to this process; a daemon's must not be.
+  const child = spawn(command, [...args], { detached: true, stdio: ['ignore', logFd, logFd] });
+  child.unref();
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => { resolve(signal ?? `exit code ${String(code)}`); });
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', (error) => { reject(new StatusError('InternalError', `cannot run ${command}: ${error.message}`, { cause: error })); });
+    child.once('spawn', () => { resolve({ pid: child.pid ?? 0, ended }); });
+  });
 }

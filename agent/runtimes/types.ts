@@ -11,8 +11,8 @@ export interface RuntimeDriver {
   /** Resolves with what is not ready and why; empty when pods can run. */
   notReady(signal: AbortSignal): Promise<readonly string[]>;
 
-  /** All sandboxes and containers that Cleat made for this node, also exited ones. */
-  list(signal: AbortSignal): Promise<RuntimeSnapshot>;
+  /** All sandboxes and containers that Cleat made for this node, also exited ones; with `podUid`, those of one pod. */
+  list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot>;
   runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string>;
   /** Stops and frees the network. Idempotent. */
   stopSandbox(id: string, signal: AbortSignal): Promise<void>;
@@ -22,6 +22,8 @@ export interface RuntimeDriver {
   /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Idempotent. */
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** After the log file was renamed: go on in a new file of the old name. */
+  reopenLog(id: string, signal: AbortSignal): Promise<void>;
   /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`. */
   exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
 

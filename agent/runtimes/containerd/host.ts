@@ -1,0 +1,53 @@
+import { access, constants, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { StatusError } from '#common/errors.ts';
+import { exec } from '#common/exec.ts';
+
+const systemDirs = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The absolute path of a program; rejects with what to install. */
+export async function findProgram(name: string, searchPath: string): Promise<string> {
+  for (const dir of [...searchPath.split(delimiter), ...systemDirs]) {
+    if (dir !== '' && await exists(join(dir, name), constants.X_OK)) return join(dir, name);
+  }
+  throw new StatusError('ServiceUnavailable', `${name} is not installed, so no container can run; install it (Debian and Ubuntu: apt-get install containerd runc containernetworking-plugins), or name a running runtime with --runtime-endpoint`);
+}
+
+/** The directory with the CNI plugins. Debian has another one than everybody else. */
+export async function findCniBinDir(candidates: readonly string[]): Promise<string> {
+  for (const dir of candidates) if (await exists(join(dir, 'bridge'), constants.X_OK)) return dir;
+  throw new StatusError('ServiceUnavailable', `no CNI plugins in ${candidates.join(' or ')}, so pods would have no network; install them (Debian and Ubuntu: apt-get install containernetworking-plugins)`);
+}
+
+/** Whether overlayfs works on the file system of `dir`, by trying. */
+export async function overlayWorks(dir: string): Promise<boolean> {
+  const base = await mkdtemp(join(dir, 'overlay-check-'));
+  try {
+    for (const part of ['lower', 'upper', 'work', 'merged']) await mkdir(join(base, part));
+    const options = `lowerdir=${base}/lower,upperdir=${base}/upper,workdir=${base}/work`;
+    const mounted = await exec('mount', ['-t', 'overlay', 'overlay', '-o', options, join(base, 'merged')]);
+    if (mounted.exitCode !== 0) return false;
+    await exec('umount', [join(base, 'merged')]);
+    return true;
+  } finally {
+    await rm(base, { recursive: true, force: true });
+  }
+}
+
+const capSysResource = 24n;
+
+/** True when this process may lower an oom_score_adj. */
+export async function mayLowerOomScore(): Promise<boolean> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return ((effective >> capSysResource) & 1n) === 1n;
+}
+
+async function exists(path: string, mode: number): Promise<boolean> {
+  try {
+    await access(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}

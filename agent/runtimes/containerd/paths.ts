@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
+
+export interface ContainerdPaths {
+  readonly config: string;
+  readonly log: string;
+  readonly root: string;
+  readonly opt: string;
+  readonly cniConfDir: string;
+  /** Below /run: gone after a reboot, like the processes that it describes. */
+  readonly runDir: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly ttrpcSocket: string;
+  readonly pidFile: string;
+}
+
+/**
+ * Everything follows from the state directory. The run directory is named by a hash of it, because a unix
+ * socket's path may have at most 107 bytes however long the state directory's is.
+ */
+export function containerdPaths(stateDir: string, runRoot = '/run/cleat'): ContainerdPaths {
+  const base = join(resolve(stateDir), 'containerd');
+  const runDir = join(runRoot, createHash('sha256').update(resolve(stateDir)).digest('hex').slice(0, 12));
+  return {
+    config: join(base, 'config.toml'),
+    log: join(base, 'containerd.log'),
+    root: join(base, 'root'),
+    opt: join(base, 'opt'),
+    cniConfDir: join(resolve(stateDir), 'cni', 'net.d'),
+    runDir,
+    state: join(runDir, 'containerd'),
+    socket: join(runDir, 'containerd.sock'),
+    ttrpcSocket: join(runDir, 'containerd.sock.ttrpc'),
+    pidFile: join(runDir, 'containerd.pid'),
+  };
+}

@@ -1,0 +1,59 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '#common/clock.ts';
+
+/** A process and the moment it started: a reused pid is not the same process. */
+export interface ProcessRef { readonly pid: number; readonly startTime: string }
+
+/** The process with `pid`, if it runs (zombies do not). */
+export async function processRef(pid: number): Promise<ProcessRef | undefined> {
+  try {
+    const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8');
+    // The command may contain spaces and brackets; fields count from behind it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? undefined : { pid, startTime: fields[19] ?? '' };
+  } catch {
+    return undefined;
+  }
+}
+
+export async function readPidFile(path: string): Promise<ProcessRef | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const [pid, startTime] = text.trim().split(' ');
+  const running = await processRef(Number(pid));
+  return running && running.startTime === startTime ? running : undefined;
+}
+
+export async function writePidFile(path: string, ref: ProcessRef): Promise<void> {
+  await writeFile(path, `${String(ref.pid)} ${ref.startTime}\n`);
+}
+
+/** SIGTERM, then SIGKILL after five seconds; resolves when it is gone. */
+export async function endProcess(ref: ProcessRef, clock: Clock, signal: AbortSignal): Promise<void> {
+  const deadline = clock.monotonic() + 5000;
+  for (let sent: NodeJS.Signals | undefined; ;) {
+    const wanted = clock.monotonic() < deadline ? 'SIGTERM' : 'SIGKILL';
+    const running = await processRef(ref.pid);
+    if (running?.startTime !== ref.startTime) return;
+    if (sent !== wanted) process.kill(ref.pid, sent = wanted);
+    await clock.sleep(20, signal);
+  }
+}
+
+/** A connection to a unix socket; undefined when nobody listens. */
+export function dial(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => { resolve(socket); });
+    socket.once('error', () => { resolve(undefined); });
+  });
+}
+
+export async function removeSockets(...paths: string[]): Promise<void> {
+  await Promise.all(paths.map((path) => rm(path, { force: true })));
+}

@@ -1,0 +1,88 @@
+import { fileURLToPath } from 'node:url';
+import { Client, credentials, Metadata, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { fromCri } from './errors.ts';
+import type { CriCalls } from './messages.ts';
+
+const imageCalls: ReadonlySet<string> = new Set(['ImageStatus', 'PullImage']);
+
+/** One HTTP/2 connection to a runtime's unix socket; reconnects by itself. */
+export class CriConnection {
+  readonly endpoint: string;
+  readonly #client: Client;
+  readonly #cri: PackageDefinition;
+  #containerd: PackageDefinition | undefined;
+
+  /** `endpoint` is the socket's absolute path, with or without `unix://`. */
+  constructor(endpoint: string) {
+    this.endpoint = endpoint.replace(/^unix:(\/\/)?/, '');
+    this.#cri = load('../../../proto/third_party/cri/api.proto');
+    this.#client = new Client(`unix:${this.endpoint}`, credentials.createInsecure(), {
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 3000,
+      'grpc.max_receive_message_length': 16 << 20,
+    });
+  }
+
+  call<M extends keyof CriCalls>(method: M, request: CriCalls[M][0], timeoutMs: number, signal: AbortSignal): Promise<CriCalls[M][1]> {
+    const service = imageCalls.has(method) ? 'runtime.v1.ImageService' : 'runtime.v1.RuntimeService';
+    const definition = methodOf(this.#cri, service, method);
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) { reject(signal.reason as Error); return; }
+      const call = this.#client.makeUnaryRequest(
+        definition.path, definition.requestSerialize, definition.responseDeserialize, request, new Metadata(),
+        { deadline: Date.now() + timeoutMs },
+        (error, response) => {
+          signal.removeEventListener('abort', abort);
+          if (!error) resolve(response as CriCalls[M][1]);
+          else if (signal.aborted) reject(signal.reason as Error);
+          else reject(fromCri(method, error));
+        },
+      );
+      const abort = (): void => { call.cancel(); };
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  /** containerd's own event stream: the container ids of events that match a filter, exec'd processes left out. */
+  taskEvents(filters: readonly string[]): { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined } {
+    this.#containerd ??= load('../../../proto/third_party/containerd/events.proto');
+    const definition = methodOf(this.#containerd, 'containerd.services.events.v1.Events', 'Subscribe');
+    const exit = this.#containerd['containerd.services.events.v1.TaskExit'] as unknown as { deserialize(bytes: Buffer): { containerId: string; id: string } };
+    return {
+      stream: this.#stream(definition, { filters }),
+      containerId: (message) => {
+        const { topic, event } = message as { topic: string; event: { value: Buffer } | null };
+        if (!event) return undefined;
+        const { containerId, id } = exit.deserialize(event.value);
+        return topic === '/tasks/exit' && id !== containerId ? undefined : containerId;
+      },
+    };
+  }
+
+  /** CRI's own event stream, which newer runtimes have. */
+  criEvents(): { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined } {
+    return {
+      stream: this.#stream(methodOf(this.#cri, 'runtime.v1.RuntimeService', 'GetContainerEvents'), {}),
+      containerId: (message) => (message as { containerId: string }).containerId,
+    };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #stream(definition: MethodDefinition<object, object>, request: object): ClientReadableStream<unknown> {
+    return this.#client.makeServerStreamRequest(definition.path, definition.requestSerialize, definition.responseDeserialize, request);
+  }
+}
+
+function load(path: string): PackageDefinition {
+  return loadSync(fileURLToPath(new URL(path, import.meta.url)), { longs: String, enums: String, defaults: true });
+}
+
+function methodOf(definition: PackageDefinition, service: string, method: string): MethodDefinition<object, object> {
+  const found = (definition[service] as unknown as Record<string, MethodDefinition<object, object>>)[method];
+  if (!found) throw new Error(`the contract lacks ${service}/${method}`);
+  return found;
+}

@@ -1,0 +1,226 @@
+import type { Clock } from '#common/clock.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { execOk } from '#common/exec.ts';
+import type { Log } from '#common/log.ts';
+import type { Container, ContainerConfig, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import { CriConnection } from './connection.ts';
+import { podEvents } from './events.ts';
+import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
+import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
+
+export interface CriDeps { readonly clock: Clock; readonly log: Log }
+
+export interface CriConfig {
+  /** Path of the runtime's socket, with or without `unix://`. */
+  readonly endpoint: string;
+  /** Tells the sandboxes of several agents apart that share one runtime; the node's name. */
+  readonly owner: string;
+  /** Used for unpacking imported images; the runtime's default when absent. */
+  readonly snapshotter?: string;
+}
+
+const quickMs = 10_000;
+const slowMs = 120_000;
+const pullMs = 30 * 60_000;
+
+/** Speaks CRI `runtime.v1` over a unix socket. */
+export class CriDriver implements RuntimeDriver {
+  readonly name = 'cri';
+  readonly #connection: CriConnection;
+  readonly #deps: CriDeps;
+  readonly #config: CriConfig;
+  readonly #podOf = new Map<string, string>();
+  /** Details that only a status call gives. They change with the state alone, so one call per state is enough. */
+  readonly #containerStatus = new Map<string, { state: string; status: ContainerStatusMessage }>();
+  readonly #sandboxStatus = new Map<string, { state: string; status: SandboxStatusMessage | undefined }>();
+
+  constructor(deps: CriDeps, config: CriConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#connection = new CriConnection(config.endpoint);
+  }
+
+  async version(signal: AbortSignal): Promise<string> {
+    const { runtimeName, runtimeVersion } = await this.#connection.call('Version', {}, quickMs, signal);
+    return `${runtimeName}://${/^v?([0-9][^~]*)/.exec(runtimeVersion)?.[1] ?? runtimeVersion}`;
+  }
+
+  async notReady(signal: AbortSignal): Promise<readonly string[]> {
+    const { status } = await this.#connection.call('Status', {}, quickMs, signal);
+    return (status?.conditions ?? []).filter((c) => !c.status).map((c) => `${c.type}: ${c.reason}: ${c.message}`);
+  }
+
+  async list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {
+    const filter = { labelSelector: selector(this.#config.owner, podUid) };
+    const [{ items }, { containers }] = await Promise.all([
+      this.#connection.call('ListPodSandbox', { filter }, quickMs, signal),
+      this.#connection.call('ListContainers', { filter }, quickMs, signal),
+    ]);
+    if (podUid === undefined) this.#forget(new Set([...items, ...containers].map((i) => i.id)));
+    const [sandboxes, known] = await Promise.all([
+      Promise.all(items.map((item) => this.#sandbox(item, signal))),
+      Promise.all(containers.map((item) => this.#container(item, signal))),
+    ]);
+    return { sandboxes: sandboxes.filter((s) => s !== undefined), containers: known.filter((c) => c !== undefined) };
+  }
+
+  async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    const message = sandboxMessage(this.#config.owner, config, { privileged: config.hostNetwork || config.hostPid || config.hostIpc });
+    const { podSandboxId } = await this.#connection.call('RunPodSandbox', { config: message }, slowMs, signal);
+    this.#podOf.set(podSandboxId, config.podUid);
+    return podSandboxId;
+  }
+
+  async stopSandbox(id: string, signal: AbortSignal): Promise<void> {
+    await absentIsFine(this.#connection.call('StopPodSandbox', { podSandboxId: id }, slowMs, signal));
+  }
+
+  async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
+    await absentIsFine(this.#connection.call('RemovePodSandbox', { podSandboxId: id }, slowMs, signal));
+  }
+
+  async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
+    const { containerId } = await this.#connection.call('CreateContainer', {
+      podSandboxId: sandboxId,
+      config: containerMessage(this.#config.owner, sandbox, config),
+      sandboxConfig: sandboxMessage(this.#config.owner, sandbox, { privileged: config.security.privileged }),
+    }, slowMs, signal);
+    this.#podOf.set(containerId, sandbox.podUid);
+    return containerId;
+  }
+
+  async startContainer(id: string, signal: AbortSignal): Promise<void> {
+    await this.#connection.call('StartContainer', { containerId: id }, slowMs, signal);
+  }
+
+  async stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    await absentIsFine(this.#connection.call('StopContainer', { containerId: id, timeout: graceSeconds }, graceSeconds * 1000 + slowMs, signal));
+  }
+
+  async removeContainer(id: string, signal: AbortSignal): Promise<void> {
+    await absentIsFine(this.#connection.call('RemoveContainer', { containerId: id }, slowMs, signal));
+  }
+
+  async reopenLog(id: string, signal: AbortSignal): Promise<void> {
+    await this.#connection.call('ReopenContainerLog', { containerId: id }, quickMs, signal);
+  }
+
+  async exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }> {
+    const timeout = Math.max(1, Math.ceil(timeoutMs / 1000));
+    const started = this.#deps.clock.monotonic();
+    try {
+      const result = await this.#connection.call('ExecSync', { containerId, cmd: command, timeout }, timeout * 1000 + quickMs, signal);
+      return { exitCode: result.exitCode, output: Buffer.concat([result.stdout, result.stderr]).toString('utf8') };
+    } catch (error) {
+      // containerd 1.6 reports its own time limit as an unknown error.
+      if (isStatus(error, 'InternalError') && this.#deps.clock.monotonic() - started >= timeout * 1000) {
+        throw new StatusError('Timeout', `command ${JSON.stringify(command)} timed out after ${String(timeout)}s: ${error.message}`, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
+    const answer = await this.#connection.call('ImageStatus', { image: { image } }, quickMs, signal);
+    return answer.image?.id;
+  }
+
+  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
+    return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
+  }
+
+  async importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
+    const { endpoint } = this.#connection;
+    const snapshotter = this.#config.snapshotter === undefined ? [] : ['--snapshotter', this.#config.snapshotter];
+    const output = await execOk('ctr', ['-a', endpoint, '-n', 'k8s.io', 'images', 'import', ...snapshotter, archivePath], { timeoutMs: pullMs, signal });
+    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+    for (const name of names) await this.#untilKnown(name, signal);
+    return names;
+  }
+
+  events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
+    return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, stop) => this.#settle(id, stop) }, signal);
+  }
+
+  async stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>> {
+    const filter = { labelSelector: selector(this.#config.owner) };
+    const { stats } = await this.#connection.call('ListContainerStats', { filter }, quickMs, signal);
+    return new Map(stats.map((s) => [s.attributes?.id ?? '', {
+      cpuNanos: BigInt(s.cpu?.usageCoreNanoSeconds?.value ?? 0),
+      memoryBytes: Number(s.memory?.workingSetBytes?.value ?? 0),
+    }]));
+  }
+
+  /** Ends the connection; calls under way fail. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #sandbox(listed: ListedSandbox, signal: AbortSignal): Promise<Sandbox | undefined> {
+    this.#podOf.set(listed.id, listed.metadata?.uid ?? '');
+    let known = this.#sandboxStatus.get(listed.id);
+    if (known?.state !== listed.state) {
+      const status = await optional(this.#connection.call('PodSandboxStatus', { podSandboxId: listed.id }, quickMs, signal));
+      if (!status?.status) return undefined;
+      known = { state: listed.state, status: status.status };
+      this.#sandboxStatus.set(listed.id, known);
+    }
+    return toSandbox(listed, known.status);
+  }
+
+  async #container(listed: ListedContainer, signal: AbortSignal): Promise<Container | undefined> {
+    let known = this.#containerStatus.get(listed.id);
+    if (known?.state !== listed.state) {
+      const status = await optional(this.#connection.call('ContainerStatus', { containerId: listed.id }, quickMs, signal));
+      if (!status?.status) return undefined;
+      known = { state: status.status.state, status: status.status };
+      this.#containerStatus.set(listed.id, known);
+    }
+    const container = toContainer(listed, known.status);
+    this.#podOf.set(listed.id, container.podUid);
+    return container;
+  }
+
+  #forget(present: ReadonlySet<string>): void {
+    for (const map of [this.#podOf, this.#containerStatus, this.#sandboxStatus]) {
+      for (const id of map.keys()) if (!present.has(id)) map.delete(id);
+    }
+  }
+
+  /** An exit event overtakes the runtime's own bookkeeping by some milliseconds: waits for it, at most about two seconds. */
+  async #settle(id: string, signal: AbortSignal): Promise<string | undefined> {
+    const podUid = this.#podOf.get(id);
+    if (podUid === undefined) return undefined;
+    for (let waitMs = 2; waitMs <= 1024; waitMs *= 2) {
+      const [container, sandbox] = await Promise.all([
+        optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
+        optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
+      ]);
+      if (container?.status?.state !== 'CONTAINER_RUNNING' && sandbox?.status?.state !== 'SANDBOX_READY') break;
+      await this.#deps.clock.sleep(waitMs, signal);
+    }
+    return podUid;
+  }
+
+  /** containerd's CRI learns of imported images by an event of its own. */
+  async #untilKnown(image: string, signal: AbortSignal): Promise<void> {
+    for (let waitMs = 5; waitMs <= 5120; waitMs *= 2) {
+      if (await this.imageId(image, signal) !== undefined) return;
+      await this.#deps.clock.sleep(waitMs, signal);
+    }
+    throw new StatusError('InternalError', `image ${image} was imported but the runtime does not list it`);
+  }
+}
+
+async function absentIsFine(call: Promise<unknown>): Promise<void> {
+  await optional(call);
+}
+
+async function optional<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+import { status } from '@grpc/grpc-js';
+import { messageOf, StatusError, type StatusCode } from '#common/errors.ts';
+
+const codes: Readonly<Record<number, StatusCode>> = {
+  [status.INVALID_ARGUMENT]: 'Invalid',
+  [status.DEADLINE_EXCEEDED]: 'Timeout',
+  [status.NOT_FOUND]: 'NotFound',
+  [status.ALREADY_EXISTS]: 'AlreadyExists',
+  [status.RESOURCE_EXHAUSTED]: 'TooManyRequests',
+  [status.UNIMPLEMENTED]: 'MethodNotAllowed',
+  [status.UNAVAILABLE]: 'ServiceUnavailable',
+};
+
+/**
+ * The StatusError for what a CRI call rejected with. A runtime that does not know a method says
+ * `MethodNotAllowed`; an aborted call rejects with the signal's reason, not through here.
+ */
+export function fromCri(method: string, error: unknown): StatusError {
+  const grpc = error as { code?: unknown; details?: unknown };
+  const code = typeof grpc.code === 'number' ? codes[grpc.code] ?? 'InternalError' : 'InternalError';
+  const text = typeof grpc.details === 'string' && grpc.details !== '' ? grpc.details : messageOf(error);
+  if (code === 'ServiceUnavailable') {
+    return new StatusError(code, `the container runtime did not answer ${method}: ${text}; check that it is running`, { cause: error });
+  }
+  return new StatusError(code, text, { cause: error });
+}

@@ -1,0 +1,105 @@
+import type { ClientReadableStream } from '@grpc/grpc-js';
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { isStatus, messageOf } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import type { CriConnection } from './connection.ts';
+import { fromCri } from './errors.ts';
+
+export interface EventDeps {
+  readonly connection: CriConnection;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Resolves with the pod's uid once the runtime's own status of the container reflects the event; undefined when the id is unknown. */
+  readonly settle: (containerId: string, signal: AbortSignal) => Promise<string | undefined>;
+}
+
+type Source = () => { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined };
+
+const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
+const relistMs = 60_000;
+/** What changes by itself; what the agent starts it sees anyway. */
+const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic==${topic}`);
+
+/** Pod uids that wait to be read; a uid is never in it twice, so it is as small as the number of pods. */
+class Pending {
+  readonly #uids = new Set<string | undefined>();
+  #wake: (() => void) | undefined;
+
+  add(uid: string | undefined): void {
+    this.#uids.add(uid);
+    this.wake();
+  }
+
+  wake(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  take(): (string | undefined)[] {
+    const all = [...this.#uids];
+    this.#uids.clear();
+    return all;
+  }
+
+  wait(): Promise<void> {
+    return this.#uids.size > 0 ? Promise.resolve() : new Promise((resolve) => { this.#wake = resolve; });
+  }
+}
+
+/** containerd's events where they exist, else CRI's, else a look at everything once a minute. */
+export async function* podEvents(deps: EventDeps, signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
+  const sources: Source[] = [() => deps.connection.taskEvents(filters), () => deps.connection.criEvents()];
+  let failures = 0;
+  while (!signal.aborted) {
+    const source = sources[0];
+    if (!source) {
+      yield { podUid: undefined };
+      await deps.clock.sleep(relistMs, signal);
+      continue;
+    }
+    try {
+      for await (const podUid of subscribe(deps, source, signal)) {
+        failures = 0;
+        yield { podUid };
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isStatus(error, 'MethodNotAllowed')) { sources.shift(); continue; }
+      failures++;
+      deps.log.debug({ err: messageOf(error) }, 'runtime events interrupted');
+    }
+    await deps.clock.sleep(backoffMs(retry, Math.max(1, failures), Math.random), signal);
+  }
+}
+
+async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal): AsyncIterable<string | undefined> {
+  const { stream, containerId } = source();
+  const pending = new Pending();
+  let ended: Error | undefined;
+  const stop = new AbortController();
+  const cancel = (): void => { stream.cancel(); };
+  signal.addEventListener('abort', cancel, { once: true });
+  const settled = AbortSignal.any([signal, stop.signal]);
+  stream.on('metadata', () => { pending.add(undefined); });
+  stream.on('data', (message: unknown) => {
+    const id = containerId(message);
+    if (id === undefined) return;
+    deps.settle(id, settled).then((uid) => { pending.add(uid); }, () => { pending.add(undefined); });
+  });
+  stream.on('error', (error) => { ended = fromCri('events', error); pending.wake(); });
+  stream.on('end', () => { ended ??= fromCri('events', new Error('the event stream ended')); pending.wake(); });
+  try {
+    // Servers send headers with their first message only; what happened before the stream existed is looked up now.
+    pending.add(undefined);
+    for (;;) {
+      await pending.wait();
+      yield* pending.take();
+      if (ended) throw ended;
+    }
+  } finally {
+    stop.abort();
+    signal.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}

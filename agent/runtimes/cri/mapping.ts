@@ -1,0 +1,129 @@
+import type { Container, ContainerConfig, Sandbox, SandboxConfig } from '../types.ts';
+import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
+
+/** Kubernetes' own label names, so that crictl and log collectors find their way. */
+const podUid = 'io.kubernetes.pod.uid';
+const podName = 'io.kubernetes.pod.name';
+const podNamespace = 'io.kubernetes.pod.namespace';
+const containerName = 'io.kubernetes.container.name';
+const owner = 'cleat.dev/owner';
+const specHash = 'cleat.dev/spec-hash';
+const graceSeconds = 'cleat.dev/grace-seconds';
+
+/** Selects what the agent named `owner` made; with `uid`, of one pod. */
+export function selector(ownerName: string, uid?: string): Record<string, string> {
+  return { [owner]: ownerName, ...(uid !== undefined && { [podUid]: uid }) };
+}
+
+export function sandboxMessage(ownerName: string, config: SandboxConfig, options: { privileged: boolean }): object {
+  return {
+    metadata: { name: config.podName, uid: config.podUid, namespace: config.podNamespace, attempt: config.attempt },
+    hostname: config.hostname,
+    logDirectory: config.logDirectory,
+    dnsConfig: config.dns,
+    portMappings: config.ports.map((p) => ({ protocol: p.protocol, containerPort: p.containerPort, hostPort: p.hostPort, hostIp: p.hostIp })),
+    labels: { ...config.labels, ...podLabels(ownerName, config) },
+    linux: {
+      cgroupParent: config.cgroupParent,
+      sysctls: config.sysctls,
+      securityContext: { namespaceOptions: namespaces(config), privileged: options.privileged },
+    },
+  };
+}
+
+function podLabels(ownerName: string, config: SandboxConfig): Record<string, string> {
+  return { [podUid]: config.podUid, [podName]: config.podName, [podNamespace]: config.podNamespace, [owner]: ownerName };
+}
+
+function namespaces(config: SandboxConfig): object {
+  const pod = config.shareProcessNamespace ? 'POD' : 'CONTAINER';
+  return { network: config.hostNetwork ? 'NODE' : 'POD', pid: config.hostPid ? 'NODE' : pod, ipc: config.hostIpc ? 'NODE' : 'POD' };
+}
+
+const propagation = { None: 'PROPAGATION_PRIVATE', HostToContainer: 'PROPAGATION_HOST_TO_CONTAINER', Bidirectional: 'PROPAGATION_BIDIRECTIONAL' } as const;
+
+export function containerMessage(ownerName: string, sandbox: SandboxConfig, config: ContainerConfig): object {
+  const { resources } = config;
+  return {
+    metadata: { name: config.name, attempt: config.attempt },
+    image: { image: config.image },
+    command: config.command,
+    args: config.args,
+    workingDir: config.workingDir,
+    envs: config.env.map((e) => ({ key: e.name, value: e.value })),
+    mounts: config.mounts.map((m) => ({ containerPath: m.containerPath, hostPath: m.hostPath, readonly: m.readOnly, propagation: propagation[m.propagation] })),
+    labels: { ...podLabels(ownerName, sandbox), [containerName]: config.name },
+    annotations: { [specHash]: config.specHash, [graceSeconds]: String(config.graceSeconds) },
+    logPath: config.logFile,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    tty: config.tty,
+    linux: {
+      resources: {
+        cpuShares: resources.cpuShares,
+        cpuQuota: resources.cpuQuotaMicros,
+        cpuPeriod: resources.cpuPeriodMicros,
+        memoryLimitInBytes: resources.memoryLimitBytes,
+        oomScoreAdj: resources.oomScoreAdj,
+      },
+      securityContext: securityMessage(sandbox, config.security),
+    },
+  };
+}
+
+function securityMessage(sandbox: SandboxConfig, security: ContainerConfig['security']): object {
+  return {
+    ...(security.runAsUser !== undefined && { runAsUser: { value: security.runAsUser } }),
+    ...(security.runAsGroup !== undefined && { runAsGroup: { value: security.runAsGroup } }),
+    supplementalGroups: security.supplementalGroups,
+    privileged: security.privileged,
+    readonlyRootfs: security.readOnlyRoot,
+    noNewPrivs: security.noNewPrivileges,
+    capabilities: { addCapabilities: security.addCapabilities, dropCapabilities: security.dropCapabilities },
+    namespaceOptions: namespaces(sandbox),
+  };
+}
+
+export function toSandbox(listed: ListedSandbox, status: SandboxStatusMessage | undefined): Sandbox {
+  const ready = listed.state === 'SANDBOX_READY';
+  const network = ready ? status?.network : undefined;
+  return {
+    id: listed.id,
+    podUid: listed.metadata?.uid ?? '',
+    podNamespace: listed.metadata?.namespace ?? '',
+    podName: listed.metadata?.name ?? '',
+    attempt: listed.metadata?.attempt ?? 0,
+    state: ready ? 'ready' : 'not-ready',
+    createdAtMs: millis(listed.createdAt),
+    ips: network ? [network.ip, ...network.additionalIps.map((a) => a.ip)].filter((ip) => ip !== '') : [],
+  };
+}
+
+const states = { CONTAINER_CREATED: 'created', CONTAINER_RUNNING: 'running', CONTAINER_EXITED: 'exited', CONTAINER_UNKNOWN: 'unknown' } as const;
+
+export function toContainer(listed: ListedContainer, status: ContainerStatusMessage): Container {
+  return {
+    id: listed.id,
+    sandboxId: listed.podSandboxId,
+    podUid: listed.labels[podUid] ?? '',
+    name: listed.metadata?.name ?? '',
+    attempt: listed.metadata?.attempt ?? 0,
+    image: status.image?.image ?? '',
+    imageId: status.imageRef,
+    specHash: listed.annotations[specHash] ?? '',
+    // The status is the younger of the two answers.
+    state: states[status.state],
+    createdAtMs: millis(listed.createdAt),
+    startedAtMs: millis(status.startedAt),
+    finishedAtMs: millis(status.finishedAt),
+    exitCode: status.exitCode,
+    reason: status.reason,
+    message: status.message,
+    logPath: status.logPath,
+    graceSeconds: Number(listed.annotations[graceSeconds] ?? 30),
+  };
+}
+
+function millis(nanos: string): number {
+  return Number(BigInt(nanos) / 1_000_000n);
+}

@@ -1,0 +1,66 @@
+/** The CRI messages that the driver reads and writes, as proto-loader shapes them: int64 are strings, enums are names. */
+export interface Metadata { name: string; uid: string; namespace: string; attempt: number }
+
+export interface ListedSandbox {
+  id: string;
+  metadata: Metadata | null;
+  state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY';
+  createdAt: string;
+}
+
+export interface ListedContainer {
+  id: string;
+  podSandboxId: string;
+  metadata: { name: string; attempt: number } | null;
+  state: ContainerState;
+  createdAt: string;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+}
+
+export type ContainerState = 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CONTAINER_EXITED' | 'CONTAINER_UNKNOWN';
+
+export interface SandboxStatusMessage {
+  state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY';
+  network: { ip: string; additionalIps: { ip: string }[] } | null;
+}
+
+export interface ContainerStatusMessage {
+  state: ContainerState;
+  startedAt: string;
+  finishedAt: string;
+  exitCode: number;
+  image: { image: string } | null;
+  imageRef: string;
+  reason: string;
+  message: string;
+  logPath: string;
+}
+
+export interface ContainerStatsMessage {
+  attributes: { id: string } | null;
+  cpu: { usageCoreNanoSeconds: { value: string } | null } | null;
+  memory: { workingSetBytes: { value: string } | null } | null;
+}
+
+/** Every unary call: request and response. */
+export interface CriCalls {
+  Version: [object, { runtimeName: string; runtimeVersion: string }];
+  Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null }];
+  ListPodSandbox: [{ filter: { labelSelector: Record<string, string> } }, { items: ListedSandbox[] }];
+  PodSandboxStatus: [{ podSandboxId: string }, { status: SandboxStatusMessage | null }];
+  RunPodSandbox: [{ config: object }, { podSandboxId: string }];
+  StopPodSandbox: [{ podSandboxId: string }, object];
+  RemovePodSandbox: [{ podSandboxId: string }, object];
+  ListContainers: [{ filter: { labelSelector: Record<string, string> } }, { containers: ListedContainer[] }];
+  ContainerStatus: [{ containerId: string }, { status: ContainerStatusMessage | null }];
+  CreateContainer: [{ podSandboxId: string; config: object; sandboxConfig: object }, { containerId: string }];
+  StartContainer: [{ containerId: string }, object];
+  StopContainer: [{ containerId: string; timeout: number }, object];
+  RemoveContainer: [{ containerId: string }, object];
+  ReopenContainerLog: [{ containerId: string }, object];
+  ExecSync: [{ containerId: string; cmd: readonly string[]; timeout: number }, { stdout: Buffer; stderr: Buffer; exitCode: number }];
+  ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
+  ImageStatus: [{ image: { image: string } }, { image: { id: string } | null }];
+  PullImage: [{ image: { image: string }; auth?: { username: string; password: string } }, { imageRef: string }];
+}
