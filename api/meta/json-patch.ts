@@ -1,5 +1,163 @@
-/** RFC 6902. Returns a new value. A malformed patch is BadRequest, one that cannot be applied is Invalid. */
+import { StatusError } from '#common/errors.ts';
+import { equal } from './equal.ts';
+import { deeperThan, isRecord, maxDepth, setOwn, type JsonRecord } from './json.ts';
+
+/** Kubernetes' own limit of operations in one patch. */
+const maxOperations = 10_000;
+/** What all `copy` operations of a patch may add, in characters of JSON. */
+const maxCopied = 3 * 1024 * 1024;
+
+interface Operation {
+  readonly op: string;
+  readonly path: readonly string[];
+  readonly from: readonly string[];
+  readonly value: unknown;
+}
+
+/**
+ * RFC 6902. Returns a new value, which may share unchanged parts with its arguments.
+ * A malformed patch is BadRequest; one that cannot be applied, a failed `test` included, is Invalid.
+ */
 export function jsonPatch(document: unknown, operations: unknown): unknown {
-  void document; void operations;
-  throw new Error('not built yet');
+  if (!Array.isArray(operations)) throw malformed('a JSON patch must be a list of operations');
+  if (operations.length > maxOperations) {
+    throw new StatusError('RequestEntityTooLarge', `The allowed maximum operations in a JSON patch is ${maxOperations}, got ${operations.length}`);
+  }
+  if (deeperThan(document, maxDepth)) throw malformed(`the object nests deeper than ${maxDepth} levels`);
+  const parsed = operations.map(parseOperation);
+  let result = document;
+  let copied = 0;
+  for (const operation of parsed) {
+    if (operation.op === 'copy') {
+      copied += JSON.stringify(read(result, operation.from, 'copy'))?.length ?? 0;
+      if (copied > maxCopied) throw cannot(`copy operations add more than ${maxCopied} characters`);
+    }
+    result = apply(result, operation);
+  }
+  return result;
+}
+
+function malformed(message: string): StatusError {
+  return new StatusError('BadRequest', `error decoding patch: ${message}`);
+}
+
+function cannot(message: string): StatusError {
+  return new StatusError('Invalid', `the server rejected our request due to an error in our request: ${message}`);
+}
+
+function parseOperation(raw: unknown, index: number): Operation {
+  if (!isRecord(raw)) throw malformed(`operation ${index} must be an object`);
+  const { op, path, from } = raw;
+  if (typeof op !== 'string' || !['add', 'remove', 'replace', 'move', 'copy', 'test'].includes(op)) {
+    throw malformed(`operation ${index}: op must be one of add, remove, replace, move, copy, test`);
+  }
+  if (typeof path !== 'string') throw malformed(`operation ${index}: path must be a string`);
+  const needsFrom = op === 'move' || op === 'copy';
+  if (needsFrom && typeof from !== 'string') throw malformed(`operation ${index}: from must be a string`);
+  if ((op === 'add' || op === 'replace') && !Object.hasOwn(raw, 'value')) throw malformed(`operation ${index}: value is missing`);
+  const value = Object.hasOwn(raw, 'value') ? raw['value'] : null;
+  return { op, path: parsePointer(path), from: needsFrom && typeof from === 'string' ? parsePointer(from) : [], value };
+}
+
+function parsePointer(pointer: string): string[] {
+  if (pointer === '') return [];
+  if (!pointer.startsWith('/')) throw malformed(`the path ${JSON.stringify(pointer)} must be empty or start with "/"`);
+  const tokens = pointer.slice(1).split('/');
+  if (tokens.length > maxDepth) throw malformed(`a path must not have more than ${maxDepth} parts`);
+  return tokens.map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+function print(path: readonly string[]): string {
+  return path.map((token) => `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+function apply(document: unknown, { op, path, from, value }: Operation): unknown {
+  switch (op) {
+    case 'add': return insert(document, path, value);
+    case 'remove': return remove(document, path);
+    case 'replace':
+      read(document, path, 'replace');
+      return set(document, path, value);
+    case 'copy': return insert(document, path, read(document, from, 'copy'));
+    case 'move': {
+      const moved = read(document, from, 'move');
+      if (from.length < path.length && from.every((token, i) => token === path[i])) throw cannot('move operation: a value cannot be moved into itself');
+      return insert(remove(document, from), path, moved);
+    }
+    default: {
+      const found = readOptional(document, path);
+      // Kubernetes lets a test for null pass where nothing is.
+      if (!equal(found ?? null, value)) throw cannot(`testing value ${print(path)} failed: test failed`);
+      return document;
+    }
+  }
+}
+
+function childOf(container: unknown, token: string): unknown {
+  if (Array.isArray(container)) return /^(0|[1-9][0-9]{0,9})$/.test(token) ? container[Number(token)] : undefined;
+  return isRecord(container) && Object.hasOwn(container, token) ? container[token] : undefined;
+}
+
+function readOptional(document: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((value, token) => childOf(value, token), document);
+}
+
+function read(document: unknown, path: readonly string[], op: string): unknown {
+  const value = readOptional(document, path);
+  if (value === undefined) throw cannot(`${op} operation does not apply: doc is missing key: ${print(path)}: missing value`);
+  return value;
+}
+
+/** A copy of the containers along `path`, the innermost changed by `change`. */
+function withContainer(document: unknown, path: readonly string[], op: string, change: (container: unknown[] | JsonRecord, token: string) => void): unknown {
+  const [token, ...rest] = path;
+  if (token === undefined) throw cannot(`${op} operation does not apply to the whole document`);
+  if (!Array.isArray(document) && !isRecord(document)) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
+  const copy: unknown[] | JsonRecord = Array.isArray(document) ? [...document] : { ...document };
+  if (rest.length === 0) {
+    change(copy, token);
+    return copy;
+  }
+  const inner = childOf(document, token);
+  if (inner === undefined) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
+  assign(copy, token, withContainer(inner, rest, op, change));
+  return copy;
+}
+
+function assign(container: unknown[] | JsonRecord, token: string, value: unknown): void {
+  if (Array.isArray(container)) container[Number(token)] = value;
+  else setOwn(container, token, value);
+}
+
+function refuseTooDeep(path: readonly string[], value: unknown): void {
+  if (deeperThan(value, maxDepth - path.length)) throw cannot(`the result would nest deeper than ${maxDepth} levels`);
+}
+
+function set(document: unknown, path: readonly string[], value: unknown): unknown {
+  refuseTooDeep(path, value);
+  return path.length === 0 ? value : withContainer(document, path, 'replace', (container, token) => assign(container, token, value));
+}
+
+function insert(document: unknown, path: readonly string[], value: unknown): unknown {
+  refuseTooDeep(path, value);
+  if (path.length === 0) return value;
+  return withContainer(document, path, 'add', (container, token) => {
+    if (!Array.isArray(container)) {
+      setOwn(container, token, value);
+      return;
+    }
+    const index = token === '-' ? container.length : Number(token);
+    if (token !== '-' && !(/^(0|[1-9][0-9]{0,9})$/.test(token) && index <= container.length)) {
+      throw cannot(`add operation does not apply: doc is missing path: "${print(path)}": Unable to access invalid index: ${token}: invalid index referenced`);
+    }
+    container.splice(index, 0, value);
+  });
+}
+
+function remove(document: unknown, path: readonly string[]): unknown {
+  return withContainer(document, path, 'remove', (container, token) => {
+    if (childOf(container, token) === undefined) throw cannot(`remove operation does not apply: doc is missing key: ${print(path)}: missing value`);
+    if (Array.isArray(container)) container.splice(Number(token), 1);
+    else delete container[token];
+  });
 }

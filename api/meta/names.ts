@@ -11,7 +11,7 @@ const envVarNameText = "a valid environment variable name must consist only of p
 const configMapKeyText = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 function check(value: string, max: number, pattern: RegExp, text: string): string | undefined {
-  if (value.length > max) return `must be no more than ${max} characters`;
+  if (value.length > max) return `must be no more than ${max} bytes`;
   return pattern.test(value) ? undefined : text;
 }
 
@@ -43,7 +43,7 @@ export function qualifiedName(value: string): string | undefined {
     if (message !== undefined) return `prefix part ${message}`;
   }
   if (name === '') return 'name part must be non-empty';
-  if (name.length > 63) return 'name part must be no more than 63 characters';
+  if (name.length > 63) return 'name part must be no more than 63 bytes';
   return /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/.test(name) ? undefined : qualifiedNameText;
 }
 

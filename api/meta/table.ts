@@ -1,5 +1,5 @@
-import type { KubeObject } from './object.ts';
 import type { KindDefinition } from '../kinds/types.ts';
+import type { KubeObject } from './object.ts';
 
 export interface TableColumnDefinition { name: string; type: string; format: string; description: string; priority: number }
 export interface TableRow { cells: unknown[]; object?: unknown }
@@ -19,12 +19,52 @@ export interface TableOptions {
 
 /** `metadata` is empty: the caller sets the list's resourceVersion. Watch events may drop `columnDefinitions` after the first. */
 export function renderTable<T extends KubeObject>(kind: KindDefinition<T>, objects: readonly T[], nowMs: number, options: TableOptions = {}): Table {
-  void kind; void objects; void nowMs; void options;
-  throw new Error('not built yet');
+  const include = options.includeObject ?? 'Metadata';
+  return {
+    kind: 'Table',
+    apiVersion: 'meta.k8s.io/v1',
+    metadata: {},
+    columnDefinitions: kind.columns.map(({ name, type, format, description, priority }) => ({ name, type, format: format ?? '', description, priority })),
+    rows: objects.map((object) => {
+      const cells = kind.columns.map((column) => column.value(object, nowMs));
+      switch (include) {
+        case 'None': return { cells };
+        case 'Object': return { cells, object };
+        case 'Metadata': return { cells, object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata ?? {} } };
+      }
+    }),
+  };
+}
+
+const minute = 60;
+const hour = 60 * minute;
+const day = 24 * hour;
+const year = 365 * day;
+
+function twoUnits(seconds: number, large: number, largeName: string, small: number, smallName: string): string {
+  const rest = Math.floor((seconds % large) / small);
+  const first = `${Math.floor(seconds / large)}${largeName}`;
+  return rest === 0 ? first : `${first}${rest}${smallName}`;
 }
 
 /** Kubernetes' HumanDuration: `45s`, `3m12s`, `5h2m`, `3d4h`, `2y10d`. */
 export function age(ms: number): string {
-  void ms;
-  throw new Error('not built yet');
+  const seconds = Math.trunc(ms / 1000);
+  if (seconds < -1) return '<invalid>';
+  if (seconds < 0) return '0s';
+  if (seconds < 2 * minute) return `${seconds}s`;
+  if (seconds < 10 * minute) return twoUnits(seconds, minute, 'm', 1, 's');
+  if (seconds < 3 * hour) return `${Math.floor(seconds / minute)}m`;
+  if (seconds < 8 * hour) return twoUnits(seconds, hour, 'h', minute, 'm');
+  if (seconds < 2 * day) return `${Math.floor(seconds / hour)}h`;
+  if (seconds < 8 * day) return twoUnits(seconds, day, 'd', hour, 'h');
+  if (seconds < 2 * year) return `${Math.floor(seconds / day)}d`;
+  if (seconds < 8 * year) return twoUnits(seconds, year, 'y', day, 'd');
+  return `${Math.floor(seconds / year)}y`;
+}
+
+/** The age of a timestamp, or `<unknown>` when there is none. */
+export function ageSince(timestamp: string | undefined, nowMs: number): string {
+  const then = timestamp === undefined ? NaN : Date.parse(timestamp);
+  return Number.isNaN(then) ? '<unknown>' : age(nowMs - then);
 }

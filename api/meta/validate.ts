@@ -1,5 +1,9 @@
-import type { FieldError } from './field-error.ts';
-import type { Schema } from './schema.ts';
+import { invalid, notSupported, required, typeInvalid, type FieldError } from './field-error.ts';
+import { isRecord, maxDepth, own, setOwn, copyJson, deeperThan, type JsonRecord } from './json.ts';
+import { equal } from './equal.ts';
+import { canonicalQuantity } from './quantity.ts';
+import { formatProblem } from './formats.ts';
+import { resolve, type Schema } from './schema.ts';
 
 export interface StructureReport {
   readonly errors: FieldError[];
@@ -7,14 +11,175 @@ export interface StructureReport {
   readonly unknown: string[];
 }
 
+/** More of either than this tells a reader nothing new, and an answer must stay small. */
+const maxReports = 100;
+
+/** Where the walk stands. Written out only when there is something to report. */
+class Path {
+  readonly #parts: Array<string | number> = [];
+
+  get depth(): number {
+    return this.#parts.length;
+  }
+
+  within<T>(part: string | number, visit: () => T): T {
+    this.#parts.push(part);
+    try {
+      return visit();
+    } finally {
+      this.#parts.pop();
+    }
+  }
+
+  toString(): string {
+    return this.#parts.reduce<string>((text, part) => {
+      if (typeof part === 'number') return `${text}[${part}]`;
+      return text === '' ? part : `${text}.${part}`;
+    }, '');
+  }
+}
+
+/**
+ * One pass over a value that reports what is wrong and builds a clean copy: without unknown fields, with null
+ * meaning absent, with quantities in canonical form.
+ */
+class Walk {
+  readonly report: StructureReport = { errors: [], unknown: [] };
+  readonly #path = new Path();
+
+  visit(schema: Schema, value: unknown): unknown {
+    const target = resolve(schema);
+    if (this.#path.depth > maxDepth) return this.#fail(invalid(String(this.#path), '...', `must not nest deeper than ${maxDepth} levels`));
+    const problem = typeProblem(target, value);
+    if (problem !== undefined) return this.#fail(typeInvalid(String(this.#path), shorten(value), problem));
+    if (target.enum !== undefined && !target.enum.some((item) => equal(item, value))) {
+      return this.#fail(notSupported(String(this.#path), value, target.enum.map(String)));
+    }
+    if (Array.isArray(value) && target.items !== undefined) return this.#list(target.items, value);
+    if (isRecord(value) && (target.properties !== undefined || target.additionalProperties !== undefined)) return this.#object(target, value);
+    if (target.format === 'quantity') return canonicalQuantity(value as string | number);
+    return this.#open(value);
+  }
+
+  #fail(error: FieldError): undefined {
+    if (this.report.errors.length < maxReports) this.report.errors.push(error);
+    return undefined;
+  }
+
+  /** A value about which the schema says nothing more. */
+  #open(value: unknown): unknown {
+    if (deeperThan(value, maxDepth - this.#path.depth)) {
+      return this.#fail(invalid(String(this.#path), '...', `must not nest deeper than ${maxDepth} levels`));
+    }
+    return copyJson(value);
+  }
+
+  #list(items: Schema, list: readonly unknown[]): unknown[] {
+    return list.map((item, index) => this.#path.within(index, () => this.visit(items, item)));
+  }
+
+  #object(schema: Schema, record: JsonRecord): JsonRecord {
+    const copy: JsonRecord = {};
+    for (const key of Object.keys(record)) {
+      this.#path.within(key, () => {
+        const value = this.#property(schema, key, own(record, key));
+        if (value !== undefined) setOwn(copy, key, value);
+      });
+    }
+    for (const key of schema.required ?? []) {
+      if (!Object.hasOwn(copy, key) && (own(record, key) ?? null) === null) this.#path.within(key, () => this.#fail(required(String(this.#path))));
+    }
+    return copy;
+  }
+
+  #property(schema: Schema, key: string, value: unknown): unknown {
+    const { additionalProperties } = schema;
+    const property = propertyOf(schema, key);
+    if (property !== undefined) return (value ?? null) === null && !nullable(property) ? undefined : this.visit(property, value);
+    if (additionalProperties === true || schema['x-kubernetes-preserve-unknown-fields'] === true) return this.#open(value);
+    if (additionalProperties === undefined || additionalProperties === false) {
+      if (this.report.unknown.length < maxReports) this.report.unknown.push(String(this.#path));
+      return undefined;
+    }
+    // A key without a value, as in YAML `label:`, is an empty string to Kubernetes.
+    if ((value ?? null) === null) return resolve(additionalProperties).type === 'string' && resolve(additionalProperties).format === undefined ? '' : undefined;
+    return this.visit(additionalProperties, value);
+  }
+}
+
+function propertyOf(schema: Schema, key: string): Schema | undefined {
+  const { properties } = schema;
+  return properties !== undefined && Object.hasOwn(properties, key) ? properties[key] : undefined;
+}
+
+/** Null is data only where a schema says so; elsewhere it is the same as absent. */
+function nullable(schema: Schema): boolean {
+  return resolve(schema).nullable === true || resolve(schema)['x-kubernetes-preserve-unknown-fields'] === true;
+}
+
+function shorten(value: unknown): unknown {
+  if (Array.isArray(value)) return 'array';
+  return isRecord(value) ? 'object' : value;
+}
+
+function typeProblem(schema: Schema, value: unknown): string | undefined {
+  if (schema['x-kubernetes-int-or-string'] === true) {
+    return typeof value === 'string' || isInt(value, 2 ** 31) ? undefined : 'must be an integer or a string';
+  }
+  if (value === null && schema.nullable === true) return undefined;
+  switch (schema.type) {
+    case undefined: return undefined;
+    case 'array': return Array.isArray(value) ? undefined : 'must be of type array';
+    case 'object': return isRecord(value) ? undefined : 'must be of type object';
+    case 'boolean': return typeof value === 'boolean' ? undefined : 'must be of type boolean';
+    case 'number': return typeof value === 'number' ? undefined : 'must be of type number';
+    case 'integer': return isInt(value, schema.format === 'int32' ? 2 ** 31 : 2 ** 53) ? undefined : `must be of type integer${schema.format === undefined ? '' : ` (${schema.format})`}`;
+    case 'string': return stringProblem(schema.format, value);
+    default: return undefined;
+  }
+}
+
+function isInt(value: unknown, limit: number): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= -limit && value < limit;
+}
+
+function stringProblem(format: string | undefined, value: unknown): string | undefined {
+  if (format === 'quantity' && typeof value === 'number') return formatProblem(format, String(value));
+  if (typeof value !== 'string') return 'must be of type string';
+  return format === undefined ? undefined : formatProblem(format, value);
+}
+
 /** Checks types, required fields, formats and enums. Reads only. Nesting beyond the limit is one clear error. */
 export function checkStructure(schema: Schema, value: unknown): StructureReport {
-  void schema; void value;
-  throw new Error('not built yet');
+  const walk = new Walk();
+  walk.visit(schema, value);
+  return walk.report;
+}
+
+/** As `checkStructure`, and a clean copy: no unknown fields, null taken as absent, quantities in canonical form. */
+export function cleanCopy(schema: Schema, value: unknown): StructureReport & { readonly value: unknown } {
+  const walk = new Walk();
+  const copy = walk.visit(schema, value);
+  return { ...walk.report, value: copy };
 }
 
 /** Deletes from `value`, in place, every field that the schema lacks. */
 export function prune(schema: Schema, value: unknown): void {
-  void schema; void value;
-  throw new Error('not built yet');
+  pruneWithin(schema, value, 0);
+}
+
+function pruneWithin(schema: Schema, value: unknown, depth: number): void {
+  if (depth > maxDepth || typeof value !== 'object' || value === null) return;
+  const target = resolve(schema);
+  if (Array.isArray(value)) {
+    if (target.items !== undefined) for (const item of value) pruneWithin(target.items, item, depth + 1);
+    return;
+  }
+  if (!isRecord(value) || (target.properties === undefined && target.additionalProperties === undefined)) return;
+  for (const key of Object.keys(value)) {
+    const { additionalProperties } = target;
+    const property = propertyOf(target, key) ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined);
+    if (property !== undefined) pruneWithin(property, value[key], depth + 1);
+    else if (additionalProperties !== true && target['x-kubernetes-preserve-unknown-fields'] !== true) delete value[key];
+  }
 }
