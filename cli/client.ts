@@ -1,0 +1,142 @@
+import { Agent, request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { isStatus, StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
+import type { Connection } from './kubeconfig.ts';
+
+export interface RequestOptions {
+  readonly body?: string | undefined;
+  readonly contentType?: string;
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+  /** `Warning` headers' texts. */
+  readonly warnings: readonly string[];
+}
+
+const maxBodyBytes = 512 << 20;
+
+/** The REST API over HTTPS, HTTP/1.1 with connections kept. Failures are StatusErrors; those that the server sent carry `details.kind`. */
+export class RestClient {
+  readonly connection: Connection;
+  readonly #agent: Agent;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    const { ca, cert, key, insecure, serverName } = connection;
+    this.#agent = new Agent({
+      keepAlive: true, maxSockets: 8, rejectUnauthorized: !insecure,
+      ...(ca !== undefined && { ca }), ...(cert !== undefined && { cert }), ...(key !== undefined && { key }), ...(serverName !== undefined && { servername: serverName }),
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** The answer's bytes as they come; rejects when the server refuses. */
+  async open(method: string, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
+    const answer = await this.#send(method, path, options);
+    const status = answer.statusCode ?? 0;
+    if (status >= 200 && status < 300) return answer;
+    throw statusFrom(status, await readAll(answer), `${method} ${path}`);
+  }
+
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const answer = await this.open(method, path, options);
+    return { status: answer.statusCode ?? 0, body: await readAll(answer), warnings: warningsOf(answer.headers['warning']) };
+  }
+
+  async json<T>(method: string, path: string, body?: unknown, options: Omit<RequestOptions, 'body'> = {}): Promise<T> {
+    const answer = await this.request(method, path, { ...options, body: body === undefined ? undefined : JSON.stringify(body) });
+    return JSON.parse(answer.body) as T;
+  }
+
+  /** Like `json`, but undefined when the object is not there. */
+  async find<T>(path: string): Promise<T | undefined> {
+    try {
+      return await this.json<T>('GET', path);
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+
+  #send(method: string, path: string, options: RequestOptions): Promise<IncomingMessage> {
+    const url = new URL(path, this.connection.server);
+    const { body } = options;
+    const headers: Record<string, string> = { accept: options.accept ?? 'application/json', 'user-agent': 'cleat' };
+    if (body !== undefined) {
+      headers['content-type'] = options.contentType ?? 'application/json';
+      headers['content-length'] = String(Buffer.byteLength(body));
+    }
+    if (this.connection.token !== undefined) headers['authorization'] = `Bearer ${this.connection.token}`;
+    return new Promise((resolve, reject) => {
+      const sent = httpsRequest(url, { method, headers, agent: this.#agent, ...(options.signal && { signal: options.signal }) }, resolve);
+      sent.on('error', (error) => { reject(options.signal?.aborted === true ? (options.signal.reason as Error) : connectionError(error, this.connection.server)); });
+      sent.end(body);
+    });
+  }
+}
+
+export async function readAll(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) throw new StatusError('RequestEntityTooLarge', `the server's answer is larger than ${String(maxBodyBytes >> 20)} MiB; narrow the request with a selector or a namespace`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The lines of a stream of JSON lines, as a watch sends them. */
+export async function* lines(answer: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  answer.setEncoding('utf8');
+  for await (const chunk of answer as AsyncIterable<string>) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    yield* parts.filter((part) => part !== '');
+  }
+}
+
+function warningsOf(header: string | string[] | undefined): string[] {
+  const all = Array.isArray(header) ? header.join(', ') : (header ?? '');
+  return [...all.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, text = '']) => text.replaceAll(/\\(.)/g, '$1'));
+}
+
+function statusFrom(http: number, body: string, request: string): StatusError {
+  try {
+    const status = JSON.parse(body) as { kind?: string; reason?: string; message?: string; details?: object };
+    if (status.kind === 'Status') {
+      const code = status.reason !== undefined && Object.hasOwn(statusCodes, status.reason) ? (status.reason as StatusCode) : codeFor(http);
+      return new StatusError(code, status.message ?? body, { details: { kind: 'Status', ...status.details } });
+    }
+  } catch {
+    // Not a Status: something else answered. Say what it said.
+  }
+  return new StatusError(codeFor(http), `the server answered ${request} with ${String(http)}: ${body.slice(0, 500)}`);
+}
+
+function codeFor(http: number): StatusCode {
+  const found = Object.entries(statusCodes).find(([, row]) => row.http === http);
+  return found ? (found[0] as StatusCode) : 'InternalError';
+}
+
+function connectionError(error: Error & { code?: string }, server: string): StatusError {
+  const what: Readonly<Record<string, string>> = {
+    ECONNREFUSED: `the connection to the server ${server} was refused. Is the control plane running there? Start it with 'cleat up', or name another server with --server.`,
+    ENOTFOUND: `the name in ${server} cannot be resolved; check the kubeconfig's server address`,
+    ETIMEDOUT: `the server ${server} does not answer; check the network and the address`,
+    EHOSTUNREACH: `the server ${server} cannot be reached: no route to the host`,
+    ECONNRESET: `the server ${server} closed the connection before it answered`,
+    CERT_HAS_EXPIRED: `a certificate of ${server} has expired; check this host's clock`,
+    SELF_SIGNED_CERT_IN_CHAIN: `the server ${server} is not the one that this kubeconfig was made for: its certificate comes from another CA. Copy the kubeconfig anew.`,
+    ERR_TLS_CERT_ALTNAME_INVALID: `the certificate of ${server} is not for that address; start the control plane with --tls-san, or use an address that it knows`,
+  };
+  return new StatusError('ServiceUnavailable', what[error.code ?? ''] ?? `cannot talk to ${server}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,154 @@
+import { isStatus, StatusError } from '#common/errors.ts';
+import { lines, RestClient } from '../client.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { readConnection } from '../kubeconfig.ts';
+import { TablePrinter, type Table } from '../printing/table.ts';
+import { displayName, parseTargets, pathOf, type ResourceType, type Target } from '../resources.ts';
+import type { Command, Io } from '../types.ts';
+
+const flags: readonly Flag[] = [
+  ...clusterFlags,
+  { name: 'all-namespaces', short: 'A', type: 'bool', description: 'from all namespaces' },
+  { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name or jsonpath=TEMPLATE' },
+  { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
+  { name: 'field-selector', type: 'string', description: 'only objects with these fields, e.g. status.phase=Running' },
+  { name: 'watch', short: 'w', type: 'bool', description: 'show the objects, then each change' },
+  { name: 'watch-only', type: 'bool', description: 'show changes only' },
+  { name: 'show-labels', type: 'bool', description: 'add a column with the labels' },
+  { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
+  { name: 'ignore-not-found', type: 'bool', description: 'an object that is not there is no failure' },
+  { name: 'sort-by', type: 'string', description: 'order by this JSONPath, e.g. .metadata.creationTimestamp' },
+];
+
+const tableAccept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
+
+interface Named { readonly metadata: { readonly name: string; readonly namespace?: string } }
+interface ObjectList { readonly kind: string; readonly apiVersion: string; readonly items: readonly Named[] }
+
+export const command: Command = {
+  help: () => helpText('get TYPE [NAME ...] [flags]', 'Show one or many objects.', flags, ['cleat get pods -A', 'cleat get deployment/web -o yaml', 'cleat get pods -l app=web -w']),
+  async run(argv, io) {
+    const parsed = parseFlags('get', flags, argv);
+    const output = parsed.string('output') ?? '';
+    if (!/^(|wide|yaml|json|name|jsonpath=.+)$/s.test(output)) throw refuse('get', `unable to match a printer suitable for the output format "${output}", allowed formats are: json,jsonpath,name,wide,yaml`);
+    const client = new RestClient(await readConnection(parsed, io.env));
+    try {
+      return await get(client, parsed, output, io);
+    } finally {
+      client.close();
+    }
+  },
+};
+
+async function get(client: RestClient, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
+  const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
+  const targets = await parseTargets(client, parsed.args);
+  if (namespace === undefined && targets.some(({ name }) => name !== undefined)) throw new StatusError('BadRequest', 'a resource cannot be retrieved by name across all namespaces');
+  if (parsed.bool('watch') || parsed.bool('watch-only')) return watch(client, targets, namespace, parsed, output, io);
+  return output === '' || output === 'wide' ? printTables(client, targets, namespace, parsed, output, io) : printObjects(client, targets, namespace, parsed, output, io);
+}
+
+async function printTables(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
+  const sortBy = parsed.string('sort-by');
+  const printer = (type: ResourceType, prefix: boolean): TablePrinter => new TablePrinter({
+    wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'),
+    ...(prefix && { prefix: `${type.singular}${type.group === '' ? '' : `.${type.group}`}/` }),
+  });
+  const failures: unknown[] = [];
+  // Names of one kind share one table, as kubectl prints them.
+  const groups = Map.groupBy(targets, ({ type }) => type);
+  let shown = 0;
+  for (const [type, members] of groups) {
+    const table: { columnDefinitions?: Table['columnDefinitions']; rows: Table['rows'][number][] } = { rows: [] };
+    for (const { name } of members) {
+      try {
+        const part = await client.json<Table>('GET', pathOf(type, namespace, name) + query(parsed, name === undefined, sortBy !== undefined), undefined, { accept: tableAccept });
+        table.columnDefinitions ??= part.columnDefinitions;
+        table.rows.push(...part.rows);
+      } catch (error) {
+        if (!(isStatus(error, 'NotFound') && parsed.bool('ignore-not-found'))) failures.push(error);
+      }
+    }
+    if (table.columnDefinitions === undefined || table.rows.length === 0) continue;
+    if (sortBy !== undefined) {
+      const { evaluate, compareValues } = await import('../printing/jsonpath.ts');
+      table.rows.sort((a, b) => compareValues(evaluate(sortBy, a.object), evaluate(sortBy, b.object)));
+    }
+    io.out((shown++ > 0 ? '\n' : '') + printer(type, groups.size > 1).print({ columnDefinitions: table.columnDefinitions, rows: table.rows }));
+  }
+  for (const error of failures.slice(0, -1)) io.err(`Error from server (${isStatus(error) ? error.code : 'InternalError'}): ${error instanceof Error ? error.message : String(error)}\n`);
+  if (failures.length > 0) throw failures.at(-1);
+  if (shown === 0 && !parsed.bool('ignore-not-found')) io.err(namespace === undefined || !targets.some(({ type }) => type.namespaced) ? 'No resources found\n' : `No resources found in ${namespace} namespace.\n`);
+  return 0;
+}
+
+async function printObjects(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
+  const items: object[] = [];
+  for (const { type, name } of targets) {
+    const path = pathOf(type, namespace, name) + query(parsed, name === undefined, false);
+    if (name !== undefined) {
+      const found = parsed.bool('ignore-not-found') ? await client.find<Named>(path) : await client.json<Named>('GET', path);
+      if (found) items.push(found);
+    } else {
+      const list = await client.json<ObjectList>('GET', path);
+      const apiVersion = list.apiVersion;
+      items.push(...list.items.map((item) => ({ apiVersion, kind: type.kind, ...item })));
+    }
+  }
+  const single = targets.length === 1 && targets[0]?.name !== undefined;
+  if (single && items.length === 0) return 0;
+  const { printObject } = await import('../printing/objects.ts');
+  if (output === 'name') {
+    for (const item of items as (Named & { kind: string; apiVersion: string })[]) {
+      const group = item.apiVersion.includes('/') ? (item.apiVersion.split('/')[0] ?? '') : '';
+      io.out(`${displayName({ group, version: '', plural: '', singular: item.kind.toLowerCase(), kind: item.kind, namespaced: true, shortNames: [] }, item.metadata.name)}\n`);
+    }
+    return 0;
+  }
+  io.out(await printObject(single ? items[0] : { apiVersion: 'v1', items, kind: 'List', metadata: { resourceVersion: '' } }, output));
+  return 0;
+}
+
+/** Watches one kind through the server's tables, resuming where the stream ended. */
+async function watch(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
+  const [target, ...others] = targets;
+  if (!target || others.length > 0) throw refuse('get', 'you may only specify a single resource type to watch');
+  const { type, name } = target;
+  const printer = new TablePrinter({ wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels') });
+  const asTable = output === '' || output === 'wide';
+  const accept = asTable ? tableAccept : 'application/json';
+  const selector = new URLSearchParams(query(parsed, true, false));
+  if (name !== undefined) selector.set('fieldSelector', `metadata.name=${name}`);
+  const show = async (object: unknown): Promise<void> => {
+    if (asTable) io.out(printer.print(object as Table));
+    else io.out(await (await import('../printing/objects.ts')).printObject(object, output));
+  };
+  const list = await client.json<Table & { metadata: { resourceVersion: string }; items?: unknown[] }>('GET', `${pathOf(type, namespace)}?${selector.toString()}`, undefined, { accept });
+  if (!parsed.bool('watch-only')) {
+    if (asTable) { if (list.rows.length > 0) await show(list); } else for (const item of list.items ?? []) await show(item);
+  }
+  let revision = list.metadata.resourceVersion;
+  while (!io.interrupted.aborted) {
+    selector.set('watch', 'true');
+    selector.set('resourceVersion', revision);
+    const stream = await client.open('GET', `${pathOf(type, namespace)}?${selector.toString()}`, { accept, signal: io.interrupted });
+    for await (const line of lines(stream)) {
+      const event = JSON.parse(line) as { type: string; object: Table & { message?: string; metadata?: { resourceVersion?: string } } };
+      if (event.type === 'ERROR') throw new StatusError('Expired', event.object.message ?? 'the watch ended');
+      revision = event.object.metadata?.resourceVersion ?? event.object.rows?.[0]?.object?.metadata?.resourceVersion ?? revision;
+      if (event.type !== 'BOOKMARK') await show(event.object);
+    }
+  }
+  return 0;
+}
+
+function query(parsed: ParsedFlags, isList: boolean, includeObject: boolean): string {
+  const params = new URLSearchParams();
+  const selector = parsed.string('selector');
+  const fields = parsed.string('field-selector');
+  if (isList && selector !== undefined) params.set('labelSelector', selector);
+  if (isList && fields !== undefined) params.set('fieldSelector', fields);
+  if (includeObject) params.set('includeObject', 'Object');
+  const text = params.toString();
+  return text === '' ? '' : `?${text}`;
+}

@@ -1,0 +1,84 @@
+import { StatusError } from '#common/errors.ts';
+
+/** One flag of a command. `short` is a single letter. A `bool` needs no value; `optional` has one when none is given. */
+export interface Flag {
+  readonly name: string;
+  readonly short?: string;
+  readonly type: 'bool' | 'string' | 'int' | 'list' | 'duration';
+  readonly optional?: string;
+  readonly default?: string;
+  readonly description: string;
+}
+
+export interface ParsedFlags {
+  readonly args: readonly string[];
+  has(name: string): boolean;
+  bool(name: string): boolean;
+  string(name: string): string | undefined;
+  int(name: string): number | undefined;
+  list(name: string): readonly string[];
+}
+
+/** Flags that every command which speaks to a cluster takes. */
+export const clusterFlags: readonly Flag[] = [
+  { name: 'kubeconfig', type: 'string', description: 'file to read the cluster and the user from' },
+  { name: 'context', type: 'string', description: 'context of the kubeconfig to use' },
+  { name: 'server', short: 's', type: 'string', description: 'address of the API, in place of the kubeconfig\'s' },
+  { name: 'request-timeout', type: 'duration', default: '0', description: 'how long one request may take; 0 is without end' },
+  { name: 'namespace', short: 'n', type: 'string', description: 'namespace of the request' },
+];
+
+/** Reads flags as kubectl does: anywhere, `--name value`, `--name=value`, `-n value`, `-nvalue`; `--` ends them. Throws a StatusError ready to print. */
+export function parseFlags(command: string, flags: readonly Flag[], argv: readonly string[]): ParsedFlags {
+  const values = new Map<string, string[]>();
+  const args: string[] = [];
+  const set = (flag: Flag, value: string): void => {
+    if (flag.type === 'int' && !/^-?\d+$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected a whole number`);
+    if (flag.type === 'bool' && !/^(true|false)$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected true or false`);
+    values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
+  };
+  for (let i = 0; i < argv.length; i++) {
+    const argument = argv[i] ?? '';
+    if (argument === '--') { args.push(...argv.slice(i + 1)); break; }
+    if (argument === '-' || !argument.startsWith('-')) { args.push(argument); continue; }
+    const long = /^--([^=]+)(?:=([\s\S]*))?$/.exec(argument);
+    const flag = flags.find((f) => (long ? f.name === long[1] : f.short === argument[1]));
+    if (!flag) throw refuse(command, long ? `unknown flag: --${long[1] ?? ''}` : `unknown shorthand flag: '${argument[1] ?? ''}' in ${argument}`);
+    const inline = long ? long[2] : argument.length > 2 ? argument.slice(argument[2] === '=' ? 3 : 2) : undefined;
+    if (inline !== undefined) set(flag, inline);
+    else if (flag.type === 'bool') set(flag, 'true');
+    else if (flag.optional !== undefined) set(flag, flag.optional);
+    else {
+      const value = argv[++i];
+      if (value === undefined) throw refuse(command, `flag needs an argument: ${argument}`);
+      set(flag, value);
+    }
+  }
+  const last = (name: string): string | undefined => values.get(name)?.at(-1) ?? flags.find((f) => f.name === name)?.default;
+  return {
+    args,
+    has: (name) => values.has(name),
+    bool: (name) => last(name) === 'true',
+    string: last,
+    int: (name) => (last(name) === undefined ? undefined : Number(last(name))),
+    list: (name) => (values.get(name) ?? []).flatMap((value) => value.split(',')).filter(Boolean),
+  };
+}
+
+export function refuse(command: string, message: string): StatusError {
+  return new StatusError('BadRequest', `${message}\nSee 'cleat ${command} --help' for usage.`);
+}
+
+/** The help text of a command. */
+export function helpText(usage: string, summary: string, flags: readonly Flag[], examples: readonly string[] = []): string {
+  const rows = flags.map((flag) => {
+    const value = flag.type === 'bool' ? '' : flag.optional === undefined ? ` ${flag.type.toUpperCase()}` : `[=${flag.type.toUpperCase()}]`;
+    return [`  ${flag.short === undefined ? '    ' : `-${flag.short}, `}--${flag.name}${value}`, flag.description] as const;
+  });
+  const width = Math.max(0, ...rows.map(([left]) => left.length)) + 2;
+  return [
+    summary, '', `Usage:\n  cleat ${usage}`, '',
+    ...(examples.length > 0 ? ['Examples:', ...examples.map((line) => `  ${line}`), ''] : []),
+    ...(rows.length > 0 ? ['Flags:', ...rows.map(([left, right]) => left.padEnd(width) + right), ''] : []),
+  ].join('\n');
+}

@@ -1,0 +1,91 @@
+import { isStatus, messageOf } from '#common/errors.ts';
+import type { Command, Io } from './types.ts';
+
+/** Each verb is loaded when it is asked for: `cleat get pods` must not pay for `cleat up`. */
+const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
+  up: () => import('./commands/up.ts'),
+  controlplane: () => import('./commands/controlplane.ts'),
+  agent: () => import('./commands/agent.ts'),
+  token: () => import('./commands/token.ts'),
+  get: () => import('./commands/get.ts'),
+  describe: () => import('./commands/describe.ts'),
+  apply: () => import('./commands/apply.ts'),
+  delete: () => import('./commands/delete.ts'),
+  scale: () => import('./commands/scale.ts'),
+  logs: () => import('./commands/logs.ts'),
+  top: () => import('./commands/top.ts'),
+  nodes: () => import('./commands/nodes.ts'),
+  version: () => import('./commands/version.ts'),
+};
+
+const usage = `Cleat runs Kubernetes on real hosts.
+
+Run:
+  up            a control plane and an agent on this host
+  controlplane  the control plane alone
+  agent         join this host to a cluster
+  token         create, list and delete join tokens
+
+Use:
+  get           show objects as tables, YAML or JSON
+  describe      show one object, what belongs to it, and its Events
+  apply         make the cluster match a file
+  delete        delete objects
+  scale         set the number of replicas
+  logs          print what containers wrote
+  top           CPU and memory in use
+  nodes         the fleet at a glance
+  version       versions of client and server
+
+'cleat COMMAND --help' says more.
+`;
+
+async function main(argv: readonly string[], io: Io): Promise<number> {
+  const [verb = 'help', ...rest] = argv;
+  if (verb === 'help' || verb === '--help' || verb === '-h') {
+    io.out(usage);
+    return 0;
+  }
+  const load = Object.hasOwn(commands, verb === '--version' ? 'version' : verb) ? commands[verb === '--version' ? 'version' : verb] : undefined;
+  if (!load) {
+    io.err(`error: unknown command "${verb}" for "cleat"\nSee 'cleat --help'.\n`);
+    return 1;
+  }
+  const { command } = await load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.out(await command.help());
+    return 0;
+  }
+  return command.run(rest, io);
+}
+
+const interrupt = new AbortController();
+const io: Io = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  env: process.env,
+  stdin: process.stdin,
+  terminal: process.stdout.isTTY,
+  interrupted: interrupt.signal,
+};
+// The reader of a pipe may leave early (`cleat get pods | head -1`); that is not a failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => {
+    // A second signal means that the user will not wait.
+    if (interrupt.signal.aborted) process.exit(130);
+    interrupt.abort(new Error(name));
+  });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2), io);
+} catch (error) {
+  if (interrupt.signal.aborted) {
+    process.exitCode = 130;
+  } else {
+    const shown = isStatus(error) && error.details?.kind !== undefined ? `Error from server (${error.code}): ${error.message}` : `error: ${messageOf(error)}`;
+    io.err(`${shown}\n`);
+    process.exitCode = 1;
+  }
+}

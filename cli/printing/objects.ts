@@ -1,0 +1,14 @@
+import { StatusError } from '#common/errors.ts';
+
+/** An object as `yaml`, `json` or `jsonpath=TEMPLATE`. */
+export async function printObject(object: unknown, output: string): Promise<string> {
+  if (output === 'json') return `${JSON.stringify(object, null, 4)}\n`;
+  if (output === 'yaml') {
+    const { stringify } = await import('yaml');
+    return stringify(object, { lineWidth: 0, aliasDuplicateObjects: false, sortMapEntries: true, indentSeq: false, defaultStringType: 'PLAIN', version: '1.1' });
+  }
+  const template = /^jsonpath=([\s\S]*)$/.exec(output)?.[1];
+  if (template === undefined) throw new StatusError('BadRequest', `unknown output format "${output}"`);
+  const { render } = await import('./jsonpath.ts');
+  return render(template.replace(/^(['"])([\s\S]*)\1$/, '$2'), object);
+}

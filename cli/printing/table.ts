@@ -1,0 +1,58 @@
+/** A meta.k8s.io/v1 Table as the server sends it. */
+export interface Table {
+  readonly columnDefinitions: readonly { readonly name: string; readonly priority: number }[];
+  readonly rows: readonly { readonly cells: readonly unknown[]; readonly object?: { readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly resourceVersion?: string; readonly labels?: Readonly<Record<string, string>> } } }[];
+}
+
+export interface TableOptions {
+  readonly wide: boolean;
+  readonly headers: boolean;
+  readonly namespaces: boolean;
+  readonly labels: boolean;
+  /** Put before each name when several kinds are shown: `pod/`. */
+  readonly prefix?: string;
+}
+
+/** Prints tables as kubectl does: columns three blanks apart, headers in capitals. A second table (a watch) has no header. */
+export class TablePrinter {
+  readonly #options: TableOptions;
+  #columns: Table['columnDefinitions'] | undefined;
+  #widths: number[] = [];
+  #printed = false;
+
+  constructor(options: TableOptions) {
+    this.#options = options;
+  }
+
+  print(table: Table): string {
+    // Watch events leave the definitions out after the first.
+    if (table.columnDefinitions?.length) this.#columns = table.columnDefinitions;
+    const columns = this.#columns ?? [];
+    const { wide, headers, namespaces, labels, prefix = '' } = this.#options;
+    const shown = columns.map((column, index) => ({ column, index })).filter(({ column }) => wide || column.priority === 0);
+    const rows = table.rows.map((row) => [
+      ...(namespaces ? [row.object?.metadata?.namespace ?? ''] : []),
+      ...shown.map(({ index }) => (index === 0 ? prefix : '') + cell(row.cells[index])),
+      ...(labels ? [Object.entries(row.object?.metadata?.labels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${value}`).join(',') || '<none>'] : []),
+    ]);
+    const header = [...(namespaces ? ['NAMESPACE'] : []), ...shown.map(({ column }) => column.name.toUpperCase()), ...(labels ? ['LABELS'] : [])];
+    const withHeader = headers && !this.#printed ? [header, ...rows] : rows;
+    this.#printed = true;
+    this.#widths = header.map((_, i) => Math.max(this.#widths[i] ?? 0, ...withHeader.map((row) => row[i]?.length ?? 0)));
+    return withHeader.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd((this.#widths[i] ?? 0) + 3))).join('').trimEnd()}\n`).join('');
+  }
+}
+
+/** Lines of plain cells, aligned as above. */
+export function columns(rows: readonly (readonly string[])[], gap = 3): string {
+  const widths: number[] = [];
+  for (const row of rows) for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, text.length);
+  return rows.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd((widths[i] ?? 0) + gap))).join('').trimEnd()}\n`).join('');
+}
+
+/** One line, no control characters: what an object says must not move the cursor of who reads it. */
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return '<none>';
+  // eslint-disable-next-line no-control-regex
+  return String(value).replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
+}

@@ -1,0 +1,99 @@
+import { StatusError } from '#common/errors.ts';
+import type { RestClient } from './client.ts';
+
+/** What the command line must know of a kind to address it. */
+export interface ResourceType {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+  readonly shortNames: readonly string[];
+}
+
+const known = (group: string, plural: string, kind: string, namespaced: boolean, ...shortNames: string[]): ResourceType =>
+  ({ group, version: 'v1', plural, singular: kind.toLowerCase(), kind, namespaced, shortNames });
+
+/** The kinds of everyday use, so that they need no discovery: one command, one request. */
+const everyday: readonly ResourceType[] = [
+  known('', 'pods', 'Pod', true, 'po'),
+  known('', 'services', 'Service', true, 'svc'),
+  known('', 'nodes', 'Node', false, 'no'),
+  known('', 'namespaces', 'Namespace', false, 'ns'),
+  known('', 'configmaps', 'ConfigMap', true, 'cm'),
+  known('', 'secrets', 'Secret', true),
+  known('', 'events', 'Event', true, 'ev'),
+  known('', 'endpoints', 'Endpoints', true, 'ep'),
+  known('', 'serviceaccounts', 'ServiceAccount', true, 'sa'),
+  known('apps', 'deployments', 'Deployment', true, 'deploy'),
+  known('apps', 'replicasets', 'ReplicaSet', true, 'rs'),
+  known('discovery.k8s.io', 'endpointslices', 'EndpointSlice', true),
+  known('coordination.k8s.io', 'leases', 'Lease', true),
+];
+
+/** What `all` stands for. */
+const all = ['pods', 'services', 'deployments', 'replicasets'];
+
+interface ApiResourceList { readonly groupVersion: string; readonly resources: readonly { name: string; singularName?: string; kind: string; namespaced: boolean; shortNames?: string[] }[] }
+interface ApiGroupList { readonly groups: readonly { readonly preferredVersion: { readonly groupVersion: string } }[] }
+
+/** Finds a kind by plural, singular, short name or kind, with or without its group (`deploy`, `deployments.apps`). */
+export async function resolveResource(client: RestClient, name: string): Promise<ResourceType> {
+  const found = everyday.find((type) => answersTo(type, name)) ?? (await discover(client)).find((type) => answersTo(type, name));
+  if (!found) throw new StatusError('NotFound', `the server doesn't have a resource type "${name}"`);
+  return found;
+}
+
+/** Finds the kind of an object in a file. */
+export async function resolveKind(client: RestClient, apiVersion: string, kind: string): Promise<ResourceType> {
+  const matches = (type: ResourceType): boolean => type.kind === kind && (type.group === '' ? type.version : `${type.group}/${type.version}`) === apiVersion;
+  const found = everyday.find(matches) ?? (await discover(client)).find(matches);
+  if (!found) throw new StatusError('NotFound', `no matches for kind "${kind}" in version "${apiVersion}"; the server does not serve it`);
+  return found;
+}
+
+function answersTo(type: ResourceType, name: string): boolean {
+  const lower = name.toLowerCase();
+  const names = [type.plural, type.singular, type.kind.toLowerCase(), ...type.shortNames];
+  return names.some((own) => lower === own || (type.group !== '' && (lower === `${own}.${type.group}` || lower === `${own}.${type.version}.${type.group}`)));
+}
+
+async function discover(client: RestClient): Promise<ResourceType[]> {
+  const groups = await client.json<ApiGroupList>('GET', '/apis');
+  const paths = ['/api/v1', ...groups.groups.map((group) => `/apis/${group.preferredVersion.groupVersion}`)];
+  const lists = await Promise.all(paths.map((path) => client.json<ApiResourceList>('GET', path)));
+  return lists.flatMap((list) => {
+    const [group = '', version = ''] = list.groupVersion.includes('/') ? list.groupVersion.split('/') : ['', list.groupVersion];
+    return list.resources.filter((r) => !r.name.includes('/')).map((r) => ({ group, version, plural: r.name, singular: r.singularName || r.kind.toLowerCase(), kind: r.kind, namespaced: r.namespaced, shortNames: r.shortNames ?? [] }));
+  });
+}
+
+/** `/api/v1/namespaces/default/pods/web`; without a namespace the list of all. */
+export function pathOf(type: ResourceType, namespace: string | undefined, name?: string, subresource?: string): string {
+  const root = type.group === '' ? `/api/${type.version}` : `/apis/${type.group}/${type.version}`;
+  const scope = type.namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : '';
+  return `${root}${scope}/${type.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}${subresource === undefined ? '' : `/${subresource}`}`;
+}
+
+/** `deployment.apps/web`: how commands name what they changed. */
+export function displayName(type: ResourceType, name: string): string {
+  return `${type.singular}${type.group === '' ? '' : `.${type.group}`}/${name}`;
+}
+
+export interface Target { readonly type: ResourceType; readonly name: string | undefined }
+
+/** Reads `pods`, `pod web api`, `po/web svc/web`, `pods,services`, `all`. */
+export async function parseTargets(client: RestClient, args: readonly string[]): Promise<Target[]> {
+  const [first = '', ...rest] = args;
+  if (first === '') throw new StatusError('BadRequest', 'You must specify the type of resource. Try "pods", "nodes" or "deployments".');
+  if (args.some((arg) => arg.includes('/'))) {
+    return Promise.all(args.map(async (arg) => {
+      const [type = '', name = '', ...more] = arg.split('/');
+      if (type === '' || name === '' || more.length > 0) throw new StatusError('BadRequest', `there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'cleat get resource/<resource_name>' instead of 'cleat get resource resource/<resource_name>')`);
+      return { type: await resolveResource(client, type), name };
+    }));
+  }
+  const types = await Promise.all(first.split(',').flatMap((name) => (name === 'all' ? all : [name])).map((name) => resolveResource(client, name)));
+  return types.flatMap((type): Target[] => (rest.length === 0 ? [{ type, name: undefined }] : rest.map((name) => ({ type, name }))));
+}

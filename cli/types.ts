@@ -1,0 +1,19 @@
+import type { Readable } from 'node:stream';
+
+/** What a command may touch of the world outside. */
+export interface Io {
+  out(text: string): unknown;
+  err(text: string): unknown;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Readable;
+  /** True when standard output is a terminal. */
+  readonly terminal: boolean;
+  /** Aborts on SIGINT and SIGTERM. */
+  readonly interrupted: AbortSignal;
+}
+
+export interface Command {
+  help(): string | Promise<string>;
+  /** Resolves with the exit code: 0, or 1 for any failure, as kubectl has it. */
+  run(argv: readonly string[], io: Io): Promise<number>;
+}
