@@ -1,0 +1,121 @@
+import type { Pod, ReplicaSet } from '#api/gen/types.ts';
+import { controllerOf } from '../owner-refs.ts';
+import { isTerminal } from '../pod-state.ts';
+import { desiredReplicasAnnotation, maxReplicasAnnotation, numberAnnotation } from './annotations.ts';
+import type { Draft } from './draft.ts';
+import { isActiveSet, isRollingUpdate, limitsOf, nextNewSize, specReplicas, total } from './limits.ts';
+import { byAge } from './template.ts';
+
+/** A ReplicaSet that was just shrunk may still report pods that are about to go: they do not count. */
+const available = (set: ReplicaSet): number => Math.min(specReplicas(set), set.status?.availableReplicas ?? 0);
+
+/** One step of a rolling update: grow the new ReplicaSet, else shrink the old ones. */
+export function rollingStep(draft: Draft): void {
+  const { newSet } = draft;
+  if (newSet === undefined || growNew(draft, newSet)) return;
+  shrinkOld(draft, newSet);
+}
+
+function growNew(draft: Draft, newSet: ReplicaSet): boolean {
+  const wanted = specReplicas(draft.deployment);
+  const size = specReplicas(newSet);
+  return draft.scale(newSet, size > wanted ? wanted : nextNewSize(draft.deployment, draft.sets, size));
+}
+
+/**
+ * Old pods go as far as the minimum of available pods allows. New pods that are not available yet are counted
+ * against it; old pods that are not available go first, as they serve nobody.
+ */
+function shrinkOld(draft: Draft, newSet: ReplicaSet): void {
+  const { deployment } = draft;
+  const minAvailable = specReplicas(deployment) - limitsOf(deployment).maxUnavailable;
+  const newUnavailable = specReplicas(newSet) - available(newSet);
+  let budget = total(draft.sets, specReplicas) - minAvailable - newUnavailable;
+  for (const set of byAge(draft.oldSets)) {
+    const unhealthy = Math.min(budget, specReplicas(set) - available(set));
+    if (unhealthy <= 0) continue;
+    draft.scale(set, specReplicas(set) - unhealthy);
+    budget -= unhealthy;
+  }
+  if (budget <= 0) return;
+  let spare = Math.min(budget, total(draft.sets, available) - minAvailable);
+  for (const set of byAge(draft.oldSets)) {
+    const step = Math.min(spare, specReplicas(set));
+    if (step <= 0) continue;
+    draft.scale(set, specReplicas(set) - step);
+    spare -= step;
+  }
+}
+
+/** Scales every old ReplicaSet to nothing. True when one was not yet. */
+export function stopOld(draft: Draft): boolean {
+  let changed = false;
+  for (const set of draft.oldSets) if (isActiveSet(set)) changed = draft.scale(set, 0) || changed;
+  return changed;
+}
+
+/** Whether pods of earlier templates still run: Recreate never lets two versions run side by side. */
+export function oldPodsRun(draft: Draft, pods: readonly Pod[]): boolean {
+  if (draft.oldSets.some((set) => (set.status?.replicas ?? 0) > 0)) return true;
+  const old = new Set(draft.oldSets.map((set) => set.metadata?.uid));
+  return pods.some((pod) => old.has(controllerOf(pod)?.uid) && !isTerminal(pod));
+}
+
+/** The deployment was resized since its ReplicaSets were. */
+export function isScaling(draft: Draft): boolean {
+  const wanted = specReplicas(draft.deployment);
+  return draft.sets.some((set) => isActiveSet(set) && (numberAnnotation(set, desiredReplicasAnnotation) ?? wanted) !== wanted);
+}
+
+/** Follows a change of size without moving the rollout: in proportion over all ReplicaSets that have pods. */
+export function scale(draft: Draft): void {
+  const wanted = specReplicas(draft.deployment);
+  const single = activeOrLatest(draft);
+  if (single !== undefined) {
+    draft.scale(single, wanted);
+  } else if (isSaturated(draft)) {
+    stopOld(draft);
+  } else if (isRollingUpdate(draft.deployment)) {
+    scaleInProportion(draft);
+  }
+}
+
+function activeOrLatest(draft: Draft): ReplicaSet | undefined {
+  const active = draft.sets.filter(isActiveSet);
+  if (active.length === 0) return draft.newSet ?? byAge(draft.oldSets).at(-1);
+  return active.length === 1 ? active[0] : undefined;
+}
+
+function isSaturated(draft: Draft): boolean {
+  const { newSet } = draft;
+  const wanted = specReplicas(draft.deployment);
+  return newSet !== undefined && specReplicas(newSet) === wanted && numberAnnotation(newSet, desiredReplicasAnnotation) === wanted && available(newSet) === wanted;
+}
+
+function scaleInProportion(draft: Draft): void {
+  const wanted = specReplicas(draft.deployment);
+  const allowed = wanted > 0 ? wanted + limitsOf(draft.deployment).maxSurge : 0;
+  const active = draft.sets.filter(isActiveSet);
+  const toAdd = allowed - total(active, specReplicas);
+  const newest = toAdd > 0 ? 1 : -1;
+  const age = new Map(byAge(active).map((set, i) => [set, i]));
+  // Largest first; among equals the newest gains first and the oldest loses first.
+  active.sort((a, b) => specReplicas(b) - specReplicas(a) || newest * ((age.get(b) ?? 0) - (age.get(a) ?? 0)));
+  let added = 0;
+  const sizes = active.map((set) => {
+    const share = proportion(draft, set, toAdd, added);
+    added += share;
+    return specReplicas(set) + share;
+  });
+  // What rounding left over goes to the largest.
+  active.forEach((set, i) => { draft.scale(set, Math.max(0, (sizes[i] ?? 0) + (i === 0 ? toAdd - added : 0))); });
+}
+
+function proportion(draft: Draft, set: ReplicaSet, toAdd: number, added: number): number {
+  const size = specReplicas(set);
+  if (size === 0 || toAdd === 0 || toAdd === added) return 0;
+  const wanted = specReplicas(draft.deployment);
+  const before = numberAnnotation(set, maxReplicasAnnotation) ?? draft.deployment.status?.replicas ?? 0;
+  const fraction = wanted === 0 ? -size : before === 0 ? 0 : Math.round((size * (wanted + limitsOf(draft.deployment).maxSurge)) / before) - size;
+  return toAdd > 0 ? Math.min(fraction, toAdd - added) : Math.max(fraction, toAdd - added);
+}

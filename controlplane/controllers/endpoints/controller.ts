@@ -1,0 +1,42 @@
+import { endpoints, pods, services } from '#api/kinds/resources.ts';
+import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
+import { deleteObject, execute, isNamespaceTerminating } from '../execute.ts';
+import { servicesOfPod } from '../service-endpoints.ts';
+import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
+import { reconcileEndpoints } from './reconcile.ts';
+
+/** Keeps the Endpoints object of every Service that has a selector; it goes with its Service. */
+export function endpointsController(deps: ControllerDeps): Controller {
+  const { informers, client } = deps;
+  const serviceLister = informers.of(services);
+  const podLister = informers.of(pods);
+  const lister = informers.of(endpoints);
+  const own = ({ object, old }: Change<KubeObject>): string[] => {
+    const changed = object ?? old;
+    return changed ? [keyOf(changed)] : [];
+  };
+  return {
+    workers: 2,
+    watches: [
+      watch(serviceLister, own),
+      watch(lister, own),
+      watch(podLister, (change) => servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change)),
+    ],
+    async reconcile(key) {
+      const { namespace, name } = splitKey(key);
+      const service = serviceLister.get(namespace, name);
+      const current = lister.get(namespace, name);
+      if (service === undefined) {
+        if (current !== undefined) await deleteObject(client, endpoints, current);
+        return undefined;
+      }
+      if (service.metadata?.deletionTimestamp !== undefined) return undefined;
+      try {
+        await execute(deps, reconcileEndpoints({ service, pods: podLister.list(namespace), endpoints: current }));
+      } catch (error) {
+        if (!isNamespaceTerminating(error)) throw error;
+      }
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import type { Clock } from '#common/clock.ts';
+
+/** As in Kubernetes: a change that was not seen within five minutes is not waited for any longer. */
+const ttlMs = 300_000;
+
+interface Pending { creates: number; readonly deletes: Set<string>; readonly since: number }
+
+/**
+ * What a controller has asked for and its cache has not shown yet. While something is pending for a key the
+ * cache is too old to count on: acting on it would create or delete the same things twice.
+ */
+export class Expectations {
+  readonly #clock: Clock;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Call before the requests are sent: the cache may show a result before the request returns. */
+  expect(key: string, creates: number, deletes: Iterable<string> = []): void {
+    this.#pending.set(key, { creates, deletes: new Set(deletes), since: this.#clock.monotonic() });
+  }
+
+  /** `count` creates were seen, or failed. */
+  created(key: string, count = 1): void {
+    const pending = this.#pending.get(key);
+    if (!pending) return;
+    pending.creates -= count;
+    this.#settle(key, pending);
+  }
+
+  /** The delete of `id` was seen, or failed. */
+  deleted(key: string, id: string): void {
+    const pending = this.#pending.get(key);
+    if (!pending) return;
+    pending.deletes.delete(id);
+    this.#settle(key, pending);
+  }
+
+  /** 0 when the cache shows all that was asked for, else how long it is still worth waiting. */
+  remainingMs(key: string): number {
+    const pending = this.#pending.get(key);
+    if (!pending) return 0;
+    const left = pending.since + ttlMs - this.#clock.monotonic();
+    if (left > 0) return left;
+    this.#pending.delete(key);
+    return 0;
+  }
+
+  forget(key: string): void {
+    this.#pending.delete(key);
+  }
+
+  #settle(key: string, pending: Pending): void {
+    if (pending.creates <= 0 && pending.deletes.size === 0) this.#pending.delete(key);
+  }
+}

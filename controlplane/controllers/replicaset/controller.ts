@@ -1,0 +1,159 @@
+import type { Pod, ReplicaSet } from '#api/gen/types.ts';
+import { pods, replicaSets } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
+import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
+import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
+import { isStatus, messageOf } from '#common/errors.ts';
+import { deleteObject, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
+import { Expectations } from '../expectations.ts';
+import { controllerOf } from '../owner-refs.ts';
+import { isTerminating } from '../pod-state.ts';
+import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
+import { nextAvailableInMs, planReplicaSet, podFromTemplate, replicaSetStatus, type ReplicaFailure, type ReplicaSetPlan } from './reconcile.ts';
+import { slowStart } from './slow-start.ts';
+
+/** Keeps each ReplicaSet at its number of pods. */
+class ReplicaSetController implements Controller {
+  readonly workers = 4;
+  readonly watches;
+  readonly #deps: ControllerDeps;
+  readonly #config: ControllerConfig;
+  readonly #sets;
+  readonly #pods;
+  readonly #expectations: Expectations;
+
+  constructor(deps: ControllerDeps, config: ControllerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#sets = deps.informers.of(replicaSets);
+    this.#pods = deps.informers.of(pods);
+    this.#expectations = new Expectations(deps.clock);
+    this.watches = [
+      watch(this.#sets, ({ object, old }) => {
+        const set = object ?? old;
+        if (!set) return [];
+        if (!object || (old && old.metadata?.uid !== object.metadata?.uid)) this.#expectations.forget(keyOf(set));
+        return [keyOf(set)];
+      }),
+      watch(this.#pods, (change) => this.#podChanged(change)),
+    ];
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
+    const { namespace, name } = splitKey(key);
+    const set = this.#sets.get(namespace, name);
+    if (set === undefined) return undefined;
+    const nowMs = this.#deps.clock.now();
+    // Before the plan and without a wait in between: what the plan was made from must be what is judged here.
+    const waitMs = this.#expectations.remainingMs(key);
+    const plan = planReplicaSet({
+      replicaSet: set,
+      pods: [...this.#pods.by('controller', set.metadata?.uid ?? ''), ...this.#pods.by('orphan', namespace ?? '')],
+      siblings: () => this.#siblings(set), nowMs, burst: this.#config.burstReplicas,
+    });
+    for (const pod of plan.claims) await this.#deps.client.update(pods, pod);
+    const failure = waitMs > 0 ? undefined : await this.#manage(key, set, plan, signal);
+    const kept = waitMs > 0 ? failureOf(set) : failure && describe(failure);
+    await this.#writeStatus(set, plan.active, kept);
+    if (failure !== undefined && !isNamespaceTerminating(failure.error)) throw failure.error;
+    return { afterMs: waitMs > 0 ? waitMs : nextAvailableInMs(set, plan.active, nowMs) };
+  }
+
+  async #manage(key: string, set: ReplicaSet, plan: ReplicaSetPlan, signal: AbortSignal): Promise<Failure | undefined> {
+    if (plan.create > 0) {
+      this.#expectations.expect(key, plan.create);
+      const { succeeded, error } = await slowStart(plan.create, signal, () => this.#create(set));
+      // What failed, or was not tried, will not be seen.
+      this.#expectations.created(key, plan.create - succeeded);
+      return error === undefined ? undefined : { reason: 'FailedCreate', error };
+    }
+    if (plan.remove.length === 0) return undefined;
+    this.#expectations.expect(key, 0, plan.remove.map((pod) => pod.metadata?.uid ?? ''));
+    const results = await Promise.allSettled(plan.remove.map((pod) => this.#delete(key, set, pod)));
+    const failed = results.find((result) => result.status === 'rejected');
+    return failed && { reason: 'FailedDelete', error: failed.reason };
+  }
+
+  async #create(set: ReplicaSet): Promise<void> {
+    try {
+      const pod = await this.#deps.client.create(pods, podFromTemplate(set));
+      await execute(this.#deps, [eventAction(replicaSets, set, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata?.name ?? ''}`)]);
+    } catch (error) {
+      if (!isNamespaceTerminating(error)) await execute(this.#deps, [eventAction(replicaSets, set, 'Warning', 'FailedCreate', `Error creating: ${messageOf(error)}`)]);
+      throw error;
+    }
+  }
+
+  async #delete(key: string, set: ReplicaSet, pod: Pod): Promise<void> {
+    const name = pod.metadata?.name ?? '';
+    try {
+      if (await deleteObject(this.#deps.client, pods, pod)) {
+        await execute(this.#deps, [eventAction(replicaSets, set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${name}`)]);
+      } else {
+        this.#expectations.deleted(key, pod.metadata?.uid ?? '');
+      }
+    } catch (error) {
+      this.#expectations.deleted(key, pod.metadata?.uid ?? '');
+      await execute(this.#deps, [eventAction(replicaSets, set, 'Warning', 'FailedDelete', `Error deleting: ${messageOf(error)}`)]);
+      throw error;
+    }
+  }
+
+  async #writeStatus(set: ReplicaSet, active: readonly Pod[], failure: ReplicaFailure | undefined): Promise<void> {
+    const status = replicaSetStatus(set, active, failure, this.#deps.clock.now());
+    if (equal(status, withoutEmpty(set.status))) return;
+    try {
+      await this.#deps.client.update(replicaSets, { ...set, status }, 'status');
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error;
+    }
+  }
+
+  #siblings(set: ReplicaSet): readonly Pod[] {
+    const owner = controllerOf(set)?.uid;
+    const sets = owner === undefined ? [set] : this.#sets.by('controller', owner);
+    return sets.flatMap((s) => this.#pods.by('controller', s.metadata?.uid ?? ''));
+  }
+
+  *#podChanged({ object, old }: Change<Pod>): Iterable<string> {
+    const key = object && ownerKey(object);
+    const oldKey = old && ownerKey(old);
+    if (oldKey !== undefined && old && (object === undefined || (isTerminating(object) && !isTerminating(old)))) {
+      this.#expectations.deleted(oldKey, old.metadata?.uid ?? '');
+    }
+    if (key !== undefined && old === undefined) this.#expectations.created(key);
+    if (key !== undefined) yield key;
+    if (oldKey !== undefined && oldKey !== key) yield oldKey;
+    if (object && controllerOf(object) === undefined) yield* this.#adopters(object);
+  }
+
+  *#adopters(pod: Pod): Iterable<string> {
+    for (const set of this.#sets.list(pod.metadata?.namespace)) {
+      if (matchesLabels(requirementsOf(set.spec?.selector), pod.metadata?.labels)) yield keyOf(set);
+    }
+  }
+}
+
+interface Failure { readonly reason: ReplicaFailure['reason']; readonly error: unknown }
+
+function describe(failure: Failure): ReplicaFailure {
+  return { reason: failure.reason, message: messageOf(failure.error) };
+}
+
+function failureOf(set: ReplicaSet): ReplicaFailure | undefined {
+  const condition = set.status?.conditions?.find((c) => c.type === 'ReplicaFailure');
+  return condition && { reason: condition.reason === 'FailedDelete' ? 'FailedDelete' : 'FailedCreate', message: condition.message ?? '' };
+}
+
+function withoutEmpty(status: ReplicaSet['status']): ReplicaSet['status'] {
+  return status?.conditions?.length === 0 ? { ...status, conditions: undefined } : status;
+}
+
+function ownerKey(pod: Pod): string | undefined {
+  const owner = controllerOf(pod);
+  return owner?.kind === replicaSets.kind ? objectKey(pod.metadata?.namespace, owner.name) : undefined;
+}
+
+export function replicaSetController(deps: ControllerDeps, config: ControllerConfig): Controller {
+  return new ReplicaSetController(deps, config);
+}

@@ -1,0 +1,91 @@
+import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api/gen/types.ts';
+import { apiVersionOf, pods as podResource, replicaSets } from '#api/kinds/resources.ts';
+import { setCondition } from '#api/meta/conditions.ts';
+import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
+import { rfc3339 } from '#common/clock.ts';
+import { claim, controllerReference } from '../owner-refs.ts';
+import { availableInMs, isActive, isReady } from '../pod-state.ts';
+import { podsToDelete } from './ranking.ts';
+
+export interface ReplicaSetSnapshot {
+  readonly replicaSet: ReplicaSet;
+  /** Those it controls and those of its namespace that nobody controls. */
+  readonly pods: readonly Pod[];
+  /** Pods of all ReplicaSets of the same owner, for choosing whom to delete. */
+  readonly siblings: () => readonly Pod[];
+  readonly nowMs: number;
+  /** Most pods created or deleted in one step. */
+  readonly burst: number;
+}
+
+export interface ReplicaSetPlan {
+  /** Pods to write with their owner reference added or taken away. */
+  readonly claims: readonly Pod[];
+  /** Pods that count: active, controlled and matching. */
+  readonly active: readonly Pod[];
+  readonly create: number;
+  readonly remove: readonly Pod[];
+}
+
+/** Pods to adopt and release, how many to create and which to delete. Pods that ended or are ending do not count. */
+export function planReplicaSet(snapshot: ReplicaSetSnapshot): ReplicaSetPlan {
+  const { replicaSet, nowMs, burst } = snapshot;
+  const requirements = requirementsOf(replicaSet.spec?.selector);
+  const { owned, adopt, release } = claim(replicaSets, replicaSet, snapshot.pods.filter(isActive), (pod) => matchesLabels(requirements, pod.metadata?.labels));
+  const active = [...owned, ...adopt];
+  const missing = (replicaSet.spec?.replicas ?? 1) - active.length;
+  const settled = replicaSet.metadata?.deletionTimestamp !== undefined;
+  return {
+    claims: [...adopt, ...release],
+    active,
+    create: settled ? 0 : Math.min(burst, Math.max(0, missing)),
+    remove: settled || missing >= 0 ? [] : podsToDelete(active, snapshot.siblings(), Math.min(burst, -missing), nowMs),
+  };
+}
+
+/** A pod from the template; the API gives it its name and its defaults. */
+export function podFromTemplate(replicaSet: ReplicaSet): Pod {
+  const template = replicaSet.spec?.template;
+  const { labels, annotations, finalizers } = template?.metadata ?? {};
+  return {
+    apiVersion: apiVersionOf(podResource), kind: podResource.kind,
+    metadata: {
+      generateName: `${replicaSet.metadata?.name ?? ''}-`,
+      namespace: replicaSet.metadata?.namespace,
+      ...(labels && { labels }), ...(annotations && { annotations }), ...(finalizers && { finalizers }),
+      ownerReferences: [controllerReference(replicaSets, replicaSet)],
+    },
+    ...(template?.spec && { spec: template.spec }),
+  };
+}
+
+/** Why pods could not be made or removed. */
+export interface ReplicaFailure { readonly reason: 'FailedCreate' | 'FailedDelete'; readonly message: string }
+
+/** Counts of `active` pods, and whether making and removing them works. */
+export function replicaSetStatus(replicaSet: ReplicaSet, active: readonly Pod[], failure: ReplicaFailure | undefined, nowMs: number): ReplicaSetStatus {
+  const labels = Object.entries(replicaSet.spec?.template?.metadata?.labels ?? {});
+  const minReadySeconds = replicaSet.spec?.minReadySeconds ?? 0;
+  const count = (test: (pod: Pod) => boolean): number => active.filter(test).length;
+  const status: ReplicaSetStatus = {
+    replicas: active.length,
+    fullyLabeledReplicas: count((pod) => labels.every(([key, value]) => pod.metadata?.labels?.[key] === value)),
+    readyReplicas: count(isReady),
+    availableReplicas: count((pod) => availableInMs(pod, minReadySeconds, nowMs) === 0),
+    observedGeneration: replicaSet.metadata?.generation,
+  };
+  const conditions = conditionsWith(replicaSet.status?.conditions ?? [], failure, rfc3339(nowMs));
+  return conditions.length > 0 ? { ...status, conditions } : status;
+}
+
+function conditionsWith(conditions: ReplicaSetCondition[], failure: ReplicaFailure | undefined, now: string): ReplicaSetCondition[] {
+  if (failure === undefined) return conditions.filter((c) => c.type !== 'ReplicaFailure');
+  if (conditions.some((c) => c.type === 'ReplicaFailure' && c.reason === failure.reason)) return conditions;
+  return setCondition(conditions, { type: 'ReplicaFailure', status: 'True', reason: failure.reason, message: failure.message }, now);
+}
+
+/** When the next ready pod becomes available, in milliseconds from now; undefined when none is waiting. */
+export function nextAvailableInMs(replicaSet: ReplicaSet, active: readonly Pod[], nowMs: number): number | undefined {
+  const waits = active.map((pod) => availableInMs(pod, replicaSet.spec?.minReadySeconds ?? 0, nowMs)).filter((ms) => ms !== undefined && ms > 0);
+  return waits.length > 0 ? Math.min(...waits as number[]) : undefined;
+}
