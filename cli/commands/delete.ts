@@ -1,0 +1,94 @@
+import { isStatus } from '#common/errors.ts';
+import { RestClient } from '../client.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { readConnection } from '../kubeconfig.ts';
+import { readManifests } from '../manifests.ts';
+import { parseTargets, pathOf, resolveKind, type ResourceType } from '../resources.ts';
+import type { Command, Io } from '../types.ts';
+import { waitUntilGone } from '../wait.ts';
+
+const flags: readonly Flag[] = [
+  ...clusterFlags,
+  { name: 'filename', short: 'f', type: 'list', description: 'delete the objects of this file or folder, or - for standard input' },
+  { name: 'recursive', short: 'R', type: 'bool', description: 'folders below folders too' },
+  { name: 'selector', short: 'l', type: 'string', description: 'objects with these labels' },
+  { name: 'all', type: 'bool', description: 'all objects of the type in the namespace' },
+  { name: 'all-namespaces', short: 'A', type: 'bool', description: 'in all namespaces; with --all or -l' },
+  { name: 'grace-period', type: 'int', default: '-1', description: "seconds to end in; -1 leaves it to the object" },
+  { name: 'force', type: 'bool', description: 'with --grace-period=0: remove the object without waiting for the node' },
+  { name: 'now', type: 'bool', description: 'the same as --grace-period=1' },
+  { name: 'cascade', type: 'string', optional: 'background', default: 'background', description: 'background, foreground or orphan' },
+  { name: 'ignore-not-found', type: 'bool', description: 'an object that is not there is no failure' },
+  { name: 'wait', type: 'bool', default: 'true', description: 'return when the objects are gone' },
+  { name: 'timeout', type: 'duration', default: '0', description: 'how long to wait; 0 is without end' },
+  { name: 'output', short: 'o', type: 'string', description: 'name prints names only' },
+];
+
+interface Doomed { readonly type: ResourceType; readonly namespace: string | undefined; readonly name: string }
+
+export const command: Command = {
+  help: () => helpText('delete (TYPE [NAME ...] | -f FILE) [flags]', 'Delete objects by name, file or selector.', flags, ['cleat delete pod web', 'cleat delete -f examples/hello.yaml', 'cleat delete pods -l app=web']),
+  async run(argv, io) {
+    const parsed = parseFlags('delete', flags, argv);
+    const client = new RestClient(await readConnection(parsed, io.env));
+    try {
+      return await run(client, parsed, io);
+    } finally {
+      client.close();
+    }
+  },
+};
+
+async function run(client: RestClient, parsed: ParsedFlags, io: Io): Promise<number> {
+  let graceSeconds = parsed.bool('now') ? 1 : (parsed.int('grace-period') ?? -1);
+  if (parsed.bool('force')) {
+    if (graceSeconds > 0) throw refuse('delete', '--force and --grace-period greater than 0 cannot be specified together');
+    graceSeconds = 0;
+    io.err('Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.\n');
+  }
+  const propagationPolicy = { background: 'Background', foreground: 'Foreground', orphan: 'Orphan' }[parsed.string('cascade') ?? ''];
+  if (propagationPolicy === undefined) throw refuse('delete', `invalid cascade value (${parsed.string('cascade') ?? ''}). Must be "background", "foreground", or "orphan"`);
+  const options = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, ...(graceSeconds >= 0 && { gracePeriodSeconds: graceSeconds === 0 && !parsed.bool('force') ? 1 : graceSeconds }) };
+  const waiting: { doomed: Doomed; uid: string | undefined }[] = [];
+  const failures: unknown[] = [];
+  for (const doomed of await select(client, parsed, io)) {
+    try {
+      const answer = await client.json<{ metadata?: { uid?: string }; details?: { uid?: string } }>('DELETE', pathOf(doomed.type, doomed.namespace, doomed.name), options);
+      const label = `${doomed.type.singular}${doomed.type.group === '' ? '' : `.${doomed.type.group}`}`;
+      io.out(parsed.string('output') === 'name' ? `${label}/${doomed.name}\n` : `${label} "${doomed.name}" ${parsed.bool('force') ? 'force deleted' : 'deleted'}\n`);
+      waiting.push({ doomed, uid: answer.metadata?.uid ?? answer.details?.uid });
+    } catch (error) {
+      if (!(isStatus(error, 'NotFound') && parsed.bool('ignore-not-found'))) failures.push(error);
+    }
+  }
+  if (parsed.bool('wait')) {
+    for (const { doomed, uid } of waiting) await waitUntilGone(client, pathOf(doomed.type, doomed.namespace), doomed.name, uid, parsed.string('timeout') ?? '0', io.interrupted);
+  }
+  for (const error of failures.slice(0, -1)) io.err(`Error from server (${isStatus(error) ? error.code : 'InternalError'}): ${error instanceof Error ? error.message : String(error)}\n`);
+  if (failures.length > 0) throw failures.at(-1);
+  return 0;
+}
+
+async function select(client: RestClient, parsed: ParsedFlags, io: Io): Promise<Doomed[]> {
+  const { namespace } = client.connection;
+  if (parsed.has('filename')) {
+    const manifests = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+    return Promise.all(manifests.map(async (manifest) => {
+      const type = await resolveKind(client, manifest.apiVersion, manifest.kind);
+      return { type, name: manifest.metadata.name ?? '', namespace: type.namespaced ? (manifest.metadata.namespace ?? namespace) : undefined };
+    }));
+  }
+  const targets = await parseTargets(client, parsed.args);
+  const selector = parsed.string('selector');
+  const found: Doomed[] = [];
+  for (const { type, name } of targets) {
+    if (name !== undefined) { found.push({ type, name, namespace: type.namespaced ? namespace : undefined }); continue; }
+    if (selector === undefined && !parsed.bool('all')) throw refuse('delete', 'resource(s) were provided, but no name was specified');
+    const scope = parsed.bool('all-namespaces') ? undefined : namespace;
+    const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;
+    const list = await client.json<{ items: { metadata: { name: string; namespace?: string } }[] }>('GET', pathOf(type, scope) + query);
+    found.push(...list.items.map(({ metadata }) => ({ type, name: metadata.name, namespace: metadata.namespace })));
+    if (list.items.length === 0) io.out('No resources found\n');
+  }
+  return found;
+}

@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { messageOf, StatusError } from '#common/errors.ts';
+
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name?: string; readonly generateName?: string; readonly namespace?: string; readonly annotations?: Readonly<Record<string, string>> } & Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
+const maxBytes = 64 << 20;
+
+/** Objects of the files, folders (`*.yaml`, `*.yml`, `*.json`) and `-` (standard input) named; Lists are opened. */
+export async function readManifests(paths: readonly string[], recursive: boolean, stdin: Readable): Promise<Manifest[]> {
+  if (paths.length === 0) throw new StatusError('BadRequest', 'must specify one of -f; name a file, a folder, or - for standard input');
+  const manifests: Manifest[] = [];
+  for (const path of paths) {
+    if (path === '-') manifests.push(...(await parseManifests(await readStream(stdin), 'standard input')));
+    else for (const file of filesOf(path, recursive)) manifests.push(...(await parseManifests(readFile(file), file)));
+  }
+  if (manifests.length === 0) throw new StatusError('BadRequest', 'no objects passed to apply');
+  return manifests;
+}
+
+/** `source` names the text in errors. */
+export async function parseManifests(text: string, source: string): Promise<Manifest[]> {
+  if (/^\s*[{[]/.test(text)) {
+    try {
+      return open(JSON.parse(text), source);
+    } catch (error) {
+      if (error instanceof StatusError) throw error;
+      throw new StatusError('BadRequest', `error parsing ${source}: ${messageOf(error)}`);
+    }
+  }
+  const { parseAllDocuments } = await import('yaml');
+  const documents = parseAllDocuments(text, { version: '1.1', uniqueKeys: true, prettyErrors: true });
+  if (!Array.isArray(documents)) return [];
+  return documents.flatMap((document, index) => {
+    const [problem] = document.errors;
+    if (problem) throw new StatusError('BadRequest', `error parsing ${source}: document ${String(index + 1)}: ${problem.message}`);
+    return open(document.toJS({ maxAliasCount: 100 }), source);
+  });
+}
+
+function open(value: unknown, source: string): Manifest[] {
+  if (value === null || value === undefined) return [];
+  const object = value as Partial<Manifest> & { items?: unknown };
+  if (typeof value !== 'object' || Array.isArray(value)) throw new StatusError('BadRequest', `${source} does not hold Kubernetes objects: expected a map with apiVersion, kind and metadata`);
+  if (typeof object.kind === 'string' && object.kind.endsWith('List') && Array.isArray(object.items)) return object.items.flatMap((item) => open(item, source));
+  for (const field of ['apiVersion', 'kind'] as const) {
+    if (typeof object[field] !== 'string' || object[field] === '') throw new StatusError('BadRequest', `error validating ${source}: ${field} not set`);
+  }
+  return [{ ...object, metadata: object.metadata ?? {} } as Manifest];
+}
+
+function filesOf(path: string, recursive: boolean): string[] {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) throw new StatusError('BadRequest', `the path "${path}" does not exist`);
+  if (!found.isDirectory()) return [path];
+  return readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1)).flatMap((entry) => {
+    const child = join(path, entry.name);
+    if (entry.isDirectory()) return recursive ? filesOf(child, true) : [];
+    return /\.(ya?ml|json)$/.test(entry.name) ? [child] : [];
+  });
+}
+
+function readFile(path: string): string {
+  try {
+    if (statSync(path).size > maxBytes) throw new Error(`larger than ${String(maxBytes >> 20)} MiB`);
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new StatusError('BadRequest', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function readStream(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new StatusError('BadRequest', `standard input holds more than ${String(maxBytes >> 20)} MiB`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
