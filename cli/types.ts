@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream';
 
 /** What a command may touch of the world outside. */
 export interface Io {
-  out(text: string): unknown;
+  /** False when the reader is slow: wait for `drain` of standard output. */
+  out(text: string | Uint8Array): boolean;
   err(text: string): unknown;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable;

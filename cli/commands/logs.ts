@@ -1,0 +1,116 @@
+import { once } from 'node:events';
+import { parseDurationMs } from '#common/config.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import { RestClient } from '../client.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { readConnection } from '../kubeconfig.ts';
+import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
+import type { Command, Io } from '../types.ts';
+
+const flags: readonly Flag[] = [
+  ...clusterFlags,
+  { name: 'follow', short: 'f', type: 'bool', description: 'go on with what is written from now on' },
+  { name: 'previous', short: 'p', type: 'bool', description: 'of the container before the last restart' },
+  { name: 'container', short: 'c', type: 'string', description: 'this container' },
+  { name: 'all-containers', type: 'bool', description: 'every container of the pod' },
+  { name: 'selector', short: 'l', type: 'string', description: 'of all pods with these labels' },
+  { name: 'prefix', type: 'bool', description: 'say before each line where it comes from' },
+  { name: 'tail', type: 'int', description: 'only this many last lines; 10 with a selector' },
+  { name: 'since', type: 'duration', description: 'only lines newer than this, e.g. 5m' },
+  { name: 'since-time', type: 'string', description: 'only lines after this time (RFC 3339)' },
+  { name: 'timestamps', type: 'bool', description: 'the time before each line' },
+  { name: 'limit-bytes', type: 'int', description: 'at most this many bytes' },
+  { name: 'max-log-requests', type: 'int', default: '5', description: 'how many to follow at once' },
+];
+
+interface PodSpecPart { readonly containers: readonly { readonly name: string }[]; readonly initContainers?: readonly { readonly name: string }[] }
+interface Pod { readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }; readonly spec: PodSpecPart }
+interface Source { readonly pod: string; readonly container: string | undefined; readonly path: string }
+
+export const command: Command = {
+  help: () => helpText('logs (POD | TYPE/NAME | -l SELECTOR) [flags]', 'Print what containers wrote.', flags, ['cleat logs web -f', 'cleat logs deployment/web --tail=20', 'cleat logs -l app=web --all-containers']),
+  async run(argv, io) {
+    const parsed = parseFlags('logs', flags, argv);
+    const client = new RestClient(await readConnection(parsed, io.env));
+    try {
+      const sources = await findSources(client, parsed);
+      if (sources.length === 0) throw new StatusError('NotFound', `No resources found in ${client.connection.namespace} namespace.`);
+      const limit = parsed.int('max-log-requests') ?? 5;
+      if (parsed.bool('follow') && sources.length > limit) throw new StatusError('BadRequest', `you are attempting to follow ${String(sources.length)} log streams, but maximum allowed concurrency is ${String(limit)}, use --max-log-requests to increase the limit`);
+      const print = (source: Source): Promise<void> => stream(client, source, parsed.bool('prefix') ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
+      if (parsed.bool('follow')) await Promise.all(sources.map(print));
+      else for (const source of sources) await print(source);
+      return 0;
+    } finally {
+      client.close();
+    }
+  },
+};
+
+async function findSources(client: RestClient, parsed: ParsedFlags): Promise<Source[]> {
+  const pods = await resolveResource(client, 'pods');
+  const { namespace } = client.connection;
+  const selector = parsed.string('selector');
+  const [first = '', ...others] = parsed.args;
+  if (first === '' && selector === undefined) throw refuse('logs', 'expected a pod, TYPE/NAME or -l SELECTOR');
+  if (first !== '' && selector !== undefined) throw refuse('logs', 'only a selector (-l) or a POD name is allowed');
+  if (others.length > 1) throw refuse('logs', `unexpected arguments: ${others.slice(1).join(' ')}`);
+  const container = parsed.string('container') ?? others[0];
+  const list = async (labels: string): Promise<Pod[]> => (await client.json<{ items: Pod[] }>('GET', `${pathOf(pods, namespace)}?labelSelector=${encodeURIComponent(labels)}`)).items;
+  const several = selector === undefined ? [] : await list(selector);
+  // A pod named without anything else needs no look-up: the server picks its container and explains what is wrong.
+  if (selector === undefined && !first.includes('/') && !parsed.bool('all-containers') && !parsed.bool('prefix')) {
+    return [sourceOf(pods, namespace, first, container, parsed, undefined)];
+  }
+  const chosen = selector === undefined ? [await podBehind(client, pods, namespace, first, list)] : several;
+  return chosen.flatMap((pod) => {
+    const names = parsed.bool('all-containers') ? [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name) : [container ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? pod.spec.containers[0]?.name];
+    return names.map((name) => sourceOf(pods, namespace, pod.metadata.name, name, parsed, selector === undefined ? undefined : 10));
+  });
+}
+
+/** The pod named, or for `deployment/web` the first of its pods. */
+async function podBehind(client: RestClient, pods: ResourceType, namespace: string, name: string, list: (labels: string) => Promise<Pod[]>): Promise<Pod> {
+  const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`]);
+  if (!target || target.type.kind === 'Pod') return client.json<Pod>('GET', pathOf(pods, namespace, target?.name ?? name));
+  const owner = await client.json<{ spec: { selector?: { matchLabels?: Record<string, string> } & Record<string, unknown> } }>('GET', pathOf(target.type, namespace, target.name));
+  const labels = owner.spec.selector?.matchLabels ?? (owner.spec.selector as Record<string, string> | undefined) ?? {};
+  const [pod] = (await list(Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','))).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  if (!pod) throw new StatusError('NotFound', `${name} has no pods`);
+  return pod;
+}
+
+function sourceOf(pods: ResourceType, namespace: string, pod: string, container: string | undefined, parsed: ParsedFlags, defaultTail: number | undefined): Source {
+  const query = new URLSearchParams();
+  const since = parsed.string('since');
+  const tail = parsed.int('tail') ?? defaultTail;
+  if (container !== undefined) query.set('container', container);
+  for (const flag of ['follow', 'previous', 'timestamps']) if (parsed.bool(flag)) query.set(flag, 'true');
+  if (tail !== undefined && tail >= 0) query.set('tailLines', String(tail));
+  if (since !== undefined) query.set('sinceSeconds', String(Math.max(1, Math.ceil(parseDurationMs(since) / 1000))));
+  if (parsed.has('since-time')) query.set('sinceTime', parsed.string('since-time') ?? '');
+  if (parsed.has('limit-bytes')) query.set('limitBytes', parsed.string('limit-bytes') ?? '');
+  return { pod, container, path: `${pathOf(pods, namespace, pod, 'log')}?${query.toString()}` };
+}
+
+async function stream(client: RestClient, source: Source, prefix: string, io: Io): Promise<void> {
+  try {
+    const answer = await client.open('GET', source.path, { accept: '*/*', signal: io.interrupted });
+    let rest = '';
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      if (prefix === '') {
+        // A slow terminal must slow the server down, not fill our memory.
+        if (io.out(chunk) === false) await once(process.stdout, 'drain');
+        continue;
+      }
+      const parts = (rest + chunk.toString('utf8')).split('\n');
+      rest = parts.pop() ?? '';
+      io.out(parts.map((line) => `${prefix}${line}\n`).join(''));
+    }
+    if (rest !== '') io.out(`${prefix}${rest}\n`);
+  } catch (error) {
+    if (io.interrupted.aborted) return;
+    if (!isStatus(error)) throw new StatusError('ServiceUnavailable', `the log of ${source.pod} ended: ${messageOf(error)}`, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+import { RestClient } from '../client.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
+import { readConnection } from '../kubeconfig.ts';
+import { columns } from '../printing/table.ts';
+import { humanAge } from '../printing/age.ts';
+import type { Command } from '../types.ts';
+
+const flags: readonly Flag[] = [
+  ...clusterFlags,
+  { name: 'selector', short: 'l', type: 'string', description: 'only nodes with these labels' },
+  { name: 'output', short: 'o', type: 'string', description: 'json' },
+  { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
+];
+
+interface Node {
+  readonly metadata: { readonly name: string };
+  readonly spec?: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string; readonly effect: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[];
+    readonly nodeInfo?: { readonly architecture: string; readonly kubeletVersion: string; readonly containerRuntimeVersion: string };
+    readonly capacity?: Readonly<Record<string, string>>;
+  };
+}
+interface Metrics { readonly metadata: { readonly name: string }; readonly usage: { readonly cpu: string; readonly memory: string } }
+interface Lease { readonly metadata: { readonly name: string }; readonly spec?: { readonly renewTime?: string } }
+interface Pod { readonly spec?: { readonly nodeName?: string }; readonly status?: { readonly phase?: string } }
+
+export const command: Command = {
+  help: () => helpText('nodes [flags]', 'The fleet at a glance: state, load, pods, and when each host was last heard of.', flags),
+  async run(argv, io) {
+    const parsed = parseFlags('nodes', flags, argv);
+    if (parsed.args.length > 0) throw refuse('nodes', `unexpected arguments: ${parsed.args.join(' ')}`);
+    const client = new RestClient(await readConnection(parsed, io.env));
+    try {
+      const query = parsed.has('selector') ? `?labelSelector=${encodeURIComponent(parsed.string('selector') ?? '')}` : '';
+      const list = await client.json<{ items: Node[] }>('GET', `/api/v1/nodes${query}`);
+      if (parsed.string('output') === 'json') {
+        io.out(`${JSON.stringify(list, null, 4)}\n`);
+        return 0;
+      }
+      const [leases, pods, metrics] = await Promise.all([
+        client.json<{ items: Lease[] }>('GET', '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases'),
+        client.json<{ items: Pod[] }>('GET', '/api/v1/pods'),
+        // Load is a courtesy: a node that cannot tell must not keep the rest from being shown.
+        client.json<{ items: Metrics[] }>('GET', '/apis/metrics.k8s.io/v1beta1/nodes').catch(() => ({ items: [] as Metrics[] })),
+      ]);
+      const now = Date.now();
+      const rows = list.items.map((node) => {
+        const { name } = node.metadata;
+        const seen = leases.items.find((lease) => lease.metadata.name === name)?.spec?.renewTime;
+        const usage = metrics.items.find((item) => item.metadata.name === name)?.usage;
+        const running = pods.items.filter((pod) => pod.spec?.nodeName === name && !['Succeeded', 'Failed'].includes(pod.status?.phase ?? '')).length;
+        return [
+          name, stateOf(node), node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '<none>', node.status?.nodeInfo?.architecture ?? '<unknown>',
+          usage?.cpu ?? '<unknown>', usage?.memory ?? '<unknown>', String(running), node.status?.nodeInfo?.containerRuntimeVersion ?? '<unknown>', node.status?.nodeInfo?.kubeletVersion ?? '<unknown>',
+          seen === undefined ? '<never>' : `${humanAge(now - Date.parse(seen))} ago`,
+        ];
+      });
+      if (rows.length === 0) io.err('No nodes yet. Add one: cleat token create prints the line to run on it.\n');
+      else io.out(columns([...(parsed.bool('no-headers') ? [] : [['NAME', 'STATUS', 'ADDRESS', 'ARCH', 'CPU', 'MEMORY', 'PODS', 'RUNTIME', 'VERSION', 'LAST SEEN']]), ...rows]));
+    } finally {
+      client.close();
+    }
+    return 0;
+  },
+};
+
+function stateOf(node: Node): string {
+  const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+  const state = ready === 'True' ? 'Ready' : ready === 'Unknown' || ready === undefined ? 'Unreachable' : 'NotReady';
+  return node.spec?.unschedulable === true ? `${state},SchedulingDisabled` : state;
+}

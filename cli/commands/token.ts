@@ -1,0 +1,112 @@
+import { randomBytes, createHash, X509Certificate } from 'node:crypto';
+import { parseDurationMs } from '#common/config.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { RestClient } from '../client.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { readConnection } from '../kubeconfig.ts';
+import { columns } from '../printing/table.ts';
+import { humanAge } from '../printing/age.ts';
+import type { Command, Io } from '../types.ts';
+
+const flags: readonly Flag[] = [
+  ...clusterFlags,
+  { name: 'ttl', type: 'duration', default: '24h', description: 'how long the token may be used; 0 is for ever' },
+  { name: 'description', type: 'string', description: 'a note for whoever lists the tokens' },
+  { name: 'advertise-address', type: 'string', description: 'server address to print, when agents reach it by another than the kubeconfig names' },
+  { name: 'token-only', type: 'bool', description: 'print the token alone, for scripts' },
+];
+
+const secretsPath = '/api/v1/namespaces/kube-system/secrets';
+const secretType = 'bootstrap.kubernetes.io/token';
+
+interface TokenSecret { readonly metadata: { readonly name: string }; readonly data?: Readonly<Record<string, string>> }
+
+/** Source of the Secret's form: https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/ */
+export const command: Command = {
+  help: () => helpText('token create | list | delete ID [flags]', 'Join tokens: what a new host needs once.', flags, ['cleat token create', 'cleat token create --ttl=1h', 'cleat token list', 'cleat token delete abcdef']),
+  async run(argv, io) {
+    const parsed = parseFlags('token', flags, argv);
+    const [verb = '', ...rest] = parsed.args;
+    const client = new RestClient(await readConnection(parsed, io.env));
+    try {
+      switch (verb) {
+        case 'create': return await create(client, parsed, io);
+        case 'list': return await list(client, io);
+        case 'delete': return await remove(client, rest, io);
+        default: throw refuse('token', `unknown subcommand "${verb}": expected create, list or delete`);
+      }
+    } finally {
+      client.close();
+    }
+  },
+};
+
+async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<number> {
+  const { ca } = client.connection;
+  if (ca === undefined) throw new StatusError('BadRequest', "the kubeconfig names no CA, so the token cannot carry its fingerprint; use the cluster's admin kubeconfig");
+  let fingerprint: string;
+  try {
+    fingerprint = createHash('sha256').update(new X509Certificate(ca).raw).digest('hex');
+  } catch (error) {
+    throw new StatusError('BadRequest', `the kubeconfig's CA certificate cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  const ttl = parsed.string('ttl') ?? '24h';
+  const ttlMs = ttl === '0' ? 0 : parseDurationMs(ttl);
+  const id = randomText(6);
+  const secret = randomText(16);
+  await client.json('POST', secretsPath, {
+    apiVersion: 'v1', kind: 'Secret', type: secretType, metadata: { name: `bootstrap-token-${id}`, namespace: 'kube-system' },
+    stringData: {
+      'token-id': id, 'token-secret': secret, 'usage-bootstrap-authentication': 'true',
+      ...(ttlMs > 0 && { expiration: new Date(Date.now() + ttlMs).toISOString() }),
+      ...(parsed.has('description') && { description: parsed.string('description') }),
+    },
+  });
+  const token = `${id}.${secret}.${fingerprint}`;
+  if (parsed.bool('token-only')) {
+    io.out(`${token}\n`);
+    return 0;
+  }
+  const url = new URL(client.connection.server);
+  const host = parsed.string('advertise-address') ?? (await advertised(client)) ?? url.hostname;
+  io.err(`Run this on the new host${ttlMs > 0 ? ` within ${humanAge(ttlMs)}` : ''}:\n\n`);
+  io.out(`cleat agent --server https://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${url.port || '443'} --token ${token}\n`);
+  return 0;
+}
+
+/** The kubeconfig may say 127.0.0.1; what other hosts can reach is what the kubernetes Service points at. */
+async function advertised(client: RestClient): Promise<string | undefined> {
+  const endpoints = await client.find<{ subsets?: { addresses?: { ip: string }[] }[] }>('/api/v1/namespaces/default/endpoints/kubernetes');
+  return endpoints?.subsets?.[0]?.addresses?.[0]?.ip;
+}
+
+async function list(client: RestClient, io: Io): Promise<number> {
+  const secrets = await client.json<{ items: TokenSecret[] }>('GET', `${secretsPath}?fieldSelector=${encodeURIComponent(`type=${secretType}`)}`);
+  const now = Date.now();
+  const rows = secrets.items.map(({ data = {} }) => {
+    const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
+    const leftMs = Date.parse(text('expiration')) - now;
+    return [text('token-id'), Number.isNaN(leftMs) ? '<forever>' : leftMs <= 0 ? '<expired>' : humanAge(leftMs), text('expiration') || '<never>', text('description') || '<none>'];
+  });
+  io.out(columns([['ID', 'LEFT', 'EXPIRES', 'DESCRIPTION'], ...rows]));
+  return 0;
+}
+
+async function remove(client: RestClient, ids: readonly string[], io: Io): Promise<number> {
+  if (ids.length === 0) throw refuse('token', 'name the token to delete; see cleat token list');
+  for (const given of ids) {
+    const id = given.split('.')[0] ?? '';
+    if (!/^[a-z0-9]{6}$/.test(id)) throw new StatusError('BadRequest', `"${id}" is no token id: expected six of a-z and 0-9, as cleat token list shows`);
+    await client.json('DELETE', `${secretsPath}/bootstrap-token-${id}`);
+    io.out(`token "${id}" deleted\n`);
+  }
+  return 0;
+}
+
+/** Uniform over a-z0-9: bytes that would favour some letters are drawn again. */
+function randomText(length: number): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789';
+  let text = '';
+  while (text.length < length) for (const byte of randomBytes(length)) if (byte < 252 && text.length < length) text += alphabet[byte % 36] ?? '';
+  return text;
+}
