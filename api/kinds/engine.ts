@@ -1,49 +1,144 @@
-import type { FieldError } from '../meta/field-error.ts';
-import type { KubeObject } from '../meta/object.ts';
+import { StatusError } from '#common/errors.ts';
+import { equal } from '../meta/equal.ts';
+import { printFieldError, type FieldError } from '../meta/field-error.ts';
+import { copyJson, isRecord, own, setOwn, type JsonRecord } from '../meta/json.ts';
+import { validateMetadata, validateMetadataUpdate } from '../meta/metadata.ts';
+import type { KubeObject, ObjectMeta } from '../meta/object.ts';
+import { checkStructure, cleanCopy } from '../meta/validate.ts';
+import { apiVersionOf } from './resources.ts';
 import type { KindDefinition } from './types.ts';
 
 export interface Decoded<T extends KubeObject> {
   /** A new object without the unknown fields. */
   readonly object: T;
-  /** Dotted paths of what was dropped: warn or refuse, as `fieldValidation` says. */
+  /** Dotted paths of what was dropped: warn or refuse (`strictError`), as `fieldValidation` says. */
   readonly unknown: string[];
 }
 
 /** `status`, `scale` and so on; undefined is the main resource. */
 export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'eviction';
 
-/** Checks apiVersion, kind and structure of parsed JSON. Throws BadRequest in Kubernetes' words. Never changes `value`. */
+/**
+ * Checks apiVersion, kind and types of parsed JSON. Throws BadRequest. Never changes `value`.
+ * Missing fields are not its business: `validate` names them together with all other broken rules.
+ */
 export function decode<T extends KubeObject>(kind: KindDefinition<T>, value: unknown): Decoded<T> {
-  void kind; void value;
-  throw new Error('not built yet');
+  const apiVersion = apiVersionOf(kind.resource);
+  if (!isRecord(value)) throw unreadable(kind, 'the body must be a JSON object');
+  for (const [field, expected] of [['apiVersion', apiVersion], ['kind', kind.resource.kind]] as const) {
+    const found = own(value, field) ?? '';
+    if (found !== '' && found !== expected) {
+      throw new StatusError('BadRequest', `the ${field === 'kind' ? 'kind' : 'API version'} in the data (${String(JSON.stringify(found)).slice(1, -1)}) does not match the expected ${field === 'kind' ? 'kind' : 'API version'} (${expected})`);
+    }
+  }
+  const { value: copy, errors, unknown } = cleanCopy(kind.schema(), value);
+  const wrong = errors.filter((error) => error.type !== 'FieldValueRequired');
+  if (wrong.length > 0) throw unreadable(kind, wrong.map(printFieldError).join(', '));
+  const object: JsonRecord = { apiVersion, kind: kind.resource.kind, ...(isRecord(copy) ? copy : {}) };
+  if (!isRecord(object['metadata'])) object['metadata'] = {};
+  // The schema has just vouched for the shape that `T` describes.
+  return { object: { ...object, apiVersion, kind: kind.resource.kind } as unknown as T, unknown };
+}
+
+function unreadable(kind: Pick<KindDefinition, 'resource'>, reason: string): StatusError {
+  const { version, kind: name } = kind.resource;
+  return new StatusError('BadRequest', `${name} in version ${JSON.stringify(version)} cannot be handled as a ${name}: ${reason}`);
+}
+
+/** The answer to unknown fields under `fieldValidation=Strict`, as kubectl expects it. */
+export function strictError(kind: Pick<KindDefinition, 'resource'>, unknown: readonly string[]): StatusError {
+  return unreadable(kind, `strict decoding error: ${unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(', ')}`);
 }
 
 /** Fills in defaults. Changes `object` in place and returns it. Idempotent. */
 export function applyDefaults<T extends KubeObject>(kind: KindDefinition<T>, object: T): T {
-  void kind;
+  kind.setDefaults?.(object);
   return object;
 }
 
 /**
- * Drops what a client may not decide on create: uid, resourceVersion, creationTimestamp, deletionTimestamp, status; generation
- * becomes 1 where the kind has one. The caller sets uid, creationTimestamp and a generated name. In place; returns `object`.
+ * Drops what a client may not decide on create: uid, resourceVersion, creationTimestamp, deletionTimestamp, status;
+ * generation becomes 1 where the kind has a status. The caller sets uid, creationTimestamp and a generated name.
+ * Changes `object` in place and returns it.
  */
 export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, object: T): T {
-  void kind;
+  const meta: ObjectMeta = (object.metadata ??= {});
+  for (const field of ['uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'] as const) delete meta[field];
+  if (kind.status) meta.generation = 1;
+  if (kind.prepareForCreate) kind.prepareForCreate(object);
+  else setField(object, 'status', undefined);
   return object;
 }
 
 /**
- * Restores from `old` what the write may not change and bumps generation. A write to the main resource keeps the status, a write
- * to `status` keeps all but the status. Changes `object` in place and returns it; never changes `old`.
+ * Restores from `old` what the write may not change and bumps generation. A write to the main resource keeps the
+ * status, a write to `status` keeps all but the status. Changes `object` in place and returns it; never changes `old`.
  */
 export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old: T, subresource?: Subresource): T {
-  void kind; void old; void subresource;
+  const meta: ObjectMeta = (object.metadata ??= {});
+  const oldMeta = old.metadata ?? {};
+  if (subresource === 'status') restoreAllButStatus(object, old);
+  else {
+    keepServerFields(meta, oldMeta);
+    if (kind.status) setField(object, 'status', copyJson(field(old, 'status')));
+    if (subresource === undefined) kind.prepareForUpdate?.(object, old);
+  }
+  const current: ObjectMeta = (object.metadata ??= {});
+  if (kind.status) current.generation = (oldMeta.generation ?? 0) + (sameSpec(object, old) ? 0 : 1);
+  if (current.generation === 0 || !kind.status) delete current.generation;
   return object;
+}
+
+/** A client may leave these out; what it may not do is change them, which `validate` refuses. */
+function keepServerFields(meta: ObjectMeta, old: ObjectMeta): void {
+  if (!meta.name && old.name !== undefined) meta.name = old.name;
+  if (!meta.namespace && old.namespace !== undefined) meta.namespace = old.namespace;
+  if (!meta.uid && old.uid !== undefined) meta.uid = old.uid;
+  meta.creationTimestamp ??= old.creationTimestamp;
+  if (meta.creationTimestamp === undefined) delete meta.creationTimestamp;
+  delete meta.selfLink;
+  // Once set these stay; nobody but the server's delete moves them.
+  if (old.deletionTimestamp !== undefined) meta.deletionTimestamp = old.deletionTimestamp;
+  if (old.deletionGracePeriodSeconds !== undefined) meta.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
+}
+
+/** The client's resourceVersion stays: the store compares it. */
+function restoreAllButStatus(object: KubeObject, old: KubeObject): void {
+  const { resourceVersion, managedFields } = object.metadata ?? {};
+  for (const key of Object.keys(object)) if (key !== 'status') setField(object, key, undefined);
+  for (const key of Object.keys(old)) if (key !== 'status') setField(object, key, copyJson(field(old, key)));
+  const meta: ObjectMeta = (object.metadata ??= {});
+  if (resourceVersion === undefined) delete meta.resourceVersion;
+  else meta.resourceVersion = resourceVersion;
+  if (managedFields !== undefined) meta.managedFields = managedFields;
+}
+
+function field(object: KubeObject, key: string): unknown {
+  return own(object as JsonRecord, key);
+}
+
+function setField(object: KubeObject, key: string, value: unknown): void {
+  if (value === undefined) delete (object as JsonRecord)[key];
+  else setOwn(object as JsonRecord, key, value);
+}
+
+const outsideSpec = new Set(['apiVersion', 'kind', 'metadata', 'status']);
+
+function sameSpec(a: KubeObject, b: KubeObject): boolean {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => outsideSpec.has(key) || equal(field(a, key), field(b, key)));
 }
 
 /** All rules: metadata, then the kind's. `old` on update; `subresource` 'status' checks the status only. Empty: valid. */
 export function validate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old?: T, subresource?: Subresource): FieldError[] {
-  void kind; void object; void old; void subresource;
-  return [];
+  const errors = validateMetadata(object.metadata, { namespaced: kind.resource.namespaced, nameRule: kind.nameRule });
+  if (old !== undefined) errors.push(...validateMetadataUpdate(object.metadata ?? {}, old.metadata ?? {}));
+  if (subresource === 'status' && old !== undefined) errors.push(...kind.validateStatus?.(object, old) ?? []);
+  // Binding and finalizing change what an ordinary update may not; the object must be sound all the same.
+  else errors.push(...kind.validate?.(object, subresource === undefined || subresource === 'scale' ? old : undefined) ?? []);
+  // A kind's own words for a missing field come first.
+  const known = errors.map((error) => error.field);
+  for (const error of checkStructure(kind.schema(), object).errors) {
+    if (!known.some((path) => path === error.field || path.startsWith(`${error.field}.`))) errors.push(error);
+  }
+  return errors;
 }

@@ -36,20 +36,22 @@ export function mergeLists(original: readonly unknown[], patch: readonly unknown
   }
   const replaced = patch.some((item) => directiveOf(item) === 'replace');
   const values = patch.filter((item) => directiveOf(item) === undefined);
-  const merged = new Map<string, unknown>();
-  if (!replaced) {
-    const deleted = new Set(patch.filter((item) => directiveOf(item) === 'delete').map((item) => identity(item, mergeKey)));
-    for (const item of original) if (!deleted.has(identity(item, mergeKey))) merged.set(identity(item, mergeKey), item);
-  }
-  if (patch.some((item) => !['replace', 'delete', undefined].includes(directiveOf(item) as string | undefined))) {
-    throw bad('the $patch of a list item must be replace or delete');
-  }
+  const unknown = patch.find((item) => !['replace', 'delete', undefined].includes(directiveOf(item) as string | undefined));
+  if (unknown !== undefined) throw bad('the $patch of a list item must be replace or delete');
+  const deleted = new Set(patch.filter((item) => directiveOf(item) === 'delete').map((item) => identity(item, mergeKey)));
+  // Several items may share a key (a Service's port 53, TCP and UDP); a patch then meets the first.
+  const merged = replaced ? [] : original.filter((item) => !deleted.has(identity(item, mergeKey)));
+  const positions = positionsOf(merged, mergeKey);
   for (const item of values) {
     const key = identity(item, mergeKey);
-    const old = merged.get(key);
-    merged.set(key, mergeItem(old === undefined ? {} : unwrap(old), unwrap(item)));
+    const position = positions.get(key);
+    if (position !== undefined) merged[position] = mergeItem(unwrap(merged[position]), unwrap(item));
+    else {
+      positions.set(key, merged.length);
+      merged.push(mergeItem({}, unwrap(item)));
+    }
   }
-  return enforceOrder([...merged.values()], values, original, mergeKey);
+  return enforceOrder(merged, values, original, mergeKey);
 }
 
 /** The order of a patch's list must agree with the `$setElementOrder` beside it. */
@@ -92,9 +94,9 @@ export function enforceOrder(items: readonly unknown[], order: readonly unknown[
 
 function positionsOf(list: readonly unknown[], mergeKey: string | undefined): Map<string, number> {
   const positions = new Map<string, number>();
-  for (const item of list) {
+  for (const [index, item] of list.entries()) {
     const key = identity(item, mergeKey);
-    if (!positions.has(key)) positions.set(key, positions.size);
+    if (!positions.has(key)) positions.set(key, index);
   }
   return positions;
 }

@@ -1,0 +1,56 @@
+import type { ResourceRequirements } from '../gen/types.ts';
+import { invalid, required, type FieldError } from '../meta/field-error.ts';
+import { own } from '../meta/json.ts';
+import { qualifiedName } from '../meta/names.ts';
+import { compareQuantities, isQuantity, parseQuantity } from '../meta/quantity.ts';
+
+const containerResources = new Set(['cpu', 'memory', 'ephemeral-storage']);
+
+/** Resources of Kubernetes itself: a plain name, or one under kubernetes.io. */
+function isNative(name: string): boolean {
+  return !name.includes('/') || name.includes('kubernetes.io/');
+}
+
+/** What a device plugin or an administrator brings, e.g. nvidia.com/gpu. */
+export function isExtendedResource(name: string): boolean {
+  return !isNative(name) && !name.startsWith('requests.') && qualifiedName(`requests.${name}`) === undefined;
+}
+
+function validateName(name: string, field: string): FieldError[] {
+  const problem = qualifiedName(name);
+  if (problem !== undefined) return [invalid(field, name, problem)];
+  if (!name.includes('/')) {
+    return containerResources.has(name) || name.startsWith('hugepages-') ? [] : [invalid(field, name, 'must be a standard resource for containers')];
+  }
+  return isNative(name) || isExtendedResource(name) ? [] : [invalid(field, name, "doesn't follow extended resource name standard")];
+}
+
+function validateAmount(name: string, quantity: string, field: string): FieldError[] {
+  if (!isQuantity(quantity)) return [invalid(field, quantity, 'must be a quantity')];
+  const nanos = parseQuantity(quantity);
+  if (nanos < 0n) return [invalid(field, quantity, 'must be greater than or equal to 0')];
+  return isExtendedResource(name) && nanos % 1_000_000_000n !== 0n ? [invalid(field, quantity, 'must be an integer')] : [];
+}
+
+/** Limits and requests of a container or a pod. */
+export function validateResources(resources: ResourceRequirements | undefined, field: string): FieldError[] {
+  const limits = resources?.limits ?? {};
+  const requests = resources?.requests ?? {};
+  const errors: FieldError[] = [];
+  for (const [list, path] of [[limits, `${field}.limits`], [requests, `${field}.requests`]] as const) {
+    for (const [name, quantity] of Object.entries(list)) {
+      errors.push(...validateName(name, `${path}[${name}]`), ...validateAmount(name, quantity, `${path}[${name}]`));
+    }
+  }
+  for (const [name, quantity] of Object.entries(requests)) errors.push(...againstLimit(name, quantity, own(limits, name), field));
+  return errors;
+}
+
+function againstLimit(name: string, quantity: string, limit: unknown, field: string): FieldError[] {
+  const overcommit = isNative(name) && !name.startsWith('hugepages-');
+  if (typeof limit !== 'string') return overcommit ? [] : [required(`${field}.limits`, 'Limit must be set for non overcommitable resources')];
+  if (!isQuantity(limit) || !isQuantity(quantity)) return [];
+  const difference = compareQuantities(quantity, limit);
+  if (difference !== 0 && !overcommit) return [invalid(`${field}.requests`, quantity, `must be equal to ${name} limit of ${limit}`)];
+  return difference > 0 ? [invalid(`${field}.requests`, quantity, `must be less than or equal to ${name} limit of ${limit}`)] : [];
+}
