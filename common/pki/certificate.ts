@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject, type X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { StatusError } from '../errors.ts';
 import { bitString, boolean, der, elements, integer, octetString, oid, sequence, tag, time, utf8String } from './der.ts';

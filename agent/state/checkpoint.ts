@@ -1,0 +1,232 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KubeObject } from '#api/meta/object.ts';
+import { freeze } from '#api/meta/equal.ts';
+import type { Resource } from '#api/kinds/resources.ts';
+import { writeFileAtomic } from '#common/atomic-file.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import { LogFile, newFile, readRecords } from './log-file.ts';
+import { ObjectSet } from './objects.ts';
+import { decodeRecord, encodeChange, encodeSnapshot } from './record.ts';
+import type { Checkpoint, StateChange } from './types.ts';
+
+export interface CheckpointConfig {
+  /** Folder of its own, e.g. `<state-dir>/agent/checkpoint`. */
+  readonly folder: string;
+  /** Changes are appended until they outweigh the snapshot twice and reach this; then a new file is written. */
+  readonly compactAfterBytes?: number;
+}
+
+const defaultCompactAfterBytes = 256 << 10;
+
+interface Loaded {
+  readonly objects: ObjectSet;
+  readonly known: boolean;
+  readonly revision: number;
+  readonly generation: number;
+  /** The file to append to; absent when the next change must write a new one. */
+  readonly file: LogFile | undefined;
+  readonly snapshotBytes: number;
+}
+
+/**
+ * DesiredState in files `checkpoint.<generation>`: a snapshot record, then change records. Each applied message is
+ * one record, fsynced. Two generations are kept: when the newer cannot be read, the older is the state as it was
+ * when the newer was begun. Content that cannot be read never keeps an agent from starting.
+ */
+export class CheckpointStore implements Checkpoint {
+  readonly #folder: string;
+  readonly #compactAfterBytes: number;
+  readonly #log: Log;
+  readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
+  #objects: ObjectSet;
+  #known: boolean;
+  #revision: number;
+  #generation: number;
+  #file: LogFile | undefined;
+  #snapshotBytes: number;
+  /** Calls run one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(log: Log, config: CheckpointConfig, loaded: Loaded) {
+    this.#log = log;
+    this.#folder = config.folder;
+    this.#compactAfterBytes = config.compactAfterBytes ?? defaultCompactAfterBytes;
+    this.#objects = loaded.objects;
+    this.#known = loaded.known;
+    this.#revision = loaded.revision;
+    this.#generation = loaded.generation;
+    this.#file = loaded.file;
+    this.#snapshotBytes = loaded.snapshotBytes;
+  }
+
+  /** Rejects only when the folder cannot be made or read. */
+  static async open(deps: { log: Log }, config: CheckpointConfig): Promise<CheckpointStore> {
+    try {
+      await mkdir(config.folder, { recursive: true, mode: 0o700 });
+      return new CheckpointStore(deps.log, config, await load(deps.log, config.folder));
+    } catch (error) {
+      throw new StatusError('InternalError', `cannot open the checkpoint in ${config.folder}: ${messageOf(error)}; check that it belongs to this user and that the disk works`, { cause: error });
+    }
+  }
+
+  get known(): boolean { return this.#known; }
+  get revision(): number { return this.#revision; }
+
+  get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): T | undefined {
+    return this.#objects.get(resource, namespace, name) as T | undefined;
+  }
+
+  list<T extends KubeObject>(resource: Resource<T>): readonly T[] {
+    return this.#objects.list(resource) as readonly T[];
+  }
+
+  subscribe(listener: (changes: readonly StateChange[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => { this.#listeners.delete(listener); };
+  }
+
+  complete(objects: readonly { resource: Resource; object: KubeObject }[], revision: number): Promise<void> {
+    return this.#inTurn(async () => { await this.#commit(this.#objects.changesTo(objects), revision); });
+  }
+
+  incremental(changes: readonly StateChange[], fromRevision: number, toRevision: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (fromRevision !== this.#revision) {
+        throw new StatusError('Conflict', `a change from revision ${String(fromRevision)} does not fit the checkpoint's ${String(this.#revision)}; the session must be opened anew`);
+      }
+      await this.#commit(this.#objects.effective(changes), toRevision);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#file?.close();
+      this.#file = undefined;
+    });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** The revision alone is not worth a write: every session starts with a COMPLETE that sets it. */
+  async #commit(changes: readonly StateChange[], revision: number): Promise<void> {
+    if (changes.length > 0 || !this.#known) {
+      for (const change of changes) if (change.type === 'set') freeze(change.object);
+      await this.#write(changes, revision);
+      this.#objects.apply(changes);
+      this.#known = true;
+    }
+    this.#revision = revision;
+    if (changes.length > 0) this.#tell(changes);
+  }
+
+  async #write(changes: readonly StateChange[], revision: number): Promise<void> {
+    const record = encodeChange(changes, revision);
+    try {
+      const limit = Math.max(this.#compactAfterBytes, 2 * this.#snapshotBytes);
+      if (this.#file && this.#file.size - this.#snapshotBytes + record.length <= limit) await this.#file.append(record);
+      else await this.#writeGeneration(changes, revision);
+    } catch (error) {
+      throw new StatusError('ServiceUnavailable', `cannot write the checkpoint in ${this.#folder}: ${messageOf(error)}; free some space or check the disk`, { cause: error });
+    }
+  }
+
+  async #writeGeneration(changes: readonly StateChange[], revision: number): Promise<void> {
+    const next = this.#objects.copy();
+    next.apply(changes);
+    const bytes = newFile(encodeSnapshot(next, revision));
+    const generation = this.#generation + 1;
+    const path = pathOf(this.#folder, generation);
+    await writeFileAtomic(path, bytes, 0o600);
+    // From here on the new file counts: a later start reads it, so nothing may be added to the old one.
+    const old = this.#file;
+    this.#generation = generation;
+    this.#snapshotBytes = bytes.length;
+    this.#file = undefined;
+    this.#file = await LogFile.open(path, bytes.length);
+    await old?.close();
+    for (const stale of await generationsIn(this.#folder)) if (stale < generation - 1) await rm(pathOf(this.#folder, stale), { force: true });
+  }
+
+  #tell(changes: readonly StateChange[]): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(changes);
+      } catch (error) {
+        this.#log.error({ component: 'checkpoint', err: messageOf(error) }, 'a listener failed');
+      }
+    }
+  }
+}
+
+function pathOf(folder: string, generation: number): string {
+  return join(folder, `checkpoint.${String(generation)}`);
+}
+
+async function generationsIn(folder: string): Promise<number[]> {
+  const names = await readdir(folder);
+  return names.flatMap((name) => Number(/^checkpoint\.(\d{1,15})$/.exec(name)?.[1] ?? NaN) || []).sort((a, b) => b - a);
+}
+
+async function load(log: Log, folder: string): Promise<Loaded> {
+  for (const name of await readdir(folder)) if (name.startsWith('.checkpoint.')) await rm(join(folder, name), { force: true });
+  const generations = await generationsIn(folder);
+  const [newest] = generations;
+  for (const generation of generations) {
+    const loaded = await loadGeneration(log, pathOf(folder, generation), generation, generation === newest);
+    // a new file must be newer than all that are there, the unreadable ones included
+    if (loaded) return { ...loaded, generation: newest ?? generation };
+  }
+  if (newest !== undefined) log.error({ component: 'checkpoint', folder }, 'no checkpoint can be read: nothing is known about this node until the control plane answers');
+  return { objects: new ObjectSet(), known: false, revision: 0, generation: newest ?? 0, file: undefined, snapshotBytes: 0 };
+}
+
+async function loadGeneration(log: Log, path: string, generation: number, newest: boolean): Promise<Loaded | undefined> {
+  let bytes;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    log.error({ component: 'checkpoint', path, err: messageOf(error) }, 'a checkpoint cannot be read; trying the one before');
+    return undefined;
+  }
+  const { records, end, state } = readRecords(bytes);
+  const objects = new ObjectSet();
+  let revision = 0;
+  let usable = 0;
+  try {
+    for (const bytesOfRecord of records) {
+      const record = decodeRecord(bytesOfRecord);
+      if ((record.type === 'snapshot') !== (usable === 0)) throw new TypeError('records are out of order');
+      for (const change of record.changes) if (change.type === 'set') freeze(change.object);
+      objects.apply(record.changes);
+      revision = record.revision;
+      usable++;
+    }
+  } catch (error) {
+    log.error({ component: 'checkpoint', path, err: messageOf(error) }, 'a checkpoint holds a record that is not understood');
+  }
+  if (usable === 0) {
+    log.error({ component: 'checkpoint', path }, 'a checkpoint is unreadable from its start; trying the one before');
+    return undefined;
+  }
+  const whole = usable === records.length && (state === 'whole' || state === 'torn');
+  if (!whole) log.error({ component: 'checkpoint', path, records: usable }, 'a checkpoint is damaged in the middle; going on with the state before the damage until the control plane answers');
+  else if (state === 'torn') log.warn({ component: 'checkpoint', path, bytes: bytes.length - end }, 'cut off the end of a checkpoint that was not fully written');
+  const file = whole && newest ? await openForAppend(log, path, end) : undefined;
+  return { objects, known: true, revision, generation, file, snapshotBytes: records[0]?.length ?? 0 };
+}
+
+/** A file that can be read but not written (a read-only disk) still gives the state; writing is tried with the next change. */
+async function openForAppend(log: Log, path: string, end: number): Promise<LogFile | undefined> {
+  try {
+    return await LogFile.open(path, end);
+  } catch (error) {
+    log.error({ component: 'checkpoint', path, err: messageOf(error) }, 'the checkpoint cannot be written');
+    return undefined;
+  }
+}
