@@ -15,6 +15,8 @@ export interface ServicePort {
   readonly externalLocal: boolean;
   /** Ready endpoints, sorted by address; all of one port. Empty means refuse at once, not hang. */
   readonly endpoints: readonly Backend[];
+  /** What traffic under a `Local` policy gets: endpoints of this host, ready or, when none is, still serving while they end. Empty when no policy is `Local`. */
+  readonly localEndpoints: readonly Backend[];
 }
 
 export interface Backend {
@@ -46,6 +48,8 @@ export interface ProxyBackend {
   replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void>;
   /** Applies a change atomically, at a cost of O(change). Rejects when the kernel's state is not what was left there; then `replace`. */
   apply(change: ProxyChange, signal: AbortSignal): Promise<void>;
+  /** A cheap look: false when another program removed what was last applied (`nft flush ruleset`, say). */
+  intact(signal: AbortSignal): Promise<boolean>;
   /** Removes all of it. Idempotent; also cleans what a crashed earlier run left. */
   cleanup(signal: AbortSignal): Promise<void>;
 }

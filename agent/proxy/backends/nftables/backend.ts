@@ -1,0 +1,140 @@
+import { messageOf, StatusError } from '#common/errors.ts';
+import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import type { Log } from '#common/log.ts';
+import type { ProxyBackend, ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
+import { parseAffinity } from './affinity.ts';
+import { parseFlows, staleFlows } from './conntrack.ts';
+import { describePort, familiesOf, type Family } from './rules.ts';
+import { TableRules } from './table-rules.ts';
+
+export interface NftablesDeps {
+  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  readonly log: Log;
+}
+
+const transactionTimeoutMs = 60_000;
+/** Beyond this many stale flows at once the rest is left to its timeouts. */
+const maxStaleFlows = 256;
+
+/** Routes Services with nftables: one table per address family, changed by one `nft -f -` each time. */
+export class NftablesBackend implements ProxyBackend {
+  readonly name = 'nftables';
+  readonly #deps: NftablesDeps;
+  readonly #config: ProxyConfig;
+  readonly #tables: ReadonlyMap<Family, TableRules>;
+  /** UDP ports as last applied, by id: what connection tracking is checked against. */
+  readonly #udp = new Map<string, ServicePort>();
+  #conntrackMissing = false;
+
+  constructor(deps: NftablesDeps, config: ProxyConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#tables = new Map(familiesOf(config).map((family) => [family, new TableRules(family, config)]));
+  }
+
+  async unusable(signal: AbortSignal): Promise<string | undefined> {
+    // The kernel checks this text in full and drops it: the feature test is the real thing under another name.
+    const probe = { ...this.#config, tableName: `${this.#config.tableName}-probe` };
+    const text = [...this.#tables.keys()].map((family) => probeRules(family, probe)).join('');
+    let result;
+    try {
+      result = await this.#deps.exec('nft', ['-c', '-f', '-'], { input: text, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      return `nft cannot be run (${messageOf(error)}); install the nftables package (Debian: apt-get install nftables)`;
+    }
+    if (result.exitCode === 0) return undefined;
+    const words = result.stderr.trim().split('\n')[0] ?? '';
+    if (/not permitted|denied/i.test(words)) return `nft may not change rules (${words}); run as root or with CAP_NET_ADMIN`;
+    return `this kernel or nft lacks a feature that Service routing needs (${words}); needed are nft 1.0 and Linux 5.10 with nf_tables NAT, fib, numgen and reject (CONFIG_NFT_NAT, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_NUMGEN, CONFIG_NFT_REJECT)`;
+  }
+
+  async replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void> {
+    let text = '';
+    for (const [family, table] of this.#tables) text += table.replace(all, await this.#affinity(family, all, signal));
+    await this.#run(text, signal);
+    this.#udp.clear();
+    for (const port of all) if (port.protocol === 'UDP') this.#udp.set(port.id, port);
+    if (this.#udp.size > 0) await this.#forgetStaleFlows([...this.#udp.values()], signal);
+  }
+
+  async apply(change: ProxyChange, signal: AbortSignal): Promise<void> {
+    const text = [...this.#tables.values()].map((table) => table.apply(change)).join('');
+    if (text !== '') await this.#run(text, signal);
+    const touched: ServicePort[] = [];
+    for (const id of change.removed) {
+      const port = this.#udp.get(id);
+      if (port) touched.push({ ...port, endpoints: [], localEndpoints: [] });
+      this.#udp.delete(id);
+    }
+    for (const port of change.set) {
+      if (port.protocol === 'UDP') touched.push(port);
+      if (port.protocol === 'UDP') this.#udp.set(port.id, port);
+      else this.#udp.delete(port.id);
+    }
+    if (touched.length > 0) await this.#forgetStaleFlows(touched, signal);
+  }
+
+  async intact(signal: AbortSignal): Promise<boolean> {
+    for (const family of this.#tables.keys()) {
+      const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'chain', family, this.#config.tableName, 'services'], { signal });
+      if (exitCode !== 0 || !stdout.includes('service-ips')) return false;
+    }
+    return true;
+  }
+
+  async cleanup(signal: AbortSignal): Promise<void> {
+    // Both families, whatever is configured now: an earlier life may have used the other one.
+    for (const family of ['ip', 'ip6'] as const) {
+      const table = `${family} ${this.#config.tableName}`;
+      const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'tables', family], { signal });
+      if (exitCode === 0 && stdout.split('\n').includes(`table ${table}`)) await this.#run(`delete table ${table}\n`, signal);
+    }
+  }
+
+  async #affinity(family: Family, all: readonly ServicePort[], signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>> {
+    const limits = new Map<string, number>();
+    for (const port of all) {
+      if (port.affinitySeconds > 0) for (const set of describePort(port, family).sets.keys()) limits.set(set, port.affinitySeconds);
+    }
+    if (limits.size === 0) return new Map();
+    const { stdout } = await this.#deps.exec('nft', ['list', 'sets', family], { signal, maxBytes: 32 << 20 });
+    return parseAffinity(stdout, this.#config.tableName, (set) => limits.get(set));
+  }
+
+  async #run(text: string, signal: AbortSignal): Promise<void> {
+    const { exitCode, stderr } = await this.#deps.exec('nft', ['-f', '-'], { input: text, signal, timeoutMs: transactionTimeoutMs });
+    if (exitCode !== 0) throw new StatusError('InternalError', `nft refused the Service rules: ${stderr.trim().slice(0, 1000)}`);
+  }
+
+  /** Best effort: a host without the conntrack tool keeps a stale UDP flow until it times out. */
+  async #forgetStaleFlows(ports: readonly ServicePort[], signal: AbortSignal): Promise<void> {
+    if (this.#conntrackMissing) return;
+    try {
+      for (const family of this.#tables.keys()) {
+        const listed = await this.#deps.exec('conntrack', ['-L', '-f', family === 'ip' ? 'ipv4' : 'ipv6', '-p', 'udp'], { signal, maxBytes: 16 << 20 });
+        for (const flow of staleFlows(parseFlows(listed.stdout), ports).slice(0, maxStaleFlows)) {
+          await this.#deps.exec('conntrack', [
+            '-D', '-p', 'udp', '-s', flow.source, '-d', flow.destination, '--sport', String(flow.sourcePort), '--dport', String(flow.destinationPort),
+          ], { signal });
+        }
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#conntrackMissing = true;
+      this.#deps.log.warn({ err: messageOf(error) }, 'conntrack cannot be run: udp clients may keep a stale endpoint until their flow times out');
+    }
+  }
+}
+
+/** A table that uses every feature the rules may use. */
+function probeRules(family: Family, config: ProxyConfig): string {
+  const [service, one, two] = family === 'ip' ? ['192.0.2.1', '192.0.2.2', '192.0.2.3'] : ['2001:db8::1', '2001:db8::2', '2001:db8::3'];
+  const endpoints = [{ ip: one, port: 1, local: true }, { ip: two, port: 1, local: false }];
+  const table = new TableRules(family, config);
+  const port: ServicePort = {
+    id: 'probe/probe:probe', protocol: 'TCP', clusterIps: [service], externalIps: [], loadBalancerIps: [], port: 1, nodePort: 1,
+    affinitySeconds: 0, internalLocal: false, externalLocal: true, endpoints, localEndpoints: endpoints,
+  };
+  return table.replace([port, { ...port, id: 'probe/sticky:probe', port: 2, nodePort: 2, affinitySeconds: 1 }]);
+}

@@ -1,0 +1,137 @@
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { isAbort, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { endpointSlices, services } from '#api/kinds/resources.ts';
+import type { DesiredState } from '#agent/state/types.ts';
+import { ServiceTracker } from './service-map.ts';
+import type { ProxyBackend, ProxyChange } from './types.ts';
+
+export interface ProxyDeps {
+  readonly state: DesiredState;
+  readonly backend: ProxyBackend;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+}
+
+export interface ProxyLoopConfig {
+  readonly nodeName: string;
+  /** The least time between two transactions; changes in between travel together. */
+  readonly minIntervalMs: number;
+  /** How often to look whether another program removed the rules. */
+  readonly checkIntervalMs: number;
+}
+
+export const proxyLoopDefaults = { minIntervalMs: 100, checkIntervalMs: 30_000 } as const;
+
+const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 } as const;
+
+/**
+ * Keeps the kernel's Service rules equal to the desired state. One loop owns the backend: it begins with `replace`,
+ * goes on with incremental changes, and after any failure tries `replace` again with back-off. The rules stay in
+ * place when it ends: connections and Services outlive the agent.
+ */
+export class Proxy implements Runnable {
+  readonly #deps: ProxyDeps;
+  readonly #config: ProxyLoopConfig;
+  readonly #tracker: ServiceTracker;
+  #wake: () => void = () => undefined;
+  #failure: string | undefined = 'Service routing has not been set up yet';
+  #dirty = false;
+
+  constructor(deps: ProxyDeps, config: ProxyLoopConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#tracker = new ServiceTracker(config.nodeName);
+  }
+
+  /** Why Services may not work on this host; undefined when the kernel has what is desired or a change is on its way. */
+  get failure(): string | undefined { return this.#failure; }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { state } = this.#deps;
+    for (const resource of [services, endpointSlices]) {
+      this.#tracker.note(state.list<KubeObject>(resource).map((object) => ({ type: 'set', resource, object })));
+    }
+    const unsubscribe = state.subscribe((changes) => {
+      this.#dirty = this.#tracker.note(changes) || this.#dirty;
+      // Also the first message of a node's life, which may hold no Service, opens the way.
+      this.#wake();
+    });
+    try {
+      await this.#loop(signal);
+    } catch (error) {
+      if (!isAbort(error, signal)) throw error;
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { state, clock } = this.#deps;
+    while (!state.known) await this.#wait(signal, undefined);
+    let full = true;
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#dirty = false;
+      full = !await this.#sync(full, this.#tracker.take(), signal);
+      failures = full ? failures + 1 : 0;
+      if (full) {
+        await clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);
+        continue;
+      }
+      await clock.sleep(this.#config.minIntervalMs, signal);
+      while (!this.#dirty && !full) {
+        const woken = await this.#wait(signal, this.#config.checkIntervalMs);
+        if (!woken) full = !await this.#intact(signal);
+      }
+    }
+  }
+
+  /** Returns whether the kernel now has what is desired. */
+  async #sync(full: boolean, change: ProxyChange, signal: AbortSignal): Promise<boolean> {
+    const { backend, log } = this.#deps;
+    try {
+      if (full) await backend.replace(this.#tracker.all(), signal);
+      else if (change.set.length + change.removed.length > 0) await backend.apply(change, signal);
+      if (this.#failure !== undefined) log.info({ backend: backend.name, ports: this.#tracker.all().length }, 'service routing is in place');
+      this.#failure = undefined;
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.#failure = messageOf(error);
+      log.warn({ backend: backend.name, full, err: this.#failure }, 'service routing could not be changed; replacing it');
+      return false;
+    }
+  }
+
+  async #intact(signal: AbortSignal): Promise<boolean> {
+    try {
+      if (await this.#deps.backend.intact(signal)) return true;
+      this.#deps.log.warn({ backend: this.#deps.backend.name }, 'service rules were removed by another program; putting them back');
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.#deps.log.warn({ err: messageOf(error) }, 'service rules could not be checked; replacing them');
+    }
+    return false;
+  }
+
+  /** True when woken by a change, false when `timeoutMs` passed. */
+  async #wait(signal: AbortSignal, timeoutMs: number | undefined): Promise<boolean> {
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const cancel = timeoutMs === undefined ? () => undefined : this.#deps.clock.after(timeoutMs, () => { finish(); resolve(false); });
+      const abort = (): void => { finish(); reject(signal.reason as Error); };
+      const finish = (): void => {
+        cancel();
+        signal.removeEventListener('abort', abort);
+        this.#wake = () => undefined;
+      };
+      this.#wake = () => { finish(); resolve(true); };
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+}

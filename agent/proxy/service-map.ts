@@ -1,0 +1,159 @@
+import { isIP, isIPv4 } from 'node:net';
+import type { Endpoint, EndpointSlice, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
+import { endpointSlices, services } from '#api/kinds/resources.ts';
+import { keyOf, objectKey } from '#api/meta/object.ts';
+import type { StateChange } from '#agent/state/types.ts';
+import type { Backend, ProxyChange, ServicePort } from './types.ts';
+
+const serviceNameLabel = 'kubernetes.io/service-name';
+/** Services with these labels are someone else's to route (https://kubernetes.io/docs/reference/labels-annotations-taints/). */
+const foreignLabels = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
+const defaultAffinitySeconds = 10_800;
+
+/**
+ * The ports of one Service as this node must route them. Headless and ExternalName Services have none. What a
+ * backend could not take (an address that is none, a port out of range) is left out, so that one bad object harms only itself.
+ */
+export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string): ServicePort[] {
+  const { spec, metadata, status } = service;
+  if (!spec || spec.type === 'ExternalName' || foreignLabels.some((label) => metadata?.labels?.[label] !== undefined)) return [];
+  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip) > 0);
+  if (clusterIps.length === 0) return [];
+  const key = keyOf(service);
+  if (!/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(key)) return [];
+
+  const external = spec.type === 'NodePort' || spec.type === 'LoadBalancer';
+  const internalLocal = spec.internalTrafficPolicy === 'Local';
+  const externalLocal = (external || (spec.externalIPs ?? []).length > 0) && spec.externalTrafficPolicy === 'Local';
+  const loadBalancerIps = (spec.type === 'LoadBalancer' ? status?.loadBalancer?.ingress ?? [] : [])
+    .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip) > 0);
+
+  const ports = new Map<string, ServicePort>();
+  for (const port of spec.ports ?? []) {
+    const id = `${key}:${port.name ?? ''}`;
+    if (!isPort(port.port) || !/^[a-z0-9-]*$/.test(port.name ?? '') || ports.has(id)) continue;
+    const { endpoints, localEndpoints } = endpointsOf(port, slices, nodeName);
+    ports.set(id, {
+      id, protocol: protocolOf(port.protocol), port: port.port, clusterIps, loadBalancerIps,
+      externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip) > 0),
+      nodePort: external && isPort(port.nodePort) ? port.nodePort : 0,
+      affinitySeconds: spec.sessionAffinity === 'ClientIP' ? spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds : 0,
+      internalLocal, externalLocal, endpoints,
+      localEndpoints: internalLocal || externalLocal ? localEndpoints : [],
+    });
+  }
+  return [...ports.values()];
+}
+
+function endpointsOf(port: ApiServicePort, slices: readonly EndpointSlice[], nodeName: string): Pick<ServicePort, 'endpoints' | 'localEndpoints'> {
+  const ready = new Map<string, Backend>();
+  const ending = new Map<string, Backend>();
+  for (const slice of slices) {
+    const target = slice.ports?.find((p) => (p.name ?? '') === (port.name ?? '') && protocolOf(p.protocol) === protocolOf(port.protocol))?.port;
+    if (!isPort(target)) continue;
+    for (const endpoint of slice.endpoints ?? []) {
+      // Kubernetes defines the first address only; the others are not used by any proxy.
+      const ip = endpoint.addresses[0] ?? '';
+      if (isIP(ip) === 0 || (slice.addressType === 'IPv4') !== isIPv4(ip)) continue;
+      const into = classify(endpoint) === 'ready' ? ready : classify(endpoint) === 'ending' ? ending : undefined;
+      into?.set(`${ip} ${String(target)}`, { ip, port: target, local: endpoint.nodeName === nodeName });
+    }
+  }
+  const use = (backends: Iterable<Backend>, fallback: Iterable<Backend>): Backend[] => {
+    const chosen = [...backends];
+    return (chosen.length > 0 ? chosen : [...fallback]).sort((a, b) => compare(a.ip, b.ip) || a.port - b.port);
+  };
+  const local = (map: Map<string, Backend>): Backend[] => [...map.values()].filter((b) => b.local);
+  return { endpoints: use(ready.values(), ending.values()), localEndpoints: use(local(ready), local(ending)) };
+}
+
+/** Conditions that are not set count as true for `ready`; `serving` counts as `ready`. */
+function classify({ conditions }: Endpoint): 'ready' | 'ending' | 'unused' {
+  if (conditions?.ready !== false) return 'ready';
+  return conditions.serving === true && conditions.terminating === true ? 'ending' : 'unused';
+}
+
+function protocolOf(protocol: string | undefined): ServicePort['protocol'] {
+  return protocol === 'UDP' || protocol === 'SCTP' ? protocol : 'TCP';
+}
+
+function isPort(port: number | undefined): port is number {
+  return port !== undefined && Number.isInteger(port) && port > 0 && port < 65_536;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Follows Services and EndpointSlices and says which service ports changed. Cost is that of the Services touched. */
+export class ServiceTracker {
+  readonly #nodeName: string;
+  readonly #services = new Map<string, Service>();
+  readonly #slicesByService = new Map<string, Map<string, EndpointSlice>>();
+  readonly #serviceOfSlice = new Map<string, string>();
+  readonly #dirty = new Set<string>();
+  /** By Service, what was last handed out. */
+  readonly #ports = new Map<string, ReadonlyMap<string, ServicePort>>();
+
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  /** Notes changes; other resources are ignored. Returns whether any Service is affected. */
+  note(changes: readonly StateChange[]): boolean {
+    for (const change of changes) {
+      if (change.resource.plural === services.plural && change.resource.group === services.group) this.#noteService(change);
+      else if (change.resource.plural === endpointSlices.plural && change.resource.group === endpointSlices.group) this.#noteSlice(change);
+    }
+    return this.#dirty.size > 0;
+  }
+
+  /** What changed since the last call. */
+  take(): ProxyChange {
+    const set: ServicePort[] = [];
+    const removed: string[] = [];
+    for (const key of this.#dirty) {
+      const before = this.#ports.get(key) ?? new Map<string, ServicePort>();
+      const service = this.#services.get(key);
+      const slices = [...this.#slicesByService.get(key)?.values() ?? []];
+      const after = new Map((service ? servicePorts(service, slices, this.#nodeName) : []).map((p) => [p.id, p]));
+      for (const [id, port] of after) if (JSON.stringify(before.get(id)) !== JSON.stringify(port)) set.push(port);
+      for (const id of before.keys()) if (!after.has(id)) removed.push(id);
+      if (after.size > 0) this.#ports.set(key, after);
+      else this.#ports.delete(key);
+    }
+    this.#dirty.clear();
+    return { set, removed };
+  }
+
+  /** Everything as of the last `take`. */
+  all(): ServicePort[] {
+    return [...this.#ports.values()].flatMap((ports) => [...ports.values()]);
+  }
+
+  #noteService(change: StateChange): void {
+    const key = change.type === 'set' ? keyOf(change.object) : objectKey(change.namespace, change.name);
+    if (change.type === 'set') this.#services.set(key, change.object);
+    else this.#services.delete(key);
+    this.#dirty.add(key);
+  }
+
+  #noteSlice(change: StateChange): void {
+    const key = change.type === 'set' ? keyOf(change.object) : objectKey(change.namespace, change.name);
+    const before = this.#serviceOfSlice.get(key);
+    if (before !== undefined) {
+      const slices = this.#slicesByService.get(before);
+      slices?.delete(key);
+      if (slices?.size === 0) this.#slicesByService.delete(before);
+      this.#serviceOfSlice.delete(key);
+      this.#dirty.add(before);
+    }
+    const name = change.type === 'set' ? change.object.metadata?.labels?.[serviceNameLabel] : undefined;
+    if (change.type === 'remove' || name === undefined) return;
+    const owner = objectKey(change.object.metadata?.namespace, name);
+    const slices = this.#slicesByService.get(owner) ?? new Map<string, EndpointSlice>();
+    this.#slicesByService.set(owner, slices.set(key, change.object as EndpointSlice));
+    this.#serviceOfSlice.set(key, owner);
+    this.#dirty.add(owner);
+  }
+}
