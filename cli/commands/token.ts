@@ -1,6 +1,8 @@
-import { randomBytes, createHash, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { parseDurationMs } from '#common/config.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { fingerprintOf } from '#common/pki/certificate.ts';
+import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
@@ -46,14 +48,14 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
   if (ca === undefined) throw new StatusError('BadRequest', "the kubeconfig names no CA, so the token cannot carry its fingerprint; use the cluster's admin kubeconfig");
   let fingerprint: string;
   try {
-    fingerprint = createHash('sha256').update(new X509Certificate(ca).raw).digest('hex');
+    fingerprint = fingerprintOf(new X509Certificate(ca));
   } catch (error) {
     throw new StatusError('BadRequest', `the kubeconfig's CA certificate cannot be read: ${messageOf(error)}`, { cause: error });
   }
+  const made = makeJoinToken(fingerprint);
   const ttl = parsed.string('ttl') ?? '24h';
   const ttlMs = ttl === '0' ? 0 : parseDurationMs(ttl);
-  const id = randomText(6);
-  const secret = randomText(16);
+  const { id, secret } = made;
   await client.json('POST', secretsPath, {
     apiVersion: 'v1', kind: 'Secret', type: secretType, metadata: { name: `bootstrap-token-${id}`, namespace: 'kube-system' },
     stringData: {
@@ -62,7 +64,7 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
       ...(parsed.has('description') && { description: parsed.string('description') }),
     },
   });
-  const token = `${id}.${secret}.${fingerprint}`;
+  const token = formatJoinToken(made);
   if (parsed.bool('token-only')) {
     io.out(`${token}\n`);
     return 0;
@@ -101,12 +103,4 @@ async function remove(client: RestClient, ids: readonly string[], io: Io): Promi
     io.out(`token "${id}" deleted\n`);
   }
   return 0;
-}
-
-/** Uniform over a-z0-9: bytes that would favour some letters are drawn again. */
-function randomText(length: number): string {
-  const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789';
-  let text = '';
-  while (text.length < length) for (const byte of randomBytes(length)) if (byte < 252 && text.length < length) text += alphabet[byte % 36] ?? '';
-  return text;
 }
