@@ -1,0 +1,41 @@
+/** IP addresses as text. Leading zeros are refused: programs disagree on what they mean. */
+
+export function isIPv4(text: string): boolean {
+  return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
+}
+
+export function isIPv6(text: string): boolean {
+  if (text.length > 45 || !text.includes(':') || text.includes(':::')) return false;
+  const halves = text.split('::');
+  if (halves.length > 2) return false;
+  let groups = 0;
+  for (const [side, half] of halves.entries()) {
+    const parts = half === '' ? [] : half.split(':');
+    for (const [index, part] of parts.entries()) {
+      const last = side === halves.length - 1 && index === parts.length - 1;
+      if (last && isIPv4(part)) groups += 2;
+      else if (/^[0-9a-fA-F]{1,4}$/.test(part)) groups += 1;
+      else return false;
+    }
+  }
+  return halves.length === 2 ? groups < 8 : groups === 8;
+}
+
+export function isIP(text: string): boolean {
+  return isIPv4(text) || isIPv6(text);
+}
+
+export function isCIDR(text: string): boolean {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  if (rest.length > 0 || !/^(0|[1-9][0-9]{0,2})$/.test(bits)) return false;
+  return isIPv4(address) ? Number(bits) <= 32 : isIPv6(address) && Number(bits) <= 128;
+}
+
+/** For rules.ts: undefined, or Kubernetes' message. */
+export function ipProblem(text: string): string | undefined {
+  return isIP(text) ? undefined : 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
+}
+
+export function cidrProblem(text: string): string | undefined {
+  return isCIDR(text) ? undefined : 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+}
