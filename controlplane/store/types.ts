@@ -79,17 +79,52 @@ export interface Store {
   count(prefix: string): number;
   /**
    * Resolves with the entry written (for a delete: its last state) once it is on disk.
-   * Rejects with `Conflict` (expected revision differs), `AlreadyExists`, `NotFound`, or
-   * `ServiceUnavailable` when the disk refuses; after the latter nothing was written.
+   * Rejects with `Conflict` (expected revision differs), `AlreadyExists`, `NotFound`, `TooManyRequests` (too
+   * many writes wait, or volatile keys hold too much), or `ServiceUnavailable` when the disk refuses or the
+   * store is closed; after that nothing was written, and its revision is not used again.
    */
   write(request: WriteRequest): Promise<Entry>;
   /**
-   * Batches of events as they become durable; a batch is never empty. Ends when the signal aborts; throws
-   * `Expired` when it fell too far behind. No per-watcher buffer: a slow reader costs nothing but its cursor.
+   * Batches of events as they become durable; a batch is never empty and may be shared by watchers of the same
+   * prefix. Ends when the signal aborts or the store closes; throws `Expired` when it fell too far behind and
+   * `Invalid` when `after` lies in the future. No per-watcher buffer: a slow reader costs nothing but its cursor.
    */
   watch(request: WatchRequest): AsyncIterable<readonly StoreEvent[]>;
   /** Forgets history before `revision`; the current state stays. */
   compact(revision: number): Promise<void>;
   /** Waits for writes under way, then closes. */
+  close(): Promise<void>;
+}
+
+export interface RowWrite {
+  readonly name: string;
+  /** Absent to remove the row. */
+  readonly bytes?: Uint8Array;
+}
+
+/** What is known of the newest acknowledged write without reading the rows. */
+export interface HeadNote {
+  readonly head: number;
+  readonly reserved: number;
+}
+
+/**
+ * Named rows of bytes in the order of their names: all that the embedded store asks of a disk. Errors are
+ * StatusErrors: `ServiceUnavailable` when the disk refuses, `InternalError` when it is damaged.
+ */
+export interface RowStore {
+  /** Where the rows are, for messages. */
+  readonly location: string;
+  /** Rows with `from <= name < to` in order, in batches; the whole is one snapshot. */
+  scan(from: string, to: string): AsyncIterable<readonly (readonly [string, Uint8Array])[]>;
+  getMany(names: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
+  /** All or nothing. With `sync` it is on disk when this resolves. After a rejection the outcome is unknown and `reopen` must come first. */
+  write(rows: readonly RowWrite[], sync: boolean): Promise<void>;
+  /** Makes writing possible again after a rejected write; rejects while the disk still refuses. */
+  reopen(): Promise<void>;
+  /** Keeps a lower bound of what was acknowledged, apart from the rows; cheap, and survives the process. */
+  noteHead(note: HeadNote): void;
+  /** The last note; undefined when there is none that can be read. */
+  readHead(): HeadNote | undefined;
   close(): Promise<void>;
 }

@@ -1,0 +1,82 @@
+import type { Clock } from '#common/clock.ts';
+import { systemClock } from '#common/clock.ts';
+import { silentLog, type Log } from '#common/log.ts';
+import { damageError, isDamaged, keepOnlyLive, loadRows, recoverRows } from './load.ts';
+import { MvccStore, type MvccConfig } from './mvcc.ts';
+import type { Meta } from './row-format.ts';
+import { State, type StateConfig } from './state.ts';
+import type { RowStore, Store } from './types.ts';
+
+export interface OpenStoreDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Opens the rows; LevelDB in `config.dir` when absent. */
+  readonly openRows?: OpenRows;
+}
+
+export interface OpenRowsRequest {
+  readonly dir: string;
+  readonly log: Log;
+  /** Repair what can be repaired, keeping a copy of everything first. */
+  readonly recover: boolean;
+}
+
+export type OpenRows = (request: OpenRowsRequest) => Promise<RowStore>;
+
+/** Everything but `dir` has a default, meant for a small machine. */
+export interface OpenStoreConfig extends Partial<MvccConfig>, Partial<StateConfig> {
+  readonly dir: string;
+  /** Repairs a damaged store (`--store-recover`); an undamaged one is left as it is. */
+  readonly recover?: boolean;
+}
+
+export const storeDefaults: MvccConfig & StateConfig = {
+  volatilePrefixes: [],
+  cacheBytes: 32 << 20,
+  eventBytes: 8 << 20,
+  keepMs: 5 * 60_000,
+  keepRevisions: 10_000,
+  maxQueued: 10_000,
+  maxBatch: 256,
+  maxBatchBytes: 4 << 20,
+  maxVolatileBytes: 32 << 20,
+  reserve: 100_000,
+  reopenMs: 1000,
+};
+
+/**
+ * Opens the store, checking every row. Rejects with a message that says what to do: `InternalError` when it
+ * is damaged, `ServiceUnavailable` when another process has it, `Forbidden` when it may not be read.
+ */
+export async function openStore(deps: OpenStoreDeps, config: OpenStoreConfig): Promise<Store> {
+  const settings = { ...storeDefaults, ...config };
+  const openRows = deps.openRows ?? (await import('./backends/leveldb/backend.ts')).openLevelRows;
+  const rows = await openRows({ dir: config.dir, log: deps.log, recover: config.recover ?? false });
+  try {
+    if (config.recover) await recoverRows(rows, new State(settings), deps.log, settings.reserve);
+    const { state, meta } = await load(rows, settings);
+    // One more than any revision used, so that what readers knew of volatile keys is told apart from now.
+    const newest = Math.max(meta.head, meta.reserved);
+    state.startAt(newest === 0 ? 0 : newest + 1, meta.compacted);
+    return new MvccStore({ ...deps, rows, state, meta }, settings);
+  } catch (error) {
+    await rows.close();
+    throw error;
+  }
+}
+
+async function load(rows: RowStore, settings: StateConfig): Promise<{ readonly state: State; readonly meta: Meta }> {
+  const state = new State(settings);
+  const { meta, damage, volatileRows } = await loadRows(rows, state);
+  if (isDamaged(damage)) throw damageError(rows.location, damage);
+  if (volatileRows === 0) return { state, meta };
+  await keepOnlyLive(rows, state, meta);
+  return load(rows, settings);
+}
+
+/** A store without a disk, for tests and simulations. */
+export async function openMemoryStore(config: Omit<Partial<OpenStoreConfig>, 'dir'> & { readonly clock?: Clock } = {}): Promise<Store> {
+  const { MemoryRows } = await import('./backends/memory/backend.ts');
+  const rows = new MemoryRows();
+  return openStore({ log: silentLog, clock: config.clock ?? systemClock, openRows: () => Promise.resolve(rows) }, { ...config, dir: '' });
+}
