@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { parseFlags, type Flag } from './flags.ts';
+
+const flags: readonly Flag[] = [
+  { name: 'namespace', short: 'n', type: 'string', description: '' },
+  { name: 'all', short: 'A', type: 'bool', description: '' },
+  { name: 'tail', type: 'int', default: '-1', description: '' },
+  { name: 'filename', short: 'f', type: 'list', description: '' },
+  { name: 'dry-run', type: 'string', optional: 'server', default: 'none', description: '' },
+];
+const parse = (...argv: string[]) => parseFlags('get', flags, argv);
+
+describe('parseFlags', () => {
+  it('takes flags anywhere and in every form', () => {
+    const parsed = parse('pods', '-n', 'a', 'web', '--tail=3', '-fx,y', '-f=z', '-A', '--', '-n');
+    expect(parsed.args).toEqual(['pods', 'web', '-n']);
+    expect([parsed.string('namespace'), parsed.int('tail'), parsed.list('filename'), parsed.bool('all')]).toEqual(['a', 3, ['x', 'y', 'z'], true]);
+  });
+  it('knows defaults, bare values and what was given', () => {
+    expect([parse().int('tail'), parse('--dry-run').string('dry-run'), parse().string('dry-run'), parse().has('tail')]).toEqual([-1, 'server', 'none', false]);
+  });
+  it.each([[['--nope'], 'unknown flag: --nope'], [['-x'], "unknown shorthand flag: 'x' in -x"], [['--tail', 'many'], 'expected a whole number'], [['-n'], 'flag needs an argument: -n'], [['--all=maybe'], 'expected true or false']])('refuses %j', (argv, message) => {
+    expect(() => parse(...argv)).toThrow(message);
+  });
+});
