@@ -1,0 +1,30 @@
+import type { AdmissionPlugin, AdmissionRequest, Reservation } from './types.ts';
+
+/** Runs the plugins in order; what was reserved is settled together. */
+export class AdmissionChain {
+  readonly #plugins: readonly AdmissionPlugin[];
+
+  constructor(plugins: readonly AdmissionPlugin[]) {
+    this.#plugins = plugins;
+  }
+
+  async admit(request: AdmissionRequest): Promise<void> {
+    for (const plugin of this.#plugins) await plugin.admit?.(request);
+  }
+
+  /** If one plugin refuses, those before it get back what they gave. */
+  reserve(request: AdmissionRequest): Reservation {
+    const held: Reservation[] = [];
+    const settle = { commit: () => { for (const r of held) r.commit(); }, rollback: () => { for (const r of held) r.rollback(); } };
+    try {
+      for (const plugin of this.#plugins) {
+        const reservation = plugin.reserve?.(request);
+        if (reservation) held.push(reservation);
+      }
+    } catch (error) {
+      settle.rollback();
+      throw error;
+    }
+    return settle;
+  }
+}

@@ -1,0 +1,30 @@
+import type { Pod, Toleration } from '#api/gen/types.ts';
+import { qualifiedName } from '#api/kinds/resources.ts';
+import type { AdmissionPlugin } from './types.ts';
+
+export interface PodDefaultsConfig {
+  readonly notReadyTolerationSeconds: number;
+  readonly unreachableTolerationSeconds: number;
+}
+
+/** Every pod runs as a service account, and stays for a while on a node that is lost. */
+export function podDefaults(config: PodDefaultsConfig): AdmissionPlugin {
+  return {
+    name: 'PodDefaults',
+    admit({ operation, kind, subresource, object }) {
+      if (operation !== 'create' || subresource !== undefined || qualifiedName(kind.resource) !== 'pods') return;
+      const spec = (object as Pod).spec;
+      if (!spec) return;
+      spec.serviceAccountName ||= spec.serviceAccount || 'default';
+      spec.serviceAccount = spec.serviceAccountName;
+      addToleration(spec, 'node.kubernetes.io/not-ready', config.notReadyTolerationSeconds);
+      addToleration(spec, 'node.kubernetes.io/unreachable', config.unreachableTolerationSeconds);
+    },
+  };
+}
+
+function addToleration(spec: NonNullable<Pod['spec']>, key: string, tolerationSeconds: number): void {
+  const covered = (t: Toleration): boolean => (!t.key || t.key === key) && (!t.effect || t.effect === 'NoExecute');
+  if (spec.tolerations?.some(covered)) return;
+  spec.tolerations = [...(spec.tolerations ?? []), { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }];
+}

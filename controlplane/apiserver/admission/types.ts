@@ -1,0 +1,34 @@
+import type { Subresource } from '#api/kinds/engine.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import type { User } from '../types.ts';
+
+/** One write on its way into the store. */
+export interface AdmissionRequest {
+  readonly operation: 'create' | 'update' | 'delete';
+  readonly kind: KindDefinition;
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly user: User;
+  readonly dryRun: boolean;
+  readonly subresource: Subresource | undefined;
+  /** As it will be written; absent for a delete. */
+  readonly object: KubeObject | undefined;
+  /** As it is; absent for a create. Never changed. */
+  readonly old: KubeObject | undefined;
+}
+
+/** Something taken for a write: kept when that succeeds, given back when it fails. Exactly one is called. */
+export interface Reservation {
+  commit(): void;
+  rollback(): void;
+}
+
+/** A rule that looks at writes of many kinds. Kept in the order of the chain. */
+export interface AdmissionPlugin {
+  readonly name: string;
+  /** Before validation. Refuses by throwing; may change `request.object` in place. */
+  admit?(request: AdmissionRequest): Promise<void> | void;
+  /** After validation, right before the write, synchronously: takes what the object needs and writes it into `request.object`. */
+  reserve?(request: AdmissionRequest): Reservation | undefined;
+}

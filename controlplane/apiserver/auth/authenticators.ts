@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import type { User } from '../types.ts';
+import type { Authenticator, Credentials } from './types.ts';
+
+function unauthorized(cause: string): StatusError {
+  // As Kubernetes: one text for every reason; why is for the log.
+  return new StatusError('Unauthorized', 'Unauthorized', { cause });
+}
+
+/** Tries each in turn; the first that knows the client decides. */
+export class AuthenticatorChain implements Authenticator {
+  readonly #authenticators: readonly Authenticator[];
+
+  constructor(authenticators: readonly Authenticator[]) {
+    this.#authenticators = authenticators;
+  }
+
+  authenticate(credentials: Credentials): User | undefined {
+    for (const authenticator of this.#authenticators) {
+      const user = authenticator.authenticate(credentials);
+      if (user) return { ...user, groups: [...user.groups, 'system:authenticated'] };
+    }
+    return undefined;
+  }
+}
+
+interface PeerIdentity { readonly user: User; readonly notAfterMs: number }
+
+/** A certificate of our CA: its common name is the user, its organizations are the groups. */
+export class ClientCertificateAuthenticator implements Authenticator {
+  readonly #clock: Clock;
+  readonly #known = new WeakMap<TLSSocket, PeerIdentity | 'none' | 'bad'>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  authenticate({ socket, authorization }: Credentials): User | undefined {
+    let peer = this.#known.get(socket);
+    if (peer === undefined) this.#known.set(socket, peer = identify(socket));
+    // A token beside a useless certificate still counts, as it does with Kubernetes.
+    if (peer === 'none' || (peer === 'bad' && authorization !== undefined)) return undefined;
+    if (peer === 'bad') throw unauthorized('client certificate not accepted');
+    if (this.#clock.now() > peer.notAfterMs) throw unauthorized('client certificate expired');
+    return peer.user;
+  }
+}
+
+function identify(socket: TLSSocket): PeerIdentity | 'none' | 'bad' {
+  const certificate = socket.getPeerCertificate();
+  if (Object.keys(certificate).length === 0) return 'none';
+  if (!socket.authorized) return 'bad';
+  const { CN, O } = certificate.subject as { CN?: string | string[]; O?: string | string[] };
+  const name = Array.isArray(CN) ? CN[0] : CN;
+  if (!name) return 'bad';
+  const groups = O === undefined ? [] : Array.isArray(O) ? O : [O];
+  return { user: { name, groups }, notAfterMs: Date.parse(certificate.valid_to) };
+}
+
+/** Bearer tokens of a file: `token,user,uid,"group1,group2"` per line, as kube-apiserver's --token-auth-file. */
+export class TokenAuthenticator implements Authenticator {
+  /** By digest, so that looking one up takes no time that depends on the secret. */
+  readonly #users: ReadonlyMap<string, User>;
+
+  constructor(users: ReadonlyMap<string, User>) {
+    this.#users = new Map([...users].map(([token, user]) => [digest(token), user]));
+  }
+
+  authenticate({ authorization }: Credentials): User | undefined {
+    if (authorization === undefined) return undefined;
+    const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+    const user = token === undefined ? undefined : this.#users.get(digest(token));
+    if (!user) throw unauthorized('bearer token not known');
+    return user;
+  }
+}
+
+function digest(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
+}
+
+/** Reads the text of a token file. A broken line is Invalid and names its number. */
+export function parseTokenFile(text: string): Map<string, User> {
+  const users = new Map<string, User>();
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const fields = csvFields(line);
+    const [token, name, uid, groups = ''] = fields ?? [];
+    if (!token || !name || uid === undefined) throw new StatusError('Invalid', `line ${String(i + 1)} of the token file is not token,user,uid[,"group1,group2"]`);
+    users.set(token, { name, groups: groups.split(',').filter((group) => group !== '') });
+  }
+  return users;
+}
+
+function csvFields(line: string): string[] | undefined {
+  const fields: string[] = [];
+  const field = /\s*(?:"((?:[^"]|"")*)"|([^",]*))\s*(,|$)/y;
+  for (;;) {
+    const match = field.exec(line);
+    if (!match) return undefined;
+    fields.push(match[1]?.replaceAll('""', '"') ?? (match[2] ?? '').trim());
+    if (match[3] === '') return fields;
+  }
+}

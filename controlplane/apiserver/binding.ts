@@ -1,0 +1,29 @@
+import type { Pod } from '#api/gen/types.ts';
+import { pods } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { setCondition } from '#api/meta/conditions.ts';
+import { rfc3339 } from '#common/clock.ts';
+import { conflict } from './api-errors.ts';
+import type { ResourceStore, WriteOptions } from './resource-store.ts';
+
+export interface BindRequest {
+  readonly namespace: string;
+  readonly podName: string;
+  /** Empty: any pod of that name. */
+  readonly podUid: string;
+  readonly nodeName: string;
+}
+
+/** Assigns a pod to a node, once. */
+export async function bindPod(resources: ResourceStore, kind: KindDefinition, request: BindRequest, options: WriteOptions, nowMs = Date.now()): Promise<void> {
+  const { namespace, podName, podUid, nodeName } = request;
+  await resources.update(kind, namespace, podName, (current) => {
+    const pod = current as Pod;
+    const refuse = (why: string): Error => conflict({ ...pods, plural: 'pods/binding' }, podName, why);
+    if (podUid !== '' && podUid !== pod.metadata?.uid) throw refuse(`the UID in the precondition (${podUid}) does not match the UID in record (${pod.metadata?.uid ?? ''}). The object might have been deleted and then recreated`);
+    if (pod.metadata?.deletionTimestamp !== undefined) throw refuse(`pod ${podName} is being deleted, cannot be assigned to a host`);
+    if (pod.spec?.nodeName) throw refuse(`pod ${podName} is already assigned to node "${pod.spec.nodeName}"`);
+    const conditions = setCondition(pod.status?.conditions, { type: 'PodScheduled', status: 'True' }, rfc3339(nowMs));
+    return { ...pod, spec: { ...pod.spec, containers: pod.spec?.containers ?? [], nodeName }, status: { ...pod.status, conditions } } as Pod;
+  }, { ...options, subresource: 'binding', trusted: true });
+}

@@ -1,0 +1,47 @@
+import type { Endpoints, EndpointSlice, Namespace, Service } from '#api/gen/types.ts';
+import { endpoints, endpointSlices, namespaces, services, type Resource } from '#api/kinds/resources.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { isStatus } from '#common/errors.ts';
+import type { ApiClient } from './types.ts';
+
+export interface BootstrapConfig {
+  /** First address of the service range. */
+  readonly serviceAddress: string;
+  /** Where the API is reached, for pods; empty when not known. */
+  readonly advertiseAddress: string;
+  readonly port: number;
+}
+
+const initialNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+
+/** Makes what every cluster has: the first namespaces, and the Service by which pods reach the API. Writes nothing that is there. */
+export async function bootstrap(client: ApiClient, config: BootstrapConfig): Promise<void> {
+  for (const name of initialNamespaces) await ensure<Namespace>(client, namespaces, { metadata: { name } });
+  const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
+  await ensure<Service>(client, services, {
+    metadata,
+    spec: { type: 'ClusterIP', clusterIP: config.serviceAddress, ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: config.port }] },
+  });
+  if (config.advertiseAddress === '') return;
+  await ensure<Endpoints>(client, endpoints, {
+    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+    subsets: [{ addresses: [{ ip: config.advertiseAddress }], ports: [{ name: 'https', port: config.port, protocol: 'TCP' }] }],
+  });
+  await ensure<EndpointSlice>(client, endpointSlices, {
+    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: [config.advertiseAddress], conditions: { ready: true } }],
+    ports: [{ name: 'https', port: config.port, protocol: 'TCP' }],
+  });
+}
+
+/** Creates the object, or brings what is there to the same fields: addresses and ports may have changed since. */
+async function ensure<T extends KubeObject>(client: ApiClient, resource: Resource<T>, object: T): Promise<void> {
+  const { name = '', namespace } = object.metadata ?? {};
+  try {
+    await client.create(resource, object);
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error;
+    await client.patch(resource, namespace, name, 'merge', object);
+  }
+}

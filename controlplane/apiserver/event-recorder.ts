@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import type { Event } from '#api/gen/types.ts';
+import { events } from '#api/kinds/resources.ts';
+import type { ObjectMeta } from '#api/meta/object.ts';
+import { rfc3339, type Clock } from '#common/clock.ts';
+import { isStatus, messageOf } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import type { ApiClient, EventRecorder } from './types.ts';
+
+export interface EventRecorderConfig {
+  /** `deployment-controller`, `scheduler`: who reports. */
+  readonly component: string;
+  /** The host, where the component is tied to one. */
+  readonly host?: string;
+}
+
+type About = Parameters<EventRecorder['event']>[0];
+
+interface Known {
+  readonly namespace: string;
+  readonly name: string;
+  count: number;
+}
+
+interface Budget { tokens: number; atMs: number }
+
+const maxQueued = 1000;
+const maxKnown = 2048;
+/** Per object: this many at once, then one every five minutes. A crash loop must not crowd out the rest. */
+const burst = 25;
+const refillMs = 300_000;
+
+/** Writes Events behind the caller's back, in order; repeats raise a count. What cannot be written is dropped. */
+export class ApiEventRecorder implements EventRecorder {
+  readonly #client: ApiClient;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #config: EventRecorderConfig;
+  readonly #known = new Map<string, Known>();
+  readonly #budgets = new Map<string, Budget>();
+  readonly #queue: (() => Promise<void>)[] = [];
+  #writing = false;
+
+  constructor(deps: { readonly client: ApiClient; readonly clock: Clock; readonly log: Log }, config: EventRecorderConfig) {
+    this.#client = deps.client;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#config = config;
+  }
+
+  event(about: About, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    if (this.#queue.length >= maxQueued || !this.#spend(about)) return;
+    const at = this.#clock.now();
+    this.#queue.push(() => this.#write(about, type, reason, message.slice(0, 1024), at));
+    if (!this.#writing) void this.#drain();
+  }
+
+  #spend(about: About): boolean {
+    const key = about.metadata?.uid ?? `${about.kind}/${about.metadata?.name ?? ''}`;
+    const now = this.#clock.monotonic();
+    const budget = this.#budgets.get(key) ?? { tokens: burst, atMs: now };
+    const tokens = Math.min(burst, budget.tokens + (now - budget.atMs) / refillMs);
+    remember(this.#budgets, key, { tokens: Math.max(0, tokens - 1), atMs: now });
+    return tokens >= 1;
+  }
+
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+      try {
+        await next();
+      } catch (error) {
+        this.#log.debug({ err: messageOf(error) }, 'event not written');
+      }
+    }
+    this.#writing = false;
+  }
+
+  async #write(about: About, type: string, reason: string, message: string, atMs: number): Promise<void> {
+    const key = [about.kind, about.metadata?.namespace, about.metadata?.name, about.metadata?.uid, type, reason, message].join('\0');
+    const known = this.#known.get(key);
+    const at = rfc3339(atMs);
+    if (known) {
+      remember(this.#known, key, known);
+      known.count++;
+      try {
+        await this.#client.patch(events, known.namespace, known.name, 'merge', { count: known.count, lastTimestamp: at });
+        return;
+      } catch (error) {
+        // It has expired: begin anew.
+        if (!isStatus(error, 'NotFound')) throw error;
+      }
+    }
+    const event = this.#event(about, type, reason, message, at, atMs, key);
+    const { namespace = 'default', name = '' } = event.metadata;
+    remember(this.#known, key, { namespace, name, count: 1 });
+    await this.#client.create(events, event);
+  }
+
+  #event(about: About, type: string, reason: string, message: string, at: string, atMs: number, key: string): Event & { metadata: ObjectMeta } {
+    const { name = '', namespace, uid, resourceVersion } = about.metadata ?? {};
+    const { component, host } = this.#config;
+    const suffix = createHash('sha256').update(key).update(String(atMs)).digest('hex').slice(0, 16);
+    return {
+      apiVersion: 'v1', kind: 'Event',
+      metadata: { name: `${name.slice(0, 230)}.${suffix}`, namespace: namespace ?? 'default' },
+      involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) },
+      type, reason, message, count: 1, firstTimestamp: at, lastTimestamp: at,
+      source: { component, ...(host !== undefined && { host }) }, reportingComponent: component, reportingInstance: host ?? '',
+    };
+  }
+}
+
+/** Puts last, and lets the longest unused go when there are too many. */
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= maxKnown) return;
+  const [oldest] = map.keys();
+  if (oldest !== undefined) map.delete(oldest);
+}

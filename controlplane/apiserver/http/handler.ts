@@ -1,0 +1,184 @@
+import type { TLSSocket } from 'node:tls';
+import { isStatus, messageOf, StatusError, statusCodes, toStatus } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import { noSuchPath } from '../api-errors.ts';
+import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
+import { refusal } from '../auth/authorizers.ts';
+import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
+import type { ProcessMetrics } from '../routes/process-metrics.ts';
+import type { ResourceCall } from '../routes/types.ts';
+import type { User } from '../types.ts';
+import type { HttpRequest, HttpResponse } from './listener.ts';
+import { BodyReader, parseTarget, type ApiRequest, type RequestLimits } from './request.ts';
+import { errorReply, sendReply, type Reply } from './reply.ts';
+
+export interface HandlerConfig extends RequestLimits {
+  /** Requests worked on at once, watches and logs aside. */
+  readonly maxInFlight: number;
+  readonly maxStreams: number;
+  /** A client that reads nothing for so long is cut off. */
+  readonly stallMs: number;
+  /** A request other than a watch or a log that takes longer is answered with a Timeout. */
+  readonly requestTimeoutMs: number;
+}
+
+export interface HandlerDeps {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly metrics: ProcessMetrics;
+  readonly log: Log;
+  /** Answers requests on resources. */
+  readonly resource: (call: ResourceCall) => Promise<Reply>;
+  /** Answers all others; undefined where nothing is served. */
+  readonly other: (request: ApiRequest, user: User | undefined) => Promise<Reply | undefined>;
+}
+
+const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
+const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+
+/** authentication → authorization → route → answer. Whatever goes wrong is answered with a Status. */
+export class RequestHandler {
+  readonly #deps: HandlerDeps;
+  readonly #config: HandlerConfig;
+  readonly #bodies: BodyReader;
+  readonly #stop: AbortSignal;
+  #inFlight = 0;
+  #streams = 0;
+
+  constructor(deps: HandlerDeps, config: HandlerConfig, stop: AbortSignal) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#bodies = new BodyReader(config);
+    this.#stop = stop;
+  }
+
+  /** Never throws and never rejects. */
+  handle(incoming: HttpRequest, response: HttpResponse): void {
+    this.#handle(incoming, response).catch((error: unknown) => {
+      this.#deps.log.debug({ err: messageOf(error) }, 'request ended early');
+      response.destroy();
+    });
+  }
+
+  async #handle(incoming: HttpRequest, response: HttpResponse): Promise<void> {
+    const gone = new AbortController();
+    const abort = (): void => { gone.abort(new StatusError('ServiceUnavailable', 'the server is shutting down')); };
+    response.on('close', abort);
+    // A stream that the client resets is no error of ours; its signal says enough.
+    response.on('error', abort);
+    incoming.on('error', abort);
+    this.#stop.addEventListener('abort', abort, { once: true });
+    const body = this.#bodies.attach(incoming);
+    const { metrics } = this.#deps;
+    metrics.begin();
+    let verb = 'other';
+    try {
+      const answer = await this.#answer(incoming, gone.signal, body.read);
+      verb = answer.verb;
+      await this.#send(incoming, response, answer.reply);
+    } finally {
+      body.release();
+      this.#stop.removeEventListener('abort', abort);
+      gone.abort();
+      metrics.end(verb, response.statusCode);
+    }
+  }
+
+  async #send(incoming: HttpRequest, response: HttpResponse, reply: Reply): Promise<void> {
+    const streaming = typeof reply.body === 'object' && Symbol.asyncIterator in reply.body;
+    // What was not read of the request would otherwise be taken off the wire just to be thrown away.
+    if (incoming.httpVersionMajor === 1 && !incoming.complete && reply.status >= 400) response.setHeader('Connection', 'close');
+    if (streaming) {
+      this.#streams++;
+      this.#deps.metrics.watchOpened();
+    }
+    try {
+      await sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
+    } finally {
+      if (streaming) {
+        this.#streams--;
+        this.#deps.metrics.watchClosed();
+      }
+    }
+  }
+
+  async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<{ reply: Reply; verb: string }> {
+    let verb = 'other';
+    this.#inFlight++;
+    try {
+      if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
+      const method = incoming.method ?? 'GET';
+      const target = parseTarget(incoming.url ?? '/', this.#config.maxUrlBytes);
+      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), signal, body };
+      const path = parseResourcePath(request.segments);
+      verb = (path ? verbOf(request, path) : undefined) ?? method.toLowerCase();
+      if (!knownMethods.has(method)) verb = 'other';
+      return { reply: await this.#deadline(this.#route(request), verb, request), verb };
+    } catch (error) {
+      return { reply: errorReply(this.#translate(error)), verb };
+    } finally {
+      this.#inFlight--;
+    }
+  }
+
+  async #route(request: ApiRequest): Promise<Reply> {
+    const user = this.#authenticate(request);
+    if (!knownMethods.has(request.method)) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
+    const path = parseResourcePath(request.segments);
+    const verb = path ? verbOf(request, path) : undefined;
+    if (user) await this.#authorize(path && verb !== undefined
+      ? { user, verb, resource: path }
+      : { user, verb: request.method.toLowerCase(), path: request.path });
+    if (path && verb !== undefined && user) {
+      if (verb === 'watch' && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches at once, please try again later', { retryAfterMs: 5000 });
+      return this.#deps.resource({ request, path, verb, user });
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+    const reply = await this.#deps.other(request, user);
+    if (!reply) throw noSuchPath();
+    return reply;
+  }
+
+  #authenticate(request: ApiRequest): User | undefined {
+    const isPublic = publicPaths.has(request.segments[0] ?? '');
+    try {
+      const user = this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization });
+      if (user || isPublic) return user;
+    } catch (error) {
+      // A probe with yesterday's token still gets its answer.
+      if (isPublic) return undefined;
+      if (isStatus(error)) this.#deps.log.debug({ err: messageOf(error.cause) }, 'request not authenticated');
+      throw error;
+    }
+    throw new StatusError('Unauthorized', 'Unauthorized');
+  }
+
+  async #authorize(attributes: Attributes): Promise<void> {
+    if (!(await this.#deps.authorizer.authorize(attributes))) throw refusal(attributes);
+  }
+
+  /** Streams have no deadline once they have begun. */
+  async #deadline(reply: Promise<Reply>, verb: string, request: ApiRequest): Promise<Reply> {
+    const { requestTimeoutMs } = this.#config;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => { reject(new StatusError('Timeout', `the request did not finish within ${String(requestTimeoutMs)} ms: ${verb} ${request.path.slice(0, 200)}`)); }, requestTimeoutMs);
+    try {
+      return await Promise.race([reply, promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #translate(error: unknown): StatusError {
+    const status = toStatus(error);
+    if (statusCodes[status.code].http === 500) this.#deps.log.error({ err: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'request failed');
+    return status;
+  }
+}
+
+/** The TLS socket under a request of either version. */
+function socketOf(incoming: HttpRequest): TLSSocket {
+  const socket = 'stream' in incoming ? incoming.stream.session?.socket : incoming.socket;
+  if (!socket) throw new StatusError('ServiceUnavailable', 'the connection has closed');
+  return socket as TLSSocket;
+}

@@ -1,0 +1,114 @@
+import { once } from 'node:events';
+import { ServerResponse } from 'node:http';
+import { statusCodes, type StatusError } from '#common/errors.ts';
+import { failure, type Status } from './status.ts';
+import type { HttpResponse } from './listener.ts';
+
+/** Bodies that are sent as they become ready; each chunk waits for the client to take the one before. */
+export type ReplyStream = AsyncIterable<Uint8Array>;
+
+/** An answer before it meets HTTP. `null` body: none. */
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Uint8Array | string | Iterable<Uint8Array> | ReplyStream;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Texts of `Warning` headers. */
+  readonly warnings?: readonly string[];
+}
+
+export const jsonType = 'application/json';
+
+export function json(value: unknown, status = 200): Reply {
+  return { status, contentType: jsonType, body: JSON.stringify(value) };
+}
+
+export function bytes(body: Uint8Array, status = 200): Reply {
+  return { status, contentType: jsonType, body };
+}
+
+export function text(body: string, status = 200): Reply {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
+
+export function errorReply(error: StatusError): Reply {
+  const status: Status = failure(error);
+  const headers: Record<string, string> = {};
+  if (error.code === 'Unauthorized') headers['WWW-Authenticate'] = 'Bearer realm="cleat"';
+  if (status.details?.retryAfterSeconds !== undefined) headers['Retry-After'] = String(status.details.retryAfterSeconds);
+  return { ...json(status, statusCodes[error.code].http), headers };
+}
+
+/**
+ * Sends a reply. A client that takes longer than `stallMs` to read what was sent before is cut off: nothing
+ * is buffered for it. Resolves when all is handed over or the client has gone; rejects when the body does.
+ */
+export async function sendReply(response: HttpResponse, reply: Reply, head: boolean, stallMs: number): Promise<void> {
+  writeHead(response, reply);
+  const { body } = reply;
+  if (head) {
+    response.end();
+    if (typeof body === 'object' && Symbol.asyncIterator in body) await body[Symbol.asyncIterator]().return?.();
+  } else if (typeof body === 'string' || body instanceof Uint8Array) {
+    response.end(body);
+  } else {
+    await sendChunks(response, body, stallMs);
+  }
+}
+
+function writeHead(response: HttpResponse, reply: Reply): void {
+  response.statusCode = reply.status;
+  response.setHeader('Content-Type', reply.contentType);
+  response.setHeader('Cache-Control', 'no-cache, private');
+  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+  if (reply.warnings && reply.warnings.length > 0) response.setHeader('Warning', reply.warnings.map(warningHeader));
+  if (typeof reply.body === 'string') response.setHeader('Content-Length', Buffer.byteLength(reply.body));
+  else if (reply.body instanceof Uint8Array) response.setHeader('Content-Length', reply.body.length);
+}
+
+/** `299 - "text"`: RFC 7234, quoted; anything that a header cannot carry is dropped. */
+function warningHeader(text: string): string {
+  const clean = text.replaceAll(/[^\x20-\x7e]/gu, ' ').replaceAll(/["\\]/gu, String.raw`\$&`).slice(0, 1024);
+  return `299 - "${clean}"`;
+}
+
+async function sendChunks(response: HttpResponse, body: Iterable<Uint8Array> | ReplyStream, stallMs: number): Promise<void> {
+  // Headers go out before the first chunk: a watch may be silent for a long time.
+  if (isHttp1(response)) response.flushHeaders();
+  else response.writeHead(response.statusCode);
+  for await (const chunk of body) {
+    if (gone(response)) return;
+    const room = isHttp1(response) ? response.write(chunk) : response.write(chunk);
+    if (room || (await drained(response, stallMs))) continue;
+    destroy(response);
+    return;
+  }
+  if (!gone(response)) response.end();
+}
+
+function gone(response: HttpResponse): boolean {
+  return response.destroyed || response.writableEnded || response.socket?.destroyed === true;
+}
+
+async function drained(response: HttpResponse, stallMs: number): Promise<boolean> {
+  const stop = new AbortController();
+  const timer = setTimeout(() => { stop.abort(); }, stallMs);
+  try {
+    await Promise.race([once(response, 'drain', { signal: stop.signal }), once(response, 'close', { signal: stop.signal })]);
+    return !gone(response);
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
+}
+
+function destroy(response: HttpResponse): void {
+  if (isHttp1(response)) response.destroy();
+  else response.stream.close();
+}
+
+function isHttp1(response: HttpResponse): response is ServerResponse {
+  return response instanceof ServerResponse;
+}

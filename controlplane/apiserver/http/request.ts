@@ -1,0 +1,147 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import { deeperThan, maxDepth } from '#api/meta/json.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { badRequest, noSuchPath } from '../api-errors.ts';
+import type { HttpRequest } from './listener.ts';
+
+export interface RequestLimits {
+  readonly maxBodyBytes: number;
+  /** All bodies that are being received or worked on, together. */
+  readonly maxBodyBytesInFlight: number;
+  readonly bodyTimeoutMs: number;
+  readonly maxUrlBytes: number;
+}
+
+/** One request, whatever version of HTTP it came by. */
+export interface ApiRequest {
+  readonly method: string;
+  /** The path as sent, without the query. */
+  readonly path: string;
+  /** The path's segments, each percent-decoded once. */
+  readonly segments: readonly string[];
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: TLSSocket;
+  /** Aborts when the client has gone or the server stops. */
+  readonly signal: AbortSignal;
+  /** The whole body, read once; empty when there is none. */
+  body(): Promise<Buffer>;
+}
+
+/** Splits and decodes a request target. Throws for what no client of ours sends. */
+export function parseTarget(target: string, maxUrlBytes: number): Pick<ApiRequest, 'path' | 'segments' | 'query'> {
+  if (target.length > maxUrlBytes) throw new StatusError('RequestEntityTooLarge', `the URL is ${String(target.length)} bytes long; the limit is ${String(maxUrlBytes)}`);
+  const relative = target.replace(/^https?:\/\/[^/?#]*/i, '') || '/';
+  if (!relative.startsWith('/')) throw badRequest('the request target must be a path');
+  const [path = '/', query = ''] = splitOnce(relative, '?');
+  return { path, segments: path.split('/').filter((part, i, all) => part !== '' || (i > 0 && i < all.length - 1)).map(decodeSegment), query: new URLSearchParams(query) };
+}
+
+function splitOnce(text: string, separator: string): string[] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** A segment is one name: what decodes to a separator, a dot segment or a control character names nothing. */
+function decodeSegment(raw: string): string {
+  let segment: string;
+  try {
+    segment = decodeURIComponent(raw);
+  } catch (error) {
+    throw badRequest(`the path segment ${JSON.stringify(raw.slice(0, 100))} is not percent-encoded UTF-8`, error);
+  }
+  // oxlint-disable-next-line no-control-regex
+  if (segment === '' || segment === '.' || segment === '..' || /[/\\\u0000-\u001f\u007f]/.test(segment)) throw noSuchPath();
+  return segment;
+}
+
+/** Counts what is held of request bodies, so that many large ones cannot fill the memory. */
+export class BodyReader {
+  readonly #limits: RequestLimits;
+  #inFlight = 0;
+
+  constructor(limits: RequestLimits) {
+    this.#limits = limits;
+  }
+
+  /** Reads the body once; `release` gives its bytes back when the request is answered. */
+  attach(request: HttpRequest): { read: () => Promise<Buffer>; release: () => void } {
+    let held = 0;
+    let whole: Promise<Buffer> | undefined;
+    const take = (bytes: number): void => {
+      if (this.#inFlight + bytes > this.#limits.maxBodyBytesInFlight) throw new StatusError('TooManyRequests', 'too many large requests at once; try again', { retryAfterMs: 1000 });
+      held += bytes;
+      this.#inFlight += bytes;
+    };
+    return {
+      read: () => whole ??= this.#read(request, take),
+      release: () => { this.#inFlight -= held; held = 0; },
+    };
+  }
+
+  async #read(request: HttpRequest, take: (bytes: number) => void): Promise<Buffer> {
+    const { maxBodyBytes, bodyTimeoutMs } = this.#limits;
+    const tooLarge = (): StatusError => new StatusError('RequestEntityTooLarge', `Request entity too large: limit is ${String(maxBodyBytes)}`);
+    if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
+    const chunks: Buffer[] = [];
+    let size = 0;
+    let late = false;
+    const timer = setTimeout(() => { late = true; request.destroy(); }, bodyTimeoutMs);
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > maxBodyBytes) throw tooLarge();
+        take(chunk.length);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      if (error instanceof StatusError) throw error;
+      throw late ? new StatusError('Timeout', `the request body did not arrive within ${String(bodyTimeoutMs)} ms`) : badRequest(`the request body could not be read: ${messageOf(error)}`, error);
+    } finally {
+      clearTimeout(timer);
+    }
+    return Buffer.concat(chunks, size);
+  }
+}
+
+/** The media type without parameters, in lower case; empty when the client sent none. */
+export function mediaType(request: ApiRequest): string {
+  return (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+}
+
+const documentTypes = ['application/json', 'application/yaml'];
+
+/** The body as JSON value, from JSON or YAML. */
+export async function readDocument(request: ApiRequest, accepted: readonly string[] = documentTypes): Promise<unknown> {
+  const type = mediaType(request) || 'application/json';
+  if (!accepted.includes(type)) {
+    throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`);
+  }
+  const body = await request.body();
+  if (body.length === 0) throw badRequest('the request has no body; send the object as JSON or YAML');
+  const value = type.endsWith('yaml') ? await parseYaml(body.toString('utf8')) : parseJson(body.toString('utf8'));
+  if (deeperThan(value, maxDepth)) throw badRequest(`the object provided nests deeper than ${String(maxDepth)} levels`);
+  return value;
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw badRequest(`couldn't get version/kind; json parse error: ${messageOf(error)}`, error);
+  }
+}
+
+async function parseYaml(text: string): Promise<unknown> {
+  const { parseDocument } = await import('yaml');
+  try {
+    const document = parseDocument(text, { maxAliasCount: 50, prettyErrors: false, merge: true, schema: 'core', uniqueKeys: true } as Parameters<typeof parseDocument>[1]);
+    const [error] = document.errors;
+    if (error) throw error;
+    // Through JSON: dates, maps with odd keys and the like have no place in an object.
+    return JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 50 }) ?? null));
+  } catch (error) {
+    throw badRequest(`error converting YAML to JSON: ${messageOf(error).split('\n')[0] ?? ''}`, error);
+  }
+}

@@ -1,0 +1,35 @@
+import { statusCodes, StatusError, type StatusCause } from '#common/errors.ts';
+
+/** A `Status` object as Kubernetes answers one. */
+export interface Status {
+  readonly kind: 'Status';
+  readonly apiVersion: 'v1';
+  readonly metadata: Record<string, never>;
+  readonly status: 'Success' | 'Failure';
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: {
+    readonly name?: string;
+    readonly group?: string;
+    readonly kind?: string;
+    readonly uid?: string;
+    readonly causes?: readonly StatusCause[];
+    readonly retryAfterSeconds?: number;
+  };
+  readonly code?: number;
+}
+
+export function failure(error: StatusError): Status {
+  const code = statusCodes[error.code].http;
+  const retryAfterSeconds = error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000));
+  const details = { ...error.details, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
+  return {
+    kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: error.message, reason: error.code,
+    ...(Object.keys(details).length > 0 && { details }), code,
+  };
+}
+
+/** What a DELETE that removed the object answers. */
+export function success(details: NonNullable<Status['details']>): Status {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
+}

@@ -1,0 +1,110 @@
+import { apiVersionOf } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { storePrefix } from '#controlplane/store/keys.ts';
+import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
+import { decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
+import { Selection } from './selection.ts';
+
+/** A list, or one page of it, as stored. */
+export interface Page {
+  readonly entries: readonly Entry[];
+  readonly revision: number;
+  readonly continueToken: string | undefined;
+  readonly remaining: number | undefined;
+}
+
+const pageSize = 500;
+const chunkBytes = 128 << 10;
+
+export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
+  const selection = new Selection(kind, options);
+  const prefix = storePrefix(kind.resource, namespace);
+  const start = options.continueToken === undefined ? undefined : decodeContinue(options.continueToken, prefix);
+  const revision = start?.revision ?? pinnedRevision(store, options);
+  const limit = options.limit !== undefined && options.limit > 0 ? options.limit : undefined;
+  try {
+    return selection.everything
+      ? page(await store.list(request(prefix, revision, start?.after, limit)), false)
+      : await listSelected(store, selection, request(prefix, revision, start?.after, limit));
+  } catch (error) {
+    throw start && isStatus(error, 'Expired') ? new StatusError('Expired', 'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.', { cause: error }) : error;
+  }
+}
+
+type Request = Parameters<Store['list']>[0];
+
+function request(prefix: string, revision: number | undefined, after: string | undefined, limit: number | undefined): Request {
+  return { prefix, ...(revision !== undefined && { revision }), ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) };
+}
+
+/** The revision that the client insists on, if it does. */
+function pinnedRevision(store: Store, options: ListOptions): number | undefined {
+  const { resourceVersion, resourceVersionMatch, limit } = options;
+  if (!resourceVersion) return undefined;
+  if (resourceVersion > store.revision) throw tooLarge(resourceVersion, store.revision);
+  return resourceVersionMatch === 'Exact' || (resourceVersionMatch === undefined && limit) ? resourceVersion : undefined;
+}
+
+function page(result: ListResult, selected: boolean): Page {
+  const last = result.entries.at(-1);
+  return {
+    entries: result.entries,
+    revision: result.revision,
+    continueToken: result.more && last ? encodeContinue({ revision: result.revision, after: last.key }) : undefined,
+    remaining: result.more && !selected ? result.remaining : undefined,
+  };
+}
+
+/** Reads on, at one revision, until enough entries match. */
+async function listSelected(store: Store, selection: Selection, first: Request): Promise<Page> {
+  const entries: Entry[] = [];
+  let next: Request = { ...first, limit: pageSize };
+  for (;;) {
+    const result = await store.list(next);
+    for (const [i, entry] of result.entries.entries()) {
+      if (!selection.matches(entry)) continue;
+      entries.push(entry);
+      if (entries.length === first.limit) {
+        const more = result.more || i < result.entries.length - 1;
+        return { entries, revision: result.revision, continueToken: more ? encodeContinue({ revision: result.revision, after: entry.key }) : undefined, remaining: undefined };
+      }
+    }
+    const last = result.entries.at(-1);
+    if (!result.more || !last) return { entries, revision: result.revision, continueToken: undefined, remaining: undefined };
+    next = { ...next, revision: result.revision, after: last.key };
+  }
+}
+
+export function listMetadata(page: Page): { resourceVersion: string; continue?: string; remainingItemCount?: number } {
+  return {
+    resourceVersion: String(page.revision),
+    ...(page.continueToken !== undefined && { continue: page.continueToken }),
+    ...(page.remaining !== undefined && { remainingItemCount: page.remaining }),
+  };
+}
+
+/** The list as JSON in chunks, made of the stored bytes as they are. */
+export function* encodeList(kind: KindDefinition, page: Page): Iterable<Uint8Array> {
+  const head = JSON.stringify({ kind: `${kind.resource.kind}List`, apiVersion: apiVersionOf(kind.resource), metadata: listMetadata(page) });
+  yield* joinItems(`${head.slice(0, -1)},"items":[`, page.entries.map((entry) => entry.value), ']}\n');
+}
+
+const comma = Buffer.from(',');
+
+/** `head`, the items with commas between them, `tail`; gathered into chunks that a socket likes. */
+export function* joinItems(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
+  let parts: Uint8Array[] = [Buffer.from(head)];
+  let size = 0;
+  for (const [i, item] of items.entries()) {
+    if (i > 0) parts.push(comma);
+    parts.push(item);
+    size += item.length;
+    if (size < chunkBytes) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    size = 0;
+  }
+  parts.push(Buffer.from(tail));
+  yield Buffer.concat(parts);
+}

@@ -1,0 +1,209 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { applyDefaults, prepareCreate, prepareUpdate, validate, type Subresource } from '#api/kinds/engine.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { equal } from '#api/meta/equal.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { rfc3339, type Clock } from '#common/clock.ts';
+import { isStatus } from '#common/errors.ts';
+import { storeKey } from '#controlplane/store/keys.ts';
+import type { Entry, Store } from '#controlplane/store/types.ts';
+import type { AdmissionChain } from './admission/chain.ts';
+import type { AdmissionRequest } from './admission/types.ts';
+import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-errors.ts';
+import { checkPreconditions, finished, planDeletion } from './deletion.ts';
+import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
+import type { DeleteRequest, User } from './types.ts';
+
+export interface WriteOptions {
+  readonly user: User;
+  readonly dryRun: boolean;
+}
+
+export interface UpdateOptions extends WriteOptions {
+  readonly subresource?: Subresource | undefined;
+  /** A change of one's own making, e.g. a binding: not prepared and not validated as a client's would be. */
+  readonly trusted?: boolean;
+}
+
+/** What a write left: as object, and as the bytes stored. */
+export interface Written {
+  readonly object: KubeObject;
+  readonly bytes: Uint8Array;
+  /** The object is gone, by this write. */
+  readonly removed: boolean;
+}
+
+/** Makes the next object from a private copy of the current one. Called again when someone else wrote in between. */
+export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
+
+const maxAttempts = 5;
+const nameAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
+
+/** The verbs that write one object, the same for every kind and for every way in. */
+export class ResourceStore {
+  readonly #store: Store;
+  readonly #admission: AdmissionChain;
+  readonly #clock: Clock;
+
+  constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly clock: Clock }) {
+    this.#store = deps.store;
+    this.#admission = deps.admission;
+    this.#clock = deps.clock;
+  }
+
+  async entry(kind: KindDefinition, namespace: string | undefined, name: string): Promise<Entry> {
+    const entry = await this.#store.get(storeKey(kind.resource, namespace, name));
+    if (!entry) throw notFound(kind.resource, name);
+    return entry;
+  }
+
+  /** `object` is decoded, and the caller's to give away. */
+  async create(kind: KindDefinition, namespace: string | undefined, object: KubeObject, options: WriteOptions): Promise<Written> {
+    const meta = metaOf(object);
+    if (kind.resource.namespaced) placeInNamespace(object, namespace);
+    applyDefaults(kind, object);
+    prepareCreate(kind, object);
+    const generated = !meta.name && meta.generateName ? meta.generateName : undefined;
+    metaOf(object).uid = randomUUID();
+    metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
+    for (let attempt = 1; ; attempt++) {
+      if (generated !== undefined) metaOf(object).name = generateName(generated);
+      try {
+        return await this.#createOnce(kind, namespace, object, options);
+      } catch (error) {
+        if (generated === undefined || attempt >= maxAttempts || !isStatus(error, 'AlreadyExists')) throw error;
+      }
+    }
+  }
+
+  async #createOnce(kind: KindDefinition, namespace: string | undefined, object: KubeObject, options: WriteOptions): Promise<Written> {
+    const name = object.metadata?.name ?? '';
+    const request: AdmissionRequest = { operation: 'create', kind, namespace, name, ...options, subresource: undefined, object, old: undefined };
+    await this.#admission.admit(request);
+    const errors = validate(kind, object);
+    if (errors.length > 0) throw invalid(kind.resource, name, errors);
+    const reservation = this.#admission.reserve(request);
+    try {
+      const key = storeKey(kind.resource, namespace, name);
+      if (options.dryRun) {
+        if (await this.#store.get(key)) throw alreadyExists(kind.resource, name);
+        reservation.rollback();
+        return { object, bytes: toBytes(object), removed: false };
+      }
+      const entry = await this.#store.write({ key, type: 'put', expect: 'absent', encode: encoder(object) });
+      reservation.commit();
+      return { object, bytes: entry.value, removed: false };
+    } catch (error) {
+      reservation.rollback();
+      throw isStatus(error, 'AlreadyExists') ? alreadyExists(kind.resource, name) : error;
+    }
+  }
+
+  /**
+   * Read, change, compare-and-swap. When the changed object names another resourceVersion than the current one
+   * it is a Conflict; when it names none, or the current one's was kept, a lost race is run again.
+   */
+  async update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
+    for (let attempt = 1; ; attempt++) {
+      const entry = await this.entry(kind, namespace, name);
+      const next = await change(parseBytes(entry.value));
+      const wanted = metaOf(next).resourceVersion;
+      if (wanted && wanted !== String(entry.modRevision)) throw conflict(kind.resource, name);
+      const written = await this.#swap(kind, namespace, name, entry, next, options);
+      if (written) return written;
+      if (attempt >= maxAttempts) throw conflict(kind.resource, name);
+    }
+  }
+
+  /** Undefined when someone else wrote first. */
+  async #swap(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, next: KubeObject, options: UpdateOptions): Promise<Written | undefined> {
+    const old = parseBytes(entry.value);
+    if (next.metadata?.uid && next.metadata.uid !== old.metadata?.uid) {
+      throw conflict(kind.resource, name, `Precondition failed: UID in precondition: ${next.metadata.uid}, UID in object meta: ${old.metadata?.uid ?? ''}`);
+    }
+    metaOf(next).resourceVersion = String(entry.modRevision);
+    const { subresource } = options;
+    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, subresource, object: next, old };
+    if (!options.trusted) {
+      applyDefaults(kind, next);
+      prepareUpdate(kind, next, old, subresource);
+      await this.#admission.admit(request);
+      const errors = validate(kind, next, old, subresource);
+      if (errors.length > 0) throw invalid(kind.resource, name, errors);
+    }
+    if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);
+    if (equal(next, old)) return { object: old, bytes: entry.value, removed: false };
+    return this.#commit(request, entry, () => this.#put(kind, namespace, name, entry, next), options.dryRun, next);
+  }
+
+  /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */
+  async delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
+    for (let attempt = 1; ; attempt++) {
+      const entry = await this.entry(kind, namespace, name);
+      const object = parseBytes(entry.value);
+      checkPreconditions(kind, object, request);
+      await this.#admission.admit({ operation: 'delete', kind, namespace, name, ...options, subresource: undefined, object: undefined, old: object });
+      const plan = planDeletion(kind, object, request, this.#clock.now());
+      if (plan.action === 'none') return { object, bytes: entry.value, removed: false };
+      const written = plan.action === 'remove'
+        ? await this.#remove(kind, namespace, name, entry, object, options)
+        : options.dryRun ? { object: plan.object, bytes: toBytes(plan.object), removed: false } : await this.#put(kind, namespace, name, entry, plan.object);
+      if (written) return written;
+      if (attempt >= maxAttempts) throw conflict(kind.resource, name);
+    }
+  }
+
+  async #put(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, object: KubeObject): Promise<Written | undefined> {
+    try {
+      const { value } = await this.#store.write({ key: storeKey(kind.resource, namespace, name), type: 'put', expect: entry.modRevision, encode: encoder(object) });
+      return { object, bytes: value, removed: false };
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
+      if (isStatus(error, 'Conflict')) return undefined;
+      throw error;
+    }
+  }
+
+  async #remove(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, object: KubeObject, options: WriteOptions): Promise<Written | undefined> {
+    const request: AdmissionRequest = { operation: 'delete', kind, namespace, name, user: options.user, dryRun: options.dryRun, subresource: undefined, object: undefined, old: parseBytes(entry.value) };
+    return this.#commit(request, entry, async () => {
+      try {
+        const { value } = await this.#store.write({ key: storeKey(kind.resource, namespace, name), type: 'delete', expect: entry.modRevision, encode: encoder(object) });
+        return { object, bytes: value, removed: true };
+      } catch (error) {
+        if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
+        if (isStatus(error, 'Conflict')) return undefined;
+        throw error;
+      }
+    }, options.dryRun, object);
+  }
+
+  /** Takes what the write needs, writes, and settles. */
+  async #commit(request: AdmissionRequest, entry: Entry, write: () => Promise<Written | undefined>, dryRun: boolean, object: KubeObject): Promise<Written | undefined> {
+    const reservation = this.#admission.reserve(request);
+    if (dryRun) {
+      reservation.rollback();
+      return { object, bytes: toBytes(object), removed: request.operation === 'delete' };
+    }
+    try {
+      const written = await write();
+      if (written) reservation.commit();
+      else reservation.rollback();
+      return written;
+    } catch (error) {
+      reservation.rollback();
+      throw error;
+    }
+  }
+}
+
+function placeInNamespace(object: KubeObject, namespace: string | undefined): void {
+  const meta = metaOf(object);
+  meta.namespace ??= namespace;
+  if (meta.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+}
+
+function generateName(prefix: string): string {
+  const random = [...randomBytes(5)].map((byte) => nameAlphabet[byte % nameAlphabet.length] ?? 'x').join('');
+  return prefix.slice(0, 58) + random;
+}

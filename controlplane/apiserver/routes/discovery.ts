@@ -1,0 +1,121 @@
+import { apiVersionOf } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { noSuchPath } from '../api-errors.ts';
+import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
+import { json, jsonType, type Reply } from '../http/reply.ts';
+import type { ApiRequest } from '../http/request.ts';
+import type { KindIndex } from '../kind-index.ts';
+
+interface ResourceEntry {
+  readonly name: string;
+  readonly singularName: string;
+  readonly namespaced: boolean;
+  readonly kind: string;
+  readonly group?: string;
+  readonly version?: string;
+  readonly verbs: readonly string[];
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+}
+
+interface Group { readonly name: string; readonly version: string; readonly resources: readonly ResourceEntry[] }
+
+const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const subVerbs = ['get', 'patch', 'update'];
+
+/** What is served, in both of Kubernetes' forms: one document per group version, and everything at once. */
+export class Discovery {
+  readonly #groups: readonly Group[];
+
+  constructor(kinds: KindIndex) {
+    this.#groups = [...kinds.groupVersions().map(({ group, version, kinds: members }) => ({ name: group, version, resources: members.flatMap(entriesOf) })), ...computedGroups];
+  }
+
+  /** Undefined when the path is not one of discovery's. */
+  serve(request: ApiRequest): Reply | undefined {
+    const [root, group, version, ...rest] = request.segments;
+    if (root === 'api') {
+      if (group === undefined) return this.#aggregated(request, true) ?? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] });
+      return version === undefined ? this.#resources('', group) : undefined;
+    }
+    if (root !== 'apis' || rest.length > 0) return undefined;
+    if (group === undefined) return this.#aggregated(request, false) ?? json({ kind: 'APIGroupList', apiVersion: 'v1', groups: this.#groups.filter(({ name }) => name !== '').map(groupDocument) });
+    if (version !== undefined) return this.#resources(group, version);
+    const found = this.#groups.find(({ name }) => name === group && name !== '');
+    if (!found) throw noSuchPath();
+    return json({ kind: 'APIGroup', apiVersion: 'v1', ...groupDocument(found) });
+  }
+
+  #resources(name: string, version: string): Reply {
+    const group = this.#groups.find((one) => one.name === name && one.version === version);
+    if (!group) throw noSuchPath();
+    return json({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group: name, version }), resources: group.resources });
+  }
+
+  /** Undefined when the client does not ask for the aggregated form. */
+  #aggregated(request: ApiRequest, core: boolean): Reply | undefined {
+    for (const range of mediaRanges(request.headers.accept)) {
+      if (!isJson(range)) continue;
+      const version = range.params.get('v') ?? '';
+      if (range.params.get('as') === undefined) return undefined;
+      if (range.params.get('g') !== 'apidiscovery.k8s.io' || range.params.get('as') !== 'APIGroupDiscoveryList' || !['v2', 'v2beta1'].includes(version)) continue;
+      const items = this.#groups.filter(({ name }) => (name === '') === core).map(aggregatedGroup);
+      const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items });
+      return { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } };
+    }
+    throw notAcceptable();
+  }
+}
+
+function entriesOf(kind: KindDefinition): ResourceEntry[] {
+  const { plural, kind: name, namespaced } = kind.resource;
+  const base = { singularName: '', namespaced, kind: name };
+  return [
+    { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
+    ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
+    ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
+    ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }] : []),
+    ...(plural === 'namespaces' ? [{ ...base, name: 'namespaces/finalize', verbs: ['update'] }] : []),
+  ];
+}
+
+const review = (name: string, kind: string): ResourceEntry => ({ name, singularName: kind.toLowerCase(), namespaced: false, kind, verbs: ['create'] });
+
+/** Groups whose objects are computed, not stored. */
+const computedGroups: readonly Group[] = [
+  { name: 'authentication.k8s.io', version: 'v1', resources: [review('selfsubjectreviews', 'SelfSubjectReview')] },
+  { name: 'authorization.k8s.io', version: 'v1', resources: [review('selfsubjectaccessreviews', 'SelfSubjectAccessReview'), review('selfsubjectrulesreviews', 'SelfSubjectRulesReview')] },
+  { name: 'metrics.k8s.io', version: 'v1beta1', resources: [
+    { name: 'nodes', singularName: '', namespaced: false, kind: 'NodeMetrics', verbs: ['get', 'list'] },
+    { name: 'pods', singularName: '', namespaced: true, kind: 'PodMetrics', verbs: ['get', 'list'] },
+  ] },
+];
+
+function groupDocument({ name, version }: Group): unknown {
+  const entry = { groupVersion: `${name}/${version}`, version };
+  return { name, versions: [entry], preferredVersion: entry };
+}
+
+function aggregatedGroup({ name, version, resources }: Group): unknown {
+  const main = resources.filter((resource) => !resource.name.includes('/'));
+  return {
+    metadata: { ...(name !== '' && { name }), creationTimestamp: null },
+    versions: [{
+      version, freshness: 'Current',
+      resources: main.map((resource) => ({
+        resource: resource.name,
+        responseKind: { group: name, version, kind: resource.kind },
+        scope: resource.namespaced ? 'Namespaced' : 'Cluster',
+        singularResource: resource.singularName,
+        verbs: resource.verbs,
+        ...(resource.shortNames && { shortNames: resource.shortNames }),
+        ...(resource.categories && { categories: resource.categories }),
+        subresources: resources.filter((sub) => sub.name.startsWith(`${resource.name}/`)).map((sub) => ({
+          subresource: sub.name.slice(resource.name.length + 1),
+          responseKind: { group: sub.group ?? name, version: sub.version ?? version, kind: sub.kind },
+          verbs: sub.verbs,
+        })),
+      })),
+    }],
+  };
+}

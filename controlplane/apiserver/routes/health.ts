@@ -1,0 +1,40 @@
+import { messageOf } from '#common/errors.ts';
+import { text, type Reply } from '../http/reply.ts';
+import { noSuchPath } from '../api-errors.ts';
+import type { ApiRequest } from '../http/request.ts';
+
+/** Throws, with the reason, while the part is not well. */
+export type HealthCheck = () => void | Promise<void>;
+export type HealthEndpoint = 'healthz' | 'livez' | 'readyz';
+
+/** /healthz, /livez and /readyz, each also for one check (`/readyz/store`) and `?verbose`. */
+export class Health {
+  readonly #checks: Record<HealthEndpoint, Map<string, HealthCheck>> = { healthz: new Map(), livez: new Map(), readyz: new Map() };
+
+  constructor() {
+    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) this.add(endpoint, 'ping', () => undefined);
+  }
+
+  add(endpoint: HealthEndpoint, name: string, check: HealthCheck): void {
+    this.#checks[endpoint].set(name, check);
+  }
+
+  async serve(request: ApiRequest): Promise<Reply | undefined> {
+    const [endpoint, only, ...rest] = request.segments;
+    if (endpoint !== 'healthz' && endpoint !== 'livez' && endpoint !== 'readyz') return undefined;
+    const checks = [...this.#checks[endpoint]].filter(([name]) => only === undefined || name === only);
+    if (rest.length > 0 || checks.length === 0) throw noSuchPath();
+    const excluded = new Set(request.query.getAll('exclude'));
+    const lines = await Promise.all(checks.filter(([name]) => !excluded.has(name)).map(async ([name, check]) => {
+      try {
+        await check();
+        return { ok: true, line: `[+]${name} ok` };
+      } catch (error) {
+        return { ok: false, line: `[-]${name} failed: ${messageOf(error)}` };
+      }
+    }));
+    const ok = lines.every((line) => line.ok);
+    if (ok && !request.query.has('verbose')) return text('ok');
+    return text(`${lines.map(({ line }) => line).join('\n')}\n${endpoint} check ${ok ? 'passed' : 'failed'}\n`, ok ? 200 : 503);
+  }
+}

@@ -1,0 +1,180 @@
+import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { renderTable } from '#api/meta/table.ts';
+import { schemaNamed } from '#api/meta/schema.ts';
+import { isStatus } from '#common/errors.ts';
+import { badRequest, methodNotAllowed, noSuchPath } from '../api-errors.ts';
+import { parseBytes, toBytes } from '../encoding.ts';
+import { partialMetadata } from '../event-format.ts';
+import { objectForm, type ObjectForm } from '../http/accept.ts';
+import { mediaType, readDocument } from '../http/request.ts';
+import { bytes, json, jsonType, type Reply } from '../http/reply.ts';
+import { success } from '../http/status.ts';
+import { parseListOptions, revisionParameter, tooLarge } from '../list-options.ts';
+import { applyPatch } from '../patches.ts';
+import { encodeList, joinItems, listMetadata, listPage, type Page } from '../resource-lists.ts';
+import { scaleOf, applyScale } from '../scale.ts';
+import type { Change, Written } from '../resource-store.ts';
+import type { KindCall, RouteDeps } from './types.ts';
+import { decodeFor, deleteOptions, patchTypeOf, writeOptions } from './write-parameters.ts';
+
+/** The verbs on objects of one kind, over HTTP. */
+export class ObjectRoutes {
+  readonly #deps: RouteDeps;
+
+  constructor(deps: RouteDeps) {
+    this.#deps = deps;
+  }
+
+  async serve(call: KindCall): Promise<Reply> {
+    const { kind, path, verb } = call;
+    const { subresource } = path;
+    if (subresource === 'scale' && kind.scale) return this.#scale(call);
+    if (subresource === 'finalize' && path.plural === 'namespaces' && verb === 'update') return this.#update(call);
+    if (subresource !== undefined && !(subresource === 'status' && kind.status)) throw noSuchPath();
+    if (path.name === undefined && kind.resource.namespaced && path.namespace === undefined && verb !== 'list') throw methodNotAllowed(kind.resource, verb);
+    switch (verb) {
+      case 'get': return this.#get(call);
+      case 'list': return this.#list(call);
+      case 'create': if (path.name !== undefined) break; return this.#create(call);
+      case 'update': if (path.name === undefined) break; return this.#update(call);
+      case 'patch': if (path.name === undefined) break; return this.#patch(call);
+      case 'delete': if (subresource !== undefined) break; return this.#delete(call);
+      case 'deletecollection': return this.#deleteCollection(call);
+      default: break;
+    }
+    throw methodNotAllowed(kind.resource, verb);
+  }
+
+  async #get({ kind, path, request }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const wanted = revisionParameter(request.query.get('resourceVersion')) ?? 0;
+    if (wanted > this.#deps.store.revision) throw tooLarge(wanted, this.#deps.store.revision);
+    const { value } = await this.#deps.resources.entry(kind, path.namespace, path.name ?? '');
+    return this.#reply(kind, value, form, 200, []);
+  }
+
+  async #list({ kind, path, request }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const page = await listPage(this.#deps.store, kind, path.namespace, parseListOptions(request.query));
+    return this.#listReply(kind, page, form);
+  }
+
+  #listReply(kind: KindDefinition, page: Page, form: ObjectForm): Reply {
+    if (form.form === 'object') return { status: 200, contentType: jsonType, body: encodeList(kind, page) };
+    if (form.form === 'metadata') {
+      const head = JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata: listMetadata(page) });
+      const items = page.entries.map((entry) => toBytes(partialMetadata(parseBytes(entry.value))));
+      return { status: 200, contentType: jsonType, body: joinItems(`${head.slice(0, -1)},"items":[`, items, ']}\n') };
+    }
+    const objects = page.entries.map((entry) => parseBytes(entry.value));
+    return json({ ...renderTable(kind, objects, this.#deps.clock.now(), { includeObject: form.includeObject }), metadata: listMetadata(page) });
+  }
+
+  async #create({ kind, path, request, user }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const options = writeOptions(request.query, user);
+    const warnings: string[] = [];
+    const object = decodeFor(kind, await readDocument(request), request.query, warnings);
+    const written = await this.#deps.resources.create(kind, path.namespace, object, options);
+    return this.#reply(kind, written.bytes, form, 201, warnings);
+  }
+
+  async #update({ kind, path, request, user }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const options = writeOptions(request.query, user, 'UpdateOptions');
+    const warnings: string[] = [];
+    const document = await readDocument(request);
+    const decoded = (): KubeObject => {
+      warnings.length = 0;
+      const object = decodeFor(kind, document, request.query, warnings);
+      checkAddress(object, path.namespace, path.name ?? '');
+      return object;
+    };
+    decoded();
+    const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', decoded, { ...options, subresource: path.subresource as 'status' | undefined });
+    return this.#reply(kind, written.bytes, form, 200, warnings);
+  }
+
+  async #patch({ kind, path, request, user }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const options = writeOptions(request.query, user, 'PatchOptions');
+    const type = patchTypeOf(mediaType(request));
+    const patch = await readDocument(request, [mediaType(request)]);
+    const warnings: string[] = [];
+    const change: Change = (current) => {
+      warnings.length = 0;
+      const object = decodeFor(kind, applyPatch(kind.schema(), current, type, patch), request.query, warnings);
+      checkAddress(object, path.namespace, path.name ?? '');
+      return object;
+    };
+    const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', change, { ...options, subresource: path.subresource as 'status' | undefined });
+    return this.#reply(kind, written.bytes, form, 200, warnings);
+  }
+
+  async #delete({ kind, path, request, user }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const options = await deleteOptions(request, user);
+    const written = await this.#deps.resources.delete(kind, path.namespace, path.name ?? '', options, options);
+    if (!written.removed || returnsDeleted.has(kind.resource.plural)) return this.#reply(kind, written.bytes, form, 200, []);
+    return json(deletedStatus(kind, written));
+  }
+
+  /** Answers with the list of what was deleted or marked. */
+  async #deleteCollection({ kind, path, request, user }: KindCall): Promise<Reply> {
+    const form = objectForm(request);
+    const listOptions = parseListOptions(request.query);
+    const options = await deleteOptions(request, user);
+    const page = await listPage(this.#deps.store, kind, path.namespace, listOptions);
+    const entries: Page['entries'][number][] = [];
+    for (const entry of page.entries) {
+      const name = entry.key.slice(entry.key.lastIndexOf('/') + 1);
+      try {
+        const { bytes: value } = await this.#deps.resources.delete(kind, path.namespace, name, options, options);
+        entries.push({ ...entry, value });
+      } catch (error) {
+        if (!isStatus(error, 'NotFound')) throw error;
+      }
+    }
+    return this.#listReply(kind, { ...page, entries }, form);
+  }
+
+  async #scale({ kind, path, request, user, verb }: KindCall): Promise<Reply> {
+    const { scale } = kind;
+    const name = path.name ?? '';
+    if (!scale) throw noSuchPath();
+    if (verb === 'get') return json(scaleOf(scale, parseBytes((await this.#deps.resources.entry(kind, path.namespace, name)).value)));
+    if (verb !== 'update' && verb !== 'patch') throw methodNotAllowed(kind.resource, verb);
+    const options = writeOptions(request.query, user, 'UpdateOptions');
+    const document = await readDocument(request, verb === 'patch' ? [mediaType(request)] : undefined);
+    const patchType = verb === 'patch' ? patchTypeOf(mediaType(request)) : undefined;
+    const change: Change = (current) => applyScale(kind, scale, current, patchType === undefined ? document : applyPatch(schemaNamed('Scale'), scaleOf(scale, current), patchType, document));
+    const written = await this.#deps.resources.update(kind, path.namespace, name, change, { ...options });
+    return json(scaleOf(scale, written.object));
+  }
+
+  #reply(kind: KindDefinition, value: Uint8Array, form: ObjectForm, status: number, warnings: readonly string[]): Reply {
+    if (form.form === 'object') return { ...bytes(value, status), warnings };
+    const object = parseBytes(value);
+    if (form.form === 'metadata') return { ...json(partialMetadata(object), status), warnings };
+    const table = renderTable(kind, [object], this.#deps.clock.now(), { includeObject: form.includeObject });
+    return { ...json({ ...table, metadata: { resourceVersion: object.metadata?.resourceVersion ?? '' } }, status), warnings };
+  }
+}
+
+/** Kinds whose DELETE answers with the object itself. */
+const returnsDeleted = new Set(['pods', 'services', 'serviceaccounts']);
+
+function deletedStatus(kind: KindDefinition, { object }: Written): unknown {
+  const { group, plural } = kind.resource;
+  return success({ name: object.metadata?.name ?? '', ...(group !== '' && { group }), kind: plural, uid: object.metadata?.uid ?? '' });
+}
+
+function checkAddress(object: KubeObject, namespace: string | undefined, name: string): void {
+  object.metadata ??= {};
+  const meta = object.metadata;
+  if (meta.name !== undefined && meta.name !== '' && meta.name !== name) throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
+  if (meta.namespace && meta.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  meta.name = name;
+  if (namespace !== undefined) meta.namespace = namespace;
+}

@@ -1,0 +1,93 @@
+import type { Binding, Pod } from '#api/gen/types.ts';
+import type { FieldError } from '#api/meta/field-error.ts';
+import { isRecord } from '#api/meta/json.ts';
+import { StatusError } from '#common/errors.ts';
+import { badRequest, invalid, methodNotAllowed } from '../api-errors.ts';
+import { bindPod } from '../binding.ts';
+import { parseBytes } from '../encoding.ts';
+import { readDocument } from '../http/request.ts';
+import { json, type Reply } from '../http/reply.ts';
+import { booleanParameter, integerParameter } from '../list-options.ts';
+import type { LogRequest } from '../types.ts';
+import type { KindCall, RouteDeps } from './types.ts';
+import { writeOptions } from './write-parameters.ts';
+
+/** POST pods/NAME/binding: what schedulers call. */
+export async function serveBinding(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
+  if (verb !== 'create') throw methodNotAllowed(kind.resource, verb);
+  const binding = await readDocument(request) as Binding;
+  if (!isRecord(binding) || !isRecord(binding.target)) throw badRequest('the object provided is not a Binding with a target');
+  const { target, metadata } = binding;
+  if ((target.kind ?? 'Node') !== 'Node') throw bindingError('target.kind', 'FieldValueNotSupported', `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
+  if (typeof target.name !== 'string' || target.name === '') throw bindingError('target.name', 'FieldValueRequired', 'Required value');
+  const bind = { namespace: path.namespace ?? '', podName: path.name ?? '', podUid: String(metadata?.uid ?? ''), nodeName: target.name };
+  await bindPod(deps.resources, kind, bind, writeOptions(request.query, user), deps.clock.now());
+  return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
+}
+
+function bindingError(field: string, type: FieldError['type'], message: string): StatusError {
+  return invalid({ group: '', kind: 'Binding' }, '', [{ type, field, message }]);
+}
+
+/** GET pods/NAME/log: text from the pod's node, as it comes. */
+export async function serveLog(deps: RouteDeps, { request, kind, path, verb }: KindCall): Promise<Reply> {
+  if (verb !== 'get') throw methodNotAllowed(kind.resource, verb);
+  const pod = parseBytes((await deps.resources.entry(kind, path.namespace, path.name ?? '')).value) as Pod;
+  const log = logRequest(pod, request.query);
+  const contentType = 'text/plain';
+  if (!pod.spec?.nodeName) return { status: 200, contentType, body: '' };
+  if (!deps.nodes) throw new StatusError('ServiceUnavailable', `node ${pod.spec.nodeName} is not connected; its logs are served when it is`);
+  const chunks = deps.nodes.logs(pod.spec.nodeName, log, request.signal)[Symbol.asyncIterator]();
+  // An error before the first text must be a Status, so that is awaited; but a silent container's client must see its answer begin.
+  const first = chunks.next();
+  const patience = new Promise<void>((resolve) => { deps.clock.after(1000, resolve); });
+  await Promise.race([first, patience]);
+  return { status: 200, contentType, body: resume(first, chunks) };
+}
+
+async function* resume(first: Promise<IteratorResult<Uint8Array>>, rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    for (let next = await first; !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
+}
+
+function logRequest(pod: Pod, query: URLSearchParams): LogRequest {
+  const errors: FieldError[] = [];
+  const integer = (name: string, min: number): number | undefined => {
+    const value = integerParameter(query, name);
+    if (value !== undefined && value < min) errors.push({ type: 'FieldValueInvalid', field: name, message: `Invalid value: ${String(value)}: must be greater than ${min === 0 ? 'or equal to 0' : '0'}` });
+    return value;
+  };
+  const tailLines = integer('tailLines', 0);
+  const sinceSeconds = integer('sinceSeconds', 1);
+  const limitBytes = integer('limitBytes', 1);
+  const sinceTime = query.get('sinceTime') || undefined;
+  if (sinceTime !== undefined && Number.isNaN(Date.parse(sinceTime))) throw badRequest(`parsing time ${JSON.stringify(sinceTime)}: sinceTime must be RFC 3339`);
+  if (sinceTime !== undefined && sinceSeconds !== undefined) errors.push({ type: 'FieldValueForbidden', field: '', message: 'Forbidden: at most one of sinceTime or sinceSeconds may be specified' });
+  if (errors.length > 0) throw invalid({ group: '', kind: 'PodLogOptions' }, pod.metadata?.name ?? '', errors);
+  return {
+    namespace: pod.metadata?.namespace ?? '', podName: pod.metadata?.name ?? '', podUid: pod.metadata?.uid ?? '',
+    container: containerOf(pod, query.get('container') ?? ''),
+    follow: booleanParameter(query, 'follow'), previous: booleanParameter(query, 'previous'), timestamps: booleanParameter(query, 'timestamps'),
+    ...(tailLines !== undefined && { tailLines }), ...(sinceSeconds !== undefined && { sinceSeconds }),
+    ...(sinceTime !== undefined && { sinceTime }), ...(limitBytes !== undefined && { limitBytes }),
+  };
+}
+
+/** Kubernetes' choice of container, and its words when there is none. */
+function containerOf(pod: Pod, asked: string): string {
+  const podName = pod.metadata?.name ?? '';
+  const names = (pod.spec?.containers ?? []).map((container) => container.name);
+  const init = (pod.spec?.initContainers ?? []).map((container) => container.name);
+  const ephemeral = (pod.spec?.ephemeralContainers ?? []).map((container) => container.name);
+  if (asked !== '') {
+    if ([...names, ...init, ...ephemeral].includes(asked)) return asked;
+    throw badRequest(`container ${asked} is not valid for pod ${podName}`);
+  }
+  if (names.length === 1 && init.length === 0 && ephemeral.length === 0) return names[0] ?? '';
+  if (names.length === 0) throw badRequest(`a container name must be specified for pod ${podName}`);
+  const orInit = init.length > 0 ? ` or one of the init containers: [${init.join(' ')}]` : '';
+  throw badRequest(`a container name must be specified for pod ${podName}, choose one of: [${names.join(' ')}]${orInit}`);
+}

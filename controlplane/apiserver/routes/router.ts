@@ -1,0 +1,81 @@
+import { noSuchPath } from '../api-errors.ts';
+import { json, text, type Reply } from '../http/reply.ts';
+import type { ApiRequest } from '../http/request.ts';
+import { reviewKinds, serveAccessReview } from './access-reviews.ts';
+import { Discovery } from './discovery.ts';
+import type { Health } from './health.ts';
+import { ObjectRoutes } from './objects.ts';
+import { serveBinding, serveLog } from './pod-subresources.ts';
+import type { ProcessMetrics } from './process-metrics.ts';
+import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
+import { serveWatch, type WatchConfig } from './watches.ts';
+
+export interface RouterConfig {
+  readonly version: string;
+  /** Given to anyone who asks, so that a new agent can check it against its token's fingerprint. */
+  readonly clientCa: string;
+  readonly watch: WatchConfig;
+}
+
+/** From a request to who answers it. What is rarely asked for is loaded when it is. */
+export class Router {
+  readonly #deps: RouteDeps;
+  readonly #config: RouterConfig;
+  readonly #health: Health;
+  readonly #metrics: ProcessMetrics;
+  readonly #objects: ObjectRoutes;
+  readonly #discovery: Discovery;
+  readonly #openApi: () => Promise<import('./openapi.ts').OpenApi>;
+  readonly #usage: () => Promise<import('./usage-metrics.ts').UsageMetrics>;
+
+  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: ProcessMetrics }, config: RouterConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#health = parts.health;
+    this.#metrics = parts.metrics;
+    this.#objects = new ObjectRoutes(deps);
+    this.#discovery = new Discovery(deps.kinds);
+    this.#openApi = once(async () => new (await import('./openapi.ts')).OpenApi(deps.kinds));
+    this.#usage = once(async () => new (await import('./usage-metrics.ts')).UsageMetrics(deps));
+  }
+
+  async resource(call: ResourceCall): Promise<Reply> {
+    const { path, verb } = call;
+    if (path.group === 'metrics.k8s.io') return (await this.#usage()).serve(call);
+    if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) return serveAccessReview(this.#deps, call);
+    const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
+    if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
+    if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
+    const kindCall: KindCall = { ...call, kind };
+    if (verb === 'watch') return serveWatch(this.#deps, this.#config.watch, kindCall);
+    if (path.group === '' && path.plural === 'pods' && path.subresource === 'log') return serveLog(this.#deps, kindCall);
+    if (path.group === '' && path.plural === 'pods' && path.subresource === 'binding') return serveBinding(this.#deps, kindCall);
+    return this.#objects.serve(kindCall);
+  }
+
+  async other(request: ApiRequest): Promise<Reply | undefined> {
+    switch (request.segments[0]) {
+      case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
+      case 'api':
+      case 'apis': return this.#discovery.serve(request);
+      case 'openapi': return (await this.#openApi()).serve(request);
+      case 'version': return request.segments.length === 1 ? json(versionInfo(this.#config.version)) : undefined;
+      case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
+      case 'metrics': return request.segments.length === 1 ? this.#metrics.serve(this.#deps.store.revision) : undefined;
+      default: return this.#health.serve(request);
+    }
+  }
+}
+
+/** The Kubernetes version whose API is served, and ours behind the plus sign. */
+function versionInfo(version: string): unknown {
+  return {
+    major: '1', minor: '34', gitVersion: `v1.34.0+cleat.${version}`, gitCommit: '', gitTreeState: 'clean', buildDate: '1970-01-01T00:00:00Z',
+    goVersion: `node ${process.versions.node}`, compiler: 'node', platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
+}

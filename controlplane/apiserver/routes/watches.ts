@@ -1,0 +1,28 @@
+import { randomInt } from 'node:crypto';
+import { asMetadata, asStored, asTable } from '../event-format.ts';
+import { objectForm } from '../http/accept.ts';
+import { jsonType, type Reply } from '../http/reply.ts';
+import { parseWatchOptions } from '../list-options.ts';
+import { openWatch } from '../watch.ts';
+import type { KindCall, RouteDeps } from './types.ts';
+
+export interface WatchConfig {
+  /** Watches that name no timeout end after this, or up to twice as long, so that they do not all return at once. */
+  readonly minTimeoutMs: number;
+  readonly bookmarkMs: number;
+}
+
+const maxTimeoutSeconds = 24 * 3600;
+
+/** `?watch=1`: a stream of events that ends at its timeout, with its client, or with the server. */
+export async function serveWatch(deps: RouteDeps, config: WatchConfig, { request, kind, path }: KindCall): Promise<Reply> {
+  const options = parseWatchOptions(request.query);
+  const wanted = objectForm(request);
+  const format = wanted.form === 'object' ? asStored : wanted.form === 'metadata' ? asMetadata : asTable(kind, deps.clock, wanted.includeObject);
+  const { timeoutSeconds } = options;
+  const timeoutMs = timeoutSeconds !== undefined && timeoutSeconds > 0
+    ? Math.min(timeoutSeconds, maxTimeoutSeconds) * 1000
+    : config.minTimeoutMs + randomInt(Math.max(1, config.minTimeoutMs));
+  const body = await openWatch(deps, { kind, namespace: path.namespace, options, format, timeoutMs, bookmarkMs: config.bookmarkMs, signal: request.signal });
+  return { status: 200, contentType: jsonType, body };
+}

@@ -1,0 +1,94 @@
+import { decode } from '#api/kinds/engine.ts';
+import { apiVersionOf } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { isRecord } from '#api/meta/json.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { StatusError } from '#common/errors.ts';
+import { badRequest, invalid } from '../api-errors.ts';
+import { parseJson, type ApiRequest } from '../http/request.ts';
+import { integerParameter } from '../list-options.ts';
+import type { WriteOptions } from '../resource-store.ts';
+import type { DeleteRequest, User } from '../types.ts';
+
+type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+export function writeOptions(query: URLSearchParams, user: User, kind = 'CreateOptions'): WriteOptions {
+  return { user, dryRun: dryRun(query.getAll('dryRun'), kind) };
+}
+
+function dryRun(values: readonly unknown[], kind: string): boolean {
+  const wanted = values.filter((value) => value !== '');
+  for (const value of wanted) {
+    if (value !== 'All') throw invalid({ group: 'meta.k8s.io', kind }, '', [{ type: 'FieldValueNotSupported', field: 'dryRun', message: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"` }]);
+  }
+  return wanted.length > 0;
+}
+
+function fieldValidation(query: URLSearchParams): FieldValidation {
+  const value = query.get('fieldValidation') ?? '';
+  if (value === 'Strict' || value === 'Warn' || value === 'Ignore') return value;
+  if (value === '') return 'Warn';
+  throw invalid({ group: 'meta.k8s.io', kind: 'CreateOptions' }, '', [{ type: 'FieldValueNotSupported', field: 'fieldValidation', message: `Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"` }]);
+}
+
+/** Decodes what a client sent, and refuses or warns of unknown fields as it asked. */
+export function decodeFor(kind: KindDefinition, value: unknown, query: URLSearchParams, warnings: string[]): KubeObject {
+  const mode = fieldValidation(query);
+  if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${kind.resource.kind}): it is not a JSON object`);
+  const { object, unknown } = decode(kind, { ...value, apiVersion: value['apiVersion'] ?? apiVersionOf(kind.resource), kind: value['kind'] ?? kind.resource.kind });
+  if (unknown.length === 0 || mode === 'Ignore') return object;
+  const texts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
+  if (mode === 'Strict') {
+    const { kind: name, version } = kind.resource;
+    throw badRequest(`${name} in version "${version}" cannot be handled as a ${name}: strict decoding error: ${texts.join(', ')}`);
+  }
+  warnings.push(...texts.slice(0, 20));
+  return object;
+}
+
+/** DeleteOptions come as a body, as query parameters, or not at all. */
+export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteRequest & WriteOptions> {
+  const body = await request.body();
+  const given = body.length > 0 ? parseJson(body.toString('utf8')) : {};
+  if (!isRecord(given)) throw badRequest('the DeleteOptions provided are not a JSON object');
+  if (given['kind'] !== undefined && given['kind'] !== 'DeleteOptions') throw badRequest(`the object provided is a ${JSON.stringify(given['kind'])}; DeleteOptions are needed`);
+  const grace = given['gracePeriodSeconds'] ?? integerParameter(request.query, 'gracePeriodSeconds');
+  const policy = given['propagationPolicy'] ?? request.query.get('propagationPolicy') ?? orphanPolicy(given['orphanDependents']);
+  if (grace !== undefined && (typeof grace !== 'number' || !Number.isSafeInteger(grace))) throw badRequest('gracePeriodSeconds must be an integer');
+  if (policy !== undefined && policy !== 'Foreground' && policy !== 'Background' && policy !== 'Orphan') {
+    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [{ type: 'FieldValueInvalid', field: 'propagationPolicy', message: `Invalid value: ${JSON.stringify(policy)}: must be one of: "Foreground", "Background", "Orphan"` }]);
+  }
+  const dryRuns = Array.isArray(given['dryRun']) ? given['dryRun'] as unknown[] : request.query.getAll('dryRun');
+  const preconditions = preconditionsOf(given['preconditions']);
+  return {
+    user, dryRun: dryRun(dryRuns, 'DeleteOptions'),
+    ...(preconditions && { preconditions }),
+    ...(typeof grace === 'number' && { gracePeriodSeconds: grace }),
+    ...(policy !== undefined && { propagationPolicy: policy }),
+  };
+}
+
+function orphanPolicy(value: unknown): 'Orphan' | 'Background' | undefined {
+  if (value === undefined || value === null) return undefined;
+  return value === true ? 'Orphan' : 'Background';
+}
+
+function preconditionsOf(value: unknown): { uid?: string; resourceVersion?: string } | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isRecord(value)) throw badRequest('preconditions must be an object');
+  const { uid, resourceVersion } = value;
+  if ((uid !== undefined && typeof uid !== 'string') || (resourceVersion !== undefined && typeof resourceVersion !== 'string')) throw badRequest('preconditions must be strings');
+  return { ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) };
+}
+
+const patchTypes: Readonly<Record<string, 'json' | 'merge' | 'strategic'>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+};
+
+export function patchTypeOf(type: string): 'json' | 'merge' | 'strategic' {
+  const patchType = Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
+  if (patchType) return patchType;
+  throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchTypes).join(', ')}`);
+}

@@ -1,0 +1,61 @@
+import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { matchesFields, matchesLabels, parseFieldSelector, parseLabelSelector, type FieldRequirement, type LabelRequirement } from '#api/meta/selectors.ts';
+import { splitStoreKey } from '#controlplane/store/keys.ts';
+import { badRequest } from './api-errors.ts';
+import { parseBytes } from './encoding.ts';
+
+export interface SelectorText {
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+}
+
+const keyFields = new Set(['metadata.name', 'metadata.namespace']);
+
+/** Label and field selectors of one request. Names are matched on the key; bytes are parsed only when they must be. */
+export class Selection {
+  readonly #kind: KindDefinition;
+  readonly #labels: readonly LabelRequirement[];
+  readonly #keyFields: readonly FieldRequirement[];
+  readonly #fields: readonly FieldRequirement[];
+
+  constructor(kind: KindDefinition, text: SelectorText) {
+    this.#kind = kind;
+    this.#labels = text.labelSelector ? parseLabelSelector(text.labelSelector) : [];
+    const fields = text.fieldSelector ? parseFieldSelector(text.fieldSelector) : [];
+    for (const { field } of fields) {
+      if (!keyFields.has(field) && !Object.hasOwn(kind.selectableFields, field)) throw badRequest(`field label not supported: ${field}`);
+    }
+    this.#keyFields = fields.filter(({ field }) => keyFields.has(field));
+    this.#fields = fields.filter(({ field }) => !keyFields.has(field));
+  }
+
+  /** True when the key alone decides. */
+  get byKeyOnly(): boolean {
+    return this.#labels.length === 0 && this.#fields.length === 0;
+  }
+
+  get everything(): boolean {
+    return this.byKeyOnly && this.#keyFields.length === 0;
+  }
+
+  /** The one name that can match, if the selector says so. */
+  get name(): string | undefined {
+    return this.#keyFields.find(({ field, op }) => field === 'metadata.name' && op === '=')?.value;
+  }
+
+  matchesKey(key: string): boolean {
+    if (this.#keyFields.length === 0) return true;
+    const { namespace, name } = splitStoreKey(this.#kind.resource, key);
+    return matchesFields(this.#keyFields, (field) => (field === 'metadata.name' ? name : namespace ?? ''));
+  }
+
+  matchesObject(object: KubeObject): boolean {
+    return matchesLabels(this.#labels, object.metadata?.labels)
+      && matchesFields(this.#fields, (field) => this.#kind.selectableFields[field]?.(object) ?? '');
+  }
+
+  matches(entry: { readonly key: string; readonly value: Uint8Array }): boolean {
+    return this.matchesKey(entry.key) && (this.byKeyOnly || this.matchesObject(parseBytes(entry.value)));
+  }
+}

@@ -1,0 +1,184 @@
+import type { TLSSocket } from 'node:tls';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import type { Service } from '#api/gen/types.ts';
+import { services } from '#api/kinds/resources.ts';
+import type { Clock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { Store } from '#controlplane/store/types.ts';
+import { AdmissionChain } from './admission/chain.ts';
+import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { podDefaults } from './admission/pod-defaults.ts';
+import { ServiceAllocation } from './admission/service-allocation.ts';
+import { AuthenticatorChain, ClientCertificateAuthenticator, TokenAuthenticator } from './auth/authenticators.ts';
+import { mastersOnly } from './auth/authorizers.ts';
+import type { Authorizer } from './auth/types.ts';
+import { bootstrap } from './bootstrap.ts';
+import { InProcessClient } from './client.ts';
+import { parseBytes } from './encoding.ts';
+import { EventExpiry } from './event-expiry.ts';
+import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts';
+import { RequestHandler } from './http/handler.ts';
+import { Listener } from './http/listener.ts';
+import { KindIndex } from './kind-index.ts';
+import { listPage } from './resource-lists.ts';
+import { ResourceStore } from './resource-store.ts';
+import { Health, type HealthCheck, type HealthEndpoint } from './routes/health.ts';
+import { ProcessMetrics } from './routes/process-metrics.ts';
+import { Router } from './routes/router.ts';
+import type { ApiClient, EventRecorder, NodeGateway, User } from './types.ts';
+
+export interface ApiServerDeps {
+  readonly store: Store;
+  /** The registry of kinds. */
+  readonly kinds: Readonly<Record<string, KindDefinition>>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Absent where no agents connect: logs and usage are then not available. */
+  readonly nodes?: NodeGateway;
+  /** The default lets system:masters do everything and others nothing. */
+  readonly authorizer?: Authorizer;
+  /** Bearer tokens; see `parseTokenFile`. */
+  readonly tokens?: ReadonlyMap<string, User>;
+}
+
+export interface ApiServerConfig {
+  readonly port: number;
+  readonly bindAddress: string;
+  /** Where pods and agents reach this server; empty when not known. */
+  readonly advertiseAddress: string;
+  /** PEM: the serving key and certificate chain, and the CA of client certificates. */
+  readonly tlsKey: string;
+  readonly tlsCertificate: string;
+  readonly clientCa: string;
+  readonly serviceCidr: string;
+  readonly clusterDns: string;
+  readonly notReadyTolerationSeconds: number;
+  readonly unreachableTolerationSeconds: number;
+  /** Shown by `kubectl version`. */
+  readonly version: string;
+}
+
+/** The server name (SNI) by which an agent asks for gRPC on the API's port. */
+export const agentServerName = 'agents.cleat.internal';
+
+const limits = {
+  maxHeaderBytes: 64 << 10, maxConnections: 5000, handshakeTimeoutMs: 15_000, requestTimeoutMs: 60_000,
+  maxBodyBytes: 3 << 20, maxBodyBytesInFlight: 48 << 20, bodyTimeoutMs: 30_000, maxUrlBytes: 32 << 10,
+  maxInFlight: 400, maxStreams: 2000, stallMs: 30_000,
+} as const;
+const eventTtlMs = 3_600_000;
+
+/**
+ * The REST API on the store: one TLS port for HTTP/1.1, HTTP/2 and, by its server name, the agents' gRPC.
+ * In-process parts use `client` and `recorder`, which pass the same admission and validation.
+ */
+export class ApiServer implements Runnable {
+  readonly #deps: ApiServerDeps;
+  readonly #config: ApiServerConfig;
+  readonly #kinds: KindIndex;
+  readonly #resources: ResourceStore;
+  readonly #allocation: ServiceAllocation;
+  readonly #health = new Health();
+  readonly #listener: Listener;
+  readonly #tasks: TaskGroup;
+  readonly #stop = new AbortController();
+  readonly #listening = Promise.withResolvers<{ port: number }>();
+  #loaded: Promise<void> | undefined;
+
+  constructor(deps: ApiServerDeps, config: ApiServerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    const { store, clock, log } = deps;
+    this.#kinds = new KindIndex(deps.kinds);
+    this.#allocation = new ServiceAllocation(config);
+    const admission = new AdmissionChain([namespaceLifecycle(store), podDefaults(config), this.#allocation]);
+    this.#resources = new ResourceStore({ store, admission, clock });
+    this.#tasks = new TaskGroup(log);
+    this.#listening.promise.catch(() => undefined);
+    const authorizer = deps.authorizer ?? mastersOnly;
+    const metrics = new ProcessMetrics();
+    const router = new Router(
+      { store, resources: this.#resources, kinds: this.#kinds, authorizer, nodes: deps.nodes, clock, log },
+      { health: this.#health, metrics },
+      { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
+    );
+    const handler = new RequestHandler({
+      authenticator: new AuthenticatorChain([new ClientCertificateAuthenticator(clock), new TokenAuthenticator(deps.tokens ?? new Map())]),
+      authorizer, metrics, log, resource: (call) => router.resource(call), other: (request) => router.other(request),
+    }, limits, this.#stop.signal);
+    this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
+  }
+
+  /** Resolves with the port once requests are answered; rejects when that fails. */
+  get listening(): Promise<{ port: number }> {
+    return this.#listening.promise;
+  }
+
+  /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
+  client(user: User): ApiClient {
+    return new InProcessClient({ store: this.#deps.store, resources: this.#resources, kinds: this.#kinds }, user);
+  }
+
+  recorder(config: EventRecorderConfig): EventRecorder {
+    const { clock, log } = this.#deps;
+    return new ApiEventRecorder({ client: this.client({ name: `system:${config.component}`, groups: ['system:masters'] }), clock, log }, config);
+  }
+
+  /** Readiness and health of other parts. The check throws, with the reason, while the part is not well. */
+  addCheck(endpoint: HealthEndpoint, name: string, check: HealthCheck): void {
+    this.#health.add(endpoint, name, check);
+  }
+
+  /** Decrypted connections of agents: hand them to gRPC. May be set before or after `start`. */
+  onAgentConnection(handler: (socket: TLSSocket) => void): void {
+    this.#listener.onAgentConnection(handler);
+  }
+
+  /** Takes a renewed serving certificate; open connections stay. */
+  setCertificate(key: string, certificate: string): void {
+    this.#listener.setCertificate(key, certificate);
+  }
+
+  /** Reads what is allocated and makes the first objects. `start` does it; call it before to write in process while not listening. */
+  prepare(): Promise<void> {
+    this.#loaded ??= this.#prepare();
+    return this.#loaded;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const stop = (): void => { this.#stop.abort(signal.reason); };
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      await this.prepare();
+      signal.throwIfAborted();
+      await this.#listener.listen();
+    } catch (error) {
+      this.#listening.reject(error);
+      throw error;
+    }
+    const expiry = new EventExpiry(this.#deps, { ttlMs: eventTtlMs, maxEvents: 5000 });
+    this.#tasks.run('event expiry', signal, () => expiry.start(signal));
+    this.#listening.resolve({ port: this.#listener.port });
+    await aborted(signal);
+    await this.#listener.close();
+    await this.#tasks.drain();
+  }
+
+  async #prepare(): Promise<void> {
+    this.#health.add('readyz', 'store', () => {
+      if (this.#stop.signal.aborted) throw new StatusError('ServiceUnavailable', 'shutting down');
+    });
+    const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
+    for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
+    await bootstrap(this.client({ name: 'system:apiserver', groups: ['system:masters'] }), {
+      serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
+    });
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+}
