@@ -1,0 +1,128 @@
+import type { ConfigMap, EndpointSlice, Node, Pod, Secret, Service } from '#api/gen/types.ts';
+import { configMaps, endpointSlices, nodes, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
+import type { Informer, Lister } from '../cache/types.ts';
+import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
+import { referenceKey, type ReferenceKey } from './references.ts';
+import { trimNode, trimOther } from './trim.ts';
+
+/** `pods` must have the index `nodeName`, by `spec.nodeName`. */
+export interface AssignmentInformers {
+  readonly pods: Informer<Pod>;
+  readonly secrets: Informer<Secret>;
+  readonly configMaps: Informer<ConfigMap>;
+  readonly services: Informer<Service>;
+  readonly endpointSlices: Informer<EndpointSlice>;
+  readonly nodes: Informer<Node>;
+}
+
+/**
+ * Works out what each connected node must be told. A change of an object only marks it in the assignments that it
+ * concerns; what to send is decided when the node's sender gets to it, from the state at that time.
+ */
+export class Assignments implements AssignmentSource {
+  readonly #informers: AssignmentInformers;
+  readonly #open = new Map<string, Set<NodeAssignment>>();
+  readonly #referrers = new Map<ReferenceKey, Set<NodeAssignment>>();
+  /** The trimmed nodes as JSON, so that heartbeats and statuses of one are not news to all. */
+  readonly #nodeJson = new Map<string, string>();
+  /** Everyone's objects, encoded once for all senders that run now. */
+  #encoded = new Map<string, { object: KubeObject; json: Uint8Array }>();
+
+  constructor(informers: AssignmentInformers) {
+    this.#informers = informers;
+  }
+
+  /** Follows the informers until the returned function is called. */
+  start(): () => void {
+    const informers = this.#informers;
+    const reference = (resource: typeof secrets | typeof configMaps) => ({ object, old }: { object: KubeObject | undefined; old: KubeObject | undefined }): void => {
+      const { namespace, name } = (object ?? old)?.metadata ?? {};
+      const key = referenceKey(resource, namespace, name ?? '');
+      for (const assignment of this.#referrers.get(key) ?? []) assignment.markReference(key);
+    };
+    const everyone = (resource: Resource) => ({ object, old }: { object: KubeObject | undefined; old: KubeObject | undefined }): void => {
+      const changed = object ?? old;
+      if (changed) this.#markEveryone(`${qualifiedName(resource)} ${keyOf(changed)}`);
+    };
+    const stops = [
+      informers.pods.subscribe(({ object, old }) => {
+        for (const node of new Set([object?.spec?.nodeName, old?.spec?.nodeName])) {
+          for (const assignment of this.#open.get(node ?? '') ?? []) assignment.markPod(keyOf(object ?? old ?? {}));
+        }
+      }),
+      informers.secrets.subscribe(reference(secrets)),
+      informers.configMaps.subscribe(reference(configMaps)),
+      informers.services.subscribe(everyone(services)),
+      informers.endpointSlices.subscribe(everyone(endpointSlices)),
+      informers.nodes.subscribe(({ object, old }) => { this.#nodeChanged(object, old); }),
+    ];
+    return () => { for (const stop of stops) stop(); };
+  }
+
+  /** Everything of a node is marked at first; `wake` is called when something is marked after `changes` had run dry. */
+  open(nodeName: string, wake: () => void): NodeAssignment {
+    const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
+    const list = this.#open.get(nodeName) ?? new Set();
+    this.#open.set(nodeName, list.add(assignment));
+    for (const pod of this.#informers.pods.by('nodeName', nodeName)) assignment.markPod(keyOf(pod));
+    for (const resource of [services, endpointSlices, nodes]) {
+      for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);
+    }
+    return assignment;
+  }
+
+  close(assignment: NodeAssignment): void {
+    const list = this.#open.get(assignment.nodeName);
+    list?.delete(assignment);
+    if (list?.size === 0) this.#open.delete(assignment.nodeName);
+    for (const key of assignment.references()) this.dropReferrer(key, assignment);
+  }
+
+  addReferrer(key: ReferenceKey, assignment: NodeAssignment): void {
+    this.#referrers.set(key, (this.#referrers.get(key) ?? new Set()).add(assignment));
+  }
+
+  dropReferrer(key: ReferenceKey, assignment: NodeAssignment): void {
+    const referrers = this.#referrers.get(key);
+    referrers?.delete(assignment);
+    if (referrers?.size === 0) this.#referrers.delete(key);
+  }
+
+  #lister(resource: Resource): Lister<KubeObject> {
+    switch (resource.plural) {
+      case secrets.plural: return this.#informers.secrets;
+      case configMaps.plural: return this.#informers.configMaps;
+      case services.plural: return this.#informers.services;
+      case endpointSlices.plural: return this.#informers.endpointSlices;
+      default: return this.#informers.nodes;
+    }
+  }
+
+  /** The object behind a key now, as it is sent; undefined when there is none. */
+  encode(resource: Resource, key: string): Uint8Array | undefined {
+    const { namespace, name } = splitKey(key);
+    const object = this.#lister(resource).get(namespace, name);
+    if (!object) return undefined;
+    const cacheKey = `${qualifiedName(resource)} ${key}`;
+    const cached = this.#encoded.get(cacheKey);
+    if (cached?.object === object) return cached.json;
+    const json = Buffer.from(JSON.stringify(resource.plural === nodes.plural ? trimNode(object) : trimOther(object)));
+    if (this.#encoded.size === 0) setImmediate(() => { this.#encoded = new Map(); });
+    this.#encoded.set(cacheKey, { object, json });
+    return json;
+  }
+
+  #nodeChanged(object: Node | undefined, old: Node | undefined): void {
+    const name = (object ?? old)?.metadata?.name ?? '';
+    const json = object && JSON.stringify(trimNode(object));
+    if (json === this.#nodeJson.get(name)) return;
+    if (json === undefined) this.#nodeJson.delete(name);
+    else this.#nodeJson.set(name, json);
+    this.#markEveryone(`${qualifiedName(nodes)} ${name}`);
+  }
+
+  #markEveryone(key: string): void {
+    for (const list of this.#open.values()) for (const assignment of list) assignment.markEveryones(key);
+  }
+}

@@ -1,0 +1,201 @@
+import type { TLSSocket } from 'node:tls';
+import { Server, ServerCredentials, type sendUnaryData, type ServerDuplexStream, type ServerUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { isRecord } from '#api/meta/json.ts';
+import { StatusError, messageOf } from '#common/errors.ts';
+import type { Runnable } from '#common/lifecycle.ts';
+import { timeFloor } from '#common/pki/validity.ts';
+import type { CertificateAuthority } from '#common/pki/certificate.ts';
+import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
+import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
+import type { LogRequest, NodeGateway, NodeUsage } from '../apiserver/types.ts';
+import { Assignments } from './assignments.ts';
+import { Enrolment } from './enrolment.ts';
+import { identify, requireNode, type Peer } from './peer.ts';
+import { NodeSession, type SessionConfig, type SessionDeps } from './session.ts';
+import { finish, grpcAborted, grpcStatus } from './stream.ts';
+import { Tunnels } from './tunnels.ts';
+
+export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & { readonly ca: CertificateAuthority };
+
+/** Connections of hosts that have yet to join, at once. */
+const maxStrangers = 64;
+const strangerLimitMs = 30_000;
+const idleLimitMs = 60_000;
+const maxUsageBytes = 4 << 20;
+const usageTimeoutMs = 10_000;
+
+/** The control plane's end of the edge: gRPC to agents on connections that the API server hands over, and NodeGateway through them. */
+export class Dispatcher implements Runnable, NodeGateway {
+  readonly #deps: DispatcherDeps;
+  readonly #config: SessionConfig;
+  readonly #assignments: Assignments;
+  readonly #enrolment: Enrolment;
+  readonly #tunnels: Tunnels;
+  readonly #sessions = new Map<string, NodeSession>();
+  readonly #servers = new Set<Server>();
+  #strangers = 0;
+  #services: EdgeServices | undefined;
+  #running = false;
+
+  constructor(deps: DispatcherDeps, config: SessionConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#assignments = new Assignments(deps.informers);
+    this.#enrolment = new Enrolment(deps);
+    this.#tunnels = new Tunnels(deps.clock);
+  }
+
+  /** Accepts connections once all informers have synced; ends all sessions when the signal aborts. */
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.all(Object.values(this.#deps.informers).map((informer: { synced(s: AbortSignal): Promise<void> }) => informer.synced(signal)));
+    const stops = [
+      this.#assignments.start(),
+      this.#deps.informers.nodes.subscribe(({ object, old }) => { this.#sessions.get((object ?? old)?.metadata?.name ?? '')?.nodeChanged(object); }),
+    ];
+    this.#running = true;
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => { resolve(); }, { once: true });
+    });
+    this.#running = false;
+    for (const stop of stops) stop();
+    for (const session of this.#sessions.values()) session.end(new StatusError('ServiceUnavailable', 'the control plane is stopping'));
+    // One turn of the event loop lets the goodbyes out.
+    await new Promise<void>((resolve) => { setImmediate(resolve); });
+    for (const server of this.#servers) server.forceShutdown();
+  }
+
+  /** Names of the nodes that are connected now. */
+  connected(): string[] {
+    return [...this.#sessions.keys()];
+  }
+
+  /** Serves gRPC on an accepted TLS connection (server name `agents.cleat.internal`, ALPN h2) from which nothing was read yet. */
+  accept(socket: TLSSocket): void {
+    socket.on('error', () => undefined); // its close is what counts
+    const peer = identify(socket, this.#deps.ca.certificate, timeFloor(this.#deps.clock.now()));
+    const stranger = peer.node === undefined || peer.node.expired;
+    if (!this.#running || (stranger && this.#strangers >= maxStrangers)) {
+      socket.destroy();
+      return;
+    }
+    if (stranger) this.#limitStranger(socket);
+    this.#serve(socket, peer, stranger);
+  }
+
+  #limitStranger(socket: TLSSocket): void {
+    this.#strangers++;
+    const cancel = this.#deps.clock.after(strangerLimitMs, () => { socket.destroy(); });
+    socket.once('close', () => {
+      this.#strangers--;
+      cancel();
+    });
+  }
+
+  /** A gRPC server per connection: handlers then know whose call it is, and strangers get smaller limits. */
+  #serve(socket: TLSSocket, peer: Peer, stranger: boolean): void {
+    this.#services ??= loadEdge();
+    const server = new Server({
+      'grpc.enable_channelz': 0,
+      'grpc.max_concurrent_streams': stranger ? 4 : 256,
+      'grpc.max_receive_message_length': stranger ? 64 << 10 : 4 << 20,
+      'grpc.max_connection_idle_ms': idleLimitMs,
+    });
+    this.#servers.add(server);
+    server.addService(this.#services.enrolment, this.#enrolmentHandlers(peer));
+    server.addService(this.#services.agents, this.#agentHandlers(peer, socket));
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    socket.once('close', () => {
+      injector.destroy();
+      server.forceShutdown();
+      this.#servers.delete(server);
+    });
+    injector.injectConnection(socket);
+  }
+
+  #enrolmentHandlers(peer: Peer): UntypedServiceImplementation {
+    const unary = <Request>(work: (request: Request) => Promise<EnrolResponse>) => (call: ServerUnaryCall<Request, EnrolResponse>, reply: sendUnaryData<EnrolResponse>): void => {
+      work(call.request).then((response) => { reply(null, response); }, (error: unknown) => {
+        this.#deps.log.warn({ component: 'dispatcher', address: peer.address, err: messageOf(error) }, 'a host was refused');
+        reply(grpcStatus(error));
+      });
+    };
+    return {
+      Enrol: unary((request: EnrolRequest) => this.#enrolment.enrol(peer, request)),
+      Renew: unary((request: RenewRequest) => this.#enrolment.renew(peer, request)),
+    };
+  }
+
+  #agentHandlers(peer: Peer, socket: TLSSocket): UntypedServiceImplementation {
+    return {
+      Session: (call: ServerDuplexStream<AgentMessage, ControlMessage>) => { void this.#session(peer, socket, call); },
+      Tunnel: (call: ServerDuplexStream<TunnelFrame, TunnelFrame>) => {
+        try {
+          this.#tunnels.accept(requireNode(peer), call);
+        } catch (error) {
+          finish(call, grpcStatus(error));
+        }
+      },
+    };
+  }
+
+  async #session(peer: Peer, socket: TLSSocket, call: ServerDuplexStream<AgentMessage, ControlMessage>): Promise<void> {
+    call.on('error', () => undefined);
+    let identity;
+    try {
+      identity = requireNode(peer);
+      await this.#enrolment.checkOwner(identity.name, identity.publicKeySha256);
+    } catch (error) {
+      this.#deps.log.warn({ component: 'dispatcher', address: peer.address, err: messageOf(error) }, 'a session was refused');
+      finish(call, grpcStatus(error));
+      return;
+    }
+    const { name } = identity;
+    const session = new NodeSession({ ...this.#deps, assignments: this.#assignments }, this.#config, identity, call);
+    await session.run(() => {
+      this.#sessions.get(name)?.end(new StatusError('Conflict', `node ${name} has opened a newer session`), grpcAborted);
+      this.#sessions.set(name, session);
+    });
+    if (this.#sessions.get(name) === session) this.#sessions.delete(name);
+    // A peer that does not read keeps a stream open for ever; what is left of its connection goes with it.
+    const cancel = this.#deps.clock.after(2000, () => { socket.destroy(); });
+    socket.once('close', cancel);
+  }
+
+  async *logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    yield* this.#tunnels.read(this.#sessionOf(nodeName), 'LOGS', request, signal);
+  }
+
+  async usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage> {
+    const timeout = new AbortController();
+    const cancel = this.#deps.clock.after(usageTimeoutMs, () => { timeout.abort(); });
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of this.#tunnels.read(this.#sessionOf(nodeName), 'USAGE', {}, AbortSignal.any([signal, timeout.signal]))) {
+        bytes += chunk.length;
+        if (bytes > maxUsageBytes) throw new StatusError('InternalError', `node ${nodeName} sent too much usage data`);
+        chunks.push(chunk);
+      }
+    } finally {
+      cancel();
+    }
+    if (timeout.signal.aborted) throw new StatusError('Timeout', `node ${nodeName} did not report its usage in time`);
+    signal.throwIfAborted();
+    return parseUsage(Buffer.concat(chunks).toString(), nodeName);
+  }
+
+  #sessionOf(nodeName: string): NodeSession {
+    const session = this.#sessions.get(nodeName);
+    if (!session) throw new StatusError('ServiceUnavailable', `node ${nodeName} is not connected`);
+    return session;
+  }
+}
+
+function parseUsage(text: string, nodeName: string): NodeUsage {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value) && isRecord(value['node']) && Array.isArray(value['pods']) && typeof value['atMs'] === 'number' && typeof value['windowMs'] === 'number') return value as unknown as NodeUsage;
+  } catch { /* said below */ }
+  throw new StatusError('InternalError', `node ${nodeName} sent usage data that cannot be read`);
+}

@@ -1,0 +1,91 @@
+import type { Lease, Node, NodeCondition, NodeStatus } from '#api/gen/types.ts';
+import { leases, nodes } from '#api/kinds/resources.ts';
+import { setCondition } from '#api/meta/conditions.ts';
+import { equal } from '#api/meta/equal.ts';
+import { rfc3339 } from '#common/clock.ts';
+import { isStatus } from '#common/errors.ts';
+import type { ApiClient } from '../apiserver/types.ts';
+import { publicKeyAnnotation } from './enrolment.ts';
+import type { NodeIdentity } from './peer.ts';
+
+export interface NodeReport {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly status: NodeStatus;
+}
+
+const attempts = 4;
+
+/** Makes the Node on its first report, then writes labels and status when they say something new. */
+export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, report: NodeReport, nowMs: number): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const node = await withLabels(api, identity, report);
+      const status = mergeNodeStatus(node.status ?? {}, report.status, nowMs);
+      if (!equal(withoutHeartbeats(node.status ?? {}), withoutHeartbeats(status))) await api.update(nodes, { ...node, status }, 'status');
+      return;
+    } catch (error) {
+      if (!isStatus(error, 'Conflict', 'AlreadyExists') || attempt === attempts) throw error;
+    }
+  }
+}
+
+async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
+  const labels = allowedLabels(identity.name, report.labels);
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256 };
+  let node: Node;
+  try {
+    node = await api.get(nodes, undefined, identity.name);
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error;
+    return api.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: identity.name, labels, annotations }, spec: {} });
+  }
+  const has = (held: Readonly<Record<string, string>> | undefined, wanted: Readonly<Record<string, string>>): boolean => Object.entries(wanted).every(([key, value]) => held?.[key] === value);
+  if (has(node.metadata?.labels, labels) && has(node.metadata?.annotations, annotations)) return node;
+  return api.patch(nodes, undefined, identity.name, 'merge', { metadata: { labels, annotations } });
+}
+
+/** What the NodeRestriction admission of Kubernetes lets a node say about itself. */
+const ownLabels = new Set([
+  'kubernetes.io/os', 'kubernetes.io/arch', 'kubernetes.io/hostname', 'beta.kubernetes.io/os', 'beta.kubernetes.io/arch', 'node.kubernetes.io/instance-type',
+  'topology.kubernetes.io/region', 'topology.kubernetes.io/zone',
+]);
+
+function allowedLabels(nodeName: string, labels: Readonly<Record<string, string>>): Record<string, string> {
+  const allowed = (key: string): boolean => {
+    const prefix = key.includes('/') ? key.slice(0, key.indexOf('/')) : '';
+    const reserved = /(^|\.)(kubernetes|k8s)\.io$/.test(prefix);
+    return !reserved || ownLabels.has(key) || /(^|\.)(node|kubelet)\.kubernetes\.io$/.test(prefix);
+  };
+  return { 'kubernetes.io/hostname': nodeName, ...Object.fromEntries(Object.entries(labels).filter(([key, value]) => allowed(key) && typeof value === 'string')) };
+}
+
+/** The node's word replaces the status; conditions that it does not name stay, and those that say the same keep their time. */
+export function mergeNodeStatus(old: NodeStatus, reported: NodeStatus, nowMs: number): NodeStatus {
+  let conditions: readonly NodeCondition[] = old.conditions ?? [];
+  for (const condition of reported.conditions ?? []) conditions = setCondition(conditions, condition, rfc3339(nowMs));
+  return { ...reported, ...(conditions.length > 0 && { conditions: [...conditions] }) };
+}
+
+function withoutHeartbeats(status: NodeStatus): NodeStatus {
+  return { ...status, conditions: status.conditions?.map(({ lastHeartbeatTime: _time, ...condition }) => condition) };
+}
+
+/** True when somebody wrote a condition that the node itself says otherwise, as the node lifecycle does for a lost node. */
+export function contradicts(node: Node, report: NodeReport): boolean {
+  return report.status.conditions?.some((reported) => node.status?.conditions?.find((stored) => stored.type === reported.type)?.status !== reported.status) ?? false;
+}
+
+/** Renews the Lease by which a node is known to live. Leases are kept in memory only. */
+export async function renewLease(api: ApiClient, nodeName: string, nowMs: number): Promise<void> {
+  const lease: Lease = {
+    apiVersion: 'coordination.k8s.io/v1', kind: 'Lease',
+    metadata: { namespace: 'kube-node-lease', name: nodeName },
+    spec: { holderIdentity: nodeName, leaseDurationSeconds: 40, renewTime: `${new Date(nowMs).toISOString().slice(0, -1)}000Z` },
+  };
+  try {
+    await api.update(leases, lease);
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error;
+    await api.create(leases, lease);
+  }
+}

@@ -1,0 +1,248 @@
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { statusCodes, StatusError, toStatus } from '#common/errors.ts';
+import type { Clock } from '#common/clock.ts';
+import type { Log } from '#common/log.ts';
+import type { AgentMessage, ControlMessage, OpenTunnel } from '#proto/edge/v1/messages.ts';
+import type { Node } from '#api/gen/types.ts';
+import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
+import { parseEvent, parseNodeReport, parsePodReport } from './agent-message.ts';
+import type { Assignments, AssignmentInformers } from './assignments.ts';
+import { LatestQueue } from './latest-queue.ts';
+import type { NodeAssignment, AssignmentChange } from './node-assignment.ts';
+import { contradicts, renewLease, storeNodeReport, type NodeReport } from './node-reports.ts';
+import type { NodeIdentity } from './peer.ts';
+import { storePodReport } from './pod-reports.ts';
+import { TokenBucket } from './rate-limit.ts';
+import { finish, grpcStatus, send } from './stream.ts';
+
+export interface SessionDeps {
+  readonly api: ApiClient;
+  readonly events: EventRecorder;
+  readonly informers: AssignmentInformers;
+  readonly assignments: Assignments;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+}
+
+export interface SessionConfig {
+  readonly heartbeatPeriodMs: number;
+}
+
+type Call = ServerDuplexStream<AgentMessage, ControlMessage>;
+
+/** Bytes of objects after which a message is sent and a new one begun; one object may exceed it. */
+const messageBytes = 1 << 20;
+const helloTimeoutMs = 10_000;
+/** Heartbeats that may be missing before a session counts as dead. */
+const missedHeartbeats = 3;
+
+/**
+ * One connected agent. Downwards one loop sends what is marked in its assignment; upwards reports are checked,
+ * handed to the queue that stores them, and forgotten. Ends when either side, the watchdog or a newer session ends it.
+ */
+export class NodeSession {
+  readonly identity: NodeIdentity;
+  readonly #deps: SessionDeps;
+  readonly #config: SessionConfig;
+  readonly #call: Call;
+  readonly #log: Log;
+  readonly #end = new AbortController();
+  readonly #reports: LatestQueue<() => Promise<void>>;
+  readonly #eventLimit: TokenBucket;
+  readonly #tunnels: OpenTunnel[] = [];
+  #assignment: NodeAssignment | undefined;
+  #nodeReport: NodeReport | undefined;
+  #wake: () => void = () => undefined;
+  #heardAtMs: number;
+  #revision = 0;
+  #greeted = false;
+  #nodeDeleted = false;
+  #stopWatchdog: () => void = () => undefined;
+
+  constructor(deps: SessionDeps, config: SessionConfig, identity: NodeIdentity, call: Call) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#call = call;
+    this.identity = identity;
+    this.#log = deps.log.child({ component: 'dispatcher', node: identity.name });
+    this.#reports = new LatestQueue({ clock: deps.clock, log: this.#log, random: deps.random }, { concurrency: 8 }, (work) => work(), this.#end.signal);
+    this.#eventLimit = new TokenBucket(deps.clock, 10, 200);
+    this.#heardAtMs = deps.clock.monotonic();
+  }
+
+  /** Serves the agent until the session ends; never rejects. `ready` is called once it has said hello. */
+  async run(ready: () => void): Promise<void> {
+    this.#watch(helloTimeoutMs);
+    this.#call.on('cancelled', () => { this.end(new StatusError('ServiceUnavailable', 'the agent went away')); });
+    try {
+      await this.#receive(ready);
+      this.end(new StatusError('ServiceUnavailable', 'the agent closed the session'));
+    } catch (error) {
+      this.end(error);
+    } finally {
+      this.#stopWatchdog();
+    }
+  }
+
+  /** Ends the session; the agent is told why. Only the first reason counts. */
+  end(reason: unknown, grpcCode?: number): void {
+    if (this.#end.signal.aborted) return;
+    const error = toStatus(reason);
+    this.#end.abort(error);
+    if (this.#assignment) this.#deps.assignments.close(this.#assignment);
+    const status = grpcStatus(error);
+    finish(this.#call, { ...status, code: grpcCode ?? status.code });
+    const retryable = statusCodes[error.code].retryable || grpcCode !== undefined;
+    this.#log[retryable ? 'info' : 'warn']({ err: error.message, cause: error.cause instanceof Error ? error.cause.message : undefined }, 'session ended');
+  }
+
+  get signal(): AbortSignal { return this.#end.signal; }
+
+  /** Asks the agent to open a tunnel. */
+  openTunnel(request: OpenTunnel): void {
+    if (this.#tunnels.length >= 100) throw new StatusError('TooManyRequests', `node ${this.identity.name} does not keep up with requests; try again`, { retryAfterMs: 1000 });
+    this.#tunnels.push(request);
+    this.#wake();
+  }
+
+  /** Called for each change of this node's Node object. Somebody who deletes it wants it gone: it comes back with a new session only. */
+  nodeChanged(node: Node | undefined): void {
+    this.#nodeDeleted = node === undefined;
+    if (node && this.#nodeReport && contradicts(node, this.#nodeReport)) this.#storeNode();
+  }
+
+  async #receive(ready: () => void): Promise<void> {
+    for await (const message of this.#call.iterator({ destroyOnReturn: false }) as AsyncIterable<AgentMessage>) {
+      if (this.#end.signal.aborted) return;
+      this.#heardAtMs = this.#deps.clock.monotonic();
+      if (message.hello) {
+        if (this.#greeted) throw new StatusError('BadRequest', 'a second hello in one session');
+        this.#greeted = true;
+        this.#watch(missedHeartbeats * this.#config.heartbeatPeriodMs);
+        ready();
+        void this.#send();
+        this.#heartbeat();
+      } else if (!this.#greeted) {
+        throw new StatusError('BadRequest', 'a session begins with hello');
+      } else {
+        this.#handle(message);
+      }
+    }
+  }
+
+  #handle(message: AgentMessage): void {
+    if (message.heartbeat) this.#heartbeat();
+    else if (message.nodeStatus) {
+      this.#nodeReport = parseNodeReport(message.nodeStatus);
+      this.#storeNode();
+    } else if (message.podStatus) this.#podStatus(message);
+    else if (message.event) this.#event(message);
+  }
+
+  #heartbeat(): void {
+    this.#reports.put('lease', () => renewLease(this.#deps.api, this.identity.name, this.#deps.clock.now()));
+  }
+
+  #storeNode(): void {
+    this.#reports.put('node', async () => {
+      if (this.#nodeReport && !this.#nodeDeleted) await storeNodeReport(this.#deps.api, this.identity, this.#nodeReport, this.#deps.clock.now());
+    });
+  }
+
+  #podStatus({ podStatus }: AgentMessage): void {
+    if (!podStatus) return;
+    const report = parsePodReport(podStatus);
+    // What is not this node's pod is dropped here already: that bounds the queue.
+    const pod = this.#deps.informers.pods.get(report.namespace, report.name);
+    if (pod?.metadata?.uid !== report.uid || pod.spec?.nodeName !== this.identity.name) return;
+    this.#reports.put(`pod ${report.uid}`, () => storePodReport(this.#deps.api, this.identity.name, report));
+  }
+
+  #event(message: AgentMessage): void {
+    if (!message.event || !this.#eventLimit.take()) return;
+    const event = parseEvent(message.event);
+    if (event.kind === 'Node') {
+      if (event.name === this.identity.name) this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: event.name, uid: event.name } }, event.type, event.reason, event.message);
+      return;
+    }
+    const pod = this.#deps.informers.pods.get(event.namespace, event.name);
+    if (pod?.metadata?.uid === event.uid && pod.spec?.nodeName === this.identity.name) {
+      this.#deps.events.event({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata }, event.type, event.reason, event.message);
+    }
+  }
+
+  /** The one sender. */
+  async #send(): Promise<void> {
+    const { signal } = this.#end;
+    try {
+      await send(this.#call, { welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs } }, signal);
+      this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wake(); });
+      await this.#sendComplete(this.#assignment);
+      while (!signal.aborted) {
+        for (let tunnel = this.#tunnels.shift(); tunnel; tunnel = this.#tunnels.shift()) await send(this.#call, { openTunnel: tunnel }, signal);
+        if (this.#assignment.dirty) await this.#sendIncrementals(this.#assignment);
+        else if (this.#tunnels.length === 0) await this.#sleep();
+      }
+    } catch (error) {
+      this.end(error);
+    }
+  }
+
+  #sleep(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#end.signal.addEventListener('abort', () => { resolve(); }, { once: true });
+    });
+  }
+
+  async #sendComplete(assignment: NodeAssignment): Promise<void> {
+    this.#revision = 1;
+    for (const { set } of batches(assignment.changes())) {
+      await send(this.#call, { complete: { objects: set, revision: this.#revision, last: false } }, this.#end.signal);
+    }
+    await send(this.#call, { complete: { objects: [], revision: this.#revision, last: true } }, this.#end.signal);
+  }
+
+  async #sendIncrementals(assignment: NodeAssignment): Promise<void> {
+    for (const { set, removed } of batches(assignment.changes())) {
+      await send(this.#call, { incremental: { fromRevision: this.#revision, toRevision: ++this.#revision, set, removed } }, this.#end.signal);
+    }
+  }
+
+  /** Ends the session when nothing is heard for `limitMs`. */
+  #watch(limitMs: number): void {
+    const arm = (ms: number): void => {
+      this.#stopWatchdog = this.#deps.clock.after(ms, () => {
+        const silentMs = this.#deps.clock.monotonic() - this.#heardAtMs;
+        if (silentMs >= limitMs) this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`));
+        else arm(limitMs - silentMs);
+      });
+    };
+    this.#stopWatchdog();
+    arm(limitMs);
+  }
+}
+
+interface Batch {
+  set: Extract<AssignmentChange, { set: unknown }>['set'][];
+  removed: Extract<AssignmentChange, { removed: unknown }>['removed'][];
+}
+
+/** Changes in portions that fit into a message. */
+function* batches(changes: Iterable<AssignmentChange>): Generator<Batch> {
+  let batch: Batch = { set: [], removed: [] };
+  let bytes = 0;
+  for (const change of changes) {
+    const size = 'set' in change ? change.set.json.length : 200;
+    if (bytes > 0 && bytes + size > messageBytes) {
+      yield batch;
+      batch = { set: [], removed: [] };
+      bytes = 0;
+    }
+    bytes += size;
+    if ('set' in change) batch.set.push(change.set);
+    else batch.removed.push(change.removed);
+  }
+  if (bytes > 0) yield batch;
+}

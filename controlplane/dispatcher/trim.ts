@@ -1,0 +1,49 @@
+import type { ContainerStatus, Node, ObjectMeta, Pod, PodStatus } from '#api/gen/types.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+
+/**
+ * What a node is sent of an object: no more than it acts on, so that changes of the rest (statuses above all) cost
+ * neither traffic nor a write to its disk.
+ */
+export function trimPod(pod: Pod): Pod {
+  const { resourceVersion: _version, managedFields: _fields, ...metadata } = pod.metadata ?? {};
+  const status = trimPodStatus(pod.status ?? {});
+  return { apiVersion: 'v1', kind: 'Pod', metadata, spec: pod.spec, ...(Object.keys(status).length > 0 && { status }) };
+}
+
+/** Conditions that the agent itself decides. */
+export const agentPodConditions: ReadonlySet<string> = new Set(['Initialized', 'Ready', 'ContainersReady', 'PodReadyToStartContainers', 'PodResizePending', 'PodResizeInProgress']);
+
+/** What must outlive a host that lost its containers: that the pod has ended, when it began, restart counts, others' conditions. */
+function trimPodStatus(status: PodStatus): PodStatus {
+  const ended = status.phase === 'Succeeded' || status.phase === 'Failed';
+  const conditions = status.conditions?.filter((condition) => !agentPodConditions.has(condition.type)) ?? [];
+  const counts = (statuses: readonly ContainerStatus[] | undefined): ContainerStatus[] => (statuses ?? [])
+    .filter((container) => container.restartCount > 0)
+    .map(({ name, restartCount }) => ({ name, restartCount, image: '', imageID: '', ready: false }));
+  const [containerStatuses, initContainerStatuses] = [counts(status.containerStatuses), counts(status.initContainerStatuses)];
+  return {
+    ...(ended && { phase: status.phase, ...(status.reason !== undefined && { reason: status.reason }), ...(status.message !== undefined && { message: status.message }) }),
+    ...(status.startTime !== undefined && { startTime: status.startTime }),
+    ...(conditions.length > 0 && { conditions }),
+    ...(containerStatuses.length > 0 && { containerStatuses }),
+    ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
+  };
+}
+
+/** Peers need a node's name, labels, pod ranges and addresses. */
+export function trimNode(node: Node): Node {
+  const { name, uid, labels } = node.metadata ?? {};
+  const metadata: ObjectMeta = { name, uid, labels };
+  return {
+    apiVersion: 'v1', kind: 'Node', metadata,
+    spec: { podCIDR: node.spec?.podCIDR, podCIDRs: node.spec?.podCIDRs },
+    status: { addresses: node.status?.addresses },
+  };
+}
+
+export function trimOther(object: KubeObject): KubeObject {
+  if (object.metadata?.managedFields === undefined) return object;
+  const { managedFields: _fields, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
