@@ -7,7 +7,6 @@ import { schedulerPlugins } from './registry.ts';
 import { defaultSchedulerConfig, Scheduler } from './scheduler.ts';
 import { fakeApi, FakeInformer, node, pod } from './testing.ts';
 
-const stop = new AbortController();
 const stops = new Set<() => Promise<void>>();
 afterEach(async () => { for (const end of stops) await end(); stops.clear(); });
 
@@ -22,7 +21,7 @@ async function setup(nodes: Node[], beforeBind?: (name: string) => Promise<void>
     plugins: schedulerPlugins, clock, random: () => 0.5, log: silentLog,
   }, defaultSchedulerConfig);
   const abort = new AbortController();
-  const running = scheduler.start(AbortSignal.any([abort.signal, stop.signal]));
+  const running = scheduler.start(abort.signal);
   stops.add(async () => { abort.abort(); await running; });
   await clock.advance(0);
   return { clock, pods, nodes: nodeInformer, api, nodeOf: (name: string) => pods.get('default', name)?.spec?.nodeName };
