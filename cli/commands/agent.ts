@@ -1,0 +1,22 @@
+import { systemClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { agentSettings } from '#agent/config.ts';
+import { prepare, serveHelp } from '../serve.ts';
+import type { Command } from '../types.ts';
+
+export const command: Command = {
+  help: () => serveHelp('agent --server https://HOST:6443 --token TOKEN', 'Join this host to a cluster and run its pods. The token is needed once.', agentSettings),
+  async run(argv, io) {
+    const prepared = prepare('cleat agent', agentSettings, argv, io);
+    if (!prepared) return 0;
+    const { config, log } = prepared;
+    if (config.server === '') throw new StatusError('Invalid', "--server is missing: the line that 'cleat token create' prints on the control plane has it");
+    const { Agent } = await import('#agent/main.ts');
+    const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
+    const ended = agent.start(io.interrupted);
+    await Promise.race([agent.joined, ended]);
+    if (!io.interrupted.aborted) io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
+    await ended;
+    return 0;
+  },
+};

@@ -1,0 +1,19 @@
+import { systemClock } from '#common/clock.ts';
+import { controlPlaneSettings } from '#controlplane/config.ts';
+import { prepare, serveHelp } from '../serve.ts';
+import type { Command } from '../types.ts';
+
+export const command: Command = {
+  help: () => serveHelp('controlplane', 'Run the control plane: the API, the scheduler and the controllers.', controlPlaneSettings),
+  async run(argv, io) {
+    const prepared = prepare('cleat controlplane', controlPlaneSettings, argv, io);
+    if (!prepared) return 0;
+    const { ControlPlane } = await import('#controlplane/main.ts');
+    const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock }, prepared.config);
+    const ended = controlPlane.start(io.interrupted);
+    await Promise.race([controlPlane.ready, ended]);
+    if (!io.interrupted.aborted) io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
+    await ended;
+    return 0;
+  },
+};

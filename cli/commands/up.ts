@@ -1,0 +1,51 @@
+import { systemClock } from '#common/clock.ts';
+import { list } from '#common/config.ts';
+import { agentSettings } from '#agent/config.ts';
+import { controlPlaneSettings } from '#controlplane/config.ts';
+import { prepare, serveHelp } from '../serve.ts';
+import type { Command } from '../types.ts';
+
+const { server: _server, token: _token, ...hostAgentSettings } = agentSettings;
+const settings = {
+  ...controlPlaneSettings, ...hostAgentSettings,
+  apply: list('apply', { default: [], placeholder: 'FILES', description: 'apply these files when the cluster is up, and show how it goes' }),
+} as const;
+
+export const command: Command = {
+  help: () => serveHelp('up', 'Run a whole cluster on this host: control plane and agent in one process.', settings),
+  async run(argv, io) {
+    const startedMs = performance.now();
+    const prepared = prepare('cleat up', settings, argv, io);
+    if (!prepared) return 0;
+    const { config, log } = prepared;
+    const [{ ControlPlane }, { Agent }] = await Promise.all([import('#controlplane/main.ts'), import('#agent/main.ts')]);
+
+    // The agent goes first when both stop: what it reports last should still be heard.
+    const stopControlPlane = new AbortController();
+    const stopAgent = new AbortController();
+    io.interrupted.addEventListener('abort', () => { stopAgent.abort(io.interrupted.reason); }, { once: true });
+
+    const controlPlane = new ControlPlane({ log, clock: systemClock }, config);
+    const agent = new Agent(
+      { log, clock: systemClock, joinToken: async () => { await controlPlane.ready; return controlPlane.createJoinToken(); } },
+      { ...config, server: `https://127.0.0.1:${String(config.port)}`, token: '' },
+    );
+    const agentEnded = agent.start(stopAgent.signal).finally(() => { stopControlPlane.abort(new Error('the agent has ended')); });
+    const controlPlaneEnded = controlPlane.start(stopControlPlane.signal).finally(() => { stopAgent.abort(new Error('the control plane has ended')); });
+    const ended = Promise.all([agentEnded, controlPlaneEnded]);
+    // Handled below by awaiting it; until then a failure must not count as unhandled.
+    ended.catch(() => undefined);
+
+    await Promise.race([Promise.all([controlPlane.ready, agent.joined]), ended]);
+    if (!stopAgent.signal.aborted) {
+      io.out(`Cleat is up in ${((performance.now() - startedMs) / 1000).toFixed(1)} s: node ${agent.nodeName} of ${controlPlane.url}\n`);
+      if (config.apply.length > 0) {
+        const { showcase } = await import('../showcase.ts');
+        await showcase(config.apply, { kubeconfig: config.kubeconfig, loadExampleImage: () => agent.loadExampleImage() }, { ...io, interrupted: stopAgent.signal });
+      }
+      if (!stopAgent.signal.aborted) io.out('\nCtrl-C stops Cleat and leaves the containers running.\n');
+    }
+    await ended;
+    return 0;
+  },
+};

@@ -1,0 +1,89 @@
+import { request } from 'node:http';
+import { messageOf } from '#common/errors.ts';
+import { applyManifest, type Applied } from './apply.ts';
+import { RestClient } from './client.ts';
+import { clusterFlags, parseFlags } from './flags.ts';
+import { readConnection } from './kubeconfig.ts';
+import { readManifests } from './manifests.ts';
+import { pathOf } from './resources.ts';
+import type { Io } from './types.ts';
+import { waitFor } from './wait.ts';
+
+interface Deps {
+  readonly kubeconfig: string;
+  /** Builds the examples' image and gives it to this host's runtime; it comes from no registry. */
+  readonly loadExampleImage: () => Promise<void>;
+}
+
+interface Deployment { readonly metadata?: { readonly generation?: number; readonly uid?: string }; readonly spec?: { readonly replicas?: number }; readonly status?: { readonly observedGeneration?: number; readonly replicas?: number; readonly availableReplicas?: number; readonly updatedReplicas?: number } }
+interface Service { readonly spec: { readonly clusterIP?: string; readonly ports?: readonly { readonly port: number }[] } }
+
+/** Applies the files, shows their Deployments becoming available, asks their Services, and says what to try next. */
+export async function showcase(files: readonly string[], deps: Deps, io: Io): Promise<void> {
+  const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', deps.kubeconfig]), {}));
+  try {
+    const manifests = await readManifests(files, false, io.stdin);
+    if (JSON.stringify(manifests).includes('cleat-hello:1')) await deps.loadExampleImage();
+    const applied: Applied[] = [];
+    for (const manifest of manifests) {
+      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false });
+      io.out(`${one.display} ${one.outcome}\n`);
+      applied.push(one);
+    }
+    for (const one of applied.filter(({ type }) => type.kind === 'Deployment')) await showRollout(client, one, io);
+    for (const one of applied.filter(({ type }) => type.kind === 'Service')) await showAnswer(client, one, io);
+    const name = applied.find(({ type }) => type.kind === 'Deployment')?.name ?? 'NAME';
+    io.out(`\nTry next, in another terminal:\n  sudo ./cleat get pods -o wide\n  sudo ./cleat scale deployment/${name} --replicas=5\n  sudo ./cleat logs deployment/${name} --tail=5\n`);
+  } catch (error) {
+    // The cluster is up and stays up; only the example failed.
+    if (!io.interrupted.aborted) io.err(`error: ${files.join(', ')}: ${messageOf(error)}\n`);
+  } finally {
+    client.close();
+  }
+}
+
+async function showRollout(client: RestClient, { type, name, namespace }: Applied, io: Io): Promise<void> {
+  let shown = '';
+  await waitFor<Deployment>(client, pathOf(type, namespace), name, (deployment) => {
+    if (!deployment) return true;
+    const { replicas = 1 } = deployment.spec ?? {};
+    const { availableReplicas = 0, updatedReplicas = 0, replicas: total = 0, observedGeneration = 0 } = deployment.status ?? {};
+    const text = `${name}: ${String(availableReplicas)} of ${String(replicas)} ready`;
+    if (text !== shown) io.out(`${text}\n`);
+    shown = text;
+    return observedGeneration >= (deployment.metadata?.generation ?? 0) && availableReplicas === replicas && updatedReplicas === replicas && total === replicas;
+  }, io.interrupted);
+}
+
+async function showAnswer(client: RestClient, { type, name, namespace }: Applied, io: Io): Promise<void> {
+  const service = await client.json<Service>('GET', pathOf(type, namespace, name));
+  const { clusterIP, ports = [] } = service.spec;
+  const [port] = ports;
+  if (clusterIP === undefined || clusterIP === 'None' || !port) return;
+  const url = `http://${clusterIP}:${String(port.port)}/`;
+  io.out(`\n$ curl ${url}\n${(await answerOf(url, io.interrupted)).trimEnd()}\n`);
+}
+
+/** The body of a page; tries for ten seconds, because rules reach the kernel a moment after the pod is ready. */
+async function answerOf(url: string, signal: AbortSignal): Promise<string> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    try {
+      return await fetchText(url, signal);
+    } catch (error) {
+      if (signal.aborted || performance.now() > deadline) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+    }
+  }
+}
+
+function fetchText(url: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { signal, timeout: 2000, agent: false }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => { text = (text + chunk).slice(0, 10_000); }).on('end', () => { resolve(text); }).on('error', reject);
+    });
+    sent.on('timeout', () => { sent.destroy(new Error(`${url} did not answer within 2 s`)); });
+    sent.on('error', reject).end();
+  });
+}

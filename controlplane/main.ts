@@ -1,0 +1,195 @@
+import { readFile } from 'node:fs/promises';
+import { networkInterfaces, hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Secret } from '#api/gen/types.ts';
+import { kinds } from '#api/kinds/registry.ts';
+import * as resources from '#api/kinds/resources.ts';
+import type { Resource } from '#api/kinds/resources.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import type { Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import { fingerprintOf } from '#common/pki/certificate.ts';
+import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
+import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
+import { serverNames } from '#common/pki/server-names.ts';
+import { ensureLeaf, loadOrCreateCa } from '#common/pki/store.ts';
+import { timeFloor } from '#common/pki/validity.ts';
+import { parseTokenFile } from './apiserver/auth/authenticators.ts';
+import { ApiServer } from './apiserver/server.ts';
+import type { ApiClient, NodeGateway } from './apiserver/types.ts';
+import { Informers } from './cache/informers.ts';
+import type { ControlPlaneConfig } from './config.ts';
+import { endpointSliceIndexes, podIndexes, replicaSetIndexes } from './controllers/indexes.ts';
+import { ControllerManager } from './controllers/manager.ts';
+import { controllers } from './controllers/registry.ts';
+import { Dispatcher } from './dispatcher/dispatcher.ts';
+import { schedulerPlugins } from './scheduler/registry.ts';
+import { Scheduler } from './scheduler/scheduler.ts';
+import { storePrefix } from './store/keys.ts';
+import { openStore } from './store/open.ts';
+
+export interface ControlPlaneDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** The version that `kubectl version` shows: the Kubernetes release whose API is served, and ours. */
+const gitVersion = 'v1.34.0+cleat.0.1.0';
+const nodeCidrMaskSize = 24;
+const joinTokenLifeMs = 600_000;
+const renewalCheckMs = 12 * 3_600_000;
+
+/** Composition root: opens the store, serves the API, and runs scheduler, controllers and dispatcher on it. */
+export class ControlPlane implements Runnable {
+  readonly #deps: ControlPlaneDeps;
+  readonly #config: ControlPlaneConfig;
+  readonly #ready = Promise.withResolvers<undefined>();
+  readonly #address: string;
+  #client: ApiClient | undefined;
+  #fingerprint = '';
+
+  constructor(deps: ControlPlaneDeps, config: ControlPlaneConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#address = config.advertiseAddress === '' ? ownAddress() : config.advertiseAddress;
+    this.#ready.promise.catch(() => undefined);
+  }
+
+  /** Resolves when requests are answered; rejects when the start failed. */
+  get ready(): Promise<undefined> {
+    return this.#ready.promise;
+  }
+
+  /** Where others reach the API. */
+  get url(): string {
+    return `https://${this.#address.includes(':') ? `[${this.#address}]` : this.#address}:${String(this.#config.port)}`;
+  }
+
+  /** A short-lived token for the agent in this process. */
+  async createJoinToken(): Promise<string> {
+    const token = makeJoinToken(this.#fingerprint);
+    const expiration = new Date(timeFloor(this.#deps.clock.now()) + joinTokenLifeMs).toISOString();
+    const secret: Secret = {
+      metadata: { name: `bootstrap-token-${token.id}`, namespace: 'kube-system' }, type: 'bootstrap.kubernetes.io/token',
+      stringData: { 'token-id': token.id, 'token-secret': token.secret, 'usage-bootstrap-authentication': 'true', expiration, description: 'for the agent that runs beside the control plane' },
+    };
+    await this.#client?.create(resources.secrets, secret);
+    return formatJoinToken(token);
+  }
+
+  /** Runs until the signal aborts; rejects when it cannot start. */
+  async start(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#run(signal);
+    } catch (error) {
+      this.#ready.reject(error);
+      throw error;
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
+    const config = this.#config;
+    const pkiDir = join(config.stateDir, 'server/pki');
+    const now = (): number => timeFloor(clock.now());
+    const ca = await loadOrCreateCa(pkiDir, now());
+    this.#fingerprint = fingerprintOf(ca.certificate);
+    const names = serverNames({ hosts: [this.#address, hostname().toLowerCase(), ...addressesOfHost().map(({ address }) => address), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
+    const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
+    const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
+    const writeAdmin = async (): Promise<void> => {
+      await writeKubeconfig(config.kubeconfig, { server: `https://127.0.0.1:${String(config.port)}`, caPem: ca.certPem, ...(await admin()) });
+    };
+    const { certPem, keyPem } = await serving();
+    const store = await openStore({ log, clock }, { dir: join(config.stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: config.storeRecover });
+    try {
+      // The API serves logs through the dispatcher, and the dispatcher writes through the API.
+      const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
+      const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
+        ...config, advertiseAddress: this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version: gitVersion,
+      });
+      const informers = new Informers({ store, log, clock });
+      const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
+      const pods = informers.informer(resources.pods, podIndexes);
+      const dispatcher = new Dispatcher({
+        ca, clock, log, random: Math.random, api: client('system:dispatcher'), events: apiServer.recorder({ component: 'cleat-agent' }),
+        informers: {
+          pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
+          services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),
+        },
+      }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
+      apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
+      this.#client = client('system:controlplane');
+      const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca.certPem)];
+
+      // One part that cannot go on ends all: half a control plane is worse than a restart.
+      const stop = new AbortController();
+      const all = AbortSignal.any([signal, stop.signal]);
+      const running = parts.map((part) => part.start(all).catch((error: unknown) => { stop.abort(error); throw error; }));
+      apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
+      void this.#renew(all, async () => { const renewed = await serving(); apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.certPem); await writeAdmin(); });
+      const ended = await Promise.allSettled(running);
+      const failed = ended.find((end) => end.status === 'rejected');
+      if (!signal.aborted) throw stop.signal.aborted ? stop.signal.reason : failed?.reason;
+    } finally {
+      await store.close();
+    }
+  }
+
+  #scheduler(apiServer: ApiServer, informers: Informers): Scheduler {
+    return new Scheduler({
+      api: apiServer.client({ name: 'system:kube-scheduler', groups: ['system:masters'] }), events: apiServer.recorder({ component: 'default-scheduler' }),
+      pods: informers.informer(resources.pods), nodes: informers.informer(resources.nodes), namespaces: informers.informer(resources.namespaces),
+      plugins: schedulerPlugins, clock: this.#deps.clock, random: Math.random, log: this.#deps.log.child({ component: 'scheduler' }),
+    });
+  }
+
+  #controllers(apiServer: ApiServer, informers: Informers, rootCa: string): ControllerManager {
+    // An informer is shared: made with its indexes here, it is the same for all who ask later.
+    informers.informer(resources.replicaSets, replicaSetIndexes);
+    informers.informer(resources.endpointSlices, endpointSliceIndexes);
+    return new ControllerManager({
+      controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
+      informers: { of: (resource) => informers.informer(resource) },
+      client: apiServer.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] }),
+      events: apiServer.recorder({ component: 'controller-manager' }),
+    }, {
+      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa,
+      resources: Object.values(kinds).map(({ resource }) => resource as Resource),
+    });
+  }
+
+  /** Looks twice a day whether a certificate of ours nears its end; a control plane runs for years. */
+  async #renew(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    const { clock, log } = this.#deps;
+    while (!signal.aborted) {
+      try {
+        await clock.sleep(renewalCheckMs, signal);
+        await work();
+      } catch (error) {
+        if (!signal.aborted) log.error({ component: 'controlplane', err: messageOf(error) }, 'certificates cannot be renewed; trying again later');
+      }
+    }
+  }
+}
+
+async function readTokens(path: string): Promise<ReturnType<typeof parseTokenFile>> {
+  if (path === '') return new Map();
+  try {
+    return parseTokenFile(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new StatusError('Invalid', `--token-auth-file ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** This host's own addresses: not loopback, and not those of bridges that container engines make and remove. */
+function addressesOfHost(): { address: string; family: string }[] {
+  const own = Object.entries(networkInterfaces()).filter(([name]) => !/^(cleat|cni|docker|veth|br-)/.test(name));
+  return own.flatMap(([, list]) => list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid);
+}
+
+/** What others reach this host by when nobody says: its first IPv4 address; loopback on a host without a network. */
+function ownAddress(): string {
+  return addressesOfHost().find(({ family }) => family === 'IPv4')?.address ?? '127.0.0.1';
+}
