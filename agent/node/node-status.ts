@@ -1,0 +1,119 @@
+import type { NodeCondition, NodeStatus } from '#api/gen/types.ts';
+import { rfc3339 } from '#common/clock.ts';
+import type { HostIdentity, HostReadings } from './readings.ts';
+
+/** Everything that one NodeStatus is made of. */
+export interface NodeStatusInput {
+  readonly nodeName: string;
+  readonly version: string;
+  readonly maxPods: number;
+  readonly identity: HostIdentity;
+  readonly readings: HostReadings;
+  readonly containerRuntimeVersion: string;
+  /** Why pods cannot run here; empty when they can. */
+  readonly notReady: readonly string[];
+  readonly nowMs: number;
+}
+
+/** As the kubelet keeps back by default: hosts near the end of their memory fail in worse ways than evictions. */
+const memoryReserveBytes = 100 * 1024 ** 2;
+/** The kubelet's 10 %, but no more than this: a large disk with 9 % left is not full. */
+const diskReserveCapBytes = 5 * 1024 ** 3;
+/** A pressure ends only when there is this much more than where it begins, so that it does not flap. */
+const clearFactor = 1.2;
+
+/**
+ * The status of this node in Kubernetes' words. `previous` gives the conditions their transition times, and pressures
+ * their hysteresis. Pure.
+ */
+export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
+  const { readings, identity } = input;
+  const capacity = {
+    cpu: cpu(readings.cpuMillis),
+    memory: kib(readings.memoryBytes),
+    'ephemeral-storage': kib(readings.disk.totalBytes),
+    pods: String(input.maxPods),
+    ...hugePages(readings.hugePages),
+  };
+  const hugeBytes = Object.values(readings.hugePages).reduce((a, b) => a + b, 0);
+  return {
+    capacity,
+    allocatable: {
+      ...capacity,
+      memory: kib(Math.max(0, readings.memoryBytes - memoryReserveBytes - hugeBytes)),
+      'ephemeral-storage': kib(readings.disk.totalBytes - diskReserve(readings)),
+    },
+    addresses: [
+      ...(readings.nodeIp === undefined ? [] : [{ type: 'InternalIP', address: readings.nodeIp }]),
+      { type: 'Hostname', address: identity.hostname },
+    ],
+    nodeInfo: {
+      machineID: identity.machineId, systemUUID: identity.systemUuid, bootID: identity.bootId,
+      kernelVersion: identity.kernelVersion, osImage: identity.osImage, operatingSystem: 'linux', architecture: identity.architecture,
+      containerRuntimeVersion: input.containerRuntimeVersion,
+      kubeletVersion: `v1.34.0+cleat.${input.version}`, kubeProxyVersion: '',
+    },
+    conditions: conditions(input, previous),
+  };
+}
+
+/** True when two statuses say the same apart from heartbeat times. */
+export function sameStatus(a: NodeStatus, b: NodeStatus): boolean {
+  const plain = (s: NodeStatus): string => JSON.stringify({ ...s, conditions: s.conditions?.map(({ lastHeartbeatTime: _, ...rest }) => rest) });
+  return plain(a) === plain(b);
+}
+
+function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): NodeCondition[] {
+  const { readings } = input;
+  const had = (type: string): boolean => previous?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
+  const short = (type: string, available: number, needed: number): boolean => available < needed * (had(type) ? clearFactor : 1);
+
+  const memory = short('MemoryPressure', readings.memoryAvailableBytes, Math.min(memoryReserveBytes, readings.memoryBytes * 0.1));
+  const { disk, pids } = readings;
+  const inodes = disk.inodes > 0 && short('DiskPressure', disk.freeInodes, disk.inodes * 0.05);
+  const space = short('DiskPressure', disk.availableBytes, diskReserve(readings));
+  const pid = short('PIDPressure', pids.limit - pids.used, Math.min(pids.limit * 0.05, 1000));
+  const reasons = readings.nodeIp === undefined ? ['this host has no address that others could reach; connect it or pass --node-ip', ...input.notReady] : input.notReady;
+
+  const make = (type: string, status: boolean, reason: string, message: string): NodeCondition => {
+    const old = previous?.conditions?.find((c) => c.type === type);
+    const now = rfc3339(input.nowMs);
+    const text = status ? 'True' : 'False';
+    return { type, status: text, lastHeartbeatTime: now, lastTransitionTime: old?.status === text ? old.lastTransitionTime ?? now : now, reason, message };
+  };
+  return [
+    memory ? make('MemoryPressure', true, 'KubeletHasInsufficientMemory', `${mib(readings.memoryAvailableBytes)} of memory are available`)
+      : make('MemoryPressure', false, 'KubeletHasSufficientMemory', 'enough memory is available'),
+    inodes || space ? make('DiskPressure', true, 'KubeletHasDiskPressure', inodes ? 'the disk is running out of inodes' : 'the disk is nearly full')
+      : make('DiskPressure', false, 'KubeletHasNoDiskPressure', 'enough disk space is available'),
+    pid ? make('PIDPressure', true, 'KubeletHasInsufficientPID', `${String(pids.used)} of ${String(pids.limit)} process ids are used`)
+      : make('PIDPressure', false, 'KubeletHasSufficientPID', 'enough process ids are available'),
+    reasons.length > 0 ? make('Ready', false, 'KubeletNotReady', reasons.join('; ')) : make('Ready', true, 'KubeletReady', 'pods can run here'),
+  ];
+}
+
+function diskReserve({ disk }: HostReadings): number {
+  return Math.min(Math.ceil(disk.totalBytes * 0.1), diskReserveCapBytes);
+}
+
+function cpu(millis: number): string {
+  return millis % 1000 === 0 ? String(millis / 1000) : `${String(millis)}m`;
+}
+
+function kib(bytes: number): string {
+  return `${String(Math.floor(bytes / 1024))}Ki`;
+}
+
+function mib(bytes: number): string {
+  // In steps of 16 MiB: a message that changes with every reading would be a change to report.
+  return `less than ${String((Math.floor(bytes / (16 * 1024 ** 2)) + 1) * 16)} MiB`;
+}
+
+/** `hugepages-2Mi`, `hugepages-1Gi`, as Kubernetes names them. */
+function hugePages(sizes: Readonly<Record<number, number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(sizes).map(([size, bytes]) => {
+    const k = Number(size);
+    const name = k % 1024 ** 2 === 0 ? `${String(k / 1024 ** 2)}Gi` : k % 1024 === 0 ? `${String(k / 1024)}Mi` : `${String(k)}Ki`;
+    return [`hugepages-${name}`, bytes === 0 ? '0' : kib(bytes)];
+  }));
+}

@@ -1,0 +1,113 @@
+import { readdir, readFile, statfs } from 'node:fs/promises';
+import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
+import { detectNodeIp } from './addresses.ts';
+import { readCgroup } from './cgroup-limits.ts';
+
+/** What never changes while the host is up. */
+export interface HostIdentity {
+  readonly hostname: string;
+  readonly architecture: string;
+  readonly kernelVersion: string;
+  readonly osImage: string;
+  readonly machineId: string;
+  readonly systemUuid: string;
+  readonly bootId: string;
+}
+
+/** What is looked at each time. */
+export interface HostReadings {
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+  readonly memoryAvailableBytes: number;
+  readonly disk: { readonly totalBytes: number; readonly availableBytes: number; readonly inodes: number; readonly freeInodes: number };
+  readonly pids: { readonly limit: number; readonly used: number };
+  /** Page size in KiB → total bytes. */
+  readonly hugePages: Readonly<Record<number, number>>;
+  /** Undefined when the host has no usable address. */
+  readonly nodeIp: string | undefined;
+}
+
+/** Where readings come from; tests put their own in its place. */
+export interface Host {
+  identity(): Promise<HostIdentity>;
+  readings(): Promise<HostReadings>;
+}
+
+export interface LinuxHostConfig {
+  /** The file system whose space pods use. */
+  readonly stateDirectory: string;
+  /** Empty to find it out. */
+  readonly nodeIp: string;
+}
+
+const kubernetesArchitecture: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
+
+/** This host, through systeminformation where that is cheap and /proc and /sys where it would start processes. */
+export class LinuxHost implements Host {
+  readonly #config: LinuxHostConfig;
+
+  constructor(config: LinuxHostConfig) {
+    this.#config = config;
+  }
+
+  async identity(): Promise<HostIdentity> {
+    const { osInfo, uuid } = await import('systeminformation');
+    const [os, ids] = await Promise.all([osInfo(), uuid()]);
+    return {
+      hostname: hostname(),
+      architecture: kubernetesArchitecture[process.arch] ?? process.arch,
+      kernelVersion: release(),
+      osImage: await prettyName() ?? `${os.distro} ${os.release}`,
+      machineId: (await text('/etc/machine-id')) ?? ids.os,
+      // A board without firmware tables (or a container) has no UUID; its serial number or machine id is as unique.
+      systemUuid: ids.hardware || (await text('/proc/device-tree/serial-number')) || (await text('/etc/machine-id')) || ids.os,
+      bootId: (await text('/proc/sys/kernel/random/boot_id')) ?? '',
+    };
+  }
+
+  async readings(): Promise<HostReadings> {
+    const { mem } = await import('systeminformation');
+    const [memory, cgroup, disk, hugePages, pids] = await Promise.all([mem(), readCgroup(), statfs(this.#config.stateDirectory), readHugePages(), readPids()]);
+    const memoryBytes = Math.min(memory.total, cgroup.memoryLimitBytes ?? Infinity);
+    const cgroupAvailable = cgroup.memoryLimitBytes === undefined ? Infinity : cgroup.memoryLimitBytes - (cgroup.workingSetBytes ?? 0);
+    return {
+      cpuMillis: Math.min(availableParallelism() * 1000, cgroup.cpuLimitMillis ?? Infinity),
+      memoryBytes,
+      memoryAvailableBytes: Math.min(memory.available, cgroupAvailable),
+      disk: { totalBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize, inodes: disk.files, freeInodes: disk.ffree },
+      pids: cgroup.pidLimit !== undefined && cgroup.pidLimit < pids.limit ? { limit: cgroup.pidLimit, used: cgroup.pidCount ?? 0 } : pids,
+      hugePages,
+      nodeIp: this.#config.nodeIp || detectNodeIp((await text('/proc/net/route')) ?? '', networkInterfaces()),
+    };
+  }
+}
+
+async function prettyName(): Promise<string | undefined> {
+  return /^PRETTY_NAME="?(.*?)"?$/m.exec((await text('/etc/os-release')) ?? '')?.[1];
+}
+
+async function readPids(): Promise<HostReadings['pids']> {
+  const [pidMax, threadsMax, loadavg] = await Promise.all(['/proc/sys/kernel/pid_max', '/proc/sys/kernel/threads-max', '/proc/loadavg'].map(text));
+  const used = Number(/\d+\/(\d+)/.exec(loadavg ?? '')?.[1] ?? 0);
+  return { limit: Math.min(Number(pidMax ?? 32_768), Number(threadsMax ?? 32_768)), used };
+}
+
+async function readHugePages(): Promise<Record<number, number>> {
+  const result: Record<number, number> = {};
+  for (const name of await readdir('/sys/kernel/mm/hugepages').catch(() => [])) {
+    const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
+    const count = Number(await text(`/sys/kernel/mm/hugepages/${name}/nr_hugepages`) ?? 0);
+    if (kib > 0) result[kib] = count * kib * 1024;
+  }
+  return result;
+}
+
+/** A small file's content without the white space or zero byte at its end; undefined when it cannot be read or is empty. */
+async function text(path: string): Promise<string | undefined> {
+  try {
+    // oxlint-disable-next-line no-control-regex
+    return (await readFile(path, 'utf8')).replace(/[\s\0]+$/, '') || undefined;
+  } catch {
+    return undefined;
+  }
+}

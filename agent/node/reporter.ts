@@ -1,0 +1,151 @@
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { isAbort, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { NodeReport, NodeReports } from '#agent/session/types.ts';
+import { nodeStatus, sameStatus } from './node-status.ts';
+import type { Host, HostIdentity } from './readings.ts';
+
+export interface NodeReporterDeps {
+  readonly host: Host;
+  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady'>;
+  /** Other parts that pods need: why each is not ready, undefined when it is. */
+  readonly notReady: readonly (() => string | undefined)[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface NodeReporterConfig {
+  readonly nodeName: string;
+  /** Cleat's version. */
+  readonly version: string;
+  readonly maxPods: number;
+  /** Between two looks at a host that is ready. One that is not is looked at sooner, with back-off up to this. */
+  readonly checkIntervalMs: number;
+  /** Beside the well-known ones. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export const nodeReporterDefaults = { maxPods: 110, checkIntervalMs: 10_000, labels: {} } as const;
+
+const runtimeTimeoutMs = 10_000;
+
+/** Looks at the host and the runtime and says when the node's status changed. `current` may be asked once `start` has made the first look. */
+export class NodeReporter implements NodeReports, Runnable {
+  readonly #deps: NodeReporterDeps;
+  readonly #config: NodeReporterConfig;
+  readonly #listeners = new Set<(report: NodeReport) => void>();
+  readonly #identity: HostIdentity;
+  #report: NodeReport;
+  #runtimeVersion = '';
+  #wake: () => void = () => undefined;
+  #poked = false;
+
+  private constructor(deps: NodeReporterDeps, config: NodeReporterConfig, identity: HostIdentity) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#identity = identity;
+    this.#report = { labels: labelsOf(config, identity), status: {} };
+  }
+
+  /** Makes the first look, so that `current` is complete from the start. */
+  static async open(deps: NodeReporterDeps, config: NodeReporterConfig, signal: AbortSignal): Promise<NodeReporter> {
+    const reporter = new NodeReporter(deps, config, await deps.host.identity());
+    await reporter.#look(signal);
+    return reporter;
+  }
+
+  current(): NodeReport { return this.#report; }
+
+  subscribe(listener: (report: NodeReport) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Looks again at once: something that the status depends on changed. */
+  poke(): void {
+    this.#poked = true;
+    this.#wake();
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    let looksNotReady = 0;
+    try {
+      while (!signal.aborted) {
+        const { checkIntervalMs } = this.#config;
+        const ready = this.#report.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+        looksNotReady = ready || this.#poked ? 0 : looksNotReady + 1;
+        await this.#wait(ready ? checkIntervalMs : backoffMs({ baseMs: 100, maxMs: checkIntervalMs, jitter: 0 }, Math.max(1, looksNotReady), () => 0), signal);
+        await this.#look(signal);
+      }
+    } catch (error) {
+      if (!isAbort(error, signal)) throw error;
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { clock, host, log } = this.#deps;
+    this.#poked = false;
+    const runtime = await this.#runtimeNotReady(signal);
+    let readings;
+    try {
+      readings = await host.readings();
+    } catch (error) {
+      // The last report stands: a host that cannot be read is not a host that changed.
+      log.warn({ err: messageOf(error) }, 'host cannot be looked at');
+      if (this.#report.status.conditions) return;
+      throw error;
+    }
+    const others = this.#deps.notReady.map((reason) => reason()).filter((reason) => reason !== undefined);
+    const previous = this.#report.status;
+    const status = nodeStatus({
+      nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
+      containerRuntimeVersion: this.#runtimeVersion, notReady: [...runtime, ...others], nowMs: clock.now(),
+    }, previous);
+    if (sameStatus(status, previous)) return;
+    this.#report = { labels: this.#report.labels, status };
+    for (const listener of this.#listeners) listener(this.#report);
+  }
+
+  async #runtimeNotReady(signal: AbortSignal): Promise<readonly string[]> {
+    const { runtime } = this.#deps;
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(runtimeTimeoutMs)]);
+    try {
+      const reasons = await runtime.notReady(bounded);
+      // Asked again only after a failure: a runtime changes its version by restarting.
+      if (this.#runtimeVersion === '') this.#runtimeVersion = await runtime.version(bounded);
+      return reasons;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#runtimeVersion = '';
+      return [`the container runtime cannot be reached: ${messageOf(error)}`];
+    }
+  }
+
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#poked) return;
+    await new Promise<void>((resolve, reject) => {
+      const finish = (): void => {
+        cancel();
+        signal.removeEventListener('abort', abort);
+        this.#wake = () => undefined;
+      };
+      const cancel = this.#deps.clock.after(ms, () => { finish(); resolve(); });
+      const abort = (): void => { finish(); reject(signal.reason as Error); };
+      this.#wake = () => { finish(); resolve(); };
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+}
+
+function labelsOf(config: NodeReporterConfig, identity: HostIdentity): Record<string, string> {
+  return {
+    ...config.labels,
+    'kubernetes.io/hostname': config.nodeName,
+    'kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': identity.architecture,
+  };
+}
