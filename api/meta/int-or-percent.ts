@@ -1,4 +1,8 @@
 import { StatusError } from '#common/errors.ts';
+import { invalid, type FieldError } from './field-error.ts';
+import { notNegative } from './rules.ts';
+
+const percentText = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
 
 /** The number before `%`, or undefined when `value` is not a percentage. */
 export function percentOf(value: unknown): number | undefined {
@@ -12,4 +16,10 @@ export function scaledValue(value: number | string, total: number, round: 'up' |
   if (percent === undefined) throw new StatusError('Invalid', `invalid value for IntOrString: invalid type: string is not a percentage: ${JSON.stringify(value)}`);
   const exact = (percent * total) / 100;
   return round === 'up' ? Math.ceil(exact) : Math.floor(exact);
+}
+
+/** Not negative, or digits and `%`. */
+export function validateIntOrPercent(value: number | string | undefined, field: string): FieldError[] {
+  if (typeof value === 'number') return notNegative(field, value);
+  return value === undefined || percentOf(value) !== undefined ? [] : [invalid(field, value, percentText)];
 }

@@ -39,3 +39,12 @@ export function ipProblem(text: string): string | undefined {
 export function cidrProblem(text: string): string | undefined {
   return isCIDR(text) ? undefined : 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
 }
+
+/** Addresses that cannot be the endpoint of a Service. */
+export function specialAddressProblem(text: string): string | undefined {
+  if (text === '0.0.0.0' || text === '::') return 'may not be unspecified';
+  if (text.startsWith('127.') || text === '::1') return 'may not be in the loopback range (127.0.0.0/8, ::1/128)';
+  if (text.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/i.test(text)) return 'may not be in the link-local range (169.254.0.0/16,fe80::/10)';
+  if (text.startsWith('224.0.0.') || /^ff02:/i.test(text)) return 'may not be in the link-local multicast range (224.0.0.0/24,ff02::/10)';
+  return undefined;
+}

@@ -1,0 +1,52 @@
+import type { Pod } from '../../gen/types.ts';
+import { schemaNamed } from '../../meta/schema.ts';
+import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.ts';
+import { qosClass } from '../../pod-spec/qos.ts';
+import { validatePodSpec } from '../../pod-spec/validate.ts';
+import { pods } from '../resources.ts';
+import type { KindDefinition } from '../types.ts';
+import { podColumns } from './columns.ts';
+import { validatePodStatus, validatePodUpdate } from './update.ts';
+
+export const pod: KindDefinition<Pod> = {
+  resource: pods,
+  singular: 'pod',
+  shortNames: ['po'],
+  categories: ['all'],
+  schema: () => schemaNamed('Pod'),
+  storage: 'durable',
+  status: true,
+  nameRule: 'dns-subdomain',
+  setDefaults: (object) => {
+    if (object.spec === undefined) return;
+    setPodSpecDefaults(object.spec);
+    setPodOnlyDefaults(object.spec);
+  },
+  prepareForCreate: (object) => {
+    object.status = { phase: 'Pending', qosClass: qosClass(object.spec) };
+    if ((object.spec?.schedulingGates ?? []).length > 0) {
+      object.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates' }];
+    }
+  },
+  validate: (object, old) => [
+    ...validatePodSpec(object.spec, 'spec'),
+    ...(old === undefined ? [] : validatePodUpdate(object, old)),
+  ],
+  validateStatus: validatePodStatus,
+  selectableFields: {
+    'spec.nodeName': (object) => object.spec?.nodeName ?? '',
+    'spec.restartPolicy': (object) => object.spec?.restartPolicy ?? '',
+    'spec.schedulerName': (object) => object.spec?.schedulerName ?? '',
+    'spec.serviceAccountName': (object) => object.spec?.serviceAccountName ?? '',
+    'spec.hostNetwork': (object) => String(object.spec?.hostNetwork === true),
+    'status.phase': (object) => object.status?.phase ?? '',
+    'status.podIP': (object) => object.status?.podIPs?.[0]?.ip ?? object.status?.podIP ?? '',
+    'status.nominatedNodeName': (object) => object.status?.nominatedNodeName ?? '',
+  },
+  columns: podColumns,
+  deletionGraceSeconds: (object) => {
+    // Nothing to wait for: it never reached a node, or it has ended.
+    const ended = object.status?.phase === 'Failed' || object.status?.phase === 'Succeeded';
+    return !object.spec?.nodeName || ended ? 0 : object.spec.terminationGracePeriodSeconds ?? 30;
+  },
+};
