@@ -142,8 +142,11 @@ describe('informers', () => {
   });
 });
 
-// A watch that yields nothing and then has fallen too far behind.
-async function * expiring(signal: AbortSignal): AsyncGenerator<never> {
-  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
-  throw new StatusError('Expired', 'too old');
+// A watch that says nothing until the signal, and then that it has fallen too far behind.
+function expiring(signal: AbortSignal): AsyncIterable<never> {
+  const next = async (): Promise<never> => {
+    await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    throw new StatusError('Expired', 'too old');
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }

@@ -1,7 +1,7 @@
 import { ClassicLevel, type BatchOperation } from 'classic-level';
 import { access, constants, copyFile, link, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { HeadNote, RowStore, RowWrite } from '../../types.ts';
 import { HeadFile } from './head-file.ts';
@@ -17,10 +17,7 @@ const probeBytes = 2 << 20;
 /** Opens the LevelDB database in `dir`, made with mode 0700 when absent. `recover` copies it, then repairs it. */
 export async function openLevelRows({ dir, log, recover }: { readonly dir: string; readonly log: Log; readonly recover: boolean }): Promise<RowStore> {
   await checkDir(dir);
-  const db = newDatabase(dir);
-  if (recover) await repair(dir, db, log);
-  else await open(db);
-  return new LevelRows(dir, db);
+  return new LevelRows(dir, recover ? await repair(dir, log) : await open(dir));
 }
 
 class LevelRows implements RowStore {
@@ -81,8 +78,7 @@ class LevelRows implements RowStore {
       await rm(probe, { force: true });
     }
     await this.#db.close();
-    this.#db = newDatabase(this.location);
-    await open(this.#db);
+    this.#db = await open(this.location);
   }
 
   noteHead(note: HeadNote): void { this.#head.write(note); }
@@ -94,20 +90,17 @@ class LevelRows implements RowStore {
   }
 }
 
-function newDatabase(dir: string): Database {
-  return new ClassicLevel<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', ...levelOptions });
-}
-
 /** A new database is made only where there is nothing that could be an old one: LevelDB would delete its tables. */
-async function open(db: Database): Promise<void> {
-  const files = await readdir(db.location, { withFileTypes: true });
-  const tables = files.filter((file) => /\.(ldb|sst)$/.test(file.name)).length;
-  const current = files.some((file) => file.name === 'CURRENT');
-  if (!current && tables > 0) throw damaged(db.location, `${String(tables)} tables are there, but the file CURRENT that leads to them is not`);
+async function open(dir: string): Promise<Database> {
+  const files = await readdir(dir);
+  const tables = files.filter((name) => /\.(ldb|sst)$/.test(name)).length;
+  if (tables > 0 && !files.includes('CURRENT')) throw damaged(dir, `${String(tables)} tables are there, but the file CURRENT that leads to them is not`);
+  const db = new ClassicLevel<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', ...levelOptions });
   try {
-    await db.open({ ...levelOptions });
+    await db.open();
+    return db;
   } catch (error) {
-    throw translate(error, db.location);
+    throw translate(error, dir);
   }
 }
 
@@ -120,23 +113,35 @@ async function checkDir(dir: string): Promise<void> {
   }
 }
 
-/** Keeps a copy beside the directory, then lets LevelDB salvage what it can. Leaves `db` open. */
-async function repair(dir: string, db: Database, log: Log): Promise<void> {
+/** Keeps a copy beside the directory, then lets LevelDB salvage what it can, unless it opens as it is. */
+async function repair(dir: string, log: Log): Promise<Database> {
   const copy = await copyAside(dir);
   log.warn({ dir, copy }, 'store recovery begins; a copy of everything was kept');
   try {
-    await open(db);
-    return;
+    return await openAndRead(dir);
   } catch (error) {
-    if (isLocked(error)) throw error;
-    log.warn({ dir, err: messageOf(error) }, 'database cannot be opened; repairing it');
+    if (!isStatus(error, 'InternalError')) throw error;
+    log.warn({ dir, err: messageOf(error) }, 'database cannot be read; repairing it');
   }
   try {
     await ClassicLevel.repair(dir);
   } catch (error) {
     throw translate(error, dir);
   }
-  await open(db);
+  return open(dir);
+}
+
+async function openAndRead(dir: string): Promise<Database> {
+  const db = await open(dir);
+  const iterator = db.iterator();
+  try {
+    while ((await iterator.nextv(scanBatch)).length > 0) continue;
+    await iterator.close();
+    return db;
+  } catch (error) {
+    await db.close();
+    throw translate(error, dir);
+  }
 }
 
 /** Tables never change and are linked; everything else is copied. */
@@ -165,6 +170,8 @@ function translate(error: unknown, dir: string): StatusError {
   if (error instanceof StatusError) return error;
   const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const text = messageOf(reason);
+  // LevelDB has no other way to say that a file of its own is gone.
+  if (text.includes('No such file or directory')) return damaged(dir, text, error);
   switch (codeOf(reason)) {
     case 'LEVEL_LOCKED':
       return new StatusError('ServiceUnavailable', `the store in ${dir} is in use by another process (${text}); stop that one first, or choose another directory with --state-dir`, { cause: error });
@@ -177,10 +184,6 @@ function translate(error: unknown, dir: string): StatusError {
 
 function damaged(dir: string, what: string, cause?: unknown): StatusError {
   return new StatusError('InternalError', `the store in ${dir} is damaged: ${what}. Restore a backup, or start once with --store-recover, which keeps a copy, keeps everything readable and lists what is lost`, { cause });
-}
-
-function isLocked(error: unknown): boolean {
-  return error instanceof StatusError && error.message.includes('in use by another process');
 }
 
 function codeOf(error: unknown): unknown {
