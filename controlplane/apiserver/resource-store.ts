@@ -12,6 +12,7 @@ import type { AdmissionRequest } from './admission/types.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-errors.ts';
 import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
+import { KeyLock } from './key-lock.ts';
 import type { DeleteRequest, User } from './types.ts';
 
 export interface WriteOptions {
@@ -44,6 +45,7 @@ export class ResourceStore {
   readonly #store: Store;
   readonly #admission: AdmissionChain;
   readonly #clock: Clock;
+  readonly #locks = new KeyLock();
 
   constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly clock: Clock }) {
     this.#store = deps.store;
@@ -103,7 +105,11 @@ export class ResourceStore {
    * Read, change, compare-and-swap. When the changed object names another resourceVersion than the current one
    * it is a Conflict; when it names none, or the current one's was kept, a lost race is run again.
    */
-  async update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
+  update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
+    return this.#locks.run(storeKey(kind.resource, namespace, name), () => this.#update(kind, namespace, name, change, options));
+  }
+
+  async #update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
       const entry = await this.entry(kind, namespace, name);
       const next = await change(parseBytes(entry.value));
@@ -137,7 +143,11 @@ export class ResourceStore {
   }
 
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */
-  async delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
+  delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
+    return this.#locks.run(storeKey(kind.resource, namespace, name), () => this.#delete(kind, namespace, name, request, options));
+  }
+
+  async #delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
       const entry = await this.entry(kind, namespace, name);
       const object = parseBytes(entry.value);

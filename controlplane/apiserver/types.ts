@@ -26,8 +26,11 @@ export interface ApiClient {
   get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): Promise<T>;
   list<T extends KubeObject>(resource: Resource<T>, namespace?: string, options?: { labelSelector?: string; fieldSelector?: string }): Promise<KubeList<T>>;
   create<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T>;
-  /** Compare-and-swap when `metadata.resourceVersion` is set. An update that changes nothing writes nothing. */
-  update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status'): Promise<T>;
+  /**
+   * Compare-and-swap when `metadata.resourceVersion` is set. An update that changes nothing writes nothing.
+   * `finalize` is for namespaces: it alone changes `spec.finalizers`.
+   */
+  update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status' | 'finalize'): Promise<T>;
   patch<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, type: PatchType, patch: unknown, subresource?: 'status'): Promise<T>;
   delete<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, options?: DeleteRequest): Promise<void>;
   /** The pod's `binding` subresource: sets spec.nodeName once and the PodScheduled condition. */

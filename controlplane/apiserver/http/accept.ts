@@ -3,7 +3,7 @@ import { StatusError } from '#common/errors.ts';
 import type { ApiRequest } from './request.ts';
 
 /** The form in which a client wants objects. */
-export type ObjectForm = { readonly form: 'object' | 'metadata' } | { readonly form: 'table'; readonly includeObject: IncludeObject };
+export type ObjectForm = { readonly form: 'object' } | { readonly form: 'metadata' } | { readonly form: 'table'; readonly includeObject: IncludeObject };
 
 interface MediaRange { readonly type: string; readonly params: ReadonlyMap<string, string> }
 

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
+import type { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -122,7 +123,7 @@ export class Listener {
 }
 
 /** What Node's parser refuses never reaches a handler; it is answered with a Status all the same. */
-function answerClientError(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

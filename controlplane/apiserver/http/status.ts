@@ -1,4 +1,4 @@
-import { statusCodes, StatusError, type StatusCause } from '#common/errors.ts';
+import { statusCodes, type StatusCause, type StatusError } from '#common/errors.ts';
 
 /** A `Status` object as Kubernetes answers one. */
 export interface Status {

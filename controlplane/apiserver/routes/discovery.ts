@@ -91,7 +91,7 @@ const computedGroups: readonly Group[] = [
   ] },
 ];
 
-function groupDocument({ name, version }: Group): unknown {
+function groupDocument({ name, version }: Group): Record<string, unknown> {
   const entry = { groupVersion: `${name}/${version}`, version };
   return { name, versions: [entry], preferredVersion: entry };
 }

@@ -5,9 +5,11 @@ import { reviewKinds, serveAccessReview } from './access-reviews.ts';
 import { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
+import type { OpenApi } from './openapi.ts';
 import { serveBinding, serveLog } from './pod-subresources.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
+import type { UsageMetrics } from './usage-metrics.ts';
 import { serveWatch, type WatchConfig } from './watches.ts';
 
 export interface RouterConfig {
@@ -25,8 +27,8 @@ export class Router {
   readonly #metrics: ProcessMetrics;
   readonly #objects: ObjectRoutes;
   readonly #discovery: Discovery;
-  readonly #openApi: () => Promise<import('./openapi.ts').OpenApi>;
-  readonly #usage: () => Promise<import('./usage-metrics.ts').UsageMetrics>;
+  readonly #openApi: () => Promise<OpenApi>;
+  readonly #usage: () => Promise<UsageMetrics>;
 
   constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: ProcessMetrics }, config: RouterConfig) {
     this.#deps = deps;

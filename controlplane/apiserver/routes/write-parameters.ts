@@ -1,4 +1,4 @@
-import { decode } from '#api/kinds/engine.ts';
+import { decode, strictError } from '#api/kinds/engine.ts';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { isRecord } from '#api/meta/json.ts';
@@ -37,12 +37,8 @@ export function decodeFor(kind: KindDefinition, value: unknown, query: URLSearch
   if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${kind.resource.kind}): it is not a JSON object`);
   const { object, unknown } = decode(kind, { ...value, apiVersion: value['apiVersion'] ?? apiVersionOf(kind.resource), kind: value['kind'] ?? kind.resource.kind });
   if (unknown.length === 0 || mode === 'Ignore') return object;
-  const texts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
-  if (mode === 'Strict') {
-    const { kind: name, version } = kind.resource;
-    throw badRequest(`${name} in version "${version}" cannot be handled as a ${name}: strict decoding error: ${texts.join(', ')}`);
-  }
-  warnings.push(...texts.slice(0, 20));
+  if (mode === 'Strict') throw strictError(kind, unknown);
+  warnings.push(...unknown.slice(0, 20).map((path) => `unknown field ${JSON.stringify(path)}`));
   return object;
 }
 
