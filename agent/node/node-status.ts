@@ -59,7 +59,7 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
 
 /** True when two statuses say the same apart from heartbeat times. */
 export function sameStatus(a: NodeStatus, b: NodeStatus): boolean {
-  const plain = (s: NodeStatus): string => JSON.stringify({ ...s, conditions: s.conditions?.map(({ lastHeartbeatTime: _, ...rest }) => rest) });
+  const plain = (s: NodeStatus): string => JSON.stringify({ ...s, conditions: s.conditions?.map((c) => ({ ...c, lastHeartbeatTime: '' })) });
   return plain(a) === plain(b);
 }
 

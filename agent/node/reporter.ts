@@ -40,6 +40,7 @@ export class NodeReporter implements NodeReports, Runnable {
   readonly #identity: HostIdentity;
   #report: NodeReport;
   #runtimeVersion = '';
+  #runtimeSeen = false;
   #wake: () => void = () => undefined;
   #poked = false;
 
@@ -115,11 +116,12 @@ export class NodeReporter implements NodeReports, Runnable {
     try {
       const reasons = await runtime.notReady(bounded);
       // Asked again only after a failure: a runtime changes its version by restarting.
-      if (this.#runtimeVersion === '') this.#runtimeVersion = await runtime.version(bounded);
+      if (!this.#runtimeSeen) this.#runtimeVersion = await runtime.version(bounded);
+      this.#runtimeSeen = true;
       return reasons;
     } catch (error) {
       signal.throwIfAborted();
-      this.#runtimeVersion = '';
+      this.#runtimeSeen = false;
       return [`the container runtime cannot be reached: ${messageOf(error)}`];
     }
   }
