@@ -15,23 +15,23 @@ import { service } from './service/kind.ts';
 import type { KindDefinition } from './types.ts';
 
 /** Forgets a kind's object type, so that kinds of all types fit one map. Sound because objects reach a kind through `decode`. */
-function any<T extends KubeObject>(kind: KindDefinition<T>): KindDefinition {
+function erase<T extends KubeObject>(kind: KindDefinition<T>): KindDefinition {
   return kind as unknown as KindDefinition;
 }
 
 /** Every built-in kind by qualified name (`pods`, `deployments.apps`). */
 export const kinds: Readonly<Record<string, KindDefinition>> = {
-  configmaps: any(configMap),
-  endpoints: any(endpoints),
-  events: any(event),
-  namespaces: any(namespace),
-  nodes: any(node),
-  pods: any(pod),
-  secrets: any(secret),
-  serviceaccounts: any(serviceAccount),
-  services: any(service),
-  'deployments.apps': any(deployment),
-  'replicasets.apps': any(replicaSet),
-  'leases.coordination.k8s.io': any(lease),
-  'endpointslices.discovery.k8s.io': any(endpointSlice),
+  configmaps: erase(configMap),
+  endpoints: erase(endpoints),
+  events: erase(event),
+  namespaces: erase(namespace),
+  nodes: erase(node),
+  pods: erase(pod),
+  secrets: erase(secret),
+  serviceaccounts: erase(serviceAccount),
+  services: erase(service),
+  'deployments.apps': erase(deployment),
+  'replicasets.apps': erase(replicaSet),
+  'leases.coordination.k8s.io': erase(lease),
+  'endpointslices.discovery.k8s.io': erase(endpointSlice),
 };

@@ -56,8 +56,8 @@ function validateDeadline(now: number | undefined, before: number | undefined): 
   return now > before ? [invalid(field, now, 'must be less than or equal to previous value')] : [];
 }
 
-function withoutSeconds({ tolerationSeconds: _, ...rest }: Toleration): Omit<Toleration, 'tolerationSeconds'> {
-  return rest;
+function withoutSeconds(toleration: Toleration): Toleration {
+  return { ...toleration, tolerationSeconds: undefined };
 }
 
 function validateTolerationsKept(now: readonly Toleration[], before: readonly Toleration[]): FieldError[] {
