@@ -13,7 +13,7 @@ const safeCharacters = 'bcdfghjklmnpqrstvwxz2456789';
  */
 export function templateHash(template: PodTemplateSpec, collisionCount: number | undefined): string {
   const text = canonicalJson(template) + (collisionCount ? `#${String(collisionCount)}` : '');
-  return [...String(fnv1a(text))].map((digit) => safeCharacters[digit.charCodeAt(0) % safeCharacters.length]).join('');
+  return Array.from(String(fnv1a(text)), (digit) => safeCharacters[digit.charCodeAt(0) % safeCharacters.length]).join('');
 }
 
 function fnv1a(text: string): number {

@@ -3,7 +3,7 @@ import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { deleteObject, execute, isNamespaceTerminating } from '../execute.ts';
 import { servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
-import { reconcileEndpoints } from './reconcile.ts';
+import { managedByLabel, reconcileEndpoints } from './reconcile.ts';
 
 /** Keeps the Endpoints object of every Service that has a selector; it goes with its Service. */
 export function endpointsController(deps: ControllerDeps): Controller {
@@ -27,7 +27,8 @@ export function endpointsController(deps: ControllerDeps): Controller {
       const service = serviceLister.get(namespace, name);
       const current = lister.get(namespace, name);
       if (service === undefined) {
-        if (current !== undefined) await deleteObject(client, endpoints, current);
+        // Only what was made here: a user may write the Endpoints before the Service.
+        if (current?.metadata?.labels?.[managedByLabel] !== undefined) await deleteObject(client, endpoints, current);
         return undefined;
       }
       if (service.metadata?.deletionTimestamp !== undefined) return undefined;

@@ -5,7 +5,7 @@ import { withMetadata } from '../owner-refs.ts';
 import { endpointsOf, hasManagedEndpoints, inheritedLabels, ipFamilies, type EndpointPortNumber } from '../service-endpoints.ts';
 import type { Action } from '../types.ts';
 
-const managedByLabel = 'endpoints.kubernetes.io/managed-by';
+export const managedByLabel = 'endpoints.kubernetes.io/managed-by';
 const overCapacityAnnotation = 'endpoints.kubernetes.io/over-capacity';
 /** As in Kubernetes; EndpointSlices have no such limit. */
 const maxAddresses = 1000;

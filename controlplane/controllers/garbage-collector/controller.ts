@@ -1,0 +1,142 @@
+import type { OwnerReference } from '#api/gen/types.ts';
+import { apiVersionOf, qualifiedName, type Resource } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
+import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
+import { isStatus } from '#common/errors.ts';
+import type { Informer } from '../../cache/types.ts';
+import { execute } from '../execute.ts';
+import { watch, type Action, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
+import { OwnerGraph } from './owner-graph.ts';
+import { reconcileOwnership, waitsForDependents, type Member, type OwnerState } from './reconcile.ts';
+
+interface Followed { readonly resource: Resource; readonly informer: Informer<KubeObject> }
+
+/** Deletes what has lost its owners, and carries out foreground deletion and orphaning. Keys are `resource|namespace/name`. */
+class GarbageCollector implements Controller {
+  readonly workers = 4;
+  readonly watches;
+  readonly #deps: ControllerDeps;
+  readonly #graph = new OwnerGraph();
+  readonly #followed: ReadonlyMap<string, Followed>;
+  readonly #byKind = new Map<string, Followed>();
+  #enqueue: (key: string) => void = () => undefined;
+
+  constructor(deps: ControllerDeps, config: ControllerConfig) {
+    this.#deps = deps;
+    // Events are many, short-lived and owned by nobody.
+    const resources = config.resources.filter((resource) => resource.kind !== 'Event');
+    this.#followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: deps.informers.of(resource) }]));
+    for (const followed of this.#followed.values()) this.#byKind.set(kindKey(apiVersionOf(followed.resource), followed.resource.kind), followed);
+    this.watches = [...this.#followed.values()].map(({ resource, informer }) => watch(informer, (change) => this.#changed(resource, change)));
+  }
+
+  ready(enqueue: (key: string) => void): void {
+    this.#enqueue = enqueue;
+  }
+
+  async reconcile(key: string): Promise<ReconcileResult | undefined> {
+    const member = this.#find(key);
+    if (member === undefined) return undefined;
+    const dependentKeys = this.#graph.dependentsOf(member.object.metadata?.uid);
+    const owners = await Promise.all((member.object.metadata?.ownerReferences ?? []).map(async (reference) => ({ reference, state: await this.#ownerState(member.object, reference) })));
+    const actions = reconcileOwnership({ ...member, owners, dependents: dependentKeys.flatMap((k) => this.#find(k) ?? []) });
+    await this.#execute(actions);
+    if (waitsForDependents(member.object)) for (const dependent of dependentKeys) this.#enqueue(dependent);
+    return undefined;
+  }
+
+  async #execute(actions: readonly Action[]): Promise<void> {
+    for (const action of actions) {
+      try {
+        if (action.type === 'delete') await this.#delete(action);
+        else await execute(this.#deps, [action]);
+      } catch (error) {
+        if (!isStatus(error, 'NotFound')) throw error;
+      }
+    }
+  }
+
+  /** Only while the object is as it was judged: its owners may have changed since. */
+  async #delete({ resource, object, options }: Extract<Action, { type: 'delete' }>): Promise<void> {
+    const { namespace, name = '', uid = '', resourceVersion = '' } = object.metadata ?? {};
+    await this.#deps.client.delete(resource, namespace, name, { ...options, preconditions: { uid, resourceVersion } });
+    this.#deps.log.debug({ resource: qualifiedName(resource), namespace, name }, 'deleted an object whose owners are gone');
+  }
+
+  #find(key: string): Member | undefined {
+    const bar = key.indexOf('|');
+    const followed = this.#followed.get(key.slice(0, bar));
+    const { namespace, name } = splitKey(key.slice(bar + 1));
+    const object = followed?.informer.get(namespace, name);
+    return followed && object && { resource: followed.resource, object };
+  }
+
+  /** The cache may be behind: only the API's own word makes an owner absent. */
+  async #ownerState(dependent: KubeObject, reference: OwnerReference): Promise<OwnerState> {
+    const followed = this.#byKind.get(kindKey(reference.apiVersion, reference.kind));
+    if (followed === undefined) return 'unknown';
+    const { resource, informer } = followed;
+    const namespace = resource.namespaced ? dependent.metadata?.namespace : undefined;
+    if (resource.namespaced && namespace === undefined) return 'unknown';
+    const cached = informer.get(namespace, reference.name);
+    if (cached?.metadata?.uid === reference.uid) return waitsForDependents(cached) ? 'deleting' : 'present';
+    try {
+      const live = await this.#deps.client.get(resource, namespace, reference.name);
+      if (live.metadata?.uid !== reference.uid) return 'absent';
+      return waitsForDependents(live) ? 'deleting' : 'present';
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) return 'absent';
+      throw error;
+    }
+  }
+
+  *#changed(resource: Resource, { object, old }: Change<KubeObject>): Iterable<string> {
+    const changed = object ?? old;
+    if (changed === undefined) return;
+    const key = graphKey(resource, changed);
+    if (object === undefined) {
+      this.#graph.remove(key);
+      yield* this.#concerned(changed);
+      return;
+    }
+    // The same name with another uid: what depended on the first has lost it.
+    if (old && old.metadata?.uid !== object.metadata?.uid) yield* this.#concerned(old);
+    if (old && !this.#matters(object, old)) return;
+    this.#graph.set(key, (object.metadata?.ownerReferences ?? []).map(({ uid }) => uid));
+    if (object.metadata?.ownerReferences !== undefined || object.metadata?.deletionTimestamp !== undefined) yield key;
+    // An owner that waits may have waited for this one, which was let go.
+    if (old) yield* this.#ownerKeys(old);
+  }
+
+  #matters(object: KubeObject, old: KubeObject): boolean {
+    const facts = ({ metadata }: KubeObject): unknown => [metadata?.uid, metadata?.ownerReferences, metadata?.finalizers, metadata?.deletionTimestamp];
+    return !equal(facts(object), facts(old));
+  }
+
+  /** Those that depended on an object that is gone, and those that it depended on. */
+  *#concerned(gone: KubeObject): Iterable<string> {
+    yield* this.#graph.dependentsOf(gone.metadata?.uid);
+    yield* this.#ownerKeys(gone);
+  }
+
+  *#ownerKeys(dependent: KubeObject): Iterable<string> {
+    for (const reference of dependent.metadata?.ownerReferences ?? []) {
+      const owner = this.#byKind.get(kindKey(reference.apiVersion, reference.kind));
+      if (!owner) continue;
+      const namespace = owner.resource.namespaced ? dependent.metadata?.namespace : undefined;
+      yield graphKey(owner.resource, { metadata: { namespace, name: reference.name } });
+    }
+  }
+}
+
+function graphKey(resource: Resource, object: KubeObject): string {
+  return `${qualifiedName(resource)}|${keyOf(object)}`;
+}
+
+function kindKey(apiVersion: string, kind: string): string {
+  return `${apiVersion}/${kind}`;
+}
+
+export function garbageCollector(deps: ControllerDeps, config: ControllerConfig): Controller {
+  return new GarbageCollector(deps, config);
+}

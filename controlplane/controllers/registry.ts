@@ -1,0 +1,31 @@
+import { deploymentController } from './deployment/controller.ts';
+import { endpointSliceController } from './endpoint-slice/controller.ts';
+import { endpointsController } from './endpoints/controller.ts';
+import { garbageCollector } from './garbage-collector/controller.ts';
+import { leaseCleaner } from './lease-cleaner/controller.ts';
+import { namespaceController } from './namespace/controller.ts';
+import { nodeIpamController } from './node-ipam/controller.ts';
+import { nodeLifecycleController } from './node-lifecycle/controller.ts';
+import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
+import { replicaSetController } from './replicaset/controller.ts';
+import { rootCaPublisher } from './root-ca-publisher/controller.ts';
+import { serviceAccountController } from './service-account/controller.ts';
+import { taintEvictionController } from './taint-eviction/controller.ts';
+import type { ControllerFactory } from './types.ts';
+
+/** Every controller there is, by the name of its folder. */
+export const controllers: Readonly<Record<string, ControllerFactory>> = {
+  'deployment': deploymentController,
+  'endpoint-slice': endpointSliceController,
+  'endpoints': endpointsController,
+  'garbage-collector': garbageCollector,
+  'lease-cleaner': leaseCleaner,
+  'namespace': namespaceController,
+  'node-ipam': nodeIpamController,
+  'node-lifecycle': nodeLifecycleController,
+  'pod-garbage-collector': podGarbageCollector,
+  'replicaset': replicaSetController,
+  'root-ca-publisher': rootCaPublisher,
+  'service-account': serviceAccountController,
+  'taint-eviction': taintEvictionController,
+};
