@@ -6,7 +6,7 @@ import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
 import { referenceKey, type ReferenceKey } from './references.ts';
 import { trimNode, trimOther } from './trim.ts';
 
-/** `pods` must have the index `nodeName`, by `spec.nodeName`. */
+/** `pods` must have the index `node`, by `spec.nodeName`. */
 export interface AssignmentInformers {
   readonly pods: Informer<Pod>;
   readonly secrets: Informer<Secret>;
@@ -65,7 +65,7 @@ export class Assignments implements AssignmentSource {
     const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
-    for (const pod of this.#informers.pods.by('nodeName', nodeName)) assignment.markPod(keyOf(pod));
+    for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes]) {
       for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);
     }

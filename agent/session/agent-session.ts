@@ -1,0 +1,225 @@
+import { X509Certificate } from 'node:crypto';
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { isStatus, messageOf, StatusError, toStatus } from '#common/errors.ts';
+import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import { renewAtMs, timeFloor } from '#common/pki/validity.ts';
+import type { AgentMessage, ControlMessage } from '#proto/edge/v1/messages.ts';
+import type { EdgeServices } from '#proto/edge/v1/services.ts';
+import type { Checkpoint } from '../state/types.ts';
+import { dialBackoff } from './dial-backoff.ts';
+import { DownStream } from './down-stream.ts';
+import { EdgeClient, fromGrpc } from './edge-client.ts';
+import type { EventBuffer } from './event-buffer.ts';
+import { IdentityFiles, type Identity } from './identity.ts';
+import { renewIdentity } from './join.ts';
+import { Outbox } from './outbox.ts';
+import { explainFailure, parseServerAddress, type ServerAddress } from './server-probe.ts';
+import { send } from './stream.ts';
+import { AgentTunnels } from './tunnels.ts';
+import type { NodeReports, PodReports, TunnelHandlers } from './types.ts';
+
+export interface AgentSessionDeps {
+  readonly services: EdgeServices;
+  readonly identity: Identity;
+  readonly checkpoint: Checkpoint;
+  readonly pods: PodReports;
+  readonly node: NodeReports;
+  readonly events: EventBuffer;
+  readonly handlers: TunnelHandlers;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+}
+
+export interface AgentSessionConfig {
+  readonly stateDir: string;
+  /** `https://HOST:6443`. */
+  readonly server: string;
+  readonly agentVersion: string;
+}
+
+type Call = ClientDuplexStream<AgentMessage, ControlMessage>;
+
+const welcomeTimeoutMs = 15_000;
+/** A session that held this long was a good one: the next dial starts with the shortest wait again. */
+const goodSessionMs = 30_000;
+const renewCheckMs = 12 * 3_600_000;
+
+/** Keeps this agent connected: dials, opens the session, applies what comes down to the checkpoint, sends reports up, renews the certificate. */
+export class AgentSession implements Runnable {
+  readonly #deps: AgentSessionDeps;
+  readonly #config: AgentSessionConfig;
+  readonly #address: ServerAddress;
+  readonly #log: Log;
+  readonly #tasks: TaskGroup;
+  /** Apart, because a dial must not wait for a handler that is slow to stop. */
+  readonly #tunnelTasks: TaskGroup;
+  readonly #tunnels: AgentTunnels;
+  readonly #files: IdentityFiles;
+  #identity: Identity;
+  #connected = false;
+  #lastFailure = '';
+
+  constructor(deps: AgentSessionDeps, config: AgentSessionConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#address = parseServerAddress(config.server);
+    this.#log = deps.log.child({ component: 'session', node: deps.identity.nodeName });
+    this.#tasks = new TaskGroup(this.#log);
+    this.#tunnelTasks = new TaskGroup(this.#log);
+    this.#tunnels = new AgentTunnels(deps.handlers, this.#tunnelTasks);
+    this.#files = new IdentityFiles(config.stateDir);
+    this.#identity = deps.identity;
+  }
+
+  /** True between the control plane's first COMPLETE and the end of the session. */
+  get connected(): boolean { return this.#connected; }
+
+  async start(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      const startedMs = this.#deps.clock.monotonic();
+      try {
+        await this.#dial(signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        await this.#report(toStatus(error), signal);
+      }
+      failures = this.#deps.clock.monotonic() - startedMs >= goodSessionMs ? 1 : failures + 1;
+      await this.#deps.clock.sleep(backoffMs(dialBackoff, failures, this.#deps.random), signal).catch(() => undefined);
+    }
+    await this.#tunnelTasks.drain();
+  }
+
+  /** One connection, from dialling to its end; always rejects. */
+  async #dial(signal: AbortSignal): Promise<never> {
+    const client = new EdgeClient(this.#deps.services, this.#address, this.#identity);
+    const end = new AbortController();
+    const ends = AbortSignal.any([signal, end.signal]);
+    try {
+      if (this.#renewDue()) await this.#renew(client, ends);
+      const cancelRenewal = this.#renewLater(client, ends);
+      try {
+        await this.#converse(client, ends);
+      } catch (error) {
+        // an expired certificate may still renew itself; the next dial uses the new one
+        if (isStatus(error, 'Unauthorized')) await this.#renew(client, ends);
+        throw error;
+      } finally {
+        cancelRenewal();
+      }
+      throw new StatusError('ServiceUnavailable', 'the control plane closed the session');
+    } finally {
+      this.#connected = false;
+      end.abort(new StatusError('ServiceUnavailable', 'the session ended'));
+      await this.#tasks.drain();
+      client.close();
+    }
+  }
+
+  async #converse(client: EdgeClient, signal: AbortSignal): Promise<void> {
+    const { clock, checkpoint } = this.#deps;
+    const call = client.session();
+    const failed = new AbortController();
+    const ends = AbortSignal.any([signal, failed.signal]);
+    const cancel = (): void => { call.cancel(); };
+    ends.addEventListener('abort', cancel, { once: true });
+    const stopTimeout = clock.after(welcomeTimeoutMs, () => { failed.abort(new StatusError('Timeout', 'the control plane did not answer')); });
+    const down = new DownStream({ checkpoint, log: this.#log });
+    let stopSending = (): void => undefined;
+    try {
+      await send(call, { hello: { agentVersion: this.#config.agentVersion, checkpointRevision: checkpoint.revision } }, ends);
+      for await (const message of call as AsyncIterable<ControlMessage>) {
+        if (message.welcome) {
+          stopTimeout();
+          stopSending = this.#sendReports(call, message.welcome.heartbeatPeriodMs, failed, ends);
+        } else if (message.openTunnel) {
+          this.#tunnels.open(client, message.openTunnel, ends);
+        } else if (await down.apply(message)) {
+          this.#nowConnected();
+        }
+      }
+    } catch (error) {
+      throw ends.aborted ? ends.reason : fromGrpc(error);
+    } finally {
+      stopTimeout();
+      stopSending();
+      failed.abort(new StatusError('ServiceUnavailable', 'the session ended'));
+      ends.removeEventListener('abort', cancel);
+      call.on('error', () => undefined);
+      call.cancel();
+    }
+  }
+
+  /** Heartbeats and reports, from `welcome` to the end of the session. */
+  #sendReports(call: Call, heartbeatPeriodMs: number, failed: AbortController, signal: AbortSignal): () => void {
+    const { clock } = this.#deps;
+    const outbox = new Outbox(this.#deps);
+    let stopTimer = (): void => undefined;
+    const beat = (): void => {
+      outbox.heartbeat();
+      stopTimer = clock.after(Math.max(100, heartbeatPeriodMs), beat);
+    };
+    beat();
+    this.#tasks.run('reports', signal, async () => {
+      try {
+        await outbox.drain((message) => send(call, message, signal), () => clock.now(), signal);
+      } catch (error) {
+        failed.abort(error);
+      }
+    });
+    return () => {
+      stopTimer();
+      outbox.close();
+    };
+  }
+
+  #nowConnected(): void {
+    if (!this.#connected) this.#log.info({ revision: this.#deps.checkpoint.revision }, 'connected to the control plane');
+    this.#connected = true;
+    this.#lastFailure = '';
+  }
+
+  /** Says once what is wrong, not at every dial. */
+  async #report(error: StatusError, signal: AbortSignal): Promise<void> {
+    if (error.message === this.#lastFailure) {
+      this.#log.debug({ err: error.message }, 'still not connected to the control plane');
+      return;
+    }
+    this.#lastFailure = error.message;
+    const better = error.code === 'ServiceUnavailable' ? await explainFailure(this.#address, this.#identity.caPem, this.#deps.clock.now(), signal).catch(() => undefined) : undefined;
+    const { code, message } = better ?? error;
+    const level = code === 'Unauthorized' || code === 'AlreadyExists' || code === 'Forbidden' ? 'error' : 'warn';
+    this.#log[level]({ err: message }, 'not connected to the control plane; what runs here goes on');
+  }
+
+  #renewDue(): boolean {
+    return timeFloor(this.#deps.clock.now()) >= renewAtMs(new X509Certificate(this.#identity.certPem));
+  }
+
+  #renewLater(client: EdgeClient, signal: AbortSignal): () => void {
+    let cancel = (): void => undefined;
+    const arm = (): void => {
+      cancel = this.#deps.clock.after(renewCheckMs, () => {
+        arm();
+        if (this.#renewDue()) this.#tasks.run('renewal', signal, () => this.#renew(client, signal));
+      });
+    };
+    arm();
+    return () => { cancel(); };
+  }
+
+  /** A renewal that fails is tried again later; the old certificate serves as long as it can. */
+  async #renew(client: EdgeClient, signal: AbortSignal): Promise<void> {
+    try {
+      this.#identity = await renewIdentity(client, this.#files, this.#identity, signal);
+      this.#log.info('certificate renewed');
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log[isStatus(error, 'ServiceUnavailable') ? 'debug' : 'error']({ err: messageOf(error) }, 'the certificate could not be renewed');
+    }
+  }
+}

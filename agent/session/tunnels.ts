@@ -1,0 +1,79 @@
+import { isRecord } from '#api/meta/json.ts';
+import { StatusError, toStatus } from '#common/errors.ts';
+import type { TaskGroup } from '#common/lifecycle.ts';
+import { maxTunnelDataBytes, type OpenTunnel } from '#proto/edge/v1/messages.ts';
+import type { EdgeClient } from './edge-client.ts';
+import { send } from './stream.ts';
+import type { LogQuery, TunnelHandlers } from './types.ts';
+
+const maxTunnels = 200;
+
+/** Serves what the control plane asks for through tunnels; each ends when its work does, or when nobody reads any more. */
+export class AgentTunnels {
+  readonly #handlers: TunnelHandlers;
+  readonly #tasks: TaskGroup;
+  #open = 0;
+
+  constructor(handlers: TunnelHandlers, tasks: TaskGroup) {
+    this.#handlers = handlers;
+    this.#tasks = tasks;
+  }
+
+  open(client: EdgeClient, request: OpenTunnel, signal: AbortSignal): void {
+    this.#open++;
+    this.#tasks.run('tunnel', signal, async () => {
+      try {
+        await this.#serve(client, request, signal);
+      } finally {
+        this.#open--;
+      }
+    });
+  }
+
+  async #serve(client: EdgeClient, request: OpenTunnel, signal: AbortSignal): Promise<void> {
+    const call = client.tunnel();
+    const gone = new AbortController();
+    const ends = AbortSignal.any([signal, gone.signal]);
+    const stop = (): void => { gone.abort(new StatusError('ServiceUnavailable', 'nobody reads this tunnel any more')); };
+    call.on('error', stop);
+    call.on('end', stop);
+    call.resume(); // nothing comes down yet but the end
+    const cancel = (): void => { call.cancel(); };
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      await send(call, { id: request.id }, ends);
+      await this.#answer(request, async (data) => {
+        for (let at = 0; at < data.length; at += maxTunnelDataBytes) await send(call, { data: data.subarray(at, at + maxTunnelDataBytes) }, ends);
+      }, ends);
+      await send(call, { end: true }, ends);
+    } catch (error) {
+      if (!ends.aborted) {
+        const { code, message } = toStatus(error);
+        await send(call, { error: Buffer.from(JSON.stringify({ code, message })) }, ends).catch(() => undefined);
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      call.end();
+    }
+  }
+
+  async #answer(request: OpenTunnel, write: (data: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void> {
+    if (this.#open > maxTunnels) throw new StatusError('TooManyRequests', 'too many streams are open on this node');
+    switch (request.kind) {
+      case 'LOGS':
+        for await (const chunk of this.#handlers.logs(parseLogQuery(request.request), signal)) await write(chunk);
+        return;
+      case 'USAGE':
+        await write(Buffer.from(JSON.stringify(await this.#handlers.usage(signal))));
+        return;
+      case 'TUNNEL_KIND_UNSPECIFIED':
+    }
+    throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
+  }
+}
+
+function parseLogQuery(bytes: Buffer): LogQuery {
+  const query: unknown = JSON.parse(bytes.toString());
+  if (!isRecord(query) || typeof query['podUid'] !== 'string' || typeof query['container'] !== 'string') throw new StatusError('BadRequest', 'a log query that is not what the edge contract says');
+  return query as unknown as LogQuery;
+}
