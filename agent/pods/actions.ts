@@ -1,0 +1,223 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
+import type { Clock } from '#common/clock.ts';
+import { isStatus, messageOf } from '#common/errors.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { removeCgroup } from './cgroups.ts';
+import { crashKey, nextBackoff } from './crash-backoff.ts';
+import { runHook } from './hooks.ts';
+import { ensureImage } from './images.ts';
+import type { Limit } from './limit.ts';
+import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
+import { attemptsOf, currentSandbox } from './observed.ts';
+import { logFileOf, type PodPaths } from './paths.ts';
+import { fieldFacts, prepareContainer, prepareSandbox, writeHostsFile } from './prepare.ts';
+import type { Check, CheckTarget } from './probes/checks.ts';
+import { pullAuths } from './pull-secrets.ts';
+import type { PodRecorder } from './recorder.ts';
+import { containerNamed, specHash } from './spec/containers.ts';
+import type { ObjectLookup } from './spec/env.ts';
+import { possiblePodCgroups } from './spec/sandbox-config.ts';
+import { sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
+import { ensureVolumes, removePodFiles } from './volumes/volumes.ts';
+
+export interface ActionDeps {
+  readonly driver: RuntimeDriver;
+  readonly clock: Clock;
+  readonly lookup: ObjectLookup;
+  readonly node: NodeFacts;
+  readonly check: Check;
+  readonly limit: Limit;
+  readonly recorder: PodRecorder;
+}
+
+/** `stop` ends with the agent; `interrupt` also when the pod's end changes what is worth waiting for. */
+export interface Signals { readonly stop: AbortSignal; readonly interrupt: AbortSignal }
+
+const minStopSeconds = 2;
+
+/** Does what `step` decided. Failures that are the pod's own are remembered with a back-off; others reject. */
+export class PodActions {
+  readonly #deps: ActionDeps;
+  readonly #config: PodManagerConfig;
+  readonly #memory: PodMemory;
+  readonly #paths: PodPaths;
+
+  constructor(deps: ActionDeps, config: PodManagerConfig, memory: PodMemory, paths: PodPaths) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#memory = memory;
+    this.#paths = paths;
+  }
+
+  async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
+    switch (decision.type) {
+      case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
+      case 'stop-sandbox': return this.#deps.driver.stopSandbox(decision.id, signals.stop);
+      case 'start': return this.#start(view, decision, signals);
+      case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
+      case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
+      case 'prune': return this.#prune(decision, signals.stop);
+      case 'remove': return this.#remove(view, signals.stop);
+    }
+  }
+
+  /** Brings mirrored ConfigMaps, Secrets and fields up to date in running pods. */
+  async refreshVolumes(pod: Pod, podIps: readonly string[]): Promise<void> {
+    await ensureVolumes(pod, this.#paths, this.#deps.lookup, fieldFacts(this.#config, this.#deps.node, podIps));
+  }
+
+  target(view: PodView, spec: ContainerSpec, containerId: string): CheckTarget {
+    const [hostIp = '127.0.0.1'] = this.#deps.node.hostIps();
+    const ports = new Map((spec.ports ?? []).flatMap((p) => p.name === undefined ? [] : [[p.name, p.containerPort] as const]));
+    return { containerId, ip: view.pod.spec?.hostNetwork ? hostIp : currentSandbox(view)?.ips[0] ?? '', ports };
+  }
+
+  async #runSandbox(view: PodView, attempt: number, { stop }: Signals): Promise<void> {
+    const { pod, nowMs } = view;
+    const { driver, limit, recorder } = this.#deps;
+    try {
+      await this.refreshVolumes(pod, []);
+    } catch (error) {
+      this.#memory.fail(sandboxKey, 'FailedMount', messageOf(error), nowMs, configBackoff);
+      recorder.emit('Warning', 'FailedMount', messageOf(error));
+      return;
+    }
+    try {
+      const config = await prepareSandbox(pod, attempt, this.#paths, this.#config);
+      await limit.run(() => driver.runSandbox(config, stop));
+      this.#memory.failures.delete(sandboxKey);
+    } catch (error) {
+      if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      this.#memory.fail(sandboxKey, 'FailedCreatePodSandBox', messageOf(error), this.#deps.clock.now(), configBackoff);
+      recorder.emit('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
+    }
+  }
+
+  async #start(view: PodView, decision: Extract<Decision, { type: 'start' }>, signals: Signals): Promise<void> {
+    const { pod } = view;
+    const spec = containerNamed(pod, decision.name);
+    if (!spec || !await this.#image(pod, spec, signals.interrupt)) return;
+    const [previous] = attemptsOf(view, spec.name);
+    let id: string;
+    try {
+      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals.stop));
+    } catch (error) {
+      if (signals.stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      const ours = isStatus(error, 'NotFound', 'Invalid', 'BadRequest');
+      this.#failed(spec.name, ours ? 'CreateContainerConfigError' : 'CreateContainerError', messageOf(error));
+      return;
+    }
+    if (previous?.state === 'exited') {
+      const key = crashKey(spec.name, specHash(spec));
+      this.#memory.crashes.set(key, nextBackoff(this.#memory.crashes.get(key), previous, this.#deps.clock.now()));
+    }
+    this.#deps.recorder.emit('Normal', 'Created', `Created container: ${spec.name}`, spec.name);
+    await this.#startCreated(view, spec.name, id, signals);
+  }
+
+  /** False when the image is not there; the failure is then remembered. */
+  async #image(pod: Pod, spec: ContainerSpec, signal: AbortSignal): Promise<boolean> {
+    const { driver, clock, recorder, lookup } = this.#deps;
+    const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, spec.name); };
+    const outcome = await ensureImage({ driver, nowMs: () => clock.now(), event: emit }, spec, pullAuths(pod, spec.image ?? '', lookup), signal);
+    if (outcome.ok) return true;
+    const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
+    const message = again ? `Back-off pulling image "${spec.image ?? ''}": ${outcome.message}` : outcome.message;
+    this.#memory.fail(spec.name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.now(), imageBackoff);
+    emit('Warning', 'Failed', `Error: ${outcome.reason}`);
+    if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${spec.image ?? ''}"`);
+    return false;
+  }
+
+  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, stop: AbortSignal): Promise<string> {
+    const { pod } = view;
+    const sandbox = currentSandbox(view);
+    const podIps = pod.spec?.hostNetwork ? this.#deps.node.hostIps() : sandbox?.ips ?? [];
+    const facts = fieldFacts(this.#config, this.#deps.node, podIps);
+    if (this.#memory.preparedFor !== decision.sandboxId) {
+      await ensureVolumes(pod, this.#paths, this.#deps.lookup, facts);
+      await writeHostsFile(pod, podIps, this.#paths, this.#config);
+      this.#memory.preparedFor = decision.sandboxId;
+    }
+    const config = await prepareContainer({ pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts });
+    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
+    return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
+  }
+
+  async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {
+    const { driver, limit, recorder } = this.#deps;
+    try {
+      await limit.run(() => driver.startContainer(id, signals.stop));
+    } catch (error) {
+      if (signals.stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      this.#failed(name, 'RunContainerError', messageOf(error));
+      return;
+    }
+    this.#memory.failures.delete(name);
+    recorder.emit('Normal', 'Started', `Started container ${name}`, name);
+    const spec = containerNamed(view.pod, name);
+    if (spec?.lifecycle?.postStart) await this.#postStart(view, spec, id, signals);
+  }
+
+  async #postStart(view: PodView, spec: ContainerSpec, id: string, signals: Signals): Promise<void> {
+    const graceMs = (view.pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
+    const problem = await runHook(this.#deps, spec.lifecycle?.postStart ?? {}, this.target(view, spec, id), graceMs, signals.interrupt);
+    if (problem === undefined) return;
+    this.#deps.recorder.emit('Warning', 'FailedPostStartHook', `PostStartHook failed: ${problem}`, spec.name);
+    await this.#kill(view, { id, name: spec.name, graceSeconds: graceMs / 1000, message: 'FailedPostStartHook' }, signals);
+  }
+
+  async #kill(view: PodView, { id, name, graceSeconds, message }: Kill, { interrupt }: Signals): Promise<void> {
+    const { driver, clock, recorder } = this.#deps;
+    recorder.emit('Normal', 'Killing', message, name);
+    this.#memory.probes.get(id)?.stop();
+    const spec = containerNamed(view.pod, name);
+    let remaining = graceSeconds;
+    const preStop = spec?.lifecycle?.preStop;
+    if (spec && preStop && graceSeconds > 0) {
+      const started = clock.monotonic();
+      const problem = await runHook(this.#deps, preStop, this.target(view, spec, id), graceSeconds * 1000, interrupt);
+      if (problem !== undefined) recorder.emit('Warning', 'FailedPreStopHook', `PreStopHook failed: ${problem}`, name);
+      remaining = Math.max(minStopSeconds, graceSeconds - Math.round((clock.monotonic() - started) / 1000));
+    }
+    await driver.stopContainer(id, remaining, interrupt);
+  }
+
+  async #prune({ containers, sandboxes }: Extract<Decision, { type: 'prune' }>, stop: AbortSignal): Promise<void> {
+    for (const { id, name, attempt } of containers) {
+      await this.#deps.driver.removeContainer(id, stop);
+      const log = join(this.#paths.logs, logFileOf(name, attempt));
+      for (const path of [log, ...[1, 2, 3, 4].map((i) => `${log}.${String(i)}`), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
+    }
+    for (const { id } of sandboxes) {
+      await this.#deps.driver.stopSandbox(id, stop);
+      await this.#deps.driver.removeSandbox(id, stop);
+    }
+  }
+
+  async #remove(view: PodView, stop: AbortSignal): Promise<void> {
+    const { driver, recorder, clock } = this.#deps;
+    try {
+      await Promise.all(view.sandboxes.map(async ({ id }) => {
+        await driver.stopSandbox(id, stop);
+        await driver.removeSandbox(id, stop);
+      }));
+      const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
+      await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
+      await Promise.all(possiblePodCgroups(this.#config.cgroupRoot, view.pod.metadata?.uid ?? '').map(removeCgroup));
+      await removePodFiles(this.#paths);
+      this.#memory.failures.delete(sandboxKey);
+    } catch (error) {
+      if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      this.#memory.fail(sandboxKey, 'FailedKillPod', messageOf(error), clock.now(), configBackoff);
+      recorder.emit('Warning', 'FailedKillPod', `error killing pod: ${messageOf(error)}`);
+    }
+  }
+
+  #failed(container: string, reason: string, message: string): void {
+    this.#memory.fail(container, reason, message, this.#deps.clock.now(), configBackoff);
+    this.#deps.recorder.emit('Warning', 'Failed', `Error: ${message}`, container);
+  }
+}

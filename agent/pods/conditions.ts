@@ -1,0 +1,74 @@
+import type { ContainerStatus, PodCondition, PodStatus } from '#api/gen/types.ts';
+import { rfc3339 } from '#common/clock.ts';
+import type { PodView } from './types.ts';
+
+interface Inputs {
+  readonly view: PodView;
+  readonly phase: string;
+  readonly initContainerStatuses: readonly ContainerStatus[];
+  readonly containerStatuses: readonly ContainerStatus[];
+  readonly sandboxReady: boolean;
+  readonly previous: PodStatus | undefined;
+}
+
+interface Verdict { readonly type: string; readonly status: boolean; readonly reason?: string; readonly message?: string }
+
+/** The conditions that a node answers for, with kubelet's reasons and texts. */
+export function conditionsOf(inputs: Inputs): PodCondition[] {
+  const { view, phase } = inputs;
+  const ready = containersReady(inputs);
+  const verdicts: Verdict[] = [
+    { type: 'PodReadyToStartContainers', status: inputs.sandboxReady && phase !== 'Succeeded' && phase !== 'Failed' },
+    initialized(inputs),
+    podReady(inputs, ready),
+    ready,
+    { type: 'PodScheduled', status: true },
+  ];
+  const earlier = inputs.previous?.conditions ?? view.pod.status?.conditions ?? [];
+  return verdicts.map((verdict) => condition(verdict, earlier, view.nowMs));
+}
+
+function initialized({ phase, initContainerStatuses }: Inputs): Verdict {
+  const type = 'Initialized';
+  if (phase === 'Succeeded') return { type, status: true, reason: 'PodCompleted' };
+  // A sidecar is done once it has started, any other init container once it has ended well.
+  const incomplete = initContainerStatuses.filter((s) => !s.ready && !s.started && s.state?.terminated?.exitCode !== 0).map((s) => s.name);
+  if (incomplete.length === 0) return { type, status: true };
+  return { type, status: false, reason: 'ContainersNotInitialized', message: `containers with incomplete status: [${incomplete.join(' ')}]` };
+}
+
+function containersReady({ view, phase, initContainerStatuses, containerStatuses }: Inputs): Verdict {
+  const type = 'ContainersReady';
+  if (phase === 'Succeeded') return { type, status: false, reason: 'PodCompleted' };
+  if (phase === 'Failed') return { type, status: false, reason: 'PodFailed' };
+  const sidecars = new Set((view.pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === 'Always').map((c) => c.name));
+  const all = [...initContainerStatuses.filter((s) => sidecars.has(s.name)), ...containerStatuses];
+  const unready = all.filter((s) => !s.ready).map((s) => s.name);
+  if (unready.length === 0) return { type, status: true };
+  return { type, status: false, reason: 'ContainersNotReady', message: `containers with unready status: [${unready.join(' ')}]` };
+}
+
+function podReady({ view }: Inputs, containers: Verdict): Verdict {
+  const type = 'Ready';
+  if (!containers.status) return { ...containers, type };
+  const gates = view.pod.spec?.readinessGates ?? [];
+  const present = view.pod.status?.conditions ?? [];
+  for (const { conditionType } of gates) {
+    const found = present.find((c) => c.type === conditionType);
+    if (!found) return { type, status: false, reason: 'ReadinessGatesNotReady', message: `corresponding condition of pod readiness gate "${conditionType}" does not exist.` };
+    if (found.status !== 'True') return { type, status: false, reason: 'ReadinessGatesNotReady', message: `the status of pod readiness gate "${conditionType}" is not "True", but ${found.status}` };
+  }
+  return { type, status: true };
+}
+
+function condition(verdict: Verdict, earlier: readonly PodCondition[], nowMs: number): PodCondition {
+  const status = verdict.status ? 'True' : 'False';
+  const before = earlier.find((c) => c.type === verdict.type);
+  return {
+    type: verdict.type,
+    status,
+    lastTransitionTime: before?.status === status && before.lastTransitionTime !== undefined ? before.lastTransitionTime : rfc3339(nowMs),
+    ...(verdict.reason !== undefined && { reason: verdict.reason }),
+    ...(verdict.message !== undefined && { message: verdict.message }),
+  };
+}

@@ -1,0 +1,18 @@
+import { rename, rm, stat } from 'node:fs/promises';
+import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
+
+export interface RotationConfig { readonly maxBytes: number; readonly maxFiles: number }
+
+export const defaultRotation: RotationConfig = { maxBytes: 10 << 20, maxFiles: 5 };
+
+/** Moves a log that has grown too large aside (`0.log` → `0.log.1` → …) and has the runtime begin a new one. True when it did. */
+export async function rotateLog(driver: RuntimeDriver, container: Container, config: RotationConfig, signal: AbortSignal): Promise<boolean> {
+  const path = container.logPath;
+  const size = await stat(path).then((s) => s.size, () => 0);
+  if (size < config.maxBytes) return false;
+  const numbered = (n: number): string => (n === 0 ? path : `${path}.${String(n)}`);
+  await rm(numbered(config.maxFiles - 1), { force: true });
+  for (let n = config.maxFiles - 2; n >= 0; n--) await rename(numbered(n), numbered(n + 1)).catch(() => undefined);
+  await driver.reopenLog(container.id, signal);
+  return true;
+}

@@ -1,0 +1,300 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Pod, PodStatus } from '#api/gen/types.ts';
+import { pods } from '#api/kinds/resources.ts';
+import { ManualClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { silentLog } from '#common/log.ts';
+import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
+import type { AgentEvent } from '#agent/session/types.ts';
+import { helloImage } from '#install/images.ts';
+import { PodManager } from './manager.ts';
+import type { Check } from './probes/checks.ts';
+import { MemoryState, testContainer, testPod } from './testing.ts';
+
+let dir: string;
+let clock: ManualClock;
+let driver: FakeDriver;
+let state: MemoryState;
+let events: AgentEvent[];
+let manager: PodManager;
+let stop: AbortController;
+let running: Promise<void>;
+let probe: { ok: boolean; output: string };
+const check: Check = () => Promise.resolve(probe);
+
+function begin(): void {
+  stop = new AbortController();
+  manager = new PodManager({
+    state, driver, clock, log: silentLog, check, events: { emit: (e) => { events.push(e); } },
+    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
+  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', parallelStarts: 4 });
+  running = manager.start(stop.signal);
+}
+
+async function end(): Promise<void> {
+  stop.abort(new Error('end of test'));
+  await running;
+}
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'cleat-pods-'));
+  clock = new ManualClock();
+  driver = new FakeDriver(clock, { writeLogs: true });
+  driver.images.set(helloImage, 'sha256:hello');
+  state = new MemoryState();
+  events = [];
+  probe = { ok: true, output: '' };
+  begin();
+});
+afterEach(async () => {
+  await end();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const statusOf = (name: string): PodStatus | undefined => manager.all().find((r) => r.name === name)?.status;
+const stateOf = (name: string, container = 'app') => statusOf(name)?.containerStatuses?.find((c) => c.name === container);
+/** Lets real I/O and promises run, without letting time pass, until the condition holds. */
+async function until(condition: () => boolean, what = 'condition'): Promise<void> {
+  for (let i = 0; i < 2000; i++) {
+    if (condition()) return;
+    await new Promise((resolve) => { setImmediate(resolve); });
+    await readFile('/dev/null');
+  }
+  throw new Error(`not reached: ${what}; calls: ${driver.calls.join(', ')}; reports: ${JSON.stringify(manager.all())}`);
+}
+const condition = (status: PodStatus | undefined, type: string): string | undefined => status?.conditions?.find((c) => c.type === type)?.status;
+const app = (name: string) => driver.running(`${name}-uid`)[0]!;
+const deleted = (pod: Pod, graceSeconds: number): Pod => ({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:30Z', deletionGracePeriodSeconds: graceSeconds } });
+
+describe('a pod', () => {
+  it('runs and is reported as kubelet would', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(driver.calls).toEqual(['run-sandbox web', 'create app#0', 'start app#0']);
+    expect(statusOf('web')).toMatchObject({ phase: 'Running', qosClass: 'BestEffort', hostIP: '192.0.2.1', podIP: expect.stringMatching(/^10\.42\.0\./) });
+    expect(stateOf('web')).toMatchObject({ ready: true, started: true, restartCount: 0, imageID: 'sha256:hello', state: { running: {} }, containerID: expect.stringMatching(/^fake:\/\//) });
+    for (const type of ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled']) expect(condition(statusOf('web'), type)).toBe('True');
+    expect(events.map((e) => e.reason)).toEqual(['Pulled', 'Created', 'Started']);
+    expect(events[0]).toMatchObject({ kind: 'Pod', name: 'web', fieldPath: 'spec.containers{app}', message: `Container image "${helloImage}" already present on machine` });
+  });
+
+  it('restarts with a doubling back-off', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    driver.exit(app('web').id, 1);
+    await until(() => stateOf('web')?.restartCount === 1 && stateOf('web')?.state?.running !== undefined);
+    driver.exit(app('web').id, 1);
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'CrashLoopBackOff');
+    expect(stateOf('web')).toMatchObject({ restartCount: 1, ready: false, lastState: { terminated: { exitCode: 1, reason: 'Error' } }, state: { waiting: { message: 'back-off 10s restarting failed container=app pod=web_default(web-uid)' } } });
+    expect(condition(statusOf('web'), 'Ready')).toBe('False');
+    await clock.advance(9_999);
+    expect(driver.running('web-uid')).toEqual([]);
+    await clock.advance(1);
+    await until(() => stateOf('web')?.restartCount === 2);
+    driver.exit(app('web').id, 1);
+    await until(() => stateOf('web')?.state?.waiting?.message?.startsWith('back-off 20s') ?? false);
+  });
+
+  it('completes when its containers do', async () => {
+    state.set(testPod('job', { restartPolicy: 'Never', containers: [testContainer('app'), testContainer('b')] }));
+    await until(() => driver.running('job-uid').length === 2);
+    for (const c of driver.running('job-uid')) driver.exit(c.id, 0);
+    await until(() => statusOf('job')?.phase === 'Succeeded' && driver.calls.includes('stop-sandbox job'));
+    expect(statusOf('job')?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'False', reason: 'PodCompleted' }));
+  });
+
+  it('ends gently when it is deleted and says when it is gone', async () => {
+    const pod = testPod('web');
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(deleted(pod, 12));
+    await until(() => manager.all().some((r) => r.gone));
+    expect(driver.calls.slice(3)).toEqual(['stop app 12s', 'stop-sandbox web', 'remove-sandbox web']);
+    expect(stateOf('web')?.state?.terminated).toMatchObject({ exitCode: 143 });
+    expect(events.at(-1)).toMatchObject({ reason: 'Killing', message: 'Stopping container app' });
+    state.remove(pods, 'default', 'web');
+    expect(manager.all()).toEqual([]);
+  });
+
+  it('can be deleted faster while it ends slowly', async () => {
+    driver.stubborn.add('app');
+    const pod = testPod('web');
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(deleted(pod, 1000));
+    await until(() => driver.calls.includes('stop app 1000s'));
+    state.set(deleted(pod, 0));
+    await until(() => manager.all().some((r) => r.gone));
+    expect(driver.calls).toContain('stop app 0s');
+  });
+
+  it('waits for what it refers to, and starts when that comes', async () => {
+    state.set(testPod('web', { containers: [testContainer('app', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'cfg', key: 'a' } } }, { name: 'B', value: '$(A)-b' }] })] }));
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
+    expect(stateOf('web')?.state?.waiting?.message).toBe('configmap "cfg" not found');
+    expect(statusOf('web')?.phase).toBe('Pending');
+    state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, ...{ data: { a: '1' } } });
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(driver.configOf(app('web').id).env).toEqual(expect.arrayContaining([{ name: 'A', value: '1' }, { name: 'B', value: '1-b' }]));
+  });
+
+  it('backs off when the image cannot be pulled', async () => {
+    state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1' })] }));
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImagePull');
+    await clock.advance(10_000);
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'ImagePullBackOff');
+    driver.registry.set('example.com/none:1', 'sha256:none');
+    await clock.advance(20_000);
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(events.map((e) => e.reason)).toEqual(expect.arrayContaining(['Pulling', 'Failed', 'BackOff', 'Pulled', 'Started']));
+  });
+
+  it('never pulls what may not be pulled', async () => {
+    state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1', imagePullPolicy: 'Never' })] }));
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImageNeverPull');
+    expect(driver.calls.some((c) => c.startsWith('pull'))).toBe(false);
+  });
+
+  it('retries a sandbox that failed', async () => {
+    driver.failures.set('runSandbox', [new StatusError('InternalError', 'no address left')]);
+    state.set(testPod('web'));
+    await until(() => events.some((e) => e.reason === 'FailedCreatePodSandBox'));
+    expect(stateOf('web')?.state?.waiting?.reason).toBe('ContainerCreating');
+    await clock.advance(2000);
+    await until(() => statusOf('web')?.phase === 'Running');
+  });
+
+  it('replaces a container whose image was changed', async () => {
+    driver.images.set('example.com/new:2', 'sha256:new');
+    const pod = testPod('web');
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set({ ...pod, spec: { ...pod.spec!, containers: [testContainer('app', { image: 'example.com/new:2' })] } });
+    await until(() => stateOf('web')?.imageID === 'sha256:new' && stateOf('web')?.state?.running !== undefined);
+    expect(stateOf('web')?.restartCount).toBe(1);
+    expect(driver.calls.filter((c) => c.startsWith('run-sandbox'))).toHaveLength(1);
+  });
+
+  it('gets a new sandbox when its own is lost', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    driver.loseSandbox(app('web').sandboxId);
+    await until(() => stateOf('web')?.restartCount === 1 && stateOf('web')?.ready === true);
+    expect(driver.calls.filter((c) => c === 'run-sandbox web')).toHaveLength(2);
+  });
+});
+
+describe('probes', () => {
+  it('make a pod ready, unready and restarted', async () => {
+    probe = { ok: false, output: 'refused' };
+    const httpGet = { port: 80 };
+    state.set(testPod('web', { containers: [testContainer('app', { readinessProbe: { httpGet, failureThreshold: 1 }, livenessProbe: { httpGet, initialDelaySeconds: 60, failureThreshold: 2, periodSeconds: 10 } })] }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(condition(statusOf('web'), 'Ready')).toBe('False');
+    await clock.advance(1);
+    await until(() => events.some((e) => e.message === 'Readiness probe failed: refused'));
+    probe = { ok: true, output: '' };
+    await clock.advance(10_000);
+    await until(() => condition(statusOf('web'), 'Ready') === 'True');
+    probe = { ok: false, output: 'refused' };
+    await clock.advance(10_000);
+    await until(() => condition(statusOf('web'), 'Ready') === 'False');
+    await clock.advance(60_000);
+    await until(() => stateOf('web')?.restartCount === 1);
+    expect(events.map((e) => e.message)).toContain('Container app failed liveness probe, will be restarted');
+  });
+
+  it('wait for the startup probe', async () => {
+    probe = { ok: false, output: 'not yet' };
+    state.set(testPod('web', { containers: [testContainer('app', { startupProbe: { tcpSocket: { port: 1 }, failureThreshold: 5 }, livenessProbe: { tcpSocket: { port: 1 }, failureThreshold: 1 } })] }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    await clock.advance(20_000);
+    expect(stateOf('web')).toMatchObject({ started: false, ready: false, restartCount: 0 });
+    probe = { ok: true, output: '' };
+    await clock.advance(10_000);
+    await until(() => stateOf('web')?.started === true);
+    expect(stateOf('web')).toMatchObject({ ready: true, restartCount: 0 });
+  });
+});
+
+describe('an agent that restarts', () => {
+  it('adopts what runs and touches nothing', async () => {
+    state.set(testPod('web', { containers: [testContainer('app', { readinessProbe: { tcpSocket: { port: 1 }, initialDelaySeconds: 600 } })] }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    await clock.advance(600_000);
+    await until(() => stateOf('web')?.ready === true);
+    const before = app('web').id;
+    const calls = driver.calls.length;
+    await end();
+    begin();
+    const seen: (boolean | undefined)[] = [];
+    manager.subscribe((r) => seen.push(r.status.containerStatuses?.[0]?.ready));
+    await clock.advance(1);
+    await until(() => stateOf('web')?.ready === true);
+    expect(app('web').id).toBe(before);
+    expect(driver.calls.length).toBe(calls);
+    // It never said that a ready pod was not.
+    expect(seen).toEqual([true]);
+  });
+
+  it('makes everything anew when the runtime has lost it', async () => {
+    state.set(testPod('web'), testPod('db'));
+    await until(() => statusOf('web')?.phase === 'Running' && statusOf('db')?.phase === 'Running');
+    await end();
+    driver.wipe();
+    begin();
+    await until(() => driver.running('web-uid').length + driver.running('db-uid').length === 2);
+  });
+
+  it('ends pods that nobody wants, but only when it knows', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    await end();
+    state = new MemoryState();
+    state.known = false;
+    begin();
+    await clock.advance(60_000);
+    expect(driver.running('web-uid')).toHaveLength(1);
+    state.known = true;
+    state.tell([]);
+    await until(() => driver.calls.includes('remove-sandbox web'));
+    expect(driver.calls).toContain('stop app 30s');
+    expect(manager.all()).toEqual([]);
+  });
+
+  it('ends the old pod of a name that now belongs to a new one', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(testPod('web', {}, { uid: 'second' }));
+    await until(() => driver.running('second').length === 1 && driver.running('web-uid').length === 0);
+    expect(manager.all().map((r) => r.uid)).toEqual(['second']);
+  });
+});
+
+describe('logs and usage', () => {
+  it('come through the manager', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    await driver.print(app('web').id, 'one');
+    await driver.print(app('web').id, 'two');
+    const query = { namespace: 'default', podName: 'web', podUid: 'web-uid', container: 'app', follow: true, previous: false, timestamps: false, tailLines: 1 };
+    let text = '';
+    for await (const chunk of manager.logs(query, stop.signal)) {
+      text += Buffer.from(chunk).toString();
+      if (text === 'two\n') { await driver.print(app('web').id, 'three'); driver.exit(app('web').id, 0); }
+    }
+    expect(text).toBe('two\nthree\n');
+    await expect(manager.logs({ ...query, container: 'none' }, stop.signal)[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'BadRequest' });
+  });
+
+  it('measures between two samples', async () => {
+    state.set(testPod('web'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    const usage = manager.usage(stop.signal);
+    await clock.advance(1000);
+    expect(await usage).toMatchObject({ windowMs: 1000, node: { cpuMillis: 1, memoryBytes: 2 }, pods: [{ name: 'web', containers: [{ name: 'app', cpuMillis: 100, memoryBytes: 1 << 20 }] }] });
+  });
+});

@@ -1,0 +1,243 @@
+import type { Pod } from '#api/gen/types.ts';
+import { configMaps, pods, secrets, services } from '#api/kinds/resources.ts';
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
+import type { AgentEvents, LogQuery, PodReport, PodReports, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
+import type { DesiredState, StateChange } from '#agent/state/types.ts';
+import { Limit } from './limit.ts';
+import { queryLogs } from './logs/query.ts';
+import { defaultRotation, rotateLog } from './logs/rotate.ts';
+import { systemCheck, type Check } from './probes/checks.ts';
+import { podRecorder } from './recorder.ts';
+import { ReportBoard } from './reports.ts';
+import type { ObjectLookup } from './spec/env.ts';
+import type { NodeFacts, PodManagerConfig } from './types.ts';
+import { UsageMeter } from './usage.ts';
+import { PodWorker, signatureOf } from './worker.ts';
+
+export interface PodManagerDeps {
+  readonly state: DesiredState;
+  readonly driver: RuntimeDriver;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly events: AgentEvents;
+  readonly node: NodeFacts;
+  /** How probes look; the system's way when absent. */
+  readonly check?: Check;
+}
+
+const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
+const rotationMs = 60_000;
+
+/** Runs the pods that the desired state names, one worker each, and tells how they are. Works the same connected or not. */
+export class PodManager implements Runnable, PodReports, TunnelHandlers {
+  readonly #deps: PodManagerDeps;
+  readonly #config: PodManagerConfig;
+  readonly #log: Log;
+  readonly #board = new ReportBoard();
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #limit: Limit;
+  readonly #lookup: ObjectLookup;
+  readonly #usage: UsageMeter;
+  readonly #tasks: TaskGroup;
+  readonly #endWaiters = new Set<{ podUid: string; check: () => void }>();
+  #runtimeName = 'containerd';
+  #signal: AbortSignal = AbortSignal.abort();
+  #wasKnown = false;
+
+  constructor(deps: PodManagerDeps, config: PodManagerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#log = deps.log.child({ component: 'pods' });
+    this.#limit = new Limit(config.parallelStarts);
+    this.#usage = new UsageMeter(deps);
+    this.#tasks = new TaskGroup(this.#log);
+    this.#lookup = {
+      configMap: (namespace, name) => deps.state.get(configMaps, namespace, name),
+      secret: (namespace, name) => deps.state.get(secrets, namespace, name),
+      services: () => deps.state.list(services),
+    };
+  }
+
+  /** Until aborted; then pods go on running and only the looking after them stops. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#wasKnown = this.#deps.state.known;
+    const unsubscribe = this.#deps.state.subscribe((changes) => { this.#apply(changes); });
+    try {
+      await this.#learnRuntimeName(signal);
+      for (const pod of this.#deps.state.list(pods)) this.#want(pod);
+      this.#tasks.run('log rotation', signal, () => this.#rotateLogs(signal));
+      for await (const { podUid } of this.#deps.driver.events(signal)) {
+        if (podUid === undefined) await this.#lookAtEverything(signal);
+        else this.#wake(podUid);
+      }
+    } catch (error) {
+      if (!isAbort(error, signal)) throw error;
+    } finally {
+      unsubscribe();
+      await this.#tasks.drain();
+    }
+  }
+
+  all(): readonly PodReport[] { return this.#board.all(); }
+
+  subscribe(listener: (report: PodReport) => void): () => void { return this.#board.subscribe(listener); }
+
+  logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return queryLogs({ ...this.#deps, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
+  }
+
+  usage(signal: AbortSignal): Promise<UsageReport> { return this.#usage.read(signal); }
+
+  /** Ids look like `containerd://…`, by the name that the runtime gives itself. */
+  async #learnRuntimeName(signal: AbortSignal): Promise<void> {
+    await this.#untilDone(signal, async () => {
+      this.#runtimeName = (await this.#deps.driver.version(signal)).split('://')[0] ?? this.#runtimeName;
+    });
+  }
+
+  #apply(changes: readonly StateChange[]): void {
+    for (const change of changes) {
+      const namespace = change.type === 'set' ? change.object.metadata?.namespace : change.namespace;
+      const name = change.type === 'set' ? change.object.metadata?.name ?? '' : change.name;
+      if (change.resource.plural === pods.plural && change.resource.group === '') {
+        this.#podChanged(namespace, name, change.type === 'set' ? change.object : undefined);
+      } else if (change.resource.group === '' && (change.resource.kind === 'ConfigMap' || change.resource.kind === 'Secret')) {
+        for (const worker of this.#workers.values()) if (worker.uses(change.resource.kind, namespace, name)) worker.refresh();
+      }
+    }
+    if (!this.#wasKnown && this.#deps.state.known) {
+      this.#wasKnown = true;
+      this.#tasks.run('orphans', this.#signal, () => this.#lookAtEverything(this.#signal));
+    }
+  }
+
+  #podChanged(namespace: string | undefined, name: string, pod: Pod | undefined): void {
+    for (const worker of this.#workers.values()) {
+      const { metadata } = worker.pod;
+      // A pod of the same name with another uid is another pod: the old one ends.
+      if (metadata?.namespace === namespace && metadata?.name === name && worker.uid !== pod?.metadata?.uid) this.#drop(worker);
+    }
+    if (pod) this.#want(pod);
+  }
+
+  #want(pod: Pod): void {
+    const uid = pod.metadata?.uid;
+    if (uid === undefined) return;
+    const worker = this.#workers.get(uid);
+    if (worker) worker.update(pod);
+    else this.#launch(pod);
+  }
+
+  #drop(worker: PodWorker): void {
+    worker.end();
+    this.#board.drop(worker.uid);
+  }
+
+  #launch(pod: Pod): PodWorker {
+    const uid = pod.metadata?.uid ?? '';
+    const worker: PodWorker = new PodWorker({
+      ...this.#deps,
+      log: this.#log,
+      lookup: this.#lookup,
+      limit: this.#limit,
+      check: this.#deps.check ?? systemCheck(this.#deps.driver),
+      recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),
+      runtimeName: () => this.#runtimeName,
+      report: (report) => { this.#board.put(report); },
+    }, this.#config, pod);
+    this.#workers.set(uid, worker);
+    this.#tasks.run('pod worker', this.#signal, async () => {
+      await worker.run(this.#signal);
+      if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
+    });
+    return worker;
+  }
+
+  #wake(podUid: string): void {
+    this.#workers.get(podUid)?.wake();
+    for (const waiter of this.#endWaiters) if (waiter.podUid === podUid) waiter.check();
+  }
+
+  /** After events may have been lost: wakes the pods that differ from what their workers saw, and ends what nobody wants. */
+  async #lookAtEverything(signal: AbortSignal): Promise<void> {
+    await this.#untilDone(signal, async () => {
+      const byPod = groupByPod(await this.#deps.driver.list(signal));
+      for (const [uid, worker] of this.#workers) {
+        if (signatureOf(byPod.get(uid) ?? { sandboxes: [], containers: [] }) !== worker.signature) this.#wake(uid);
+      }
+      // Before the first word of the control plane, a stranger is more likely a pod whose checkpoint was lost.
+      if (!this.#deps.state.known) return;
+      for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end();
+    });
+  }
+
+  async #untilEnded(podUid: string, containerId: string, signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const check = (): void => {
+        this.#deps.driver.list(signal, podUid).then(({ containers }) => {
+          if (containers.find((c) => c.id === containerId)?.state !== 'running') resolve();
+        }, reject);
+      };
+      const waiter = { podUid, check };
+      this.#endWaiters.add(waiter);
+      signal.addEventListener('abort', () => { this.#endWaiters.delete(waiter); resolve(); }, { once: true });
+      // It may have ended before anybody listened.
+      check();
+    });
+  }
+
+  /** Growth of a file has no event worth its price: logs are measured once a minute. */
+  async #rotateLogs(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#deps.clock.sleep(rotationMs, signal);
+      if (this.#workers.size === 0) continue;
+      try {
+        const { containers } = await this.#deps.driver.list(signal);
+        for (const container of containers) if (container.state === 'running') await rotateLog(this.#deps.driver, container, defaultRotation, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#log.debug({ err: messageOf(error) }, 'log rotation failed');
+      }
+    }
+  }
+
+  async #untilDone(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    for (let failures = 1; ; failures++) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#log.warn({ err: messageOf(error) }, 'the container runtime does not answer; trying again');
+        await this.#deps.clock.sleep(backoffMs(retry, failures, Math.random), signal);
+      }
+    }
+  }
+}
+
+function groupByPod(snapshot: RuntimeSnapshot): Map<string, { sandboxes: RuntimeSnapshot['sandboxes'][number][]; containers: RuntimeSnapshot['containers'][number][] }> {
+  const result: ReturnType<typeof groupByPod> = new Map();
+  const of = (uid: string): { sandboxes: RuntimeSnapshot['sandboxes'][number][]; containers: RuntimeSnapshot['containers'][number][] } => {
+    const group = result.get(uid) ?? { sandboxes: [], containers: [] };
+    result.set(uid, group);
+    return group;
+  };
+  for (const sandbox of snapshot.sandboxes) of(sandbox.podUid).sandboxes.push(sandbox);
+  for (const container of snapshot.containers) of(container.podUid).containers.push(container);
+  return result;
+}
+
+/** What is known of a pod that only the runtime remembers: enough to end it and clean up. */
+function orphan(uid: string, { sandboxes }: RuntimeSnapshot): Pod {
+  const [sandbox] = sandboxes;
+  return {
+    metadata: { uid, namespace: sandbox?.podNamespace ?? '', name: sandbox?.podName ?? '' },
+    spec: { containers: [] },
+  };
+}

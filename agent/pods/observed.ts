@@ -1,0 +1,75 @@
+import type { Container, Sandbox } from '#agent/runtimes/types.ts';
+import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
+import { crashKey, restartAtMs } from './crash-backoff.ts';
+import { containersOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
+import type { PodView } from './types.ts';
+
+/** The sandbox that containers start in: the youngest, if it runs. */
+export function currentSandbox(view: PodView): Sandbox | undefined {
+  const youngest = newestSandbox(view);
+  return youngest?.state === 'ready' ? youngest : undefined;
+}
+
+export function newestSandbox(view: PodView): Sandbox | undefined {
+  return view.sandboxes.reduce<Sandbox | undefined>((best, s) => (!best || s.attempt > best.attempt || (s.attempt === best.attempt && s.createdAtMs > best.createdAtMs) ? s : best), undefined);
+}
+
+/** Attempts of one container, newest first. */
+export function attemptsOf(view: PodView, name: string): Container[] {
+  return view.containers.filter((c) => c.name === name).sort((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs);
+}
+
+export function isRunning(container: Container): boolean {
+  return container.state === 'running' || container.state === 'unknown';
+}
+
+/** Whether a container of this pod that ended is to be started again. */
+export function restarts(pod: Pod, spec: ContainerSpec, ended: Container): boolean {
+  if (isSidecar(spec)) return true;
+  const policy = restartPolicyOf(pod);
+  if (policy === 'Never') return false;
+  return policy === 'Always' && !initContainersOf(pod).includes(spec) ? true : ended.exitCode !== 0;
+}
+
+/** The time before which CrashLoopBackOff keeps an ended container from starting; 0 when nothing does. */
+export function crashLoopUntil(view: PodView, spec: ContainerSpec, ended: Container): number {
+  const until = restartAtMs(view.crashes.get(crashKey(spec.name, specHash(spec))), ended);
+  return until > view.nowMs ? until : 0;
+}
+
+/** True once all init containers have done their part in this sandbox. */
+export function isInitialized(view: PodView, sandbox: Sandbox | undefined): boolean {
+  if (!sandbox) return initContainersOf(view.pod).length === 0;
+  const here = view.containers.filter((c) => c.sandboxId === sandbox.id);
+  // A main container exists only because initialization was over; its traces may have been pruned since.
+  if (containersOf(view.pod).some((spec) => here.some((c) => c.name === spec.name))) return true;
+  return initContainersOf(view.pod).every((spec) => {
+    const latest = attemptsOf(view, spec.name).find((c) => c.sandboxId === sandbox.id);
+    return latest !== undefined && initDone(view, spec, latest);
+  });
+}
+
+/** Whether the next init container may start. */
+export function initDone(view: PodView, spec: ContainerSpec, latest: Container): boolean {
+  if (isSidecar(spec)) return latest.state === 'running' && (view.probes.get(latest.id)?.started ?? true);
+  return latest.state === 'exited' && latest.exitCode === 0;
+}
+
+/** True when the pod has run to its end: nothing of it will be started again. */
+export function isFinished(view: PodView): boolean {
+  const { pod } = view;
+  if (initFailed(view)) return true;
+  return containersOf(pod).length > 0 && containersOf(pod).every((spec) => {
+    const latest = attemptsOf(view, spec.name)[0];
+    return latest?.state === 'exited' && latest.specHash === specHash(spec) && !restarts(pod, spec, latest);
+  });
+}
+
+/** True when an init container failed for good. */
+export function initFailed(view: PodView): boolean {
+  if (restartPolicyOf(view.pod) !== 'Never') return false;
+  return initContainersOf(view.pod).some((spec) => {
+    const latest = attemptsOf(view, spec.name)[0];
+    return !isSidecar(spec) && latest?.state === 'exited' && latest.exitCode !== 0;
+  });
+}

@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+
+/** Where a pod's files are. Names with a leading dot cannot be a container's. */
+export interface PodPaths {
+  readonly root: string;
+  /** Per container name: `<attempt>.log`. */
+  readonly logs: string;
+  readonly volumes: string;
+  readonly hostsFile: string;
+  terminationLog(container: string, attempt: number): string;
+}
+
+const maxNameBytes = 255;
+
+export function podPaths(stateDir: string, pod: { namespace: string; name: string; uid: string }): PodPaths {
+  const root = join(stateDir, 'pods', podDirName(pod));
+  return {
+    root,
+    logs: root,
+    volumes: join(root, '.volumes'),
+    hostsFile: join(root, '.files', 'hosts'),
+    terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
+  };
+}
+
+/** `<namespace>_<name>_<uid>`, cut in the name when a file name cannot hold it. */
+function podDirName({ namespace, name, uid }: { namespace: string; name: string; uid: string }): string {
+  const room = maxNameBytes - namespace.length - uid.length - 2;
+  return `${namespace}_${name.slice(0, room)}_${uid}`;
+}
+
+export function logFileOf(container: string, attempt: number): string {
+  return join(container, `${String(attempt)}.log`);
+}

@@ -1,0 +1,112 @@
+import type { Container, Probe } from '#api/gen/types.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import type { ProbeView } from '../types.ts';
+import type { Check, CheckResult, CheckTarget } from './checks.ts';
+
+export interface ProbeDeps {
+  readonly clock: Clock;
+  readonly check: Check;
+  /** Called when `view` has changed. */
+  readonly changed: () => void;
+  /** A failed probe, in kubelet's words. */
+  readonly unhealthy: (message: string) => void;
+}
+
+type Kind = 'startup' | 'liveness' | 'readiness';
+
+interface State {
+  readonly kind: Kind;
+  readonly probe: Probe;
+  /** Undefined until the first verdict. */
+  verdict: boolean | undefined;
+  /** Results in a row that say the same. */
+  run: { ok: boolean; count: number };
+}
+
+const titles = { startup: 'Startup', liveness: 'Liveness', readiness: 'Readiness' } as const;
+
+/** Probes one running container. Has timers only for the probes that there are. */
+export class ContainerProbes {
+  readonly #deps: ProbeDeps;
+  readonly #target: CheckTarget;
+  readonly #states: State[];
+  readonly #stop = new AbortController();
+  readonly #adopted: boolean;
+
+  /** `adopted`: it ran before this agent did, so its readiness is asked for at once and the first answer counts. */
+  constructor(deps: ProbeDeps, spec: Container, target: CheckTarget, startedAtMs: number, adopted: boolean) {
+    this.#deps = deps;
+    this.#target = target;
+    this.#adopted = adopted;
+    const kinds = [['startup', spec.startupProbe], ['liveness', spec.livenessProbe], ['readiness', spec.readinessProbe]] as const;
+    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, run: { ok: false, count: 0 } }] : []);
+    for (const state of this.#states) {
+      const elapsed = deps.clock.now() - startedAtMs;
+      const first = adopted ? 0 : Math.max(0, (state.probe.initialDelaySeconds ?? 0) * 1000 - elapsed);
+      // The others begin when the startup probe has succeeded.
+      if (state.kind === 'startup' || !this.#state('startup')) this.#after(first, state);
+    }
+  }
+
+  static needed(spec: Container): boolean {
+    return (spec.startupProbe ?? spec.livenessProbe ?? spec.readinessProbe) !== undefined;
+  }
+
+  get view(): ProbeView {
+    const startup = this.#state('startup');
+    const readiness = this.#state('readiness');
+    const liveness = this.#state('liveness');
+    const started = !startup || startup.verdict === true;
+    return {
+      started,
+      ready: started && (!readiness || readiness.verdict === true),
+      failed: startup?.verdict === false ? 'startup' : liveness?.verdict === false ? 'liveness' : undefined,
+      pending: this.#adopted && (startup?.verdict === undefined && startup !== undefined || (started && readiness?.verdict === undefined && readiness !== undefined)),
+    };
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  #state(kind: Kind): State | undefined {
+    return this.#states.find((s) => s.kind === kind);
+  }
+
+  #after(ms: number, state: State): void {
+    const cancel = this.#deps.clock.after(ms, () => {
+      this.#stop.signal.removeEventListener('abort', cancel);
+      void this.#probe(state);
+    });
+    this.#stop.signal.addEventListener('abort', cancel, { once: true });
+  }
+
+  async #probe(state: State): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    let result: CheckResult;
+    try {
+      result = await this.#deps.check(state.probe, this.#target, this.#stop.signal);
+    } catch (error) {
+      result = { ok: false, output: messageOf(error) };
+    }
+    if (this.#stop.signal.aborted) return;
+    const finished = this.#take(state, result);
+    if (!finished) this.#after((state.probe.periodSeconds ?? 10) * 1000, state);
+  }
+
+  /** Counts a result. True when this probe is not needed any more. */
+  #take(state: State, { ok, output }: CheckResult): boolean {
+    if (!ok) this.#deps.unhealthy(`${titles[state.kind]} probe failed: ${output}`);
+    state.run = state.run.ok === ok ? { ok, count: state.run.count + 1 } : { ok, count: 1 };
+    const threshold = ok ? state.probe.successThreshold ?? 1 : state.probe.failureThreshold ?? 3;
+    const first = this.#adopted && state.verdict === undefined && state.kind === 'readiness';
+    if (!first && state.run.count < threshold) return false;
+    if (state.verdict === ok) return false;
+    state.verdict = ok;
+    if (state.kind === 'startup' && ok) this.#states.filter((s) => s !== state).forEach((s) => { this.#after(0, s); });
+    this.#deps.changed();
+    // After a failed liveness or startup probe the container is replaced, and its probes with it.
+    return state.kind === 'startup' || (state.kind === 'liveness' && !ok);
+  }
+}

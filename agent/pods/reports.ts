@@ -1,0 +1,27 @@
+import type { PodReport, PodReports } from '#agent/session/types.ts';
+
+/** The latest report of each pod; tells of those that differ from the one before. */
+export class ReportBoard implements PodReports {
+  readonly #reports = new Map<string, { report: PodReport; text: string }>();
+  readonly #listeners = new Set<(report: PodReport) => void>();
+
+  all(): readonly PodReport[] {
+    return [...this.#reports.values()].map(({ report }) => report);
+  }
+
+  subscribe(listener: (report: PodReport) => void): () => void {
+    this.#listeners.add(listener);
+    return () => { this.#listeners.delete(listener); };
+  }
+
+  put(report: PodReport): void {
+    const text = JSON.stringify(report);
+    if (this.#reports.get(report.uid)?.text === text) return;
+    this.#reports.set(report.uid, { report, text });
+    for (const listener of this.#listeners) listener(report);
+  }
+
+  drop(uid: string): void {
+    this.#reports.delete(uid);
+  }
+}

@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import type { Container, Pod } from '#api/gen/types.ts';
+
+export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+
+export const defaultGraceSeconds = 30;
+
+export function restartPolicyOf(pod: Pod): RestartPolicy {
+  const policy = pod.spec?.restartPolicy;
+  return policy === 'OnFailure' || policy === 'Never' ? policy : 'Always';
+}
+
+/** A sidecar: an init container that keeps running. */
+export function isSidecar(container: Container): boolean {
+  return container.restartPolicy === 'Always';
+}
+
+export function initContainersOf(pod: Pod): readonly Container[] {
+  return pod.spec?.initContainers ?? [];
+}
+
+export function containersOf(pod: Pod): readonly Container[] {
+  return pod.spec?.containers ?? [];
+}
+
+export function containerNamed(pod: Pod, name: string): Container | undefined {
+  return containersOf(pod).find((c) => c.name === name) ?? initContainersOf(pod).find((c) => c.name === name);
+}
+
+/** The field of a container for Events, as kubelet writes it. */
+export function fieldPathOf(pod: Pod, name: string): string {
+  return `spec.${initContainersOf(pod).some((c) => c.name === name) ? 'initContainers' : 'containers'}{${name}}`;
+}
+
+/** What may change in a running pod and needs a new container: the image. As kubelet's hash since 1.31, so that new defaults restart nothing. */
+export function specHash(container: Container): string {
+  return createHash('sha256').update(JSON.stringify([container.name, container.image ?? ''])).digest('hex').slice(0, 16);
+}
+
+export function graceSecondsOf(pod: Pod): number {
+  return pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
+}

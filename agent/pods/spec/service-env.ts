@@ -1,0 +1,37 @@
+import type { Service } from '#api/gen/types.ts';
+
+/** The variables that Kubernetes gives for each Service of the namespace, and for the API server's. */
+export function serviceEnv(services: readonly Service[], namespace: string, enableServiceLinks: boolean): Map<string, string> {
+  const env = new Map<string, string>();
+  for (const service of services) {
+    const isApi = service.metadata?.namespace === 'default' && service.metadata.name === 'kubernetes';
+    const ip = service.spec?.clusterIP;
+    if (ip === undefined || ip === '' || ip === 'None') continue;
+    if (isApi || (enableServiceLinks && service.metadata?.namespace === namespace)) addService(env, service, ip);
+  }
+  return env;
+}
+
+function addService(env: Map<string, string>, service: Service, ip: string): void {
+  const prefix = variable(service.metadata?.name ?? '');
+  const ports = service.spec?.ports ?? [];
+  const [first] = ports;
+  if (!first) return;
+  env.set(`${prefix}_SERVICE_HOST`, ip);
+  env.set(`${prefix}_SERVICE_PORT`, String(first.port));
+  for (const port of ports) if (port.name) env.set(`${prefix}_SERVICE_PORT_${variable(port.name)}`, String(port.port));
+  const url = (port: typeof first): string => `${(port.protocol ?? 'TCP').toLowerCase()}://${ip.includes(':') ? `[${ip}]` : ip}:${String(port.port)}`;
+  env.set(`${prefix}_PORT`, url(first));
+  for (const port of ports) {
+    const protocol = port.protocol ?? 'TCP';
+    const portPrefix = `${prefix}_PORT_${String(port.port)}_${protocol}`;
+    env.set(portPrefix, url(port));
+    env.set(`${portPrefix}_PROTO`, protocol.toLowerCase());
+    env.set(`${portPrefix}_PORT`, String(port.port));
+    env.set(`${portPrefix}_ADDR`, ip);
+  }
+}
+
+function variable(name: string): string {
+  return name.replaceAll('-', '_').toUpperCase();
+}

@@ -1,0 +1,129 @@
+import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus } from '#api/gen/types.ts';
+import type { Container } from '#agent/runtimes/types.ts';
+import { rfc3339 } from '#common/clock.ts';
+import { conditionsOf } from './conditions.ts';
+import { attemptsOf, crashLoopUntil, currentSandbox, initFailed, isFinished, isInitialized, restarts } from './observed.ts';
+import { containersOf, initContainersOf, isSidecar } from './spec/containers.ts';
+import { qosClassOf } from './spec/qos.ts';
+import type { PodView } from './types.ts';
+
+export interface StatusFacts {
+  readonly hostIps: readonly string[];
+  /** What the pod's containers left in their termination files, by container id. */
+  readonly terminationMessages: ReadonlyMap<string, string>;
+  /** For `containerID`: `containerd`. */
+  readonly runtimeName: string;
+  /** What was reported last; conditions that did not change keep their time. */
+  readonly previous: PodStatus | undefined;
+}
+
+/** The pod's status as kubelet would report it. Pure. */
+export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
+  const { pod } = view;
+  const sandbox = currentSandbox(view);
+  const initContainerStatuses = initContainersOf(pod).map((spec) => containerStatus(view, facts, spec));
+  const containerStatuses = containersOf(pod).map((spec) => containerStatus(view, facts, spec));
+  const phase = phaseOf(view, containerStatuses);
+  const ips = podIps(view, facts);
+  const [hostIP] = facts.hostIps;
+  return {
+    phase,
+    conditions: conditionsOf({ view, phase, initContainerStatuses, containerStatuses, sandboxReady: sandbox !== undefined, previous: facts.previous }),
+    ...(hostIP !== undefined && { hostIP, hostIPs: facts.hostIps.map((ip) => ({ ip })) }),
+    ...(ips[0] !== undefined && { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
+    startTime: facts.previous?.startTime ?? pod.status?.startTime ?? rfc3339(view.nowMs),
+    qosClass: qosClassOf(pod),
+    ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
+    containerStatuses,
+  };
+}
+
+/** A finished pod keeps the address that it had. */
+function podIps(view: PodView, facts: StatusFacts): readonly string[] {
+  if (view.pod.spec?.hostNetwork) return facts.hostIps;
+  const current = currentSandbox(view)?.ips;
+  if (current && current.length > 0) return current;
+  const earlier = facts.previous?.podIPs ?? view.pod.status?.podIPs ?? [];
+  return isFinished(view) || view.ending ? earlier.map(({ ip }) => ip) : [];
+}
+
+function phaseOf(view: PodView, statuses: readonly ContainerStatus[]): string {
+  const { pod } = view;
+  const known = pod.status?.phase;
+  const forgotten = view.containers.length === 0;
+  if (forgotten && (known === 'Succeeded' || known === 'Failed')) return known;
+  if (initFailed(view)) return 'Failed';
+  if (!forgotten && isFinished(view)) {
+    return containersOf(pod).every((spec) => attemptsOf(view, spec.name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
+  }
+  if (!isInitialized(view, currentSandbox(view)) && !statuses.some((s) => s.lastState || s.state?.terminated)) return 'Pending';
+  const begun = statuses.every((s) => s.state?.running ?? s.state?.terminated ?? s.lastState?.terminated);
+  return begun && statuses.length > 0 ? 'Running' : 'Pending';
+}
+
+function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec): ContainerStatus {
+  const [latest, before] = attemptsOf(view, spec.name);
+  const probe = latest && view.probes.get(latest.id);
+  const running = latest?.state === 'running';
+  const started = running && (probe?.started ?? true);
+  const { state, lastState } = statesOf(view, facts, spec, latest, before);
+  const completedInit = initContainersOf(view.pod).includes(spec) && !isSidecar(spec) && state.terminated?.exitCode === 0;
+  const id = latest ?? before;
+  return {
+    name: spec.name,
+    state,
+    ...(lastState && { lastState }),
+    ready: completedInit || (started && (probe?.ready ?? true)),
+    restartCount: latest?.attempt ?? 0,
+    image: latest?.image === undefined || latest.image === '' ? spec.image ?? '' : latest.image,
+    imageID: latest?.imageId ?? '',
+    ...(id && { containerID: `${facts.runtimeName}://${id.id}` }),
+    started,
+  };
+}
+
+function statesOf(view: PodView, facts: StatusFacts, spec: ContainerSpec, latest: Container | undefined, before: Container | undefined): { state: ContainerState; lastState: ContainerState | undefined } {
+  const ended = (container: Container | undefined): ContainerState | undefined => container?.state === 'exited' ? { terminated: terminated(facts, container) } : undefined;
+  const waiting = waitingReason(view, spec, latest);
+  if (latest?.state === 'running') return { state: { running: { startedAt: rfc3339(latest.startedAtMs) } }, lastState: ended(before) };
+  if (latest?.state === 'exited' && !waiting) return { state: ended(latest) ?? {}, lastState: ended(before) };
+  return { state: { waiting: waiting ?? { reason: 'ContainerCreating' } }, lastState: latest?.state === 'exited' ? ended(latest) : ended(before) };
+}
+
+/** Undefined for a container that has ended and is not held back from starting again. */
+function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | undefined): { reason: string; message?: string } | undefined {
+  const { pod } = view;
+  if (latest?.state === 'exited') {
+    if (view.ending || isFinished(view) || !restarts(pod, spec, latest)) return undefined;
+    const until = crashLoopUntil(view, spec, latest);
+    if (until > 0) {
+      const delay = duration(until - latest.finishedAtMs);
+      return { reason: 'CrashLoopBackOff', message: `back-off ${delay} restarting failed container=${spec.name} pod=${pod.metadata?.name ?? ''}_${pod.metadata?.namespace ?? ''}(${pod.metadata?.uid ?? ''})` };
+    }
+  }
+  const failure = view.failures.get(spec.name);
+  if (failure) return { reason: failure.reason, ...(failure.message !== '' && { message: failure.message }) };
+  if (latest?.state === 'exited') return undefined;
+  const waitsForInit = !initContainersOf(pod).includes(spec) && !isInitialized(view, currentSandbox(view));
+  const waitsForEarlier = initContainersOf(pod).length > 0;
+  return { reason: waitsForInit || waitsForEarlier ? 'PodInitializing' : 'ContainerCreating' };
+}
+
+function terminated(facts: StatusFacts, container: Container): ContainerStateTerminated {
+  const message = facts.terminationMessages.get(container.id) ?? container.message;
+  return {
+    exitCode: container.exitCode,
+    reason: container.reason === '' ? (container.exitCode === 0 ? 'Completed' : 'Error') : container.reason,
+    ...(message !== '' && { message }),
+    ...(container.startedAtMs > 0 && { startedAt: rfc3339(container.startedAtMs) }),
+    finishedAt: rfc3339(container.finishedAtMs),
+    containerID: `${facts.runtimeName}://${container.id}`,
+  };
+}
+
+/** As Go prints durations of whole seconds: `10s`, `2m40s`, `5m0s`. */
+function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${String(seconds)}s` : `${String(Math.floor(seconds / 60))}m${String(seconds % 60)}s`;
+}
+

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import type { Container, Sandbox } from '#agent/runtimes/types.ts';
+import type { Pod } from '#api/gen/types.ts';
+import { crashKey } from './crash-backoff.ts';
+import { specHash } from './spec/containers.ts';
+import { step } from './step.ts';
+import { testContainer, testPod } from './testing.ts';
+import { sandboxKey, type Decision, type PodView, type ProbeView } from './types.ts';
+
+const now = 1_000_000;
+
+function sandbox(change: Partial<Sandbox> = {}): Sandbox {
+  return { id: 's0', podUid: 'u', podNamespace: 'default', podName: 'p', attempt: 0, state: 'ready', createdAtMs: 1, ips: ['10.0.0.1'], ...change };
+}
+
+function container(name: string, change: Partial<Container> = {}): Container {
+  return {
+    id: `${name}${String(change.attempt ?? 0)}`, sandboxId: 's0', podUid: 'u', name, attempt: 0, image: 'i', imageId: 'i', specHash: specHash(testContainer(name)),
+    state: 'running', createdAtMs: 1, startedAtMs: 2, finishedAtMs: change.state === 'exited' ? now - 1000 : 0, exitCode: 0, reason: '', message: '', logPath: '', graceSeconds: 30, ...change,
+  };
+}
+
+function view(pod: Pod, change: Partial<PodView> = {}): PodView {
+  return { pod, nowMs: now, ending: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(), ...change };
+}
+
+const exited = (name: string, exitCode: number, change: Partial<Container> = {}): Container => container(name, { state: 'exited', exitCode, ...change });
+const probe = (change: Partial<ProbeView>): ProbeView => ({ started: true, ready: true, failed: undefined, pending: false, ...change });
+const start = (name: string, attempt = 0, sandboxId = 's0'): Decision => ({ type: 'start', name, sandboxId, attempt });
+
+const always = testPod('p');
+const onFailure = testPod('p', { restartPolicy: 'OnFailure' });
+const never = testPod('p', { restartPolicy: 'Never' });
+const two = testPod('p', { containers: [testContainer('app'), testContainer('side')] });
+const withInit = testPod('p', { initContainers: [testContainer('one'), testContainer('two')] });
+const withSidecar = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('two')] });
+const other = { specHash: 'other' };
+
+const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][] = [
+  ['a new pod gets a sandbox', view(always, { sandboxes: [] }), { type: 'run-sandbox', attempt: 0 }],
+  ['then its container', view(always), start('app')],
+  ['and is done when it runs', view(always, { containers: [container('app')] }), { type: 'done' }],
+  ['containers start one after the other', view(two, { containers: [container('app')] }), start('side')],
+  ['a created container is started', view(always, { containers: [container('app', { state: 'created' })] }), { type: 'resume', name: 'app', id: 'app0' }],
+
+  ['Always restarts after success', view(always, { containers: [exited('app', 0)] }), start('app', 1)],
+  ['OnFailure restarts after failure', view(onFailure, { containers: [exited('app', 1)] }), start('app', 1)],
+  ['OnFailure ends after success', view(onFailure, { containers: [exited('app', 0)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['Never ends after failure', view(never, { containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['a finished pod stays as it is', view(never, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 1)] }), { type: 'done' }],
+  ['a pod that the control plane knows as finished never runs again', view({ ...never, status: { phase: 'Succeeded' } }, { sandboxes: [] }), { type: 'done' }],
+  ['crash back-off holds a restart', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), { type: 'wait', untilMs: now + 9000 }],
+  ['and is forgotten after ten good minutes', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 700_000 }]]) }), start('app', 1)],
+  ['one container that waits does not hold up another', view(two, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), start('side')],
+  ['a failed start is tried again later', view(always, { failures: new Map([['app', { reason: 'ErrImagePull', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
+  ['so is a failed sandbox', view(always, { sandboxes: [], failures: new Map([[sandboxKey, { reason: '', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
+
+  ['init containers come first', view(withInit), start('one')],
+  ['each waits for the one before', view(withInit, { containers: [container('one')] }), { type: 'done' }],
+  ['in order', view(withInit, { containers: [exited('one', 0)] }), start('two')],
+  ['a failed one is run again', view(withInit, { containers: [exited('one', 1)] }), start('one', 1)],
+  ['then the containers', view(withInit, { containers: [exited('one', 0), exited('two', 0)] }), start('app')],
+  ['traces of init containers are not needed later', view(withInit, { containers: [exited('app', 1)] }), start('app', 1)],
+  ['a failed init container ends a Never pod', view({ ...withInit, spec: { ...withInit.spec!, restartPolicy: 'Never' } }, { containers: [exited('one', 1)] }), { type: 'stop-sandbox' }],
+  ['a sidecar counts when it has started', view(withSidecar, { containers: [container('proxy')] }), start('two')],
+  ['but not before its startup probe says so', view(withSidecar, { containers: [container('proxy')], probes: new Map([['proxy0', probe({ started: false, ready: false })]]) }), { type: 'done' }],
+  ['a sidecar is kept running', view(withSidecar, { containers: [exited('proxy', 0), exited('two', 0), container('app')] }), start('proxy', 1)],
+  ['and stopped when the pod has finished', view({ ...withSidecar, spec: { ...withSidecar.spec!, restartPolicy: 'Never' } }, { containers: [container('proxy'), exited('two', 0), exited('app', 0)] }), { type: 'kill', kills: [expect.objectContaining({ name: 'proxy' })] }],
+
+  ['a new image replaces the container', view(always, { containers: [container('app', other)] }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app definition changed, will be restarted', graceSeconds: 30 })] }],
+  ['also where nothing else restarts', view(never, { containers: [exited('app', 137, other)] }), start('app', 1)],
+  ['a failed liveness probe kills', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'liveness' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed liveness probe, will be restarted' })] }],
+  ['an unready container lives', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ ready: false })]]) }), { type: 'done' }],
+  ['an unknown container is replaced', view(always, { containers: [container('app', { state: 'unknown' })] }), { type: 'kill' }],
+
+  ['a lost sandbox is replaced', view(always, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 137)] }), { type: 'run-sandbox', attempt: 1 }],
+  ['after what still runs in it was stopped', view(always, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [container('app')] }), { type: 'stop-sandbox', id: 's0' }],
+  ['the container goes on counting in the new one', view(always, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('app', 137)] }), start('app', 1, 's1')],
+  ['init containers run again in it', view(withInit, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('one', 0), exited('two', 0), exited('app', 137)] }), start('one', 1, 's1')],
+  ['a second ready sandbox is stopped', view(always, { sandboxes: [sandbox(), sandbox({ id: 's1', attempt: 1 })] }), { type: 'stop-sandbox', id: 's0' }],
+  ['old attempts are removed, all but two', view(always, { containers: [exited('app', 1), exited('app', 1, { attempt: 1 }), container('app', { attempt: 2 })] }), { type: 'prune', containers: [expect.objectContaining({ id: 'app0' })], sandboxes: [] }],
+  ['and sandboxes that hold nothing any more', view(always, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [container('app', { sandboxId: 's1', attempt: 1 })] }), { type: 'prune', sandboxes: [expect.objectContaining({ id: 's0' })] }],
+
+  ['a deleted pod stops its containers', view(two, { ending: { graceSeconds: 5 }, containers: [container('app'), container('side')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app', graceSeconds: 5 }), expect.objectContaining({ name: 'side' })] }],
+  ['by their own grace when none is given', view(always, { ending: { graceSeconds: undefined }, containers: [container('app', { graceSeconds: 7 })] }), { type: 'kill', kills: [expect.objectContaining({ graceSeconds: 7 })] }],
+  ['then everything is removed', view(always, { ending: { graceSeconds: 5 }, containers: [exited('app', 143)] }), { type: 'remove' }],
+  ['a deleted pod starts nothing', view(always, { ending: { graceSeconds: 5 }, sandboxes: [] }), { type: 'remove' }],
+];
+
+describe('step', () => {
+  it.each(cases)('%s', (_name, input, expected) => {
+    expect(step(input)).toMatchObject(expected);
+  });
+});

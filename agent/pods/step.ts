@@ -1,0 +1,137 @@
+import type { Container, Sandbox } from '#agent/runtimes/types.ts';
+import type { Container as ContainerSpec } from '#api/gen/types.ts';
+import { attemptsOf, crashLoopUntil, currentSandbox, initDone, isFinished, isInitialized, isRunning, newestSandbox, restarts } from './observed.ts';
+import { containersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
+import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
+
+/**
+ * The pod state machine: looks at what is wanted and what is there, and names the one next thing to do. It keeps
+ * no memory and is asked again after each thing done, so it also continues what another agent process began.
+ * Deliberately flat: read it from top to bottom, the first rule that applies wins.
+ */
+export function step(view: PodView): Decision {
+  if (view.ending) return end(view);
+  if (wasTerminal(view) || isFinished(view)) return finish(view);
+
+  const sandbox = currentSandbox(view);
+  if (!sandbox) return replaceSandbox(view);
+  const stale = view.sandboxes.find((s) => s.id !== sandbox.id && s.state === 'ready');
+  if (stale) return { type: 'stop-sandbox', id: stale.id };
+
+  const kills = containersToKill(view, sandbox);
+  if (kills.length > 0) return { type: 'kill', kills };
+
+  const waits: number[] = [];
+  const initial = startInitContainers(view, sandbox, waits);
+  if (initial) return initial;
+  if (isInitialized(view, sandbox)) {
+    for (const spec of containersOf(view.pod)) {
+      const decision = startContainer(view, sandbox, spec, waits);
+      if (decision) return decision;
+    }
+  }
+  return prune(view, sandbox) ?? waitOrDone(waits);
+}
+
+/** Stop everything, then remove everything. */
+function end(view: PodView): Decision {
+  const running = view.containers.filter(isRunning);
+  if (running.length > 0) return { type: 'kill', kills: running.map((c) => kill(c, view.ending?.graceSeconds ?? c.graceSeconds, `Stopping container ${c.name}`)) };
+  const failure = view.failures.get(sandboxKey);
+  if (failure && failure.untilMs > view.nowMs) return { type: 'wait', untilMs: failure.untilMs };
+  return { type: 'remove' };
+}
+
+/** Everything ran to its end: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
+function finish(view: PodView): Decision {
+  const running = view.containers.filter(isRunning);
+  if (running.length > 0) return { type: 'kill', kills: running.map((c) => kill(c, graceSecondsOf(view.pod), `Stopping container ${c.name}`)) };
+  const ready = view.sandboxes.find((s) => s.state === 'ready');
+  return ready ? { type: 'stop-sandbox', id: ready.id } : { type: 'done' };
+}
+
+/** The control plane knows the pod as finished and the runtime has forgotten it: it must not run a second time. */
+function wasTerminal(view: PodView): boolean {
+  const phase = view.pod.status?.phase;
+  return (phase === 'Succeeded' || phase === 'Failed') && !view.containers.some(isRunning);
+}
+
+function replaceSandbox(view: PodView): Decision {
+  const lost = newestSandbox(view);
+  // What still runs in a sandbox without its network is of no use and holds names and ports.
+  if (lost && view.containers.some(isRunning)) return { type: 'stop-sandbox', id: lost.id };
+  const failure = view.failures.get(sandboxKey);
+  if (failure && failure.untilMs > view.nowMs) return { type: 'wait', untilMs: failure.untilMs };
+  return { type: 'run-sandbox', attempt: lost ? lost.attempt + 1 : 0 };
+}
+
+function containersToKill(view: PodView, sandbox: Sandbox): Kill[] {
+  const kills: Kill[] = [];
+  for (const spec of [...initContainersOf(view.pod), ...containersOf(view.pod)]) {
+    for (const [index, container] of attemptsOf(view, spec.name).entries()) {
+      if (!isRunning(container)) continue;
+      const why = killReason(view, sandbox, spec, container, index === 0);
+      if (why) kills.push(kill(container, why.graceSeconds ?? graceSecondsOf(view.pod), why.message));
+    }
+  }
+  return kills;
+}
+
+function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, container: Container, newest: boolean): { message: string; graceSeconds?: number | undefined } | undefined {
+  if (!newest || container.sandboxId !== sandbox.id) return { message: `Stopping container ${spec.name}` };
+  if (container.specHash !== specHash(spec)) return { message: `Container ${spec.name} definition changed, will be restarted` };
+  const failed = view.probes.get(container.id)?.failed;
+  if (failed) {
+    const probe = failed === 'liveness' ? spec.livenessProbe : spec.startupProbe;
+    return { message: `Container ${spec.name} failed ${failed} probe, will be restarted`, graceSeconds: probe?.terminationGracePeriodSeconds };
+  }
+  return container.state === 'unknown' ? { message: `Container ${spec.name} is in an unknown state, will be restarted` } : undefined;
+}
+
+/** In order; a sidecar counts when it has started. Sidecars are kept running for ever after. */
+function startInitContainers(view: PodView, sandbox: Sandbox, waits: number[]): Decision | undefined {
+  const initialized = isInitialized(view, sandbox);
+  for (const spec of initContainersOf(view.pod)) {
+    if (initialized && !isSidecar(spec)) continue;
+    const decision = startContainer(view, sandbox, spec, waits);
+    if (decision) return decision;
+    const latest = attemptsOf(view, spec.name).find((c) => c.sandboxId === sandbox.id);
+    if (!initialized && !(latest && initDone(view, spec, latest))) return prune(view, sandbox) ?? waitOrDone(waits);
+  }
+  return undefined;
+}
+
+/** Starts a container unless it runs, is done, or has to wait; the time until when goes to `waits`. */
+function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, waits: number[]): Decision | undefined {
+  const latest = attemptsOf(view, spec.name)[0];
+  const here = latest?.sandboxId === sandbox.id;
+  if (latest && isRunning(latest)) return undefined;
+  if (latest && here && latest.state === 'created') return { type: 'resume', name: spec.name, id: latest.id };
+  if (latest?.state === 'exited') {
+    // A new sandbox runs its init containers anew, whatever became of them in the old one.
+    const anew = !here && initContainersOf(view.pod).includes(spec);
+    if (!anew && latest.specHash === specHash(spec) && !restarts(view.pod, spec, latest)) return undefined;
+    const until = here ? crashLoopUntil(view, spec, latest) : 0;
+    if (until > 0) { waits.push(until); return undefined; }
+  }
+  const failure = view.failures.get(spec.name);
+  if (failure && failure.untilMs > view.nowMs) { waits.push(failure.untilMs); return undefined; }
+  return { type: 'start', name: spec.name, sandboxId: sandbox.id, attempt: latest ? latest.attempt + 1 : 0 };
+}
+
+/** The newest two attempts stay: the current one, and the one that `--previous` and `lastState` speak of. */
+function prune(view: PodView, sandbox: Sandbox): Decision | undefined {
+  const names = new Set(view.containers.map((c) => c.name));
+  const containers = [...names].flatMap((name) => attemptsOf(view, name).slice(2)).filter((c) => !isRunning(c));
+  const gone = new Set(containers.map((c) => c.id));
+  const sandboxes = view.sandboxes.filter((s) => s.id !== sandbox.id && !view.containers.some((c) => c.sandboxId === s.id && !gone.has(c.id)));
+  return containers.length + sandboxes.length > 0 ? { type: 'prune', containers, sandboxes } : undefined;
+}
+
+function waitOrDone(waits: readonly number[]): Decision {
+  return waits.length > 0 ? { type: 'wait', untilMs: Math.min(...waits) } : { type: 'done' };
+}
+
+function kill(container: Container, graceSeconds: number, message: string): Kill {
+  return { id: container.id, name: container.name, graceSeconds, message };
+}

@@ -1,0 +1,46 @@
+import { mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Container as ContainerSpec } from '#api/gen/types.ts';
+import type { Container } from '#agent/runtimes/types.ts';
+import type { PodPaths } from './paths.ts';
+
+const maxBytes = 4096;
+const maxLogBytes = 2048;
+const maxLogLines = 80;
+
+export const defaultTerminationPath = '/dev/termination-log';
+
+/** Makes the file that a container may leave its last words in; mounted at terminationMessagePath. */
+export async function createTerminationFile(paths: PodPaths, container: string, attempt: number): Promise<string> {
+  const path = paths.terminationLog(container, attempt);
+  await mkdir(dirname(path), { recursive: true });
+  const file = await open(path, 'w');
+  await file.chmod(0o666);
+  await file.close();
+  return path;
+}
+
+/** What an ended container left, at most 4 KiB; empty when nothing. */
+export async function readTermination(paths: PodPaths, spec: ContainerSpec | undefined, ended: Container): Promise<string> {
+  const text = await readEnd(paths.terminationLog(ended.name, ended.attempt), maxBytes, 'start');
+  if (text !== '' || spec?.terminationMessagePolicy !== 'FallbackToLogsOnError' || ended.exitCode === 0) return text;
+  const log = await readEnd(ended.logPath, maxLogBytes * 2, 'end');
+  const lines = log.split('\n').flatMap((line) => /^\S+ (?:stdout|stderr) \S+ (.*)$/.exec(line)?.[1] ?? []).slice(-maxLogLines);
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`.slice(-maxLogBytes);
+}
+
+async function readEnd(path: string, bytes: number, from: 'start' | 'end'): Promise<string> {
+  let file;
+  try {
+    file = await open(path, 'r');
+  } catch {
+    return '';
+  }
+  try {
+    const position = from === 'start' ? 0 : Math.max(0, (await file.stat()).size - bytes);
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(bytes), 0, bytes, position);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,59 @@
+import type { ConfigMap, Pod, Secret, Service } from '#api/gen/types.ts';
+import { configMaps, nodes, pods, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import { objectKey, type KubeObject } from '#api/meta/object.ts';
+import type { DesiredState, StateChange } from '#agent/state/types.ts';
+import { helloImage } from '#install/images.ts';
+
+/** For tests: a desired state in memory that is changed by hand. */
+export class MemoryState implements DesiredState {
+  known = true;
+  readonly #objects = new Map<string, { resource: Resource; object: KubeObject }>();
+  readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
+
+  get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): T | undefined {
+    return this.#objects.get(`${resource.plural}/${objectKey(namespace, name)}`)?.object as T | undefined;
+  }
+
+  list<T extends KubeObject>(resource: Resource<T>): readonly T[] {
+    return [...this.#objects.values()].filter((o) => o.resource.plural === resource.plural).map((o) => o.object as T);
+  }
+
+  subscribe(listener: (changes: readonly StateChange[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => { this.#listeners.delete(listener); };
+  }
+
+  set(...objects: (Pod | ConfigMap | Secret | Service)[]): void {
+    this.tell(objects.map((object) => {
+      const resource = [pods, configMaps, secrets, services, nodes].find((r) => r.kind === object.kind);
+      if (!resource) throw new Error(`no resource for ${object.kind ?? ''}`);
+      this.#objects.set(`${resource.plural}/${objectKey(object.metadata?.namespace, object.metadata?.name ?? '')}`, { resource, object });
+      return { type: 'set', resource, object };
+    }));
+  }
+
+  remove(resource: Resource, namespace: string, name: string): void {
+    this.#objects.delete(`${resource.plural}/${objectKey(namespace, name)}`);
+    this.tell([{ type: 'remove', resource, namespace, name }]);
+  }
+
+  tell(changes: readonly StateChange[]): void {
+    for (const listener of this.#listeners) listener(changes);
+  }
+}
+
+/** A pod of one container named `app` that runs until told otherwise. */
+export function testPod(name: string, spec: Partial<NonNullable<Pod['spec']>> = {}, metadata: Pod['metadata'] = {}): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'default', uid: `${name}-uid`, ...metadata },
+    spec: { containers: [testContainer('app')], restartPolicy: 'Always', terminationGracePeriodSeconds: 30, ...spec },
+  };
+}
+
+type Container = NonNullable<Pod['spec']>['containers'][number];
+
+export function testContainer(name: string, change: Partial<Container> = {}): Container {
+  return { name, image: helloImage, imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', 'sleep 100000'], ...change };
+}

@@ -1,0 +1,95 @@
+import type { Pod } from '#api/gen/types.ts';
+import type { Container, Sandbox } from '#agent/runtimes/types.ts';
+import type { ResourceUsage } from '#agent/session/types.ts';
+
+export interface PodManagerConfig {
+  readonly nodeName: string;
+  /** Everything of the pods lies below `pods/` of it. */
+  readonly stateDir: string;
+  /** Parent cgroup of all pods, e.g. `/kubepods`. */
+  readonly cgroupRoot: string;
+  readonly clusterDomain: string;
+  /** Addresses of the cluster's DNS; empty while there is none: ClusterFirst then means the host's resolv.conf. */
+  readonly clusterDns: readonly string[];
+  /** The host's resolver configuration; `/etc/resolv.conf`. */
+  readonly resolvConfPath: string;
+  /** How many sandboxes and containers may be under construction at once. */
+  readonly parallelStarts: number;
+}
+
+/** What pods need to know of their node. */
+export interface NodeFacts {
+  hostIps(): readonly string[];
+  /** For resourceFieldRef limits of containers that have none. */
+  allocatable(): { readonly cpuMillis: number; readonly memoryBytes: number };
+  usage(signal: AbortSignal): Promise<ResourceUsage>;
+}
+
+/** Why and how a pod is to end. */
+export interface Ending {
+  /** Undefined: each container's own. */
+  readonly graceSeconds: number | undefined;
+}
+
+/** The result of a container's probes so far. */
+export interface ProbeView {
+  /** The startup probe has succeeded, or there is none. */
+  readonly started: boolean;
+  readonly ready: boolean;
+  /** Set when the container must be restarted. */
+  readonly failed: 'liveness' | 'startup' | undefined;
+  /** Set until the readiness of an adopted container is known: nothing may be reported meanwhile. */
+  readonly pending: boolean;
+}
+
+/** Something that failed and will be tried again. */
+export interface Failure {
+  /** As in `state.waiting` of a container status. */
+  readonly reason: string;
+  readonly message: string;
+  readonly untilMs: number;
+  readonly count: number;
+}
+
+/** Restart back-off of one container: kubelet's CrashLoopBackOff. */
+export interface CrashBackoff { readonly delayMs: number; readonly updatedMs: number }
+
+/** Everything that `step` and the status look at. */
+export interface PodView {
+  readonly pod: Pod;
+  readonly nowMs: number;
+  readonly ending: Ending | undefined;
+  readonly sandboxes: readonly Sandbox[];
+  readonly containers: readonly Container[];
+  /** By container id. Absent: not probed, so started and ready as long as it runs. */
+  readonly probes: ReadonlyMap<string, ProbeView>;
+  /** By container name and spec hash, see `crashKey`. */
+  readonly crashes: ReadonlyMap<string, CrashBackoff>;
+  /** By container name; `sandboxKey` for the sandbox. */
+  readonly failures: ReadonlyMap<string, Failure>;
+}
+
+export const sandboxKey = '';
+
+export interface Kill {
+  readonly id: string;
+  readonly name: string;
+  readonly graceSeconds: number;
+  readonly message: string;
+}
+
+/** What to do next; one thing at a time. */
+export type Decision =
+  | { readonly type: 'run-sandbox'; readonly attempt: number }
+  | { readonly type: 'stop-sandbox'; readonly id: string }
+  | { readonly type: 'start'; readonly name: string; readonly sandboxId: string; readonly attempt: number }
+  /** Created by an agent that did not come to starting it. */
+  | { readonly type: 'resume'; readonly name: string; readonly id: string }
+  | { readonly type: 'kill'; readonly kills: readonly Kill[] }
+  /** Old attempts that nobody can ask for any more. */
+  | { readonly type: 'prune'; readonly containers: readonly Container[]; readonly sandboxes: readonly Sandbox[] }
+  /** Nothing runs any more: remove what is left of the pod on this host. */
+  | { readonly type: 'remove' }
+  | { readonly type: 'wait'; readonly untilMs: number }
+  /** Nothing to do until something changes. */
+  | { readonly type: 'done' };

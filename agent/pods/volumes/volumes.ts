@@ -1,0 +1,131 @@
+import { chmod, chown, lstat, mkdir, open, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { dirname, join, sep } from 'node:path';
+import type { Container, HostPathVolumeSource, Pod, Volume } from '#api/gen/types.ts';
+import { quantityValue } from '#api/meta/quantity.ts';
+import { StatusError } from '#common/errors.ts';
+import { execOk } from '#common/exec.ts';
+import type { ContainerConfig } from '#agent/runtimes/types.ts';
+import type { PodPaths } from '../paths.ts';
+import type { ObjectLookup } from '../spec/env.ts';
+import { expand } from '../spec/expansion.ts';
+import type { FieldFacts } from '../spec/fields.ts';
+import { writeAtomically } from './atomic-writer.ts';
+import { volumePayload } from './payload.ts';
+
+/** Makes the pod's volumes, or brings those that mirror API objects up to date. Idempotent. */
+export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
+  await mkdir(paths.root, { recursive: true, mode: 0o750 });
+  for (const volume of pod.spec?.volumes ?? []) {
+    try {
+      await ensureVolume(pod, volume, paths, lookup, facts);
+    } catch (error) {
+      const status = error instanceof StatusError ? error : new StatusError('InternalError', error instanceof Error ? error.message : String(error), { cause: error });
+      throw new StatusError(status.code, `MountVolume.SetUp failed for volume "${volume.name}" : ${status.message}`, { cause: error });
+    }
+  }
+}
+
+async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
+  const dir = volumePath(volume, paths);
+  const fsGroup = pod.spec?.securityContext?.fsGroup;
+  if (volume.hostPath) { await ensureHostPath(volume.hostPath); return; }
+  if (volume.emptyDir) { await ensureEmptyDir(dir, volume.emptyDir, fsGroup); return; }
+  const payload = volumePayload(pod, volume, lookup, facts);
+  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected');
+  await writeAtomically(dir, payload, fsGroup);
+}
+
+function volumePath(volume: Volume, paths: PodPaths): string {
+  return volume.hostPath ? volume.hostPath.path : join(paths.volumes, volume.name);
+}
+
+async function ensureEmptyDir(dir: string, source: NonNullable<Volume['emptyDir']>, fsGroup: number | undefined): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  if (source.medium === 'Memory') {
+    if (await isMountPoint(dir)) return;
+    const size = source.sizeLimit === undefined ? [] : [`size=${String(quantityValue(source.sizeLimit))}`];
+    await execOk('mount', ['-t', 'tmpfs', '-o', ['mode=1777', 'nosuid', 'nodev', ...size].join(','), 'tmpfs', dir]);
+  } else if (source.medium !== undefined && source.medium !== '') {
+    throw new StatusError('Invalid', `unknown storage medium ${JSON.stringify(source.medium)}`);
+  }
+  await chmod(dir, 0o777);
+  if (fsGroup !== undefined) {
+    await chown(dir, 0, fsGroup);
+    await chmod(dir, 0o2777);
+  }
+}
+
+async function ensureHostPath({ path, type = '' }: HostPathVolumeSource): Promise<void> {
+  if (type === 'DirectoryOrCreate') { await mkdir(path, { recursive: true, mode: 0o755 }); return; }
+  if (type === 'FileOrCreate') { await (await open(path, 'a', 0o644)).close(); return; }
+  if (type === '') return;
+  const found = await stat(path).catch(() => undefined);
+  const matches = found && {
+    Directory: found.isDirectory(), File: found.isFile(), Socket: found.isSocket(), CharDevice: found.isCharacterDevice(), BlockDevice: found.isBlockDevice(),
+  }[type];
+  if (matches === undefined && found) throw new StatusError('Invalid', `unknown hostPath type ${type}`);
+  if (!matches) throw new StatusError('NotFound', `hostPath type check failed: ${path} is not a ${type.toLowerCase()}`);
+}
+
+/** The container's mounts; volumes must be there. */
+export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env']): Promise<ContainerConfig['mounts'][number][]> {
+  const values = new Map(env.map(({ name, value }) => [name, value]));
+  const mounts: ContainerConfig['mounts'][number][] = [];
+  for (const mount of container.volumeMounts ?? []) {
+    const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
+    if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
+    const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
+    const base = volumePath(volume, paths);
+    mounts.push({
+      containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
+      hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
+      readOnly: (mount.readOnly ?? false) || mirrorsObjects(volume),
+      propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
+    });
+  }
+  return mounts;
+}
+
+function mirrorsObjects(volume: Volume): boolean {
+  return (volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected) !== undefined;
+}
+
+/** A symlink in the volume, which a container may have put there, must not lead out of it. */
+async function ensureSubPath(base: string, subPath: string): Promise<string> {
+  if (subPath.startsWith('/') || subPath.split('/').includes('..')) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} must not leave the volume`);
+  const root = await realpath(base);
+  const path = join(root, subPath);
+  const inside = async (candidate: string): Promise<boolean> => {
+    const real = await realpath(candidate);
+    return real === root || real.startsWith(`${root}${sep}`);
+  };
+  if (!(await lstat(path).catch(() => undefined))) {
+    // The nearest parent that exists decides where a new directory would go.
+    let parent = dirname(path);
+    while (!(await lstat(parent).catch(() => undefined))) parent = dirname(parent);
+    if (!(await inside(parent))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  }
+  if (!(await inside(path))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
+  return realpath(path);
+}
+
+/** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */
+export async function removePodFiles(paths: PodPaths): Promise<void> {
+  for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
+  await rm(paths.root, { recursive: true, force: true });
+}
+
+async function mountsBelow(dir: string): Promise<string[]> {
+  const table = await readFile('/proc/self/mountinfo', 'utf8');
+  const points = table.split('\n').map((line) => unescapeMount(line.split(' ')[4] ?? ''));
+  return points.filter((point) => point === dir || point.startsWith(`${dir}/`)).reverse();
+}
+
+async function isMountPoint(dir: string): Promise<boolean> {
+  return (await mountsBelow(dir)).includes(dir);
+}
+
+function unescapeMount(path: string): string {
+  return path.replaceAll(/\\([0-7]{3})/g, (_match, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

@@ -1,0 +1,261 @@
+import type { Pod, PodStatus } from '#api/gen/types.ts';
+import { backoffMs } from '#common/backoff.ts';
+import { messageOf } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
+import type { PodReport } from '#agent/session/types.ts';
+import { PodActions, type ActionDeps } from './actions.ts';
+import { PodMemory } from './memory.ts';
+import { currentSandbox } from './observed.ts';
+import { podPaths, type PodPaths } from './paths.ts';
+import { ContainerProbes } from './probes/probes.ts';
+import { containerNamed } from './spec/containers.ts';
+import { podStatus } from './status.ts';
+import { step } from './step.ts';
+import { readTermination } from './termination.ts';
+import { sandboxKey, type Decision, type Ending, type PodManagerConfig, type PodView } from './types.ts';
+
+export interface WorkerDeps extends ActionDeps {
+  readonly log: Log;
+  /** For `containerID`. */
+  readonly runtimeName: () => string;
+  readonly report: (report: PodReport) => void;
+}
+
+const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** Deleted and then removed by force: what is left gets this long. */
+const forcedGraceSeconds = 1;
+
+/**
+ * Brings one pod to what is wanted, one step after the other, and reports what is. Sleeps until something is told to
+ * it: a change of the pod or of an object that it uses, an event of the runtime, a probe's verdict, a back-off's end.
+ */
+export class PodWorker {
+  readonly uid: string;
+  readonly #deps: WorkerDeps;
+  readonly #memory = new PodMemory();
+  readonly #actions: PodActions;
+  readonly #paths: PodPaths;
+  #pod: Pod;
+  #ending: Ending | undefined;
+  /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
+  #desired = true;
+  #interrupt = new AbortController();
+  #wake: (() => void) | undefined;
+  #woken = false;
+  #stale = false;
+  #observedBefore = false;
+  #removed = false;
+  #lastStatus: PodStatus | undefined;
+  #failures = 0;
+  /** Ids and states as last seen; a difference means that there is something to look at. */
+  signature = '';
+
+  constructor(deps: WorkerDeps, config: PodManagerConfig, pod: Pod) {
+    const { uid = '', namespace = '', name = '' } = pod.metadata ?? {};
+    this.uid = uid;
+    this.#deps = deps;
+    this.#pod = pod;
+    this.#paths = podPaths(config.stateDir, { namespace, name, uid });
+    this.#actions = new PodActions(deps, config, this.#memory, this.#paths);
+    this.#ending = endingOf(pod);
+  }
+
+  get pod(): Pod { return this.#pod; }
+
+  /** The pod as it is wanted now. */
+  update(pod: Pod): void {
+    const before = this.#ending;
+    const images = (p: Pod): string => JSON.stringify(p.spec?.containers.map((c) => c.image));
+    if (images(pod) !== images(this.#pod)) this.#memory.failures.clear();
+    this.#pod = pod;
+    this.#desired = true;
+    this.#ending = endingOf(pod);
+    if (this.#ending && (!before || (this.#ending.graceSeconds ?? 0) < (before.graceSeconds ?? Infinity))) this.#interruptNow();
+    this.refresh();
+  }
+
+  /** The pod is not wanted on this node any more. */
+  end(): void {
+    const forced = this.#ending !== undefined && this.#desired;
+    this.#desired = false;
+    this.#ending = forced ? { graceSeconds: forcedGraceSeconds } : this.#ending ?? { graceSeconds: undefined };
+    this.#interruptNow();
+    this.wake();
+  }
+
+  /** An object that the pod refers to has changed. */
+  refresh(): void {
+    this.#stale = true;
+    this.#memory.retryNow();
+    this.wake();
+  }
+
+  wake(): void {
+    this.#woken = true;
+    this.#wake?.();
+  }
+
+  /** Whether the pod refers to the ConfigMap or Secret. */
+  uses(kind: 'ConfigMap' | 'Secret', namespace: string | undefined, name: string): boolean {
+    return this.#pod.metadata?.namespace === namespace && references(this.#pod, kind).has(name);
+  }
+
+  /** Works until aborted, or until a pod that is not wanted any more is gone. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const untilMs = await this.#turn(signal);
+        if (this.#removed && !this.#desired) return;
+        await this.#sleep(untilMs, signal);
+      }
+    } finally {
+      for (const probes of this.#memory.probes.values()) probes.stop();
+    }
+  }
+
+  /** Steps until there is nothing to do; resolves with the time to look again, if any. */
+  async #turn(signal: AbortSignal): Promise<number | undefined> {
+    while (!signal.aborted && !this.#removed) {
+      this.#woken = false;
+      const interrupt = AbortSignal.any([signal, this.#interrupt.signal]);
+      try {
+        const view = await this.#observe(signal);
+        const decision = step(view);
+        this.#publish(view);
+        if (decision.type === 'wait') return decision.untilMs;
+        if (decision.type === 'done') return undefined;
+        this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
+        await this.#actions.perform(decision, view, { stop: signal, interrupt });
+        this.#noteRemoval(decision);
+        this.#failures = 0;
+      } catch (error) {
+        if (signal.aborted) return undefined;
+        if (interrupt.aborted) continue;
+        this.#failures++;
+        this.#deps.log.warn({ uid: this.uid, pod: this.#pod.metadata?.name, err: messageOf(error) }, 'pod step failed; trying again');
+        return this.#deps.clock.now() + backoffMs(runtimeBackoff, this.#failures, Math.random);
+      }
+    }
+    return undefined;
+  }
+
+  async #observe(signal: AbortSignal): Promise<PodView> {
+    const snapshot = await this.#deps.driver.list(signal, this.uid);
+    this.signature = signatureOf(snapshot);
+    this.#memory.forget(new Set(snapshot.containers.map((c) => c.id)));
+    for (const container of snapshot.containers) {
+      if (container.state !== 'exited' || this.#memory.terminationMessages.has(container.id)) continue;
+      this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container));
+    }
+    const view = this.#view(snapshot);
+    this.#syncProbes(view);
+    this.#observedBefore = true;
+    const sandbox = currentSandbox(view);
+    if (this.#stale && sandbox && !view.ending) {
+      await this.#actions.refreshVolumes(this.#pod, sandbox.ips).catch((error: unknown) => {
+        this.#deps.log.warn({ uid: this.uid, err: messageOf(error) }, 'volumes not updated');
+      });
+    }
+    this.#stale = false;
+    return this.#view(snapshot);
+  }
+
+  #view(snapshot: RuntimeSnapshot): PodView {
+    return {
+      pod: this.#pod,
+      nowMs: this.#deps.clock.now(),
+      ending: this.#ending,
+      ...snapshot,
+      probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),
+      crashes: this.#memory.crashes,
+      failures: this.#memory.failures,
+    };
+  }
+
+  #syncProbes(view: PodView): void {
+    for (const container of view.containers) {
+      const known = this.#memory.probes.get(container.id);
+      if (container.state !== 'running' || view.ending) { known?.stop(); continue; }
+      const spec = containerNamed(this.#pod, container.name);
+      if (known || !spec || !ContainerProbes.needed(spec)) continue;
+      this.#memory.probes.set(container.id, new ContainerProbes({
+        clock: this.#deps.clock,
+        check: this.#deps.check,
+        changed: () => { this.wake(); },
+        unhealthy: (message) => { this.#deps.recorder.emit('Warning', 'Unhealthy', message, container.name); },
+      }, spec, this.#actions.target(view, spec, container.id), container.startedAtMs, !this.#observedBefore));
+    }
+  }
+
+  #publish(view: PodView): void {
+    // A restarted agent says nothing until it knows whether the containers that it found are ready.
+    if ([...view.probes.values()].some((p) => p.pending)) return;
+    const status = podStatus(view, {
+      hostIps: this.#deps.node.hostIps(),
+      terminationMessages: this.#memory.terminationMessages,
+      runtimeName: this.#deps.runtimeName(),
+      previous: this.#lastStatus,
+    });
+    this.#lastStatus = status;
+    this.#report(status, false);
+  }
+
+  #noteRemoval(decision: Decision): void {
+    if (decision.type !== 'remove' || this.#memory.failures.has(sandboxKey)) return;
+    this.#removed = true;
+    this.#report(this.#lastStatus ?? {}, true);
+  }
+
+  #report(status: PodStatus, gone: boolean): void {
+    const { namespace = '', name = '' } = this.#pod.metadata ?? {};
+    if (this.#desired) this.#deps.report({ namespace, name, uid: this.uid, status, gone });
+  }
+
+  #interruptNow(): void {
+    this.#interrupt.abort(new Error('the pod is to end'));
+    this.#interrupt = new AbortController();
+  }
+
+  async #sleep(untilMs: number | undefined, signal: AbortSignal): Promise<void> {
+    if (this.#woken && !this.#removed) return;
+    await new Promise<void>((resolve) => {
+      const cancel = untilMs === undefined ? undefined : this.#deps.clock.after(Math.max(0, untilMs - this.#deps.clock.now()), () => { done(); });
+      const done = (): void => {
+        cancel?.();
+        signal.removeEventListener('abort', done);
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = done;
+      signal.addEventListener('abort', done, { once: true });
+      if (signal.aborted) done();
+    });
+  }
+}
+
+function endingOf(pod: Pod): Ending | undefined {
+  if (pod.metadata?.deletionTimestamp === undefined) return undefined;
+  return { graceSeconds: pod.metadata.deletionGracePeriodSeconds ?? undefined };
+}
+
+/** Changes with every container or sandbox that comes, goes or changes its state. */
+export function signatureOf({ sandboxes, containers }: RuntimeSnapshot): string {
+  return [...sandboxes, ...containers].map((x) => `${x.id}=${x.state}`).sort().join();
+}
+
+function references(pod: Pod, kind: 'ConfigMap' | 'Secret'): Set<string> {
+  const names = new Set<string | undefined>();
+  const map = kind === 'ConfigMap';
+  for (const volume of pod.spec?.volumes ?? []) {
+    names.add(map ? volume.configMap?.name : volume.secret?.secretName);
+    for (const source of volume.projected?.sources ?? []) names.add(map ? source.configMap?.name : source.secret?.name);
+  }
+  for (const container of [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []]) {
+    for (const source of container.envFrom ?? []) names.add(map ? source.configMapRef?.name : source.secretRef?.name);
+    for (const { valueFrom } of container.env ?? []) names.add(map ? valueFrom?.configMapKeyRef?.name : valueFrom?.secretKeyRef?.name);
+  }
+  if (!map) for (const { name } of pod.spec?.imagePullSecrets ?? []) names.add(name);
+  names.delete(undefined);
+  return names as Set<string>;
+}
