@@ -15,10 +15,6 @@ export const agentSettings = {
     check: (value) => (value === 'cri' ? undefined : 'expected cri (containerd, or any runtime that serves CRI v1)'),
   }),
   runtimeEndpoint: text('runtime-endpoint', { default: '', placeholder: 'SOCKET', description: 'socket of a runtime that already runs; without it Cleat runs its own containerd below the state directory' }),
-  bridgeName: text('bridge-name', {
-    default: 'cleat0', placeholder: 'NAME', description: "the pods' bridge on this host; must differ between agents in one network namespace",
-    check: (value) => (/^[a-z][a-z0-9._-]{0,14}$/.test(value) ? undefined : 'expected a network interface name of at most 15 characters'),
-  }),
   proxyMode: text('proxy-mode', {
     default: 'nftables', placeholder: 'MODE', description: 'how Services are routed: nftables',
     check: (value) => (value === 'nftables' ? undefined : 'expected nftables'),

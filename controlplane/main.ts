@@ -107,7 +107,7 @@ export class ControlPlane implements Runnable {
       // The API serves logs through the dispatcher, and the dispatcher writes through the API.
       const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
       const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
-        ...config, advertiseAddress: this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version: gitVersion,
+        ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version: gitVersion,
       });
       const informers = new Informers({ store, log, clock });
       const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
@@ -192,4 +192,9 @@ function addressesOfHost(): { address: string; family: string }[] {
 /** What others reach this host by when nobody says: its first IPv4 address; loopback on a host without a network. */
 function ownAddress(): string {
   return addressesOfHost().find(({ family }) => family === 'IPv4')?.address ?? '127.0.0.1';
+}
+
+/** Pods cannot reach the host by its loopback address, so it must not be published as an endpoint. */
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }

@@ -1,0 +1,177 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
+import type { Clock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { exec } from '#common/exec.ts';
+import type { Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
+import { loadEdge } from '#proto/edge/v1/services.ts';
+import type { AgentConfig } from './config.ts';
+import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
+import { Ledger } from './node/ledger.ts';
+import { LinuxHost } from './node/readings.ts';
+import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
+import { NodeUsage } from './node/usage.ts';
+import { PodManager } from './pods/manager.ts';
+import type { NodeFacts } from './pods/types.ts';
+import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
+import { proxyBackends } from './proxy/registry.ts';
+import { ManagedContainerd } from './runtimes/containerd/managed.ts';
+import { runtimes } from './runtimes/registry.ts';
+import type { RuntimeDriver } from './runtimes/types.ts';
+import { AgentSession } from './session/agent-session.ts';
+import { EventBuffer } from './session/event-buffer.ts';
+import { IdentityFiles } from './session/identity.ts';
+import { joinOrLoad } from './session/join.ts';
+import { CheckpointStore } from './state/checkpoint.ts';
+
+export interface AgentDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** The token to join with; asked for only by a host that has not joined. */
+  readonly joinToken: () => Promise<string>;
+}
+
+const version = '0.1.0';
+const cgroupRoot = '/kubepods';
+const parallelStarts = 8;
+
+/**
+ * Composition root. The order is the promise: runtime, checkpoint, pods and Services first, the control plane last.
+ * A host that has joined before runs its pods whether or not anybody answers.
+ */
+export class Agent implements Runnable {
+  readonly #deps: AgentDeps;
+  readonly #config: AgentConfig;
+  readonly #joined = Promise.withResolvers<undefined>();
+  readonly #driverReady = Promise.withResolvers<RuntimeDriver>();
+  #nodeName: string;
+  #signal: AbortSignal = AbortSignal.abort();
+
+  constructor(deps: AgentDeps, config: AgentConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#nodeName = config.nodeName === '' ? hostname().toLowerCase() : config.nodeName;
+    this.#joined.promise.catch(() => undefined);
+    this.#driverReady.promise.catch(() => undefined);
+  }
+
+  get nodeName(): string {
+    return this.#nodeName;
+  }
+
+  /** Resolves when this host has an identity in the cluster; rejects when it cannot get one. */
+  get joined(): Promise<undefined> {
+    return this.#joined.promise;
+  }
+
+  /** Builds the examples' image and gives it to the runtime; no registry is asked. */
+  async loadExampleImage(): Promise<void> {
+    await ensureHelloImage(await this.#driverReady.promise, join(this.#config.stateDir, 'tmp'), this.#signal);
+  }
+
+  /** Runs until the signal aborts; containers, rules and routes stay as they are. Rejects when it cannot go on. */
+  async start(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    this.#signal = AbortSignal.any([signal, stop.signal]);
+    try {
+      await this.#run(this.#signal, stop);
+    } catch (error) {
+      this.#joined.reject(error);
+      this.#driverReady.reject(error);
+      if (!signal.aborted) throw error;
+    } finally {
+      stop.abort(new Error('the agent has ended'));
+    }
+  }
+
+  async #run(signal: AbortSignal, stop: AbortController): Promise<void> {
+    const { log, clock } = this.#deps;
+    const { stateDir } = this.#config;
+    if (process.getuid?.() !== 0) throw new StatusError('Forbidden', 'an agent needs root: it runs containers and programs the network. Start it with sudo');
+    await mkdir(stateDir, { recursive: true, mode: 0o711 });
+    this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
+    const containerd = this.#containerd();
+    const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint') })]);
+    try {
+      const driver = await this.#openDriver(containerd, signal);
+      this.#driverReady.resolve(driver);
+      const network = new PodNetwork(
+        { state: checkpoint, ledger: new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now()), clock, log: log.child({ component: 'network' }), random: Math.random },
+        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr] },
+      );
+      const proxy = await this.#proxy(checkpoint, signal);
+      const node = await NodeReporter.open(
+        { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => proxy.failure], clock, log: log.child({ component: 'node' }) },
+        { ...nodeReporterDefaults, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
+      );
+      network.subscribe(() => { node.poke(); });
+      const events = new EventBuffer();
+      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)) }, {
+        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [], resolvConfPath: '/etc/resolv.conf', parallelStarts,
+      });
+      const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
+      running.push(this.#connect({ checkpoint, pods, node, events }, signal));
+      // One part that cannot go on ends all: a supervisor starts the agent again, and nothing of the pods is lost.
+      await Promise.all(running.map((part) => part.catch((error: unknown) => { stop.abort(error); throw error; })));
+    } finally {
+      stop.abort(new Error('the agent has ended'));
+      await checkpoint.close();
+    }
+  }
+
+  async #connect(parts: { checkpoint: CheckpointStore; pods: PodManager; node: NodeReporter; events: EventBuffer }, signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
+    const { stateDir, server, nodeName } = this.#config;
+    const services = loadEdge();
+    const token = (await new IdentityFiles(stateDir).load()) === undefined ? await this.#deps.joinToken() : '';
+    const identity = await joinOrLoad({ services, clock, log, random: Math.random }, { stateDir, server, token, nodeName, hostname: hostname() }, signal);
+    this.#joined.resolve(undefined);
+    const session = new AgentSession(
+      { services, identity, clock, log, random: Math.random, handlers: parts.pods, ...parts },
+      { stateDir, server, agentVersion: version },
+    );
+    await session.start(signal);
+  }
+
+  #containerd(): ManagedContainerd | undefined {
+    if (this.#config.runtimeEndpoint !== '') return undefined;
+    const { log, clock } = this.#deps;
+    return new ManagedContainerd({ log: log.child({ component: 'containerd' }), clock }, { stateDir: this.#config.stateDir, sandboxImage: pauseImage, searchPath: process.env['PATH'] ?? '' });
+  }
+
+  async #openDriver(containerd: ManagedContainerd | undefined, signal: AbortSignal): Promise<RuntimeDriver> {
+    const { log, clock } = this.#deps;
+    const open = runtimes[this.#config.runtime];
+    if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
+    const driver = await open({ log: log.child({ component: 'runtime' }), clock }, {
+      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, ...(containerd && { snapshotter: containerd.snapshotter }),
+    });
+    await ensurePauseImage(driver, join(this.#config.stateDir, 'tmp'), signal);
+    return driver;
+  }
+
+  async #proxy(state: CheckpointStore, signal: AbortSignal): Promise<Proxy> {
+    const { log, clock } = this.#deps;
+    const { proxyMode, podCidr, serviceCidr } = this.#config;
+    const make = proxyBackends[proxyMode];
+    if (!make) throw new StatusError('Invalid', `there is no proxy mode "${proxyMode}"`);
+    const proxyLog = log.child({ component: 'proxy' });
+    const backend = make({ exec, log: proxyLog }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
+    const unusable = await backend.unusable(signal);
+    if (unusable !== undefined) throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${unusable}`);
+    return new Proxy({ state, backend, clock, log: proxyLog, random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+  }
+}
+
+function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
+  const quantity = (name: string): string => node.current().status.allocatable?.[name] ?? '0';
+  return {
+    hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
+    allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
+    usage: (signal) => usage.read(signal),
+  };
+}
