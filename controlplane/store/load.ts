@@ -23,14 +23,15 @@ export interface Loaded {
 }
 
 interface Replay {
-  /** Newest durable revision read. */
+  /** Newest durable revision read, and what its row says must be there. */
   head: number;
+  expected: { readonly count: number; readonly sum: number } | undefined;
   count: number;
   sum: number;
   volatileRows: number;
 }
 
-/** Fills `state` from `rows`, checking every row against its check sum, its predecessor and the meta row. */
+/** Fills `state` from `rows`, checking every row against its check sum, its predecessor and what it says must be there. */
 export async function loadRows(rows: RowStore, state: State): Promise<Loaded> {
   const damage: Damage = { missing: [], broken: [], other: [] };
   const [storedMeta] = await rows.getMany([metaName]);
@@ -38,8 +39,7 @@ export async function loadRows(rows: RowStore, state: State): Promise<Loaded> {
   if (storedMeta && !meta) damage.broken.push(metaName);
   const replay = await replayRows(rows, state, meta ?? emptyMeta, damage);
   const note = rows.readHead();
-  if (!storedMeta && replay.head > 0) damage.other.push('the row that says what must be there is missing');
-  if (meta) compare(meta, replay, damage);
+  compare(meta ?? emptyMeta, replay, damage);
   const seen = Math.max(meta?.head ?? 0, replay.head);
   if (note && note.head > seen) damage.missing.push({ from: seen + 1, to: note.head });
   const known = { ...(meta ?? emptyMeta), head: replay.head, count: replay.count, sum: replay.sum, reserved: Math.max(meta?.reserved ?? 0, note?.reserved ?? 0) };
@@ -52,10 +52,7 @@ export async function loadRows(rows: RowStore, state: State): Promise<Loaded> {
  */
 export async function recoverRows(rows: RowStore, state: State, log: Log, leap: number): Promise<void> {
   const { meta, damage } = await loadRows(rows, state);
-  if (!isDamaged(damage)) {
-    log.info({ dir: rows.location }, 'store is not damaged: nothing was changed');
-    return;
-  }
+  if (!isDamaged(damage)) return;
   const reserved = Math.max(meta.head, meta.reserved, rows.readHead()?.head ?? 0, ...damage.missing.map(({ to }) => to)) + leap;
   const kept = await keepOnlyLive(rows, state, { ...meta, reserved });
   log.warn({ dir: rows.location, keptKeys: kept, lostRevisions: damage.missing, brokenRows: damage.broken, other: damage.other }, 'store recovered: what is listed is lost, everything else was kept');
@@ -97,7 +94,7 @@ export function damageError(location: string, damage: Damage): StatusError {
 }
 
 async function replayRows(rows: RowStore, state: State, meta: Meta, damage: Damage): Promise<Replay> {
-  const replay: Replay = { head: 0, count: 0, sum: 0, volatileRows: 0 };
+  const replay: Replay = { head: 0, expected: undefined, count: 0, sum: 0, volatileRows: 0 };
   for await (const found of rows.scan(firstRowName, afterRowNames)) {
     for (const [name, bytes] of found) {
       const row = decodeRow(name, bytes);
@@ -105,6 +102,7 @@ async function replayRows(rows: RowStore, state: State, meta: Meta, damage: Dama
       const expected = replay.head > meta.compacted ? replay.head : meta.anchor;
       if (row.revision > meta.compacted && row.chain !== expected) damage.missing.push({ from: Math.min(expected, row.chain) + 1, to: Math.max(row.chain, expected) });
       replay.head = row.revision;
+      if (row.revision > meta.head) replay.expected = row;
       if (state.isVolatile(row.key)) replay.volatileRows++;
       const latest = state.latest(row.key);
       const entry = { key: row.key, value: row.value, createRevision: row.createRevision, modRevision: row.revision };
@@ -119,8 +117,8 @@ async function replayRows(rows: RowStore, state: State, meta: Meta, damage: Dama
 
 function compare(meta: Meta, replay: Replay, damage: Damage): void {
   if (replay.head < meta.head) damage.missing.push({ from: replay.head + 1, to: meta.head });
-  if (replay.head > meta.head) damage.other.push(`rows go on to revision ${String(replay.head)}, but the last batch ended at ${String(meta.head)}`);
-  if (replay.count !== meta.count || replay.sum !== meta.sum) {
-    damage.other.push(`${String(meta.count)} keys must be there, ${String(replay.count)} are${replay.count === meta.count ? ', and not the same' : ''}`);
+  const expected = replay.expected ?? meta;
+  if (replay.count !== expected.count || replay.sum !== expected.sum) {
+    damage.other.push(`${String(expected.count)} keys must be there, ${String(replay.count)} are${replay.count === expected.count ? ', and not the same' : ''}`);
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '#common/clock.ts';
 import { systemClock } from '#common/clock.ts';
+import { isStatus } from '#common/errors.ts';
 import { silentLog, type Log } from '#common/log.ts';
 import { damageError, isDamaged, keepOnlyLive, loadRows, recoverRows } from './load.ts';
 import { MvccStore, type MvccConfig } from './mvcc.ts';
@@ -49,6 +50,10 @@ export const storeDefaults: MvccConfig & StateConfig = {
  * is damaged, `ServiceUnavailable` when another process has it, `Forbidden` when it may not be read.
  */
 export async function openStore(deps: OpenStoreDeps, config: OpenStoreConfig): Promise<Store> {
+  if (config.recover) {
+    const sound = await openSound(deps, config);
+    if (sound) return sound;
+  }
   const settings = { ...storeDefaults, ...config };
   const openRows = deps.openRows ?? (await import('./backends/leveldb/backend.ts')).openLevelRows;
   const rows = await openRows({ dir: config.dir, log: deps.log, recover: config.recover ?? false });
@@ -61,6 +66,18 @@ export async function openStore(deps: OpenStoreDeps, config: OpenStoreConfig): P
     return new MvccStore({ ...deps, rows, state, meta }, settings);
   } catch (error) {
     await rows.close();
+    throw error;
+  }
+}
+
+/** The store when it is not damaged: a recovery asked for then must not copy or change anything. */
+async function openSound(deps: OpenStoreDeps, config: OpenStoreConfig): Promise<Store | undefined> {
+  try {
+    const store = await openStore(deps, { ...config, recover: false });
+    deps.log.info({ dir: config.dir }, 'store is not damaged: nothing to recover');
+    return store;
+  } catch (error) {
+    if (isStatus(error, 'InternalError')) return undefined;
     throw error;
   }
 }

@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
 
 /**
- * What is on disk. One row per durable write, under a name that sorts by revision, and one `meta` row that
- * says what must be there. Every row begins with a CRC-32 over its name and its bytes, because LevelDB
- * checks neither blocks on reads nor drops of its own log.
+ * What is on disk. One row per durable write, under a name that sorts by revision and with what must be there
+ * besides it; one `meta` row for what compaction removed. Every row begins with a CRC-32 over its name and
+ * its bytes, because LevelDB checks neither blocks on reads nor drops of its own log.
  */
 export interface Row {
   readonly revision: number;
@@ -12,37 +12,41 @@ export interface Row {
   readonly createRevision: number;
   /** The durable revision before this one: a missing row breaks the chain. */
   readonly chain: number;
+  /** How many keys live on disk after this write, and the sum of their rows' check sums modulo 2^32. */
+  readonly count: number;
+  readonly sum: number;
   readonly value: Uint8Array;
 }
 
-/** The check sum doubles as the row's part in `Meta.sum`. */
+/** The check sum doubles as the row's part in `Row.sum`. */
 export interface EncodedRow {
   readonly bytes: Uint8Array;
   readonly value: Uint8Array;
   readonly crc: number;
+  readonly sum: number;
 }
 
-/** Written in the same batch as the rows that it speaks of. */
+/** Written when history is removed or revisions are reserved, in the same batch. */
 export interface Meta {
-  /** Newest durable revision. */
+  /** Newest durable revision then; `count` and `sum` as in its row. */
   readonly head: number;
   /** History before this revision is gone, and the newest durable revision up to it. */
   readonly compacted: number;
   readonly anchor: number;
   /** Revisions up to here may have been given to volatile keys. */
   readonly reserved: number;
-  /** How many keys live on disk, and the sum of their rows' check sums modulo 2^32. */
   readonly count: number;
   readonly sum: number;
 }
 
 export const emptyMeta: Meta = { head: 0, compacted: 0, anchor: 0, reserved: 0, count: 0, sum: 0 };
-export const metaName = 'meta';
+/** After all rows: tables of new rows then overlap only the newest of the old, which keeps LevelDB's own compactions small. */
+export const metaName = 'z';
 export const firstRowName = 'r';
 export const afterRowNames = 's';
 
 const revisionDigits = 11;
-const headerBytes = 25;
+const headerBytes = 33;
 
 /** `r` and eleven base-36 digits, which hold every safe integer. */
 export function rowName(revision: number): string {
@@ -57,10 +61,11 @@ export function revisionOf(name: string): number | undefined {
 }
 
 /**
- * crc32, type (1 put, 2 delete), create revision, chain, key length, key, value. The value is a view of the
- * row's own allocation: a cached value never pins a larger buffer.
+ * crc32, type (1 put, 2 delete), create revision, chain, key length, count, sum, key, value. The sum is what
+ * `sumBefore` becomes with this row. The value is a view of the row's own allocation: a cached value never
+ * pins a larger buffer.
  */
-export function encodeRow(row: Row): EncodedRow {
+export function encodeRow(row: Omit<Row, 'sum'>, sumBefore: number): EncodedRow {
   const keyLength = Buffer.byteLength(row.key);
   const bytes = Buffer.allocUnsafeSlow(headerBytes + keyLength + row.value.length);
   bytes[4] = row.deleted ? 2 : 1;
@@ -69,9 +74,11 @@ export function encodeRow(row: Row): EncodedRow {
   bytes.writeUInt32LE(keyLength, 21);
   bytes.write(row.key, headerBytes);
   bytes.set(row.value, headerBytes + keyLength);
+  bytes.writeUInt32LE(row.count, 25);
+  bytes.writeUInt32LE(sumBefore, 29);
   const crc = sumOf(rowName(row.revision), bytes);
   bytes.writeUInt32LE(crc, 0);
-  return { bytes, value: bytes.subarray(headerBytes + keyLength), crc };
+  return { bytes, value: bytes.subarray(headerBytes + keyLength), crc, sum: row.deleted ? sumBefore : (sumBefore + crc) >>> 0 };
 }
 
 /** The row, or undefined when its bytes are not what was written under this name. */
@@ -82,12 +89,16 @@ export function decodeRow(name: string, stored: Uint8Array): (Row & { readonly c
   const crc = bytes.readUInt32LE(0);
   if (crc !== sumOf(name, bytes)) return undefined;
   const valueStart = headerBytes + bytes.readUInt32LE(21);
+  const deleted = bytes[4] === 2;
+  const sumBefore = bytes.readUInt32LE(29);
   return {
     revision,
     crc,
-    deleted: bytes[4] === 2,
+    deleted,
     createRevision: readRevision(bytes, 5),
     chain: readRevision(bytes, 13),
+    count: bytes.readUInt32LE(25),
+    sum: deleted ? sumBefore : (sumBefore + crc) >>> 0,
     key: bytes.toString('utf8', headerBytes, valueStart),
     value: bytes.subarray(valueStart),
   };

@@ -149,7 +149,8 @@ export class Writer {
       const latest = state.latest(request.key);
       return latest && !latest.deleted && !latest.entry ? [latest] : [];
     });
-    if (evicted.length > 0) await load([...new Set(evicted)]);
+    // All at once; one that cannot be read fails its own write below.
+    if (evicted.length > 0) await load([...new Set(evicted)]).catch(() => undefined);
     for (const [i, waiting] of taken.entries()) {
       if (batch.bytes >= this.#config.maxBatchBytes) {
         this.#queue.unshift(...taken.slice(i));
@@ -175,7 +176,9 @@ export class Writer {
     const durable = !this.#deps.state.isVolatile(request.key);
     if (durable && batch.refused) throw batch.refused;
     const encoded = request.encode(revision);
-    const row = durable ? encodeRow({ revision, deleted, key: request.key, createRevision, chain: batch.meta.head, value: encoded }) : undefined;
+    const count = batch.meta.count + (deleted ? 0 : 1) - (current ? 1 : 0);
+    const sumBefore = (batch.meta.sum - (current?.crc ?? 0)) >>> 0;
+    const row = durable ? encodeRow({ revision, deleted, key: request.key, createRevision, chain: batch.meta.head, count, value: encoded }, sumBefore) : undefined;
     const value = row?.value ?? encoded;
     if (!durable) this.#growVolatile(batch, (deleted ? 0 : value.byteLength) - (previous?.value.byteLength ?? 0));
     this.#next++;
@@ -187,12 +190,7 @@ export class Writer {
     if (!row) return;
     batch.rows.push({ name: rowName(revision), bytes: row.bytes });
     batch.bytes += row.bytes.byteLength;
-    batch.meta = {
-      ...batch.meta,
-      head: revision,
-      count: batch.meta.count + (deleted ? 0 : 1) - (current ? 1 : 0),
-      sum: (batch.meta.sum + (deleted ? 0 : row.crc) - (current?.crc ?? 0)) >>> 0,
-    };
+    batch.meta = { ...batch.meta, head: revision, count, sum: row.sum };
   }
 
   #growVolatile(batch: Batch, growth: number): void {
@@ -206,16 +204,22 @@ export class Writer {
   /** Reserves revisions that volatile writes are about to use up. True when the batch has to go to disk. */
   #reserve(batch: Batch): boolean {
     const newest = batch.planned.findLast((p) => !p.version.durable)?.version.revision ?? 0;
-    if (newest > batch.meta.reserved) batch.meta = { ...batch.meta, reserved: newest + this.#config.reserve };
-    return batch.meta !== this.#meta;
+    if (newest > batch.meta.reserved) {
+      batch.meta = { ...batch.meta, reserved: newest + this.#config.reserve };
+      batch.rows.push({ name: metaName, bytes: encodeMeta(batch.meta) });
+    }
+    return batch.rows.length > 0;
   }
 
-  /** Everything of the batch and the meta row, or nothing. */
   async #writeRows(batch: Batch): Promise<void> {
     if (batch.refused) throw batch.refused;
-    await this.#write([...batch.rows, { name: metaName, bytes: encodeMeta(batch.meta) }], true);
+    await this.#write(batch.rows, true);
     this.#meta = batch.meta;
-    this.#deps.rows.noteHead({ head: batch.meta.head, reserved: batch.meta.reserved });
+    try {
+      this.#deps.rows.noteHead({ head: batch.meta.head, reserved: batch.meta.reserved });
+    } catch (error) {
+      this.#deps.log.warn({ err: messageOf(error) }, 'newest revision was not noted; the write itself is on disk');
+    }
   }
 
   async #write(rows: readonly RowWrite[], sync: boolean): Promise<void> {

@@ -80,7 +80,7 @@ async function check(store: Store, state: Map<string, Acknowledged>, acknowledge
   const revisions = new Set(acknowledged.map(({ revision }) => revision));
   expect(revisions.size).toBe(acknowledged.length);
   expect(Math.min(...revisions, Infinity)).toBeGreaterThan(newest);
-  expect(store.revision).toBeGreaterThan(Math.max(...revisions, 0));
+  if (acknowledged.length > 0) expect(store.revision).toBeGreaterThan(Math.max(...revisions));
   const listed = new Map((await store.list({ prefix: 'k/' })).entries.map((entry) => [entry.key, entry]));
   const events = await historyOf(store);
   expect(events.every((event, i) => i === 0 || event.revision > (events[i - 1]?.revision ?? 0))).toBe(true);

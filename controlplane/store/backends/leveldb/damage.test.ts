@@ -116,6 +116,7 @@ describe('a damaged database', () => {
     const store = await open(dir, true);
     expect([store.count('k/'), store.compacted]).toEqual([300, 0]);
     await store.close();
+    expect(await readdir(join(dir, '..'))).toEqual(['store']);
   });
 
   test('an unreadable note of the head is not damage', async () => {
