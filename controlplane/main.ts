@@ -20,7 +20,7 @@ import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
 import { Informers } from './cache/informers.ts';
 import type { ControlPlaneConfig } from './config.ts';
-import { endpointSliceIndexes, podIndexes, replicaSetIndexes } from './controllers/indexes.ts';
+import { podIndexes } from './controllers/indexes.ts';
 import { ControllerManager } from './controllers/manager.ts';
 import { controllers } from './controllers/registry.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
@@ -146,12 +146,9 @@ export class ControlPlane implements Runnable {
   }
 
   #controllers(apiServer: ApiServer, informers: Informers, rootCa: string): ControllerManager {
-    // An informer is shared: made with its indexes here, it is the same for all who ask later.
-    informers.informer(resources.replicaSets, replicaSetIndexes);
-    informers.informer(resources.endpointSlices, endpointSliceIndexes);
     return new ControllerManager({
       controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
-      informers: { of: (resource) => informers.informer(resource) },
+      informers,
       client: apiServer.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] }),
       events: apiServer.recorder({ component: 'controller-manager' }),
     }, {
