@@ -78,7 +78,7 @@ export class PodNetwork implements Runnable {
       this.#changed = false;
       const failure = await this.#reconcile(signal);
       failures = failure === undefined ? 0 : failures + 1;
-      if (!warned && failure === undefined) {
+      if (!warned && this.#notReady === undefined) {
         warned = true;
         await this.#warnOfForeignDrop(signal);
       }

@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { nodes } from '#api/kinds/resources.ts';
+import { Ledger } from '#agent/node/ledger.ts';
+import { MemoryState } from '#test/support/memory-state.ts';
+import { PodNetwork } from './pod-network.ts';
+
+it('says why pods have no network before the node has a range, and touches nothing', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cleat-network-'));
+  const clock = new ManualClock();
+  const state = new MemoryState();
+  state.known = false;
+  const network = new PodNetwork(
+    { state, clock, log: silentLog, random: () => 0, ledger: new Ledger(join(directory, 'ledger.jsonl'), () => 0) },
+    { nodeName: 'n', stateDirectory: directory, serviceCidrs: [], routeProtocol: 142, checkIntervalMs: 1000 },
+  );
+  const stop = new AbortController();
+  const reasons: (string | undefined)[] = [];
+  network.subscribe(() => { reasons.push(network.notReady); });
+  const ended = network.start(stop.signal);
+  await clock.advance(0);
+  state.known = true;
+  state.set(nodes, { metadata: { name: 'n' } });
+  await clock.advance(0);
+  expect(reasons).toEqual([expect.stringContaining('has not been reached'), expect.stringContaining('no pod range')]);
+  stop.abort();
+  await ended;
+  rmSync(directory, { recursive: true });
+});

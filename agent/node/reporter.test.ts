@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import type { NodeReport } from '#agent/session/types.ts';
+import type { HostReadings } from './readings.ts';
+import { NodeReporter } from './reporter.ts';
+
+const signal = new AbortController().signal;
+
+function setUp() {
+  const clock = new ManualClock();
+  const world = { runtimeDown: false, notReady: undefined as string | undefined, available: 3e9, looks: 0, broken: false };
+  const deps = {
+    clock, log: silentLog,
+    notReady: [() => world.notReady],
+    runtime: {
+      version: async () => Promise.resolve('containerd://1.6.20'),
+      notReady: async () => (world.runtimeDown ? Promise.reject(new Error('connect ENOENT')) : Promise.resolve([])),
+    },
+    host: {
+      identity: async () => Promise.resolve({ hostname: 'h', architecture: 'amd64', kernelVersion: 'k', osImage: 'o', machineId: 'm', systemUuid: 's', bootId: 'b' }),
+      readings: async (): Promise<HostReadings> => {
+        world.looks++;
+        if (world.broken) throw new Error('EIO');
+        return Promise.resolve({
+          cpuMillis: 2000, memoryBytes: 4e9, memoryAvailableBytes: world.available, nodeIp: '10.0.0.1', hugePages: {},
+          disk: { totalBytes: 1e11, availableBytes: 5e10, inodes: 0, freeInodes: 0 }, pids: { limit: 1000, used: 1 },
+        });
+      },
+    },
+  };
+  const config = { nodeName: 'n', version: '1', maxPods: 110, checkIntervalMs: 10_000, labels: { zone: 'z' } };
+  return { clock, world, open: async () => NodeReporter.open(deps, config, signal) };
+}
+
+const ready = (report: NodeReport): string => {
+  const c = report.status.conditions?.find((x) => x.type === 'Ready');
+  return `${c?.status ?? ''} ${c?.message ?? ''}`;
+};
+
+describe('NodeReporter', () => {
+  it('has a whole report from the start, and tells only of changes', async () => {
+    const { clock, world, open } = setUp();
+    const reporter = await open();
+    expect(reporter.current().labels).toEqual({ zone: 'z', 'kubernetes.io/hostname': 'n', 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64' });
+    expect(ready(reporter.current())).toMatch(/^True/);
+    const told: NodeReport[] = [];
+    reporter.subscribe((r) => { told.push(r); });
+    const stop = new AbortController();
+    const ended = reporter.start(stop.signal);
+    for (let i = 0; i < 5; i++) {
+      world.available += 1e6;
+      await clock.advance(10_000);
+    }
+    expect(world.looks).toBe(6);
+    expect(told).toEqual([]);
+    world.available = 5e7;
+    await clock.advance(10_000);
+    expect(told).toHaveLength(1);
+    stop.abort();
+    await ended;
+  });
+
+  it('looks again soon while not ready, and at once when poked', async () => {
+    const { clock, world, open } = setUp();
+    world.runtimeDown = true;
+    const reporter = await open();
+    expect(ready(reporter.current())).toBe('False the container runtime cannot be reached: connect ENOENT');
+    expect(reporter.current().status.nodeInfo?.containerRuntimeVersion).toBe('');
+    const stop = new AbortController();
+    const ended = reporter.start(stop.signal);
+    world.runtimeDown = false;
+    await clock.advance(100);
+    expect(ready(reporter.current())).toMatch(/^True/);
+    expect(reporter.current().status.nodeInfo?.containerRuntimeVersion).toBe('containerd://1.6.20');
+    world.notReady = 'no pod range';
+    reporter.poke();
+    await clock.advance(0);
+    expect(ready(reporter.current())).toBe('False no pod range');
+    stop.abort();
+    await ended;
+  });
+
+  it('keeps the last report when the host cannot be read', async () => {
+    const { clock, world, open } = setUp();
+    const reporter = await open();
+    const stop = new AbortController();
+    const ended = reporter.start(stop.signal);
+    world.broken = true;
+    await clock.advance(30_000);
+    expect(ready(reporter.current())).toMatch(/^True/);
+    stop.abort();
+    await ended;
+  });
+});

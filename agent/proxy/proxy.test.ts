@@ -1,0 +1,101 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { services } from '#api/kinds/resources.ts';
+import type { Service } from '#api/gen/types.ts';
+import { MemoryState } from '#test/support/memory-state.ts';
+import { Proxy } from './proxy.ts';
+import type { ProxyBackend, ProxyChange, ServicePort } from './types.ts';
+
+class FakeBackend implements ProxyBackend {
+  readonly name = 'fake';
+  readonly calls: string[] = [];
+  failures = 0;
+  present = true;
+  async unusable(): Promise<undefined> { return Promise.resolve(undefined); }
+  async replace(all: readonly ServicePort[]): Promise<void> { return this.#call(`replace ${all.map((p) => p.id).join(' ')}`); }
+  async apply(change: ProxyChange): Promise<void> { return this.#call(`apply +${change.set.map((p) => p.id).join(' ')} -${change.removed.join(' ')}`); }
+  async intact(): Promise<boolean> { return Promise.resolve(this.present); }
+  async cleanup(): Promise<void> { return Promise.resolve(); }
+  async #call(what: string): Promise<void> {
+    this.calls.push(what);
+    if (this.failures-- > 0) throw new Error('kernel says no');
+    return Promise.resolve();
+  }
+}
+
+const service = (name: string): Service => ({ metadata: { namespace: 'd', name }, spec: { clusterIP: '10.43.0.1', clusterIPs: ['10.43.0.1'], ports: [{ port: 80 }] } });
+
+describe('Proxy', () => {
+  const clock = new ManualClock();
+  let state: MemoryState;
+  let backend: FakeBackend;
+  let proxy: Proxy;
+  let stop: AbortController;
+  let ended: Promise<void>;
+  const begin = async (): Promise<void> => {
+    ended = proxy.start(stop.signal);
+    await clock.advance(0);
+  };
+
+  beforeEach(() => {
+    state = new MemoryState();
+    backend = new FakeBackend();
+    proxy = new Proxy({ state, backend, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
+    stop = new AbortController();
+  });
+  afterEach(async () => {
+    stop.abort();
+    await ended;
+  });
+
+  it('begins with everything, then applies changes together', async () => {
+    state.set(services, service('a'));
+    await begin();
+    expect(backend.calls).toEqual(['replace d/a:']);
+    expect(proxy.failure).toBeUndefined();
+    state.set(services, service('b'));
+    state.remove(services, 'd', 'a');
+    await clock.advance(100);
+    expect(backend.calls.slice(1)).toEqual(['apply +d/b: -d/a:']);
+    await clock.advance(60_000);
+    state.set(services, service('c'));
+    await clock.advance(0);
+    expect(backend.calls.slice(2)).toEqual(['apply +d/c: -']);
+  });
+
+  it('waits until the state of a fresh node is known', async () => {
+    state.known = false;
+    await begin();
+    await clock.advance(60_000);
+    expect(backend.calls).toEqual([]);
+    state.known = true;
+    state.apply([]);
+    await clock.advance(0);
+    expect(backend.calls).toEqual(['replace ']);
+  });
+
+  it('replaces after a failed change, with back-off until it works', async () => {
+    await begin();
+    await clock.advance(100);
+    backend.failures = 2;
+    state.set(services, service('a'));
+    await clock.advance(0);
+    expect(proxy.failure).toBe('kernel says no');
+    await clock.advance(500);
+    await clock.advance(999);
+    expect(backend.calls.slice(1)).toEqual(['apply +d/a: -', 'replace d/a:']);
+    await clock.advance(1);
+    expect(backend.calls.slice(3)).toEqual(['replace d/a:']);
+    expect(proxy.failure).toBeUndefined();
+  });
+
+  it('puts the rules back when another program removed them', async () => {
+    await begin();
+    await clock.advance(30_100);
+    expect(backend.calls).toHaveLength(1);
+    backend.present = false;
+    await clock.advance(30_000);
+    expect(backend.calls).toEqual(['replace ', 'replace ']);
+  });
+});

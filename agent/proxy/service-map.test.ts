@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import type { Endpoint, EndpointSlice, Service, ServiceSpec } from '#api/gen/types.ts';
+import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { servicePorts, ServiceTracker } from './service-map.ts';
+
+const node = 'n1';
+const service = (spec: Partial<ServiceSpec> = {}, name = 'web'): Service => ({
+  metadata: { namespace: 'default', name },
+  spec: { clusterIP: '10.43.0.7', clusterIPs: ['10.43.0.7'], ports: [{ name: 'http', port: 80, targetPort: 8080 }], ...spec },
+});
+const endpoint = (ip: string, change: Partial<Endpoint> = {}): Endpoint => ({ addresses: [ip], conditions: { ready: true }, nodeName: 'n2', ...change });
+const slice = (endpoints: Endpoint[], change: Partial<EndpointSlice> = {}, name = 'web-1', owner = 'web'): EndpointSlice => ({
+  metadata: { namespace: 'default', name, labels: { 'kubernetes.io/service-name': owner } },
+  addressType: 'IPv4', ports: [{ name: 'http', port: 8080, protocol: 'TCP' }], endpoints, ...change,
+});
+const only = (s: Service, slices: EndpointSlice[]) => {
+  const [port, ...rest] = servicePorts(s, slices, node);
+  expect(rest).toEqual([]);
+  return port!;
+};
+const ips = (backends: readonly { ip: string }[]): string[] => backends.map((b) => b.ip);
+
+describe('servicePorts', () => {
+  it('takes ready endpoints of all slices, sorted and without repeats', () => {
+    const port = only(service(), [slice([endpoint('10.42.0.9', { nodeName: node }), endpoint('10.42.0.3')]), slice([endpoint('10.42.0.3'), endpoint('10.42.0.4', { conditions: { ready: false } })], {}, 'web-2')]);
+    expect(port).toMatchObject({ id: 'default/web:http', protocol: 'TCP', port: 80, nodePort: 0, affinitySeconds: 0, clusterIps: ['10.43.0.7'] });
+    expect(port.endpoints).toEqual([{ ip: '10.42.0.3', port: 8080, local: false }, { ip: '10.42.0.9', port: 8080, local: true }]);
+    expect(port.localEndpoints).toEqual([]);
+  });
+
+  it('counts an unset ready condition as ready', () => {
+    expect(ips(only(service(), [slice([{ addresses: ['10.42.0.3'] }])]).endpoints)).toEqual(['10.42.0.3']);
+  });
+
+  it('falls back to endpoints that end but still serve when none is ready', () => {
+    const ending = endpoint('10.42.0.5', { conditions: { ready: false, serving: true, terminating: true } });
+    expect(ips(only(service(), [slice([ending, endpoint('10.42.0.6', { conditions: { ready: false, serving: false, terminating: true } })])]).endpoints)).toEqual(['10.42.0.5']);
+    expect(ips(only(service(), [slice([ending, endpoint('10.42.0.6')])]).endpoints)).toEqual(['10.42.0.6']);
+  });
+
+  it('chooses local endpoints on their own under a Local policy', () => {
+    const endings = endpoint('10.42.0.5', { nodeName: node, conditions: { ready: false, serving: true, terminating: true } });
+    const port = only(service({ type: 'NodePort', externalTrafficPolicy: 'Local', ports: [{ name: 'http', port: 80, nodePort: 30080 }] }), [slice([endings, endpoint('10.42.0.6')])]);
+    expect(port).toMatchObject({ externalLocal: true, internalLocal: false, nodePort: 30080 });
+    expect(ips(port.endpoints)).toEqual(['10.42.0.6']);
+    expect(ips(port.localEndpoints)).toEqual(['10.42.0.5']);
+    expect(only(service({ internalTrafficPolicy: 'Local' }), []).internalLocal).toBe(true);
+  });
+
+  it('matches named ports in each slice', () => {
+    const s = service({ ports: [{ name: 'a', port: 1, targetPort: 'x' }, { name: 'b', port: 2, targetPort: 'y', protocol: 'UDP' }] });
+    const ports = servicePorts(s, [
+      slice([endpoint('10.42.0.3')], { ports: [{ name: 'a', port: 100 }, { name: 'b', port: 200, protocol: 'UDP' }] }),
+      slice([endpoint('10.42.0.4')], { ports: [{ name: 'a', port: 101 }, { name: 'b', port: 201, protocol: 'TCP' }] }, 'web-2'),
+    ], node);
+    expect(ports.map((p) => [p.id, p.protocol, p.endpoints.map((e) => e.port)])).toEqual([['default/web:a', 'TCP', [100, 101]], ['default/web:b', 'UDP', [200]]]);
+  });
+
+  it('knows affinity, external and load balancer addresses', () => {
+    const s = service({ type: 'LoadBalancer', sessionAffinity: 'ClientIP', externalIPs: ['203.0.113.5', 'nonsense'] });
+    s.status = { loadBalancer: { ingress: [{ ip: '203.0.113.6' }, { hostname: 'x' }, { ip: '203.0.113.7', ipMode: 'Proxy' }] } };
+    expect(only(s, [])).toMatchObject({ affinitySeconds: 10_800, externalIps: ['203.0.113.5'], loadBalancerIps: ['203.0.113.6'] });
+    expect(only(service({ sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 5 } } }), []).affinitySeconds).toBe(5);
+  });
+
+  it.each([
+    ['headless', service({ clusterIP: 'None', clusterIPs: ['None'] })],
+    ['ExternalName', service({ type: 'ExternalName' })],
+    ['without an address', { metadata: { namespace: 'default', name: 'web' }, spec: { ports: [{ port: 80 }] } }],
+    ['of another proxy', { ...service(), metadata: { namespace: 'default', name: 'web', labels: { 'service.kubernetes.io/service-proxy-name': 'x' } } }],
+    ['with a name that is none', service({}, 'web; drop')],
+    ['with ports that are none', service({ ports: [{ port: 0 }, { port: 70_000 }, { port: 80, name: 'a b' }] })],
+  ])('routes nothing for a Service %s', (_, s) => {
+    expect(servicePorts(s, [slice([endpoint('10.42.0.3')])], node)).toEqual([]);
+  });
+
+  it('leaves out endpoints that are none', () => {
+    const bad = [endpoint('x'), endpoint('fd00::1'), { addresses: [] }, endpoint('10.42.0.3')];
+    expect(ips(only(service(), [slice(bad), slice([endpoint('10.42.0.4')], { ports: [{ name: 'http' }] }, 'web-2')]).endpoints)).toEqual(['10.42.0.3']);
+  });
+});
+
+describe('ServiceTracker', () => {
+  it('hands out only what changed', () => {
+    const tracker = new ServiceTracker(node);
+    expect(tracker.note([{ type: 'set', resource: pods, object: { metadata: { name: 'x' } } }])).toBe(false);
+    tracker.note([{ type: 'set', resource: services, object: service() }, { type: 'set', resource: services, object: service({}, 'other') }, { type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3')]) }]);
+    expect(tracker.take().set.map((p) => p.id).sort()).toEqual(['default/other:http', 'default/web:http']);
+    expect(tracker.take()).toEqual({ set: [], removed: [] });
+    tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3', { zone: 'z' })]) }]);
+    expect(tracker.take()).toEqual({ set: [], removed: [] });
+    tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.4')], {}, 'web-1', 'other') }]);
+    expect(tracker.take().set.map((p) => [p.id, ips(p.endpoints)])).toEqual([['default/web:http', []], ['default/other:http', ['10.42.0.4']]]);
+    tracker.note([{ type: 'remove', resource: services, namespace: 'default', name: 'web' }, { type: 'remove', resource: endpointSlices, namespace: 'default', name: 'web-1' }]);
+    const change = tracker.take();
+    expect(change.removed).toEqual(['default/web:http']);
+    expect(change.set.map((p) => [p.id, ips(p.endpoints)])).toEqual([['default/other:http', []]]);
+    expect(tracker.all().map((p) => p.id)).toEqual(['default/other:http']);
+  });
+
+  it('does not mind the order in which Service and slice arrive', () => {
+    const tracker = new ServiceTracker(node);
+    tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3')]) }]);
+    expect(tracker.take().set).toEqual([]);
+    tracker.note([{ type: 'set', resource: services, object: service() }]);
+    expect(ips(tracker.take().set[0]!.endpoints)).toEqual(['10.42.0.3']);
+  });
+});
