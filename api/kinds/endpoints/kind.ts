@@ -40,7 +40,7 @@ function print({ subsets = [] }: Endpoints): string {
   const max = 3;
   const all = subsets.flatMap(({ addresses = [], ports = [] }) => (ports.length === 0
     ? addresses.map(({ ip }) => ip)
-    : ports.flatMap(({ port }) => addresses.map(({ ip }) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)))));
+    : ports.flatMap(({ port }) => addresses.map(({ ip }) => (ip?.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)))));
   if (all.length === 0) return '<none>';
   return all.length > max ? `${all.slice(0, max).join(',')} + ${all.length - max} more...` : all.join(',');
 }
