@@ -10,6 +10,7 @@ import type { Backend, ProxyBackend, ProxyConfig, ServicePort } from './types.ts
 export interface ProxyContractDeps {
   readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
   readonly log: Log;
+  readonly record: (table: string) => Promise<void>;
 }
 
 const probe = join(import.meta.dirname, '../../test/support/lab/net-probe.ts');
@@ -31,7 +32,7 @@ export function proxyContract(name: string, create: (deps: ProxyContractDeps, co
     let client: LabHost;
     let backend: ProxyBackend;
 
-    const newBackend = (): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog }, config);
+    const newBackend = (): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, config);
     const tcp = (change: Partial<ServicePort> = {}): ServicePort => servicePort({ endpoints: [podA, podB, remote], ...change });
     const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
       const [address = '', port = ''] = target.split(':');

@@ -10,6 +10,8 @@ import { TableRules } from './table-rules.ts';
 export interface NftablesDeps {
   readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
   readonly log: Log;
+  /** Notes for uninstalling that the table (`FAMILY NAME`) is ours; called before it is first made. */
+  readonly record: (table: string) => Promise<void>;
 }
 
 const transactionTimeoutMs = 60_000;
@@ -51,6 +53,7 @@ export class NftablesBackend implements ProxyBackend {
 
   async replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void> {
     let text = '';
+    for (const family of this.#tables.keys()) await this.#deps.record(`${family} ${this.#config.tableName}`);
     for (const [family, table] of this.#tables) text += table.replace(all, await this.#affinity(family, all, signal));
     await this.#run(text, signal);
     this.#udp.clear();
@@ -121,8 +124,8 @@ export class NftablesBackend implements ProxyBackend {
       }
     } catch (error) {
       signal.throwIfAborted();
-      this.#conntrackMissing = true;
-      this.#deps.log.warn({ err: messageOf(error) }, 'conntrack cannot be run: udp clients may keep a stale endpoint until their flow times out');
+      this.#conntrackMissing = /ENOENT/.test(messageOf(error));
+      this.#deps.log.warn({ err: messageOf(error) }, 'conntrack failed: udp clients may keep a stale endpoint until their flow times out');
     }
   }
 }

@@ -63,7 +63,7 @@ export function baseRules(family: Family, config: ProxyConfig): string {
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
     meta mark and ${masqueradeMark} == ${masqueradeMark} meta mark set meta mark xor ${masqueradeMark} masquerade fully-random
-    ${family} saddr . ${family} daddr @hairpin masquerade fully-random
+    ${family} saddr @pod-cidrs ${family} saddr . ${family} daddr @hairpin masquerade fully-random
     ${family} saddr @pod-cidrs ${family} daddr != @pod-cidrs masquerade fully-random
   }
 
