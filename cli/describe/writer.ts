@@ -1,40 +1,56 @@
-/** Lines of `Name:  value` pairs with nesting, aligned per block as kubectl's describe prints them. */
+/**
+ * Text in columns as kubectl's describe aligns it: a cell ends with a tab, and neighbouring lines that have a
+ * cell in the same place share that column's width. A line without the cell ends the column.
+ */
 export class DescribeWriter {
-  readonly #rows: { readonly indent: number; readonly cells: readonly string[] }[] = [];
+  readonly #lines: (readonly string[])[] = [];
+  #text = '';
 
-  /** A field; several values go on lines of their own below each other. */
-  field(name: string, values: string | number | undefined | readonly string[], indent = 0): this {
-    const [first = '<none>', ...rest] = Array.isArray(values) ? (values as readonly string[]) : [values === undefined || values === '' ? '<none>' : String(values)];
-    this.#rows.push({ indent, cells: [`${name}:`, first] }, ...rest.map((value) => ({ indent, cells: ['', value] })));
+  /** One line, indented by two blanks a level. A line break in a cell begins a new line. */
+  row(level: number, ...cells: (string | number | boolean)[]): this {
+    for (const line of `${'  '.repeat(level)}${cells.join('\t')}`.split('\n')) this.#lines.push(line.split('\t').map(printable));
     return this;
   }
 
-  line(text: string, indent = 0): this {
-    this.#rows.push({ indent, cells: [text] });
+  /** `title:` with several values below each other; `<none>` without any. */
+  list(title: string, values: readonly string[]): this {
+    const [first = '<none>', ...rest] = values;
+    this.row(0, `${title}:`, first);
+    for (const value of rest) this.row(0, '', value);
     return this;
   }
 
-  /** A table with a rule under its header. */
-  table(header: readonly string[], rows: readonly (readonly string[])[], indent = 1): this {
-    const all = [header, header.map((name) => '-'.repeat(name.length)), ...rows];
-    const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
-    for (const row of all) this.line(row.map((text, i) => (i === row.length - 1 ? text : text.padEnd((widths[i] ?? 0) + 2))).join('').trimEnd(), indent);
+  /** Ends all columns: what follows is aligned on its own. */
+  flush(): this {
+    this.#text += layOut(this.#lines);
+    this.#lines.length = 0;
     return this;
   }
 
   toString(): string {
-    const pad = (indent: number): string => '  '.repeat(indent);
-    // Only fields share a column; a long line of text must not push it away.
-    const width = Math.max(0, ...this.#rows.filter(({ cells }) => cells.length > 1).map(({ indent, cells }) => pad(indent).length + (cells[0]?.length ?? 0))) + 2;
-    return this.#rows.map(({ indent, cells }) => {
-      const [name = '', value] = cells;
-      return `${(value === undefined ? pad(indent) + name : (pad(indent) + name).padEnd(width) + value).trimEnd()}\n`;
-    }).join('');
+    return this.flush().#text;
   }
 }
 
-/** `key=value` pairs, one a line, sorted. */
-export function pairs(map: Readonly<Record<string, string>> | undefined, separator = '='): string[] {
-  const found = Object.entries(map ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}${separator}${value}`);
-  return found.length > 0 ? found : ['<none>'];
+const padding = 2;
+
+function layOut(lines: readonly (readonly string[])[]): string {
+  const widths: number[][] = lines.map(() => []);
+  const columns = Math.max(0, ...lines.map((cells) => cells.length - 1));
+  for (let column = 0; column < columns; column++) {
+    for (let first = 0; first < lines.length;) {
+      let end = first;
+      let width = 0;
+      for (let cells = lines[end]; cells && cells.length - 1 > column; cells = lines[++end]) width = Math.max(width, (cells[column]?.length ?? 0) + padding);
+      for (let i = first; i < end; i++) widths[i]?.push(width);
+      first = end + 1;
+    }
+  }
+  return lines.map((cells, i) => `${cells.map((cell, column) => cell.padEnd(widths[i]?.[column] ?? 0)).join('')}\n`).join('');
+}
+
+/** What an object says must not move the cursor of who reads it. */
+function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
 }
