@@ -1,6 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import { afterRowNames, decodeMeta, decodeRow, emptyMeta, encodeMeta, firstRowName, metaName, rowName, type Meta } from './row-format.ts';
+import { afterRowNames, decodeMeta, decodeRow, emptyMeta, encodeMeta, firstRowName, metaName, rowName, type DecodedRow, type Meta } from './row-format.ts';
 import type { State } from './state.ts';
 import type { RowStore, RowWrite } from './types.ts';
 import { newVersion } from './versions.ts';
@@ -88,7 +88,7 @@ export function damageError(location: string, damage: Damage): StatusError {
   const parts = [
     ...(ranges.length > 0 ? [`revisions ${ranges.join(', ')}${damage.missing.length > 10 ? ' and more' : ''} are missing`] : []),
     ...(damage.broken.length > 0 ? [`${String(damage.broken.length)} rows do not match their check sums (${damage.broken.slice(0, 5).join(', ')})`] : []),
-    ...damage.other,
+    ...damage.other.slice(0, 10),
   ];
   return new StatusError('InternalError', `the store in ${location} is damaged: ${parts.join('; ')}. Nothing was changed. Restore a backup, or start once with --store-recover, which keeps a copy, keeps everything readable and lists what is lost`);
 }
@@ -98,21 +98,29 @@ async function replayRows(rows: RowStore, state: State, meta: Meta, damage: Dama
   for await (const found of rows.scan(firstRowName, afterRowNames)) {
     for (const [name, bytes] of found) {
       const row = decodeRow(name, bytes);
-      if (!row) { damage.broken.push(name); continue; }
-      const expected = replay.head > meta.compacted ? replay.head : meta.anchor;
-      if (row.revision > meta.compacted && row.chain !== expected) damage.missing.push({ from: Math.min(expected, row.chain) + 1, to: Math.max(row.chain, expected) });
-      replay.head = row.revision;
-      if (row.revision > meta.head) replay.expected = row;
-      if (state.isVolatile(row.key)) replay.volatileRows++;
-      const latest = state.latest(row.key);
-      const entry = { key: row.key, value: row.value, createRevision: row.createRevision, modRevision: row.revision };
-      state.append(newVersion({ createRevision: row.createRevision, deleted: row.deleted, durable: true, crc: row.crc }, entry, latest));
-      replay.count += (row.deleted ? 0 : 1) - (latest && !latest.deleted ? 1 : 0);
-      replay.sum = (replay.sum + (row.deleted ? 0 : row.crc) - (latest && !latest.deleted ? latest.crc : 0)) >>> 0;
+      if (row) replayRow(row, state, replay, meta, damage);
+      else damage.broken.push(name);
     }
   }
   replay.head = Math.max(replay.head, replay.head > meta.compacted ? 0 : meta.anchor);
   return replay;
+}
+
+function replayRow(row: DecodedRow, state: State, replay: Replay, meta: Meta, damage: Damage): void {
+  const { revision, key, createRevision, deleted, crc, chain } = row;
+  const latest = state.latest(key);
+  const current = latest?.deleted ? undefined : latest;
+  if (revision > meta.compacted) {
+    const before = replay.head > meta.compacted ? replay.head : meta.anchor;
+    if (chain !== before) damage.missing.push({ from: Math.min(before, chain) + 1, to: Math.max(chain, before) });
+    if (createRevision !== revision && !current) damage.other.push(`what ${key} was before revision ${String(revision)} is missing`);
+  }
+  replay.head = revision;
+  if (revision > meta.head) replay.expected = row;
+  if (state.isVolatile(key)) replay.volatileRows++;
+  state.append(newVersion({ createRevision, deleted, durable: true, crc }, { key, value: row.value, createRevision, modRevision: revision }, latest));
+  replay.count += (deleted ? 0 : 1) - (current ? 1 : 0);
+  replay.sum = (replay.sum + (deleted ? 0 : crc) - (current?.crc ?? 0)) >>> 0;
 }
 
 function compare(meta: Meta, replay: Replay, damage: Damage): void {

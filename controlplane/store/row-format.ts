@@ -18,6 +18,10 @@ export interface Row {
   readonly value: Uint8Array;
 }
 
+export interface DecodedRow extends Row {
+  readonly crc: number;
+}
+
 /** The check sum doubles as the row's part in `Row.sum`. */
 export interface EncodedRow {
   readonly bytes: Uint8Array;
@@ -82,7 +86,7 @@ export function encodeRow(row: Omit<Row, 'sum'>, sumBefore: number): EncodedRow 
 }
 
 /** The row, or undefined when its bytes are not what was written under this name. */
-export function decodeRow(name: string, stored: Uint8Array): (Row & { readonly crc: number }) | undefined {
+export function decodeRow(name: string, stored: Uint8Array): DecodedRow | undefined {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
   const revision = revisionOf(name);
   if (revision === undefined || bytes.length < headerBytes) return undefined;

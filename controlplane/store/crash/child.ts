@@ -15,7 +15,7 @@ const file = openSync(acknowledgements, 'w');
 async function work(store: Store, worker: number): Promise<never> {
   for (let i = 0; ; i++) {
     const key = `k/${String((worker * 7 + i) % 40).padStart(2, '0')}`;
-    const value = `${round}.${String(worker)}.${String(i)}.${'x'.repeat((i * 37) % 2000)}`;
+    const value = `${round}.${String(worker)}.${String(i)}.${'x'.repeat((i * 37) % 1000)}`;
     const current = await store.get(key);
     const type = current && i % 5 === 0 ? 'delete' : 'put';
     try {
@@ -30,6 +30,6 @@ async function work(store: Store, worker: number): Promise<never> {
   }
 }
 
-const store = await openStore({ log: silentLog, clock: systemClock }, { dir, volatilePrefixes: ['v/'], keepRevisions: 2000, reserve: 500 });
+const store = await openStore({ log: silentLog, clock: systemClock }, { dir, volatilePrefixes: ['v/'], keepRevisions: 1000, reserve: 500 });
 process.stdout.write('ready\n');
 await Promise.all(Array.from({ length: 16 }, (_, worker) => work(store, worker)));
