@@ -99,11 +99,12 @@ export class Agent implements Runnable {
     try {
       const driver = await this.#openDriver(containerd, signal);
       this.#driverReady.resolve(driver);
+      const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
-        { state: checkpoint, ledger: new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now()), clock, log: log.child({ component: 'network' }), random: Math.random },
+        { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr] },
       );
-      const proxy = await this.#proxy(checkpoint, signal);
+      const proxy = await this.#proxy(checkpoint, ledger, signal);
       const node = await NodeReporter.open(
         { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => proxy.failure], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
@@ -154,13 +155,14 @@ export class Agent implements Runnable {
     return driver;
   }
 
-  async #proxy(state: CheckpointStore, signal: AbortSignal): Promise<Proxy> {
+  async #proxy(state: CheckpointStore, ledger: Ledger, signal: AbortSignal): Promise<Proxy> {
     const { log, clock } = this.#deps;
     const { proxyMode, podCidr, serviceCidr } = this.#config;
     const make = proxyBackends[proxyMode];
     if (!make) throw new StatusError('Invalid', `there is no proxy mode "${proxyMode}"`);
     const proxyLog = log.child({ component: 'proxy' });
-    const backend = make({ exec, log: proxyLog }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
+    const record = async (table: string): Promise<void> => ledger.record({ kind: 'nftables-table', target: table, before: null, after: null });
+    const backend = make({ exec, log: proxyLog, record }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
     const unusable = await backend.unusable(signal);
     if (unusable !== undefined) throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${unusable}`);
     return new Proxy({ state, backend, clock, log: proxyLog, random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });

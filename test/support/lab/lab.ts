@@ -123,8 +123,8 @@ async function sweep(cgroups: CgroupLayout): Promise<void> {
     for (const name of list(cgroupRoot)) if (name.startsWith('cleat-lab-')) names.add(name.slice('cleat-lab-'.length));
   }
   for (const name of names) {
-    const [pid, start] = name.split('-');
-    if (startTime(Number(pid)) === start) continue;
+    const [, pid, start] = /^(\d+)-(\d+)-/.exec(name) ?? [];
+    if (start === undefined || startTime(Number(pid)) === start) continue;
     await removeCgroup(cgroups, cgroupOf(name));
     rmSync(join(root, name), { recursive: true, force: true });
   }
