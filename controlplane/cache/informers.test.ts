@@ -4,9 +4,9 @@ import { nodes, pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
-import { storeKey } from '../store/keys.ts';
-import { openMemoryStore } from '../store/open.ts';
-import type { Store } from '../store/types.ts';
+import { storeKey } from '#controlplane/store/keys.ts';
+import { openMemoryStore } from '#controlplane/store/open.ts';
+import type { Store } from '#controlplane/store/types.ts';
 import { Informers } from './informers.ts';
 import { SharedObjects } from './shared-objects.ts';
 

@@ -7,6 +7,8 @@ export interface AutoCompactionConfig {
   /** History younger than this is kept, unless it is longer than `keepRevisions`. */
   readonly keepMs: number;
   readonly keepRevisions: number;
+  /** Most that past versions of volatile keys may hold. */
+  readonly maxVolatileBytes: number;
 }
 
 export interface AutoCompactionDeps {
@@ -16,7 +18,7 @@ export interface AutoCompactionDeps {
   readonly compact: (revision: number) => Promise<void>;
 }
 
-/** Bounds history by age and number. A timer runs only while there is history: an idle store does nothing. */
+/** Bounds history by age, number and bytes. A timer runs only while there is history: an idle store does nothing. */
 export class AutoCompaction {
   readonly #deps: AutoCompactionDeps;
   readonly #config: AutoCompactionConfig;
@@ -34,8 +36,10 @@ export class AutoCompaction {
     if (this.#stopped) return;
     const { state } = this.#deps;
     if (!this.#cancel && state.historyLength > 0) this.#arm(state.revision);
-    const { keepRevisions } = this.#config;
-    if (!this.#running && state.historyLength > keepRevisions * 1.25) this.#run(state.revisionBefore(keepRevisions) ?? 0);
+    if (this.#running) return;
+    const { keepRevisions, maxVolatileBytes } = this.#config;
+    if (state.historyLength > keepRevisions * 1.25) this.#run(state.revisionBefore(keepRevisions) ?? 0);
+    else if (state.volatilePastBytes > maxVolatileBytes) this.#run(state.revisionBefore(state.historyLength >> 1) ?? state.revision);
   }
 
   stop(): void {

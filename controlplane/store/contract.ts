@@ -243,6 +243,13 @@ export function storeContract(name: string, newPlace: () => Promise<StorePlace>)
       await put(store, 'v/b', '0123456789');
     });
 
+    test('the history of volatile keys is bounded by its bytes', async () => {
+      const { store } = await fresh({ volatilePrefixes: ['v/'], maxVolatileBytes: 10_000 });
+      for (let i = 0; i < 100; i++) await put(store, 'v/a', 'x'.repeat(1000));
+      await expect.poll(() => store.compacted).toBeGreaterThan(60);
+      expect(store.count('v/')).toBe(1);
+    });
+
     test('behaves like a map of versions', async () => {
       await fc.assert(fc.asyncProperty(fc.array(commandArbitrary, { minLength: 1, maxLength: 60 }), async (commands) => {
         const { store, reopen } = await fresh({ cacheBytes: 60, eventBytes: 60 });

@@ -39,6 +39,7 @@ export class State {
   #eventsFrom = 0;
   #eventBytes = 0;
   #volatileBytes = 0;
+  #volatilePastBytes = 0;
   revision = 0;
   compacted = 0;
   /** Volatile keys have no history before this revision: they were lost with a restart. */
@@ -51,6 +52,8 @@ export class State {
 
   get historyLength(): number { return this.#history.length; }
   get volatileBytes(): number { return this.#volatileBytes; }
+  /** Held by versions of volatile keys that only history needs. */
+  get volatilePastBytes(): number { return this.#volatilePastBytes; }
   /** Keys in memory, deleted ones included until they are compacted. */
   get keys(): number { return this.#index.size; }
 
@@ -68,7 +71,7 @@ export class State {
     if (slot) slot.latest = version;
     else this.#index.insert({ key: version.key, latest: version });
     if (version.older?.durable) this.cache.drop(version.older);
-    if (!version.durable) this.#volatileBytes += liveBytes(version) - (version.older ? liveBytes(version.older) : 0);
+    if (!version.durable) this.#countVolatile(version);
     if (!version.deleted) this.cache.add(version);
     else if (version.durable) version.entry = undefined;
     this.#history.push(version);
@@ -156,6 +159,7 @@ export class State {
     const gone = new Set(plan.removed);
     for (const version of gone) {
       this.cache.drop(version);
+      if (!version.durable) this.#volatilePastBytes -= bytesOf(version);
       const slot = this.#index.get(version.key);
       if (slot?.latest === version) { this.#index.remove(version.key); continue; }
       for (let newer = slot?.latest; newer; newer = newer.older) if (newer.older && gone.has(newer.older)) newer.older = undefined;
@@ -173,6 +177,13 @@ export class State {
     this.volatileSince = revision;
     this.compacted = compacted;
     this.#history = this.#history.slice(this.#positionAfter(compacted));
+  }
+
+  #countVolatile(version: Version): void {
+    const { older } = version;
+    const live = older && !older.deleted ? bytesOf(older) : 0;
+    this.#volatileBytes += (version.deleted ? 0 : bytesOf(version)) - live;
+    this.#volatilePastBytes += (version.deleted ? bytesOf(version) : 0) + live;
   }
 
   #touchesVolatile(prefix: string): boolean {
@@ -206,8 +217,8 @@ function expired(revision: number, oldest: number): StatusError {
   return new StatusError('Expired', `revision ${String(revision)} is too old: history starts at ${String(oldest)}; list again`);
 }
 
-function liveBytes(version: Version): number {
-  return version.deleted ? 0 : version.entry?.value.byteLength ?? 0;
+function bytesOf(version: Version): number {
+  return version.entry?.value.byteLength ?? 0;
 }
 
 function eventBytes(event: StoreEvent): number {

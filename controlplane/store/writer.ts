@@ -13,7 +13,7 @@ export interface WriterConfig {
   /** A batch is closed when it holds this many writes or bytes. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
-  /** Live bytes of all volatile keys together. */
+  /** Live bytes of all volatile keys together; their history may hold as much again. */
   readonly maxVolatileBytes: number;
   /** Revisions reserved on disk at once for volatile keys. */
   readonly reserve: number;
