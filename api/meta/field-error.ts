@@ -75,17 +75,22 @@ export function printFieldError(e: FieldError): string {
   return `${e.field}: ${e.message}`;
 }
 
+/** More tells a reader nothing new, and an answer must stay small. */
+const maxErrors = 100;
+
 /** The Status of an object that breaks rules: `Deployment.apps "web" is invalid: spec.selector: Required value`. */
 export function invalidStatus(resource: Pick<Resource, 'group' | 'kind'>, name: string, errors: readonly FieldError[]): StatusError {
   const kind = resource.group === '' ? resource.kind : `${resource.kind}.${resource.group}`;
-  const texts = [...new Set(errors.map(printFieldError))];
+  const shown = errors.slice(0, maxErrors);
+  const texts = [...new Set(shown.map(printFieldError))];
+  if (errors.length > maxErrors) texts.push(`and ${errors.length - maxErrors} more`);
   const list = texts.length === 1 ? texts[0] ?? '' : `[${texts.join(', ')}]`;
   return new StatusError('Invalid', `${kind} ${JSON.stringify(name)} is invalid: ${list}`, {
     details: {
       name,
       group: resource.group,
       kind: resource.kind,
-      causes: errors.map((e) => ({ reason: e.type, message: e.message, field: e.field })),
+      causes: shown.map((e) => ({ reason: e.type, message: e.message, field: e.field })),
     },
   });
 }

@@ -6,6 +6,8 @@ import { deeperThan, isRecord, maxDepth, setOwn, type JsonRecord } from './json.
 const maxOperations = 10_000;
 /** What all `copy` operations of a patch may add, in characters of JSON. */
 const maxCopied = 3 * 1024 * 1024;
+/** How many members of lists and objects, and characters of values moved, a patch may touch in all: one request must not hold up the others. */
+const maxTouched = 20_000_000;
 
 interface Operation {
   readonly op: string;
@@ -25,16 +27,7 @@ export function jsonPatch(document: unknown, operations: unknown): unknown {
   }
   if (deeperThan(document, maxDepth)) throw malformed(`the object nests deeper than ${maxDepth} levels`);
   const parsed = operations.map(parseOperation);
-  let result = document;
-  let copied = 0;
-  for (const operation of parsed) {
-    if (operation.op === 'copy') {
-      copied += JSON.stringify(read(result, operation.from, 'copy'))?.length ?? 0;
-      if (copied > maxCopied) throw cannot(`copy operations add more than ${maxCopied} characters`);
-    }
-    result = apply(result, operation);
-  }
-  return result;
+  return new Patcher(document).run(parsed);
 }
 
 function malformed(message: string): StatusError {
@@ -71,28 +64,6 @@ function print(path: readonly string[]): string {
   return path.map((token) => `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
-function apply(document: unknown, { op, path, from, value }: Operation): unknown {
-  switch (op) {
-    case 'add': return insert(document, path, value);
-    case 'remove': return remove(document, path);
-    case 'replace':
-      read(document, path, 'replace');
-      return set(document, path, value);
-    case 'copy': return insert(document, path, read(document, from, 'copy'));
-    case 'move': {
-      const moved = read(document, from, 'move');
-      if (from.length < path.length && from.every((token, i) => token === path[i])) throw cannot('move operation: a value cannot be moved into itself');
-      return insert(remove(document, from), path, moved);
-    }
-    default: {
-      const found = readOptional(document, path);
-      // Kubernetes lets a test for null pass where nothing is.
-      if (!equal(found ?? null, value)) throw cannot(`testing value ${print(path)} failed: test failed`);
-      return document;
-    }
-  }
-}
-
 function childOf(container: unknown, token: string): unknown {
   if (Array.isArray(container)) return /^(0|[1-9][0-9]{0,9})$/.test(token) ? container[Number(token)] : undefined;
   return isRecord(container) && Object.hasOwn(container, token) ? container[token] : undefined;
@@ -108,56 +79,111 @@ function read(document: unknown, path: readonly string[], op: string): unknown {
   return value;
 }
 
-/** A copy of the containers along `path`, the innermost changed by `change`. */
-function withContainer(document: unknown, path: readonly string[], op: string, change: (container: unknown[] | JsonRecord, token: string) => void): unknown {
-  const [token, ...rest] = path;
-  if (token === undefined) throw cannot(`${op} operation does not apply to the whole document`);
-  if (!Array.isArray(document) && !isRecord(document)) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
-  const copy: unknown[] | JsonRecord = Array.isArray(document) ? [...document] : { ...document };
-  if (rest.length === 0) {
-    change(copy, token);
-    return copy;
-  }
-  const inner = childOf(document, token);
-  if (inner === undefined) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
-  assign(copy, token, withContainer(inner, rest, op, change));
-  return copy;
-}
-
 function assign(container: unknown[] | JsonRecord, token: string, value: unknown): void {
   if (Array.isArray(container)) container[Number(token)] = value;
   else setOwn(container, token, value);
+}
+
+function sizeOf(value: unknown): number {
+  return JSON.stringify(value).length;
 }
 
 function refuseTooDeep(path: readonly string[], value: unknown): void {
   if (deeperThan(value, maxDepth - path.length)) throw cannot(`the result would nest deeper than ${maxDepth} levels`);
 }
 
-function set(document: unknown, path: readonly string[], value: unknown): unknown {
-  refuseTooDeep(path, value);
-  return path.length === 0 ? value : withContainer(document, path, 'replace', (container, token) => assign(container, token, value));
-}
+/** Applies operations one after the other. Never changes a value: what lies along a path is copied. */
+class Patcher {
+  #document: unknown;
+  #copied = 0;
+  #touched = 0;
 
-function insert(document: unknown, path: readonly string[], value: unknown): unknown {
-  refuseTooDeep(path, value);
-  if (path.length === 0) return value;
-  return withContainer(document, path, 'add', (container, token) => {
-    if (!Array.isArray(container)) {
-      setOwn(container, token, value);
-      return;
-    }
-    const index = token === '-' ? container.length : Number(token);
-    if (token !== '-' && !(/^(0|[1-9][0-9]{0,9})$/.test(token) && index <= container.length)) {
-      throw cannot(`add operation does not apply: doc is missing path: "${print(path)}": Unable to access invalid index: ${token}: invalid index referenced`);
-    }
-    container.splice(index, 0, value);
-  });
-}
+  constructor(document: unknown) {
+    this.#document = document;
+  }
 
-function remove(document: unknown, path: readonly string[]): unknown {
-  return withContainer(document, path, 'remove', (container, token) => {
-    if (childOf(container, token) === undefined) throw cannot(`remove operation does not apply: doc is missing key: ${print(path)}: missing value`);
-    if (Array.isArray(container)) container.splice(Number(token), 1);
-    else delete container[token];
-  });
+  run(operations: readonly Operation[]): unknown {
+    for (const operation of operations) this.#document = this.#apply(this.#document, operation);
+    return this.#document;
+  }
+
+  #apply(document: unknown, operation: Operation): unknown {
+    const { op, path, from } = operation;
+    switch (op) {
+      case 'add': return this.#insert(document, path, operation.value);
+      case 'remove': return this.#remove(document, path);
+      case 'replace':
+        read(document, path, 'replace');
+        return this.#set(document, path, operation.value);
+      case 'copy': {
+        const value = read(document, from, 'copy');
+        this.#copied += sizeOf(value);
+        if (this.#copied > maxCopied) throw cannot(`copy operations add more than ${maxCopied} characters`);
+        return this.#insert(document, path, value);
+      }
+      case 'move': {
+        const moved = read(document, from, 'move');
+        this.#touch(sizeOf(moved));
+        if (from.length < path.length && from.every((token, i) => token === path[i])) throw cannot('move operation: a value cannot be moved into itself');
+        return this.#insert(this.#remove(document, from), path, moved);
+      }
+      default: {
+        const found = readOptional(document, path);
+        // Kubernetes lets a test for null pass where nothing is.
+        if (!equal(found ?? null, operation.value)) throw cannot(`testing value ${print(path)} failed: test failed`);
+        return document;
+      }
+    }
+  }
+
+  #touch(count: number): void {
+    this.#touched += count;
+    if (this.#touched > maxTouched) throw new StatusError('RequestEntityTooLarge', 'the JSON patch is too much work for one request; split it');
+  }
+
+  /** A copy of the containers along `path`, the innermost changed by `change`. */
+  #withContainer(document: unknown, path: readonly string[], op: string, change: (container: unknown[] | JsonRecord, token: string) => void): unknown {
+    const [token, ...rest] = path;
+    if (token === undefined) throw cannot(`${op} operation does not apply to the whole document`);
+    if (!Array.isArray(document) && !isRecord(document)) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
+    this.#touch(Array.isArray(document) ? document.length : Object.keys(document).length);
+    const copy: unknown[] | JsonRecord = Array.isArray(document) ? [...document] : { ...document };
+    if (rest.length === 0) {
+      change(copy, token);
+      return copy;
+    }
+    const inner = childOf(document, token);
+    if (inner === undefined) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
+    assign(copy, token, this.#withContainer(inner, rest, op, change));
+    return copy;
+  }
+
+  #set(document: unknown, path: readonly string[], value: unknown): unknown {
+    refuseTooDeep(path, value);
+    return path.length === 0 ? value : this.#withContainer(document, path, 'replace', (container, token) => assign(container, token, value));
+  }
+
+  #insert(document: unknown, path: readonly string[], value: unknown): unknown {
+    refuseTooDeep(path, value);
+    if (path.length === 0) return value;
+    return this.#withContainer(document, path, 'add', (container, token) => {
+      if (!Array.isArray(container)) {
+        setOwn(container, token, value);
+        return;
+      }
+      const index = token === '-' ? container.length : Number(token);
+      if (token !== '-' && !(/^(0|[1-9][0-9]{0,9})$/.test(token) && index <= container.length)) {
+        throw cannot(`add operation does not apply: doc is missing path: "${print(path)}": Unable to access invalid index: ${token}: invalid index referenced`);
+      }
+      container.splice(index, 0, value);
+    });
+  }
+
+  #remove(document: unknown, path: readonly string[]): unknown {
+    return this.#withContainer(document, path, 'remove', (container, token) => {
+      if (childOf(container, token) === undefined) throw cannot(`remove operation does not apply: doc is missing key: ${print(path)}: missing value`);
+      if (Array.isArray(container)) container.splice(Number(token), 1);
+      else delete container[token];
+    });
+  }
 }

@@ -87,9 +87,9 @@ function validateOwners(owners: readonly OwnerReference[], field: string): Field
       errors.push(invalid(path, owner, '/v1, Kind=Event is disallowed from being an owner'));
     }
   }
-  const controllers = owners.filter((owner) => owner.controller === true);
-  for (const [index, owner] of controllers.slice(1).entries()) {
-    errors.push(invalid(field, owners, `Only one reference can have Controller set to true. Found "true" in references for ${controllers[index]?.name ?? ''} and ${owner.name}`));
+  const [first, second] = owners.filter((owner) => owner.controller === true);
+  if (first !== undefined && second !== undefined) {
+    errors.push(invalid(field, owners, `Only one reference can have Controller set to true. Found "true" in references for ${first.name} and ${second.name}`));
   }
   return errors;
 }
@@ -112,7 +112,8 @@ const immutable = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTim
 export function validateMetadataUpdate(metadata: ObjectMeta, old: ObjectMeta, field = 'metadata'): FieldError[] {
   const errors: FieldError[] = [];
   if (old.deletionTimestamp !== undefined) {
-    const added = (metadata.finalizers ?? []).filter((finalizer) => !old.finalizers?.includes(finalizer));
+    const known = new Set(old.finalizers);
+    const added = (metadata.finalizers ?? []).filter((finalizer) => !known.has(finalizer));
     if (added.length > 0) {
       errors.push(forbidden(`${field}.finalizers`, `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((f) => JSON.stringify(f)).join(', ')}}`));
     }

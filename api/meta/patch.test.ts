@@ -62,6 +62,8 @@ describe('jsonPatch', () => {
     expect(() => jsonPatch({}, Array.from({ length: 10_001 }, () => ({ op: 'test', path: '', value: {} })))).toThrow(expect.objectContaining({ code: 'RequestEntityTooLarge' }));
     const doubling = Array.from({ length: 60 }, (_, i) => ({ op: 'copy', from: '/l', path: `/l/${i % 2 === 0 ? '-' : '0'}` }));
     expect(() => jsonPatch({ l: [1] }, doubling)).toThrow(/copy operations add more|nest deeper/);
+    const wide = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 1]));
+    expect(() => jsonPatch({ wide }, Array.from({ length: 10_000 }, (_, i) => ({ op: 'add', path: `/wide/n${i}`, value: 1 })))).toThrow(expect.objectContaining({ code: 'RequestEntityTooLarge' }));
   });
 });
 

@@ -1,6 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import type { LabelSelector } from '../gen/types.ts';
-import { invalid, printFieldError, required, type FieldError } from './field-error.ts';
+import { forbidden, invalid, printFieldError, required, type FieldError } from './field-error.ts';
 import { own } from './json.ts';
 import { labelValue, qualifiedName } from './names.ts';
 import { parseRequirements } from './selector-parser.ts';
@@ -115,7 +115,7 @@ export function validateLabelSelector(selector: LabelSelector | undefined, field
     if (operator === 'In' || operator === 'NotIn') {
       if ((values ?? []).length === 0) errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
     } else if (operator === 'Exists' || operator === 'DoesNotExist') {
-      if ((values ?? []).length > 0) errors.push({ type: 'FieldValueForbidden', field: `${path}.values`, message: "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'" });
+      if ((values ?? []).length > 0) errors.push(forbidden(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
     } else {
       errors.push(invalid(`${path}.operator`, operator, 'not a valid selector operator'));
     }

@@ -91,10 +91,11 @@ function retainKeys(original: JsonRecord, patch: JsonRecord): JsonRecord {
     return result;
   }
   if (!Array.isArray(retained)) throw bad('$retainKeys must be a list of field names');
+  const kept = new Set<unknown>(retained);
   for (const key of Object.keys(patch)) {
-    if (!key.startsWith('$') && patch[key] !== null && !retained.includes(key)) throw bad(`$retainKeys lacks ${JSON.stringify(key)}, which the patch sets`);
+    if (!key.startsWith('$') && patch[key] !== null && !kept.has(key)) throw bad(`$retainKeys lacks ${JSON.stringify(key)}, which the patch sets`);
   }
-  for (const key of Object.keys(original)) if (retained.includes(key)) setOwn(result, key, original[key]);
+  for (const key of Object.keys(original)) if (kept.has(key)) setOwn(result, key, original[key]);
   return result;
 }
 
@@ -129,7 +130,8 @@ function patchList(
   if (original === undefined && value === undefined) return undefined;
   if (order !== undefined && value !== undefined) requireOrder(value, order, mergeKey, field);
   const merged = value === undefined ? [...original ?? []] : mergeLists(original ?? [], value, mergeKey, mergeItemOf(schema));
-  const kept = deletions === undefined ? merged : merged.filter((item) => !deletions.includes(item));
+  const unwanted = new Set(deletions);
+  const kept = merged.filter((item) => !unwanted.has(item));
   return order === undefined ? kept : enforceOrder(kept, order, original ?? [], mergeKey);
 }
 

@@ -1,5 +1,5 @@
 import type { Container, HTTPGetAction, LifecycleHandler, Probe } from '../gen/types.ts';
-import { forbidden, invalid, required, type FieldError } from '../meta/field-error.ts';
+import { duplicate, forbidden, invalid, required, type FieldError } from '../meta/field-error.ts';
 import { portName, portNumber } from '../meta/names.ts';
 import { inRange, notNegative, requiredText, supported } from '../meta/rules.ts';
 
@@ -79,7 +79,7 @@ export function validatePorts({ ports }: Container, field: string): FieldError[]
     if (port.name) {
       const problem = portName(port.name);
       if (problem !== undefined) errors.push(invalid(`${path}.name`, port.name, problem));
-      else if (names.has(port.name)) errors.push({ type: 'FieldValueDuplicate', field: `${path}.name`, message: `Duplicate value: ${JSON.stringify(port.name)}` });
+      else if (names.has(port.name)) errors.push(duplicate(`${path}.name`, port.name));
       names.add(port.name);
     }
     if (!port.containerPort) errors.push(required(`${path}.containerPort`));

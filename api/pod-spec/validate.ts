@@ -1,5 +1,5 @@
 import type { LabelSelector, PodSpec, PodTemplateSpec } from '../gen/types.ts';
-import { invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
+import { forbidden, invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
 import { ipProblem } from '../meta/ip.ts';
 import { validateAnnotations, validateLabels } from '../meta/metadata.ts';
 import { dns1123Label, dns1123Subdomain } from '../meta/names.ts';
@@ -94,7 +94,7 @@ export function validateRunningTemplate(template: PodTemplateSpec | undefined, s
   const policy = template?.spec?.restartPolicy;
   if (policy !== undefined && policy !== 'Always') errors.push(notSupported(`${field}.spec.restartPolicy`, policy, ['Always']));
   if (template?.spec?.activeDeadlineSeconds !== undefined) {
-    errors.push({ type: 'FieldValueForbidden', field: `${field}.spec.activeDeadlineSeconds`, message: `Forbidden: activeDeadlineSeconds in ${owner} is not Supported` });
+    errors.push(forbidden(`${field}.spec.activeDeadlineSeconds`, `activeDeadlineSeconds in ${owner} is not Supported`));
   }
   return errors;
 }

@@ -101,7 +101,7 @@ describe('updates', () => {
     const old = { ...make(), status: { phase: 'Running' } };
     const next = copyJson(old);
     next.status = { phase: 'Failed' };
-    (next.spec?.containers[0] as Container).image = 'web:2';
+    (next.spec as PodSpec).containers = [container({ ...next.spec?.containers[0], image: 'web:2' })];
     expect(prepareUpdate(pod, copyJson(next), old)).toMatchObject({ status: { phase: 'Running' }, spec: { containers: [{ image: 'web:2' }] }, metadata: { generation: 2 } });
     expect(prepareUpdate(pod, copyJson(next), old, 'status')).toMatchObject({ status: { phase: 'Failed' }, spec: { containers: [{ image: 'web:1' }] }, metadata: { generation: 1 } });
   });

@@ -56,12 +56,14 @@ function validateDeadline(now: number | undefined, before: number | undefined): 
   return now > before ? [invalid(field, now, 'must be less than or equal to previous value')] : [];
 }
 
-function withoutSeconds(toleration: Toleration): Toleration {
-  return { ...toleration, tolerationSeconds: undefined };
+/** A toleration but for its seconds, which may change. */
+function identity({ key = '', operator = '', value = '', effect = '' }: Toleration): string {
+  return JSON.stringify([key, operator, value, effect]);
 }
 
 function validateTolerationsKept(now: readonly Toleration[], before: readonly Toleration[]): FieldError[] {
-  const lost = before.some((old) => !now.some((toleration) => equal(withoutSeconds(toleration), withoutSeconds(old))));
+  const kept = new Set(now.map(identity));
+  const lost = before.some((old) => !kept.has(identity(old)));
   return lost ? [forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds')] : [];
 }
 
