@@ -11,7 +11,7 @@ import type { EdgeServices } from '#proto/edge/v1/services.ts';
 import type { Checkpoint } from '../state/types.ts';
 import { dialBackoff } from './dial-backoff.ts';
 import { DownStream } from './down-stream.ts';
-import { EdgeClient, fromGrpc } from './edge-client.ts';
+import { EdgeClient, fromGrpc, type PingConfig } from './edge-client.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import { IdentityFiles, type Identity } from './identity.ts';
 import { renewIdentity } from './join.ts';
@@ -39,6 +39,8 @@ export interface AgentSessionConfig {
   /** `https://HOST:6443`. */
   readonly server: string;
   readonly agentVersion: string;
+  /** How soon a dead connection is noticed; under 20 s when not given. */
+  readonly ping?: PingConfig;
 }
 
 type Call = ClientDuplexStream<AgentMessage, ControlMessage>;
@@ -96,7 +98,7 @@ export class AgentSession implements Runnable {
 
   /** One connection, from dialling to its end; always rejects. */
   async #dial(signal: AbortSignal): Promise<never> {
-    const client = new EdgeClient(this.#deps.services, this.#address, this.#identity);
+    const client = new EdgeClient(this.#deps.services, this.#address, this.#identity, this.#config.ping);
     const end = new AbortController();
     const ends = AbortSignal.any([signal, end.signal]);
     try {

@@ -12,8 +12,9 @@ export interface EdgeCredentials {
 }
 
 /** A dead peer is noticed after both: an HTTP/2 ping is sent, its answer awaited. */
-const pingPeriodMs = 10_000;
-const pingTimeoutMs = 8_000;
+export interface PingConfig { readonly periodMs: number; readonly timeoutMs: number }
+
+const defaultPing: PingConfig = { periodMs: 10_000, timeoutMs: 8_000 };
 const unaryTimeoutMs = 20_000;
 
 /** One connection to the control plane, verified against the pinned CA. Connects with the first call; errors are StatusErrors. */
@@ -21,14 +22,14 @@ export class EdgeClient {
   readonly #client: Client;
   readonly #services: EdgeServices;
 
-  constructor(services: EdgeServices, address: ServerAddress, { caPem, certPem, keyPem }: EdgeCredentials) {
+  constructor(services: EdgeServices, address: ServerAddress, { caPem, certPem, keyPem }: EdgeCredentials, ping: PingConfig = defaultPing) {
     this.#services = services;
     const pair = certPem !== undefined && keyPem !== undefined ? [Buffer.from(keyPem), Buffer.from(certPem)] as const : [null, null] as const;
     this.#client = new Client(formatServerAddress(address), credentials.createSsl(Buffer.from(caPem), ...pair), {
       // The server is known by its CA, not by its address; the name also tells the shared port that this is for gRPC.
       'grpc.ssl_target_name_override': agentsServerName,
-      'grpc.keepalive_time_ms': pingPeriodMs,
-      'grpc.keepalive_timeout_ms': pingTimeoutMs,
+      'grpc.keepalive_time_ms': ping.periodMs,
+      'grpc.keepalive_timeout_ms': ping.timeoutMs,
       'grpc.max_receive_message_length': 8 << 20,
       // Back-off is the session's: every dial is a new connection.
       'grpc.use_local_subchannel_pool': 1,

@@ -61,15 +61,34 @@ export class AgentTunnels {
     if (this.#open > maxTunnels) throw new StatusError('TooManyRequests', 'too many streams are open on this node');
     switch (request.kind) {
       case 'LOGS':
-        for await (const chunk of this.#handlers.logs(parseLogQuery(request.request), signal)) await write(chunk);
+        await pump(this.#handlers.logs(parseLogQuery(request.request), signal), write, signal);
         return;
       case 'USAGE':
-        await write(Buffer.from(JSON.stringify(await this.#handlers.usage(signal))));
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal), signal))));
         return;
       case 'TUNNEL_KIND_UNSPECIFIED':
     }
     throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
   }
+}
+
+/** Hands on every chunk. Does not wait for a source that is slow to stop. */
+async function pump(source: AsyncIterable<Uint8Array>, write: (data: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    for (let next = await unlessAborted(iterator.next(), signal); next.done !== true; next = await unlessAborted(iterator.next(), signal)) await write(next.value);
+  } finally {
+    iterator.return?.().catch(() => undefined);
+  }
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => { reject(signal.reason as Error); };
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort); }).catch(() => undefined);
+  });
 }
 
 function parseLogQuery(bytes: Buffer): LogQuery {

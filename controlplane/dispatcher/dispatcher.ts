@@ -21,8 +21,16 @@ export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & { readonly ca: C
 const maxStrangers = 64;
 const strangerLimitMs = 30_000;
 const idleLimitMs = 60_000;
+/** For the agent to read why its session ended. */
+const goodbyeMs = 2000;
 const maxUsageBytes = 4 << 20;
 const usageTimeoutMs = 10_000;
+
+interface Connection {
+  readonly socket: TLSSocket;
+  readonly peer: Peer;
+  closing: boolean;
+}
 
 /** The control plane's end of the edge: gRPC to agents on connections that the API server hands over, and NodeGateway through them. */
 export class Dispatcher implements Runnable, NodeGateway {
@@ -103,7 +111,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     });
     this.#servers.add(server);
     server.addService(this.#services.enrolment, this.#enrolmentHandlers(peer));
-    server.addService(this.#services.agents, this.#agentHandlers(peer, socket));
+    server.addService(this.#services.agents, this.#agentHandlers({ socket, peer, closing: false }));
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     socket.once('close', () => {
       injector.destroy();
@@ -126,12 +134,12 @@ export class Dispatcher implements Runnable, NodeGateway {
     };
   }
 
-  #agentHandlers(peer: Peer, socket: TLSSocket): UntypedServiceImplementation {
+  #agentHandlers(connection: Connection): UntypedServiceImplementation {
     return {
-      Session: (call: ServerDuplexStream<AgentMessage, ControlMessage>) => { void this.#session(peer, socket, call); },
+      Session: (call: ServerDuplexStream<AgentMessage, ControlMessage>) => { void this.#session(connection, call); },
       Tunnel: (call: ServerDuplexStream<TunnelFrame, TunnelFrame>) => {
         try {
-          this.#tunnels.accept(requireNode(peer), call);
+          this.#tunnels.accept(requireNode(connection.peer), call);
         } catch (error) {
           finish(call, grpcStatus(error));
         }
@@ -139,14 +147,14 @@ export class Dispatcher implements Runnable, NodeGateway {
     };
   }
 
-  async #session(peer: Peer, socket: TLSSocket, call: ServerDuplexStream<AgentMessage, ControlMessage>): Promise<void> {
+  async #session(connection: Connection, call: ServerDuplexStream<AgentMessage, ControlMessage>): Promise<void> {
     call.on('error', () => undefined);
     let identity;
     try {
-      identity = requireNode(peer);
+      identity = requireNode(connection.peer);
       await this.#enrolment.checkOwner(identity.name, identity.publicKeySha256);
     } catch (error) {
-      this.#deps.log.warn({ component: 'dispatcher', address: peer.address, err: messageOf(error) }, 'a session was refused');
+      this.#deps.log.warn({ component: 'dispatcher', address: connection.peer.address, err: messageOf(error) }, 'a session was refused');
       finish(call, grpcStatus(error));
       return;
     }
@@ -157,9 +165,10 @@ export class Dispatcher implements Runnable, NodeGateway {
       this.#sessions.set(name, session);
     });
     if (this.#sessions.get(name) === session) this.#sessions.delete(name);
-    // A peer that does not read keeps a stream open for ever; what is left of its connection goes with it.
-    const cancel = this.#deps.clock.after(2000, () => { socket.destroy(); });
-    socket.once('close', cancel);
+    // The connection goes with its session: an agent dials anew, and one that does not read would hold it for ever.
+    if (connection.closing) return;
+    connection.closing = true;
+    this.#deps.clock.after(goodbyeMs, () => { connection.socket.destroy(); });
   }
 
   async *logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array> {

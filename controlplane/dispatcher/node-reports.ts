@@ -3,7 +3,7 @@ import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
 import { rfc3339 } from '#common/clock.ts';
-import { isStatus } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import { publicKeyAnnotation } from './enrolment.ts';
 import type { NodeIdentity } from './peer.ts';
@@ -39,6 +39,8 @@ async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeRe
     if (!isStatus(error, 'NotFound')) throw error;
     return api.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: identity.name, labels, annotations }, spec: {} });
   }
+  const owner = node.metadata?.annotations?.[publicKeyAnnotation];
+  if (owner !== undefined && owner !== identity.publicKeySha256) throw new StatusError('Forbidden', `node ${identity.name} belongs to another host now`);
   const has = (held: Readonly<Record<string, string>> | undefined, wanted: Readonly<Record<string, string>>): boolean => Object.entries(wanted).every(([key, value]) => held?.[key] === value);
   if (has(node.metadata?.labels, labels) && has(node.metadata?.annotations, annotations)) return node;
   return api.patch(nodes, undefined, identity.name, 'merge', { metadata: { labels, annotations } });

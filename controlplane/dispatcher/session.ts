@@ -31,8 +31,8 @@ export interface SessionConfig {
 
 type Call = ServerDuplexStream<AgentMessage, ControlMessage>;
 
-/** Bytes of objects after which a message is sent and a new one begun; one object may exceed it. */
-const messageBytes = 1 << 20;
+/** Bytes of objects after which a message is sent and a new one begun; one object may exceed it. An agent reads up to 16 messages ahead. */
+const messageBytes = 256 << 10;
 const helloTimeoutMs = 10_000;
 /** Heartbeats that may be missing before a session counts as dead. */
 const missedHeartbeats = 3;

@@ -117,7 +117,7 @@ export class EdgeLab {
     agent.session = new AgentSession({
       services, identity: agent.identity, checkpoint: agent.checkpoint, pods: agent.pods, node: agent.node, events: agent.events, handlers: agent.handlers,
       clock: fastClock, log: this.log.child({ host }), random: Math.random,
-    }, { stateDir: join(this.folder, host), server: this.url, agentVersion: 'test' });
+    }, { stateDir: join(this.folder, host), server: this.url, agentVersion: 'test', ping: { periodMs: 300, timeoutMs: 200 } });
     return agent.session;
   }
 

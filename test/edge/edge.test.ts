@@ -1,7 +1,21 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { connect as connectTcp, createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EdgeClient, fromGrpc } from '#agent/session/edge-client.ts';
+import type { PodReport } from '#agent/session/types.ts';
 import type { Pod } from '#api/gen/types.ts';
 import { configMaps, leases, nodes, pods, secrets, services } from '#api/kinds/resources.ts';
-import { EdgeLab } from './edge-lab.ts';
+import { StatusError } from '#common/errors.ts';
+import { issueCertificate, makeKey } from '#common/pki/certificate.ts';
+import { loadOrCreateCa } from '#common/pki/store.ts';
+import { loadEdge } from '#proto/edge/v1/services.ts';
+import { EdgeLab, type LabAgent } from './edge-lab.ts';
 
 let lab: EdgeLab;
 beforeEach(async () => { lab = await EdgeLab.start(); });
@@ -38,5 +52,409 @@ describe('a node', () => {
     lab.cluster.remove(pods, 'default', 'second');
     await lab.until(() => agent.checkpoint.list(configMaps).length === 0, 'the removal');
     expect(names(agent.checkpoint.list(pods))).toEqual(['mine']);
+  });
+});
+
+const report = (object: Pod, status: PodReport['status'], gone = false): PodReport => ({
+  namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '', uid: object.metadata?.uid ?? '', status, gone,
+});
+const never = new AbortController().signal;
+const logQuery = (name: string) => ({ namespace: 'default', podName: name, podUid: 'u', container: 'c', follow: true, previous: false, timestamps: false });
+
+async function connected(host: string): Promise<LabAgent> {
+  const agent = await lab.agent(host);
+  await lab.until(() => agent.session.connected && lab.cluster.find(nodes, undefined, host)?.status !== undefined, 'the session');
+  return agent;
+}
+
+describe('joining', () => {
+  it('is refused with a sentence that helps', async () => {
+    const good = lab.token();
+    const [id = '', , fingerprint = ''] = good.split('.');
+    await expect(lab.join('a', '')).rejects.toThrow(/has not joined.*cleat token create/);
+    await expect(lab.join('a', 'nonsense')).rejects.toThrow(/malformed/);
+    await expect(lab.join('a', `${id}.${'x'.repeat(16)}.${fingerprint}`)).rejects.toThrow(/unknown, expired or wrong.*cleat token create/);
+    await expect(lab.join('a', lab.token('2001-01-01T00:00:00Z'))).rejects.toThrow(/unknown, expired or wrong/);
+    await expect(lab.join('a', good, 'Not_A_Name')).rejects.toThrow(/no node name.*--node-name/);
+    await lab.join('a', good);
+    await expect(lab.join('b', good, 'a')).rejects.toThrow(/node a belongs to another host.*--node-name.*cleat delete node a/);
+    await expect(lab.join('a', '', 'renamed')).rejects.toThrow(/joined as a.*start it without --node-name/);
+  });
+
+  it('sends nothing to a server whose CA is not the token\'s', async () => {
+    const [id = '', secret = ''] = lab.token().split('.');
+    let bytesToServer = 0;
+    const proxy = createServer((socket) => {
+      const server = connectTcp(lab.port, '127.0.0.1');
+      socket.on('data', (chunk) => { bytesToServer += chunk.length; });
+      socket.pipe(server).pipe(socket);
+      socket.on('error', () => undefined);
+      server.on('error', () => undefined);
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const { port } = proxy.address() as AddressInfo;
+    Object.defineProperty(lab, 'url', { value: `https://127.0.0.1:${String(port)}` });
+    await expect(lab.join('a', `${id}.${secret}.${'0'.repeat(64)}`)).rejects.toThrow(/not the control plane that the token is for/);
+    expect(bytesToServer).toBeLessThan(2000); // a handshake
+    expect(lab.logged.some((line) => line.msg === 'node joined')).toBe(false);
+    proxy.close();
+  });
+
+  it('waits for a control plane that is not there yet, and later needs none', async () => {
+    await lab.crash();
+    const joining = lab.join('a');
+    await lab.until(() => lab.logged.some((line) => line.msg === 'joining has to wait' && line.err?.includes('ECONNREFUSED') === true));
+    await lab.listen(lab.port);
+    const identity = await joining;
+    await lab.crash();
+    expect(await lab.join('a')).toEqual(identity);
+    await writeFile(join(lab.folder, 'a', 'agent', 'pki', 'node.key'), makeKey());
+    await expect(lab.join('a')).rejects.toThrow(/cannot be used.*restore the folder/);
+    await lab.listen(lab.port);
+  });
+
+  it('is limited per address', async () => {
+    const refused = await Promise.allSettled(Array.from({ length: 25 }, (_, i) => {
+      const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, { caPem: lab.ca.certPem });
+      return client.enrol({ token: `abcdef.${'x'.repeat(16)}`, nodeName: `n${String(i)}`, certificateSigningRequest: Buffer.alloc(0) }, never).finally(() => { client.close(); });
+    }));
+    const reasons = refused.map((result) => (result.status === 'rejected' ? (result.reason as StatusError).code : 'joined'));
+    expect(new Set(reasons)).toEqual(new Set(['Unauthorized', 'TooManyRequests']));
+  });
+});
+
+describe('certificates', () => {
+  const expired = (name: string, keyPem: string): string => issueCertificate(lab.ca, {
+    subject: { commonName: `system:node:${name}`, organizations: ['system:nodes'] }, publicKey: createPublicKey(createPrivateKey(keyPem)), usage: 'client', nowMs: 0, lifetimeMs: Date.UTC(2020),
+  });
+
+  it('that have expired renew themselves when the key is known', async () => {
+    const agent = await connected('a');
+    agent.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    const old = { ...agent.identity, certPem: expired('a', agent.identity.keyPem) };
+    await writeFile(join(lab.folder, 'a', 'agent', 'pki', 'node.crt'), old.certPem);
+    const again = await lab.agent('a');
+    await lab.until(() => again.session.connected, 'the renewal');
+    expect((await lab.join('a', '')).certPem).not.toBe(old.certPem);
+  });
+
+  it('do not renew when the node is unknown; the agent says how to join again', async () => {
+    const identity = await lab.join('ghost');
+    await writeFile(join(lab.folder, 'ghost', 'agent', 'pki', 'node.crt'), expired('ghost', identity.keyPem));
+    await lab.crash();
+    await lab.listen(lab.port); // forgets the reservation
+    const agent = await lab.agent('ghost');
+    await lab.until(() => lab.logged.some((line) => line.level === 50 && /join again.*--token/.test(line.err ?? '')), 'the advice');
+    expect(agent.session.connected).toBe(false);
+  });
+
+  it('of strangers open nothing', async () => {
+    const otherCa = await loadOrCreateCa(join(lab.folder, 'other'), Date.now());
+    const keyPem = makeKey();
+    const issue = (ca: typeof otherCa, commonName: string, organizations: string[]): string => issueCertificate(ca, { subject: { commonName, organizations }, publicKey: createPublicKey(createPrivateKey(keyPem)), usage: 'client', nowMs: Date.now(), lifetimeMs: 1e9 });
+    const strangers = [{}, { keyPem, certPem: issue(otherCa, 'system:node:a', ['system:nodes']) }, { keyPem, certPem: issue(lab.ca, 'system:node:a', ['system:masters']) }, { keyPem, certPem: issue(lab.ca, 'a', ['system:nodes']) }];
+    for (const pair of strangers) {
+      const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, { caPem: lab.ca.certPem, ...pair });
+      for (const call of [client.session(), client.tunnel()] as unknown as Duplex[]) {
+        await expect(once(call.resume(), 'end')).rejects.toThrow(/client certificate.*is required/);
+      }
+      await expect(client.renew({ certificateSigningRequest: Buffer.alloc(0) }, never)).rejects.toThrow(/only a node with a certificate/);
+      client.close();
+    }
+  });
+
+  it('of a name that another host took over are refused', async () => {
+    const agent = await connected('a');
+    agent.stop.abort();
+    lab.cluster.put(nodes, { metadata: { name: 'a', annotations: { 'cleat.dev/public-key-sha256': 'f'.repeat(64) } } });
+    const again = await lab.agent('a');
+    await lab.until(() => lab.logged.some((line) => line.level === 50 && /belongs to another host/.test(line.err ?? '')));
+    expect(again.session.connected).toBe(false);
+  });
+});
+
+describe('reports', () => {
+  it('become pod status, once, and leave what others decide', async () => {
+    const agent = await connected('a');
+    const object = lab.cluster.put(pods, { ...pod('p', 'a'), status: { conditions: [{ type: 'PodScheduled', status: 'True' }, { type: 'Ready', status: 'False' }], qosClass: 'Burstable' } });
+    await lab.until(() => agent.checkpoint.get(pods, 'default', 'p') !== undefined);
+    lab.cluster.failures.push(new StatusError('ServiceUnavailable', 'try again'));
+    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }));
+    const status = () => lab.cluster.find(pods, 'default', 'p')?.status;
+    await lab.until(() => status()?.phase === 'Running');
+    expect(status()).toEqual({ phase: 'Running', qosClass: 'Burstable', conditions: [{ type: 'PodScheduled', status: 'True' }, { type: 'Ready', status: 'True' }] });
+    const writes = lab.cluster.writes.length;
+    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }));
+    agent.reportPod({ ...report(object, { phase: 'Failed' }), uid: 'another' });
+    agent.events.emit({ kind: 'Pod', namespace: 'default', name: 'p', uid: object.metadata?.uid ?? '', type: 'Normal', reason: 'Started', message: 'started', atMs: 1 });
+    await lab.until(() => lab.recorded.length > 0, 'the event');
+    expect(lab.recorded).toEqual(['Pod p Normal Started started']);
+    expect(lab.cluster.writes.slice(writes).filter((write) => write.includes('pods'))).toEqual([]);
+    expect(status()?.phase).toBe('Running');
+  });
+
+  it('of a pod that is gone remove it, only if it is being deleted', async () => {
+    const agent = await connected('a');
+    const kept = lab.cluster.put(pods, pod('kept', 'a'));
+    const deleted = lab.cluster.put(pods, { ...pod('deleted', 'a'), metadata: { namespace: 'default', name: 'deleted', deletionTimestamp: '2026-01-01T00:00:00Z' } });
+    agent.reportPod(report(kept, { phase: 'Succeeded' }, true));
+    agent.reportPod(report(deleted, { phase: 'Succeeded' }, true));
+    await lab.until(() => lab.cluster.find(pods, 'default', 'deleted') === undefined && lab.cluster.find(pods, 'default', 'kept')?.status?.phase === 'Succeeded');
+    expect(lab.cluster.writes.filter((write) => write.startsWith('delete'))).toEqual(['delete pods default/deleted']);
+  });
+
+  it('keep the Node as the node says, write nothing for heartbeats, and do not bring back a Node that was deleted', async () => {
+    const agent = await connected('a');
+    const ready = () => lab.cluster.find(nodes, undefined, 'a')?.status?.conditions?.[0]?.status;
+    const nodeWrites = () => lab.cluster.writes.filter((write) => write.includes('nodes'));
+    const before = nodeWrites();
+    agent.reportNode({ capacity: { cpu: '1' }, conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: '2026-01-01T00:00:01Z' }] });
+    const renewed = lab.cluster.find(leases, 'kube-node-lease', 'a')?.spec?.renewTime;
+    await lab.until(() => lab.cluster.find(leases, 'kube-node-lease', 'a')?.spec?.renewTime !== renewed, 'a heartbeat');
+    expect(nodeWrites()).toEqual(before);
+
+    const node = lab.cluster.find(nodes, undefined, 'a')!;
+    lab.cluster.put(nodes, { ...node, status: { ...node.status, conditions: [{ type: 'Ready', status: 'Unknown' }, { type: 'NetworkUnavailable', status: 'False' }] } });
+    await lab.until(() => ready() === 'True', 'the correction');
+    expect(lab.cluster.find(nodes, undefined, 'a')?.status?.conditions?.map((c) => c.type)).toEqual(['Ready', 'NetworkUnavailable']);
+
+    lab.cluster.remove(nodes, undefined, 'a');
+    agent.reportNode({ capacity: { cpu: '2' } });
+    agent.events.emit({ kind: 'Node', namespace: '', name: 'a', uid: 'a', type: 'Normal', reason: 'After', message: '', atMs: 1 });
+    await lab.until(() => lab.recorded.length > 0);
+    expect(lab.cluster.find(nodes, undefined, 'a')).toBeUndefined();
+  });
+});
+
+describe('sessions', () => {
+  it('carry a thousand pods and large secrets in parts', async () => {
+    for (let i = 0; i < 1000; i++) lab.cluster.put(pods, pod(`p${String(i)}`, 'a', { imagePullSecrets: [{ name: `s${String(i % 12)}` }] }));
+    for (let i = 0; i < 12; i++) lab.cluster.put(secrets, { metadata: { namespace: 'default', name: `s${String(i)}` }, data: { k: 'x'.repeat(1 << 20) } });
+    const agent = await lab.agent('a');
+    await lab.until(() => agent.checkpoint.known, 'the state');
+    expect(agent.checkpoint.list(pods)).toHaveLength(1000);
+    expect(agent.checkpoint.list(secrets)).toHaveLength(12);
+  });
+
+  it('are opened anew after a gap, and after the connection is cut; nothing is missed, reports are repeated', async () => {
+    const agent = await connected('a');
+    await agent.checkpoint.complete([], 999);
+    const first = lab.cluster.put(pods, pod('one', 'a'));
+    await lab.until(() => agent.checkpoint.get(pods, 'default', 'one') !== undefined, 'the new session');
+    agent.reportPod(report(first, { phase: 'Running' }));
+    await lab.until(() => lab.cluster.find(pods, 'default', 'one')?.status?.phase === 'Running');
+
+    await lab.crash();
+    await lab.until(() => !agent.session.connected);
+    lab.cluster.put(pods, pod('two', 'a'));
+    lab.cluster.put(pods, { ...first, status: { phase: 'Pending' } });
+    agent.reportPod(report(lab.cluster.find(pods, 'default', 'two')!, { phase: 'Running' }));
+    expect(agent.checkpoint.get(pods, 'default', 'one')).toBeDefined();
+    await lab.listen(lab.port);
+    await lab.until(() => ['one', 'two'].every((name) => lab.cluster.find(pods, 'default', name)?.status?.phase === 'Running'), 'the repetition');
+    await lab.until(() => names(agent.checkpoint.list(pods)).join() === 'one,two', 'both pods');
+  });
+
+  it('do not write the echo of a status to the agent\'s disk', async () => {
+    const agent = await connected('a');
+    const object = lab.cluster.put(pods, pod('p', 'a'));
+    await lab.until(() => agent.checkpoint.get(pods, 'default', 'p') !== undefined);
+    const { revision } = agent.checkpoint;
+    for (const phase of ['Pending', 'Running']) lab.cluster.put(pods, { ...object, status: { phase, podIP: '10.42.0.2', containerStatuses: [{ name: 'c', image: 'i', imageID: '', ready: phase === 'Running', restartCount: 0 }] } });
+    lab.cluster.put(configMaps, { metadata: { namespace: 'default', name: 'unrelated' } });
+    const other = lab.cluster.put(nodes, { metadata: { name: 'b' }, status: { addresses: [{ type: 'InternalIP', address: '10.0.0.2' }] } });
+    await lab.until(() => agent.checkpoint.get(nodes, undefined, 'b') !== undefined);
+    const afterNode = agent.checkpoint.revision;
+    expect(afterNode - revision).toBeLessThanOrEqual(2);
+    lab.cluster.put(nodes, { ...other, status: { ...other.status, conditions: [{ type: 'Ready', status: 'True' }] } });
+    lab.cluster.put(services, { metadata: { namespace: 'default', name: 'marker' } });
+    await lab.until(() => agent.checkpoint.get(services, 'default', 'marker') !== undefined);
+    expect(agent.checkpoint.revision).toBe(afterNode + 1);
+    lab.cluster.put(pods, { ...object, status: { phase: 'Failed', reason: 'Evicted' } });
+    await lab.until(() => agent.checkpoint.get(pods, 'default', 'p')?.status?.phase === 'Failed', 'the end of a pod, which must outlive a reboot');
+  });
+
+  it('of one node: the newest wins', async () => {
+    const agent = await connected('a');
+    const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, agent.identity);
+    agent.stop.abort();
+    const open = (): { messages: string[]; end: Promise<unknown>; cancel: () => void } => {
+      const call = client.session();
+      const messages: string[] = [];
+      call.write({ hello: { agentVersion: 'x', checkpointRevision: 0 } });
+      const end = (async () => { for await (const message of call) messages.push(Object.keys(message as object)[0] ?? ''); })().catch((e: unknown) => fromGrpc(e));
+      return { messages, end, cancel: () => { call.cancel(); } };
+    };
+    const first = open();
+    await lab.until(() => first.messages.includes('complete'));
+    const second = open();
+    expect(await first.end).toMatchObject({ code: 'Conflict', message: expect.stringContaining('newer session') });
+    await lab.until(() => second.messages.includes('complete'));
+    expect(lab.dispatcher.connected()).toEqual(['a']);
+    client.close();
+    await second.end;
+  });
+
+  it('end when nothing is heard, or when the other side breaks the rules', async () => {
+    const { identity, stop } = await connected('a');
+    stop.abort();
+    const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, identity);
+    const end = async (...messages: object[]): Promise<string> => {
+      const call = client.session();
+      for (const message of messages) call.write(message);
+      return (async () => { for await (const m of call) void m; return 'ended'; })().catch((e: unknown) => fromGrpc(e).message);
+    };
+    expect(await end({ hello: {} })).toMatch(/nothing was heard/);
+    expect(await end({ heartbeat: {} })).toMatch(/begins with hello/);
+    expect(await end({ hello: {} }, { hello: {} })).toMatch(/second hello/);
+    expect(await end({ hello: {} }, { nodeStatus: { report: Buffer.from('{"labels":[]}') } })).toMatch(/edge contract/);
+    expect(await end({ hello: {} }, { podStatus: { uid: 'u', status: Buffer.from('{"conditions":7}') } })).toMatch(/edge contract/);
+    expect(await end({ hello: {} }, { event: { event: Buffer.from('{"kind":"Service"}') } })).toMatch(/edge contract/);
+    client.close();
+  });
+
+  it('with an agent that does not read cost little and end with it', async () => {
+    for (let i = 0; i < 40; i++) lab.cluster.put(services, { metadata: { namespace: 'default', name: `s${String(i)}`, annotations: { big: 'x'.repeat(500_000) } } });
+    const { identity, stop } = await connected('a');
+    stop.abort();
+    await lab.until(() => lab.sockets.size === 0);
+    const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, identity);
+    const call = client.session();
+    call.on('error', () => undefined);
+    call.once('readable', () => { call.read(); }); // the first message and no more
+    call.write({ hello: { agentVersion: 'x', checkpointRevision: 0 } });
+    await lab.until(() => lab.dispatcher.connected().length === 1);
+    const [socket] = lab.sockets;
+    await lab.until(() => lab.dispatcher.connected().length === 0, 'the watchdog');
+    expect(socket?.bytesWritten).toBeLessThan(12_000_000); // of 20 MB: what gRPC reads ahead
+    await lab.until(() => lab.sockets.size === 0, 'the connection, cut');
+    client.close();
+  });
+});
+
+describe('a dead connection', () => {
+  it('that still looks open is noticed by pings, on the agent\'s side', async () => {
+    let silent = false;
+    const proxy = createServer((socket) => {
+      const server = connectTcp(lab.port, '127.0.0.1');
+      socket.on('data', (chunk) => { if (!silent) server.write(chunk); }).on('error', () => undefined).on('close', () => { server.destroy(); });
+      server.on('data', (chunk) => { if (!silent) socket.write(chunk); }).on('error', () => undefined);
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const { url } = lab;
+    Object.defineProperty(lab, 'url', { value: url.replace(String(lab.port), String((proxy.address() as AddressInfo).port)) });
+    const agent = await connected('a');
+    silent = true;
+    await lab.until(() => !agent.session.connected && lab.dispatcher.connected().length === 0, 'both sides to notice');
+    silent = false;
+    await lab.until(() => agent.session.connected, 'the next session');
+    agent.stop.abort();
+    proxy.close();
+  });
+});
+
+describe('tunnels', () => {
+  it('bring logs in order, errors as they are, and usage', async () => {
+    const agent = await connected('a');
+    agent.handlers.logs = async function* logs(query) {
+      if (query.podName === 'none') throw new StatusError('NotFound', 'no such pod here');
+      for (let i = 0; i < 40; i++) yield Buffer.alloc(100_000, i);
+    };
+    const received: Buffer[] = [];
+    for await (const chunk of lab.dispatcher.logs('a', logQuery('p'), never)) received.push(Buffer.from(chunk));
+    expect(Buffer.concat(received).equals(Buffer.concat(Array.from({ length: 40 }, (_, i) => Buffer.alloc(100_000, i))))).toBe(true);
+    expect(Math.max(...received.map((chunk) => chunk.length))).toBeLessThanOrEqual(64 << 10);
+    const read = async (node: string, name: string): Promise<void> => { for await (const chunk of lab.dispatcher.logs(node, logQuery(name), never)) void chunk; };
+    await expect(read('a', 'none')).rejects.toMatchObject({ code: 'NotFound', message: 'no such pod here' });
+    await expect(read('b', 'p')).rejects.toMatchObject({ code: 'ServiceUnavailable', message: 'node b is not connected' });
+    expect(await lab.dispatcher.usage('a', never)).toMatchObject({ node: { cpuMillis: 1 } });
+    agent.handlers.usage = () => Promise.resolve({} as never);
+    await expect(lab.dispatcher.usage('a', never)).rejects.toMatchObject({ code: 'InternalError' });
+    agent.handlers.usage = () => new Promise(() => undefined);
+    await expect(lab.dispatcher.usage('a', never)).rejects.toMatchObject({ code: 'Timeout' });
+  });
+
+  it('stop the agent\'s work when the reader goes, and slow it down when the reader is slow', async () => {
+    const agent = await connected('a');
+    let produced = 0;
+    let stopped = 0;
+    agent.handlers.logs = async function* endless(_query, signal) {
+      try {
+        while (!signal.aborted) {
+          produced++;
+          yield Buffer.alloc(64 << 10);
+        }
+      } finally {
+        stopped++;
+      }
+    };
+    const abort = new AbortController();
+    let chunks = 0;
+    for await (const chunk of lab.dispatcher.logs('a', logQuery('p'), abort.signal)) {
+      expect(chunk.length).toBeGreaterThan(0);
+      if (++chunks === 3) break;
+    }
+    await lab.until(() => stopped === 1, 'the first to stop');
+    const paused = lab.dispatcher.logs('a', logQuery('p'), abort.signal)[Symbol.asyncIterator]();
+    produced = 0;
+    await paused.next();
+    // heartbeats go on over the same connection while the log waits for its reader
+    for (let i = 0; i < 2; i++) {
+      const at = lab.cluster.find(leases, 'kube-node-lease', 'a')?.spec?.renewTime;
+      await lab.until(() => lab.cluster.find(leases, 'kube-node-lease', 'a')?.spec?.renewTime !== at, 'a heartbeat');
+    }
+    expect(produced).toBeLessThan(100);
+    abort.abort();
+    expect((await paused.next()).done).toBe(false); // what was received already
+    await lab.until(() => stopped === 2, 'the second to stop');
+  });
+
+  it('end with the connection', async () => {
+    const agent = await connected('a');
+    let aborted = false;
+    agent.handlers.logs = async function* waiting(_query, signal) {
+      yield Buffer.from('x');
+      await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { aborted = true; resolve(); }); });
+    };
+    const iterator = lab.dispatcher.logs('a', logQuery('p'), never)[Symbol.asyncIterator]();
+    await iterator.next();
+    for (const socket of lab.sockets) socket.destroy();
+    await expect(iterator.next()).rejects.toMatchObject({ code: 'ServiceUnavailable' });
+    await lab.until(() => aborted && agent.session.connected, 'the next session');
+  });
+});
+
+describe('bad input', () => {
+  it('arbitrary bytes to every rpc neither crash nor leak', async () => {
+    const agent = await connected('a');
+    const names = ['cleat.edge.v1.Enrolment/Enrol', 'cleat.edge.v1.Enrolment/Renew', 'cleat.edge.v1.Agents/Session', 'cleat.edge.v1.Agents/Tunnel'];
+    const { Client, credentials } = await import('@grpc/grpc-js');
+    const { caPem, keyPem, certPem } = agent.identity;
+    for (const pair of [[], [Buffer.from(keyPem), Buffer.from(certPem)]]) {
+      const client = new Client(`127.0.0.1:${String(lab.port)}`, credentials.createSsl(Buffer.from(caPem), ...pair), { 'grpc.ssl_target_name_override': 'agents.cleat.internal', 'grpc.use_local_subchannel_pool': 1 });
+      await fc.assert(fc.asyncProperty(fc.constantFrom(...names), fc.array(fc.uint8Array({ maxLength: 200 }), { minLength: 1, maxLength: 3 }), async (name, messages) => {
+        const call = client.makeBidiStreamRequest(`/${name}`, (m: Uint8Array) => Buffer.from(m), (m) => m);
+        for (const message of messages) call.write(message);
+        call.end();
+        await new Promise<void>((resolve) => { call.resume().on('error', () => { resolve(); }).on('end', () => { resolve(); }); });
+      }), { numRuns: 100 });
+      client.close();
+    }
+    await lab.until(() => lab.sockets.size <= 1 && agent.session.connected, 'the agent to be back');
+    expect(lab.logged.filter((line) => line.level >= 50)).toEqual([]);
+  });
+
+  it('arbitrary bytes to the port, before and after the handshake, neither crash nor leak', async () => {
+    await fc.assert(fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 500 }), fc.constantFrom('raw', 'tls', 'h2'), async (bytes, layer) => {
+      const socket = layer === 'raw' ? connectTcp(lab.port, '127.0.0.1') : connectTls({ port: lab.port, host: '127.0.0.1', servername: 'agents.cleat.internal', ca: lab.ca.certPem, ALPNProtocols: ['h2'] });
+      await new Promise<void>((resolve) => {
+        socket.on('error', () => undefined).on('close', () => { resolve(); }).resume();
+        socket.write(layer === 'h2' ? Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), bytes]) : bytes);
+        socket.end();
+      });
+    }), { numRuns: 60 });
+    await lab.until(() => lab.sockets.size === 0, 'all connections to be gone');
+    await connected('a');
   });
 });
