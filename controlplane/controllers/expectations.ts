@@ -48,6 +48,7 @@ export class Expectations {
     return 0;
   }
 
+  /** Waits for nothing any more: the object behind the key is another one. */
   forget(key: string): void {
     this.#pending.delete(key);
   }

@@ -9,7 +9,7 @@ import { watch, type Action, type Controller, type ControllerDeps } from './type
 export function perNamespace<T extends KubeObject>(deps: ControllerDeps, informer: Informer<T>, name: string, decide: (namespace: string) => readonly Action[]): Controller {
   return {
     watches: [
-      watch(deps.informers.of(namespaces), ({ object }) => (object ? [object.metadata?.name ?? ''] : [])),
+      watch(deps.informers.informer(namespaces), ({ object }) => (object ? [object.metadata?.name ?? ''] : [])),
       watch(informer, ({ object, old }) => {
         const changed = object ?? old;
         return changed?.metadata?.name === name && old !== undefined ? [changed.metadata.namespace ?? ''] : [];

@@ -3,11 +3,11 @@ import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import type { ApiClient, DeleteRequest, EventRecorder } from '../apiserver/types.ts';
-import type { Informer } from '../cache/types.ts';
+import type { Indexes, Informer } from '../cache/types.ts';
 
-/** One informer per resource, shared by all; those of `indexes.ts` were made with the indexes named there. */
+/** One informer per resource, shared by all that ask; `cache/informers.ts` is one. */
 export interface Informers {
-  of<T extends KubeObject>(resource: Resource<T>): Informer<T>;
+  informer<T extends KubeObject>(resource: Resource<T>, indexes?: Indexes<T>): Informer<T>;
 }
 
 export interface ControllerDeps {

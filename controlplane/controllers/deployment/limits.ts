@@ -30,15 +30,24 @@ export function limitsOf(deployment: Deployment): Limits {
   return { maxSurge: surge, maxUnavailable: Math.min(replicas, surge === 0 && unavailable === 0 ? 1 : unavailable) };
 }
 
-/** Size of the new ReplicaSet for its next step up. `sets` includes it once it exists. */
-export function nextNewSize(deployment: Deployment, sets: readonly ReplicaSet[], newSize: number): number {
+/**
+ * It has not heard of its last change of size yet, or still has pods that are to go. What others may grow by is
+ * only known afterwards, so nothing grows until then: the surge is never exceeded.
+ */
+export function isSettling(set: ReplicaSet): boolean {
+  return (set.status?.observedGeneration ?? 0) < (set.metadata?.generation ?? 0) || (set.status?.replicas ?? 0) > specReplicas(set);
+}
+
+/** Size of the new ReplicaSet for its next step up. */
+export function nextNewSize(deployment: Deployment, oldSets: readonly ReplicaSet[], newSize: number): number {
   const wanted = specReplicas(deployment);
   if (!isRollingUpdate(deployment)) return wanted;
-  const room = wanted + limitsOf(deployment).maxSurge - total(sets, specReplicas);
+  if (oldSets.some(isSettling)) return newSize;
+  const room = wanted + limitsOf(deployment).maxSurge - total(oldSets, specReplicas) - newSize;
   return room <= 0 ? newSize : newSize + Math.min(room, wanted - newSize);
 }
 
-/** Deletion and unknown sizes aside: one that still asks for pods. */
+/** One that asks for pods. */
 export function isActiveSet(set: ReplicaSet): boolean {
   return specReplicas(set) > 0;
 }

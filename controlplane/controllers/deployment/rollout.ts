@@ -3,7 +3,7 @@ import { controllerOf } from '../owner-refs.ts';
 import { isTerminal } from '../pod-state.ts';
 import { desiredReplicasAnnotation, maxReplicasAnnotation, numberAnnotation } from './annotations.ts';
 import type { Draft } from './draft.ts';
-import { isActiveSet, isRollingUpdate, limitsOf, nextNewSize, specReplicas, total } from './limits.ts';
+import { isActiveSet, isRollingUpdate, isSettling, limitsOf, nextNewSize, specReplicas, total } from './limits.ts';
 import { byAge } from './template.ts';
 
 /** A ReplicaSet that was just shrunk may still report pods that are about to go: they do not count. */
@@ -19,7 +19,7 @@ export function rollingStep(draft: Draft): void {
 function growNew(draft: Draft, newSet: ReplicaSet): boolean {
   const wanted = specReplicas(draft.deployment);
   const size = specReplicas(newSet);
-  return draft.scale(newSet, size > wanted ? wanted : nextNewSize(draft.deployment, draft.sets, size));
+  return draft.scale(newSet, size > wanted ? wanted : nextNewSize(draft.deployment, draft.oldSets, size));
 }
 
 /**
@@ -72,7 +72,7 @@ export function scale(draft: Draft): void {
   const wanted = specReplicas(draft.deployment);
   const single = activeOrLatest(draft);
   if (single !== undefined) {
-    draft.scale(single, wanted);
+    if (wanted <= specReplicas(single) || !draft.sets.some((set) => set !== single && isSettling(set))) draft.scale(single, wanted);
   } else if (isSaturated(draft)) {
     stopOld(draft);
   } else if (isRollingUpdate(draft.deployment)) {
@@ -97,6 +97,7 @@ function scaleInProportion(draft: Draft): void {
   const allowed = wanted > 0 ? wanted + limitsOf(draft.deployment).maxSurge : 0;
   const active = draft.sets.filter(isActiveSet);
   const toAdd = allowed - total(active, specReplicas);
+  if (toAdd > 0 && draft.sets.some(isSettling)) return;
   const newest = toAdd > 0 ? 1 : -1;
   const age = new Map(byAge(active).map((set, i) => [set, i]));
   // Largest first; among equals the newest gains first and the oldest loses first.

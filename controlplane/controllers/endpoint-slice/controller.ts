@@ -3,7 +3,7 @@ import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { deleteObject, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
-import { serviceNameLabel } from '../indexes.ts';
+import { endpointSliceIndexes, serviceNameLabel } from '../indexes.ts';
 import { servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, managedByUs, reconcileSlices, type SliceChanges } from './reconcile.ts';
@@ -14,9 +14,9 @@ const maxEndpointsPerSlice = 100;
 /** Keeps the EndpointSlices of every Service that has a selector. Those of a deleted Service go with their owner. */
 export function endpointSliceController(deps: ControllerDeps): Controller {
   const { informers, client } = deps;
-  const serviceLister = informers.of(services);
-  const podLister = informers.of(pods);
-  const sliceLister = informers.of(endpointSlices);
+  const serviceLister = informers.informer(services);
+  const podLister = informers.informer(pods);
+  const sliceLister = informers.informer(endpointSlices, endpointSliceIndexes);
   const expectations = new Expectations(deps.clock);
 
   function* sliceChanged({ object, old }: Change<EndpointSlice>): Iterable<string> {
@@ -30,23 +30,30 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
     yield key;
   }
 
-  async function write(key: string, changes: SliceChanges): Promise<void> {
-    for (const slice of changes.create) {
-      try {
+  /** One write; a write that failed or changed nothing will not be seen. */
+  async function write(seen: () => void, work: () => Promise<boolean>): Promise<void> {
+    try {
+      if (!await work()) seen();
+    } catch (error) {
+      seen();
+      throw error;
+    }
+  }
+
+  async function writeAll(key: string, { create, update, remove }: SliceChanges): Promise<void> {
+    const results = await Promise.allSettled([
+      ...create.map((slice) => write(() => { expectations.created(key); }, async () => {
         await client.create(endpointSlices, slice);
-      } catch (error) {
-        expectations.created(key);
-        throw error;
-      }
-    }
-    for (const slice of changes.update) {
-      const { metadata } = await client.update(endpointSlices, slice);
-      // Nothing to see when nothing was written.
-      if (metadata?.resourceVersion === slice.metadata?.resourceVersion) expectations.deleted(key, versionOf(slice));
-    }
-    for (const slice of changes.remove) {
-      if (!await deleteObject(client, endpointSlices, slice)) expectations.deleted(key, slice.metadata?.uid ?? '');
-    }
+        return true;
+      })),
+      ...update.map((slice) => write(() => { expectations.deleted(key, versionOf(slice)); }, async () => {
+        const { metadata } = await client.update(endpointSlices, slice);
+        return metadata?.resourceVersion !== slice.metadata?.resourceVersion;
+      })),
+      ...remove.map((slice) => write(() => { expectations.deleted(key, slice.metadata?.uid ?? ''); }, () => deleteObject(client, endpointSlices, slice))),
+    ]);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed && !isNamespaceTerminating(failed.reason)) throw failed.reason;
   }
 
   return {
@@ -66,13 +73,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
       const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice });
       if (changes.create.length + changes.update.length + changes.remove.length === 0) return undefined;
       expectations.expect(key, changes.create.length, [...changes.update.map(versionOf), ...changes.remove.map((slice) => slice.metadata?.uid ?? '')]);
-      try {
-        await write(key, changes);
-      } catch (error) {
-        // Some writes may have been done, others not: back off, then look at what there is.
-        expectations.forget(key);
-        if (!isNamespaceTerminating(error)) throw error;
-      }
+      await writeAll(key, changes);
       return undefined;
     },
   };

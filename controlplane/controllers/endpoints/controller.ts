@@ -8,9 +8,9 @@ import { managedByLabel, reconcileEndpoints } from './reconcile.ts';
 /** Keeps the Endpoints object of every Service that has a selector; it goes with its Service. */
 export function endpointsController(deps: ControllerDeps): Controller {
   const { informers, client } = deps;
-  const serviceLister = informers.of(services);
-  const podLister = informers.of(pods);
-  const lister = informers.of(endpoints);
+  const serviceLister = informers.informer(services);
+  const podLister = informers.informer(pods);
+  const lister = informers.informer(endpoints);
   const own = ({ object, old }: Change<KubeObject>): string[] => {
     const changed = object ?? old;
     return changed ? [keyOf(changed)] : [];

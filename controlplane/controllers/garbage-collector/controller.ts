@@ -25,7 +25,7 @@ class GarbageCollector implements Controller {
     this.#deps = deps;
     // Events are many, short-lived and owned by nobody.
     const resources = config.resources.filter((resource) => resource.kind !== 'Event');
-    this.#followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: deps.informers.of(resource) }]));
+    this.#followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: deps.informers.informer(resource) }]));
     for (const followed of this.#followed.values()) this.#byKind.set(kindKey(apiVersionOf(followed.resource), followed.resource.kind), followed);
     this.watches = [...this.#followed.values()].map(({ resource, informer }) => watch(informer, (change) => this.#changed(resource, change)));
   }

@@ -5,8 +5,8 @@ import { reconcileLease } from './reconcile.ts';
 
 /** Removes the leases of deleted nodes; keys are names of nodes. Leases do not outlive the control plane, so there are no others to find. */
 export function leaseCleaner(deps: ControllerDeps): Controller {
-  const nodeLister = deps.informers.of(nodes);
-  const leaseLister = deps.informers.of(leases);
+  const nodeLister = deps.informers.informer(nodes);
+  const leaseLister = deps.informers.informer(leases);
   return {
     watches: [
       watch(nodeLister, ({ object, old }) => (object === undefined ? [old?.metadata?.name ?? ''] : [])),

@@ -13,7 +13,7 @@ const batchSize = 16;
 /** Empties namespaces that are being deleted, pods first, and lets them go when nothing is left. */
 export function namespaceController(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, client, clock } = deps;
-  const lister = informers.of(namespaces);
+  const lister = informers.informer(namespaces);
   const contents = config.resources.filter((resource) => resource.namespaced);
   const isPods = (resource: Resource): boolean => qualifiedName(resource) === qualifiedName(pods);
 
@@ -55,7 +55,7 @@ export function namespaceController(deps: ControllerDeps, config: ControllerConf
     watches: [
       watch(lister, ({ object }) => finishing(object?.metadata?.name)),
       // Events go at once when deleted, nobody has to wait for them.
-      ...contents.filter((resource) => qualifiedName(resource) !== qualifiedName(events)).map((resource) => watch(informers.of(resource),
+      ...contents.filter((resource) => qualifiedName(resource) !== qualifiedName(events)).map((resource) => watch(informers.informer(resource),
         ({ object, old }) => (object === undefined ? finishing(old?.metadata?.namespace) : []))),
     ],
     async reconcile(name, signal) {

@@ -7,7 +7,7 @@ import { nextRange } from './reconcile.ts';
 /** Gives every node the range that its pods' addresses come from. One worker: ranges are given out one by one. */
 export function nodeIpamController(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, client, log } = deps;
-  const lister = informers.of(nodes);
+  const lister = informers.informer(nodes);
   /** Given, but not in the cache yet: node → range. */
   const given = new Map<string, string>();
 

@@ -2,6 +2,7 @@ import type { Lease, Node } from '#api/gen/types.ts';
 import { leases, nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { execute } from '../execute.ts';
+import { podIndexes } from '../indexes.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { isOutage, reconcileNode } from './reconcile.ts';
@@ -11,8 +12,8 @@ const leaseNamespace = 'kube-node-lease';
 /** Tells which nodes are lost: their conditions, their pods' readiness, their taints. */
 export function nodeLifecycleController(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, clock, log } = deps;
-  const lister = informers.of(nodes);
-  const podLister = informers.of(pods);
+  const lister = informers.informer(nodes);
+  const podLister = informers.informer(pods, podIndexes);
   const heartbeats = new Heartbeats(clock, config.nodeMonitorGracePeriodMs);
   /** Nodes judged lost so far; a change of it may begin or end an outage, which concerns every node. */
   const lost = new Set<string>();
@@ -52,7 +53,7 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
 
   let enqueue: (key: string) => void = () => undefined;
   return {
-    watches: [watch(lister, nodeChanged), watch(informers.of(leases), leaseChanged)],
+    watches: [watch(lister, nodeChanged), watch(informers.informer(leases), leaseChanged)],
     // What happened while nobody watched is not held against the nodes.
     ready(add) {
       enqueue = add;

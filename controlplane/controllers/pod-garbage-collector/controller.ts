@@ -1,14 +1,15 @@
 import { nodes, pods } from '#api/kinds/resources.ts';
 import { isStatus } from '#common/errors.ts';
 import { execute } from '../execute.ts';
+import { podIndexes } from '../indexes.ts';
 import { watch, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { reconcileMissingNode } from './reconcile.ts';
 
 /** Removes pods that are bound to a node that does not exist (any more). Keys are names of nodes. */
 export function podGarbageCollector(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, client, clock, log } = deps;
-  const nodeLister = informers.of(nodes);
-  const podLister = informers.of(pods);
+  const nodeLister = informers.informer(nodes);
+  const podLister = informers.informer(pods, podIndexes);
   /** A node that was deleted by mistake may register again: it is missed for a while first. */
   const missedSince = new Map<string, number>();
 

@@ -6,6 +6,7 @@ import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import { deleteObject, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
+import { podIndexes, replicaSetIndexes } from '../indexes.ts';
 import { controllerOf } from '../owner-refs.ts';
 import { isTerminating } from '../pod-state.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
@@ -25,8 +26,8 @@ class ReplicaSetController implements Controller {
   constructor(deps: ControllerDeps, config: ControllerConfig) {
     this.#deps = deps;
     this.#config = config;
-    this.#sets = deps.informers.of(replicaSets);
-    this.#pods = deps.informers.of(pods);
+    this.#sets = deps.informers.informer(replicaSets, replicaSetIndexes);
+    this.#pods = deps.informers.informer(pods, podIndexes);
     this.#expectations = new Expectations(deps.clock);
     this.watches = [
       watch(this.#sets, ({ object, old }) => {
@@ -52,11 +53,12 @@ class ReplicaSetController implements Controller {
       siblings: () => this.#siblings(set), nowMs, burst: this.#config.burstReplicas,
     });
     for (const pod of plan.claims) await this.#deps.client.update(pods, pod);
-    const failure = waitMs > 0 ? undefined : await this.#manage(key, set, plan, signal);
-    const kept = waitMs > 0 ? failureOf(set) : failure && describe(failure);
-    await this.#writeStatus(set, plan.active, kept);
+    // The status is exact or not written: a rollout counts on it when it decides how many more pods there may be.
+    if (waitMs > 0) return { afterMs: waitMs };
+    const failure = await this.#manage(key, set, plan, signal);
+    await this.#writeStatus(set, plan.active, failure && describe(failure));
     if (failure !== undefined && !isNamespaceTerminating(failure.error)) throw failure.error;
-    return { afterMs: waitMs > 0 ? waitMs : nextAvailableInMs(set, plan.active, nowMs) };
+    return { afterMs: nextAvailableInMs(set, plan.active, nowMs) };
   }
 
   async #manage(key: string, set: ReplicaSet, plan: ReplicaSetPlan, signal: AbortSignal): Promise<Failure | undefined> {
@@ -138,11 +140,6 @@ interface Failure { readonly reason: ReplicaFailure['reason']; readonly error: u
 
 function describe(failure: Failure): ReplicaFailure {
   return { reason: failure.reason, message: messageOf(failure.error) };
-}
-
-function failureOf(set: ReplicaSet): ReplicaFailure | undefined {
-  const condition = set.status?.conditions?.find((c) => c.type === 'ReplicaFailure');
-  return condition && { reason: condition.reason === 'FailedDelete' ? 'FailedDelete' : 'FailedCreate', message: condition.message ?? '' };
 }
 
 function withoutEmpty(status: ReplicaSet['status']): ReplicaSet['status'] {

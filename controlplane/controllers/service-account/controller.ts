@@ -5,8 +5,8 @@ import { reconcileDefaultAccount } from './reconcile.ts';
 
 /** Keeps the ServiceAccount `default` of every namespace. */
 export function serviceAccountController(deps: ControllerDeps): Controller {
-  const lister = deps.informers.of(serviceAccounts);
-  const namespaceLister = deps.informers.of(namespaces);
+  const lister = deps.informers.informer(serviceAccounts);
+  const namespaceLister = deps.informers.informer(namespaces);
   return perNamespace(deps, lister, 'default', (name) => {
     const namespace = namespaceLister.get(undefined, name);
     return namespace ? reconcileDefaultAccount(namespace, lister.get(name, 'default')) : [];

@@ -4,6 +4,7 @@ import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import { execute } from '../execute.ts';
+import { podIndexes } from '../indexes.ts';
 import { isTerminating } from '../pod-state.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { cancelled, evict, stayMs } from './reconcile.ts';
@@ -14,8 +15,8 @@ const healthTaints: ReadonlySet<string> = new Set(['node.kubernetes.io/not-ready
 /** Evicts pods from nodes with NoExecute taints that they do not tolerate, or no longer. */
 export function taintEvictionController(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, clock } = deps;
-  const nodeLister = informers.of(nodes);
-  const podLister = informers.of(pods);
+  const nodeLister = informers.informer(nodes);
+  const podLister = informers.informer(pods, podIndexes);
   /** Since when each pod has been seen with such taints: by key, for one uid. */
   const since = new Map<string, { uid: string | undefined; at: number }>();
   let startedAt = clock.monotonic();
