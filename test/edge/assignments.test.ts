@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { configMaps, nodes, pods, secrets, services } from '#api/kinds/resources.ts';
+import { Assignments } from '#controlplane/dispatcher/assignments.ts';
+import type { NodeAssignment } from '#controlplane/dispatcher/node-assignment.ts';
+import { referencesOf } from '#controlplane/dispatcher/references.ts';
+import { FakeCluster } from './fake-cluster.ts';
+
+/** A node as the stream makes it. */
+class View {
+  readonly objects = new Map<string, string>();
+  readonly assignment: NodeAssignment;
+  messages = 0;
+
+  constructor(assignments: Assignments, nodeName: string) {
+    this.assignment = assignments.open(nodeName, () => undefined);
+  }
+
+  /** Takes at most `limit` changes, as a sender that is interrupted by the event loop would. */
+  *drain(): Generator<void> {
+    for (const change of this.assignment.changes()) {
+      this.messages++;
+      if ('removed' in change) {
+        const { resource, namespace, name } = change.removed;
+        this.objects.delete(`${resource} ${namespace}/${name}`);
+      } else {
+        const { metadata, data } = JSON.parse(Buffer.from(change.set.json).toString()) as { metadata: { namespace?: string; name: string }; data?: { v: string } };
+        this.objects.set(`${change.set.resource} ${metadata.namespace ?? ''}/${metadata.name}`, data?.v ?? '');
+      }
+      yield;
+    }
+  }
+}
+
+const step = fc.oneof(
+  fc.record({ op: fc.constant('pod' as const), name: fc.nat(3), node: fc.constantFrom('a', 'b', undefined), refs: fc.array(fc.nat(3), { maxLength: 3 }) }),
+  fc.record({ op: fc.constant('unpod' as const), name: fc.nat(3) }),
+  fc.record({ op: fc.constantFrom('secret' as const, 'map' as const, 'service' as const, 'node' as const), name: fc.nat(3), value: fc.nat(2) }),
+  fc.record({ op: fc.constantFrom('unsecret' as const, 'unmap' as const, 'unservice' as const, 'unnode' as const), name: fc.nat(3) }),
+  fc.record({ op: fc.constant('send' as const), count: fc.nat(4) }),
+);
+
+it('ends with exactly what each node needs, whatever changes and whenever it is sent', () => {
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const cluster = new FakeCluster();
+    const assignments = new Assignments(cluster.informers);
+    const stop = assignments.start();
+    const views = ['a', 'b'].map((name) => ({ name, view: new View(assignments, name), sending: undefined as Generator<void> | undefined }));
+    const data = (name: string, value: number) => ({ metadata: { namespace: 'd', name, uid: 'u' }, data: { v: String(value) } });
+    for (const s of steps) {
+      const name = 'name' in s ? `x${String(s.name)}` : '';
+      if (s.op === 'pod') {
+        cluster.put(pods, { metadata: { namespace: 'd', name }, spec: { nodeName: s.node, containers: [], imagePullSecrets: s.refs.map((r) => ({ name: `x${String(r)}` })), volumes: s.refs.slice(1).map((r) => ({ name: 'v', configMap: { name: `x${String(r)}` } })) } });
+      } else if (s.op === 'secret') cluster.put(secrets, data(name, s.value));
+      else if (s.op === 'map') cluster.put(configMaps, data(name, s.value));
+      else if (s.op === 'service') cluster.put(services, { metadata: { namespace: 'd', name } });
+      else if (s.op === 'node') cluster.put(nodes, { metadata: { name, uid: 'u' }, status: { addresses: [{ type: 'InternalIP', address: String(s.value) }] } });
+      else if (s.op === 'send') {
+        for (const v of views) {
+          for (let i = 0; i < s.count; i++) {
+            v.sending ??= v.view.drain();
+            if (v.sending.next().done === true) v.sending = undefined;
+          }
+        }
+      } else {
+        const resource = { unpod: pods, unsecret: secrets, unmap: configMaps, unservice: services, unnode: nodes }[s.op];
+        cluster.remove(resource, resource === nodes ? undefined : 'd', name);
+      }
+    }
+    for (const { name, view, sending } of views) {
+      for (let left = sending ?? view.drain(); ; left = view.drain()) {
+        for (const _ of left) void _;
+        if (!view.assignment.dirty) break;
+      }
+      const expected = new Map<string, string>();
+      const mine = cluster.informers.pods.list().filter((pod) => pod.spec?.nodeName === name);
+      for (const pod of mine) expected.set(`pods d/${pod.metadata?.name ?? ''}`, '');
+      for (const key of new Set(mine.flatMap(referencesOf))) {
+        const object = (key.startsWith('secrets') ? cluster.informers.secrets : cluster.informers.configMaps).get('d', key.slice(key.indexOf('/') + 1));
+        if (object) expected.set(key, (object.data as { v: string }).v);
+      }
+      for (const service of cluster.informers.services.list()) expected.set(`services d/${service.metadata?.name ?? ''}`, '');
+      for (const node of cluster.informers.nodes.list()) expected.set(`nodes /${node.metadata?.name ?? ''}`, '');
+      expect(Object.fromEntries([...view.objects].sort())).toEqual(Object.fromEntries([...expected].sort()));
+      assignments.close(view.assignment);
+    }
+    stop();
+  }), { numRuns: 300 });
+});
+
+it('tells a node nothing of others\' pods, secrets and heartbeats', () => {
+  const cluster = new FakeCluster();
+  const assignments = new Assignments(cluster.informers);
+  const stop = assignments.start();
+  const node = cluster.put(nodes, { metadata: { name: 'b' }, status: { addresses: [] } });
+  const view = new View(assignments, 'a');
+  for (const _ of view.drain()) void _;
+  view.messages = 0;
+  cluster.put(pods, { metadata: { namespace: 'd', name: 'p' }, spec: { nodeName: 'b', containers: [], imagePullSecrets: [{ name: 's' }] } });
+  cluster.put(secrets, { metadata: { namespace: 'd', name: 's' } });
+  for (let i = 0; i < 10; i++) cluster.put(nodes, { ...node, status: { addresses: [], conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: String(i) }] } });
+  expect(view.assignment.dirty).toBe(false);
+  stop();
+});
