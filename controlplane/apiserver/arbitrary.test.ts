@@ -26,7 +26,7 @@ const request = fc.record({
 describe('arbitrary requests', () => {
   it('are answered with a well-formed Status or a good answer, never with a failure of ours', async () => {
     await fc.assert(fc.asyncProperty(request, async ({ method, path, query, accept, contentType, body }) => {
-      const search = new URLSearchParams(query.map(([key, value]) => [key, value])).toString();
+      const search = new URLSearchParams(query.map(([key, value]): [string, string] => [key, value])).toString();
       const answer = await server.ask(`${path}?${search}`, { method, ...(method !== 'GET' && method !== 'HEAD' && method !== 'TRACE' && { body }), headers: { accept, 'content-type': contentType } });
       if (answer.status === 504 && method !== 'HEAD') expect(answer.text).toContain('Too large resource version');
       else if (answer.status !== 504) expect(answer.status).toBeLessThan(500);

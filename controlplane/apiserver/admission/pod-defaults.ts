@@ -12,11 +12,13 @@ export function podDefaults(config: PodDefaultsConfig): AdmissionPlugin {
   return {
     name: 'PodDefaults',
     admit({ operation, kind, subresource, object }) {
-      if (operation !== 'create' || subresource !== undefined || qualifiedName(kind.resource) !== 'pods') return;
-      const spec = (object as Pod).spec;
+      if (subresource !== undefined || qualifiedName(kind.resource) !== 'pods') return;
+      const spec = (object as Pod | undefined)?.spec;
       if (!spec) return;
-      spec.serviceAccountName ||= spec.serviceAccount || 'default';
-      spec.serviceAccount = spec.serviceAccountName;
+      if (operation === 'create') {
+        spec.serviceAccountName ||= spec.serviceAccount || 'default';
+        spec.serviceAccount = spec.serviceAccountName;
+      }
       addToleration(spec, 'node.kubernetes.io/not-ready', config.notReadyTolerationSeconds);
       addToleration(spec, 'node.kubernetes.io/unreachable', config.unreachableTolerationSeconds);
     },

@@ -110,9 +110,15 @@ export function mediaType(request: ApiRequest): string {
   return (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 }
 
-const documentTypes = ['application/json', 'application/yaml'];
+const protobufType = 'application/vnd.kubernetes.protobuf';
+const documentTypes = ['application/json', 'application/yaml', protobufType];
 
-/** The body as JSON value, from JSON or YAML. */
+async function parseDocument(type: string, body: Buffer): Promise<unknown> {
+  if (type === protobufType) return (await import('../protobuf/decode.ts')).decodeProtobuf(body);
+  return type.endsWith('yaml') ? parseYaml(body.toString('utf8')) : parseJson(body.toString('utf8'));
+}
+
+/** The body as JSON value, from JSON, YAML or Kubernetes' protobuf. */
 export async function readDocument(request: ApiRequest, accepted: readonly string[] = documentTypes): Promise<unknown> {
   const type = mediaType(request) || 'application/json';
   if (!accepted.includes(type)) {
@@ -120,7 +126,7 @@ export async function readDocument(request: ApiRequest, accepted: readonly strin
   }
   const body = await request.body();
   if (body.length === 0) throw badRequest('the request has no body; send the object as JSON or YAML');
-  const value = type.endsWith('yaml') ? await parseYaml(body.toString('utf8')) : parseJson(body.toString('utf8'));
+  const value = await parseDocument(type, body);
   if (deeperThan(value, maxDepth)) throw badRequest(`the object provided nests deeper than ${String(maxDepth)} levels`);
   return value;
 }
@@ -134,9 +140,9 @@ export function parseJson(text: string): unknown {
 }
 
 async function parseYaml(text: string): Promise<unknown> {
-  const { parseDocument } = await import('yaml');
+  const yaml = await import('yaml');
   try {
-    const document = parseDocument(text, { maxAliasCount: 50, prettyErrors: false, merge: true, schema: 'core', uniqueKeys: true } as Parameters<typeof parseDocument>[1]);
+    const document = yaml.parseDocument(text, { prettyErrors: false, merge: true, schema: 'core', uniqueKeys: true });
     const [error] = document.errors;
     if (error) throw error;
     // Through JSON: dates, maps with odd keys and the like have no place in an object.

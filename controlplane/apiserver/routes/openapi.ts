@@ -4,6 +4,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import { definitionsFor } from '#api/meta/openapi.ts';
 import type { Schema } from '#api/meta/schema.ts';
 import { noSuchPath } from '../api-errors.ts';
+import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { bytes, json, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { GroupVersion, KindIndex } from '../kind-index.ts';
@@ -14,6 +15,15 @@ interface Operation {
   readonly parameters?: readonly unknown[];
   readonly responses: unknown;
 }
+
+const swaggerProtobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+
+/**
+ * Asked for with an `@`, which no media type may have; answered without.
+ * kubectl before 1.29 insists on Swagger in protobuf before it applies, though it then patches by its own
+ * types and validates by OpenAPI v3. It gets the version and the title, and no definitions.
+ */
+const emptySwagger = Buffer.concat([Buffer.from([0x0a, 3]), Buffer.from('2.0'), Buffer.from([0x12, 11, 0x0a, 5]), Buffer.from('Cleat'), Buffer.from([0x12, 2]), Buffer.from('v1')]);
 
 /**
  * OpenAPI documents, made when asked for and not kept: clients cache them by the hash in their address.
@@ -31,7 +41,12 @@ export class OpenApi {
   serve(request: ApiRequest): Reply | undefined {
     const [root, version, ...rest] = request.segments;
     if (root !== 'openapi') return undefined;
-    if (version === 'v2' && rest.length === 0) return json(this.#swagger());
+    if (version === 'v2' && rest.length === 0) {
+      const ranges = mediaRanges(request.headers.accept);
+      if (ranges.some(isJson)) return json(this.#swagger());
+      if (ranges.some(({ type }) => type === swaggerProtobuf)) return { ...bytes(emptySwagger), contentType: swaggerProtobuf.replace('@', '.') };
+      throw notAcceptable();
+    }
     if (version !== 'v3') throw noSuchPath();
     if (rest.length === 0) return json({ paths: Object.fromEntries(this.#kinds.groupVersions().map((gv) => [root3(gv), { serverRelativeURL: `/openapi/v3/${root3(gv)}?hash=${this.#hash(gv)}` }])) });
     const found = this.#kinds.groupVersions().find((gv) => root3(gv) === rest.join('/'));

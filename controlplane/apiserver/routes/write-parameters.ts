@@ -5,7 +5,7 @@ import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
 import { badRequest, invalid } from '../api-errors.ts';
-import { parseJson, type ApiRequest } from '../http/request.ts';
+import { readDocument, type ApiRequest } from '../http/request.ts';
 import { integerParameter } from '../list-options.ts';
 import type { WriteOptions } from '../resource-store.ts';
 import type { DeleteRequest, User } from '../types.ts';
@@ -45,7 +45,7 @@ export function decodeFor(kind: KindDefinition, value: unknown, query: URLSearch
 /** DeleteOptions come as a body, as query parameters, or not at all. */
 export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteRequest & WriteOptions> {
   const body = await request.body();
-  const given = body.length > 0 ? parseJson(body.toString('utf8')) : {};
+  const given = body.length > 0 ? await readDocument(request) : {};
   if (!isRecord(given)) throw badRequest('the DeleteOptions provided are not a JSON object');
   if (given['kind'] !== undefined && given['kind'] !== 'DeleteOptions') throw badRequest(`the object provided is a ${JSON.stringify(given['kind'])}; DeleteOptions are needed`);
   const grace = given['gracePeriodSeconds'] ?? integerParameter(request.query, 'gracePeriodSeconds');
