@@ -1,13 +1,13 @@
 import { StatusError } from '#common/errors.ts';
 import { equal } from './equal.ts';
-import { deeperThan, isRecord, maxDepth, setOwn, type JsonRecord } from './json.ts';
+import { copyJson, deeperThan, isRecord, maxDepth, setOwn, type JsonRecord } from './json.ts';
 
 /** Kubernetes' own limit of operations in one patch. */
 const maxOperations = 10_000;
 /** What all `copy` operations of a patch may add, in characters of JSON. */
 const maxCopied = 3 * 1024 * 1024;
-/** How many members of lists and objects, and characters of values moved, a patch may touch in all: one request must not hold up the others. */
-const maxTouched = 20_000_000;
+/** How many items of lists may shift, and characters of values move, in all: one request must not hold up the others. */
+const maxTouched = 100_000_000;
 
 interface Operation {
   readonly op: string;
@@ -92,9 +92,11 @@ function refuseTooDeep(path: readonly string[], value: unknown): void {
   if (deeperThan(value, maxDepth - path.length)) throw cannot(`the result would nest deeper than ${maxDepth} levels`);
 }
 
-/** Applies operations one after the other. Never changes a value: what lies along a path is copied. */
+/** Applies operations one after the other. Never changes what it was given: what lies along a path is copied once. */
 class Patcher {
   #document: unknown;
+  /** Containers that are copies made here, and so may be changed in place. Each stands in one place only. */
+  readonly #own = new WeakSet<object>();
   #copied = 0;
   #touched = 0;
 
@@ -119,7 +121,7 @@ class Patcher {
         const value = read(document, from, 'copy');
         this.#copied += sizeOf(value);
         if (this.#copied > maxCopied) throw cannot(`copy operations add more than ${maxCopied} characters`);
-        return this.#insert(document, path, value);
+        return this.#insert(document, path, copyJson(value));
       }
       case 'move': {
         const moved = read(document, from, 'move');
@@ -141,13 +143,19 @@ class Patcher {
     if (this.#touched > maxTouched) throw new StatusError('RequestEntityTooLarge', 'the JSON patch is too much work for one request; split it');
   }
 
-  /** A copy of the containers along `path`, the innermost changed by `change`. */
+  #ownCopy(container: unknown[] | JsonRecord): unknown[] | JsonRecord {
+    if (this.#own.has(container)) return container;
+    const copy = Array.isArray(container) ? [...container] : { ...container };
+    this.#own.add(copy);
+    return copy;
+  }
+
+  /** The document with the containers along `path` made our own, the innermost changed by `change`. */
   #withContainer(document: unknown, path: readonly string[], op: string, change: (container: unknown[] | JsonRecord, token: string) => void): unknown {
     const [token, ...rest] = path;
     if (token === undefined) throw cannot(`${op} operation does not apply to the whole document`);
     if (!Array.isArray(document) && !isRecord(document)) throw cannot(`${op} operation does not apply: doc is missing path: ${print(path)}: missing value`);
-    this.#touch(Array.isArray(document) ? document.length : Object.keys(document).length);
-    const copy: unknown[] | JsonRecord = Array.isArray(document) ? [...document] : { ...document };
+    const copy = this.#ownCopy(document);
     if (rest.length === 0) {
       change(copy, token);
       return copy;
@@ -175,6 +183,7 @@ class Patcher {
       if (token !== '-' && !(/^(0|[1-9][0-9]{0,9})$/.test(token) && index <= container.length)) {
         throw cannot(`add operation does not apply: doc is missing path: "${print(path)}": Unable to access invalid index: ${token}: invalid index referenced`);
       }
+      this.#touch(container.length - index);
       container.splice(index, 0, value);
     });
   }
@@ -182,8 +191,11 @@ class Patcher {
   #remove(document: unknown, path: readonly string[]): unknown {
     return this.#withContainer(document, path, 'remove', (container, token) => {
       if (childOf(container, token) === undefined) throw cannot(`remove operation does not apply: doc is missing key: ${print(path)}: missing value`);
-      if (Array.isArray(container)) container.splice(Number(token), 1);
-      else delete container[token];
+      if (!Array.isArray(container)) delete container[token];
+      else {
+        this.#touch(container.length - Number(token));
+        container.splice(Number(token), 1);
+      }
     });
   }
 }

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isStatus } from '#common/errors.ts';
 import { freeze } from './equal.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
 import { schemaNamed } from './schema.ts';
@@ -62,9 +64,39 @@ describe('jsonPatch', () => {
     expect(() => jsonPatch({}, Array.from({ length: 10_001 }, () => ({ op: 'test', path: '', value: {} })))).toThrow(expect.objectContaining({ code: 'RequestEntityTooLarge' }));
     const doubling = Array.from({ length: 60 }, (_, i) => ({ op: 'copy', from: '/l', path: `/l/${i % 2 === 0 ? '-' : '0'}` }));
     expect(() => jsonPatch({ l: [1] }, doubling)).toThrow(/copy operations add more|nest deeper/);
-    const wide = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 1]));
-    expect(() => jsonPatch({ wide }, Array.from({ length: 10_000 }, (_, i) => ({ op: 'add', path: `/wide/n${i}`, value: 1 })))).toThrow(expect.objectContaining({ code: 'RequestEntityTooLarge' }));
+    const inserts = Array.from({ length: 5000 }, () => ({ op: 'add', path: '/l/0', value: 1 }));
+    expect(() => jsonPatch({ l: Array.from({ length: 30_000 }, () => 1) }, inserts)).toThrow(expect.objectContaining({ code: 'RequestEntityTooLarge' }));
   });
+
+  it('changes many members without copying the others each time, and nothing of what it was given', () => {
+    const wide = freeze(Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 1])));
+    const value = freeze({ a: 1 });
+    const result = jsonPatch({ wide }, [
+      ...Array.from({ length: 9000 }, (_, i) => ({ op: 'add', path: `/wide/n${i}`, value })),
+      { op: 'add', path: '/wide/n1/b', value: 2 }, { op: 'copy', from: '/wide/n1', path: '/copy' }, { op: 'replace', path: '/wide/n1/b', value: 3 },
+    ]) as { wide: Record<string, unknown>; copy: unknown };
+    expect(Object.keys(result.wide)).toHaveLength(29_000);
+    expect([result.wide['n0'], result.wide['n1'], result.copy]).toEqual([{ a: 1 }, { a: 1, b: 3 }, { a: 1, b: 2 }]);
+  });
+});
+
+it('JSON patches answer anything with a value or a StatusError, and leave their arguments alone', () => {
+  const path = fc.array(fc.constantFrom('', 'a', 'b', '0', '1', '-', '~1', '__proto__', 'constructor', 'length'), { maxLength: 3 }).map((tokens) => tokens.map((token) => `/${token}`).join(''));
+  const value = fc.jsonValue({ maxDepth: 2 });
+  const operation = fc.record({ op: fc.constantFrom('add', 'remove', 'replace', 'move', 'copy', 'test', 'odd'), path, from: path, value }, { requiredKeys: ['op', 'path'] });
+  const document = fc.constantFrom<unknown>({ a: { b: [1, { a: 2 }] }, b: [[0], 1] }, [1, { a: [] }], 'text', null);
+  fc.assert(fc.property(document, fc.array(operation, { maxLength: 8 }), (input, operations) => {
+    try {
+      const before = JSON.stringify(input);
+      const result = jsonPatch(freeze(input), freeze(operations));
+      expect(JSON.stringify(input)).toBe(before);
+      // Applied one by one they must give the same: nothing is shared that later changes.
+      expect(JSON.stringify(operations.reduce<unknown>((current, one) => jsonPatch(freeze(current), [one]), input))).toBe(JSON.stringify(result));
+    } catch (error) {
+      if (!isStatus(error)) throw error;
+    }
+    expect(Object.keys(Object.prototype)).toEqual([]);
+  }), { numRuns: 1000, seed: 20_260_101 });
 });
 
 describe('strategicMergePatch', () => {
