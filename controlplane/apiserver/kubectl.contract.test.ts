@@ -89,7 +89,7 @@ describe.each([onPath, ...versions])('%s', (kubectl) => {
     expect(await run('patch', 'deploy', 'web', '-p', '{"spec":{"template":{"spec":{"containers":[{"name":"c","env":[{"name":"B","value":"2"}]}]}}}}')).toContain('patched');
     expect(await run('get', 'deploy', 'web', '-o', 'jsonpath={.spec.template.spec.containers[0].env[*].name} {.spec.template.spec.containers[0].image}')).toBe('B A busybox:2');
     expect(await run('label', 'pod', 'p1', 'a=b')).toBe('pod/p1 labeled\n');
-    expect(await run('annotate', 'pod', 'p1', 'a=b')).toContain('pod/p1 annotated');
+    expect(await run('annotate', 'pod', 'p1', 'a=b')).toMatch(/^pod\/p1 annotate/);
     expect(await run('rollout', 'history', 'deploy/web')).toContain('deployment.apps/web');
     expect(await run('logs', 'p1', '-c', 'd', '--tail=3')).toBe('one\nd tail=3\n');
     expect(await fail('logs', 'p1', '-c', 'nope')).toContain('container nope is not valid for pod p1');
