@@ -9,7 +9,7 @@ import type { ApiClient } from '#controlplane/apiserver/types.ts';
 import { FakeApi, FakeInformers } from '#test/support/fake-api.ts';
 import { controllerOf } from './owner-refs.ts';
 import { isActive, isReady } from './pod-state.ts';
-import { limitsOf, specReplicas } from './deployment/limits.ts';
+import { isSettling, limitsOf, specReplicas } from './deployment/limits.ts';
 import { ControllerManager } from './manager.ts';
 import { controllers } from './registry.ts';
 
@@ -123,7 +123,7 @@ class Simulation {
     const { maxSurge, maxUnavailable } = limitsOf(deployment);
     const [most, least] = [specReplicas(deployment) + maxSurge, specReplicas(deployment) - maxUnavailable];
     const settled = deployment.status?.observedGeneration === deployment.metadata?.generation && getCondition(deployment.status?.conditions, 'Progressing')?.reason === 'NewReplicaSetAvailable'
-      && this.#activePods().length === specReplicas(deployment) && this.#available() === specReplicas(deployment);
+      && !this.api.all(replicaSets).some(isSettling) && this.#activePods().length === specReplicas(deployment) && this.#available() === specReplicas(deployment);
     this.#most = settled ? most : Math.max(this.#most, most);
     // The minimum counts once it was reached; a smaller one that was asked for in between may still be carried out.
     this.#least = settled ? least : Math.min(this.#least, least);

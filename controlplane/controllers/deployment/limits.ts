@@ -38,12 +38,12 @@ export function isSettling(set: ReplicaSet): boolean {
   return (set.status?.observedGeneration ?? 0) < (set.metadata?.generation ?? 0) || (set.status?.replicas ?? 0) > specReplicas(set);
 }
 
-/** Size of the new ReplicaSet for its next step up. */
-export function nextNewSize(deployment: Deployment, oldSets: readonly ReplicaSet[], newSize: number): number {
+/** Size of the new ReplicaSet, now `newSize`, for its next step up. `sets` includes it once it exists. */
+export function nextNewSize(deployment: Deployment, sets: readonly ReplicaSet[], newSize: number): number {
   const wanted = specReplicas(deployment);
   if (!isRollingUpdate(deployment)) return wanted;
-  if (oldSets.some(isSettling)) return newSize;
-  const room = wanted + limitsOf(deployment).maxSurge - total(oldSets, specReplicas) - newSize;
+  if (sets.some(isSettling)) return newSize;
+  const room = wanted + limitsOf(deployment).maxSurge - total(sets, specReplicas);
   return room <= 0 ? newSize : newSize + Math.min(room, wanted - newSize);
 }
 

@@ -19,7 +19,7 @@ export function rollingStep(draft: Draft): void {
 function growNew(draft: Draft, newSet: ReplicaSet): boolean {
   const wanted = specReplicas(draft.deployment);
   const size = specReplicas(newSet);
-  return draft.scale(newSet, size > wanted ? wanted : nextNewSize(draft.deployment, draft.oldSets, size));
+  return draft.scale(newSet, size > wanted ? wanted : nextNewSize(draft.deployment, draft.sets, size));
 }
 
 /**
@@ -56,7 +56,7 @@ export function stopOld(draft: Draft): boolean {
 
 /** Whether pods of earlier templates still run: Recreate never lets two versions run side by side. */
 export function oldPodsRun(draft: Draft, pods: readonly Pod[]): boolean {
-  if (draft.oldSets.some((set) => (set.status?.replicas ?? 0) > 0)) return true;
+  if (draft.oldSets.some((set) => isSettling(set) || (set.status?.replicas ?? 0) > 0)) return true;
   const old = new Set(draft.oldSets.map((set) => set.metadata?.uid));
   return pods.some((pod) => old.has(controllerOf(pod)?.uid) && !isTerminal(pod));
 }
