@@ -17,9 +17,12 @@ export interface EventDeps {
 type Source = () => { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined };
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
+/** Without any event stream. */
 const relistMs = 60_000;
+/** With one: a subscription takes a moment to begin at the other side, and nobody promises that no event is ever lost. */
+const againMs = [500, 300_000];
 /** What changes by itself; what the agent starts it sees anyway. */
-const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic==${topic}`);
+const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
 /** Pod uids that wait to be read; a uid is never in it twice, so it is as small as the number of pods. */
 class Pending {
@@ -60,17 +63,26 @@ export async function* podEvents(deps: EventDeps, signal: AbortSignal): AsyncIte
     }
     try {
       for await (const podUid of subscribe(deps, source, signal)) {
-        failures = 0;
+        if (podUid !== undefined) failures = 0;
         yield { podUid };
       }
     } catch (error) {
       if (signal.aborted) return;
       if (isStatus(error, 'MethodNotAllowed')) { sources.shift(); continue; }
       failures++;
-      deps.log.debug({ err: messageOf(error) }, 'runtime events interrupted');
+      deps.log.warn({ err: messageOf(error) }, 'runtime events interrupted; subscribing again');
     }
     await deps.clock.sleep(backoffMs(retry, Math.max(1, failures), Math.random), signal);
   }
+}
+
+function lookAgain(clock: Clock, signal: AbortSignal, pending: Pending, times: number): void {
+  const cancel = clock.after(againMs[Math.min(times, againMs.length - 1)] ?? relistMs, () => {
+    signal.removeEventListener('abort', cancel);
+    pending.add(undefined);
+    lookAgain(clock, signal, pending, times + 1);
+  });
+  signal.addEventListener('abort', cancel, { once: true });
 }
 
 async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal): AsyncIterable<string | undefined> {
@@ -81,7 +93,6 @@ async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal):
   const cancel = (): void => { stream.cancel(); };
   signal.addEventListener('abort', cancel, { once: true });
   const settled = AbortSignal.any([signal, stop.signal]);
-  stream.on('metadata', () => { pending.add(undefined); });
   stream.on('data', (message: unknown) => {
     const id = containerId(message);
     if (id === undefined) return;
@@ -90,8 +101,8 @@ async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal):
   stream.on('error', (error) => { ended = fromCri('events', error); pending.wake(); });
   stream.on('end', () => { ended ??= fromCri('events', new Error('the event stream ended')); pending.wake(); });
   try {
-    // Servers send headers with their first message only; what happened before the stream existed is looked up now.
     pending.add(undefined);
+    lookAgain(deps.clock, settled, pending, 0);
     for (;;) {
       await pending.wait();
       yield* pending.take();

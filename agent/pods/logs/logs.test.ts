@@ -1,0 +1,96 @@
+import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readLog, type ReadOptions } from './reader.ts';
+
+let dir: string;
+let path: string;
+const signal = new AbortController().signal;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'cleat-logs-'));
+  path = join(dir, '0.log');
+});
+afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
+
+const time = (second: number): string => `2026-01-01T00:00:${String(second).padStart(2, '0')}.123456789Z`;
+const entry = (second: number, text: string, tag = 'F'): string => `${time(second)} stdout ${tag} ${text}\n`;
+
+async function read(options: Partial<ReadOptions> = {}): Promise<string> {
+  let text = '';
+  for await (const chunk of readLog(path, { follow: false, timestamps: false, ...options }, signal)) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+describe('reading a log', () => {
+  it('gives the text, joins long lines and passes over rubbish', async () => {
+    await writeFile(path, `${entry(1, 'one')}${entry(2, 'be', 'P')}${entry(2, 'gin')}rubbish\n${entry(3, '')}${entry(4, 'three words here')}`);
+    expect(await read()).toBe('one\nbegin\n\nthree words here\n');
+    expect(await read({ timestamps: true })).toBe(`${time(1)} one\n${time(2)} begin\n${time(3)} \n${time(4)} three words here\n`);
+  });
+
+  it.each([[0, ''], [1, 'd\n'], [2, 'bc\nd\n'], [3, 'a\nbc\nd\n'], [9, 'a\nbc\nd\n']])('gives the last %i lines', async (tailLines, expected) => {
+    await writeFile(path, `${entry(1, 'a')}${entry(2, 'b', 'P')}${entry(2, 'c')}${entry(3, 'd')}`);
+    expect(await read({ tailLines })).toBe(expected);
+  });
+
+  it('finds the end of a large file at small cost', async () => {
+    const lines = Array.from({ length: 20_000 }, (_, i) => `line ${String(i)} ${'x'.repeat(i % 300)}`);
+    await writeFile(path, lines.map((line) => entry(1, line)).join(''));
+    for (const tailLines of [1, 500, 5000]) expect((await read({ tailLines })).trimEnd().split('\n')).toEqual(lines.slice(-tailLines));
+  });
+
+  it('reads a line that is longer than a block backwards', async () => {
+    const long = Array.from({ length: 10 }, () => entry(2, 'y'.repeat(16_000), 'P')).join('');
+    await writeFile(path, `${entry(1, 'a')}${long}${entry(2, 'end')}${entry(3, 'z')}`);
+    expect((await read({ tailLines: 2 })).length).toBe(160_000 + 'end\nz\n'.length);
+  });
+
+  it('leaves out what is older, and stops at a number of bytes', async () => {
+    await writeFile(path, entry(1, 'a') + entry(2, 'b') + entry(3, 'c'));
+    expect(await read({ sinceMs: Date.parse('2026-01-01T00:00:02Z') })).toBe('b\nc\n');
+    expect(await read({ limitBytes: 3 })).toBe('a\nb');
+  });
+
+  it('begins with rotated files', async () => {
+    await writeFile(`${path}.2`, entry(1, 'a'));
+    await writeFile(`${path}.1`, entry(2, 'b'));
+    await writeFile(path, entry(3, 'c'));
+    expect(await read()).toBe('a\nb\nc\n');
+  });
+
+  it('says when there is no log', async () => {
+    await expect(read()).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
+
+describe('following a log', () => {
+  it('goes on through a rotation and ends with the container', async () => {
+    await writeFile(path, entry(1, 'a'));
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => { end = resolve; });
+    const seen: string[] = [];
+    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
+      seen.push(Buffer.from(chunk).toString());
+      if (seen.length === 1) await appendFile(path, entry(2, 'b'));
+      if (seen.length === 2) {
+        await rename(path, `${path}.1`);
+        await appendFile(`${path}.1`, entry(3, 'c'));
+        await writeFile(path, entry(4, 'd'));
+      }
+      if (seen.length === 4) { await appendFile(path, entry(5, 'e')); end(); }
+    }
+    expect(seen.join('')).toBe('a\nb\nc\nd\ne\n');
+  });
+
+  it('ends when aborted', async () => {
+    await writeFile(path, entry(1, 'a'));
+    const stop = new AbortController();
+    let text = '';
+    for await (const chunk of readLog(path, { follow: true, timestamps: false }, stop.signal)) {
+      text += Buffer.from(chunk).toString();
+      stop.abort();
+    }
+    expect(text).toBe('a\n');
+  });
+});

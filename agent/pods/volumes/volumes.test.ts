@@ -1,0 +1,83 @@
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Volume } from '#api/gen/types.ts';
+import { podPaths, type PodPaths } from '../paths.ts';
+import type { ObjectLookup } from '../spec/env.ts';
+import { testContainer, testPod } from '../testing.ts';
+import { containerMounts, ensureVolumes, removePodFiles } from './volumes.ts';
+
+let dir: string;
+let paths: PodPaths;
+let data: Record<string, string>;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'cleat-volumes-'));
+  paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  data = { 'a.txt': 'one', b: 'two' };
+});
+afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
+
+const lookup: ObjectLookup = {
+  configMap: (_namespace, name) => (name === 'cfg' ? { data, binaryData: { bin: 'AAE=' } } : undefined),
+  secret: () => ({ data: { password: Buffer.from('xyzzy').toString('base64') } }),
+  services: () => [],
+};
+const facts = { nodeName: 'n', hostIps: [], podIps: [], allocatable: { cpuMillis: 2000, memoryBytes: 1 << 30 } };
+const ensure = (...volumes: Volume[]): Promise<void> => ensureVolumes(testPod('p', { volumes }, { labels: { x: 'y' } }), paths, lookup, facts);
+const at = (...parts: string[]): string => join(paths.volumes, ...parts);
+
+describe('volumes', () => {
+  it('show the keys of a ConfigMap and change all at once', async () => {
+    await ensure({ name: 'v', configMap: { name: 'cfg' } });
+    expect((await readdir(at('v'))).filter((n) => !n.startsWith('..')).sort()).toEqual(['a.txt', 'b', 'bin']);
+    expect(await readFile(at('v', 'a.txt'), 'utf8')).toBe('one');
+    const before = await readlink(at('v', '..data'));
+    await ensure({ name: 'v', configMap: { name: 'cfg' } });
+    expect(await readlink(at('v', '..data'))).toBe(before);
+    data = { 'a.txt': 'changed', c: 'new' };
+    await ensure({ name: 'v', configMap: { name: 'cfg' } });
+    expect(await readlink(at('v', '..data'))).not.toBe(before);
+    expect((await readdir(at('v'))).sort()).toEqual([expect.stringMatching(/^\.\.2/), '..data', 'a.txt', 'bin', 'c']);
+    expect(await readFile(at('v', 'a.txt'), 'utf8')).toBe('changed');
+  });
+
+  it('put projected sources together, with modes', async () => {
+    await ensure({ name: 'v', projected: { sources: [
+      { configMap: { name: 'cfg', items: [{ key: 'b', path: 'deep/b', mode: 0o600 }] } }, { secret: { name: 's' } },
+      { downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+    ] } });
+    expect(await readFile(at('v', 'deep/b'), 'utf8')).toBe('two');
+    expect((await stat(at('v', 'deep/b'))).mode & 0o777).toBe(0o600);
+    expect(await readFile(at('v', 'password'), 'utf8')).toBe('xyzzy');
+    expect(await readFile(at('v', 'labels'), 'utf8')).toBe('x="y"');
+  });
+
+  it('say what is missing', async () => {
+    await expect(ensure({ name: 'v', configMap: { name: 'none' } })).rejects.toThrow('MountVolume.SetUp failed for volume "v" : configmap "none" not found');
+    await ensure({ name: 'v', configMap: { name: 'none', optional: true } });
+    await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'zzz', path: 'z' }] } })).rejects.toThrow('references non-existent key: zzz');
+    await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'b', path: '../escape' }] } })).rejects.toMatchObject({ code: 'Invalid' });
+    await expect(ensure({ name: 'v', nfs: { server: 's', path: '/' } })).rejects.toThrow('not supported');
+  });
+
+  it('check host paths', async () => {
+    await writeFile(join(dir, 'file'), '');
+    await ensure({ name: 'v', hostPath: { path: join(dir, 'made'), type: 'DirectoryOrCreate' } }, { name: 'w', hostPath: { path: join(dir, 'file'), type: 'File' } });
+    expect((await stat(join(dir, 'made'))).isDirectory()).toBe(true);
+    await expect(ensure({ name: 'v', hostPath: { path: join(dir, 'file'), type: 'Directory' } })).rejects.toThrow('hostPath type check failed');
+  });
+
+  it('do not let a subPath out of the volume', async () => {
+    const pod = testPod('p', { volumes: [{ name: 'v', emptyDir: {} }] });
+    await ensureVolumes(pod, paths, lookup, facts);
+    const mount = (subPath: string) => containerMounts(pod, testContainer('app', { volumeMounts: [{ name: 'v', mountPath: '/m', subPath }] }), paths, []);
+    expect((await mount('in/side'))[0]?.hostPath).toBe(at('v', 'in/side'));
+    await mkdir(join(dir, 'outside'));
+    await symlink(join(dir, 'outside'), at('v', 'link'));
+    for (const subPath of ['link', 'link/new', '../x', '/etc']) await expect(mount(subPath)).rejects.toMatchObject({ code: 'Invalid' });
+    expect(await readdir(join(dir, 'outside'))).toEqual([]);
+    await removePodFiles(paths);
+    expect(await readdir(join(dir, 'pods'))).toEqual([]);
+  });
+});
