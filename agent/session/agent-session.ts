@@ -57,8 +57,8 @@ export class AgentSession implements Runnable {
   readonly #address: ServerAddress;
   readonly #log: Log;
   readonly #tasks: TaskGroup;
-  /** Apart, because a dial must not wait for a handler that is slow to stop. */
-  readonly #tunnelTasks: TaskGroup;
+  /** What the next dial does not wait for: tunnels whose handlers are slow to stop, finding out why dialling failed. */
+  readonly #background: TaskGroup;
   readonly #tunnels: AgentTunnels;
   readonly #files: IdentityFiles;
   #identity: Identity;
@@ -71,8 +71,8 @@ export class AgentSession implements Runnable {
     this.#address = parseServerAddress(config.server);
     this.#log = deps.log.child({ component: 'session', node: deps.identity.nodeName });
     this.#tasks = new TaskGroup(this.#log);
-    this.#tunnelTasks = new TaskGroup(this.#log);
-    this.#tunnels = new AgentTunnels(deps.handlers, this.#tunnelTasks);
+    this.#background = new TaskGroup(this.#log);
+    this.#tunnels = new AgentTunnels(deps.handlers, this.#background);
     this.#files = new IdentityFiles(config.stateDir);
     this.#identity = deps.identity;
   }
@@ -88,12 +88,12 @@ export class AgentSession implements Runnable {
         await this.#dial(signal);
       } catch (error) {
         if (signal.aborted) break;
-        await this.#report(toStatus(error), signal);
+        this.#report(toStatus(error), signal);
       }
       failures = this.#deps.clock.monotonic() - startedMs >= goodSessionMs ? 1 : failures + 1;
       await this.#deps.clock.sleep(backoffMs(dialBackoff, failures, this.#deps.random), signal).catch(() => undefined);
     }
-    await this.#tunnelTasks.drain();
+    await this.#background.drain();
   }
 
   /** One connection, from dialling to its end; always rejects. */
@@ -186,16 +186,18 @@ export class AgentSession implements Runnable {
   }
 
   /** Says once what is wrong, not at every dial. */
-  async #report(error: StatusError, signal: AbortSignal): Promise<void> {
+  #report(error: StatusError, signal: AbortSignal): void {
     if (error.message === this.#lastFailure) {
       this.#log.debug({ err: error.message }, 'still not connected to the control plane');
       return;
     }
     this.#lastFailure = error.message;
-    const better = error.code === 'ServiceUnavailable' ? await explainFailure(this.#address, this.#identity.caPem, this.#deps.clock.now(), signal).catch(() => undefined) : undefined;
-    const { code, message } = better ?? error;
-    const level = code === 'Unauthorized' || code === 'AlreadyExists' || code === 'Forbidden' ? 'error' : 'warn';
-    this.#log[level]({ err: message }, 'not connected to the control plane; what runs here goes on');
+    this.#background.run('explain', signal, async () => {
+      const better = error.code === 'ServiceUnavailable' ? await explainFailure(this.#address, this.#identity.caPem, this.#deps.clock.now(), signal) : undefined;
+      const { code, message } = better ?? error;
+      const level = code === 'Unauthorized' || code === 'AlreadyExists' || code === 'Forbidden' ? 'error' : 'warn';
+      this.#log[level]({ err: message }, 'not connected to the control plane; what runs here goes on');
+    });
   }
 
   #renewDue(): boolean {

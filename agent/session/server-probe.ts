@@ -55,7 +55,8 @@ export async function explainFailure(address: ServerAddress, caPem: string, nowM
     socket.destroy();
     return undefined;
   } catch (error) {
-    const { code } = (error instanceof StatusError ? error.cause : error) as NodeJS.ErrnoException;
+    signal.throwIfAborted();
+    const { code } = ((error instanceof StatusError ? error.cause : error) ?? {}) as NodeJS.ErrnoException;
     const where = formatServerAddress(address);
     if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
       return new StatusError('ServiceUnavailable', `by this host's clock, ${new Date(nowMs).toISOString()}, the certificate of the control plane at ${where} is not valid; check this host's clock, then that of the control plane`, { cause: error });

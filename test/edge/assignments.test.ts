@@ -41,7 +41,7 @@ const step = fc.oneof(
 );
 
 it('ends with exactly what each node needs, whatever changes and whenever it is sent', () => {
-  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+  fc.assert(fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: 'max' }), (steps) => {
     const cluster = new FakeCluster();
     const assignments = new Assignments(cluster.informers);
     const stop = assignments.start();
@@ -85,7 +85,7 @@ it('ends with exactly what each node needs, whatever changes and whenever it is 
       assignments.close(view.assignment);
     }
     stop();
-  }), { numRuns: 300 });
+  }), { numRuns: 1000 });
 });
 
 it('tells a node nothing of others\' pods, secrets and heartbeats', () => {
