@@ -136,7 +136,7 @@ describe('a pod', () => {
     await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
     expect(stateOf('web')?.state?.waiting?.message).toBe('configmap "cfg" not found');
     expect(statusOf('web')?.phase).toBe('Pending');
-    state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, ...{ data: { a: '1' } } });
+    state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { a: '1' } });
     await until(() => statusOf('web')?.phase === 'Running');
     expect(driver.configOf(app('web').id).env).toEqual(expect.arrayContaining([{ name: 'A', value: '1' }, { name: 'B', value: '1-b' }]));
   });

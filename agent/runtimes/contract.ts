@@ -21,7 +21,7 @@ export function sandboxConfig(logDirectory: string, change: Partial<SandboxConfi
   const uid = `uid-${String(process.pid)}-${String(++serial)}`;
   return {
     podUid: uid, podNamespace: 'default', podName: `pod-${String(serial)}`, attempt: 0, hostname: `pod-${String(serial)}`, logDirectory,
-    cgroupParent: `/cleat-test/${uid}`, hostNetwork: false, hostPid: false, hostIpc: false, shareProcessNamespace: false, sysctls: {},
+    cgroupParent: `/cleat-contract/${uid}`, hostNetwork: false, hostPid: false, hostIpc: false, shareProcessNamespace: false, sysctls: {},
     dns: { servers: ['10.43.0.10'], searches: [], options: [] }, ports: [], labels: {}, ...change,
   };
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '#common/clock.ts';
@@ -6,7 +6,12 @@ import { exec, execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
 import { CriDriver } from '../cri/driver.ts';
+import { removeCgroup } from '../cgroups.ts';
 import { ManagedContainerd } from './managed.ts';
+import { containerdPaths } from './paths.ts';
+import { processRef, readPidFile } from './process.ts';
+
+const prefix = 'cleat-containerd-';
 
 /** For tests: a containerd in a network namespace and directories of its own, with our images and a pod network. */
 export interface ContainerdLab {
@@ -21,7 +26,8 @@ export interface ContainerdLab {
 
 export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<ContainerdLab> {
   const signal = AbortSignal.timeout(60_000);
-  const stateDir = await mkdtemp(join(tmpdir(), 'cleat-lab-'));
+  await removeCrashedLabs();
+  const stateDir = await mkdtemp(join(tmpdir(), `${prefix}${String(process.pid)}-`));
   const netns = stateDir.slice(stateDir.lastIndexOf('/') + 1);
   await execOk('ip', ['netns', 'add', netns]);
   await execOk('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
@@ -45,9 +51,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     }));
     for (const driver of drivers) driver.close();
     await containerd.stop(stop);
-    await unmountBelow(stateDir);
-    await execOk('ip', ['netns', 'del', netns]);
-    await rm(stateDir, { recursive: true, force: true });
+    await removeLab(netns, stateDir);
   };
   try {
     await containerd.ensure(signal);
@@ -59,6 +63,34 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** What a killed test run left: its name says whose it was. */
+async function removeCrashedLabs(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const owner = name.startsWith(prefix) ? Number(name.slice(prefix.length).split('-')[0]) : undefined;
+    if (owner === undefined || await processRef(owner)) continue;
+    const stateDir = join(tmpdir(), name);
+    const inNetns = (await exec('ip', ['netns', 'pids', name])).stdout.trim().split('\n').map(Number);
+    const containerd = await readPidFile(containerdPaths(stateDir, join(stateDir, 'run')).pidFile);
+    for (const pid of new Set([...containerd ? [containerd.pid] : [], ...inNetns, ...await pidsInCgroup(name)])) {
+      if (pid > 1 && await processRef(pid)) process.kill(pid, 'SIGKILL');
+    }
+    await removeLab(name, stateDir);
+  }
+}
+
+async function pidsInCgroup(name: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
+  const member = await Promise.all(pids.map(async (pid) => (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(`/${name}/`)));
+  return pids.filter((_pid, i) => member[i]).map(Number);
+}
+
+async function removeLab(netns: string, stateDir: string): Promise<void> {
+  await unmountBelow(stateDir);
+  await exec('ip', ['netns', 'del', netns]);
+  await Promise.all([`/${netns}`, '/cleat-contract'].map(removeCgroup));
+  await rm(stateDir, { recursive: true, force: true });
 }
 
 async function writeNetwork(stateDir: string, subnet: string): Promise<void> {

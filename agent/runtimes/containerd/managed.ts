@@ -127,8 +127,11 @@ export class ManagedContainerd implements Runnable {
     if (size > maxLogBytes) await rename(paths.log, join(dirname(paths.log), 'containerd.log.1'));
     const log = await open(paths.log, 'a', 0o600);
     try {
-      const [command = program, ...args] = [...this.#config.launcher ?? [], program, '-c', paths.config];
-      const daemon = await spawnDaemon(command, args, log.fd);
+      const command = [program, '-c', paths.config];
+      const [launcher, ...launcherArgs] = this.#config.launcher ?? [];
+      const daemon = launcher === undefined
+        ? await spawnDaemon(program, command.slice(1), log.fd)
+        : await spawnDaemon(launcher, [...launcherArgs, ...command], log.fd);
       const ref = await processRef(daemon.pid);
       if (ref) await writePidFile(paths.pidFile, ref);
       let end: string | undefined;

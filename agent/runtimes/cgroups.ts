@@ -1,7 +1,7 @@
 import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Removes the pod's cgroup from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
+/** Removes a cgroup and those below it from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
 export async function removeCgroup(path: string): Promise<void> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')).filter(([, , type]) => type === 'cgroup' || type === 'cgroup2');
   await Promise.all(mounts.map(([, mount = '']) => removeTree(join(mount, path))));
