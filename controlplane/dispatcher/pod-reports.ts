@@ -46,11 +46,17 @@ async function current(api: ApiClient, nodeName: string, report: PodReport): Pro
   }
 }
 
-/** The node's word replaces the status, except for what others decide: their conditions, the start time once set, the class. */
+/**
+ * The node's word replaces the status, except for what others decide: their conditions, the start time once set, the
+ * class. A condition that says the same keeps its time: an agent that was restarted no longer knows it.
+ */
 export function mergePodStatus(old: PodStatus, reported: PodStatus): PodStatus {
   const types = new Set(reported.conditions?.map((condition) => condition.type));
   const kept = old.conditions?.filter((condition) => !types.has(condition.type) && !agentPodConditions.has(condition.type)) ?? [];
-  const conditions = [...kept, ...reported.conditions ?? []];
+  const conditions = [...kept, ...(reported.conditions ?? []).map((condition) => {
+    const before = old.conditions?.find((c) => c.type === condition.type && c.status === condition.status)?.lastTransitionTime;
+    return before === undefined ? condition : { ...condition, lastTransitionTime: before };
+  })];
   return {
     ...reported,
     ...(conditions.length > 0 && { conditions }),

@@ -14,16 +14,15 @@ export function trimPod(pod: Pod): Pod {
 /** Conditions that the agent itself decides. */
 export const agentPodConditions: ReadonlySet<string> = new Set(['Initialized', 'Ready', 'ContainersReady', 'PodReadyToStartContainers', 'PodResizePending', 'PodResizeInProgress']);
 
-/** What must outlive a host that lost its containers: that the pod has ended, when it began, restart counts, others' conditions. */
+/** What must outlive a host that lost its containers: how the pod ended, or when it began, restart counts, others' conditions. */
 function trimPodStatus(status: PodStatus): PodStatus {
-  const ended = status.phase === 'Succeeded' || status.phase === 'Failed';
+  if (status.phase === 'Succeeded' || status.phase === 'Failed') return status; // it does not change any more
   const conditions = status.conditions?.filter((condition) => !agentPodConditions.has(condition.type)) ?? [];
   const counts = (statuses: readonly ContainerStatus[] | undefined): ContainerStatus[] => (statuses ?? [])
     .filter((container) => container.restartCount > 0)
     .map(({ name, restartCount }) => ({ name, restartCount, image: '', imageID: '', ready: false }));
   const [containerStatuses, initContainerStatuses] = [counts(status.containerStatuses), counts(status.initContainerStatuses)];
   return {
-    ...(ended && { phase: status.phase, ...(status.reason !== undefined && { reason: status.reason }), ...(status.message !== undefined && { message: status.message }) }),
     ...(status.startTime !== undefined && { startTime: status.startTime }),
     ...(conditions.length > 0 && { conditions }),
     ...(containerStatuses.length > 0 && { containerStatuses }),

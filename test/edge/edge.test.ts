@@ -180,12 +180,12 @@ describe('reports', () => {
     const object = lab.cluster.put(pods, { ...pod('p', 'a'), status: { conditions: [{ type: 'PodScheduled', status: 'True' }, { type: 'Ready', status: 'False' }], qosClass: 'Burstable' } });
     await lab.until(() => agent.checkpoint.get(pods, 'default', 'p') !== undefined);
     lab.cluster.failures.push(new StatusError('ServiceUnavailable', 'try again'));
-    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }));
+    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' }] }));
     const status = () => lab.cluster.find(pods, 'default', 'p')?.status;
     await lab.until(() => status()?.phase === 'Running');
-    expect(status()).toEqual({ phase: 'Running', qosClass: 'Burstable', conditions: [{ type: 'PodScheduled', status: 'True' }, { type: 'Ready', status: 'True' }] });
+    expect(status()).toEqual({ phase: 'Running', qosClass: 'Burstable', conditions: [{ type: 'PodScheduled', status: 'True' }, { type: 'Ready', status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' }] });
     const writes = lab.cluster.writes.length;
-    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }));
+    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2027-01-01T00:00:00Z' }] }));
     agent.reportPod({ ...report(object, { phase: 'Failed' }), uid: 'another' });
     agent.events.emit({ kind: 'Pod', namespace: 'default', name: 'p', uid: object.metadata?.uid ?? '', type: 'Normal', reason: 'Started', message: 'started', atMs: 1 });
     await lab.until(() => lab.recorded.length > 0, 'the event');
