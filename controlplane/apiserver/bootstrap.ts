@@ -38,10 +38,11 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
 /** Creates the object, or brings what is there to the same fields: addresses and ports may have changed since. */
 async function ensure<T extends KubeObject>(client: ApiClient, resource: Resource<T>, object: T): Promise<void> {
   const { name = '', namespace } = object.metadata ?? {};
+  // Looked for first: creating a Service that is there would be refused for its address before its name.
   try {
-    await client.create(resource, object);
-  } catch (error) {
-    if (!isStatus(error, 'AlreadyExists')) throw error;
     await client.patch(resource, namespace, name, 'merge', object);
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error;
+    await client.create(resource, object);
   }
 }

@@ -15,7 +15,8 @@ export interface Page {
 }
 
 const pageSize = 500;
-const chunkBytes = 128 << 10;
+/** Lists up to this size go out in one piece. */
+const chunkBytes = 512 << 10;
 
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
   const selection = new Selection(kind, options);
@@ -84,16 +85,22 @@ export function listMetadata(page: Page): { resourceVersion: string; continue?: 
   };
 }
 
-/** The list as JSON in chunks, made of the stored bytes as they are. */
-export function* encodeList(kind: KindDefinition, page: Page): Iterable<Uint8Array> {
+/** The list as JSON, made of the stored bytes as they are. */
+export function encodeList(kind: KindDefinition, page: Page): Uint8Array | Iterable<Uint8Array> {
   const head = JSON.stringify({ kind: `${kind.resource.kind}List`, apiVersion: apiVersionOf(kind.resource), metadata: listMetadata(page) });
-  yield* joinItems(`${head.slice(0, -1)},"items":[`, page.entries.map((entry) => entry.value), ']}\n');
+  return joinItems(`${head.slice(0, -1)},"items":[`, page.entries.map((entry) => entry.value), ']}\n');
 }
 
 const comma = Buffer.from(',');
 
-/** `head`, the items with commas between them, `tail`; gathered into chunks that a socket likes. */
-export function* joinItems(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
+/** `head`, the items with commas between them, `tail`: one piece when small, else chunks that a socket likes. */
+export function joinItems(head: string, items: readonly Uint8Array[], tail: string): Uint8Array | Iterable<Uint8Array> {
+  const size = items.reduce((sum, item) => sum + item.length, 0);
+  const chunks = chunksOf(head, items, tail);
+  return size < chunkBytes ? Buffer.concat([...chunks]) : chunks;
+}
+
+function* chunksOf(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
   let parts: Uint8Array[] = [Buffer.from(head)];
   let size = 0;
   for (const [i, item] of items.entries()) {

@@ -43,8 +43,10 @@ export class TestServer {
   readonly #running: Promise<void>;
   readonly #agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
   readonly admin: Identity;
+  readonly serving: Identity;
 
-  private constructor(api: ApiServer, store: Store, port: number, ca: CertificateAuthority) {
+  private constructor(api: ApiServer, store: Store, port: number, ca: CertificateAuthority, serving: Identity) {
+    this.serving = serving;
     this.api = api;
     this.store = store;
     this.port = port;
@@ -66,7 +68,7 @@ export class TestServer {
       port, bindAddress: '127.0.0.1', advertiseAddress: '192.0.2.1', tlsKey: serving.key, tlsCertificate: serving.cert, clientCa: certPem,
       serviceCidr: '10.43.0.0/16', clusterDns: '10.43.0.10', notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300, version: '0.0.0',
     });
-    const server = new TestServer(api, store, port, ca);
+    const server = new TestServer(api, store, port, ca, serving);
     await api.listening;
     return server;
   }

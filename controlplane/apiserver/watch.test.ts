@@ -1,8 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { configMaps } from '#api/kinds/resources.ts';
 import { kinds } from '#api/kinds/registry.ts';
 import { asStored } from './event-format.ts';
+import { sendReply } from './http/reply.ts';
 import { KindIndex } from './kind-index.ts';
 import { TestServer } from './test-server.ts';
 import { openWatch } from './watch.ts';
@@ -105,6 +108,27 @@ describe('watch', () => {
     expect(await watch(`resourceVersion=${String(old)}`).next()).toMatchObject({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } });
     expect((await server.ask(`${url}?watch=1&resourceVersion=99999999`)).json()).toMatchObject({ code: 504, message: expect.stringContaining('Too large resource version') as string });
     expect((await server.ask(`${url}?limit=1&resourceVersion=${String(old)}`)).json()).toMatchObject({ code: 410, reason: 'Expired' });
+  });
+
+  it('cuts off a client that does not read, instead of keeping its events', async () => {
+    const chunk = Buffer.alloc(1 << 20, 'x');
+    let sent = 0;
+    let ended = false;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) { sent += chunk.length; yield chunk; await Promise.resolve(); }
+      } finally { ended = true; }
+    }
+    const web = createServer((_request, response) => { void sendReply(response, { status: 200, contentType: 'text/plain', body: endless() }, false, 200); });
+    await new Promise<void>((resolve) => { web.listen(0, '127.0.0.1', resolve); });
+    const socket = connect((web.address() as AddressInfo).port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    socket.pause();
+    await vi.waitFor(() => { expect(ended).toBe(true); }, { timeout: 5000 });
+    expect(sent).toBeLessThan(64 << 20);
+    socket.destroy();
+    await new Promise<void>((resolve) => { web.close(() => { resolve(); }); });
   });
 
   it('encodes an event once for all who watch', async () => {
