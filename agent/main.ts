@@ -19,6 +19,7 @@ import { PodManager } from './pods/manager.ts';
 import type { NodeFacts } from './pods/types.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
+import type { ProxyBackend } from './proxy/types.ts';
 import { ManagedContainerd } from './runtimes/containerd/managed.ts';
 import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
@@ -104,9 +105,10 @@ export class Agent implements Runnable {
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr] },
       );
-      const proxy = await this.#proxy(checkpoint, ledger, signal);
+      const backend = await this.#proxyBackend(ledger, signal);
+      const late: { proxy?: Proxy } = {};
       const node = await NodeReporter.open(
-        { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => proxy.failure], clock, log: log.child({ component: 'node' }) },
+        { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       network.subscribe(() => { node.poke(); });
@@ -114,6 +116,7 @@ export class Agent implements Runnable {
       const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)) }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [], resolvConfPath: '/etc/resolv.conf', parallelStarts,
       });
+      const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       running.push(this.#connect({ checkpoint, pods, node, events }, signal));
       // One part that cannot go on ends all: a supervisor starts the agent again, and nothing of the pods is lost.
@@ -155,17 +158,15 @@ export class Agent implements Runnable {
     return driver;
   }
 
-  async #proxy(state: CheckpointStore, ledger: Ledger, signal: AbortSignal): Promise<Proxy> {
-    const { log, clock } = this.#deps;
+  async #proxyBackend(ledger: Ledger, signal: AbortSignal): Promise<ProxyBackend> {
     const { proxyMode, podCidr, serviceCidr } = this.#config;
     const make = proxyBackends[proxyMode];
     if (!make) throw new StatusError('Invalid', `there is no proxy mode "${proxyMode}"`);
-    const proxyLog = log.child({ component: 'proxy' });
     const record = async (table: string): Promise<void> => ledger.record({ kind: 'nftables-table', target: table, before: null, after: null });
-    const backend = make({ exec, log: proxyLog, record }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
+    const backend = make({ exec, log: this.#deps.log.child({ component: 'proxy' }), record }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
     const unusable = await backend.unusable(signal);
     if (unusable !== undefined) throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${unusable}`);
-    return new Proxy({ state, backend, clock, log: proxyLog, random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+    return backend;
   }
 }
 

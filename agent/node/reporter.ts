@@ -77,8 +77,10 @@ export class NodeReporter implements NodeReports, Runnable {
       while (!signal.aborted) {
         const { checkIntervalMs } = this.#config;
         const ready = this.#report.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
-        looksNotReady = ready || this.#poked ? 0 : looksNotReady + 1;
-        await this.#wait(ready ? checkIntervalMs : backoffMs({ baseMs: 100, maxMs: checkIntervalMs, jitter: 0 }, Math.max(1, looksNotReady), () => 0), signal);
+        looksNotReady = ready ? 0 : looksNotReady + 1;
+        await this.#wait(ready ? checkIntervalMs : backoffMs({ baseMs: 100, maxMs: checkIntervalMs, jitter: 0 }, looksNotReady, () => 0), signal);
+        // What was waited for has moved: the rest is likely to follow soon.
+        if (this.#poked) looksNotReady = 0;
         await this.#look(signal);
       }
     } catch (error) {

@@ -41,7 +41,7 @@ describe('Proxy', () => {
   beforeEach(() => {
     state = new MemoryState();
     backend = new FakeBackend();
-    proxy = new Proxy({ state, backend, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
+    proxy = new Proxy({ state, pods: { all: () => [], subscribe: () => () => undefined }, backend, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
     stop = new AbortController();
   });
   afterEach(async () => {

@@ -5,12 +5,15 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { endpointSlices, services } from '#api/kinds/resources.ts';
+import type { PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { ServiceTracker } from './service-map.ts';
 import type { ProxyBackend, ProxyChange } from './types.ts';
 
 export interface ProxyDeps {
   readonly state: DesiredState;
+  /** This host's own pods: what is known of them here comes before what the control plane last heard. */
+  readonly pods: Pick<PodReports, 'all' | 'subscribe'>;
   readonly backend: ProxyBackend;
   readonly clock: Clock;
   readonly log: Log;
@@ -52,7 +55,7 @@ export class Proxy implements Runnable {
   get failure(): string | undefined { return this.#failure; }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { state } = this.#deps;
+    const { state, pods } = this.#deps;
     for (const resource of [services, endpointSlices]) {
       this.#tracker.note(state.list<KubeObject>(resource).map((object) => ({ type: 'set', resource, object })));
     }
@@ -61,12 +64,18 @@ export class Proxy implements Runnable {
       // Also the first message of a node's life, which may hold no Service, opens the way.
       this.#wake();
     });
+    const unsubscribePods = pods.subscribe((report) => {
+      if (!this.#tracker.notePod(report)) return;
+      this.#dirty = true;
+      this.#wake();
+    });
     try {
       await this.#loop(signal);
     } catch (error) {
       if (!isAbort(error, signal)) throw error;
     } finally {
       unsubscribe();
+      unsubscribePods();
     }
   }
 
@@ -77,7 +86,7 @@ export class Proxy implements Runnable {
     let failures = 0;
     while (!signal.aborted) {
       this.#dirty = false;
-      full = !await this.#sync(full, this.#tracker.take(), signal);
+      full = !await this.#sync(full, this.#tracker.take(this.#deps.pods.all()), signal);
       failures = full ? failures + 1 : 0;
       if (full) {
         await clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Endpoint, EndpointSlice, Service, ServiceSpec } from '#api/gen/types.ts';
+import type { PodReport } from '#agent/session/types.ts';
 import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
 import { servicePorts, ServiceTracker } from './service-map.ts';
 
@@ -85,14 +86,14 @@ describe('ServiceTracker', () => {
     const tracker = new ServiceTracker(node);
     expect(tracker.note([{ type: 'set', resource: pods, object: { metadata: { name: 'x' } } }])).toBe(false);
     tracker.note([{ type: 'set', resource: services, object: service() }, { type: 'set', resource: services, object: service({}, 'other') }, { type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3')]) }]);
-    expect(tracker.take().set.map((p) => p.id).sort()).toEqual(['default/other:http', 'default/web:http']);
-    expect(tracker.take()).toEqual({ set: [], removed: [] });
+    expect(tracker.take([]).set.map((p) => p.id).sort()).toEqual(['default/other:http', 'default/web:http']);
+    expect(tracker.take([])).toEqual({ set: [], removed: [] });
     tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3', { zone: 'z' })]) }]);
-    expect(tracker.take()).toEqual({ set: [], removed: [] });
+    expect(tracker.take([])).toEqual({ set: [], removed: [] });
     tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.4')], {}, 'web-1', 'other') }]);
-    expect(tracker.take().set.map((p) => [p.id, ips(p.endpoints)])).toEqual([['default/web:http', []], ['default/other:http', ['10.42.0.4']]]);
+    expect(tracker.take([]).set.map((p) => [p.id, ips(p.endpoints)])).toEqual([['default/web:http', []], ['default/other:http', ['10.42.0.4']]]);
     tracker.note([{ type: 'remove', resource: services, namespace: 'default', name: 'web' }, { type: 'remove', resource: endpointSlices, namespace: 'default', name: 'web-1' }]);
-    const change = tracker.take();
+    const change = tracker.take([]);
     expect(change.removed).toEqual(['default/web:http']);
     expect(change.set.map((p) => [p.id, ips(p.endpoints)])).toEqual([['default/other:http', []]]);
     expect(tracker.all().map((p) => p.id)).toEqual(['default/other:http']);
@@ -101,8 +102,25 @@ describe('ServiceTracker', () => {
   it('does not mind the order in which Service and slice arrive', () => {
     const tracker = new ServiceTracker(node);
     tracker.note([{ type: 'set', resource: endpointSlices, object: slice([endpoint('10.42.0.3')]) }]);
-    expect(tracker.take().set).toEqual([]);
+    expect(tracker.take([]).set).toEqual([]);
     tracker.note([{ type: 'set', resource: services, object: service() }]);
-    expect(ips(tracker.take().set[0]!.endpoints)).toEqual(['10.42.0.3']);
+    expect(ips(tracker.take([]).set[0]!.endpoints)).toEqual(['10.42.0.3']);
+  });
+
+  it('believes this host about the addresses of its own pods', () => {
+    const tracker = new ServiceTracker(node);
+    const report = (podIP: string | undefined, ready = true): PodReport => ({
+      namespace: 'default', name: 'p', uid: 'u1', gone: false,
+      status: { podIPs: podIP === undefined ? [] : [{ ip: podIP }], conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
+    });
+    const mine = endpoint('10.42.0.3', { nodeName: node, targetRef: { kind: 'Pod', uid: 'u1' } });
+    tracker.note([{ type: 'set', resource: services, object: service() }, { type: 'set', resource: endpointSlices, object: slice([mine, endpoint('10.42.1.9', { targetRef: { kind: 'Pod', uid: 'u2' } })]) }]);
+    const after = (r: PodReport): string[] | undefined => (tracker.notePod(r) ? tracker.take([r]).set.map((p) => ips(p.endpoints))[0] : undefined);
+    expect(ips(tracker.take([]).set[0]!.endpoints)).toEqual(['10.42.0.3', '10.42.1.9']);
+    expect(after(report('10.42.0.3', false))).toBeUndefined();
+    expect(after(report(undefined))).toEqual(['10.42.1.9']);
+    expect(after(report('10.42.0.8', false))).toBeUndefined();
+    expect(after(report('10.42.0.8'))).toEqual(['10.42.0.8', '10.42.1.9']);
+    expect(tracker.notePod(report('10.42.0.8'))).toBe(false);
   });
 });

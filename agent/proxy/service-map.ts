@@ -2,7 +2,9 @@ import { isIP, isIPv4 } from 'node:net';
 import type { Endpoint, EndpointSlice, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
 import { endpointSlices, services } from '#api/kinds/resources.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
+import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
+import { asSeenHere, localPodsOf, type LocalPods } from './local-pods.ts';
 import type { Backend, ProxyChange, ServicePort } from './types.ts';
 
 const serviceNameLabel = 'kubernetes.io/service-name';
@@ -12,9 +14,10 @@ const defaultAffinitySeconds = 10_800;
 
 /**
  * The ports of one Service as this node must route them. Headless and ExternalName Services have none. What a
- * backend could not take (an address that is none, a port out of range) is left out, so that one bad object harms only itself.
+ * backend could not take (an address that is none, a port out of range) is left out, so that one bad object harms only
+ * itself. `pods`: what this host knows of its own pods.
  */
-export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string): ServicePort[] {
+export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string, pods: LocalPods = new Map()): ServicePort[] {
   const { spec, metadata, status } = service;
   if (!spec || spec.type === 'ExternalName' || foreignLabels.some((label) => metadata?.labels?.[label] !== undefined)) return [];
   const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip) > 0);
@@ -28,11 +31,14 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
   const loadBalancerIps = (spec.type === 'LoadBalancer' ? status?.loadBalancer?.ingress ?? [] : [])
     .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip) > 0);
 
+  const seen = slices.map((slice) => ({
+    ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === nodeName ? asSeenHere(e, slice.addressType, pods, spec.publishNotReadyAddresses === true) : [e])),
+  }));
   const ports = new Map<string, ServicePort>();
   for (const port of spec.ports ?? []) {
     const id = `${key}:${port.name ?? ''}`;
     if (!isPort(port.port) || !/^[a-z0-9-]*$/.test(port.name ?? '') || ports.has(id)) continue;
-    const { endpoints, localEndpoints } = endpointsOf(port, slices, nodeName);
+    const { endpoints, localEndpoints } = endpointsOf(port, seen, nodeName);
     ports.set(id, {
       id, protocol: protocolOf(port.protocol), port: port.port, clusterIps, loadBalancerIps,
       externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip) > 0),
@@ -92,6 +98,8 @@ export class ServiceTracker {
   readonly #slicesByService = new Map<string, Map<string, EndpointSlice>>();
   readonly #serviceOfSlice = new Map<string, string>();
   readonly #dirty = new Set<string>();
+  /** By pod uid, what of its last report matters here. */
+  readonly #podFacts = new Map<string, string>();
   /** By Service, what was last handed out. */
   readonly #ports = new Map<string, ReadonlyMap<string, ServicePort>>();
 
@@ -108,15 +116,29 @@ export class ServiceTracker {
     return this.#dirty.size > 0;
   }
 
+  /** Notes what this host says of one of its pods. Returns whether any Service is affected. */
+  notePod(report: PodReport): boolean {
+    const facts = JSON.stringify([...localPodsOf([report]).values()]);
+    if (this.#podFacts.get(report.uid) === facts) return this.#dirty.size > 0;
+    if (report.gone) this.#podFacts.delete(report.uid);
+    else this.#podFacts.set(report.uid, facts);
+    for (const [service, slices] of this.#slicesByService) {
+      const has = [...slices.values()].some((s) => s.endpoints?.some((e) => e.targetRef?.uid === report.uid && e.nodeName === this.#nodeName));
+      if (has) this.#dirty.add(service);
+    }
+    return this.#dirty.size > 0;
+  }
+
   /** What changed since the last call. */
-  take(): ProxyChange {
+  take(reports: readonly PodReport[]): ProxyChange {
+    const pods = this.#dirty.size > 0 ? localPodsOf(reports) : new Map<string, never>();
     const set: ServicePort[] = [];
     const removed: string[] = [];
     for (const key of this.#dirty) {
       const before = this.#ports.get(key) ?? new Map<string, ServicePort>();
       const service = this.#services.get(key);
       const slices = [...this.#slicesByService.get(key)?.values() ?? []];
-      const after = new Map((service ? servicePorts(service, slices, this.#nodeName) : []).map((p) => [p.id, p]));
+      const after = new Map((service ? servicePorts(service, slices, this.#nodeName, pods) : []).map((p) => [p.id, p]));
       for (const [id, port] of after) if (JSON.stringify(before.get(id)) !== JSON.stringify(port)) set.push(port);
       for (const id of before.keys()) if (!after.has(id)) removed.push(id);
       if (after.size > 0) this.#ports.set(key, after);
