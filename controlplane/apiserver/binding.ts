@@ -15,7 +15,7 @@ export interface BindRequest {
 }
 
 /** Assigns a pod to a node, once. */
-export async function bindPod(resources: ResourceStore, kind: KindDefinition, request: BindRequest, options: WriteOptions, nowMs = Date.now()): Promise<void> {
+export async function bindPod(resources: ResourceStore, kind: KindDefinition, request: BindRequest, options: WriteOptions, nowMs: number): Promise<void> {
   const { namespace, podName, podUid, nodeName } = request;
   await resources.update(kind, namespace, podName, (current) => {
     const pod = current as Pod;

@@ -3,6 +3,7 @@ import { apiVersionOf, pods, type Resource } from '#api/kinds/resources.ts';
 import { freeze } from '#api/meta/equal.ts';
 import { copyJson } from '#api/meta/json.ts';
 import type { KubeList, KubeObject } from '#api/meta/object.ts';
+import type { Clock } from '#common/clock.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { bindPod } from './binding.ts';
 import { badRequest } from './api-errors.ts';
@@ -18,12 +19,14 @@ export class InProcessClient implements ApiClient {
   readonly #store: Store;
   readonly #resources: ResourceStore;
   readonly #kinds: KindIndex;
+  readonly #clock: Clock;
   readonly #user: User;
 
-  constructor(deps: { readonly store: Store; readonly resources: ResourceStore; readonly kinds: KindIndex }, user: User) {
+  constructor(deps: { readonly store: Store; readonly resources: ResourceStore; readonly kinds: KindIndex; readonly clock: Clock }, user: User) {
     this.#store = deps.store;
     this.#resources = deps.resources;
     this.#kinds = deps.kinds;
+    this.#clock = deps.clock;
     this.#user = user;
   }
 
@@ -66,7 +69,7 @@ export class InProcessClient implements ApiClient {
   }
 
   async bind(namespace: string, podName: string, podUid: string, nodeName: string): Promise<void> {
-    await bindPod(this.#resources, this.#kinds.of(pods), { namespace, podName, podUid, nodeName }, this.#options());
+    await bindPod(this.#resources, this.#kinds.of(pods), { namespace, podName, podUid, nodeName }, this.#options(), this.#clock.now());
   }
 
   #options(): { user: User; dryRun: false } {

@@ -24,7 +24,7 @@ beforeEach(async () => {
   clock = new ManualClock();
   stop = new AbortController();
   const resources = new ResourceStore({ store, admission: new AdmissionChain([]), clock });
-  client = new InProcessClient({ store, resources, kinds: new KindIndex(kinds) }, { name: 'test', groups: [] });
+  client = new InProcessClient({ store, resources, kinds: new KindIndex(kinds), clock }, { name: 'test', groups: [] });
 });
 afterEach(async () => {
   stop.abort();

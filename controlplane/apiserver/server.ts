@@ -118,7 +118,7 @@ export class ApiServer implements Runnable {
 
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
   client(user: User): ApiClient {
-    return new InProcessClient({ store: this.#deps.store, resources: this.#resources, kinds: this.#kinds }, user);
+    return new InProcessClient({ store: this.#deps.store, resources: this.#resources, kinds: this.#kinds, clock: this.#deps.clock }, user);
   }
 
   recorder(config: EventRecorderConfig): EventRecorder {
