@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -238,6 +239,14 @@ describe('an agent that restarts', () => {
     expect(driver.calls.length).toBe(calls);
     // It never said that a ready pod was not.
     expect(seen).toEqual([true]);
+  });
+
+  it('removes the files of pods that ended unseen', async () => {
+    await end();
+    const old = join(dir, 'pods', 'default_old_old-uid', 'app');
+    await mkdir(old, { recursive: true });
+    begin();
+    await until(() => !existsSync(old));
   });
 
   it('makes everything anew when the runtime has lost it', async () => {

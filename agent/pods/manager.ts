@@ -8,6 +8,7 @@ import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { AgentEvents, LogQuery, PodReport, PodReports, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
 import { queryLogs } from './logs/query.ts';
 import { defaultRotation, rotateLog } from './logs/rotate.ts';
@@ -174,6 +175,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       // Before the first word of the control plane, a stranger is more likely a pod whose checkpoint was lost.
       if (!this.#deps.state.known) return;
       for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end();
+      await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }
 

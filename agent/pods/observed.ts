@@ -73,3 +73,17 @@ export function initFailed(view: PodView): boolean {
     return !isSidecar(spec) && latest?.state === 'exited' && latest.exitCode !== 0;
   });
 }
+
+/** The number of the next attempt. After the runtime lost everything, counting goes on from what the control plane knows. */
+export function nextAttempt(view: PodView, name: string): number {
+  const [latest] = attemptsOf(view, name);
+  if (latest) return latest.attempt + 1;
+  const known = knownRestarts(view.pod, name);
+  return known > 0 ? known + 1 : 0;
+}
+
+/** The restart count that the control plane remembers. */
+export function knownRestarts(pod: Pod, name: string): number {
+  const statuses = [...pod.status?.containerStatuses ?? [], ...pod.status?.initContainerStatuses ?? []];
+  return statuses.find((s) => s.name === name)?.restartCount ?? 0;
+}

@@ -13,7 +13,20 @@ export interface PodPaths {
 const maxNameBytes = 255;
 
 export function podPaths(stateDir: string, pod: { namespace: string; name: string; uid: string }): PodPaths {
-  const root = join(stateDir, 'pods', podDirName(pod));
+  return podPathsOf(stateDir, podDirName(pod));
+}
+
+export function podsDir(stateDir: string): string {
+  return join(stateDir, 'pods');
+}
+
+/** The uid in a directory's name; undefined when it is no pod's. */
+export function uidOfPodDir(name: string): string | undefined {
+  return /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
+}
+
+export function podPathsOf(stateDir: string, dirName: string): PodPaths {
+  const root = join(podsDir(stateDir), dirName);
   return {
     root,
     logs: root,

@@ -2,7 +2,7 @@ import type { ContainerState, ContainerStateTerminated, ContainerStatus, Contain
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/clock.ts';
 import { conditionsOf } from './conditions.ts';
-import { attemptsOf, crashLoopUntil, currentSandbox, initFailed, isFinished, isInitialized, restarts } from './observed.ts';
+import { attemptsOf, crashLoopUntil, currentSandbox, initFailed, isFinished, isInitialized, knownRestarts, restarts } from './observed.ts';
 import { containersOf, initContainersOf, isSidecar } from './spec/containers.ts';
 import { qosClassOf } from './spec/qos.ts';
 import type { PodView } from './types.ts';
@@ -74,7 +74,7 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
     state,
     ...(lastState && { lastState }),
     ready: completedInit || (started && (probe?.ready ?? true)),
-    restartCount: latest?.attempt ?? 0,
+    restartCount: latest?.attempt ?? knownRestarts(view.pod, spec.name),
     image: latest?.image === undefined || latest.image === '' ? spec.image ?? '' : latest.image,
     imageID: latest?.imageId ?? '',
     ...(id && { containerID: `${facts.runtimeName}://${id.id}` }),

@@ -1,6 +1,6 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
-import { attemptsOf, crashLoopUntil, currentSandbox, initDone, isFinished, isInitialized, isRunning, newestSandbox, restarts } from './observed.ts';
+import { attemptsOf, crashLoopUntil, currentSandbox, initDone, isFinished, isInitialized, isRunning, newestSandbox, nextAttempt, restarts } from './observed.ts';
 import { containersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
 import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
 
@@ -116,7 +116,7 @@ function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, wa
   }
   const failure = view.failures.get(spec.name);
   if (failure && failure.untilMs > view.nowMs) { waits.push(failure.untilMs); return undefined; }
-  return { type: 'start', name: spec.name, sandboxId: sandbox.id, attempt: latest ? latest.attempt + 1 : 0 };
+  return { type: 'start', name: spec.name, sandboxId: sandbox.id, attempt: nextAttempt(view, spec.name) };
 }
 
 /** The newest two attempts stay: the current one, and the one that `--previous` and `lastState` speak of. */

@@ -66,13 +66,16 @@ export class PodWorker {
   /** The pod as it is wanted now. */
   update(pod: Pod): void {
     const before = this.#ending;
-    const images = (p: Pod): string => JSON.stringify(p.spec?.containers.map((c) => c.image));
-    if (images(pod) !== images(this.#pod)) this.#memory.failures.clear();
+    const [wanted, known] = [pod, this.#pod].map((p) => JSON.stringify([p.spec, p.metadata?.labels, p.metadata?.annotations]));
+    if (wanted !== known) {
+      this.#memory.failures.clear();
+      this.#stale = true;
+    }
     this.#pod = pod;
     this.#desired = true;
     this.#ending = endingOf(pod);
     if (this.#ending && (!before || (this.#ending.graceSeconds ?? 0) < (before.graceSeconds ?? Infinity))) this.#interruptNow();
-    this.refresh();
+    this.wake();
   }
 
   /** The pod is not wanted on this node any more. */

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import type { Service } from '#api/gen/types.ts';
+import { testContainer, testPod } from '../testing.ts';
+import { containerConfig } from './container-config.ts';
+import { parseResolvConf, podDns } from './dns.ts';
+import { containerEnv, type ObjectLookup } from './env.ts';
+import { expand } from './expansion.ts';
+import { fieldValue, resourceValue } from './fields.ts';
+import { hostsFile } from './hosts-file.ts';
+import { qosClassOf } from './qos.ts';
+import { cgroupResources } from './resources.ts';
+import { hostnameOf, podCgroup, sandboxConfig } from './sandbox-config.ts';
+
+const facts = { nodeName: 'node', hostIps: ['192.0.2.1'], podIps: ['10.42.0.2', 'fd00::2'], allocatable: { cpuMillis: 4000, memoryBytes: 4 << 20 } };
+const service = (name: string, namespace: string, clusterIP: string): Service => ({ metadata: { name, namespace }, spec: { clusterIP, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] } });
+const lookup: ObjectLookup = {
+  configMap: (_ns, name) => (name === 'cfg' ? { data: { A: 'a', B: 'b' } } : undefined),
+  secret: (_ns, name) => (name === 'sec' ? { data: { P: Buffer.from('pw').toString('base64') } } : undefined),
+  services: () => [service('kubernetes', 'default', '10.43.0.1'), service('my-db', 'app', '10.43.0.9'), service('other', 'elsewhere', '10.43.0.8'), service('headless', 'app', 'None')],
+};
+
+describe('environment', () => {
+  const pod = testPod('p', {}, { namespace: 'app' });
+  const env = (change: Parameters<typeof testContainer>[1]) => Object.fromEntries(containerEnv(pod, testContainer('app', change), lookup, facts).map((e) => [e.name, e.value]));
+
+  it('takes services of its namespace, and the API server', () => {
+    const result = env({});
+    expect(result).toMatchObject({ KUBERNETES_SERVICE_HOST: '10.43.0.1', KUBERNETES_SERVICE_PORT: '80', MY_DB_SERVICE_HOST: '10.43.0.9', MY_DB_SERVICE_PORT_HTTP: '80', MY_DB_PORT_80_TCP: 'tcp://10.43.0.9:80' });
+    expect(Object.keys(result).some((name) => /OTHER|HEADLESS/.test(name))).toBe(false);
+    const quiet = containerEnv({ ...pod, spec: { ...pod.spec!, enableServiceLinks: false } }, testContainer('app'), lookup, facts);
+    expect(quiet.map((e) => e.name).filter((name) => name.startsWith('MY_DB'))).toEqual([]);
+  });
+
+  it('joins sources, later ones winning', () => {
+    expect(env({
+      envFrom: [{ configMapRef: { name: 'cfg' }, prefix: 'X_' }, { secretRef: { name: 'sec' } }, { secretRef: { name: 'none', optional: true } }],
+      env: [{ name: 'X_A', value: 'mine' }, { name: 'REF', value: '$(X_A)-$(X_B)-$$(X_A)-$(NONE)' }, { name: 'GONE', valueFrom: { configMapKeyRef: { name: 'cfg', key: 'no', optional: true } } }],
+    })).toMatchObject({ X_A: 'mine', X_B: 'b', P: 'pw', REF: 'mine-b-$(X_A)-$(NONE)' });
+  });
+
+  it.each([
+    [{ configMapKeyRef: { name: 'none', key: 'k' } }, 'configmap "none" not found'],
+    [{ configMapKeyRef: { name: 'cfg', key: 'k' } }, "couldn't find key k in ConfigMap app/cfg"],
+    [{ secretKeyRef: { name: 'none', key: 'k' } }, 'secret "none" not found'],
+  ])('says what is missing: %j', (valueFrom, message) => {
+    expect(() => env({ env: [{ name: 'E', valueFrom }] })).toThrow(message);
+  });
+
+  it('expands as Kubernetes does', () => {
+    expect(expand('$(A) $$(A) $(', (name) => (name === 'A' ? '1' : undefined))).toBe('1 $(A) $(');
+  });
+
+  it('reads fields', () => {
+    const labelled = testPod('p', {}, { labels: { b: '2', a: '1' } });
+    expect(fieldValue(labelled, { fieldPath: 'metadata.labels' }, facts)).toBe('a="1"\nb="2"');
+    expect(fieldValue(labelled, { fieldPath: "metadata.labels['b']" }, facts)).toBe('2');
+    expect(fieldValue(labelled, { fieldPath: 'status.podIPs' }, facts)).toBe('10.42.0.2,fd00::2');
+    expect(() => fieldValue(labelled, { fieldPath: 'spec.replicas' }, facts)).toThrow('unsupported fieldPath');
+    const container = testContainer('app', { resources: { limits: { cpu: '1500m' } } });
+    expect(resourceValue(labelled, { resource: 'limits.cpu' }, container, facts)).toBe('2');
+    expect(resourceValue(labelled, { resource: 'limits.cpu', divisor: '1m' }, container, facts)).toBe('1500');
+    expect(resourceValue(labelled, { resource: 'limits.memory', divisor: '1Mi' }, container, facts)).toBe('4');
+  });
+});
+
+describe('resources', () => {
+  const pod = (resources: object) => testPod('p', { containers: [testContainer('app', { resources })] });
+  it.each([
+    [{}, 'BestEffort', '/kubepods/besteffort/podp-uid', { cpuShares: 2, cpuQuotaMicros: 0, memoryLimitBytes: 0, oomScoreAdj: 1000 }],
+    [{ requests: { cpu: '250m', memory: '1Mi' } }, 'Burstable', '/kubepods/burstable/podp-uid', { cpuShares: 256, cpuQuotaMicros: 0, oomScoreAdj: 750 }],
+    [{ limits: { cpu: '500m', memory: '2Mi' } }, 'Guaranteed', '/kubepods/podp-uid', { cpuShares: 512, cpuQuotaMicros: 50_000, memoryLimitBytes: 2 << 20, oomScoreAdj: -997 }],
+  ])('%j are %s', (resources, qos, cgroup, expected) => {
+    const target = pod(resources);
+    expect(qosClassOf(target)).toBe(qos);
+    expect(podCgroup('/kubepods', target)).toBe(cgroup);
+    expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20)).toMatchObject(expected);
+  });
+});
+
+describe('names and addresses', () => {
+  const dnsFacts = { clusterDns: ['10.43.0.10'], clusterDomain: 'cluster.local', host: parseResolvConf('nameserver 192.0.2.53 # ours\nsearch home.example\noptions timeout:1\n') };
+  it('asks the cluster first', () => {
+    expect(podDns(testPod('p'), dnsFacts)).toEqual({ servers: ['10.43.0.10'], searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'home.example'], options: ['ndots:5'] });
+  });
+  it('is the host while there is no cluster DNS, or on the host network', () => {
+    expect(podDns(testPod('p'), { ...dnsFacts, clusterDns: [] })).toEqual(dnsFacts.host);
+    expect(podDns(testPod('p', { hostNetwork: true }), dnsFacts)).toEqual(dnsFacts.host);
+    expect(podDns(testPod('p', { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), dnsFacts).servers).toEqual(['10.43.0.10']);
+  });
+  it('can be changed', () => {
+    expect(podDns(testPod('p', { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.7'], searches: ['x'], options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }] } }), dnsFacts)).toEqual({ servers: ['192.0.2.7'], searches: ['x'], options: ['ndots:2', 'edns0'] });
+  });
+  it('writes the hosts file', () => {
+    const pod = testPod('p', { hostname: 'h', subdomain: 'sub', hostAliases: [{ ip: '192.0.2.5', hostnames: ['a', 'b'] }] });
+    expect(hostsFile(pod, ['10.42.0.2'], 'cluster.local', '')).toMatch(/127\.0\.0\.1\tlocalhost\n[^]*10\.42\.0\.2\th\.sub\.default\.svc\.cluster\.local\th\n[^]*192\.0\.2\.5\ta\tb\n$/);
+    expect(hostsFile(testPod('p', { hostNetwork: true }), ['192.0.2.1'], 'cluster.local', '127.0.0.1 me')).toBe('# Kubernetes-managed hosts file (host network).\n127.0.0.1 me\n');
+  });
+  it('cuts long host names where a label may end', () => {
+    expect(hostnameOf(testPod(`${'a'.repeat(62)}-b`))).toBe('a'.repeat(62));
+  });
+  it('maps ports and namespaces', () => {
+    const pod = testPod('p', { hostPID: true, containers: [testContainer('app', { ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }] })] });
+    expect(sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', nodeHostname: 'n', dns: dnsFacts.host })).toMatchObject({ attempt: 1, hostPid: true, hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
+  });
+});
+
+describe('security', () => {
+  it('is the container\'s own before the pod\'s', () => {
+    const pod = testPod('p', { securityContext: { runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4] } });
+    const config = containerConfig(pod, testContainer('app', { command: ['$(A)'], securityContext: { runAsUser: 9, allowPrivilegeEscalation: false } }), { attempt: 2, env: [{ name: 'A', value: 'x' }], mounts: [], nodeMemoryBytes: 1 });
+    expect(config).toMatchObject({ command: ['x'], logFile: 'app/2.log', security: { runAsUser: 9, runAsGroup: 2, supplementalGroups: [4, 3], noNewPrivileges: true } });
+    expect(() => containerConfig(pod, testContainer('app', { securityContext: { runAsUser: 0, runAsNonRoot: true } }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1 })).toThrow('non-root policy');
+  });
+});
