@@ -9,11 +9,12 @@ import type { Command, Io } from '../types.ts';
 const flags: readonly Flag[] = [
   ...clusterFlags,
   { name: 'all-namespaces', short: 'A', type: 'bool', description: 'from all namespaces' },
-  { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name or jsonpath=TEMPLATE' },
+  { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name, jsonpath=TEMPLATE or custom-columns=HEADER:PATH,...' },
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
   { name: 'field-selector', type: 'string', description: 'only objects with these fields, e.g. status.phase=Running' },
   { name: 'watch', short: 'w', type: 'bool', description: 'show the objects, then each change' },
   { name: 'watch-only', type: 'bool', description: 'show changes only' },
+  { name: 'label-columns', short: 'L', type: 'list', description: 'add a column for each of these labels' },
   { name: 'show-labels', type: 'bool', description: 'add a column with the labels' },
   { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
   { name: 'ignore-not-found', type: 'bool', description: 'an object that is not there is no failure' },
@@ -30,7 +31,7 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('get', flags, argv);
     const output = parsed.string('output') ?? '';
-    if (!/^(|wide|yaml|json|name|jsonpath=.+)$/s.test(output)) throw refuse('get', `unable to match a printer suitable for the output format "${output}", allowed formats are: json,jsonpath,name,wide,yaml`);
+    if (!/^(|wide|yaml|json|name|(jsonpath|custom-columns)=.+)$/s.test(output)) throw refuse('get', `unable to match a printer suitable for the output format "${output}", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml`);
     const client = new RestClient(await readConnection(parsed, io.env));
     try {
       return await get(client, parsed, output, io);
@@ -51,7 +52,7 @@ async function get(client: RestClient, parsed: ParsedFlags, output: string, io: 
 async function printTables(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const sortBy = parsed.string('sort-by');
   const printer = (type: ResourceType, prefix: boolean): TablePrinter => new TablePrinter({
-    wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'),
+    wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'), labelColumns: parsed.list('label-columns'),
     ...(prefix && { prefix: `${type.singular}${type.group === '' ? '' : `.${type.group}`}/` }),
   });
   const failures: unknown[] = [];
@@ -97,6 +98,11 @@ async function printObjects(client: RestClient, targets: readonly Target[], name
   }
   const single = targets.length === 1 && targets[0]?.name !== undefined;
   if (single && items.length === 0) return 0;
+  if (output.startsWith('custom-columns=')) {
+    const { customColumns } = await import('../printing/custom-columns.ts');
+    io.out(customColumns(output.slice('custom-columns='.length), items, !parsed.bool('no-headers')));
+    return 0;
+  }
   const { printObject } = await import('../printing/objects.ts');
   if (output === 'name') {
     for (const item of items as (Named & { kind: string; apiVersion: string })[]) {
@@ -114,7 +120,7 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
   const [target, ...others] = targets;
   if (!target || others.length > 0) throw refuse('get', 'you may only specify a single resource type to watch');
   const { type, name } = target;
-  const printer = new TablePrinter({ wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels') });
+  const printer = new TablePrinter({ wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'), labelColumns: parsed.list('label-columns') });
   const asTable = output === '' || output === 'wide';
   const accept = asTable ? tableAccept : 'application/json';
   const selector = new URLSearchParams(query(parsed, true, false));

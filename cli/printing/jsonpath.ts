@@ -38,6 +38,11 @@ export function render(template: string, object: unknown): string {
   return evaluateNodes(stack[0]?.body ?? [], object, object);
 }
 
+/** The text of every value at a path. */
+export function valuesAt(path: string, object: unknown): string[] {
+  return walk(parsePath(path.replace(/^\{(.*)\}$/s, '$1')), object).map(show);
+}
+
 /** The first value at a path (`.metadata.name` or `{.metadata.name}`). */
 export function evaluate(path: string, object: unknown): unknown {
   return walk(parsePath(path.replace(/^\{(.*)\}$/s, '$1')), object)[0];

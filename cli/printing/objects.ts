@@ -2,7 +2,7 @@ import { StatusError } from '#common/errors.ts';
 
 /** An object as `yaml`, `json` or `jsonpath=TEMPLATE`. */
 export async function printObject(object: unknown, output: string): Promise<string> {
-  if (output === 'json') return `${JSON.stringify(object, null, 4)}\n`;
+  if (output === 'json') return `${JSON.stringify(sorted(object), null, 4)}\n`;
   if (output === 'yaml') {
     const { stringify } = await import('yaml');
     return stringify(object, { lineWidth: 0, aliasDuplicateObjects: false, sortMapEntries: true, indentSeq: false, defaultStringType: 'PLAIN', version: '1.1' });
@@ -11,4 +11,11 @@ export async function printObject(object: unknown, output: string): Promise<stri
   if (template === undefined) throw new StatusError('BadRequest', `unknown output format "${output}"`);
   const { render } = await import('./jsonpath.ts');
   return render(template.replace(/^(['"])([\s\S]*)\1$/, '$2'), object);
+}
+
+/** Keys in order, as kubectl prints them. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sorted(item)]));
 }

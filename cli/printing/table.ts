@@ -9,9 +9,14 @@ export interface TableOptions {
   readonly headers: boolean;
   readonly namespaces: boolean;
   readonly labels: boolean;
+  /** Labels that get a column of their own. */
+  readonly labelColumns?: readonly string[];
   /** Put before each name when several kinds are shown: `pod/`. */
   readonly prefix?: string;
 }
+
+const gap = 3;
+const minWidth = 6;
 
 /** Prints tables as kubectl does: columns three blanks apart, headers in capitals. A second table (a watch) has no header. */
 export class TablePrinter {
@@ -28,26 +33,27 @@ export class TablePrinter {
     // Watch events leave the definitions out after the first.
     if (table.columnDefinitions?.length) this.#columns = table.columnDefinitions;
     const columns = this.#columns ?? [];
-    const { wide, headers, namespaces, labels, prefix = '' } = this.#options;
+    const { wide, headers, namespaces, labels, labelColumns = [], prefix = '' } = this.#options;
     const shown = columns.map((column, index) => ({ column, index })).filter(({ column }) => wide || column.priority === 0);
     const rows = table.rows.map((row) => [
       ...(namespaces ? [row.object?.metadata?.namespace ?? ''] : []),
       ...shown.map(({ index }) => (index === 0 ? prefix : '') + cell(row.cells[index])),
+      ...labelColumns.map((key) => cell(row.object?.metadata?.labels?.[key] ?? '')),
       ...(labels ? [Object.entries(row.object?.metadata?.labels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${value}`).join(',') || '<none>'] : []),
     ]);
-    const header = [...(namespaces ? ['NAMESPACE'] : []), ...shown.map(({ column }) => column.name.toUpperCase()), ...(labels ? ['LABELS'] : [])];
+    const header = [...(namespaces ? ['NAMESPACE'] : []), ...shown.map(({ column }) => column.name.toUpperCase()), ...labelColumns.map((key) => key.replace(/^.*\//, '').toUpperCase()), ...(labels ? ['LABELS'] : [])];
     const withHeader = headers && !this.#printed ? [header, ...rows] : rows;
     this.#printed = true;
-    this.#widths = header.map((_, i) => Math.max(this.#widths[i] ?? 0, ...withHeader.map((row) => row[i]?.length ?? 0)));
-    return withHeader.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd((this.#widths[i] ?? 0) + 3))).join('').trimEnd()}\n`).join('');
+    this.#widths = header.map((_, i) => Math.max(this.#widths[i] ?? minWidth, ...withHeader.map((row) => (row[i]?.length ?? 0) + gap)));
+    return withHeader.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd(this.#widths[i] ?? 0))).join('')}\n`).join('');
   }
 }
 
 /** Lines of plain cells, aligned as above. */
-export function columns(rows: readonly (readonly string[])[], gap = 3): string {
+export function columns(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, text.length);
-  return rows.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd((widths[i] ?? 0) + gap))).join('').trimEnd()}\n`).join('');
+  for (const row of rows) for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? minWidth, text.length + gap);
+  return rows.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd(widths[i] ?? 0))).join('')}\n`).join('');
 }
 
 /** One line, no control characters: what an object says must not move the cursor of who reads it. */
