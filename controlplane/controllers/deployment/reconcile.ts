@@ -43,7 +43,7 @@ function decide(draft: Draft, pods: readonly Pod[]): { status: DeploymentStatus;
   checkPaused(draft);
   const paused = deployment.spec?.paused === true;
   if (paused || isScaling(draft)) {
-    if (!syncNewReplicaSet(draft, false)) scale(draft);
+    if (!syncNewReplicaSet(draft, false)) scale(draft, pods);
     return { status: baseStatus(draft), cleanup: paused };
   }
   if (isRollingUpdate(deployment)) {

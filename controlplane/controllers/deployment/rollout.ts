@@ -68,11 +68,13 @@ export function isScaling(draft: Draft): boolean {
 }
 
 /** Follows a change of size without moving the rollout: in proportion over all ReplicaSets that have pods. */
-export function scale(draft: Draft): void {
+export function scale(draft: Draft, pods: readonly Pod[]): void {
   const wanted = specReplicas(draft.deployment);
   const single = activeOrLatest(draft);
   if (single !== undefined) {
-    if (wanted <= specReplicas(single) || !draft.sets.some((set) => set !== single && isSettling(set))) draft.scale(single, wanted);
+    const blocked = draft.sets.some((set) => set !== single && isSettling(set))
+      || (single === draft.newSet && !isRollingUpdate(draft.deployment) && oldPodsRun(draft, pods));
+    if (wanted <= specReplicas(single) || !blocked) draft.scale(single, wanted);
   } else if (isSaturated(draft)) {
     stopOld(draft);
   } else if (isRollingUpdate(draft.deployment)) {

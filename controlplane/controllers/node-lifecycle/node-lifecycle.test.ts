@@ -1,0 +1,163 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Lease, Node, NodeCondition, Pod, Toleration } from '#api/gen/types.ts';
+import { leases, nodes, pods } from '#api/kinds/resources.ts';
+import { getCondition } from '#api/meta/conditions.ts';
+import { rfc3339 } from '#common/clock.ts';
+import { runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
+import { isOutage, reconcileNode } from './reconcile.ts';
+
+const ready: NodeCondition = { type: 'Ready', status: 'True', reason: 'KubeletReady', lastTransitionTime: '2026-01-01T00:00:00Z' };
+const nowMs = Date.UTC(2026, 0, 1, 1);
+
+function node(conditions: NodeCondition[], spec: Node['spec'] = {}): Node {
+  return { metadata: { name: 'a', uid: 'a', resourceVersion: '1' }, spec, status: { conditions } };
+}
+
+describe('reconcileNode', () => {
+  it('does nothing for a healthy node', () => {
+    expect(reconcileNode({ node: node([ready]), lost: false, outage: false, pods: [], nowMs })).toEqual([]);
+  });
+
+  it('makes the conditions of a silent node Unknown, in Kubernetes\' words', () => {
+    const [update, event] = reconcileNode({ node: node([ready]), lost: true, outage: false, pods: [], nowMs });
+    const conditions = (update as { object: Node }).object.status!.conditions!;
+    expect(conditions.map((c) => [c.type, c.status, c.reason])).toEqual([
+      ['Ready', 'Unknown', 'NodeStatusUnknown'], ['MemoryPressure', 'Unknown', 'NodeStatusNeverUpdated'],
+      ['DiskPressure', 'Unknown', 'NodeStatusNeverUpdated'], ['PIDPressure', 'Unknown', 'NodeStatusNeverUpdated'],
+    ]);
+    expect(conditions[0]).toMatchObject({ message: 'Kubelet stopped posting node status.', lastTransitionTime: rfc3339(nowMs) });
+    expect(event).toMatchObject({ reason: 'NodeNotReady' });
+  });
+
+  const unknown = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map((type) => ({ ...ready, type, status: 'Unknown' }));
+  const taints = (conditions: NodeCondition[], lost: boolean, outage = false, spec: Node['spec'] = {}): string[] => {
+    const actions = reconcileNode({ node: node(conditions, spec), lost, outage, pods: [], nowMs });
+    return (((actions[0] as { object: Node } | undefined)?.object ?? node([], spec)).spec?.taints ?? []).map((t) => `${t.key}:${t.effect}`);
+  };
+  const foreign = { key: 'gpu', effect: 'NoSchedule' };
+  it.each([
+    ['lost', unknown, true, false, {}, ['node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute']],
+    ['lost with many others', unknown, true, true, {}, ['node.kubernetes.io/unreachable:NoSchedule']],
+    ['says it is not ready', [{ ...ready, status: 'False' }], false, false, {}, ['node.kubernetes.io/not-ready:NoSchedule', 'node.kubernetes.io/not-ready:NoExecute']],
+    ['never reported', [], false, false, {}, ['node.kubernetes.io/not-ready:NoSchedule']],
+    ['recovered', [ready], false, false, { taints: [foreign, { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' }] }, ['gpu:NoSchedule']],
+    ['unknown since before we started', unknown, false, false, { taints: [foreign] }, ['gpu:NoSchedule']],
+    ['short of disk', [ready, { ...ready, type: 'DiskPressure' }], false, false, {}, ['node.kubernetes.io/disk-pressure:NoSchedule']],
+    ['cordoned', [ready], false, false, { unschedulable: true }, ['node.kubernetes.io/unschedulable:NoSchedule']],
+  ])('taints a node that is %s', (_, conditions, lost, outage, spec, expected) => {
+    expect(taints(conditions, lost, outage, spec)).toEqual(expected);
+  });
+
+  it.each([[1, 0, false], [1, 1, true], [2, 1, false], [2, 2, true], [3, 2, false], [5, 3, true], [10, 5, false], [10, 6, true]])('of %i nodes %i lost: outage %s', (total, lost, expected) => {
+    expect(isOutage(total, lost)).toBe(expected);
+  });
+});
+
+describe('a lost node', () => {
+  let lab: RunningControllers;
+  afterEach(() => lab.stop());
+
+  async function setUp(names: string[], tolerationSeconds: number): Promise<void> {
+    lab = runControllers(['node-lifecycle', 'taint-eviction', 'pod-garbage-collector']);
+    const tolerations: Toleration[] = ['not-ready', 'unreachable'].map((key) => ({ key: `node.kubernetes.io/${key}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }));
+    for (const name of names) {
+      await lab.api.create<Node>(nodes, { metadata: { name }, status: { conditions: [ready] } });
+      await lab.api.create<Pod>(pods, { metadata: { name: `on-${name}`, namespace: 'default' }, spec: { containers: [], nodeName: name, tolerations }, status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } });
+    }
+    await lab.start();
+  }
+
+  /** `seconds` in which only these nodes renew their leases. */
+  async function live(seconds: number, alive: string[]): Promise<void> {
+    for (let i = 0; i < seconds; i += 10) {
+      for (const name of alive) {
+        const spec = { holderIdentity: name, renewTime: `${rfc3339(lab.clock.now()).slice(0, -1)}.000000Z` };
+        const lease: Lease = { metadata: { name, namespace: 'kube-node-lease' }, spec };
+        if (lab.api.find(leases, 'kube-node-lease', name)) await lab.api.update(leases, lease);
+        else await lab.api.create(leases, lease);
+      }
+      await lab.clock.advance(10_000);
+    }
+  }
+
+  const condition = (name: string): string | undefined => getCondition(lab.api.find(nodes, undefined, name)?.status?.conditions, 'Ready')?.status;
+  const pod = (name: string): Pod | undefined => lab.api.find(pods, 'default', `on-${name}`);
+  const report = (name: string): Promise<unknown> => lab.api.patch(nodes, undefined, name, 'merge', { status: { conditions: [{ ...ready, lastHeartbeatTime: rfc3339(lab.clock.now()) }] } }, 'status');
+
+  it('is noticed after the grace period, its pods leave after their toleration', async () => {
+    await setUp(['a', 'b'], 60);
+    await live(30, ['a', 'b']);
+    await live(20, ['a']);
+    expect(condition('b')).toBe('True');
+    await live(10, ['a']);
+    expect([condition('a'), condition('b')]).toEqual(['True', 'Unknown']);
+    expect(getCondition(pod('b')?.status?.conditions, 'Ready')?.status).toBe('False');
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeUndefined();
+    await live(60, ['a']);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeDefined();
+    expect(getCondition(pod('b')?.status?.conditions, 'DisruptionTarget')?.reason).toBe('DeletionByTaintManager');
+    expect(pod('a')?.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  it('keeps its pods when it comes back in time', async () => {
+    await setUp(['a', 'b'], 60);
+    await live(70, ['a']);
+    expect(condition('b')).toBe('Unknown');
+    await report('b');
+    await live(120, ['a', 'b']);
+    expect(lab.api.find(nodes, undefined, 'b')?.spec?.taints ?? []).toEqual([]);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeUndefined();
+    expect(lab.api.recorded.some((line) => line.includes('Cancelling deletion of Pod default/on-b'))).toBe(true);
+  });
+
+  it('is not evicted when all are lost', async () => {
+    await setUp(['a', 'b'], 0);
+    await live(300, []);
+    expect([condition('a'), condition('b')]).toEqual(['Unknown', 'Unknown']);
+    expect([pod('a'), pod('b')].map((p) => p?.metadata?.deletionTimestamp)).toEqual([undefined, undefined]);
+    await report('a');
+    await live(20, ['a']);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeDefined();
+    expect(pod('a')?.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  it('gets a full grace period from a control plane that was down', async () => {
+    await setUp(['a', 'b'], 0);
+    await live(30, ['a', 'b']);
+    await lab.stop();
+    await lab.clock.advance(3_600_000);
+    await lab.start();
+    await live(30, []);
+    expect([condition('a'), condition('b')]).toEqual(['True', 'True']);
+  });
+
+  it('is not evicted on the word of an old taint after a start', async () => {
+    await setUp(['a', 'b'], 0);
+    await live(60, ['a']);
+    await lab.stop();
+    const fresh: Pod = { metadata: { name: 'on-b2', namespace: 'default' }, spec: { containers: [], nodeName: 'b' }, status: { phase: 'Running' } };
+    await lab.api.create(pods, fresh);
+    await lab.start();
+    await live(30, ['a', 'b']);
+    expect(lab.api.find(pods, 'default', 'on-b2')?.metadata?.deletionTimestamp).toBeUndefined();
+    await report('b');
+    await live(30, ['a', 'b']);
+    expect(lab.api.find(pods, 'default', 'on-b2')?.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  it('loses its pods when its Node is deleted', async () => {
+    await setUp(['a', 'b'], 300);
+    await lab.api.delete(nodes, undefined, 'b');
+    await live(20, ['a']);
+    expect(pod('b')).toBeDefined();
+    await live(40, ['a']);
+    expect([pod('a') !== undefined, pod('b')]).toEqual([true, undefined]);
+  });
+
+  it('wakes nobody while leases are renewed', async () => {
+    await setUp(['a', 'b'], 300);
+    await live(600, ['a', 'b']);
+    expect(lab.manager().metrics['node-lifecycle']!.processed).toBeLessThan(60);
+    expect(lab.manager().metrics['taint-eviction']!.processed).toBe(0);
+  });
+});
