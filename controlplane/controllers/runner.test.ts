@@ -1,0 +1,88 @@
+import { expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { silentLog } from '#common/log.ts';
+import { ControllerRunner } from './runner.ts';
+import type { Controller, ReconcileResult } from './types.ts';
+
+function make(reconcile: Controller['reconcile'], workers = 1) {
+  const clock = new ManualClock();
+  const abort = new AbortController();
+  const synced = Promise.withResolvers<undefined>();
+  let enqueue: (key: string) => void = () => undefined;
+  const controller: Controller = { workers, reconcile, watches: [{ synced: async () => { await synced.promise; }, subscribe: (add) => { enqueue = add; return () => undefined; } }] };
+  const runner = new ControllerRunner({ clock, log: silentLog, random: () => 0 }, 'test', controller);
+  const running = runner.start(abort.signal);
+  return { clock, runner, running, synced, abort, add: (key: string): void => { enqueue(key); } };
+}
+
+it('works on nothing before its informers have synced', async () => {
+  const seen: string[] = [];
+  const t = make(async (key) => { seen.push(key); return undefined; });
+  t.add('a');
+  t.add('a');
+  await t.clock.advance(10);
+  expect(seen).toEqual([]);
+  t.synced.resolve(undefined);
+  await t.clock.advance(0);
+  expect(seen).toEqual(['a']);
+  t.abort.abort(new Error('stop'));
+  await t.running;
+});
+
+it('retries what fails with a growing back-off, conflicts without counting an error', async () => {
+  const at: number[] = [];
+  const t = make(async () => {
+    at.push(t.clock.monotonic());
+    if (at.length <= 2) throw new StatusError('Conflict', 'stale');
+    if (at.length <= 4) throw new Error('broken');
+    return undefined;
+  });
+  t.synced.resolve(undefined);
+  t.add('a');
+  await t.clock.advance(10_000);
+  expect(at.slice(1).map((time, i) => time - at[i]!)).toEqual([5, 10, 20, 40]);
+  expect(t.runner.metrics).toMatchObject({ processed: 5, retries: 4, errors: 2, depth: 0 });
+  t.abort.abort(new Error('stop'));
+  await t.running;
+});
+
+it('comes back when something is due, and rests otherwise', async () => {
+  let looks = 0;
+  const t = make(async (): Promise<ReconcileResult | undefined> => (++looks === 1 ? { afterMs: 60_000 } : undefined));
+  t.synced.resolve(undefined);
+  t.add('a');
+  await t.clock.advance(59_999);
+  expect(looks).toBe(1);
+  await t.clock.advance(3_600_000);
+  expect(looks).toBe(2);
+  expect(t.runner.metrics.delayed).toBe(0);
+  t.abort.abort(new Error('stop'));
+  await t.running;
+});
+
+it('slows down a key that changes without end', async () => {
+  let looks = 0;
+  const t = make(async (key) => { looks += 1; t.add(key); return undefined; });
+  t.synced.resolve(undefined);
+  t.add('a');
+  await t.clock.advance(10_000);
+  expect(looks).toBeLessThan(1500);
+  t.abort.abort(new Error('stop'));
+  await t.running;
+});
+
+it('ends after the work under way', async () => {
+  const work = Promise.withResolvers<undefined>();
+  const t = make(async () => work.promise, 2);
+  t.synced.resolve(undefined);
+  t.add('a');
+  await t.clock.advance(0);
+  t.abort.abort(new Error('stop'));
+  let ended = false;
+  void t.running.then(() => { ended = true; });
+  await t.clock.advance(0);
+  expect(ended).toBe(false);
+  work.resolve(undefined);
+  await t.running;
+});
