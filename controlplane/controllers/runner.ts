@@ -15,7 +15,7 @@ export interface RunnerDeps {
 export interface ControllerMetrics {
   readonly processed: number;
   readonly errors: number;
-  /** Keys put back after an error, conflicts included. */
+  /** Keys put back after an error, those of a stale cache included. */
   readonly retries: number;
   /** Keys waiting now, and keys that wait for their time. */
   readonly depth: number;
@@ -28,10 +28,12 @@ export interface ControllerMetrics {
 /** More looks than this at one key within a window mean that it makes no progress: it has to wait for the next window. */
 const looksPerWindow = 100;
 const windowMs = 1_000;
+/** An object changed or went between cache and write. Once that has gone on for so long it is no longer a stale cache. */
+const quietRetries = 10;
 
 /**
  * Runs one controller: fills its queue from its watches, and works on keys once all of them have synced.
- * An error brings the key back after a growing back-off; a Conflict is a stale cache and needs no words.
+ * An error brings the key back after a growing back-off; Conflict and NotFound mean a stale cache and need no words.
  */
 export class ControllerRunner implements Runnable {
   readonly #name: string;
@@ -108,8 +110,8 @@ export class ControllerRunner implements Runnable {
   #failed(key: string, error: unknown): void {
     this.#counts.retries += 1;
     this.#queue.addRateLimited(key);
-    if (isStatus(error, 'Conflict')) {
-      this.#log.debug({ key, err: messageOf(error) }, 'conflict, trying again');
+    if (isStatus(error, 'Conflict', 'NotFound') && this.#queue.failures(key) <= quietRetries) {
+      this.#log.debug({ key, err: messageOf(error) }, 'cache was behind, trying again');
       return;
     }
     this.#counts.errors += 1;

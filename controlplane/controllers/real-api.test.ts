@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kinds } from '#api/kinds/registry.ts';
+import type { Deployment, Namespace, Node, Pod, Service } from '#api/gen/types.ts';
+import { configMaps, deployments, endpoints, endpointSlices, namespaces, nodes, pods, replicaSets, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import { getCondition } from '#api/meta/conditions.ts';
+import { rfc3339, systemClock } from '#common/clock.ts';
+import { isStatus } from '#common/errors.ts';
+import { silentLog } from '#common/log.ts';
+import { TestServer } from '#controlplane/apiserver/test-server.ts';
+import type { ApiClient } from '#controlplane/apiserver/types.ts';
+import { Informers } from '#controlplane/cache/informers.ts';
+import { ControllerManager } from './manager.ts';
+import { isReady } from './pod-state.ts';
+import { controllers } from './registry.ts';
+
+/** Every controller over the real API: defaults, validation, admission, finalizers and watches as they are served. */
+describe('all controllers on the real API', () => {
+  const stop = new AbortController();
+  let server: TestServer;
+  let client: ApiClient;
+  let informers: Informers;
+  let manager: ControllerManager;
+
+  beforeAll(async () => {
+    server = await TestServer.start();
+    client = server.api.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
+    informers = new Informers({ store: server.store, log: silentLog });
+    manager = new ControllerManager(
+      { informers, client, events: server.api.recorder({ component: 'controller-manager' }), clock: systemClock, log: silentLog, random: Math.random, controllers },
+      { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', resources: Object.values(kinds).map(({ resource }) => resource as Resource) },
+    );
+    kubelet();
+    void informers.start(stop.signal);
+    void manager.start(stop.signal);
+    await client.create<Node>(nodes, { metadata: { name: 'node' }, status: { conditions: [{ type: 'Ready', status: 'True' }] } });
+    await client.patch(nodes, undefined, 'node', 'merge', { status: { conditions: [{ type: 'Ready', status: 'True' }] } }, 'status');
+  });
+
+  afterAll(async () => {
+    stop.abort(new Error('end'));
+    await server.stop();
+  });
+
+  /** Binds every pod, makes it ready, and confirms its end. */
+  function kubelet(): void {
+    let ip = 1;
+    const act = async (pod: Pod): Promise<void> => {
+      const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
+      try {
+        if (pod.metadata?.deletionTimestamp) await client.delete(pods, namespace, name, { gracePeriodSeconds: 0 });
+        else if (!pod.spec?.nodeName) await client.bind(namespace, name, uid, 'node');
+        else if (!isReady(pod)) {
+          const address = `10.42.0.${String(ip++)}`;
+          const now = rfc3339(Date.now());
+          await client.patch(pods, namespace, name, 'merge', { status: { phase: 'Running', podIP: address, podIPs: [{ ip: address }], conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: now }] } }, 'status');
+        }
+      } catch (error) {
+        if (!isStatus(error, 'NotFound', 'Conflict')) throw error;
+      }
+    };
+    informers.informer(pods).subscribe(({ object }) => { if (object) void act(object); });
+  }
+
+  const template = (image: string) => ({ metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'web', image }] } });
+  const deployment = (): Promise<Deployment> => client.get(deployments, 'default', 'web');
+  const images = async (): Promise<(string | undefined)[]> => (await client.list(pods, 'default')).items.map((pod) => pod.spec?.containers[0]?.image);
+
+  async function rolledOut(): Promise<void> {
+    await expect.poll(async () => {
+      const { metadata, spec, status } = await deployment();
+      return status?.observedGeneration === metadata?.generation && status?.updatedReplicas === spec?.replicas && status?.replicas === spec?.replicas && status?.availableReplicas === spec?.replicas
+        && getCondition(status?.conditions, 'Progressing')?.reason;
+    }, { timeout: 5000, interval: 10 }).toBe('NewReplicaSetAvailable');
+  }
+
+  it('rolls out, updates, rolls back and rests', async () => {
+    await client.create<Deployment>(deployments, { metadata: { name: 'web', namespace: 'default' }, spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template: template('web:1') } });
+    await client.create<Service>(services, { metadata: { name: 'web', namespace: 'default' }, spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] } });
+    await rolledOut();
+    await client.patch(deployments, 'default', 'web', 'merge', { spec: { template: template('web:2') } });
+    await rolledOut();
+    expect(await images()).toEqual(['web:2', 'web:2', 'web:2']);
+    await client.patch(deployments, 'default', 'web', 'merge', { spec: { template: template('web:1') } });
+    await rolledOut();
+    expect((await client.list(replicaSets, 'default')).items).toHaveLength(2);
+    expect((await deployment()).metadata?.annotations?.['deployment.kubernetes.io/revision']).toBe('3');
+
+    await expect.poll(async () => {
+      const ips = (await client.list(pods, 'default')).items.map((pod) => pod.status?.podIP).sort();
+      const [slice] = (await client.list(endpointSlices, 'default')).items.filter((s) => s.metadata?.labels?.['kubernetes.io/service-name'] === 'web');
+      const subsets = (await client.get(endpoints, 'default', 'web')).subsets ?? [];
+      return [slice?.endpoints?.map((e) => e.addresses[0]).sort(), subsets.flatMap((s) => s.addresses?.map((a) => a.ip)).sort()].every((list) => JSON.stringify(list) === JSON.stringify(ips));
+    }, { timeout: 5000, interval: 10 }).toBe(true);
+    // Everything the controllers wrote is what they want: a second look at every key writes nothing.
+    const { revision } = server.store;
+    await client.patch(deployments, 'default', 'web', 'merge', { metadata: { labels: { look: 'again' } } });
+    await client.patch(services, 'default', 'web', 'merge', { metadata: { annotations: { look: 'again' } } });
+    await expect.poll(() => Object.values(manager.metrics).every((m) => m.depth === 0), { interval: 10 }).toBe(true);
+    expect(server.store.revision - revision).toBe(2);
+    expect(Object.values(manager.metrics).reduce((sum, m) => sum + m.errors, 0)).toBe(0);
+  });
+
+  it('gives nodes their range and namespaces their account and CA', async () => {
+    await expect.poll(async () => (await client.get(nodes, undefined, 'node')).spec?.podCIDR).toBe('10.42.0.0/24');
+    await expect.poll(async () => (await client.get(nodes, undefined, 'node')).spec?.taints ?? []).toEqual([]);
+    expect((await client.get(serviceAccounts, 'default', 'default')).metadata?.name).toBe('default');
+    expect((await client.get(configMaps, 'default', 'kube-root-ca.crt')).data).toEqual({ 'ca.crt': 'PEM' });
+  });
+
+  it.each(['Background', 'Foreground'] as const)('deletes a deployment with all it made (%s)', async (propagationPolicy) => {
+    const name = propagationPolicy.toLowerCase();
+    await client.create<Deployment>(deployments, { metadata: { name, namespace: 'default' }, spec: { replicas: 2, selector: { matchLabels: { app: name } }, template: { ...template('web:1'), metadata: { labels: { app: name } } } } });
+    const left = async (): Promise<number> => {
+      const lists = await Promise.all([deployments, replicaSets, pods].map((resource: Resource) => client.list(resource, 'default')));
+      return lists.flatMap((list) => list.items).filter((object) => object.metadata?.name?.startsWith(name)).length;
+    };
+    await expect.poll(left, { interval: 10 }).toBe(4);
+    await client.delete(deployments, 'default', name, { propagationPolicy });
+    await expect.poll(left, { timeout: 5000, interval: 10 }).toBe(0);
+  });
+
+  it('empties and removes a namespace', async () => {
+    await client.create<Namespace>(namespaces, { metadata: { name: 'shop' } });
+    await client.create<Deployment>(deployments, { metadata: { name: 'web', namespace: 'shop' }, spec: { replicas: 5, selector: { matchLabels: { app: 'web' } }, template: template('web:1') } });
+    await expect.poll(async () => (await client.list(pods, 'shop')).items.length, { interval: 10 }).toBe(5);
+    await client.delete(namespaces, undefined, 'shop');
+    await expect.poll(async () => (await client.list(namespaces)).items.some((n) => n.metadata?.name === 'shop'), { timeout: 5000, interval: 10 }).toBe(false);
+    for (const resource of [pods, deployments, replicaSets, configMaps, serviceAccounts] as Resource[]) expect((await client.list(resource, 'shop')).items).toEqual([]);
+    expect(Object.values(manager.metrics).reduce((sum, m) => sum + m.errors, 0)).toBe(0);
+  });
+});
