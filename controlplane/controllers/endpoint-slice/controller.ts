@@ -30,16 +30,6 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
     yield key;
   }
 
-  /** One write; a write that failed or changed nothing will not be seen. */
-  async function write(seen: () => void, work: () => Promise<boolean>): Promise<void> {
-    try {
-      if (!await work()) seen();
-    } catch (error) {
-      seen();
-      throw error;
-    }
-  }
-
   async function writeAll(key: string, { create, update, remove }: SliceChanges): Promise<void> {
     const results = await Promise.allSettled([
       ...create.map((slice) => write(() => { expectations.created(key); }, async () => {
@@ -77,6 +67,16 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
       return undefined;
     },
   };
+}
+
+/** One write; a write that failed or changed nothing will not be seen. */
+async function write(seen: () => void, work: () => Promise<boolean>): Promise<void> {
+  try {
+    if (!await work()) seen();
+  } catch (error) {
+    seen();
+    throw error;
+  }
 }
 
 /** Seen when the cache has moved on from this version. */
