@@ -86,10 +86,10 @@ describe('all controllers on the real API', () => {
     expect((await deployment()).metadata?.annotations?.['deployment.kubernetes.io/revision']).toBe('3');
 
     await expect.poll(async () => {
-      const ips = (await client.list(pods, 'default')).items.map((pod) => pod.status?.podIP).sort();
+      const ips = (await client.list(pods, 'default')).items.map((pod) => pod.status?.podIP ?? '').sort();
       const [slice] = (await client.list(endpointSlices, 'default')).items.filter((s) => s.metadata?.labels?.['kubernetes.io/service-name'] === 'web');
       const subsets = (await client.get(endpoints, 'default', 'web')).subsets ?? [];
-      return [slice?.endpoints?.map((e) => e.addresses[0]).sort(), subsets.flatMap((s) => s.addresses?.map((a) => a.ip)).sort()].every((list) => JSON.stringify(list) === JSON.stringify(ips));
+      return [slice?.endpoints?.map((e) => e.addresses[0] ?? '').sort(), subsets.flatMap((s) => s.addresses?.map((a) => a.ip) ?? []).sort()].every((list) => JSON.stringify(list) === JSON.stringify(ips));
     }, { timeout: 5000, interval: 10 }).toBe(true);
     // Everything the controllers wrote is what they want: a second look at every key writes nothing.
     const { revision } = server.store;
