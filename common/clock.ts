@@ -23,11 +23,6 @@ export const systemClock: Clock = {
   },
 };
 
-/** RFC 3339 in whole seconds, as `metav1.Time` is written. */
-export function rfc3339(epochMs: number): string {
-  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
-}
-
 interface Timer { readonly at: number; readonly fn: () => void }
 
 /** A clock that moves only when told to. Timers due fire in order of time. */

@@ -29,7 +29,8 @@ function importsOf(file: string): Import[] {
 
 const files = rooms.flatMap((room) => sources(room));
 const imports = files.flatMap(importsOf);
-const isTest = (file: string): boolean => /(\.test|\/contract|\/fake[^/]*)\.ts$|^(test|bench)\/|\/testing\//.test(file);
+/** Tests, and what only tests use: contract suites, `testing.ts` and `test-*.ts`. */
+const isTest = (file: string): boolean => /(\.test|\/contract|\/test-[^/]*|\/testing)\.ts$|^(test|bench)\//.test(file);
 const isMain = (file: string): boolean => /(^|\/)main\.ts$/.test(file);
 const room = (path: string): string => path.split('/')[0] ?? '';
 const shipped = imports.filter(({ file }) => !isTest(file));

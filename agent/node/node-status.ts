@@ -1,5 +1,5 @@
 import type { NodeCondition, NodeStatus } from '#api/gen/types.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import type { HostIdentity, HostReadings } from './readings.ts';
 
 /** Everything that one NodeStatus is made of. */

@@ -1,5 +1,5 @@
 import type { ContainerStatus, PodCondition, PodStatus } from '#api/gen/types.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import type { PodView } from './types.ts';
 
 interface Inputs {

@@ -5,7 +5,7 @@ import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/lab.ts';
+import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';

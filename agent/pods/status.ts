@@ -1,6 +1,6 @@
 import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus } from '#api/gen/types.ts';
 import type { Container } from '#agent/runtimes/types.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { conditionsOf } from './conditions.ts';
 import { attemptsOf, crashLoopUntil, currentSandbox, initFailed, isFinished, isInitialized, knownRestarts, restarts } from './observed.ts';
 import { containersOf, initContainersOf, isSidecar } from './spec/containers.ts';

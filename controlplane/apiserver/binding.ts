@@ -2,7 +2,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { setCondition } from '#api/meta/conditions.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { conflict } from './api-errors.ts';
 import type { ResourceStore, WriteOptions } from './resource-store.ts';
 

@@ -3,7 +3,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import type { Namespace, Pod } from '#api/gen/types.ts';
 import { copyJson } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { conflict } from './api-errors.ts';
 import { metaOf } from './encoding.ts';
 import type { DeleteRequest } from './types.ts';

@@ -3,7 +3,8 @@ import { applyDefaults, prepareCreate, prepareUpdate, validate, type Subresource
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { rfc3339, type Clock } from '#common/clock.ts';
+import type { Clock } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { isStatus } from '#common/errors.ts';
 import { storeKey } from '#controlplane/store/keys.ts';
 import type { Entry, Store } from '#controlplane/store/types.ts';

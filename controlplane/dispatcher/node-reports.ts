@@ -2,7 +2,7 @@ import type { Lease, Node, NodeCondition, NodeStatus } from '#api/gen/types.ts';
 import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import { publicKeyAnnotation } from './enrolment.ts';

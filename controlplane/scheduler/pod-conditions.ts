@@ -1,7 +1,8 @@
 import type { Pod, PodCondition } from '#api/gen/types.ts';
 import { pods as podResource } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
-import { rfc3339, type Clock } from '#common/clock.ts';
+import type { Clock } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { ApiClient } from '../apiserver/types.ts';

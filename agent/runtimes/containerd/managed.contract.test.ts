@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { openContainerdLab, type ContainerdLab } from './lab.ts';
+import { openContainerdLab, type ContainerdLab } from './test-lab.ts';
 import { ManagedContainerd } from './managed.ts';
 import { dial, readPidFile } from './process.ts';
 

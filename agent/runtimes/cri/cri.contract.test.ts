@@ -1,4 +1,4 @@
-import { openContainerdLab } from '../containerd/lab.ts';
+import { openContainerdLab } from '../containerd/test-lab.ts';
 import { runtimeDriverContract } from '../contract.ts';
 
 runtimeDriverContract('cri on containerd', async () => {

@@ -1,7 +1,7 @@
 import { nodes, pods } from '#api/kinds/resources.ts';
 import type { Pod } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { StatusError } from '#common/errors.ts';
 import { methodNotAllowed, noSuchPath, notFound } from '../api-errors.ts';
 import { parseBytes } from '../encoding.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Deployment, DeploymentCondition, DeploymentSpec, Pod, ReplicaSet } from '#api/gen/types.ts';
 import { deployments, replicaSets } from '#api/kinds/resources.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { controllerReference } from '../owner-refs.ts';
 import type { Action } from '../types.ts';
 import { newSetAnnotations } from './annotations.ts';

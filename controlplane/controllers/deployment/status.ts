@@ -1,6 +1,6 @@
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from '#api/gen/types.ts';
 import { getCondition } from '#api/meta/conditions.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import type { Draft } from './draft.ts';
 import { limitsOf, specReplicas, total } from './limits.ts';
 

@@ -2,7 +2,7 @@ import type { Namespace, NamespaceCondition } from '#api/gen/types.ts';
 import { qualifiedName, type Resource } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 
 /** The finalizer of namespaces that this controller answers for. */
 export const finalizer = 'kubernetes';

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Lease, Node, NodeCondition, Pod, Toleration } from '#api/gen/types.ts';
 import { leases, nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
 import { isOutage, reconcileNode } from './reconcile.ts';
 

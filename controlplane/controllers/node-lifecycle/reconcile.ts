@@ -2,7 +2,7 @@ import type { Node, NodeCondition, Pod, Taint } from '#api/gen/types.ts';
 import { nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition, setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { eventAction } from '../execute.ts';
 import { isReady } from '../pod-state.ts';
 import type { Action } from '../types.ts';

@@ -2,7 +2,7 @@ import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#ap
 import { apiVersionOf, pods as podResource, replicaSets } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { claim, controllerReference } from '../owner-refs.ts';
 import { availableInMs, isActive, isReady } from '../pod-state.ts';
 import { podsToDelete } from './ranking.ts';

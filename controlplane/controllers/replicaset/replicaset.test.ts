@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Pod, ReplicaSet } from '#api/gen/types.ts';
 import { pods, replicaSets } from '#api/kinds/resources.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { StatusError } from '#common/errors.ts';
 import { runControllers } from '#test/support/run-controllers.ts';
 import { controllerReference } from '../owner-refs.ts';

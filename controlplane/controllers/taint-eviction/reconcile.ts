@@ -1,7 +1,7 @@
 import type { Pod, Taint } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
-import { rfc3339 } from '#common/clock.ts';
+import { rfc3339 } from '#common/time.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { tolerates } from '../../scheduler/tolerations.ts';
 import { eventAction } from '../execute.ts';
