@@ -5,7 +5,7 @@ import * as http2 from 'node:http2';
 import * as https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { TestServer, type Identity } from '#controlplane/apiserver/test-server.ts';
@@ -63,7 +63,7 @@ async function posts(served: Served, port: number, path: string): Promise<number
 }
 
 async function rawCreates(dir: string, bytes: number): Promise<number> {
-  const level = new ClassicLevel<string, Buffer>(dir, { valueEncoding: 'buffer' });
+  const level = new Level<string, Buffer>(dir, { valueEncoding: 'buffer' });
   await level.open();
   const value = Buffer.alloc(bytes, 'p');
   const batches = 30;

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { openStore } from '#controlplane/store/open.ts';
@@ -89,7 +89,7 @@ async function storeCreates(dir: string, value: Uint8Array, forMs: number): Prom
 }
 
 async function rawCreates(dir: string, value: Uint8Array, forMs: number): Promise<number> {
-  const db = new ClassicLevel<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', writeBufferSize: 2 << 20, cacheSize: 2 << 20 });
+  const db = new Level<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', writeBufferSize: 2 << 20, cacheSize: 2 << 20 });
   await db.open();
   const start = performance.now();
   let done = 0;

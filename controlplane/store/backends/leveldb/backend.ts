@@ -1,4 +1,4 @@
-import { ClassicLevel, type BatchOperation } from 'classic-level';
+import { Level, type BatchOperation } from 'level';
 import { access, constants, copyFile, link, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
@@ -6,7 +6,7 @@ import type { Log } from '#common/log.ts';
 import type { HeadNote, RowStore, RowWrite } from '../../types.ts';
 import { HeadFile } from './head-file.ts';
 
-type Database = ClassicLevel<string, Uint8Array>;
+type Database = Level<string, Uint8Array>;
 
 /** Small on purpose: values are cached above, and two write buffers may exist at once. */
 const levelOptions = { writeBufferSize: 2 << 20, cacheSize: 2 << 20, maxOpenFiles: 64, multithreading: false } as const;
@@ -95,7 +95,7 @@ async function open(dir: string): Promise<Database> {
   const files = await readdir(dir);
   const tables = files.filter((name) => /\.(ldb|sst)$/.test(name)).length;
   if (tables > 0 && !files.includes('CURRENT')) throw damaged(dir, `${String(tables)} tables are there, but the file CURRENT that leads to them is not`);
-  const db = new ClassicLevel<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', ...levelOptions });
+  const db = new Level<string, Uint8Array>(dir, { keyEncoding: 'utf8', valueEncoding: 'view', ...levelOptions });
   try {
     await db.open();
     return db;
@@ -124,6 +124,7 @@ async function repair(dir: string, log: Log): Promise<Database> {
     log.warn({ dir, err: messageOf(error) }, 'database cannot be read; repairing it');
   }
   try {
+    const { ClassicLevel } = await import('classic-level'); // `level` is this on Node, but does not declare `repair`
     await ClassicLevel.repair(dir);
   } catch (error) {
     throw translate(error, dir);
