@@ -7,6 +7,7 @@ import { StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { version } from '#common/version.ts';
 import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
 import { loadEdge } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
@@ -36,7 +37,6 @@ export interface AgentDeps {
   readonly joinToken: () => Promise<string>;
 }
 
-const version = '0.1.0';
 const cgroupRoot = '/kubepods';
 const parallelStarts = 8;
 

@@ -15,6 +15,7 @@ import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
 import { serverNames } from '#common/pki/server-names.ts';
 import { ensureLeaf, loadOrCreateCa } from '#common/pki/store.ts';
 import { timeFloor } from '#common/pki/validity.ts';
+import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
 import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
@@ -34,8 +35,6 @@ export interface ControlPlaneDeps {
   readonly clock: Clock;
 }
 
-/** The version that `kubectl version` shows: the Kubernetes release whose API is served, and ours. */
-const gitVersion = 'v1.34.0+cleat.0.1.0';
 const nodeCidrMaskSize = 24;
 const joinTokenLifeMs = 600_000;
 const renewalCheckMs = 12 * 3_600_000;
@@ -107,7 +106,7 @@ export class ControlPlane implements Runnable {
       // The API serves logs through the dispatcher, and the dispatcher writes through the API.
       const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
       const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
-        ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version: gitVersion,
+        ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
       });
       const informers = new Informers({ store, log, clock });
       const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });

@@ -1,5 +1,6 @@
 import type { NodeCondition, NodeStatus } from '#api/gen/types.ts';
 import { rfc3339 } from '#common/time.ts';
+import { kubernetesVersion } from '#common/version.ts';
 import type { HostIdentity, HostReadings } from './readings.ts';
 
 /** Everything that one NodeStatus is made of. */
@@ -51,7 +52,7 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
       machineID: identity.machineId, systemUUID: identity.systemUuid, bootID: identity.bootId,
       kernelVersion: identity.kernelVersion, osImage: identity.osImage, operatingSystem: 'linux', architecture: identity.architecture,
       containerRuntimeVersion: input.containerRuntimeVersion,
-      kubeletVersion: `v1.34.0+cleat.${input.version}`, kubeProxyVersion: '',
+      kubeletVersion: kubernetesVersion(input.version), kubeProxyVersion: '',
     },
     conditions: conditions(input, previous),
   };
