@@ -1,3 +1,4 @@
+import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { json, text, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
@@ -72,7 +73,7 @@ export class Router {
 /** The Kubernetes version whose API is served, and ours behind the plus sign. */
 function versionInfo(version: string): unknown {
   return {
-    major: '1', minor: '34', gitVersion: `v1.34.0+cleat.${version}`, gitCommit: '', gitTreeState: 'clean', buildDate: '1970-01-01T00:00:00Z',
+    major: '1', minor: '34', gitVersion: kubernetesVersion(version), gitCommit: '', gitTreeState: 'clean', buildDate: '1970-01-01T00:00:00Z',
     goVersion: `node ${process.versions.node}`, compiler: 'node', platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
   };
 }
