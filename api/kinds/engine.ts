@@ -58,13 +58,13 @@ export function applyDefaults<T extends KubeObject>(kind: KindDefinition<T>, obj
 
 /**
  * Drops what a client may not decide on create: uid, resourceVersion, creationTimestamp, deletionTimestamp, status;
- * generation becomes 1 where the kind has a status. The caller sets uid, creationTimestamp and a generated name.
+ * generation becomes 1 where the kind has one. The caller sets uid, creationTimestamp and a generated name.
  * Changes `object` in place and returns it.
  */
 export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, object: T): T {
   const meta: ObjectMeta = (object.metadata ??= {});
   for (const field of ['uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'] as const) delete meta[field];
-  if (kind.status) meta.generation = 1;
+  if (countsGenerations(kind)) meta.generation = 1;
   if (kind.prepareForCreate) kind.prepareForCreate(object);
   else setField(object, 'status', undefined);
   return object;
@@ -84,9 +84,14 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
     if (subresource === undefined) kind.prepareForUpdate?.(object, old);
   }
   const current: ObjectMeta = (object.metadata ??= {});
-  if (kind.status) current.generation = (oldMeta.generation ?? 0) + (sameSpec(object, old) ? 0 : 1);
-  if (current.generation === 0 || !kind.status) delete current.generation;
+  const counts = countsGenerations(kind);
+  if (counts) current.generation = (oldMeta.generation ?? 0) + (sameSpec(object, old) ? 0 : 1);
+  if (current.generation === 0 || !counts) delete current.generation;
   return object;
+}
+
+function countsGenerations(kind: Pick<KindDefinition, 'status' | 'generation'>): boolean {
+  return kind.generation ?? kind.status;
 }
 
 /** A client may leave these out; what it may not do is change them, which `validate` refuses. */

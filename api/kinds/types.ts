@@ -37,6 +37,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   /** Volatile kinds are kept in memory only; see the store. */
   readonly storage: 'durable' | 'volatile';
   readonly status: boolean;
+  /** Whether `metadata.generation` counts changes of what is wanted. Default: as `status`. */
+  readonly generation?: boolean;
   readonly scale?: ScalePaths;
   /** How `metadata.name` is checked. */
   readonly nameRule: 'dns-subdomain' | 'dns-label' | 'dns-1035-label' | 'path-segment';

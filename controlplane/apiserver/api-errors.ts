@@ -43,9 +43,9 @@ export function methodNotAllowed(resource: Named, action: string): StatusError {
   return new StatusError('MethodNotAllowed', `${action} is not supported on resources of kind "${qualifiedName(resource)}"`, { details: details(resource, '') });
 }
 
-/** A path that nothing serves; also what Kubernetes answers for a resource that it does not know. */
+/** A path that nothing serves; also what Kubernetes answers for a resource that it does not know. Some clients fail without details. */
 export function noSuchPath(): StatusError {
-  return new StatusError('NotFound', 'the server could not find the requested resource');
+  return new StatusError('NotFound', 'the server could not find the requested resource', { details: {} });
 }
 
 export function badRequest(message: string, cause?: unknown): StatusError {

@@ -1,5 +1,5 @@
-import type { Endpoints, EndpointSlice, Namespace, Service } from '#api/gen/types.ts';
-import { endpoints, endpointSlices, namespaces, services, type Resource } from '#api/kinds/resources.ts';
+import type { Endpoints, EndpointSlice, Namespace, Service, ServiceAccount } from '#api/gen/types.ts';
+import { endpoints, endpointSlices, namespaces, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
@@ -17,6 +17,7 @@ const initialNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-l
 /** Makes what every cluster has: the first namespaces, and the Service by which pods reach the API. Writes nothing that is there. */
 export async function bootstrap(client: ApiClient, config: BootstrapConfig): Promise<void> {
   for (const name of initialNamespaces) await ensure<Namespace>(client, namespaces, { metadata: { name } });
+  for (const namespace of initialNamespaces) await ensure<ServiceAccount>(client, serviceAccounts, { metadata: { name: 'default', namespace } });
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
     metadata,

@@ -10,6 +10,8 @@ import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { podDefaults } from './admission/pod-defaults.ts';
+import { priority } from './admission/priority.ts';
+import { serviceAccount } from './admission/service-account.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import { AuthenticatorChain, ClientCertificateAuthenticator, TokenAuthenticator } from './auth/authenticators.ts';
 import { mastersOnly } from './auth/authorizers.ts';
@@ -93,7 +95,7 @@ export class ApiServer implements Runnable {
     const { store, clock, log } = deps;
     this.#kinds = new KindIndex(deps.kinds);
     this.#allocation = new ServiceAllocation(config);
-    const admission = new AdmissionChain([namespaceLifecycle(store), podDefaults(config), this.#allocation]);
+    const admission = new AdmissionChain([namespaceLifecycle(store), serviceAccount(store, clock), podDefaults(config), priority, this.#allocation]);
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);

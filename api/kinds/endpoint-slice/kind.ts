@@ -84,6 +84,7 @@ export const endpointSlice: KindDefinition<EndpointSlice> = {
   schema: () => schemaNamed('EndpointSlice'),
   storage: 'durable',
   status: false,
+  generation: true,
   nameRule: 'dns-subdomain',
   setDefaults,
   validate,

@@ -35,6 +35,7 @@ export const namespace: KindDefinition<Namespace> = {
   schema: () => schemaNamed('Namespace'),
   storage: 'durable',
   status: true,
+  generation: false,
   nameRule: 'dns-label',
   setDefaults,
   prepareForCreate: (object) => {

@@ -97,6 +97,7 @@ export const node: KindDefinition<Node> = {
   schema: () => schemaNamed('Node'),
   storage: 'durable',
   status: true,
+  generation: false,
   nameRule: 'dns-subdomain',
   setDefaults,
   // A node registers together with its status, so the status stays.

@@ -51,6 +51,7 @@ export const service: KindDefinition<Service> = {
   schema: () => schemaNamed('Service'),
   storage: 'durable',
   status: true,
+  generation: false,
   nameRule: 'dns-1035-label',
   setDefaults,
   prepareForCreate: (object) => {

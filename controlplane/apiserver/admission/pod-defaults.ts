@@ -7,18 +7,14 @@ export interface PodDefaultsConfig {
   readonly unreachableTolerationSeconds: number;
 }
 
-/** Every pod runs as a service account, and stays for a while on a node that is lost. */
+/** Every pod stays for a while on a node that is lost. */
 export function podDefaults(config: PodDefaultsConfig): AdmissionPlugin {
   return {
     name: 'PodDefaults',
-    admit({ operation, kind, subresource, object }) {
+    admit({ kind, subresource, object }) {
       if (subresource !== undefined || qualifiedName(kind.resource) !== 'pods') return;
       const spec = (object as Pod | undefined)?.spec;
       if (!spec) return;
-      if (operation === 'create') {
-        spec.serviceAccountName ||= spec.serviceAccount || 'default';
-        spec.serviceAccount = spec.serviceAccountName;
-      }
       addToleration(spec, 'node.kubernetes.io/not-ready', config.notReadyTolerationSeconds);
       addToleration(spec, 'node.kubernetes.io/unreachable', config.unreachableTolerationSeconds);
     },

@@ -25,7 +25,7 @@ export function failure(error: StatusError): Status {
   const details = { ...error.details, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   return {
     kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: error.message, reason: error.code,
-    ...(Object.keys(details).length > 0 && { details }), code,
+    ...((error.details !== undefined || retryAfterSeconds !== undefined) && { details }), code,
   };
 }
 
