@@ -20,6 +20,8 @@ export interface ClusterConfig {
   readonly env?: Readonly<Record<string, string>>;
   /** Of each host. */
   readonly memoryBytes?: number;
+  /** Done on every host before anything of Cleat runs there. */
+  readonly prepareHost?: (host: LabHost) => Promise<void>;
 }
 
 const root = join(import.meta.dirname, '../..');
@@ -47,6 +49,7 @@ export class Cluster {
     const lab = await createLab({ hosts: 1 + config.agents, uplink: true, ...(config.memoryBytes !== undefined && { memoryBytes: config.memoryBytes }) });
     const cluster = new Cluster(lab, config);
     try {
+      if (config.prepareHost) await Promise.all(lab.hosts.map(config.prepareHost));
       await cluster.startControlPlane();
       const token = config.agents > 0 ? await cluster.createToken() : '';
       for (let i = 0; i < config.agents; i++) cluster.startAgent(i, token);
@@ -74,16 +77,20 @@ export class Cluster {
 
   /** Starts (again) the control plane, or `cleat up`, and waits until it is ready. */
   async startControlPlane(): Promise<void> {
-    const host = this.controlPlaneHost;
-    const verb = this.#config.allInOne === true ? ['up', `--node-name=${host.name}`, `--node-ip=${host.address}`, ...this.#config.agentFlags ?? []] : ['controlplane'];
-    const flags = [`--advertise-address=${host.address}`, '--log-level=info', ...fastDetection, ...this.#config.controlPlaneFlags ?? []];
-    const process_ = host.spawn('controlplane', executable, [...verb, ...flags], this.#spawnOptions());
-    this.#controlPlane = process_;
+    const process_ = this.spawnControlPlane();
     await eventually(async () => {
       if (!process_.running) return 'ended';
       return (await this.kubectlResult(['get', '--raw', '/readyz'], { timeoutMs: 5000 })).exitCode === 0;
     }, { what: 'the control plane to be ready', timeoutMs: 30_000, intervalMs: 50, explain: () => process_.output().slice(-8000) });
     if (!process_.running) throw new Error(`the control plane ended: ${JSON.stringify(await process_.exited)}\n${process_.output().slice(-8000)}`);
+  }
+
+  /** Starts (again) the control plane, or `cleat up`, and waits for nothing. */
+  spawnControlPlane(): LabProcess {
+    const host = this.controlPlaneHost;
+    const verb = this.#config.allInOne === true ? ['up', `--node-name=${host.name}`, `--node-ip=${host.address}`, ...this.#config.agentFlags ?? []] : ['controlplane'];
+    const flags = [`--advertise-address=${host.address}`, '--log-level=info', ...fastDetection, ...this.#config.controlPlaneFlags ?? []];
+    return this.#controlPlane = host.spawn('controlplane', executable, [...verb, ...flags], this.#spawnOptions());
   }
 
   /** Signals the control plane and waits for its end. */
