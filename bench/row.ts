@@ -10,6 +10,14 @@ export interface Row {
   readonly note?: string;
 }
 
+export interface RunOptions {
+  /** Shorter idle windows. What a short window cannot show is left without a budget. */
+  readonly quick: boolean;
+}
+
+/** What every file in rows/ exports as `run`. */
+export type Run = (options: RunOptions) => Promise<Row[]>;
+
 export function ratioOf(row: Row): number | undefined {
   return row.peer === undefined || row.peer.value === 0 ? undefined : row.value / row.peer.value;
 }

@@ -1,0 +1,146 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'yaml';
+import type { Pod } from '#api/gen/types.ts';
+import { lines, RestClient } from '#cli/client.ts';
+import { execOk } from '#common/exec.ts';
+import { Cluster, type ClusterConfig } from '#test/support/cluster.ts';
+import { eventually } from '#test/support/lab/eventually.ts';
+import type { LabHost } from '#test/support/lab/host.ts';
+
+const node = join(import.meta.dirname, '../node_modules/node/bin/node');
+const pods = '/api/v1/namespaces/default/pods';
+/** What a user gets who says nothing; the tests' clusters detect lost nodes much faster. */
+const defaults = ['--heartbeat-period=10s', '--node-monitor-grace-period=40s', '--default-not-ready-toleration-seconds=300', '--default-unreachable-toleration-seconds=300'];
+
+/** A cluster as a user has it, driven through a client in this process. */
+export class HostCluster {
+  readonly cluster: Cluster;
+  /** A kubeconfig for commands that run on this machine, outside of the hosts. */
+  readonly kubeconfig: string;
+  readonly #client: RestClient;
+  readonly #folder: string;
+  readonly #phases = new Map<string, string>();
+  readonly #stop = new AbortController();
+  #changed: () => void = () => undefined;
+
+  private constructor(cluster: Cluster, folder: string) {
+    this.cluster = cluster;
+    this.#folder = folder;
+    const text = readFileSync(cluster.controlPlaneHost.path('/etc/cleat/kubeconfig'), 'utf8').replace(/server: .*/, `server: ${cluster.server}`);
+    this.kubeconfig = join(folder, 'kubeconfig');
+    writeFileSync(this.kubeconfig, text, { mode: 0o600 });
+    const { clusters: [found], users: [user] } = parse(text) as { clusters: [{ cluster: Record<string, string> }]; users: [{ user: Record<string, string> }] };
+    const pem = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
+    this.#client = new RestClient({
+      server: cluster.server, namespace: 'default', ca: pem(found.cluster['certificate-authority-data']), cert: pem(user.user['client-certificate-data']), key: pem(user.user['client-key-data']),
+      token: undefined, insecure: false, serverName: undefined,
+    });
+  }
+
+  static async create(config: ClusterConfig): Promise<HostCluster> {
+    const folder = mkdtempSync(join(tmpdir(), 'cleat-bench-host-'));
+    const cluster = await Cluster.create({ ...config, controlPlaneFlags: defaults, memoryBytes: 4 * 1024 ** 3, prepareHost: (host) => ownNode(host, folder) });
+    await cluster.importImage();
+    return new HostCluster(cluster, folder);
+  }
+
+  async destroy(): Promise<void> {
+    this.#stop.abort(new Error('the bench is over'));
+    this.#client.close();
+    await this.cluster.destroy();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Follows the phases of pods until the cluster is destroyed or the control plane ends. */
+  async follow(): Promise<void> {
+    const stream = await this.#client.open('GET', `${pods}?watch=1`, { signal: this.#stop.signal });
+    void (async () => {
+      for await (const line of lines(stream)) {
+        const { type, object } = JSON.parse(line) as { type: string; object: Pod };
+        if (type === 'DELETED') this.#phases.delete(object.metadata?.name ?? '');
+        else this.#phases.set(object.metadata?.name ?? '', object.status?.phase ?? '');
+        this.#changed();
+      }
+    })().catch(() => undefined);
+  }
+
+  async createPods(names: readonly string[]): Promise<void> {
+    const pod = (name: string): Pod => ({ metadata: { name }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'cleat-hello:1', imagePullPolicy: 'IfNotPresent' }] } });
+    await Promise.all(names.map((name) => this.#client.json('POST', pods, { apiVersion: 'v1', kind: 'Pod', ...pod(name) })));
+  }
+
+  async running(names: readonly string[]): Promise<void> {
+    await this.#until(() => names.every((name) => this.#phases.get(name) === 'Running'));
+  }
+
+  /** Deletes the pods and waits until they, and their containers, are gone. */
+  async deletePods(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#client.request('DELETE', `${pods}/${name}`)));
+    await this.#until(() => names.every((name) => !this.#phases.has(name)));
+  }
+
+  /** Time until /readyz says ok, from now. */
+  async readyMs(): Promise<number> {
+    const started = performance.now();
+    while (!(await this.#ready())) {
+      if (performance.now() - started > 30_000) throw new Error(`not ready after 30 s:\n${await this.cluster.diagnostics()}`);
+      await sleep(5);
+    }
+    return performance.now() - started;
+  }
+
+  /** A Deployment of so many pods that do nothing but wait for requests, and its Service. */
+  async scale(replicas: number): Promise<void> {
+    const labels = { app: 'idle' };
+    await this.cluster.apply([
+      {
+        apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'idle' },
+        spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'cleat-hello:1', ports: [{ containerPort: 8080 }] }] } } },
+      },
+      { apiVersion: 'v1', kind: 'Service', metadata: { name: 'idle' }, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } },
+    ]);
+    await eventually(async () => {
+      const { items } = await this.cluster.json<{ items: Pod[] }>(['get', 'pods', '-l', 'app=idle']);
+      return items.length === replicas && items.every(({ status }) => status?.phase === 'Running');
+    }, { what: `${String(replicas)} pods`, timeoutMs: 120_000, intervalMs: 500, explain: () => this.cluster.diagnostics() });
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    while (!condition()) {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      this.#changed = () => { resolve(undefined); };
+      const timer = setTimeout(() => { resolve(undefined); }, 1000);
+      await promise;
+      clearTimeout(timer);
+      if (performance.now() > deadline) throw new Error(`pods did not get where they should within a minute:\n${await this.cluster.diagnostics()}`);
+    }
+  }
+
+  #ready(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const asked = request(`${this.cluster.server}/readyz`, { rejectUnauthorized: false, agent: false }, (answer) => {
+        answer.resume();
+        answer.on('end', () => { resolve(answer.statusCode === 200); });
+      });
+      asked.on('error', () => { resolve(false); });
+      asked.end();
+    });
+  }
+}
+
+/**
+ * Memory that processes share is divided among them. On this machine other processes run the same Node; on a small
+ * host none does. So every host gets a Node of its own, as cold as after a reboot: pages that the kernel happens to
+ * hold of a file just written would count as the process's own.
+ */
+async function ownNode(host: LabHost, folder: string): Promise<void> {
+  const copy = join(folder, `node-${host.name}`);
+  copyFileSync(node, copy);
+  await execOk('dd', [`of=${copy}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
+  await host.execOk('mount', ['--bind', copy, node]);
+}
