@@ -42,8 +42,15 @@ async function ensure<T extends KubeObject>(client: ApiClient, resource: Resourc
   // Looked for first: creating a Service that is there would be refused for its address before its name.
   try {
     await client.patch(resource, namespace, name, 'merge', object);
+    return;
   } catch (error) {
     if (!isStatus(error, 'NotFound')) throw error;
+  }
+  try {
     await client.create(resource, object);
+  } catch (error) {
+    // A controller was faster: it makes the ServiceAccounts of namespaces too.
+    if (!isStatus(error, 'AlreadyExists')) throw error;
+    await client.patch(resource, namespace, name, 'merge', object);
   }
 }
