@@ -45,9 +45,9 @@ function unreadable(kind: Pick<KindDefinition, 'resource'>, reason: string): Sta
   return new StatusError('BadRequest', `${name} in version ${JSON.stringify(version)} cannot be handled as a ${name}: ${reason}`);
 }
 
-/** The answer to unknown fields under `fieldValidation=Strict`, as kubectl expects it. */
-export function strictError(kind: Pick<KindDefinition, 'resource'>, unknown: readonly string[]): StatusError {
-  return unreadable(kind, `strict decoding error: ${unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(', ')}`);
+/** The answer to `unknown field "a.b"`, `duplicate field "c"` under `fieldValidation=Strict`, as kubectl expects it. */
+export function strictError(kind: Pick<KindDefinition, 'resource'>, problems: readonly string[]): StatusError {
+  return unreadable(kind, `strict decoding error: ${problems.join(', ')}`);
 }
 
 /** Fills in defaults. Changes `object` in place and returns it. Idempotent. */

@@ -147,5 +147,5 @@ it('an Event prints when it was seen', () => {
 });
 
 it('unknown fields are refused in the words that kubectl knows', () => {
-  expect(strictError(deployment, ['spec.foo', 'bar']).message).toBe('Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.foo", unknown field "bar"');
+  expect(strictError(deployment, ['unknown field "spec.foo"', 'unknown field "bar"']).message).toBe('Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.foo", unknown field "bar"');
 });

@@ -18,7 +18,7 @@ export interface TableOptions {
 }
 
 /** `metadata` is empty: the caller sets the list's resourceVersion. Watch events may drop `columnDefinitions` after the first. */
-export function renderTable<T extends KubeObject>(kind: KindDefinition<T>, objects: readonly T[], nowMs: number, options: TableOptions = {}): Table {
+export function renderTable<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'columns'>, objects: readonly T[], nowMs: number, options: TableOptions = {}): Table {
   const include = options.includeObject ?? 'Metadata';
   return {
     kind: 'Table',

@@ -41,6 +41,7 @@ export class ApiEventRecorder implements EventRecorder {
   readonly #budgets = new Map<string, Budget>();
   readonly #queue: (() => Promise<void>)[] = [];
   #writing = false;
+  #sequence = 0;
 
   constructor(deps: { readonly client: ApiClient; readonly clock: Clock; readonly log: Log }, config: EventRecorderConfig) {
     this.#client = deps.client;
@@ -98,10 +99,17 @@ export class ApiEventRecorder implements EventRecorder {
     await this.#client.create(events, event);
   }
 
+  /** As Kubernetes: the time in nanoseconds, so that a list of events is in their order. What milliseconds leave open tells events apart. */
+  #suffix(key: string, atMs: number): string {
+    this.#sequence = (this.#sequence + 1) % 1000;
+    const hash = createHash('sha256').update(this.#config.component).update(key).digest().readUInt16BE() % 1000;
+    return (BigInt(Math.trunc(atMs)) * 1_000_000n + BigInt(this.#sequence * 1000 + hash)).toString(16);
+  }
+
   #event(about: About, type: string, reason: string, message: string, at: string, atMs: number, key: string): Event & { metadata: ObjectMeta } {
     const { name = '', namespace, uid, resourceVersion } = about.metadata ?? {};
     const { component, host } = this.#config;
-    const suffix = createHash('sha256').update(key).update(String(atMs)).digest('hex').slice(0, 16);
+    const suffix = this.#suffix(key, atMs);
     return {
       apiVersion: 'v1', kind: 'Event',
       metadata: { name: `${name.slice(0, 230)}.${suffix}`, namespace: namespace ?? 'default' },

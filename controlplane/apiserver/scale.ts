@@ -1,9 +1,18 @@
 import type { LabelSelector, Scale } from '#api/gen/types.ts';
-import type { KindDefinition, ScalePaths } from '#api/kinds/types.ts';
+import type { KindDefinition, ScalePaths, TableColumn } from '#api/kinds/types.ts';
+import { ageColumn, column, nameColumn } from '#api/meta/columns.ts';
 import { copyJson, isRecord, own } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { formatLabelSelector, requirementsOf } from '#api/meta/selectors.ts';
 import { badRequest, invalid } from './api-errors.ts';
+
+/** What `kubectl get --subresource=scale` prints. */
+export const scaleColumns: readonly TableColumn<Scale>[] = [
+  nameColumn(),
+  column('Desired', 'How many pods are wanted', ({ spec }) => spec?.replicas ?? 0, 'integer'),
+  column('Available', 'How many pods there are', ({ status }) => status?.replicas ?? 0, 'integer'),
+  ageColumn(),
+];
 
 /** The `scale` view of an object. */
 export function scaleOf(paths: ScalePaths, object: KubeObject): Scale {

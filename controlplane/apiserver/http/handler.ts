@@ -4,6 +4,7 @@ import type { Log } from '#common/log.ts';
 import { noSuchPath } from '../api-errors.ts';
 import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
 import { refusal } from '../auth/authorizers.ts';
+import { impersonated } from '../auth/impersonation.ts';
 import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
 import type { ProcessMetrics } from '../routes/process-metrics.ts';
 import type { ResourceCall } from '../routes/types.ts';
@@ -113,7 +114,7 @@ export class RequestHandler {
       const path = parseResourcePath(request.segments);
       verb = (path ? verbOf(request, path) : undefined) ?? method.toLowerCase();
       if (!knownMethods.has(method)) verb = 'other';
-      return { reply: await this.#deadline(this.#route(request), verb, request), verb };
+      return { reply: await this.#deadline(this.#route(request, incoming.rawHeaders), verb, request), verb };
     } catch (error) {
       return { reply: errorReply(this.#translate(error)), verb };
     } finally {
@@ -121,8 +122,9 @@ export class RequestHandler {
     }
   }
 
-  async #route(request: ApiRequest): Promise<Reply> {
-    const user = this.#authenticate(request);
+  async #route(request: ApiRequest, rawHeaders: readonly string[]): Promise<Reply> {
+    const sender = this.#authenticate(request);
+    const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
     if (!knownMethods.has(request.method)) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
     const path = parseResourcePath(request.segments);
     const verb = path ? verbOf(request, path) : undefined;

@@ -74,7 +74,7 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
     { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
     ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
-    ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }] : []),
+    ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }, { ...base, name: 'pods/eviction', kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] }] : []),
     ...(plural === 'namespaces' ? [{ ...base, name: 'namespaces/finalize', verbs: ['update'] }] : []),
   ];
 }

@@ -1,3 +1,4 @@
+import type { Scale } from '#api/gen/types.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { renderTable } from '#api/meta/table.ts';
@@ -14,10 +15,10 @@ import { success } from '../http/status.ts';
 import { parseListOptions, revisionParameter, tooLarge } from '../list-options.ts';
 import { applyPatch } from '../patches.ts';
 import { encodeList, joinItems, listMetadata, listPage, type Page } from '../resource-lists.ts';
-import { scaleOf, applyScale } from '../scale.ts';
+import { applyScale, scaleColumns, scaleOf } from '../scale.ts';
 import type { Change, Written } from '../resource-store.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { decodeFor, deleteOptions, patchTypeOf, writeOptions } from './write-parameters.ts';
+import { decodeFor, deleteOptions, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
 
 /** The verbs on objects of one kind, over HTTP. */
 export class ObjectRoutes {
@@ -76,7 +77,7 @@ export class ObjectRoutes {
     const form = objectForm(request);
     const options = writeOptions(request.query, user);
     const warnings: string[] = [];
-    const object = decodeFor(kind, await readDocument(request), request.query, warnings);
+    const object = decodeFor(kind, await readStrictly(request), request.query, warnings);
     const written = await this.#deps.resources.create(kind, path.namespace, object, options);
     return this.#reply(kind, written.bytes, form, 201, warnings);
   }
@@ -85,7 +86,7 @@ export class ObjectRoutes {
     const form = objectForm(request);
     const options = writeOptions(request.query, user, 'UpdateOptions');
     const warnings: string[] = [];
-    const document = await readDocument(request);
+    const document = await readStrictly(request);
     const decoded = (): KubeObject => {
       warnings.length = 0;
       const object = decodeFor(kind, document, request.query, warnings);
@@ -101,11 +102,11 @@ export class ObjectRoutes {
     const form = objectForm(request);
     const options = writeOptions(request.query, user, 'PatchOptions');
     const type = patchTypeOf(mediaType(request));
-    const patch = await readDocument(request, [mediaType(request)]);
+    const { value: patch, duplicates } = await readStrictly(request, [mediaType(request)]);
     const warnings: string[] = [];
     const change: Change = (current) => {
       warnings.length = 0;
-      const object = decodeFor(kind, applyPatch(kind.schema(), current, type, patch), request.query, warnings);
+      const object = decodeFor(kind, { value: applyPatch(kind.schema(), current, type, patch), duplicates }, request.query, warnings);
       checkAddress(object, path.namespace, path.name ?? '');
       return object;
     };
@@ -146,14 +147,21 @@ export class ObjectRoutes {
     const { scale } = kind;
     const name = path.name ?? '';
     if (!scale) throw noSuchPath();
-    if (verb === 'get') return json(scaleOf(scale, parseBytes((await this.#deps.resources.entry(kind, path.namespace, name)).value)));
+    const form = objectForm(request);
+    if (verb === 'get') return this.#scaleReply(scaleOf(scale, parseBytes((await this.#deps.resources.entry(kind, path.namespace, name)).value)), form);
     if (verb !== 'update' && verb !== 'patch') throw methodNotAllowed(kind.resource, verb);
     const options = writeOptions(request.query, user, 'UpdateOptions');
     const document = await readDocument(request, verb === 'patch' ? [mediaType(request)] : undefined);
     const patchType = verb === 'patch' ? patchTypeOf(mediaType(request)) : undefined;
     const change: Change = (current) => applyScale(kind, scale, current, patchType === undefined ? document : applyPatch(schemaNamed('Scale'), scaleOf(scale, current), patchType, document));
     const written = await this.#deps.resources.update(kind, path.namespace, name, change, { ...options });
-    return json(scaleOf(scale, written.object));
+    return this.#scaleReply(scaleOf(scale, written.object), form);
+  }
+
+  #scaleReply(scale: Scale, form: ObjectForm): Reply {
+    if (form.form === 'object') return json(scale);
+    if (form.form === 'metadata') return json(partialMetadata(scale));
+    return json(renderTable({ columns: scaleColumns }, [scale], this.#deps.clock.now(), { includeObject: form.includeObject }));
   }
 
   #reply(kind: KindDefinition, value: Uint8Array, form: ObjectForm, status: number, warnings: readonly string[]): Reply {

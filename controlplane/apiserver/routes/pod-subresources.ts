@@ -10,7 +10,7 @@ import { json, type Reply } from '../http/reply.ts';
 import { booleanParameter, integerParameter } from '../list-options.ts';
 import type { LogRequest } from '../types.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { writeOptions } from './write-parameters.ts';
+import { parseDeleteOptions, writeOptions } from './write-parameters.ts';
 
 /** POST pods/NAME/binding: what schedulers call. */
 export async function serveBinding(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
@@ -23,6 +23,39 @@ export async function serveBinding(deps: RouteDeps, { request, kind, path, verb,
   const bind = { namespace: path.namespace ?? '', podName: path.name ?? '', podUid: String(metadata?.uid ?? ''), nodeName: target.name };
   await bindPod(deps.resources, kind, bind, writeOptions(request.query, user), deps.clock.now());
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
+}
+
+/** POST pods/NAME/eviction: a delete that asks first. There are no PodDisruptionBudgets yet, so the answer is yes. */
+export async function serveEviction(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
+  if (verb !== 'create') throw methodNotAllowed(kind.resource, verb);
+  const eviction = await readDocument(request);
+  if (!isRecord(eviction)) throw badRequest('the object provided is not an Eviction');
+  const { apiVersion = 'policy/v1', kind: sent = 'Eviction', metadata, deleteOptions: given = {} } = eviction;
+  if (sent !== 'Eviction' || (apiVersion !== 'policy/v1' && apiVersion !== 'policy/v1beta1')) throw badRequest(`the object provided is a ${JSON.stringify(apiVersion)} ${JSON.stringify(sent)}; a policy/v1 Eviction is needed`);
+  const name = isRecord(metadata) ? metadata['name'] : undefined;
+  if (name !== undefined && name !== path.name) throw badRequest(`name in URL does not match name in Eviction object: ${path.name ?? ''} != ${String(name)}`);
+  const options = parseDeleteOptions(given, request.query, user);
+  const dryRun = options.dryRun || writeOptions(request.query, user).dryRun;
+  await deps.resources.delete(kind, path.namespace, path.name ?? '', options, { user, dryRun });
+  return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
+}
+
+const notYet: Readonly<Record<string, string>> = {
+  'pods/attach': 'attaching to a container', 'pods/ephemeralcontainers': 'adding ephemeral containers', 'pods/exec': 'running a command in a container',
+  'pods/portforward': 'forwarding a port', 'pods/proxy': 'proxying to a pod', 'pods/resize': 'resizing a pod in place',
+  'nodes/proxy': 'proxying to a node', 'services/proxy': 'proxying to a service',
+};
+
+/** True for subresources that Kubernetes has and this server does not serve. */
+export function isNotYetServed({ plural, subresource }: KindCall['path']): boolean {
+  return subresource !== undefined && Object.hasOwn(notYet, `${plural}/${subresource}`);
+}
+
+/** Says so in words: a bare NotFound would look like a missing pod. */
+export async function refuseNotYetServed(deps: RouteDeps, { kind, path }: KindCall): Promise<never> {
+  const { name = '', namespace, plural, subresource = '' } = path;
+  await deps.resources.entry(kind, namespace, name);
+  throw new StatusError('MethodNotAllowed', `${plural} "${name}": ${notYet[`${plural}/${subresource}`] ?? subresource} is not supported by this version of the server`, { details: { name, kind: plural } });
 }
 
 function bindingError(field: string, type: FieldError['type'], message: string): StatusError {

@@ -7,7 +7,7 @@ import { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
-import { serveBinding, serveLog } from './pod-subresources.ts';
+import { isNotYetServed, refuseNotYetServed, serveBinding, serveEviction, serveLog } from './pod-subresources.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
 import type { UsageMetrics } from './usage-metrics.ts';
@@ -53,6 +53,8 @@ export class Router {
     if (verb === 'watch') return serveWatch(this.#deps, this.#config.watch, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'log') return serveLog(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'binding') return serveBinding(this.#deps, kindCall);
+    if (path.group === '' && path.plural === 'pods' && path.subresource === 'eviction') return serveEviction(this.#deps, kindCall);
+    if (path.group === '' && isNotYetServed(path)) return refuseNotYetServed(this.#deps, kindCall);
     return this.#objects.serve(kindCall);
   }
 

@@ -5,7 +5,8 @@ import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
 import { badRequest, invalid } from '../api-errors.ts';
-import { readDocument, type ApiRequest } from '../http/request.ts';
+import { duplicateFields } from '../http/duplicate-fields.ts';
+import { mediaType, readDocument, type ApiRequest } from '../http/request.ts';
 import { integerParameter } from '../list-options.ts';
 import type { WriteOptions } from '../resource-store.ts';
 import type { DeleteRequest, User } from '../types.ts';
@@ -31,30 +32,45 @@ function fieldValidation(query: URLSearchParams): FieldValidation {
   throw invalid({ group: 'meta.k8s.io', kind: 'CreateOptions' }, '', [{ type: 'FieldValueNotSupported', field: 'fieldValidation', message: `Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"` }]);
 }
 
-/** Decodes what a client sent, and refuses or warns of unknown fields as it asked. */
-export function decodeFor(kind: KindDefinition, value: unknown, query: URLSearchParams, warnings: string[]): KubeObject {
+/** A document as a client sent it, with what its reading has lost. */
+export interface Document { readonly value: unknown; readonly duplicates: readonly string[] }
+
+/** The body, and its duplicate fields unless the client does not care. */
+export async function readStrictly(request: ApiRequest, accepted?: readonly string[]): Promise<Document> {
+  const value = await readDocument(request, accepted);
+  const relevant = mediaType(request).endsWith('json') || mediaType(request) === '';
+  const duplicates = relevant && fieldValidation(request.query) !== 'Ignore' ? duplicateFields((await request.body()).toString('utf8')) : [];
+  return { value, duplicates };
+}
+
+/** Decodes what a client sent, and refuses or warns of unknown and duplicate fields as it asked. */
+export function decodeFor(kind: KindDefinition, { value, duplicates }: Document, query: URLSearchParams, warnings: string[]): KubeObject {
   const mode = fieldValidation(query);
   if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${kind.resource.kind}): it is not a JSON object`);
   const { object, unknown } = decode(kind, { ...value, apiVersion: value['apiVersion'] ?? apiVersionOf(kind.resource), kind: value['kind'] ?? kind.resource.kind });
-  if (unknown.length === 0 || mode === 'Ignore') return object;
-  if (mode === 'Strict') throw strictError(kind, unknown);
-  warnings.push(...unknown.slice(0, 20).map((path) => `unknown field ${JSON.stringify(path)}`));
+  const problems = [...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`), ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)];
+  if (problems.length === 0 || mode === 'Ignore') return object;
+  if (mode === 'Strict') throw strictError(kind, problems);
+  warnings.push(...problems.slice(0, 20));
   return object;
 }
 
 /** DeleteOptions come as a body, as query parameters, or not at all. */
 export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteRequest & WriteOptions> {
   const body = await request.body();
-  const given = body.length > 0 ? await readDocument(request) : {};
+  return parseDeleteOptions(body.length > 0 ? await readDocument(request) : {}, request.query, user);
+}
+
+export function parseDeleteOptions(given: unknown, query: URLSearchParams, user: User): DeleteRequest & WriteOptions {
   if (!isRecord(given)) throw badRequest('the DeleteOptions provided are not a JSON object');
   if (given['kind'] !== undefined && given['kind'] !== 'DeleteOptions') throw badRequest(`the object provided is a ${JSON.stringify(given['kind'])}; DeleteOptions are needed`);
-  const grace = given['gracePeriodSeconds'] ?? integerParameter(request.query, 'gracePeriodSeconds');
-  const policy = given['propagationPolicy'] ?? request.query.get('propagationPolicy') ?? orphanPolicy(given['orphanDependents']);
+  const grace = given['gracePeriodSeconds'] ?? integerParameter(query, 'gracePeriodSeconds');
+  const policy = given['propagationPolicy'] ?? query.get('propagationPolicy') ?? orphanPolicy(given['orphanDependents']);
   if (grace !== undefined && (typeof grace !== 'number' || !Number.isSafeInteger(grace))) throw badRequest('gracePeriodSeconds must be an integer');
   if (policy !== undefined && policy !== 'Foreground' && policy !== 'Background' && policy !== 'Orphan') {
     throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [{ type: 'FieldValueInvalid', field: 'propagationPolicy', message: `Invalid value: ${JSON.stringify(policy)}: must be one of: "Foreground", "Background", "Orphan"` }]);
   }
-  const dryRuns = Array.isArray(given['dryRun']) ? given['dryRun'] as unknown[] : request.query.getAll('dryRun');
+  const dryRuns = Array.isArray(given['dryRun']) ? given['dryRun'] as unknown[] : query.getAll('dryRun');
   const preconditions = preconditionsOf(given['preconditions']);
   return {
     user, dryRun: dryRun(dryRuns, 'DeleteOptions'),

@@ -1,0 +1,58 @@
+import { badRequest } from '../api-errors.ts';
+import type { User } from '../types.ts';
+import { refusal } from './authorizers.ts';
+import type { Attributes, Authorizer } from './types.ts';
+
+type Asked = NonNullable<Attributes['resource']>;
+
+/**
+ * Who a request is to be judged as: `kubectl --as`, `--as-group`. The one who asks must be allowed to impersonate
+ * each of them; without such headers it is the one who asks.
+ * Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
+ */
+export async function impersonated(rawHeaders: readonly string[], user: User, authorizer: Authorizer): Promise<User> {
+  const headers = impersonationHeaders(rawHeaders);
+  if (headers.length === 0) return user;
+  const named = (name: string): string[] => headers.filter(([key]) => key === name).map(([, value]) => value);
+  const [name = '', ...others] = named('impersonate-user');
+  if (name === '' || others.length > 0) throw badRequest(`exactly one Impersonate-User header is needed beside ${headers[0]?.[0] ?? ''}`);
+  const groups = named('impersonate-group');
+  for (const resource of asked(name, groups, headers)) {
+    const attributes: Attributes = { user, verb: 'impersonate', resource };
+    if (!(await authorizer.authorize(attributes))) throw refusal(attributes);
+  }
+  return { name, groups: [...new Set([...(groups.length > 0 ? groups : impliedGroups(name)), name === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated'])] };
+}
+
+function impersonationHeaders(raw: readonly string[]): [string, string][] {
+  const found: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase() ?? '';
+    if (name.startsWith('impersonate-')) found.push([name, raw[i + 1] ?? '']);
+  }
+  return found;
+}
+
+function asked(name: string, groups: readonly string[], headers: readonly [string, string][]): Asked[] {
+  const about = (group: string, plural: string, value: string, extra: Partial<Asked> = {}): Asked => ({ group, version: 'v1', plural, subresource: undefined, namespace: undefined, name: value, ...extra });
+  const account = serviceAccountOf(name);
+  return [
+    account ? about('', 'serviceaccounts', account.name, { namespace: account.namespace }) : about('', 'users', name),
+    ...groups.map((group) => about('', 'groups', group)),
+    ...headers.flatMap(([key, value]) => {
+      if (key === 'impersonate-uid') return [about('authentication.k8s.io', 'uids', value)];
+      if (key.startsWith('impersonate-extra-')) return [about('authentication.k8s.io', 'userextras', value, { subresource: key.slice('impersonate-extra-'.length) })];
+      return [];
+    }),
+  ];
+}
+
+function serviceAccountOf(user: string): { namespace: string; name: string } | undefined {
+  const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user) ?? [];
+  return namespace !== undefined && name !== undefined ? { namespace, name } : undefined;
+}
+
+function impliedGroups(name: string): string[] {
+  const account = serviceAccountOf(name);
+  return account ? ['system:serviceaccounts', `system:serviceaccounts:${account.namespace}`] : [];
+}

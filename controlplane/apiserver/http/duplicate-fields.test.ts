@@ -1,0 +1,30 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { duplicateFields } from './duplicate-fields.ts';
+
+describe('duplicate fields', () => {
+  it.each([
+    ['{"a":1,"b":2,"a":3}', ['a']],
+    ['{"spec":{"containers":[{"name":"x"},{"name":"y","image":"1","image":"2"}],"x":{}}}', ['spec.containers[1].image']],
+    [String.raw`{"a":1,"\u0061":2}`, ['a']],
+    ['{"a":{"a":{"a":1}},"b":{"a":1}}', []],
+    [String.raw`{"a":"\"b\":1,\"b\":","b":"}{,:","c\\":1,"c\\":2}`, ['c\\']],
+    ['{"__proto__":1,"__proto__":2}', ['__proto__']],
+    ['[{"a":1},{"a":2}]', []],
+    ['"a"', []],
+  ])('in %s', (text, expected) => {
+    JSON.parse(text);
+    expect(duplicateFields(text)).toEqual(expected);
+  });
+
+  it('are never seen where there are none', () => {
+    fc.assert(fc.property(fc.json(), (text) => { expect(duplicateFields(text)).toEqual([]); }));
+  });
+
+  it('are found in a large document in no time, and not reported without end', () => {
+    const text = `{${Array.from({ length: 100_000 }, (_, i) => `"k${String(i % 50_000)}":[{}]`).join(',')}}`;
+    const begin = performance.now();
+    expect(duplicateFields(text)).toHaveLength(20);
+    expect(performance.now() - begin).toBeLessThan(1000);
+  });
+});
