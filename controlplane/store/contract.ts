@@ -68,6 +68,12 @@ export function storeContract(name: string, newPlace: () => Promise<StorePlace>)
       expect(await put(store, 'core/pods/a/x', 'three')).toMatchObject({ createRevision: 4, modRevision: 4 });
     });
 
+    test('who is refused because of another write can read that write', async () => {
+      const { store } = await fresh();
+      const seen = async (write: Promise<unknown>): Promise<string | undefined> => write.then(() => 'written', async () => text((await store.get('k/a'))?.value));
+      expect(await Promise.all([seen(put(store, 'k/a', 'one', 'absent')), seen(put(store, 'k/a', 'two', 'absent')), seen(put(store, 'k/a', 'three', 7))])).toEqual(['written', 'one@1', 'one@1']);
+    });
+
     test('a write whose expectation fails changes nothing', async () => {
       const { store } = await fresh();
       await put(store, 'k/a', 'one');

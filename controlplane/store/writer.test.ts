@@ -43,8 +43,9 @@ describe('writer', () => {
       await put(store, 'k/a', 'one');
       await put(store, 'v/a', 'beat');
       rows.fault = fault;
-      const results = Promise.all([codeOf(put(store, 'k/a', 'two')), codeOf(put(store, 'k/b', 'new')), codeOf(put(store, 'v/a', 'beat'))]);
-      expect(await results).toEqual(['ServiceUnavailable', 'ServiceUnavailable', 'none']);
+      const results = Promise.all([codeOf(put(store, 'k/a', 'two')), codeOf(put(store, 'k/b', 'new')), codeOf(put(store, 'k/b', 'newer', 'absent')), codeOf(put(store, 'v/a', 'beat'))]);
+      // The one that lost to a write that failed failed with it: it does not exist.
+      expect(await results).toEqual(['ServiceUnavailable', 'ServiceUnavailable', 'ServiceUnavailable', 'none']);
       expect(await codeOf(remove(store, 'k/a'))).toBe('ServiceUnavailable');
       expect(await codeOf(put(store, 'k/a', 'soon'))).toBe('ServiceUnavailable');
       expect(rows.reopens).toBe(1);

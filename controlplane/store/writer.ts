@@ -49,6 +49,8 @@ interface Batch {
   readonly rows: RowWrite[];
   /** Newest version of the keys that this batch writes. */
   readonly overlay: Map<string, Version>;
+  /** Refused because of what this batch writes: told when readers can see it too. */
+  readonly losers: { readonly waiting: Waiting; readonly error: unknown }[];
   meta: Meta;
   bytes: number;
   volatileGrowth: number;
@@ -131,12 +133,13 @@ export class Writer {
   }
 
   async #commit(taken: readonly Waiting[]): Promise<void> {
-    const batch: Batch = { planned: [], rows: [], overlay: new Map(), meta: this.#meta, bytes: 0, volatileGrowth: 0 };
+    const batch: Batch = { planned: [], rows: [], overlay: new Map(), losers: [], meta: this.#meta, bytes: 0, volatileGrowth: 0 };
     try {
       if (this.#refusing) await this.#tryAgain(batch);
       await this.#decide(taken, batch);
       if (this.#reserve(batch)) await this.#writeRows(batch);
       this.#succeed(batch.planned);
+      for (const { waiting, error } of batch.losers) waiting.reject(error);
     } catch (error) {
       this.#fail(batch, error);
     }
@@ -159,7 +162,8 @@ export class Writer {
       try {
         await this.#decideOne(waiting, batch);
       } catch (error) {
-        waiting.reject(error);
+        if (batch.overlay.has(waiting.request.key)) batch.losers.push({ waiting, error });
+        else waiting.reject(error);
       }
     }
   }
@@ -270,6 +274,7 @@ export class Writer {
     this.#succeed(batch.planned.filter(survives));
     const status = toStatus(error, 'ServiceUnavailable');
     for (const planned of batch.planned) if (!survives(planned)) planned.waiting.reject(status);
+    for (const { waiting } of batch.losers) waiting.reject(status);
   }
 
   async #compactStep(to: number): Promise<void> {
