@@ -59,6 +59,17 @@ const podOf = (name: string, command: string, policy = 'Always'): string => JSON
   spec: { terminationGracePeriodSeconds: 1, restartPolicy: policy, containers: [{ name: 'main', image, command: ['sh', '-c', command] }] },
 });
 
+/** Clients before 1.27 ask for Swagger in a form that is not served, and then do not try. */
+async function checkDryRun(k: Kubectl): Promise<void> {
+  const differs = await k.result(['diff', '-f', '-'], { input: app({ replicas: 1 }) });
+  expect(differs.exitCode).toBe(1);
+  expect(differs.stdout).toMatch(/^-  replicas: 2\n\+  replicas: 1$/m);
+  expect((await k.result(['diff', '-f', '-'], { input: app() })).exitCode).toBe(0);
+  expect(await k.words('apply --dry-run=server -f -', app({ replicas: 1 }))).toContain('deployment.apps/web configured (server dry run)');
+  expect(await k.words('get deployment web -o jsonpath={.spec.replicas}')).toBe('2');
+  expect(await k.words(`run solo --image=${image} --labels=a=b --env=X=y --port=8080 --dry-run=server -o name`)).toBe('pod/solo\n');
+}
+
 describe.each(full.map((version) => [label(version), version] as const))('kubectl %s', (_, version) => {
   let k: Kubectl;
   const since = (minor: number): boolean => version.minor >= minor;
@@ -76,9 +87,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(resources).toMatch(/^NAME +SHORTNAMES +API\w+ +NAMESPACED +KIND\n/);
     expect(resources).toMatch(/\ndeployments +deploy +apps(\/v1)? +true +Deployment\n/);
     expect(await k.words('api-resources --namespaced=false -o name')).toContain('nodes\n');
-    const explained = await k.words('explain deployment.spec.strategy');
-    expect(explained).toMatch(/KIND: +Deployment\n/);
-    if (since(27)) expect(explained).toMatch(/rollingUpdate\t<RollingUpdateDeployment>/);
+    if (since(27)) expect(await k.words('explain deployment.spec.strategy')).toMatch(/^GROUP: +apps\nKIND: +Deployment\nVERSION: +v1\n[^]*rollingUpdate\t<RollingUpdateDeployment>/);
     expect(await k.words('auth can-i create deployments')).toBe('yes\n');
     expect(await k.fails('auth can-i create deployments --as=jane')).not.toContain('panic');
     expect(await k.fails('get pods --as=jane')).toContain(`pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "${k.namespace}"`);
@@ -89,12 +98,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words('apply -f -', app())).toBe('deployment.apps/web created\nservice/web created\nconfigmap/settings created\n');
     expect(await k.words('rollout status deployment/web --timeout=30s')).toContain('deployment "web" successfully rolled out\n');
     expect(await k.words('apply -f -', app())).toBe('deployment.apps/web unchanged\nservice/web unchanged\nconfigmap/settings unchanged\n');
-    const differs = await k.result(['diff', '-f', '-'], { input: app({ replicas: 1 }) });
-    expect(differs.exitCode).toBe(1);
-    expect(differs.stdout).toMatch(/^-  replicas: 2\n\+  replicas: 1$/m);
-    expect((await k.result(['diff', '-f', '-'], { input: app() })).exitCode).toBe(0);
-    expect(await k.words('apply --dry-run=server -f -', app({ replicas: 1 }))).toContain('deployment.apps/web configured (server dry run)');
-    expect(await k.words('get deployment web -o jsonpath={.spec.replicas}')).toBe('2');
+    if (since(27)) await checkDryRun(k);
 
     // What is no longer in the manifest goes; what others have set stays.
     await k.words('annotate deployment web other=kept');
@@ -110,7 +114,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     const allow = `apply -f - --prune -l prune=yes ${since(26) ? '--prune-allowlist' : '--prune-whitelist'}=core/v1/ConfigMap`;
     await k.words(allow, map('old'));
     expect(await k.words(allow, map('new'))).toMatch(/^configmap\/new created\nconfigmap\/old pruned\n$/);
-    expect(await k.fails('apply -f -', app().replace('replicas: 2', 'replicaz: 2'))).toMatch(/unknown field "?(spec\.)?replicaz"?/);
+    if (since(27)) expect(await k.fails('apply -f -', app().replace('replicas: 2', 'replicaz: 2'))).toMatch(/unknown field "?(spec\.)?replicaz"?/);
     expect(await k.fails('create -f -', app())).toContain('Error from server (AlreadyExists): error when creating "STDIN": deployments.apps "web" already exists');
     await k.words('apply -f -', app());
     await k.words('rollout status deployment/web --timeout=30s');
@@ -167,7 +171,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words('describe replicasets')).toMatch(/Pods Status: +2 Running \/ 0 Waiting \/ 0 Succeeded \/ 0 Failed/);
     expect(await k.words('describe service web')).toMatch(/Endpoints: +10\.42\.\d+\.\d+:8080,10\.42/);
     expect(await k.words('describe endpoints web')).toMatch(/Addresses: +10\.42/);
-    expect(await k.words('describe endpointslices')).toMatch(/AddressType: +IPv4/);
+    if (since(21)) expect(await k.words('describe endpointslices')).toMatch(/AddressType: +IPv4/);
     expect(await k.words(`describe node ${node}`)).toMatch(new RegExp(`Non-terminated Pods:[^]*${k.namespace} +web-`));
     expect(await k.words(`describe namespace ${k.namespace}`)).toMatch(/^Status: +Active/m);
     expect(await k.words('describe configmap settings')).toMatch(/^Data\n====\na:\n----\n1\n/m);
@@ -192,7 +196,8 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words('get services made-np made-lb made-en --no-headers')).toMatch(/^made-np +NodePort +\S+ +<none> +80:3\d{4}\/TCP .*\nmade-lb +LoadBalancer +\S+ +<pending> +80:3\d{4}\/TCP .*\nmade-en +ExternalName +<none> +example.com +(<none>|80\/TCP) .*\n$/);
     expect(await k.words('get secret registry -o jsonpath={.type}')).toBe('kubernetes.io/dockerconfigjson');
     expect(await k.words('get secret made -o jsonpath={.data.a}')).toBe('Yg==');
-    expect(await k.words(`run solo --image=${image} --labels=a=b --env=X=y --port=8080 --dry-run=server -o name`)).toBe('pod/solo\n');
+    expect(await k.words(`run solo --image=${image} --labels=a=b --env=X=y --port=8080`)).toBe('pod/solo created\n');
+    await k.words('delete pod solo --wait=false --grace-period=0 --force');
     expect(await k.words('expose deployment made --name=exposed --port=80 --target-port=8080')).toBe('service/exposed exposed\n');
     expect(await k.words('delete service made made-np made-lb made-en exposed')).toContain('service "made-lb" deleted');
   });
@@ -286,7 +291,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words(`taint node ${node} walk-`)).toBe(`node/${node} untainted\n`);
     expect(await k.words(`cordon ${node}`)).toBe(`node/${node} cordoned\n`);
     expect(await k.words('get nodes --no-headers')).toContain(' Ready,SchedulingDisabled ');
-    expect(await k.words(`drain ${node} --force --ignore-daemonsets --pod-selector=app=web --timeout=30s`)).toMatch(/^node\/\S+ already cordoned\n[^]*(evicting pod|evicted)[^]*node\/\S+ (drained|evicted)\n$/);
+    expect(await k.words(`drain ${node} --force --ignore-daemonsets --pod-selector=app=web --timeout=30s`)).toMatch(/^node\/\S+ already cordoned\n[^]*pod\/web-\S+ (evicted|deleted)\n(node\/\S+ (drained|evicted|deleted)\n)?$/);
     expect(await k.words('get pods -l app=web --no-headers')).toMatch(/^web-\S+ +0\/2 +Pending .*\n$/);
     await k.until('get events --field-selector reason=FailedScheduling', /0\/1 nodes are available/);
     expect(await k.words(`uncordon ${node}`)).toBe(`node/${node} uncordoned\n`);
