@@ -54,7 +54,7 @@ export class PodActions {
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
     switch (decision.type) {
       case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
-      case 'stop-sandbox': return this.#deps.driver.stopSandbox(decision.id, signals.stop);
+      case 'stop-sandbox': return this.#stopSandbox(decision.id, signals.stop);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
       case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
@@ -75,12 +75,12 @@ export class PodActions {
   }
 
   async #runSandbox(view: PodView, attempt: number, { stop }: Signals): Promise<void> {
-    const { pod, nowMs } = view;
-    const { driver, limit, recorder } = this.#deps;
+    const { pod } = view;
+    const { driver, limit, recorder, clock } = this.#deps;
     try {
       await this.refreshVolumes(pod, []);
     } catch (error) {
-      this.#memory.fail(sandboxKey, 'FailedMount', messageOf(error), nowMs, configBackoff);
+      this.#memory.fail(sandboxKey, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedMount', messageOf(error));
       return;
     }
@@ -90,7 +90,7 @@ export class PodActions {
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
       if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
-      this.#memory.fail(sandboxKey, 'FailedCreatePodSandBox', messageOf(error), this.#deps.clock.now(), configBackoff);
+      this.#memory.fail(sandboxKey, 'FailedCreatePodSandBox', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
     }
   }
@@ -111,7 +111,8 @@ export class PodActions {
     }
     if (previous?.state === 'exited') {
       const key = crashKey(spec.name, specHash(spec));
-      this.#memory.crashes.set(key, nextBackoff(this.#memory.crashes.get(key), previous, this.#deps.clock.now()));
+      const nowMs = this.#deps.clock.monotonic();
+      this.#memory.crashes.set(key, nextBackoff(this.#memory.crashes.get(key), this.#memory.ended.get(previous.id) ?? nowMs, nowMs));
     }
     this.#deps.recorder.emit('Normal', 'Created', `Created container: ${spec.name}`, spec.name);
     await this.#startCreated(view, spec.name, id, signals);
@@ -121,11 +122,11 @@ export class PodActions {
   async #image(pod: Pod, spec: ContainerSpec, signal: AbortSignal): Promise<boolean> {
     const { driver, clock, recorder, lookup } = this.#deps;
     const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, spec.name); };
-    const outcome = await ensureImage({ driver, nowMs: () => clock.now(), event: emit }, spec, pullAuths(pod, spec.image ?? '', lookup), signal);
+    const outcome = await ensureImage({ driver, nowMs: () => clock.monotonic(), event: emit }, spec, pullAuths(pod, spec.image ?? '', lookup), signal);
     if (outcome.ok) return true;
     const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
     const message = again ? `Back-off pulling image "${spec.image ?? ''}": ${outcome.message}` : outcome.message;
-    this.#memory.fail(spec.name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.now(), imageBackoff);
+    this.#memory.fail(spec.name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.monotonic(), imageBackoff);
     emit('Warning', 'Failed', `Error: ${outcome.reason}`);
     if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${spec.image ?? ''}"`);
     return false;
@@ -185,6 +186,17 @@ export class PodActions {
     await driver.stopContainer(id, remaining, interrupt);
   }
 
+  /** Also one that is not ready: only this frees its network and its address. */
+  async #stopSandbox(id: string, stop: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.driver.stopSandbox(id, stop);
+      this.#memory.stopped.add(id);
+    } catch (error) {
+      if (!stop.aborted && !isStatus(error, 'ServiceUnavailable')) this.#deps.recorder.emit('Warning', 'FailedKillPod', `error stopping the pod's sandbox: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
   async #prune({ containers, sandboxes }: Extract<Decision, { type: 'prune' }>, stop: AbortSignal): Promise<void> {
     for (const { id, name, attempt } of containers) {
       await this.#deps.driver.removeContainer(id, stop);
@@ -211,13 +223,13 @@ export class PodActions {
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
       if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
-      this.#memory.fail(sandboxKey, 'FailedKillPod', messageOf(error), clock.now(), configBackoff);
+      this.#memory.fail(sandboxKey, 'FailedKillPod', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedKillPod', `error killing pod: ${messageOf(error)}`);
     }
   }
 
   #failed(container: string, reason: string, message: string): void {
-    this.#memory.fail(container, reason, message, this.#deps.clock.now(), configBackoff);
+    this.#memory.fail(container, reason, message, this.#deps.clock.monotonic(), configBackoff);
     this.#deps.recorder.emit('Warning', 'Failed', `Error: ${message}`, container);
   }
 }

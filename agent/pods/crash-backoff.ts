@@ -1,4 +1,3 @@
-import type { Container } from '#agent/runtimes/types.ts';
 import type { CrashBackoff } from './types.ts';
 
 const firstMs = 10_000;
@@ -11,14 +10,14 @@ export function crashKey(name: string, specHash: string): string {
   return `${name}/${specHash}`;
 }
 
-/** When an exited container may be started again. The first restart is at once. */
-export function restartAtMs(backoff: CrashBackoff | undefined, exited: Container): number {
-  if (!backoff || exited.finishedAtMs - backoff.updatedMs > forgetMs) return 0;
-  return exited.finishedAtMs + backoff.delayMs;
+/** When a container that ended at `endedMs` may be started again; all times are monotonic. The first restart is at once. */
+export function restartAtMs(backoff: CrashBackoff | undefined, endedMs: number): number {
+  if (!backoff || endedMs - backoff.updatedMs > forgetMs) return 0;
+  return endedMs + backoff.delayMs;
 }
 
 /** The back-off to keep when a container is restarted now: 10 s, doubling to 5 min. */
-export function nextBackoff(backoff: CrashBackoff | undefined, exited: Container, nowMs: number): CrashBackoff {
-  if (!backoff || exited.finishedAtMs - backoff.updatedMs > forgetMs) return { delayMs: firstMs, updatedMs: nowMs };
+export function nextBackoff(backoff: CrashBackoff | undefined, endedMs: number, nowMs: number): CrashBackoff {
+  if (!backoff || endedMs - backoff.updatedMs > forgetMs) return { delayMs: firstMs, updatedMs: nowMs };
   return { delayMs: Math.min(maxMs, backoff.delayMs * 2), updatedMs: nowMs };
 }

@@ -20,6 +20,7 @@ export type ImageOutcome =
 
 export interface ImageDeps {
   readonly driver: RuntimeDriver;
+  /** Monotonic. */
   readonly nowMs: () => number;
   readonly event: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
 }
@@ -50,7 +51,7 @@ export async function ensureImage(deps: ImageDeps, container: Container, auths: 
     deps.event('Warning', 'Failed', `Failed to pull image "${image}": ${message}`);
     return { ok: false, reason: 'ErrImagePull', message };
   }
-  deps.event('Normal', 'Pulled', `Successfully pulled image "${image}" in ${String((deps.nowMs() - started) / 1000)}s`);
+  deps.event('Normal', 'Pulled', `Successfully pulled image "${image}" in ${String(Math.round(deps.nowMs() - started) / 1000)}s`);
   return { ok: true };
 }
 

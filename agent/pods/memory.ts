@@ -11,14 +11,18 @@ export class PodMemory {
   readonly crashes = new Map<string, CrashBackoff>();
   readonly probes = new Map<string, ContainerProbes>();
   readonly terminationMessages = new Map<string, string>();
+  /** By container id, the monotonic time at which its end was first seen. */
+  readonly ended = new Map<string, number>();
+  /** Sandboxes that were stopped by this process. */
+  readonly stopped = new Set<string>();
+  /** Set while volumes that mirror objects could not be brought up to date. */
+  refresh: Failure | undefined;
   /** The sandbox for which volumes and hosts file were made by this process. */
   preparedFor: string | undefined;
 
-  fail(key: string, reason: string, message: string, nowMs: number, backoff: BackoffConfig): Failure {
-    const count = (this.failures.get(key)?.count ?? 0) + 1;
-    const failure = { reason, message, count, untilMs: nowMs + backoffMs(backoff, count, () => 0) };
-    this.failures.set(key, failure);
-    return failure;
+  /** `nowMs` is monotonic. */
+  fail(key: string, reason: string, message: string, nowMs: number, backoff: BackoffConfig): void {
+    this.failures.set(key, failureAfter(this.failures.get(key), reason, message, nowMs, backoff));
   }
 
   /** What was missing may be there now: tries again at once, keeping the waits for images. */
@@ -28,13 +32,21 @@ export class PodMemory {
     }
   }
 
-  /** Drops what belongs to containers that are gone. */
+  /** Drops what belongs to containers and sandboxes that are gone. */
   forget(present: ReadonlySet<string>): void {
-    for (const id of this.terminationMessages.keys()) if (!present.has(id)) this.terminationMessages.delete(id);
+    for (const collection of [this.terminationMessages, this.ended, this.stopped]) {
+      for (const id of collection.keys()) if (!present.has(id)) collection.delete(id);
+    }
     for (const [id, probes] of this.probes) {
       if (present.has(id)) continue;
       probes.stop();
       this.probes.delete(id);
     }
   }
+}
+
+/** The failure that follows `before`, with the next longer wait. */
+export function failureAfter(before: Failure | undefined, reason: string, message: string, nowMs: number, backoff: BackoffConfig): Failure {
+  const count = (before?.count ?? 0) + 1;
+  return { reason, message, count, untilMs: nowMs + backoffMs(backoff, count, () => 0) };
 }

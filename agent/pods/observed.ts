@@ -31,10 +31,27 @@ export function restarts(pod: Pod, spec: ContainerSpec, ended: Container): boole
   return policy === 'Always' && !initContainersOf(pod).includes(spec) ? true : ended.exitCode !== 0;
 }
 
-/** The time before which CrashLoopBackOff keeps an ended container from starting; 0 when nothing does. */
-export function crashLoopUntil(view: PodView, spec: ContainerSpec, ended: Container): number {
-  const until = restartAtMs(view.crashes.get(crashKey(spec.name, specHash(spec))), ended);
-  return until > view.nowMs ? until : 0;
+/** The back-off that keeps an ended container from starting, and its (monotonic) end; undefined when nothing does. */
+export function crashLoop(view: PodView, spec: ContainerSpec, ended: Container): { readonly delayMs: number; readonly untilMs: number } | undefined {
+  const backoff = view.crashes.get(crashKey(spec.name, specHash(spec)));
+  const untilMs = restartAtMs(backoff, view.ended.get(ended.id) ?? view.monotonicMs);
+  return backoff && untilMs > view.monotonicMs ? { delayMs: backoff.delayMs, untilMs } : undefined;
+}
+
+/** True when the control plane knows the pod as finished: that is for good, whatever became of its containers. */
+export function wasTerminal({ pod }: PodView): boolean {
+  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+}
+
+/** How long the pod may still be active; undefined without a deadline. Wall clock, because it counts from what the API has. */
+export function untilDeadlineMs({ pod, startTime, nowMs }: PodView): number | undefined {
+  const seconds = pod.spec?.activeDeadlineSeconds;
+  return seconds === undefined || startTime === undefined ? undefined : Date.parse(startTime) + seconds * 1000 - nowMs;
+}
+
+/** True when the pod has been active for longer than its activeDeadlineSeconds. */
+export function isPastDeadline(view: PodView): boolean {
+  return (untilDeadlineMs(view) ?? 1) <= 0;
 }
 
 /** True once all init containers have done their part in this sandbox. */

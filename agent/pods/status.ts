@@ -2,7 +2,7 @@ import type { ContainerState, ContainerStateTerminated, ContainerStatus, Contain
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
 import { conditionsOf } from './conditions.ts';
-import { attemptsOf, crashLoopUntil, currentSandbox, initFailed, isFinished, isInitialized, knownRestarts, restarts } from './observed.ts';
+import { attemptsOf, crashLoop, currentSandbox, initFailed, isFinished, isInitialized, isPastDeadline, isRunning, knownRestarts, restarts, wasTerminal } from './observed.ts';
 import { containersOf, initContainersOf, isSidecar } from './spec/containers.ts';
 import { qosClassOf } from './spec/qos.ts';
 import type { PodView } from './types.ts';
@@ -20,6 +20,8 @@ export interface StatusFacts {
 /** The pod's status as kubelet would report it. Pure. */
 export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const { pod } = view;
+  // How it ended is known; the runtime, which has forgotten it, has nothing to add.
+  if (wasTerminal(view) && view.containers.length === 0) return { ...pod.status };
   const sandbox = currentSandbox(view);
   const initContainerStatuses = initContainersOf(pod).map((spec) => containerStatus(view, facts, spec));
   const containerStatuses = containersOf(pod).map((spec) => containerStatus(view, facts, spec));
@@ -28,10 +30,11 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const [hostIP] = facts.hostIps;
   return {
     phase,
+    ...reasonOf(view, phase),
     conditions: conditionsOf({ view, phase, initContainerStatuses, containerStatuses, sandboxReady: sandbox !== undefined, previous: facts.previous }),
     ...(hostIP !== undefined && { hostIP, hostIPs: facts.hostIps.map((ip) => ({ ip })) }),
     ...(ips[0] !== undefined && { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
-    startTime: facts.previous?.startTime ?? pod.status?.startTime ?? rfc3339(view.nowMs),
+    startTime: view.startTime ?? rfc3339(view.nowMs),
     qosClass: qosClassOf(pod),
     ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
     containerStatuses,
@@ -44,16 +47,23 @@ function podIps(view: PodView, facts: StatusFacts): readonly string[] {
   const current = currentSandbox(view)?.ips;
   if (current && current.length > 0) return current;
   const earlier = facts.previous?.podIPs ?? view.pod.status?.podIPs ?? [];
-  return isFinished(view) || view.ending ? earlier.map(({ ip }) => ip) : [];
+  return isFinished(view) || wasTerminal(view) || isPastDeadline(view) || view.ending ? earlier.map(({ ip }) => ip) : [];
+}
+
+/** Why the pod as a whole has failed; what the control plane was told of that stays. */
+function reasonOf(view: PodView, phase: string): Pick<PodStatus, 'reason' | 'message'> {
+  const { status } = view.pod;
+  if (wasTerminal(view)) return { ...(status?.reason !== undefined && { reason: status.reason }), ...(status?.message !== undefined && { message: status.message }) };
+  if (phase !== 'Failed' || !isPastDeadline(view)) return {};
+  return { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' };
 }
 
 function phaseOf(view: PodView, statuses: readonly ContainerStatus[]): string {
   const { pod } = view;
-  const known = pod.status?.phase;
-  const forgotten = view.containers.length === 0;
-  if (forgotten && (known === 'Succeeded' || known === 'Failed')) return known;
+  if (wasTerminal(view)) return pod.status?.phase ?? '';
   if (initFailed(view)) return 'Failed';
-  if (!forgotten && isFinished(view)) {
+  if (isPastDeadline(view) && !isFinished(view) && !view.containers.some(isRunning)) return 'Failed';
+  if (isFinished(view)) {
     return containersOf(pod).every((spec) => attemptsOf(view, spec.name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
   }
   if (!isInitialized(view, currentSandbox(view)) && !statuses.some((s) => s.lastState || s.state?.terminated)) return 'Pending';
@@ -94,10 +104,10 @@ function statesOf(view: PodView, facts: StatusFacts, spec: ContainerSpec, latest
 function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | undefined): { reason: string; message?: string } | undefined {
   const { pod } = view;
   if (latest?.state === 'exited') {
-    if (view.ending || isFinished(view) || !restarts(pod, spec, latest)) return undefined;
-    const until = crashLoopUntil(view, spec, latest);
-    if (until > 0) {
-      const delay = duration(until - latest.finishedAtMs);
+    if (view.ending || wasTerminal(view) || isPastDeadline(view) || isFinished(view) || !restarts(pod, spec, latest)) return undefined;
+    const loop = crashLoop(view, spec, latest);
+    if (loop) {
+      const delay = duration(loop.delayMs);
       return { reason: 'CrashLoopBackOff', message: `back-off ${delay} restarting failed container=${spec.name} pod=${pod.metadata?.name ?? ''}_${pod.metadata?.namespace ?? ''}(${pod.metadata?.uid ?? ''})` };
     }
   }
@@ -110,7 +120,8 @@ function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | u
 }
 
 function terminated(facts: StatusFacts, container: Container): ContainerStateTerminated {
-  const message = facts.terminationMessages.get(container.id) ?? container.message;
+  const said = facts.terminationMessages.get(container.id) ?? '';
+  const message = said === '' ? container.message : said;
   return {
     exitCode: container.exitCode,
     reason: container.reason === '' ? (container.exitCode === 0 ? 'Completed' : 'Error') : container.reason,

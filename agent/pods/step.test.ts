@@ -21,7 +21,11 @@ function container(name: string, change: Partial<Container> = {}): Container {
 }
 
 function view(pod: Pod, change: Partial<PodView> = {}): PodView {
-  return { pod, nowMs: now, ending: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(), ...change };
+  const ended = new Map((change.containers ?? []).filter((c) => c.state === 'exited').map((c) => [c.id, c.finishedAtMs]));
+  return {
+    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
+    ended, stopped: new Set(), ...change,
+  };
 }
 
 const exited = (name: string, exitCode: number, change: Partial<Container> = {}): Container => container(name, { state: 'exited', exitCode, ...change });
@@ -34,7 +38,11 @@ const never = testPod('p', { restartPolicy: 'Never' });
 const two = testPod('p', { containers: [testContainer('app'), testContainer('side')] });
 const withInit = testPod('p', { initContainers: [testContainer('one'), testContainer('two')] });
 const withSidecar = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('two')] });
+const twoSidecars = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('logs', { restartPolicy: 'Always' })] });
+const limited = testPod('p', { activeDeadlineSeconds: 20 });
 const other = { specHash: 'other' };
+const stopped = { stopped: new Set(['s0']) };
+const ending = (graceSeconds: number | undefined, sinceMs = now): Pick<PodView, 'ending'> => ({ ending: { graceSeconds, sinceMs } });
 
 const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][] = [
   ['a new pod gets a sandbox', view(always, { sandboxes: [] }), { type: 'run-sandbox', attempt: 0 }],
@@ -48,8 +56,15 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['OnFailure restarts after failure', view(onFailure, { containers: [exited('app', 1)] }), start('app', 1)],
   ['OnFailure ends after success', view(onFailure, { containers: [exited('app', 0)] }), { type: 'stop-sandbox', id: 's0' }],
   ['Never ends after failure', view(never, { containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
-  ['a finished pod stays as it is', view(never, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 1)] }), { type: 'done' }],
+  ['a finished pod stays as it is', view(never, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 1)] }), { type: 'done' }],
+  ['once its sandbox has given its address back', view(never, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
   ['a pod that the control plane knows as finished never runs again', view({ ...never, status: { phase: 'Succeeded' } }, { sandboxes: [] }), { type: 'done' }],
+  ['not even when something of it still does', view({ ...always, status: { phase: 'Failed' } }, { containers: [container('app')] }), { type: 'kill' }],
+  ['a pod with a deadline is looked at again then', view(limited, { containers: [container('app')] }), { type: 'wait', untilMs: now + 15_000 }],
+  ['or sooner', view(limited, { failures: new Map([['app', { reason: '', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
+  ['and ended when it has passed', view(limited, { nowMs: now + 15_000, containers: [container('app')] }), { type: 'kill' }],
+  ['for good', view(limited, { nowMs: now + 15_000, ...stopped, sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 143)] }), { type: 'done' }],
+  ['a clock that was set does not lengthen the crash back-off', view(always, { nowMs: 0, containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), { type: 'wait', untilMs: now + 9000 }],
   ['crash back-off holds a restart', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), { type: 'wait', untilMs: now + 9000 }],
   ['and is forgotten after ten good minutes', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 700_000 }]]) }), start('app', 1)],
   ['one container that waits does not hold up another', view(two, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), start('side')],
@@ -74,18 +89,21 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['an unready container lives', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ ready: false })]]) }), { type: 'done' }],
   ['an unknown container is replaced', view(always, { containers: [container('app', { state: 'unknown' })] }), { type: 'kill' }],
 
-  ['a lost sandbox is replaced', view(always, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 137)] }), { type: 'run-sandbox', attempt: 1 }],
+  ['a lost sandbox gives its address back first', view(always, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 137)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['then it is replaced', view(always, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 137)] }), { type: 'run-sandbox', attempt: 1 }],
   ['after what still runs in it was stopped', view(always, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [container('app')] }), { type: 'stop-sandbox', id: 's0' }],
-  ['the container goes on counting in the new one', view(always, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('app', 137)] }), start('app', 1, 's1')],
-  ['init containers run again in it', view(withInit, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('one', 0), exited('two', 0), exited('app', 137)] }), start('one', 1, 's1')],
+  ['the container goes on counting in the new one', view(always, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('app', 137)] }), start('app', 1, 's1')],
+  ['init containers run again in it', view(withInit, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('one', 0), exited('two', 0), exited('app', 137)] }), start('one', 1, 's1')],
   ['a second ready sandbox is stopped', view(always, { sandboxes: [sandbox(), sandbox({ id: 's1', attempt: 1 })] }), { type: 'stop-sandbox', id: 's0' }],
   ['old attempts are removed, all but two', view(always, { containers: [exited('app', 1), exited('app', 1, { attempt: 1 }), container('app', { attempt: 2 })] }), { type: 'prune', containers: [expect.objectContaining({ id: 'app0' })], sandboxes: [] }],
-  ['and sandboxes that hold nothing any more', view(always, { sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [container('app', { sandboxId: 's1', attempt: 1 })] }), { type: 'prune', sandboxes: [expect.objectContaining({ id: 's0' })] }],
+  ['and sandboxes that hold nothing any more', view(always, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [container('app', { sandboxId: 's1', attempt: 1 })] }), { type: 'prune', sandboxes: [expect.objectContaining({ id: 's0' })] }],
 
-  ['a deleted pod stops its containers', view(two, { ending: { graceSeconds: 5 }, containers: [container('app'), container('side')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app', graceSeconds: 5 }), expect.objectContaining({ name: 'side' })] }],
-  ['by their own grace when none is given', view(always, { ending: { graceSeconds: undefined }, containers: [container('app', { graceSeconds: 7 })] }), { type: 'kill', kills: [expect.objectContaining({ graceSeconds: 7 })] }],
-  ['then everything is removed', view(always, { ending: { graceSeconds: 5 }, containers: [exited('app', 143)] }), { type: 'remove' }],
-  ['a deleted pod starts nothing', view(always, { ending: { graceSeconds: 5 }, sandboxes: [] }), { type: 'remove' }],
+  ['a deleted pod stops its containers', view(two, { ...ending(5), containers: [container('app'), container('side')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app', graceSeconds: 5 }), expect.objectContaining({ name: 'side' })] }],
+  ['by their own grace when none is given', view(always, { ...ending(undefined), containers: [container('app', { graceSeconds: 7 })] }), { type: 'kill', kills: [expect.objectContaining({ graceSeconds: 7 })] }],
+  ['sidecars stay until the others have ended', view(withSidecar, { ...ending(5), containers: [container('proxy'), container('app')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app' })] }],
+  ['the last one started ends first, with what is left of the grace', view(twoSidecars, { ...ending(30, now - 10_000), containers: [container('proxy'), container('logs'), exited('app', 0)] }), { type: 'kill', kills: [expect.objectContaining({ name: 'logs', graceSeconds: 20 })] }],
+  ['then everything is removed', view(always, { ...ending(5), containers: [exited('app', 143)] }), { type: 'remove' }],
+  ['a deleted pod starts nothing', view(always, { ...ending(5), sandboxes: [] }), { type: 'remove' }],
 ];
 
 describe('step', () => {

@@ -1,8 +1,11 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
-import { attemptsOf, crashLoopUntil, currentSandbox, initDone, isFinished, isInitialized, isRunning, newestSandbox, nextAttempt, restarts } from './observed.ts';
+import { attemptsOf, crashLoop, currentSandbox, initDone, isFinished, isInitialized, isPastDeadline, isRunning, newestSandbox, nextAttempt, restarts, untilDeadlineMs, wasTerminal } from './observed.ts';
 import { containersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
 import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
+
+/** Sidecars end last and get what the others left of the grace period, but never less than this. */
+const minSidecarGraceSeconds = 2;
 
 /**
  * The pod state machine: looks at what is wanted and what is there, and names the one next thing to do. It keeps
@@ -11,12 +14,20 @@ import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
  */
 export function step(view: PodView): Decision {
   if (view.ending) return end(view);
-  if (wasTerminal(view) || isFinished(view)) return finish(view);
+  if (wasTerminal(view) || isFinished(view) || isPastDeadline(view)) return finish(view);
+  const leftMs = untilDeadlineMs(view);
+  const decision = advance(view);
+  if (leftMs === undefined || (decision.type !== 'wait' && decision.type !== 'done')) return decision;
+  return { type: 'wait', untilMs: Math.min(view.monotonicMs + leftMs, decision.type === 'wait' ? decision.untilMs : Infinity) };
+}
 
+/** Towards a pod of which everything runs. */
+function advance(view: PodView): Decision {
   const sandbox = currentSandbox(view);
+  // What still runs in a sandbox without its network is of no use and holds names and ports.
+  const unused = view.sandboxes.find((s) => s.id !== sandbox?.id && holdsNetwork(view, s));
+  if (unused) return { type: 'stop-sandbox', id: unused.id };
   if (!sandbox) return replaceSandbox(view);
-  const stale = view.sandboxes.find((s) => s.id !== sandbox.id && s.state === 'ready');
-  if (stale) return { type: 'stop-sandbox', id: stale.id };
 
   const kills = containersToKill(view, sandbox);
   if (kills.length > 0) return { type: 'kill', kills };
@@ -35,33 +46,43 @@ export function step(view: PodView): Decision {
 
 /** Stop everything, then remove everything. */
 function end(view: PodView): Decision {
-  const running = view.containers.filter(isRunning);
-  if (running.length > 0) return { type: 'kill', kills: running.map((c) => kill(c, view.ending?.graceSeconds ?? c.graceSeconds, `Stopping container ${c.name}`)) };
+  const passedSeconds = Math.round((view.monotonicMs - (view.ending?.sinceMs ?? view.monotonicMs)) / 1000);
+  const kills = killsInOrder(view, (container, sidecar) => {
+    const graceSeconds = view.ending?.graceSeconds ?? container.graceSeconds;
+    return sidecar ? Math.max(Math.min(graceSeconds, minSidecarGraceSeconds), graceSeconds - passedSeconds) : graceSeconds;
+  });
+  if (kills.length > 0) return { type: 'kill', kills };
   const failure = view.failures.get(sandboxKey);
-  if (failure && failure.untilMs > view.nowMs) return { type: 'wait', untilMs: failure.untilMs };
+  if (failure && failure.untilMs > view.monotonicMs) return { type: 'wait', untilMs: failure.untilMs };
   return { type: 'remove' };
 }
 
 /** Everything ran to its end: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
 function finish(view: PodView): Decision {
-  const running = view.containers.filter(isRunning);
-  if (running.length > 0) return { type: 'kill', kills: running.map((c) => kill(c, graceSecondsOf(view.pod), `Stopping container ${c.name}`)) };
-  const ready = view.sandboxes.find((s) => s.state === 'ready');
-  return ready ? { type: 'stop-sandbox', id: ready.id } : { type: 'done' };
+  const kills = killsInOrder(view, () => graceSecondsOf(view.pod));
+  if (kills.length > 0) return { type: 'kill', kills };
+  const used = view.sandboxes.find((s) => holdsNetwork(view, s));
+  return used ? { type: 'stop-sandbox', id: used.id } : { type: 'done' };
 }
 
-/** The control plane knows the pod as finished and the runtime has forgotten it: it must not run a second time. */
-function wasTerminal(view: PodView): boolean {
-  const phase = view.pod.status?.phase;
-  return (phase === 'Succeeded' || phase === 'Failed') && !view.containers.some(isRunning);
+/** All at once but for the sidecars: those last, the first started the very last. */
+function killsInOrder(view: PodView, graceSeconds: (container: Container, sidecar: boolean) => number): Kill[] {
+  const running = view.containers.filter(isRunning);
+  const sidecars = initContainersOf(view.pod).filter(isSidecar).map((spec) => spec.name);
+  const others = running.filter((c) => !sidecars.includes(c.name));
+  const last = sidecars.findLast((name) => running.some((c) => c.name === name));
+  const now = others.length > 0 ? others : running.filter((c) => c.name === last);
+  return now.map((c) => kill(c, graceSeconds(c, sidecars.includes(c.name)), `Stopping container ${c.name}`));
+}
+
+function holdsNetwork(view: PodView, sandbox: Sandbox): boolean {
+  return sandbox.state === 'ready' || !view.stopped.has(sandbox.id);
 }
 
 function replaceSandbox(view: PodView): Decision {
   const lost = newestSandbox(view);
-  // What still runs in a sandbox without its network is of no use and holds names and ports.
-  if (lost && view.containers.some(isRunning)) return { type: 'stop-sandbox', id: lost.id };
   const failure = view.failures.get(sandboxKey);
-  if (failure && failure.untilMs > view.nowMs) return { type: 'wait', untilMs: failure.untilMs };
+  if (failure && failure.untilMs > view.monotonicMs) return { type: 'wait', untilMs: failure.untilMs };
   return { type: 'run-sandbox', attempt: lost ? lost.attempt + 1 : 0 };
 }
 
@@ -111,11 +132,11 @@ function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, wa
     // A new sandbox runs its init containers anew, whatever became of them in the old one.
     const anew = !here && initContainersOf(view.pod).includes(spec);
     if (!anew && latest.specHash === specHash(spec) && !restarts(view.pod, spec, latest)) return undefined;
-    const until = here ? crashLoopUntil(view, spec, latest) : 0;
-    if (until > 0) { waits.push(until); return undefined; }
+    const loop = here ? crashLoop(view, spec, latest) : undefined;
+    if (loop) { waits.push(loop.untilMs); return undefined; }
   }
   const failure = view.failures.get(spec.name);
-  if (failure && failure.untilMs > view.nowMs) { waits.push(failure.untilMs); return undefined; }
+  if (failure && failure.untilMs > view.monotonicMs) { waits.push(failure.untilMs); return undefined; }
   return { type: 'start', name: spec.name, sandboxId: sandbox.id, attempt: nextAttempt(view, spec.name) };
 }
 

@@ -25,10 +25,12 @@ export interface NodeFacts {
   usage(signal: AbortSignal): Promise<ResourceUsage>;
 }
 
-/** Why and how a pod is to end. */
+/** How a pod is to end. */
 export interface Ending {
   /** Undefined: each container's own. */
   readonly graceSeconds: number | undefined;
+  /** Monotonic; when this agent began to end it. */
+  readonly sinceMs: number;
 }
 
 /** The result of a container's probes so far. */
@@ -47,17 +49,23 @@ export interface Failure {
   /** As in `state.waiting` of a container status. */
   readonly reason: string;
   readonly message: string;
+  /** Monotonic. */
   readonly untilMs: number;
   readonly count: number;
 }
 
-/** Restart back-off of one container: kubelet's CrashLoopBackOff. */
+/** Restart back-off of one container: kubelet's CrashLoopBackOff. `updatedMs` is monotonic. */
 export interface CrashBackoff { readonly delayMs: number; readonly updatedMs: number }
 
 /** Everything that `step` and the status look at. */
 export interface PodView {
   readonly pod: Pod;
+  /** Wall clock, for timestamps and the pod's deadline. */
   readonly nowMs: number;
+  /** For waits: a clock that is set must neither lengthen nor shorten them. */
+  readonly monotonicMs: number;
+  /** When the pod was first reported to have begun, RFC 3339. */
+  readonly startTime: string | undefined;
   readonly ending: Ending | undefined;
   readonly sandboxes: readonly Sandbox[];
   readonly containers: readonly Container[];
@@ -67,6 +75,10 @@ export interface PodView {
   readonly crashes: ReadonlyMap<string, CrashBackoff>;
   /** By container name; `sandboxKey` for the sandbox. */
   readonly failures: ReadonlyMap<string, Failure>;
+  /** By container id, the monotonic time at which its end was first seen. */
+  readonly ended: ReadonlyMap<string, number>;
+  /** Sandboxes whose network this agent has freed; one that merely died still holds its address. */
+  readonly stopped: ReadonlySet<string>;
 }
 
 export const sandboxKey = '';
@@ -90,6 +102,7 @@ export type Decision =
   | { readonly type: 'prune'; readonly containers: readonly Container[]; readonly sandboxes: readonly Sandbox[] }
   /** Nothing runs any more: remove what is left of the pod on this host. */
   | { readonly type: 'remove' }
+  /** Monotonic. */
   | { readonly type: 'wait'; readonly untilMs: number }
   /** Nothing to do until something changes. */
   | { readonly type: 'done' };

@@ -5,8 +5,8 @@ import type { Log } from '#common/log.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
-import { PodMemory } from './memory.ts';
-import { currentSandbox } from './observed.ts';
+import { configBackoff, failureAfter, PodMemory } from './memory.ts';
+import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
 import { ContainerProbes } from './probes/probes.ts';
 import { containerNamed } from './spec/containers.ts';
@@ -23,6 +23,8 @@ export interface WorkerDeps extends ActionDeps {
 }
 
 const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** Timers hold no more than 24 days; what is further away is looked at once in between. */
+const maxSleepMs = 86_400_000;
 /** Deleted and then removed by force: what is left gets this long. */
 const forcedGraceSeconds = 1;
 
@@ -58,7 +60,7 @@ export class PodWorker {
     this.#pod = pod;
     this.#paths = podPaths(config.stateDir, { namespace, name, uid });
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths);
-    this.#ending = endingOf(pod);
+    this.#ending = this.#endingOf(pod);
   }
 
   get pod(): Pod { return this.#pod; }
@@ -73,7 +75,7 @@ export class PodWorker {
     }
     this.#pod = pod;
     this.#desired = true;
-    this.#ending = endingOf(pod);
+    this.#ending = this.#endingOf(pod);
     if (this.#ending && (!before || (this.#ending.graceSeconds ?? 0) < (before.graceSeconds ?? Infinity))) this.#interruptNow();
     this.wake();
   }
@@ -82,7 +84,7 @@ export class PodWorker {
   end(): void {
     const forced = this.#ending !== undefined && this.#desired;
     this.#desired = false;
-    this.#ending = forced ? { graceSeconds: forcedGraceSeconds } : this.#ending ?? { graceSeconds: undefined };
+    this.#ending = forced ? { ...this.#ending, graceSeconds: forcedGraceSeconds, sinceMs: this.#endingSince() } : this.#ending ?? { graceSeconds: undefined, sinceMs: this.#endingSince() };
     this.#interruptNow();
     this.wake();
   }
@@ -117,7 +119,7 @@ export class PodWorker {
     }
   }
 
-  /** Steps until there is nothing to do; resolves with the time to look again, if any. */
+  /** Steps until there is nothing to do; resolves with the (monotonic) time to look again, if any. */
   async #turn(signal: AbortSignal): Promise<number | undefined> {
     while (!signal.aborted && !this.#removed) {
       this.#woken = false;
@@ -126,8 +128,9 @@ export class PodWorker {
         const view = await this.#observe(signal);
         const decision = step(view);
         this.#publish(view);
-        if (decision.type === 'wait') return decision.untilMs;
-        if (decision.type === 'done') return undefined;
+        if (decision.type === 'wait' || decision.type === 'done') {
+          return earliest(decision.type === 'wait' ? decision.untilMs : undefined, this.#memory.refresh?.untilMs);
+        }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
         await this.#actions.perform(decision, view, { stop: signal, interrupt });
         this.#noteRemoval(decision);
@@ -137,7 +140,7 @@ export class PodWorker {
         if (interrupt.aborted) continue;
         this.#failures++;
         this.#deps.log.warn({ uid: this.uid, pod: this.#pod.metadata?.name, err: messageOf(error) }, 'pod step failed; trying again');
-        return this.#deps.clock.now() + backoffMs(runtimeBackoff, this.#failures, Math.random);
+        return this.#deps.clock.monotonic() + backoffMs(runtimeBackoff, this.#failures, Math.random);
       }
     }
     return undefined;
@@ -146,33 +149,51 @@ export class PodWorker {
   async #observe(signal: AbortSignal): Promise<PodView> {
     const snapshot = await this.#deps.driver.list(signal, this.uid);
     this.signature = signatureOf(snapshot);
-    this.#memory.forget(new Set(snapshot.containers.map((c) => c.id)));
+    this.#memory.forget(new Set([...snapshot.containers, ...snapshot.sandboxes].map((c) => c.id)));
     for (const container of snapshot.containers) {
-      if (container.state !== 'exited' || this.#memory.terminationMessages.has(container.id)) continue;
+      if (container.state !== 'exited' || this.#memory.ended.has(container.id)) continue;
+      this.#memory.ended.set(container.id, this.#deps.clock.monotonic());
       this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container));
     }
     const view = this.#view(snapshot);
     this.#syncProbes(view);
     this.#observedBefore = true;
-    const sandbox = currentSandbox(view);
-    if (this.#stale && sandbox && !view.ending) {
-      await this.#actions.refreshVolumes(this.#pod, sandbox.ips).catch((error: unknown) => {
-        this.#deps.log.warn({ uid: this.uid, err: messageOf(error) }, 'volumes not updated');
-      });
-    }
-    this.#stale = false;
+    await this.#refreshVolumes(view);
     return this.#view(snapshot);
+  }
+
+  /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
+  async #refreshVolumes(view: PodView): Promise<void> {
+    const { clock, recorder } = this.#deps;
+    const due = this.#stale || (this.#memory.refresh?.untilMs ?? Infinity) <= clock.monotonic();
+    // Before the work: what changes meanwhile is stale again.
+    this.#stale = false;
+    const sandbox = currentSandbox(view);
+    if (!sandbox || view.ending) this.#memory.refresh = undefined;
+    else if (due) {
+      try {
+        await this.#actions.refreshVolumes(this.#pod, sandbox.ips);
+        this.#memory.refresh = undefined;
+      } catch (error) {
+        this.#memory.refresh = failureAfter(this.#memory.refresh, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
+        recorder.emit('Warning', 'FailedMount', messageOf(error));
+      }
+    }
   }
 
   #view(snapshot: RuntimeSnapshot): PodView {
     return {
       pod: this.#pod,
       nowMs: this.#deps.clock.now(),
+      monotonicMs: this.#deps.clock.monotonic(),
+      startTime: this.#lastStatus?.startTime ?? this.#pod.status?.startTime,
       ending: this.#ending,
       ...snapshot,
       probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),
       crashes: this.#memory.crashes,
       failures: this.#memory.failures,
+      ended: this.#memory.ended,
+      stopped: this.#memory.stopped,
     };
   }
 
@@ -200,6 +221,7 @@ export class PodWorker {
       runtimeName: this.#deps.runtimeName(),
       previous: this.#lastStatus,
     });
+    if (status.reason === 'DeadlineExceeded' && this.#lastStatus?.reason !== status.reason && !wasTerminal(view)) this.#deps.recorder.emit('Normal', status.reason, status.message ?? '');
     this.#lastStatus = status;
     this.#report(status, false);
   }
@@ -215,6 +237,13 @@ export class PodWorker {
     if (this.#desired) this.#deps.report({ namespace, name, uid: this.uid, status, gone });
   }
 
+  #endingOf({ metadata }: Pod): Ending | undefined {
+    if (metadata?.deletionTimestamp === undefined) return undefined;
+    return { graceSeconds: metadata.deletionGracePeriodSeconds ?? undefined, sinceMs: this.#endingSince() };
+  }
+
+  #endingSince(): number { return this.#ending?.sinceMs ?? this.#deps.clock.monotonic(); }
+
   #interruptNow(): void {
     this.#interrupt.abort(new Error('the pod is to end'));
     this.#interrupt = new AbortController();
@@ -223,7 +252,7 @@ export class PodWorker {
   async #sleep(untilMs: number | undefined, signal: AbortSignal): Promise<void> {
     if (this.#woken && !this.#removed) return;
     await new Promise<void>((resolve) => {
-      const cancel = untilMs === undefined ? undefined : this.#deps.clock.after(Math.max(0, untilMs - this.#deps.clock.now()), () => { done(); });
+      const cancel = untilMs === undefined ? undefined : this.#deps.clock.after(Math.min(maxSleepMs, Math.max(0, untilMs - this.#deps.clock.monotonic())), () => { done(); });
       const done = (): void => {
         cancel?.();
         signal.removeEventListener('abort', done);
@@ -237,9 +266,8 @@ export class PodWorker {
   }
 }
 
-function endingOf(pod: Pod): Ending | undefined {
-  if (pod.metadata?.deletionTimestamp === undefined) return undefined;
-  return { graceSeconds: pod.metadata.deletionGracePeriodSeconds ?? undefined };
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? a ?? b : Math.min(a, b);
 }
 
 /** Changes with every container or sandbox that comes, goes or changes its state. */
