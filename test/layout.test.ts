@@ -49,7 +49,12 @@ describe('imports', () => {
     expect(broken(({ file, target }) => room(file) === 'agent' && ['controlplane', 'cli', 'test'].includes(room(target)))).toEqual([]);
     expect(broken(({ file, target }) => room(file) === 'controlplane' && ['agent', 'cli', 'test'].includes(room(target)))).toEqual([]);
     const starters = ['cli/commands/up.ts', 'cli/commands/controlplane.ts', 'cli/commands/agent.ts'];
-    expect(broken(({ file, target }) => room(file) === 'cli' && ['agent', 'controlplane'].includes(room(target)) && !(starters.includes(file) && /(main|config)\.ts$/.test(target)))).toEqual([]);
+    const allowed = ({ file, target }: Import): boolean => ['cli', 'api', 'common'].includes(room(target)) || (starters.includes(file) && /^(agent|controlplane)\/(main|config)\.ts$/.test(target));
+    expect(broken((i) => room(i.file) === 'cli' && rooms.includes(room(i.target)) && !allowed(i))).toEqual([]);
+  });
+  it('wire types stop at the edge', () => {
+    const speakers = [/^agent\/session\//, /^controlplane\/dispatcher\//, /^agent\/runtimes\/\w+\//, /^agent\/main\.ts$/];
+    expect(broken(({ file, target }) => room(target) === 'proto' && room(file) !== 'proto' && !speakers.some((speaker) => speaker.test(file)))).toEqual([]);
   });
   it('only main.ts and tests import a registry', () => {
     expect(broken(({ file, target }) => target.endsWith('/registry.ts') && rooms.includes(room(target)) && !isMain(file))).toEqual([]);
@@ -74,6 +79,18 @@ describe('imports', () => {
   it('every target exists', () => {
     const missing = imports.filter(({ target }) => rooms.includes(room(target)) && target.includes('/') && !statSync(join(root, target), { throwIfNoEntry: false }));
     expect(missing.map(({ file, target }) => `${file} -> ${relative('.', target)}`)).toEqual([]);
+  });
+});
+
+describe('registries', () => {
+  it.each([
+    ['agent/runtimes', /^(containerd)$/], ['agent/proxy', /^$/, 'backends'], ['controlplane/store', /^$/, 'backends'],
+    ['controlplane/controllers', /^$/], ['controlplane/scheduler', /^$/, 'plugins'], ['api/kinds', /^$/],
+  ])('%s names every folder of its parts', (seam, apart, folder = '') => {
+    const registry = readFileSync(join(root, seam, 'registry.ts'), 'utf8');
+    const parts = readdirSync(join(root, seam, folder), { withFileTypes: true }).filter((entry) => entry.isDirectory() && !apart.test(entry.name));
+    expect(parts.length).toBeGreaterThan(0);
+    expect(parts.map(({ name }) => name).filter((name) => !registry.includes(`/${name}/`))).toEqual([]);
   });
 });
 
