@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import * as resources from '#api/kinds/resources.ts';
 import type { Resource } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { detectNodeIp, isOwnLink } from '#common/host-address.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
@@ -94,7 +96,7 @@ export class ControlPlane implements Runnable {
     const now = (): number => timeFloor(clock.now());
     const ca = await loadOrCreateCa(pkiDir, now());
     this.#fingerprint = fingerprintOf(ca.certificate);
-    const names = serverNames({ hosts: [this.#address, hostname().toLowerCase(), ...addressesOfHost().map(({ address }) => address), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
+    const names = serverNames({ hosts: [this.#address, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
     const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
     const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
     const writeAdmin = async (): Promise<void> => {
@@ -179,15 +181,15 @@ async function readTokens(path: string): Promise<ReturnType<typeof parseTokenFil
   }
 }
 
-/** This host's own addresses: not loopback, and not those of bridges that container engines make and remove. */
-function addressesOfHost(): { address: string; family: string }[] {
-  const own = Object.entries(networkInterfaces()).filter(([name]) => !/^(cleat|cni|docker|veth|br-)/.test(name));
-  return own.flatMap(([, list]) => list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid);
+/** This host's own addresses, for the certificate: not loopback, and not those of links that container engines make. */
+function addressesOfHost(): string[] {
+  const own = Object.entries(networkInterfaces()).filter(([name]) => isOwnLink(name));
+  return own.flatMap(([, list]) => list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address);
 }
 
-/** What others reach this host by when nobody says: its first IPv4 address; loopback on a host without a network. */
+/** What others reach this host by when nobody says; loopback on a host without a network. */
 function ownAddress(): string {
-  return addressesOfHost().find(({ family }) => family === 'IPv4')?.address ?? '127.0.0.1';
+  return detectNodeIp(readFileSync('/proc/net/route', 'utf8'), networkInterfaces()) ?? '127.0.0.1';
 }
 
 /** Pods cannot reach the host by its loopback address, so it must not be published as an endpoint. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeStatus } from '#api/gen/types.ts';
-import { defaultInterface, detectNodeIp } from './addresses.ts';
+import { defaultInterface, detectNodeIp } from '#common/host-address.ts';
 import { nodeStatus, sameStatus, type NodeStatusInput } from './node-status.ts';
 import type { HostReadings } from './readings.ts';
 import { busyMs } from './usage.ts';
@@ -68,6 +68,10 @@ describe('detectNodeIp', () => {
   it('follows the preferred default route', () => {
     expect(defaultInterface(routes)).toBe('eth0');
     expect(detectNodeIp(routes, { wlan0: [address('10.0.0.9')], eth0: [address('169.254.1.1'), address('10.0.0.1')] })).toBe('10.0.0.1');
+  });
+
+  it('never takes the address of a container engine\'s link', () => {
+    expect(detectNodeIp(header, { docker0: [address('172.17.0.1')], veth1: [address('10.42.0.1')], wlan0: [address('192.168.1.7')] })).toBe('192.168.1.7');
   });
 
   it('takes any usable address without one, IPv4 first', () => {

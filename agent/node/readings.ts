@@ -1,6 +1,6 @@
 import { readdir, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
-import { detectNodeIp } from './addresses.ts';
+import { detectNodeIp } from '#common/host-address.ts';
 import { readCgroup } from './cgroup-limits.ts';
 
 /** What never changes while the host is up. */

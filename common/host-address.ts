@@ -7,7 +7,7 @@ export interface InterfaceAddress {
 
 /**
  * The address that other hosts reach this one by: the first IPv4 address of the interface with the preferred default
- * route, else the first IPv4 address that is not loopback or link-local, else a global IPv6 one. Undefined when there is none.
+ * route, else the first IPv4 address that is not loopback, link-local or a container engine's, else a global IPv6 one. Undefined when there is none.
  * `routes` is the text of /proc/net/route.
  */
 export function detectNodeIp(routes: string, interfaces: Readonly<Record<string, readonly InterfaceAddress[] | undefined>>): string | undefined {
@@ -16,12 +16,17 @@ export function detectNodeIp(routes: string, interfaces: Readonly<Record<string,
   const byDefaultRoute = usable(defaultInterface(routes), 'IPv4');
   if (byDefaultRoute !== undefined) return byDefaultRoute;
   for (const family of ['IPv4', 'IPv6']) {
-    for (const name of Object.keys(interfaces).sort()) {
+    for (const name of Object.keys(interfaces).filter(isOwnLink).sort()) {
       const address = usable(name, family);
       if (address !== undefined) return address;
     }
   }
   return undefined;
+}
+
+/** False for links that container engines make and remove: their addresses lead to pods, not to this host. */
+export function isOwnLink(name: string): boolean {
+  return !/^(cni|docker|veth|br-|virbr|lxcbr|podman)/.test(name);
 }
 
 /** The interface of the default route with the lowest metric; undefined without one. */
