@@ -72,7 +72,7 @@ export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, obj
 
 /**
  * Restores from `old` what the write may not change and bumps generation. A write to the main resource keeps the
- * status, a write to `status` keeps all but the status. Changes `object` in place and returns it; never changes `old`.
+ * status, a write to `status` keeps all but the status, labels and annotations. Changes `object` in place and returns it; never changes `old`.
  */
 export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old: T, subresource?: Subresource): T {
   const meta: ObjectMeta = (object.metadata ??= {});
@@ -107,22 +107,21 @@ function keepServerFields(meta: ObjectMeta, old: ObjectMeta): void {
   if (old.deletionGracePeriodSeconds !== undefined) meta.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
 }
 
-/** The client's resourceVersion stays: the store compares it. */
+/** The client's resourceVersion stays: the store compares it. So do labels and annotations, by which status writers talk to each other. */
 function restoreAllButStatus(object: KubeObject, old: KubeObject): void {
-  const { resourceVersion, managedFields } = object.metadata ?? {};
+  const { metadata: sent = {} } = object;
   for (const key of Object.keys(object)) if (key !== 'status') setField(object, key, undefined);
   for (const key of Object.keys(old)) if (key !== 'status') setField(object, key, copyJson(field(old, key)));
   const meta: ObjectMeta = (object.metadata ??= {});
-  if (resourceVersion === undefined) delete meta.resourceVersion;
-  else meta.resourceVersion = resourceVersion;
-  if (managedFields !== undefined) meta.managedFields = managedFields;
+  for (const key of ['resourceVersion', 'labels', 'annotations'] as const) setField(meta, key, sent[key]);
+  if (sent.managedFields !== undefined) meta.managedFields = sent.managedFields;
 }
 
 function field(object: KubeObject, key: string): unknown {
   return own(object as JsonRecord, key);
 }
 
-function setField(object: KubeObject, key: string, value: unknown): void {
+function setField(object: object, key: string, value: unknown): void {
   if (value === undefined) delete (object as JsonRecord)[key];
   else setOwn(object as JsonRecord, key, value);
 }

@@ -3,6 +3,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
+import { badRequest } from './api-errors.ts';
 import { decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
 import { Selection } from './selection.ts';
 
@@ -21,6 +22,7 @@ const chunkBytes = 512 << 10;
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
   const selection = new Selection(kind, options);
   const prefix = storePrefix(kind.resource, namespace);
+  if (options.continueToken !== undefined && options.resourceVersion) throw badRequest('specifying resource version is not allowed when using continue');
   const start = options.continueToken === undefined ? undefined : decodeContinue(options.continueToken, prefix);
   const revision = start?.revision ?? pinnedRevision(store, options);
   const limit = options.limit !== undefined && options.limit > 0 ? options.limit : undefined;

@@ -88,8 +88,13 @@ export class Listener {
     const { port, bindAddress } = this.#config;
     await new Promise<void>((resolve, reject) => {
       this.#tls.once('error', (error: NodeJS.ErrnoException) => {
-        const next = error.code === 'EADDRINUSE' ? 'another process uses it; stop that or choose another with --port' : 'check --bind-address and --port';
-        reject(new StatusError('ServiceUnavailable', `cannot listen on ${bindAddress}:${String(port)}: ${error.message}; ${next}`, { cause: error }));
+        const why: Readonly<Record<string, string>> = {
+          EADDRINUSE: 'another process listens there; stop that one, or choose another port with --port',
+          EADDRNOTAVAIL: 'this host does not have that address; check --bind-address',
+          EACCES: 'only root may use ports below 1024; use sudo, or choose another port with --port',
+        };
+        const where = bindAddress.includes(':') ? `[${bindAddress}]` : bindAddress;
+        reject(new StatusError('ServiceUnavailable', `cannot listen on ${where}:${String(port)}: ${why[error.code ?? ''] ?? `${error.message}; check --bind-address and --port`}`, { cause: error }));
       });
       this.#tls.listen(port, bindAddress, () => { resolve(); });
     });
