@@ -16,6 +16,7 @@ import { fieldFacts, prepareContainer, prepareSandbox, writeHostsFile } from './
 import type { Check, CheckTarget } from './probes/checks.ts';
 import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
+import { needsImageUser } from './spec/container-config.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import { possiblePodCgroups } from './spec/sandbox-config.ts';
@@ -142,7 +143,8 @@ export class PodActions {
       await writeHostsFile(pod, podIps, this.#paths, this.#config);
       this.#memory.preparedFor = decision.sandboxId;
     }
-    const config = await prepareContainer({ pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts });
+    const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
+    const config = await prepareContainer({ pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser });
     const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
     return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
   }

@@ -16,7 +16,12 @@ export function pullPolicyOf(container: Container): PullPolicy {
 
 export type ImageOutcome =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'ErrImagePull' | 'ErrImageNeverPull'; readonly message: string };
+  | { readonly ok: false; readonly reason: 'ErrImagePull' | 'ErrImageNeverPull' | 'InvalidImageName'; readonly message: string };
+
+const component = String.raw`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*`;
+const domain = String.raw`(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?`;
+/** The grammar of https://github.com/distribution/reference. */
+const reference = new RegExp(String.raw`^(?:${domain}/)?${component}(?:/${component})*(?::\w[\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$`);
 
 export interface ImageDeps {
   readonly driver: RuntimeDriver;
@@ -29,6 +34,11 @@ export interface ImageDeps {
 export async function ensureImage(deps: ImageDeps, container: Container, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<ImageOutcome> {
   const image = container.image ?? '';
   const policy = pullPolicyOf(container);
+  if (!reference.test(image)) {
+    const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
+    deps.event('Warning', 'InspectFailed', message);
+    return { ok: false, reason: 'InvalidImageName', message };
+  }
   if (policy !== 'Always') {
     const present = await deps.driver.imageId(image, signal) !== undefined;
     if (present) {

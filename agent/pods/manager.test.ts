@@ -153,6 +153,13 @@ describe('a pod', () => {
     expect(events.map((e) => e.reason)).toEqual(expect.arrayContaining(['Pulling', 'Failed', 'BackOff', 'Pulled', 'Started']));
   });
 
+  it('says that a name is no image name', async () => {
+    state.set(testPod('web', { containers: [testContainer('app', { image: 'NO IMAGE' })] }));
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'InvalidImageName');
+    expect(events.map((e) => e.reason)).toEqual(['InspectFailed', 'Failed']);
+    expect(driver.calls.some((c) => c.startsWith('pull'))).toBe(false);
+  });
+
   it('never pulls what may not be pulled', async () => {
     state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1', imagePullPolicy: 'Never' })] }));
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImageNeverPull');

@@ -31,6 +31,13 @@ export interface PodManagerDeps {
   readonly check?: Check;
 }
 
+/** Somebody who follows a container's log until it ends. */
+interface EndWaiter {
+  readonly podUid: string;
+  readonly containerId: string;
+  readonly ended: () => void;
+}
+
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 const rotationMs = 60_000;
 
@@ -45,10 +52,10 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
   readonly #tasks: TaskGroup;
-  readonly #endWaiters = new Set<{ podUid: string; check: () => void }>();
+  readonly #endWaiters = new Set<EndWaiter>();
   #runtimeName = 'containerd';
   #signal: AbortSignal = AbortSignal.abort();
-  #wasKnown = false;
+  #wasCertain = false;
 
   constructor(deps: PodManagerDeps, config: PodManagerConfig) {
     this.#deps = deps;
@@ -67,7 +74,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   /** Until aborted; then pods go on running and only the looking after them stops. */
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
-    this.#wasKnown = this.#deps.state.known;
+    this.#wasCertain = this.#isCertain;
     const unsubscribe = this.#deps.state.subscribe((changes) => { this.#apply(changes); });
     try {
       await this.#learnRuntimeName(signal);
@@ -102,6 +109,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     });
   }
 
+  get #isCertain(): boolean { return this.#deps.state.known && this.#deps.state.reliable; }
+
   #apply(changes: readonly StateChange[]): void {
     for (const change of changes) {
       const namespace = change.type === 'set' ? change.object.metadata?.namespace : change.namespace;
@@ -112,8 +121,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
         for (const worker of this.#workers.values()) if (worker.uses(change.resource.kind, namespace, name)) worker.refresh();
       }
     }
-    if (!this.#wasKnown && this.#deps.state.known) {
-      this.#wasKnown = true;
+    if (!this.#wasCertain && this.#isCertain) {
+      this.#wasCertain = true;
       this.#tasks.run('orphans', this.#signal, () => this.#lookAtEverything(this.#signal));
     }
   }
@@ -162,36 +171,51 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
 
   #wake(podUid: string): void {
     this.#workers.get(podUid)?.wake();
-    for (const waiter of this.#endWaiters) if (waiter.podUid === podUid) waiter.check();
+    if ([...this.#endWaiters].some((waiter) => waiter.podUid === podUid)) this.#tasks.run('ended containers', this.#signal, () => this.#tellWaiters(podUid));
+  }
+
+  /** A runtime that does not answer now will be asked again: with its return comes a look at everything. */
+  async #tellWaiters(podUid: string): Promise<void> {
+    const snapshot = await this.#deps.driver.list(this.#signal, podUid).catch(() => undefined);
+    if (snapshot) this.#noteEnded(snapshot, podUid);
+  }
+
+  #noteEnded({ containers }: RuntimeSnapshot, podUid?: string): void {
+    const running = new Set(containers.filter((c) => c.state === 'running').map((c) => c.id));
+    for (const waiter of this.#endWaiters) {
+      if ((podUid === undefined || waiter.podUid === podUid) && !running.has(waiter.containerId)) waiter.ended();
+    }
   }
 
   /** After events may have been lost: wakes the pods that differ from what their workers saw, and ends what nobody wants. */
   async #lookAtEverything(signal: AbortSignal): Promise<void> {
     await this.#untilDone(signal, async () => {
-      const byPod = groupByPod(await this.#deps.driver.list(signal));
+      const snapshot = await this.#deps.driver.list(signal);
+      this.#noteEnded(snapshot);
+      const byPod = groupByPod(snapshot);
       for (const [uid, worker] of this.#workers) {
         if (signatureOf(byPod.get(uid) ?? { sandboxes: [], containers: [] }) !== worker.signature) this.#wake(uid);
       }
       // Before the first word of the control plane, a stranger is more likely a pod whose checkpoint was lost.
-      if (!this.#deps.state.known) return;
+      if (!this.#isCertain) return;
       for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end();
       await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }
 
   async #untilEnded(podUid: string, containerId: string, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const check = (): void => {
-        this.#deps.driver.list(signal, podUid).then(({ containers }) => {
-          if (containers.find((c) => c.id === containerId)?.state !== 'running') resolve();
-        }, reject);
-      };
-      const waiter = { podUid, check };
-      this.#endWaiters.add(waiter);
-      signal.addEventListener('abort', () => { this.#endWaiters.delete(waiter); resolve(); }, { once: true });
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const waiter = { podUid, containerId, ended: () => { resolve(undefined); } };
+    this.#endWaiters.add(waiter);
+    signal.addEventListener('abort', waiter.ended, { once: true });
+    try {
       // It may have ended before anybody listened.
-      check();
-    });
+      await this.#tellWaiters(podUid);
+      await promise;
+    } finally {
+      this.#endWaiters.delete(waiter);
+      signal.removeEventListener('abort', waiter.ended);
+    }
   }
 
   /** Growth of a file has no event worth its price: logs are measured once a minute. */

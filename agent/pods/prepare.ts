@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
-import type { ContainerConfig, SandboxConfig } from '#agent/runtimes/types.ts';
+import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
 import { parseResolvConf, podDns } from './spec/dns.ts';
@@ -47,10 +47,11 @@ export interface ContainerInputs {
   readonly paths: PodPaths;
   readonly lookup: ObjectLookup;
   readonly facts: FieldFacts;
+  readonly imageUser: ImageUser | undefined;
 }
 
 /** Everything that a container needs on disk, and its configuration. */
-export async function prepareContainer({ pod, container, attempt, paths, lookup, facts }: ContainerInputs): Promise<ContainerConfig> {
+export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, imageUser }: ContainerInputs): Promise<ContainerConfig> {
   const env = containerEnv(pod, container, lookup, facts);
   const mounts = await containerMounts(pod, container, paths, env);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
@@ -59,5 +60,5 @@ export async function prepareContainer({ pod, container, attempt, paths, lookup,
   };
   own('/etc/hosts', paths.hostsFile);
   own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
-  return containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes });
+  return containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, imageUser });
 }

@@ -7,6 +7,7 @@ import { helloImage } from '#install/images.ts';
 /** For tests: a desired state in memory that is changed by hand. */
 export class MemoryState implements DesiredState {
   known = true;
+  reliable = true;
   readonly #objects = new Map<string, { resource: Resource; object: KubeObject }>();
   readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
 

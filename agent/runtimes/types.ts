@@ -29,6 +29,8 @@ export interface RuntimeDriver {
 
   /** The image's id when present locally. */
   imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Whom a local image runs as when nothing else is said: a number, a name that only the image knows, or root. */
+  imageUser(image: string, signal: AbortSignal): Promise<ImageUser>;
   pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
   /** Loads a docker or OCI archive; resolves with the names it made. */
   importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]>;
@@ -37,6 +39,13 @@ export interface RuntimeDriver {
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
   /** CPU nanoseconds since start and working-set bytes of running containers, by container id. */
   stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>>;
+}
+
+export interface ImageUser {
+  /** Absent when the image gives a name. */
+  readonly uid?: number;
+  /** Empty when the image gives a number, or nobody. */
+  readonly name: string;
 }
 
 export interface RegistryAuth { readonly username: string; readonly password: string }
@@ -126,6 +135,9 @@ export interface ContainerConfig {
   };
   readonly security: {
     readonly runAsUser?: number;
+    /** Instead of `runAsUser`, a name that the image knows. */
+    readonly runAsUserName?: string;
+    /** Only beside a user. */
     readonly runAsGroup?: number;
     readonly supplementalGroups: readonly number[];
     readonly privileged: boolean;

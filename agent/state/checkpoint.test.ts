@@ -37,6 +37,7 @@ const map = (name: string, value: string): ConfigMap => ({ apiVersion: 'v1', kin
 const entry = (name: string, value: string): { resource: Resource; object: KubeObject } => ({ resource: configMaps, object: map(name, value) });
 const set = (name: string, value: string): StateChange => ({ type: 'set', ...entry(name, value) });
 const remove = (name: string): StateChange => ({ type: 'remove', resource: configMaps, namespace: 'default', name });
+const generations = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.startsWith('checkpoint.')).sort();
 const content = (checkpoint: CheckpointStore): Record<string, string> => Object.fromEntries(checkpoint.list(configMaps).map((m) => [m.metadata?.name ?? '', m.data?.['value'] ?? '']));
 
 describe('the checkpoint', () => {
@@ -81,7 +82,7 @@ describe('the checkpoint', () => {
   it('writes nothing for what is there already', async () => {
     const checkpoint = await open();
     await checkpoint.complete([entry('a', '1')], 1);
-    const path = join(folder, (await readdir(folder))[0]!);
+    const path = join(folder, (await generations())[0]!);
     const before = await stat(path, { bigint: true });
     await checkpoint.complete([entry('a', '1')], 2);
     await checkpoint.incremental([set('a', '1')], 2, 3);
@@ -95,11 +96,35 @@ describe('the checkpoint', () => {
     const checkpoint = await open(1000);
     await checkpoint.complete([], 0);
     for (let i = 0; i < 200; i++) await checkpoint.incremental([set(`m${String(i % 3)}`, String(i))], i, i + 1);
-    const names = await readdir(folder);
+    const names = await generations();
     expect(names).toHaveLength(2);
     for (const name of names) expect((await stat(join(folder, name))).size).toBeLessThan(3000);
     await checkpoint.close();
     expect(content(await open())).toEqual({ m0: '198', m1: '199', m2: '197' });
+  });
+
+  it('tells listeners when it becomes known or reliable, even when nothing else changes', async () => {
+    const told: number[] = [];
+    const listen = (checkpoint: CheckpointStore): CheckpointStore => { checkpoint.subscribe((changes) => { told.push(changes.length); }); return checkpoint; };
+    let checkpoint = listen(await open());
+    await checkpoint.complete([], 1);
+    await checkpoint.complete([], 2);
+    expect(told).toEqual([0]);
+    await checkpoint.incremental([set('a', '1'), set('b', '1')], 2, 3);
+    await checkpoint.incremental([set('b', '2')], 3, 4);
+    await checkpoint.close();
+
+    const path = join(folder, (await generations())[0]!);
+    const damaged = await readFile(path);
+    damaged[damaged.indexOf('"a"')] = 0;
+    await writeFile(path, damaged);
+    checkpoint = listen(await open());
+    expect([checkpoint.known, checkpoint.reliable]).toEqual([true, false]);
+    await checkpoint.complete([], 1);
+    expect(checkpoint.reliable).toBe(true);
+    expect(told.slice(3)).toEqual([0]);
+    await checkpoint.close();
+    expect((await open()).reliable).toBe(true);
   });
 
   it('goes on when a listener throws', async () => {
@@ -119,7 +144,7 @@ describe('a checkpoint that was hurt', () => {
     let path = '';
     for (const [i, name] of ['a', 'b', 'c'].entries()) {
       await (i === 0 ? checkpoint.complete([entry(name, '1')], 1) : checkpoint.incremental([set(name, '1')], i, i + 1));
-      path = join(folder, (await readdir(folder))[0]!);
+      path = join(folder, (await generations())[0]!);
       ends.push((await stat(path)).size);
     }
     await checkpoint.close();
@@ -176,14 +201,15 @@ describe('a checkpoint that was hurt', () => {
   it('falls back to the generation before when the newest cannot be read from its start', async () => {
     const checkpoint = await open(1);
     await checkpoint.complete([entry('a', '1')], 1);
-    for (let i = 1; (await readdir(folder)).length < 2; i++) await checkpoint.incremental([set('b', String(i))], i, i + 1);
+    for (let i = 1; (await generations()).length < 2; i++) await checkpoint.incremental([set('b', String(i))], i, i + 1);
     await checkpoint.close();
-    expect((await readdir(folder)).sort()).toEqual(['checkpoint.1', 'checkpoint.2']);
+    expect(await generations()).toEqual(['checkpoint.1', 'checkpoint.2']);
     for (const damage of [() => truncate(join(folder, 'checkpoint.2'), 20), () => truncate(join(folder, 'checkpoint.2'), 0), () => writeFile(join(folder, 'checkpoint.2'), 'CLEATcp\x02 of a newer version')]) {
       await damage();
       logged = [];
       const again = await open();
       expect(content(again)).toMatchObject({ a: '1', b: expect.stringMatching(/\d/) });
+      expect(again.reliable).toBe(false);
       expect(logged.map((line) => line.level)).toEqual([50]);
       await again.close();
     }

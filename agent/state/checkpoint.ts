@@ -8,6 +8,7 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { LogFile, newFile, readRecords } from './log-file.ts';
 import { ObjectSet } from './objects.ts';
+import { isDiskFull, keepReserve, releaseReserve } from './reserve.ts';
 import { decodeRecord, encodeChange, encodeSnapshot } from './record.ts';
 import type { Checkpoint, StateChange } from './types.ts';
 
@@ -23,6 +24,7 @@ const defaultCompactAfterBytes = 256 << 10;
 interface Loaded {
   readonly objects: ObjectSet;
   readonly known: boolean;
+  readonly reliable: boolean;
   readonly revision: number;
   readonly generation: number;
   /** The file to append to; absent when the next change must write a new one. */
@@ -42,6 +44,7 @@ export class CheckpointStore implements Checkpoint {
   readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
   #objects: ObjectSet;
   #known: boolean;
+  #reliable: boolean;
   #revision: number;
   #generation: number;
   #file: LogFile | undefined;
@@ -55,6 +58,7 @@ export class CheckpointStore implements Checkpoint {
     this.#compactAfterBytes = config.compactAfterBytes ?? defaultCompactAfterBytes;
     this.#objects = loaded.objects;
     this.#known = loaded.known;
+    this.#reliable = loaded.reliable;
     this.#revision = loaded.revision;
     this.#generation = loaded.generation;
     this.#file = loaded.file;
@@ -65,13 +69,16 @@ export class CheckpointStore implements Checkpoint {
   static async open(deps: { log: Log }, config: CheckpointConfig): Promise<CheckpointStore> {
     try {
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
-      return new CheckpointStore(deps.log, config, await load(deps.log, config.folder));
+      const loaded = await load(deps.log, config.folder);
+      await keepReserve(config.folder);
+      return new CheckpointStore(deps.log, config, loaded);
     } catch (error) {
       throw new StatusError('InternalError', `cannot open the checkpoint in ${config.folder}: ${messageOf(error)}; check that it belongs to this user and that the disk works`, { cause: error });
     }
   }
 
   get known(): boolean { return this.#known; }
+  get reliable(): boolean { return this.#reliable; }
   get revision(): number { return this.#revision; }
 
   get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): T | undefined {
@@ -88,7 +95,13 @@ export class CheckpointStore implements Checkpoint {
   }
 
   complete(objects: readonly { resource: Resource; object: KubeObject }[], revision: number): Promise<void> {
-    return this.#inTurn(async () => { await this.#commit(this.#objects.changesTo(objects), revision); });
+    return this.#inTurn(async () => {
+      const certain = this.#known && this.#reliable;
+      const changes = this.#objects.changesTo(objects);
+      await this.#commit(changes, revision);
+      this.#reliable = true;
+      if (changes.length > 0 || !certain) this.#tell(changes);
+    });
   }
 
   incremental(changes: readonly StateChange[], fromRevision: number, toRevision: number): Promise<void> {
@@ -96,7 +109,9 @@ export class CheckpointStore implements Checkpoint {
       if (fromRevision !== this.#revision) {
         throw new StatusError('Conflict', `a change from revision ${String(fromRevision)} does not fit the checkpoint's ${String(this.#revision)}; the session must be opened anew`);
       }
-      await this.#commit(this.#objects.effective(changes), toRevision);
+      const effective = this.#objects.effective(changes);
+      await this.#commit(effective, toRevision);
+      if (effective.length > 0) this.#tell(effective);
     });
   }
 
@@ -113,24 +128,33 @@ export class CheckpointStore implements Checkpoint {
     return turn;
   }
 
-  /** The revision alone is not worth a write: every session starts with a COMPLETE that sets it. */
+  /** On disk, then in memory. The revision alone is not worth a write: every session starts with a COMPLETE that sets it. */
   async #commit(changes: readonly StateChange[], revision: number): Promise<void> {
-    if (changes.length > 0 || !this.#known) {
+    if (changes.length > 0 || !this.#known || !this.#reliable) {
       for (const change of changes) if (change.type === 'set') freeze(change.object);
       await this.#write(changes, revision);
       this.#objects.apply(changes);
       this.#known = true;
     }
     this.#revision = revision;
-    if (changes.length > 0) this.#tell(changes);
   }
 
   async #write(changes: readonly StateChange[], revision: number): Promise<void> {
     const record = encodeChange(changes, revision);
-    try {
-      const limit = Math.max(this.#compactAfterBytes, 2 * this.#snapshotBytes);
-      if (this.#file && this.#file.size - this.#snapshotBytes + record.length <= limit) await this.#file.append(record);
+    const limit = Math.max(this.#compactAfterBytes, 2 * this.#snapshotBytes);
+    const store = async (longerThanLimit: boolean): Promise<void> => {
+      const file = this.#file;
+      if (file && (longerThanLimit || file.size - this.#snapshotBytes + record.length <= limit)) await file.append(record);
       else await this.#writeGeneration(changes, revision);
+    };
+    try {
+      await store(false).catch(async (error: unknown) => {
+        if (!isDiskFull(error)) throw error;
+        await releaseReserve(this.#folder);
+        this.#log.warn({ component: 'checkpoint', folder: this.#folder }, 'the disk is full; using the space set aside for this');
+        // A record takes less than a snapshot; the file is compacted when there is space again.
+        await store(true);
+      });
     } catch (error) {
       throw new StatusError('ServiceUnavailable', `cannot write the checkpoint in ${this.#folder}: ${messageOf(error)}; free some space or check the disk`, { cause: error });
     }
@@ -151,6 +175,7 @@ export class CheckpointStore implements Checkpoint {
     this.#file = await LogFile.open(path, bytes.length);
     await old?.close();
     for (const stale of await generationsIn(this.#folder)) if (stale < generation - 1) await rm(pathOf(this.#folder, stale), { force: true });
+    await keepReserve(this.#folder);
   }
 
   #tell(changes: readonly StateChange[]): void {
@@ -180,10 +205,10 @@ async function load(log: Log, folder: string): Promise<Loaded> {
   for (const generation of generations) {
     const loaded = await loadGeneration(log, pathOf(folder, generation), generation, generation === newest);
     // a new file must be newer than all that are there, the unreadable ones included
-    if (loaded) return { ...loaded, generation: newest ?? generation };
+    if (loaded) return { ...loaded, reliable: loaded.reliable && generation === newest, generation: newest ?? generation };
   }
   if (newest !== undefined) log.error({ component: 'checkpoint', folder }, 'no checkpoint can be read: nothing is known about this node until the control plane answers');
-  return { objects: new ObjectSet(), known: false, revision: 0, generation: newest ?? 0, file: undefined, snapshotBytes: 0 };
+  return { objects: new ObjectSet(), known: false, reliable: newest === undefined, revision: 0, generation: newest ?? 0, file: undefined, snapshotBytes: 0 };
 }
 
 async function loadGeneration(log: Log, path: string, generation: number, newest: boolean): Promise<Loaded | undefined> {
@@ -218,7 +243,7 @@ async function loadGeneration(log: Log, path: string, generation: number, newest
   if (!whole) log.error({ component: 'checkpoint', path, records: usable }, 'a checkpoint is damaged in the middle; going on with the state before the damage until the control plane answers');
   else if (state === 'torn') log.warn({ component: 'checkpoint', path, bytes: bytes.length - end }, 'cut off the end of a checkpoint that was not fully written');
   const file = whole && newest ? await openForAppend(log, path, end) : undefined;
-  return { objects, known: true, revision, generation, file, snapshotBytes: records[0]?.length ?? 0 };
+  return { objects, known: true, reliable: whole, revision, generation, file, snapshotBytes: records[0]?.length ?? 0 };
 }
 
 /** A file that can be read but not written (a read-only disk) still gives the state; writing is tried with the next change. */

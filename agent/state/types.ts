@@ -13,9 +13,14 @@ export type StateChange =
 export interface DesiredState {
   /** False until the first COMPLETE of this node's life has arrived (fresh join). */
   readonly known: boolean;
+  /**
+   * False while the files were found damaged and the control plane has not answered since: this may then be an older
+   * state, and what is missing in it may be wanted all the same.
+   */
+  readonly reliable: boolean;
   get<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string): T | undefined;
   list<T extends KubeObject>(resource: Resource<T>): readonly T[];
-  /** Called after a change is on disk, once per applied message. Synchronous; must only note work. */
+  /** Called after a change is on disk, once per applied message, and when `known` or `reliable` becomes true. Synchronous; must only note work. */
   subscribe(listener: (changes: readonly StateChange[]) => void): () => void;
 }
 

@@ -6,6 +6,7 @@ import type { DesiredState, StateChange } from '#agent/state/types.ts';
 /** A DesiredState without a disk, changed by `apply`. */
 export class MemoryState implements DesiredState {
   known = true;
+  reliable = true;
   readonly #objects = new Map<string, Map<string, KubeObject>>();
   readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
 

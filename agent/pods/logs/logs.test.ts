@@ -1,8 +1,12 @@
-import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '#common/clock.ts';
+import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
+import type { Container } from '#agent/runtimes/types.ts';
 import { readLog, type ReadOptions } from './reader.ts';
+import { rotateLog } from './rotate.ts';
 
 let dir: string;
 let path: string;
@@ -61,6 +65,26 @@ describe('reading a log', () => {
 
   it('says when there is no log', async () => {
     await expect(read()).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
+
+describe('rotating a log', () => {
+  const rotate = async (): Promise<boolean> => {
+    const driver = new FakeDriver(systemClock);
+    const rotated = await rotateLog(driver, { id: 'c', logPath: path } as Container, { maxBytes: 10, maxFiles: 3 }, signal);
+    expect(driver.calls).toEqual(rotated ? ['reopen-log'] : []);
+    return rotated;
+  };
+  it('moves a large one aside', async () => {
+    await writeFile(path, 'short');
+    expect(await rotate()).toBe(false);
+    await writeFile(path, 'long enough');
+    expect(await rotate()).toBe(true);
+    expect(await readFile(`${path}.1`, 'utf8')).toBe('long enough');
+  });
+  it('ends what an agent that was killed in the middle began', async () => {
+    await writeFile(`${path}.1`, 'still written to');
+    expect(await rotate()).toBe(true);
   });
 });
 

@@ -24,6 +24,9 @@ interface State {
   run: { ok: boolean; count: number };
 }
 
+/** Beyond this a timer would fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 const titles = { startup: 'Startup', liveness: 'Liveness', readiness: 'Readiness' } as const;
 
 /** Probes one running container. Has timers only for the probes that there are. */
@@ -75,7 +78,7 @@ export class ContainerProbes {
   }
 
   #after(ms: number, state: State): void {
-    const cancel = this.#deps.clock.after(ms, () => {
+    const cancel = this.#deps.clock.after(Math.min(ms, longestTimerMs), () => {
       this.#stop.signal.removeEventListener('abort', cancel);
       void this.#probe(state);
     });

@@ -1,5 +1,5 @@
 import type { Container, Pod } from '#api/gen/types.ts';
-import type { ContainerConfig } from '#agent/runtimes/types.ts';
+import type { ContainerConfig, ImageUser } from '#agent/runtimes/types.ts';
 import { StatusError } from '#common/errors.ts';
 import { logFileOf } from '../paths.ts';
 import { graceSecondsOf, specHash } from './containers.ts';
@@ -11,6 +11,14 @@ export interface ContainerFacts {
   readonly env: ContainerConfig['env'];
   readonly mounts: ContainerConfig['mounts'];
   readonly nodeMemoryBytes: number;
+  /** Whom the image runs as; given when `needsImageUser`. */
+  readonly imageUser: ImageUser | undefined;
+}
+
+/** True when what the image says of its user decides: nobody else names one, and it matters. */
+export function needsImageUser(pod: Pod, container: Container): boolean {
+  const { runAsUser, runAsGroup, runAsNonRoot } = { ...pod.spec?.securityContext, ...container.securityContext };
+  return runAsUser === undefined && (runAsNonRoot === true || runAsGroup !== undefined);
 }
 
 export function containerConfig(pod: Pod, container: Container, facts: ContainerFacts): ContainerConfig {
@@ -32,24 +40,25 @@ export function containerConfig(pod: Pod, container: Container, facts: Container
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
     resources: cgroupResources(pod, container, facts.nodeMemoryBytes),
-    security: security(pod, container),
+    security: security(pod, container, facts.imageUser),
   };
 }
 
-function security(pod: Pod, container: Container): ContainerConfig['security'] {
+function security(pod: Pod, container: Container, imageUser: ImageUser | undefined): ContainerConfig['security'] {
   const own = container.securityContext;
   const shared = pod.spec?.securityContext;
-  const runAsUser = own?.runAsUser ?? shared?.runAsUser;
+  const runAsUser = own?.runAsUser ?? shared?.runAsUser ?? imageUser?.uid;
+  const runAsUserName = runAsUser === undefined ? imageUser?.name : undefined;
   const runAsGroup = own?.runAsGroup ?? shared?.runAsGroup;
   const privileged = own?.privileged ?? false;
-  if ((own?.runAsNonRoot ?? shared?.runAsNonRoot) && runAsUser === 0) {
-    throw new StatusError('Invalid', "container's runAsUser breaks non-root policy");
-  }
-  if (runAsGroup !== undefined && runAsUser === undefined) {
-    throw new StatusError('Invalid', 'runAsGroup is set without runAsUser, which the runtime cannot do');
+  const where = `(pod: "${pod.metadata?.name ?? ''}_${pod.metadata?.namespace ?? ''}(${pod.metadata?.uid ?? ''})", container: ${container.name})`;
+  if (own?.runAsNonRoot ?? shared?.runAsNonRoot) {
+    if (runAsUserName !== undefined) throw new StatusError('Invalid', `container has runAsNonRoot and image has non-numeric user (${runAsUserName}), cannot verify user is non-root ${where}`);
+    if (runAsUser === 0) throw new StatusError('Invalid', imageUser ? `container has runAsNonRoot and image will run as root ${where}` : `container's runAsUser breaks non-root policy ${where}`);
   }
   return {
     ...(runAsUser !== undefined && { runAsUser }),
+    ...(runAsUserName !== undefined && { runAsUserName }),
     ...(runAsGroup !== undefined && { runAsGroup }),
     supplementalGroups: [...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup])],
     privileged,

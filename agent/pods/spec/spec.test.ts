@@ -1,7 +1,8 @@
+import type { ImageUser } from '#agent/runtimes/types.ts';
 import { describe, expect, it } from 'vitest';
 import type { Service } from '#api/gen/types.ts';
 import { testContainer, testPod } from '../testing.ts';
-import { containerConfig } from './container-config.ts';
+import { containerConfig, needsImageUser } from './container-config.ts';
 import { parseResolvConf, podDns } from './dns.ts';
 import { containerEnv, type ObjectLookup } from './env.ts';
 import { expand } from './expansion.ts';
@@ -107,8 +108,17 @@ describe('names and addresses', () => {
 describe('security', () => {
   it('is the container\'s own before the pod\'s', () => {
     const pod = testPod('p', { securityContext: { runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4] } });
-    const config = containerConfig(pod, testContainer('app', { command: ['$(A)'], securityContext: { runAsUser: 9, allowPrivilegeEscalation: false } }), { attempt: 2, env: [{ name: 'A', value: 'x' }], mounts: [], nodeMemoryBytes: 1 });
+    const config = containerConfig(pod, testContainer('app', { command: ['$(A)'], securityContext: { runAsUser: 9, allowPrivilegeEscalation: false } }), { attempt: 2, env: [{ name: 'A', value: 'x' }], mounts: [], nodeMemoryBytes: 1, imageUser: undefined });
     expect(config).toMatchObject({ command: ['x'], logFile: 'app/2.log', security: { runAsUser: 9, runAsGroup: 2, supplementalGroups: [4, 3], noNewPrivileges: true } });
-    expect(() => containerConfig(pod, testContainer('app', { securityContext: { runAsUser: 0, runAsNonRoot: true } }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1 })).toThrow('non-root policy');
+    expect(() => containerConfig(pod, testContainer('app', { securityContext: { runAsUser: 0, runAsNonRoot: true } }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser: undefined })).toThrow('non-root policy');
+  });
+  it('asks the image when nobody else names a user', () => {
+    const of = (securityContext: object, imageUser: ImageUser) => () => containerConfig(testPod('p'), testContainer('app', { securityContext }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser }).security;
+    expect(needsImageUser(testPod('p', { securityContext: { runAsNonRoot: true } }), testContainer('app'))).toBe(true);
+    expect(needsImageUser(testPod('p'), testContainer('app', { securityContext: { runAsUser: 1, runAsNonRoot: true } }))).toBe(false);
+    expect(of({ runAsNonRoot: true }, { uid: 0, name: '' })).toThrow('container has runAsNonRoot and image will run as root (pod: "p_default(p-uid)", container: app)');
+    expect(of({ runAsNonRoot: true }, { name: 'www' })).toThrow('image has non-numeric user (www)');
+    expect(of({ runAsNonRoot: true }, { uid: 5, name: '' })()).toMatchObject({ runAsUser: 5 });
+    expect(of({ runAsGroup: 7 }, { name: 'www' })()).toMatchObject({ runAsUserName: 'www', runAsGroup: 7 });
   });
 });

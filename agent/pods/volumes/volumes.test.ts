@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -61,11 +61,27 @@ describe('volumes', () => {
     await expect(ensure({ name: 'v', nfs: { server: 's', path: '/' } })).rejects.toThrow('not supported');
   });
 
+  it('are made even when another cannot be', async () => {
+    await expect(ensure({ name: 'v', configMap: { name: 'none' } }, { name: 'w', configMap: { name: 'cfg' } })).rejects.toThrow('"none" not found');
+    expect(await readFile(at('w', 'b'), 'utf8')).toBe('two');
+  });
+
+  it('leave an emptyDir as the pod has made it', async () => {
+    await ensure({ name: 'v', emptyDir: {} });
+    expect((await stat(at('v'))).mode & 0o777).toBe(0o777);
+    await chmod(at('v'), 0o700);
+    await ensure({ name: 'v', emptyDir: {} });
+    expect((await stat(at('v'))).mode & 0o777).toBe(0o700);
+  });
+
   it('check host paths', async () => {
     await writeFile(join(dir, 'file'), '');
     await ensure({ name: 'v', hostPath: { path: join(dir, 'made'), type: 'DirectoryOrCreate' } }, { name: 'w', hostPath: { path: join(dir, 'file'), type: 'File' } });
     expect((await stat(join(dir, 'made'))).isDirectory()).toBe(true);
     await expect(ensure({ name: 'v', hostPath: { path: join(dir, 'file'), type: 'Directory' } })).rejects.toThrow('hostPath type check failed');
+    await ensure({ name: 'v', hostPath: { path: join(dir, 'made/deeper/still'), type: 'DirectoryOrCreate' } });
+    // Where nothing can be made this ends, too.
+    await expect(ensure({ name: 'v', hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } })).rejects.toThrow('ENOENT');
   });
 
   it('do not let a subPath out of the volume', async () => {

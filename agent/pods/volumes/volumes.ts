@@ -1,8 +1,8 @@
-import { chmod, chown, lstat, mkdir, open, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { Container, HostPathVolumeSource, Pod, Volume } from '#api/gen/types.ts';
 import { quantityValue } from '#api/meta/quantity.ts';
-import { StatusError } from '#common/errors.ts';
+import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
 import type { PodPaths } from '../paths.ts';
@@ -12,17 +12,19 @@ import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { volumePayload } from './payload.ts';
 
-/** Makes the pod's volumes, or brings those that mirror API objects up to date. Idempotent. */
+/** Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the others. Idempotent. */
 export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
   await mkdir(paths.root, { recursive: true, mode: 0o750 });
+  let failure: StatusError | undefined;
   for (const volume of pod.spec?.volumes ?? []) {
     try {
       await ensureVolume(pod, volume, paths, lookup, facts);
     } catch (error) {
-      const status = error instanceof StatusError ? error : new StatusError('InternalError', error instanceof Error ? error.message : String(error), { cause: error });
-      throw new StatusError(status.code, `MountVolume.SetUp failed for volume "${volume.name}" : ${status.message}`, { cause: error });
+      const { code, message } = toStatus(error);
+      failure ??= new StatusError(code, `MountVolume.SetUp failed for volume "${volume.name}" : ${message}`, { cause: error });
     }
   }
+  if (failure) throw failure;
 }
 
 async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
@@ -40,23 +42,26 @@ function volumePath(volume: Volume, paths: PodPaths): string {
 }
 
 async function ensureEmptyDir(dir: string, source: NonNullable<Volume['emptyDir']>, fsGroup: number | undefined): Promise<void> {
-  await mkdir(dir, { recursive: true });
+  const mode = fsGroup === undefined ? 0o777 : 0o2777;
   if (source.medium === 'Memory') {
+    await mkdir(dir, { recursive: true });
     if (await isMountPoint(dir)) return;
     const size = source.sizeLimit === undefined ? [] : [`size=${String(quantityValue(source.sizeLimit))}`];
-    await execOk('mount', ['-t', 'tmpfs', '-o', ['mode=1777', 'nosuid', 'nodev', ...size].join(','), 'tmpfs', dir]);
+    await execOk('mount', ['-t', 'tmpfs', '-o', [`mode=${mode.toString(8)}`, `gid=${String(fsGroup ?? 0)}`, 'nosuid', 'nodev', ...size].join(','), 'tmpfs', dir]);
   } else if (source.medium !== undefined && source.medium !== '') {
     throw new StatusError('Invalid', `unknown storage medium ${JSON.stringify(source.medium)}`);
-  }
-  await chmod(dir, 0o777);
-  if (fsGroup !== undefined) {
-    await chown(dir, 0, fsGroup);
-    await chmod(dir, 0o2777);
+  } else if (!(await lstat(dir).catch(() => undefined))) {
+    // Made aside, so that it appears complete; what the pod makes of its owner and mode later is the pod's.
+    const fresh = `${dir}.new`;
+    await mkdir(fresh, { recursive: true });
+    await chown(fresh, 0, fsGroup ?? 0);
+    await chmod(fresh, mode);
+    await rename(fresh, dir);
   }
 }
 
 async function ensureHostPath({ path, type = '' }: HostPathVolumeSource): Promise<void> {
-  if (type === 'DirectoryOrCreate') { await mkdir(path, { recursive: true, mode: 0o755 }); return; }
+  if (type === 'DirectoryOrCreate') { await makeFolders(path); return; }
   if (type === 'FileOrCreate') { await (await open(path, 'a', 0o644)).close(); return; }
   if (type === '') return;
   const found = await stat(path).catch(() => undefined);
@@ -104,10 +109,24 @@ async function ensureSubPath(base: string, subPath: string): Promise<string> {
     let parent = dirname(path);
     while (!(await lstat(parent).catch(() => undefined))) parent = dirname(parent);
     if (!(await inside(parent))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
-    await mkdir(path, { recursive: true, mode: 0o755 });
+    await makeFolders(path);
   }
   if (!(await inside(path))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
   return realpath(path);
+}
+
+/** Like `mkdir -p`. Node's own `recursive` never ends where a file system refuses new folders as if their parent were missing (/proc). */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o755 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || await stat(parent).catch(() => undefined)) throw error;
+    await makeFolders(parent);
+    await mkdir(path, { mode: 0o755 });
+  }
 }
 
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */

@@ -2,7 +2,7 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
-import type { Container, ContainerConfig, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
 import { podEvents } from './events.ts';
 import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
@@ -125,6 +125,13 @@ export class CriDriver implements RuntimeDriver {
     return answer.image?.id;
   }
 
+  async imageUser(image: string, signal: AbortSignal): Promise<ImageUser> {
+    const answer = await this.#connection.call('ImageStatus', { image: { image } }, quickMs, signal);
+    if (!answer.image) throw new StatusError('NotFound', `image ${image} not found`);
+    const { uid, username } = answer.image;
+    return { name: username, ...(username === '' && { uid: Number(uid?.value ?? 0) }) };
+  }
+
   async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
     return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
   }
@@ -160,7 +167,15 @@ export class CriDriver implements RuntimeDriver {
     this.#podOf.set(listed.id, listed.metadata?.uid ?? '');
     let known = this.#sandboxStatus.get(listed.id);
     if (known?.state !== listed.state) {
-      const status = await optional(this.#connection.call('PodSandboxStatus', { podSandboxId: listed.id }, quickMs, signal));
+      let status;
+      try {
+        status = await optional(this.#connection.call('PodSandboxStatus', { podSandboxId: listed.id }, quickMs, signal));
+      } catch (error) {
+        if (!isStatus(error, 'InternalError')) throw error;
+        // One broken sandbox (its namespace was removed by hand, say) must not hide all the others: of no use, to be replaced.
+        this.#deps.log.warn({ sandbox: listed.id, err: error.message }, 'the runtime cannot tell the state of a sandbox; taking it for lost');
+        return toSandbox({ ...listed, state: 'SANDBOX_NOTREADY' }, undefined);
+      }
       if (!status?.status) return undefined;
       known = { state: listed.state, status: status.status };
       this.#sandboxStatus.set(listed.id, known);
@@ -171,7 +186,14 @@ export class CriDriver implements RuntimeDriver {
   async #container(listed: ListedContainer, signal: AbortSignal): Promise<Container | undefined> {
     let known = this.#containerStatus.get(listed.id);
     if (known?.state !== listed.state) {
-      const status = await optional(this.#connection.call('ContainerStatus', { containerId: listed.id }, quickMs, signal));
+      let status;
+      try {
+        status = await optional(this.#connection.call('ContainerStatus', { containerId: listed.id }, quickMs, signal));
+      } catch (error) {
+        if (!isStatus(error, 'InternalError')) throw error;
+        this.#deps.log.warn({ container: listed.id, err: error.message }, 'the runtime cannot tell the state of a container');
+        return toContainer(listed, { ...unknownStatus, state: listed.state });
+      }
       if (!status?.status) return undefined;
       known = { state: status.status.state, status: status.status };
       this.#containerStatus.set(listed.id, known);
@@ -211,6 +233,9 @@ export class CriDriver implements RuntimeDriver {
     throw new StatusError('InternalError', `image ${image} was imported but the runtime does not list it`);
   }
 }
+
+/** Of a container that the runtime lists but cannot say more about. */
+const unknownStatus: Omit<ContainerStatusMessage, 'state'> = { startedAt: '0', finishedAt: '0', exitCode: 255, image: null, imageRef: '', reason: 'ContainerStatusUnknown', message: '', logPath: '' };
 
 async function absentIsFine(call: Promise<unknown>): Promise<void> {
   await optional(call);

@@ -74,6 +74,7 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
 function securityMessage(sandbox: SandboxConfig, security: ContainerConfig['security']): object {
   return {
     ...(security.runAsUser !== undefined && { runAsUser: { value: security.runAsUser } }),
+    ...(security.runAsUserName !== undefined && { runAsUsername: security.runAsUserName }),
     ...(security.runAsGroup !== undefined && { runAsGroup: { value: security.runAsGroup } }),
     supplementalGroups: security.supplementalGroups,
     privileged: security.privileged,

@@ -61,6 +61,6 @@ export interface CriCalls {
   ReopenContainerLog: [{ containerId: string }, object];
   ExecSync: [{ containerId: string; cmd: readonly string[]; timeout: number }, { stdout: Buffer; stderr: Buffer; exitCode: number }];
   ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
-  ImageStatus: [{ image: { image: string } }, { image: { id: string } | null }];
+  ImageStatus: [{ image: { image: string } }, { image: { id: string; uid: { value: string } | null; username: string } | null }];
   PullImage: [{ image: { image: string }; auth?: { username: string; password: string } }, { imageRef: string }];
 }

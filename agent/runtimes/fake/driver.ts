@@ -2,7 +2,7 @@ import { writeFile, appendFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import type { Container, ContainerConfig, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type FakeContainer = Mutable<Container> & { readonly config: ContainerConfig };
@@ -21,6 +21,8 @@ export class FakeDriver implements RuntimeDriver {
   readonly calls: string[] = [];
   /** Images that are present: name → id. */
   readonly images = new Map<string, string>();
+  /** Users of images; root for any other. */
+  readonly imageUsers = new Map<string, ImageUser>();
   /** Images that a pull brings: name → id. */
   readonly registry = new Map<string, string>();
   /** Rejects the next calls of a method, in order. */
@@ -151,7 +153,7 @@ export class FakeDriver implements RuntimeDriver {
     this.#containers.delete(id);
   }
 
-  async reopenLog(): Promise<void> { await this.#enter('reopenLog'); }
+  async reopenLog(): Promise<void> { await this.#enter('reopenLog', 'reopen-log'); }
 
   async exec(containerId: string, command: readonly string[]): Promise<{ exitCode: number; output: string }> {
     const container = this.#container(containerId);
@@ -163,6 +165,11 @@ export class FakeDriver implements RuntimeDriver {
   async imageId(image: string): Promise<string | undefined> {
     await this.#enter('imageId');
     return this.images.get(image);
+  }
+
+  async imageUser(image: string): Promise<ImageUser> {
+    await this.#enter('imageUser');
+    return this.imageUsers.get(image) ?? { uid: 0, name: '' };
   }
 
   async pullImage(image: string, _auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
