@@ -1,7 +1,7 @@
 /**
  * The CNI configuration list of this host's pods: a routed pair of links for each pod (`ptp`), so that every packet
  * between pods passes the host's network stack. That gives Service translation and hairpin without a bridge and
- * without br_netfilter. Addresses leave the host unchanged; masquerading is the proxy's.
+ * without br_netfilter. Addresses leave the host unchanged; masquerading and host ports are the proxy's.
  */
 export function cniConflist(podCidrs: readonly string[], dataDirectory: string, mtu: number): string {
   const ipv6 = podCidrs.some((cidr) => cidr.includes(':'));
@@ -15,7 +15,6 @@ export function cniConflist(podCidrs: readonly string[], dataDirectory: string, 
         type: 'ptp', ipMasq: false, mtu,
         ipam: { type: 'host-local', dataDir: dataDirectory, ranges: podCidrs.map((subnet) => [{ subnet }]), routes },
       },
-      { type: 'portmap', capabilities: { portMappings: true }, snat: true },
     ],
   };
   return `${JSON.stringify(conflist, null, 2)}\n`;

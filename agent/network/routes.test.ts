@@ -39,5 +39,5 @@ it('writes a CNI list for one and two families', () => {
   const list = JSON.parse(cniConflist(['10.42.3.0/24', 'fd42::/64'], '/s/cni/data', 1400)) as { plugins: [{ type: string; mtu: number; ipam: { ranges: unknown; routes: unknown; dataDir: string } }, { type: string }] };
   expect(list.plugins[0]).toMatchObject({ type: 'ptp', mtu: 1400, ipMasq: false });
   expect(list.plugins[0].ipam).toMatchObject({ dataDir: '/s/cni/data', ranges: [[{ subnet: '10.42.3.0/24' }], [{ subnet: 'fd42::/64' }]], routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] });
-  expect(list.plugins[1].type).toBe('portmap');
+  expect(list.plugins).toHaveLength(1);
 });

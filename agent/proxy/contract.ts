@@ -1,3 +1,4 @@
+import type { Pod } from '#api/gen/types.ts';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { silentLog, type Log } from '#common/log.ts';
@@ -6,6 +7,7 @@ import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { eventually } from '#test/support/lab/eventually.ts';
 import type { Backend, ProxyBackend, ProxyConfig, ServicePort } from './types.ts';
+import { hostPortsOf } from './host-ports.ts';
 
 export interface ProxyContractDeps {
   readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
@@ -89,6 +91,23 @@ export function proxyContract(name: string, create: (deps: ProxyContractDeps, co
       expect(servers(await ask(node, `${node.address}:30080`, { count: 5 })).every((s) => ['a', 'b', 'c'].includes(s))).toBe(true);
       expect(servers(await ask(node, `${node.address}:30080`, { count: 40, pod: 'b' }))).toEqual(['a', 'b', 'c']);
       expect(servers(await ask(lab.host(1), `${node.address}:30080`, { count: 40, pod: 'c' }))).toEqual(['a', 'b', 'c']);
+    });
+
+    it('serves a NodePort over UDP, and one client by one endpoint when it asks for affinity', async () => {
+      await backend.replace([servicePort({ id: 'default/dns:dns', protocol: 'UDP', port: 53, nodePort: 30053, endpoints: [podA, podB] }), tcp({ nodePort: 30080, affinitySeconds: 60 })], signal);
+      expect(servers(await ask(client, `${node.address}:30053`, { protocol: 'udp', count: 30 }))).toEqual(['a', 'b']);
+      expect(servers(await ask(client, `${node.address}:30080`, { count: 20 }))).toHaveLength(1);
+    });
+
+    it('leads a port of the host to a pod, on all addresses or on one, with the client\'s address kept', async () => {
+      const pod = (port: object): Pod => ({ metadata: { namespace: 'default', name: 'p', uid: 'u-1' }, spec: { containers: [{ name: 'c', ports: [{ containerPort: podA.port, ...port }] }] } });
+      const here = { ips: [podA.ip], ready: true };
+      await backend.replace([...hostPortsOf(pod({ hostPort: 8081 }), here), ...hostPortsOf(pod({ hostPort: 8082, hostIP: node.address }), here)], signal);
+      expect(await ask(client, `${node.address}:8081`)).toEqual([`a ${client.address}`]);
+      expect(servers(await ask(client, `${node.address}:8082`))).toEqual(['a']);
+      expect(servers(await ask(node, `${node.address}:8081`))).toEqual(['a']);
+      expect(servers(await ask(node, `${node.address}:8081`, { pod: 'b' }))).toEqual(['a']);
+      expect(servers(await ask(node, `${node.address}:8081`, { pod: 'a' }))).toEqual(['a']);
     });
 
     it('keeps the client\'s address and stays on the host under externalTrafficPolicy Local', async () => {

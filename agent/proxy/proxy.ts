@@ -4,7 +4,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { endpointSlices, services } from '#api/kinds/resources.ts';
+import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
 import type { PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { ServiceTracker } from './service-map.ts';
@@ -55,8 +55,8 @@ export class Proxy implements Runnable {
   get failure(): string | undefined { return this.#failure; }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { state, pods } = this.#deps;
-    for (const resource of [services, endpointSlices]) {
+    const { state, pods: reports } = this.#deps;
+    for (const resource of [services, endpointSlices, pods]) {
       this.#tracker.note(state.list<KubeObject>(resource).map((object) => ({ type: 'set', resource, object })));
     }
     const unsubscribe = state.subscribe((changes) => {
@@ -64,7 +64,7 @@ export class Proxy implements Runnable {
       // Also the first message of a node's life, which may hold no Service, opens the way.
       this.#wake();
     });
-    const unsubscribePods = pods.subscribe((report) => {
+    const unsubscribePods = reports.subscribe((report) => {
       if (!this.#tracker.notePod(report)) return;
       this.#dirty = true;
       this.#wake();

@@ -123,4 +123,18 @@ describe('ServiceTracker', () => {
     expect(after(report('10.42.0.8'))).toEqual(['10.42.0.8', '10.42.1.9']);
     expect(tracker.notePod(report('10.42.0.8'))).toBe(false);
   });
+
+  it('leads host ports to the pod that asks for them, while it has an address', () => {
+    const tracker = new ServiceTracker(node);
+    const pod = (uid: string, hostPort: number): object => ({ metadata: { namespace: 'default', name: 'p', uid }, spec: { containers: [{ name: 'c', ports: [{ containerPort: 53, hostPort, protocol: 'UDP' }, { containerPort: 80 }] }] } });
+    const report = (uid: string, podIP: string): PodReport => ({ namespace: 'default', name: 'p', uid, gone: false, status: { podIPs: [{ ip: podIP }] } });
+    expect(tracker.note([{ type: 'set', resource: pods, object: pod('u1', 5353) }])).toBe(true);
+    expect(tracker.take([])).toEqual({ set: [], removed: [] });
+    tracker.notePod(report('u1', '10.42.0.3'));
+    expect(tracker.take([report('u1', '10.42.0.3')]).set).toMatchObject([{ id: 'default/u1:host-udp-5353', protocol: 'UDP', nodePort: 5353, externalLocal: true, localEndpoints: [{ ip: '10.42.0.3', port: 53 }] }]);
+    tracker.note([{ type: 'set', resource: pods, object: pod('u2', 5353) }]);
+    expect(tracker.take([report('u2', '10.42.0.4')])).toMatchObject({ removed: ['default/u1:host-udp-5353'], set: [{ id: 'default/u2:host-udp-5353' }] });
+    tracker.note([{ type: 'remove', resource: pods, namespace: 'default', name: 'p' }]);
+    expect(tracker.take([])).toEqual({ set: [], removed: ['default/u2:host-udp-5353'] });
+  });
 });

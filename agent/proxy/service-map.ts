@@ -1,9 +1,10 @@
 import { isIP, isIPv4 } from 'node:net';
-import type { Endpoint, EndpointSlice, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
-import { endpointSlices, services } from '#api/kinds/resources.ts';
+import type { Endpoint, EndpointSlice, Pod, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
+import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
+import { hasHostPorts, hostPortsOf } from './host-ports.ts';
 import { asSeenHere, localPodsOf, type LocalPods } from './local-pods.ts';
 import type { Backend, ProxyChange, ServicePort } from './types.ts';
 
@@ -15,9 +16,9 @@ const defaultAffinitySeconds = 10_800;
 /**
  * The ports of one Service as this node must route them. Headless and ExternalName Services have none. What a
  * backend could not take (an address that is none, a port out of range) is left out, so that one bad object harms only
- * itself. `pods`: what this host knows of its own pods.
+ * itself. `localPods`: what this host knows of its own pods.
  */
-export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string, pods: LocalPods = new Map()): ServicePort[] {
+export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string, localPods: LocalPods = new Map()): ServicePort[] {
   const { spec, metadata, status } = service;
   if (!spec || spec.type === 'ExternalName' || foreignLabels.some((label) => metadata?.labels?.[label] !== undefined)) return [];
   const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip) > 0);
@@ -32,7 +33,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
     .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip) > 0);
 
   const seen = slices.map((slice) => ({
-    ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === nodeName ? asSeenHere(e, slice.addressType, pods, spec.publishNotReadyAddresses === true) : [e])),
+    ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === nodeName ? asSeenHere(e, slice.addressType, localPods, spec.publishNotReadyAddresses === true) : [e])),
   }));
   const ports = new Map<string, ServicePort>();
   for (const port of spec.ports ?? []) {
@@ -91,12 +92,17 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Follows Services and EndpointSlices and says which service ports changed. Cost is that of the Services touched. */
+/** Pods with host ports share the tracker's maps with Services; no Service's key begins so. */
+const hostPortPrefix = 'host-ports of ';
+
+/** Follows Services, EndpointSlices and this host's pods, and says which service ports changed. Cost is that of what was touched. */
 export class ServiceTracker {
   readonly #nodeName: string;
   readonly #services = new Map<string, Service>();
   readonly #slicesByService = new Map<string, Map<string, EndpointSlice>>();
   readonly #serviceOfSlice = new Map<string, string>();
+  /** Pods that ask for ports of this host, by uid. */
+  readonly #hostPortPods = new Map<string, Pod>();
   readonly #dirty = new Set<string>();
   /** By pod uid, what of its last report matters here. */
   readonly #podFacts = new Map<string, string>();
@@ -112,6 +118,7 @@ export class ServiceTracker {
     for (const change of changes) {
       if (change.resource.plural === services.plural && change.resource.group === services.group) this.#noteService(change);
       else if (change.resource.plural === endpointSlices.plural && change.resource.group === endpointSlices.group) this.#noteSlice(change);
+      else if (change.resource.plural === pods.plural && change.resource.group === pods.group) this.#notePodSpec(change);
     }
     return this.#dirty.size > 0;
   }
@@ -122,6 +129,7 @@ export class ServiceTracker {
     if (this.#podFacts.get(report.uid) === facts) return this.#dirty.size > 0;
     if (report.gone) this.#podFacts.delete(report.uid);
     else this.#podFacts.set(report.uid, facts);
+    if (this.#hostPortPods.has(report.uid)) this.#dirty.add(hostPortPrefix + report.uid);
     for (const [service, slices] of this.#slicesByService) {
       const has = [...slices.values()].some((s) => s.endpoints?.some((e) => e.targetRef?.uid === report.uid && e.nodeName === this.#nodeName));
       if (has) this.#dirty.add(service);
@@ -131,14 +139,12 @@ export class ServiceTracker {
 
   /** What changed since the last call. */
   take(reports: readonly PodReport[]): ProxyChange {
-    const pods = this.#dirty.size > 0 ? localPodsOf(reports) : new Map<string, never>();
+    const localPods = this.#dirty.size > 0 ? localPodsOf(reports) : new Map<string, never>();
     const set: ServicePort[] = [];
     const removed: string[] = [];
     for (const key of this.#dirty) {
       const before = this.#ports.get(key) ?? new Map<string, ServicePort>();
-      const service = this.#services.get(key);
-      const slices = [...this.#slicesByService.get(key)?.values() ?? []];
-      const after = new Map((service ? servicePorts(service, slices, this.#nodeName, pods) : []).map((p) => [p.id, p]));
+      const after = new Map(this.#portsOf(key, localPods).map((p) => [p.id, p]));
       for (const [id, port] of after) if (JSON.stringify(before.get(id)) !== JSON.stringify(port)) set.push(port);
       for (const id of before.keys()) if (!after.has(id)) removed.push(id);
       if (after.size > 0) this.#ports.set(key, after);
@@ -151,6 +157,30 @@ export class ServiceTracker {
   /** Everything as of the last `take`. */
   all(): ServicePort[] {
     return [...this.#ports.values()].flatMap((ports) => [...ports.values()]);
+  }
+
+  #portsOf(key: string, localPods: LocalPods): ServicePort[] {
+    if (key.startsWith(hostPortPrefix)) {
+      const uid = key.slice(hostPortPrefix.length);
+      const pod = this.#hostPortPods.get(uid);
+      return pod ? hostPortsOf(pod, localPods.get(uid)) : [];
+    }
+    const service = this.#services.get(key);
+    return service ? servicePorts(service, [...this.#slicesByService.get(key)?.values() ?? []], this.#nodeName, localPods) : [];
+  }
+
+  #notePodSpec(change: StateChange): void {
+    const key = change.type === 'set' ? keyOf(change.object) : objectKey(change.namespace, change.name);
+    // A pod may be replaced by another of its name: the old one's ports go with it.
+    for (const [uid, pod] of this.#hostPortPods) {
+      if (keyOf(pod) !== key) continue;
+      this.#hostPortPods.delete(uid);
+      this.#dirty.add(hostPortPrefix + uid);
+    }
+    const uid = change.type === 'set' ? change.object.metadata?.uid : undefined;
+    if (change.type !== 'set' || uid === undefined || !hasHostPorts(change.object as Pod)) return;
+    this.#hostPortPods.set(uid, change.object as Pod);
+    this.#dirty.add(hostPortPrefix + uid);
   }
 
   #noteService(change: StateChange): void {

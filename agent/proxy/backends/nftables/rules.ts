@@ -95,7 +95,7 @@ export function describePort(port: ServicePort, family: Family): Description {
   const clusterIps = own(port.clusterIps);
   const externalIps = [...new Set(own([...port.externalIps, ...port.loadBalancerIps]))];
   // A single-stack Service has no business on the node ports of the other family.
-  const nodePort = clusterIps.length > 0 ? port.nodePort : 0;
+  const nodePort = clusterIps.length + all.length > 0 ? port.nodePort : 0;
 
   const internal = port.internalLocal ? local : all;
   result.endpoints(`svc/${name}`, [], port, internal, family);
