@@ -34,26 +34,41 @@ const dayMs = 86_400_000;
 
 /** For tests: an API server on a random port of loopback, on a store in memory, with its own CA. */
 export class TestServer {
-  readonly api: ApiServer;
   readonly store: Store;
   readonly port: number;
   readonly caPem: string;
   readonly #ca: CertificateAuthority;
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #make: () => ApiServer;
+  #api: ApiServer;
+  #stop = new AbortController();
+  #running: Promise<void>;
   readonly #agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
   readonly admin: Identity;
   readonly serving: Identity;
 
-  private constructor(api: ApiServer, store: Store, port: number, ca: CertificateAuthority, serving: Identity) {
+  private constructor(make: () => ApiServer, store: Store, port: number, ca: CertificateAuthority, serving: Identity) {
     this.serving = serving;
-    this.api = api;
+    this.#make = make;
+    this.#api = make();
     this.store = store;
     this.port = port;
     this.#ca = ca;
     this.caPem = ca.certPem;
     this.admin = this.identity('admin', ['system:masters']);
-    this.#running = api.start(this.#stop.signal);
+    this.#running = this.#api.start(this.#stop.signal);
+  }
+
+  get api(): ApiServer { return this.#api; }
+
+  /** A new server on the same store, port and CA, after `meanwhile`: what clients see when the control plane restarts. */
+  async restart(meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await meanwhile();
+    this.#stop = new AbortController();
+    this.#api = this.#make();
+    this.#running = this.#api.start(this.#stop.signal);
+    await this.#api.listening;
   }
 
   static async start(extra: Partial<Pick<ApiServerDeps, 'nodes' | 'authorizer' | 'tokens'>> & { readonly store?: Store; readonly clock?: Clock } = {}): Promise<TestServer> {
@@ -64,12 +79,12 @@ export class TestServer {
     const store = extra.store ?? await memoryStore();
     const port = await freePort();
     const users = new Map<string, User>([['secret-token', { name: 'token-admin', groups: ['system:masters'] }], ['weak-token', { name: 'jane', groups: ['dev'] }]]);
-    const api = new ApiServer({ clock: systemClock, log: silentLog, kinds, tokens: users, ...extra, store }, {
+    const make = (): ApiServer => new ApiServer({ clock: systemClock, log: silentLog, kinds, tokens: users, ...extra, store }, {
       port, bindAddress: '127.0.0.1', advertiseAddress: '192.0.2.1', tlsKey: serving.key, tlsCertificate: serving.cert, clientCa: certPem,
       serviceCidr: '10.43.0.0/16', clusterDns: '10.43.0.10', notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300, version: '0.0.0',
     });
-    const server = new TestServer(api, store, port, ca, serving);
-    await api.listening;
+    const server = new TestServer(make, store, port, ca, serving);
+    await server.api.listening;
     return server;
   }
 

@@ -16,27 +16,37 @@ interface Level {
 export function duplicateFields(text: string): string[] {
   const found = new Set<string>();
   const levels: Level[] = [];
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gs;
-  let pending: string | undefined;
-  for (let match = token.exec(text); match && found.size < maxFound; match = token.exec(text)) {
-    const [lexeme] = match;
+  /** Where the last string began and ended: a key, if a colon follows. */
+  let begin = 0;
+  let end = 0;
+  for (let i = 0; i < text.length && found.size < maxFound; i++) {
     const top = levels.at(-1);
-    switch (lexeme) {
+    switch (text[i]) {
       case '{': levels.push({ keys: new Set(), at: '', index: 0 }); break;
       case '[': levels.push({ keys: undefined, at: '[0]', index: 0 }); break;
       case '}': case ']': levels.pop(); break;
       case ',': if (top && !top.keys) top.at = `[${String(++top.index)}]`; break;
-      case ':': {
-        if (!top?.keys || pending === undefined) break;
-        top.at = JSON.parse(pending) as string;
+      case '"': begin = i; i = end = endOfString(text, i); break;
+      case ':':
+        if (!top?.keys) break;
+        top.at = JSON.parse(text.slice(begin, end + 1)) as string;
         if (top.keys.has(top.at)) found.add(pathOf(levels));
         top.keys.add(top.at);
         break;
-      }
-      default: pending = lexeme;
+      default: break;
     }
   }
   return [...found];
+}
+
+/** The closing quote of the string that opens at `start`. No regular expression: a string may be as long as a body. */
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
+    let slashes = 0;
+    while (text[quote - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return quote;
+  }
+  return text.length;
 }
 
 function pathOf(levels: readonly Level[]): string {

@@ -96,7 +96,8 @@ export class Listener {
         const where = bindAddress.includes(':') ? `[${bindAddress}]` : bindAddress;
         reject(new StatusError('ServiceUnavailable', `cannot listen on ${where}:${String(port)}: ${why[error.code ?? ''] ?? `${error.message}; check --bind-address and --port`}`, { cause: error }));
       });
-      this.#tls.listen(port, bindAddress, () => { resolve(); });
+      // Without a host Node takes IPv4 alone where the kernel has no IPv6.
+      this.#tls.listen({ port, ...(bindAddress !== '::' && { host: bindAddress }) }, () => { resolve(); });
     });
     return this.#tls.address() as AddressInfo;
   }
