@@ -1,21 +1,31 @@
-import { describeSettings, loadConfig, type Settings, type Values } from '#common/config.ts';
+import { describeSettings, formatSetting, loadConfig, type Settings, type Values } from '#common/config.ts';
+import { StatusError } from '#common/errors.ts';
+import { prepareFolder } from '#common/folder.ts';
+import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
 import type { Io } from './types.ts';
 
 const configFile = '/etc/cleat/config.yaml';
 
-/** What a long-running command needs before it runs; undefined when it only had to print. */
-export function prepare<S extends Settings>(program: string, settings: S & { readonly logLevel: Settings[string] }, argv: readonly string[], io: Io): { readonly config: Values<S>; readonly log: Log } | undefined {
+interface Program<S extends Settings> { readonly name: string; readonly settings: S & typeof hostSettings; readonly needsRoot: boolean }
+interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log }
+
+/** What a long-running command needs before it runs, with a state directory that can be used; undefined when it only had to print. */
+export async function prepare<S extends Settings>({ name: program, settings, needsRoot }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
   const { values, mode } = loadConfig(program, settings, argv, io.env, configFile);
+  const host: Values<typeof hostSettings> = values;
+  checkRanges(host);
   if (mode === 'print-config') {
     const secret = new Set(['token']);
-    for (const [name, setting] of Object.entries(settings)) {
-      const value = (values as Readonly<Record<string, unknown>>)[name];
-      io.out(`${setting.flag}: ${secret.has(setting.flag) && value !== '' ? '(hidden)' : String(value)}\n`);
+    for (const [key, setting] of Object.entries(settings)) {
+      const value = (values as Readonly<Record<string, unknown>>)[key];
+      io.out(`${setting.flag}: ${secret.has(setting.flag) && value !== '' ? '(hidden)' : formatSetting(setting, value)}\n`);
     }
     return undefined;
   }
-  return { config: values, log: createLog((values as { readonly logLevel: LogLevel }).logLevel) };
+  if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
+  await prepareFolder(host.stateDir, 'state-dir', 0o711);
+  return { config: values, log: createLog(host.logLevel as LogLevel) };
 }
 
 export function serveHelp(usage: string, summary: string, settings: Settings): string {

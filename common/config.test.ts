@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bool, describeSettings, durationMs, integer, list, loadConfig, parseDurationMs, text } from './config.ts';
+import { bool, describeSettings, durationMs, formatSetting, integer, list, loadConfig, parseDurationMs, text } from './config.ts';
 
 const settings = {
   stateDir: text('state-dir', { default: '/var/lib/cleat', description: 'where state is kept' }),
@@ -31,23 +31,33 @@ describe('loadConfig', () => {
   });
   it.each([
     [['--prot', '1'], 'unknown flag --prot; did you mean --port?'],
+    [['--wrong'], "unknown flag --wrong. See 'cleat --help'."],
     [['--port', '0'], '--port: invalid value "0": expected a whole number from 1 to 65535'],
     [['--port'], 'flag --port needs a value'],
     [['up'], 'unexpected argument "up"'],
     [['--grace=5'], 'expected a duration'],
-    [['--config=/nonexistent'], 'cannot read the configuration file /nonexistent'],
+    [['--config=/nonexistent'], 'cannot read the configuration file /nonexistent: it is not there; check --config'],
+    [['--config=/'], 'cannot read the configuration file /: it is a directory; check --config'],
   ])('refuses %j', (argv, message) => {
     expect(() => load(argv)).toThrow(message);
   });
   it('refuses unknown names in the environment and the file', () => {
     expect(() => load([], { CLEAT_PROT: '1' })).toThrow('unknown environment variable CLEAT_PROT; did you mean CLEAT_PORT?');
     expect(() => load([], {}, fileWith('prot: 1\n'))).toThrow(/unknown setting "prot" in .*line 1; did you mean port\?/);
+    expect(() => load([], { CLEAT_WRONG: '1' })).toThrow('unknown environment variable CLEAT_WRONG; unset it');
+    expect(() => load([], {}, fileWith('wrong: 1\n'))).toThrow(/unknown setting "wrong" in .*line 1; remove the line/);
     expect(() => load([], {}, fileWith('port\n'))).toThrow('expected "name: value"');
   });
   it('knows --help and --print-config', () => {
     expect(load(['--help']).mode).toBe('help');
     expect(load(['--print-config']).mode).toBe('print-config');
     expect(describeSettings(settings)).toContain('--port N');
+    expect(describeSettings(settings)).toContain('how long (default 40s)');
+  });
+  it('prints values so that a file may hold them', () => {
+    const { values } = load(['--grace=1500ms', '--tls-san=a,b', '--verbose']);
+    const file = fileWith(Object.entries(settings).map(([name, setting]) => `${setting.flag}: ${formatSetting<unknown>(setting, values[name as keyof typeof values])}\n`).join(''));
+    expect(load([], {}, file).values).toEqual(values);
   });
 });
 

@@ -13,6 +13,8 @@ export interface Setting<T> {
   readonly placeholder: string;
   /** A value from text; throws an Error whose message says what is expected. */
   readonly parse: (text: string) => T;
+  /** The text that `parse` reads; String() when absent. */
+  format?(value: T): string;
   /** A flag without a value means this. */
   readonly bare?: T;
 }
@@ -26,7 +28,7 @@ export function text(flag: string, options: Options<string> & { check?: (value: 
   return {
     flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'TEXT',
     parse: (value) => {
-      const wrong = options.check?.(value);
+      const wrong = value === options.default ? undefined : options.check?.(value);
       if (wrong !== undefined) throw new Error(wrong);
       return value;
     },
@@ -35,7 +37,7 @@ export function text(flag: string, options: Options<string> & { check?: (value: 
 
 /** Comma-separated; may be repeated, later flags add. */
 export function list(flag: string, options: Options<readonly string[]>): Setting<readonly string[]> {
-  return { flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'A,B', parse: (value) => value.split(',').map((part) => part.trim()).filter(Boolean) };
+  return { flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'A,B', format: (value) => value.join(','), parse: (value) => value.split(',').map((part) => part.trim()).filter(Boolean) };
 }
 
 export function integer(flag: string, options: Options<number> & { min: number; max: number }): Setting<number> {
@@ -63,7 +65,7 @@ const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 
 /** A duration as Go writes it (`40s`, `1m30s`, `500ms`); the value is in milliseconds. */
 export function durationMs(flag: string, options: Options<number>): Setting<number> {
-  return { flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'DURATION', parse: parseDurationMs };
+  return { flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'DURATION', parse: parseDurationMs, format: formatDuration };
 }
 
 export function parseDurationMs(value: string): number {
@@ -71,6 +73,10 @@ export function parseDurationMs(value: string): number {
   let total = 0;
   for (const [, amount, , unit] of value.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g)) total += Number(amount) * (unitsMs[unit ?? ''] ?? 0);
   return total;
+}
+
+function formatDuration(ms: number): string {
+  return ms % 1000 === 0 ? `${String(ms / 1000)}s` : `${String(ms)}ms`;
 }
 
 export interface Loaded<V> {
@@ -99,7 +105,7 @@ export function loadConfig<S extends Settings>(
   }
   for (const variable of Object.keys(env)) {
     if (variable.startsWith('CLEAT_') && ![...byFlag.keys()].some((flag) => variableOf(flag) === variable) && variable !== 'CLEAT_LOG_LEVEL') {
-      throw unknownName(`environment variable ${variable}`, variable, [...byFlag.keys()].map(variableOf));
+      throw unknownName(`environment variable ${variable}`, variable, [...byFlag.keys()].map(variableOf), '; unset it');
     }
   }
   return { values: values as Values<S>, mode: flags.mode };
@@ -109,11 +115,16 @@ export function variableOf(flag: string): string {
   return `CLEAT_${flag.toUpperCase().replaceAll('-', '_')}`;
 }
 
+/** A value as the flag, the environment and the file have it. */
+export function formatSetting<T>(setting: Setting<T>, value: T): string {
+  return setting.format?.(value) ?? String(value);
+}
+
 /** The help text's list of flags. */
 export function describeSettings(settings: Settings): string {
   const rows = Object.values(settings).map((setting) => {
     const left = `  --${setting.flag}${setting.placeholder === '' ? '' : ` ${setting.placeholder}`}`;
-    const shown = Array.isArray(setting.default) ? setting.default.join(',') : String(setting.default);
+    const shown = formatSetting(setting, setting.default);
     return [left, `${setting.description}${shown === '' || shown === 'false' ? '' : ` (default ${shown})`}`] as const;
   });
   const width = Math.max(...rows.map(([left]) => left.length));
@@ -134,7 +145,7 @@ function readFlags(program: string, byFlag: ByFlag, argv: readonly string[]): Fl
     const known = byFlag.get(flag)?.setting;
     if (!known && flag !== 'config') {
       if (flag === '') throw new StatusError('Invalid', `unexpected argument "${argument}"; ${program} takes flags only. See '${program} --help'.`);
-      throw unknownName(`flag --${flag}`, flag, [...byFlag.keys(), 'config'], '--');
+      throw unknownName(`flag --${flag}`, flag, [...byFlag.keys(), 'config'], `. See '${program} --help'.`, '--');
     }
     let value = inline;
     if (value === undefined && known?.bare !== undefined) value = String(known.bare);
@@ -162,22 +173,24 @@ function readFile(path: string, mustExist: boolean, byFlag: ByFlag): { path: str
   try {
     content = readFileSync(path, 'utf8');
   } catch (error) {
-    if (!mustExist && error instanceof Error && 'code' in error && error.code === 'ENOENT') return { path, given };
-    throw new StatusError('Invalid', `cannot read the configuration file ${path}: ${messageOf(error)}`, { cause: error });
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (!mustExist && code === 'ENOENT') return { path, given };
+    const why: Readonly<Record<string, string>> = { ENOENT: 'it is not there; check --config', EACCES: 'permission denied; it belongs to another user: use sudo, or name another file with --config', EISDIR: 'it is a directory; check --config' };
+    throw new StatusError('Invalid', `cannot read the configuration file ${path}: ${why[code] ?? message}`, { cause: error });
   }
   for (const [index, line] of content.split('\n').entries()) {
     if (/^\s*(#.*)?$/.test(line)) continue;
     const [, key = '', value = ''] = /^([a-z][a-z0-9-]*):\s*(.*?)\s*$/.exec(line) ?? [];
     if (key === '') throw new StatusError('Invalid', `${path}, line ${String(index + 1)}: expected "name: value", got "${line.slice(0, 80)}"`);
-    if (!byFlag.has(key)) throw unknownName(`setting "${key}" in ${path}, line ${String(index + 1)}`, key, [...byFlag.keys()]);
+    if (!byFlag.has(key)) throw unknownName(`setting "${key}" in ${path}, line ${String(index + 1)}`, key, [...byFlag.keys()], '; remove the line');
     given.set(key, [value.replace(/^(["'])(.*)\1$/, '$2')]);
   }
   return { path, given };
 }
 
-function unknownName(what: string, name: string, known: readonly string[], prefix = ''): StatusError {
+function unknownName(what: string, name: string, known: readonly string[], next: string, prefix = ''): StatusError {
   const nearest = known.map((candidate) => ({ candidate, distance: editDistance(name, candidate) })).sort((a, b) => a.distance - b.distance)[0];
-  const hint = nearest && nearest.distance <= 3 ? `; did you mean ${prefix}${nearest.candidate}?` : '';
+  const hint = nearest && nearest.distance <= 3 ? `; did you mean ${prefix}${nearest.candidate}?` : next;
   return new StatusError('Invalid', `unknown ${what}${hint}`);
 }
 

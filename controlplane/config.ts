@@ -1,11 +1,11 @@
 import { bool, durationMs, integer, list, text, type Values } from '#common/config.ts';
-import { hostSettings } from '#common/host-settings.ts';
+import { checkIp, hostSettings } from '#common/host-settings.ts';
 
 export const controlPlaneSettings = {
   ...hostSettings,
   port: integer('port', { default: 6443, min: 1, max: 65_535, placeholder: 'PORT', description: 'port of the API and of the agents' }),
-  bindAddress: text('bind-address', { default: '::', placeholder: 'IP', description: 'address to listen on' }),
-  advertiseAddress: text('advertise-address', { default: '', placeholder: 'IP', description: 'address that others reach this host by; found out when not given' }),
+  bindAddress: text('bind-address', { default: '::', placeholder: 'IP', description: 'address to listen on', check: checkIp }),
+  advertiseAddress: text('advertise-address', { default: '', placeholder: 'IP', description: 'address that others reach this host by; found out when not given', check: checkIp }),
   kubeconfig: text('kubeconfig', { default: '/etc/cleat/kubeconfig', placeholder: 'FILE', description: 'where the admin kubeconfig is written' }),
   tlsSan: list('tls-san', { default: [], placeholder: 'NAMES', description: 'more names and addresses for the server certificate' }),
   tokenAuthFile: text('token-auth-file', { default: '', placeholder: 'FILE', description: 'bearer tokens: token,user,uid,"group1,group2" per line' }),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces, hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Secret } from '#api/gen/types.ts';
 import { kinds } from '#api/kinds/registry.ts';
 import * as resources from '#api/kinds/resources.ts';
@@ -9,6 +9,7 @@ import type { Resource } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { detectNodeIp, isOwnLink } from '#common/host-address.ts';
+import { prepareFolder } from '#common/folder.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
@@ -64,7 +65,17 @@ export class ControlPlane implements Runnable {
 
   /** Where others reach the API. */
   get url(): string {
-    return `https://${this.#address.includes(':') ? `[${this.#address}]` : this.#address}:${String(this.#config.port)}`;
+    return `https://${bracketed(this.#address)}:${String(this.#config.port)}`;
+  }
+
+  /** Where this host reaches the API, whatever becomes of its network. */
+  get localUrl(): string {
+    return `https://${bracketed(this.#localAddress)}:${String(this.#config.port)}`;
+  }
+
+  get #localAddress(): string {
+    const { bindAddress } = this.#config;
+    return ['::', '0.0.0.0'].includes(bindAddress) ? '127.0.0.1' : bindAddress;
   }
 
   /** A short-lived token for the agent in this process. */
@@ -96,12 +107,17 @@ export class ControlPlane implements Runnable {
     const now = (): number => timeFloor(clock.now());
     const ca = await loadOrCreateCa(pkiDir, now());
     this.#fingerprint = fingerprintOf(ca.certificate);
-    const names = serverNames({ hosts: [this.#address, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
+    const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
     const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
     const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
     const writeAdmin = async (): Promise<void> => {
-      await writeKubeconfig(config.kubeconfig, { server: `https://127.0.0.1:${String(config.port)}`, caPem: ca.certPem, ...(await admin()) });
+      const content = { server: this.localUrl, caPem: ca.certPem, ...(await admin()) };
+      await writeKubeconfig(config.kubeconfig, content).catch((error: unknown) => {
+        throw new StatusError('Forbidden', `the kubeconfig ${config.kubeconfig} cannot be written: ${messageOf(error)}; choose another place with --kubeconfig`, { cause: error });
+      });
     };
+    // Readable for all, so that a user is told to use sudo and not that there is no cluster; the file itself is not.
+    await prepareFolder(dirname(config.kubeconfig), 'kubeconfig', 0o755);
     const { certPem, keyPem } = await serving();
     const store = await openStore({ log, clock }, { dir: join(config.stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: config.storeRecover });
     try {
@@ -190,6 +206,10 @@ function addressesOfHost(): string[] {
 /** What others reach this host by when nobody says; loopback on a host without a network. */
 function ownAddress(): string {
   return detectNodeIp(readFileSync('/proc/net/route', 'utf8'), networkInterfaces()) ?? '127.0.0.1';
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
 }
 
 /** Pods cannot reach the host by its loopback address, so it must not be published as an endpoint. */

@@ -7,7 +7,7 @@ import type { Command } from '../types.ts';
 export const command: Command = {
   help: () => serveHelp('agent --server https://HOST:6443 --token TOKEN', 'Join this host to a cluster and run its pods. The token is needed once.', agentSettings),
   async run(argv, io) {
-    const prepared = prepare('cleat agent', agentSettings, argv, io);
+    const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
     if (config.server === '') throw new StatusError('Invalid', "--server is missing: the line that 'cleat token create' prints on the control plane has it");

@@ -15,7 +15,7 @@ export const command: Command = {
   help: () => serveHelp('up', 'Run a whole cluster on this host: control plane and agent in one process.', settings),
   async run(argv, io) {
     const startedMs = performance.now();
-    const prepared = prepare('cleat up', settings, argv, io);
+    const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
     const [{ ControlPlane }, { Agent }] = await Promise.all([import('#controlplane/main.ts'), import('#agent/main.ts')]);
@@ -28,7 +28,7 @@ export const command: Command = {
     const controlPlane = new ControlPlane({ log, clock: systemClock }, config);
     const agent = new Agent(
       { log, clock: systemClock, joinToken: async () => { await controlPlane.ready; return controlPlane.createJoinToken(); } },
-      { ...config, server: `https://127.0.0.1:${String(config.port)}`, token: '' },
+      { ...config, server: controlPlane.localUrl, token: '' },
     );
     const agentEnded = agent.start(stopAgent.signal).finally(() => { stopControlPlane.abort(new Error('the agent has ended')); });
     const controlPlaneEnded = controlPlane.start(stopControlPlane.signal).finally(() => { stopAgent.abort(new Error('the control plane has ended')); });
