@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
+import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
@@ -15,6 +15,7 @@ import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { Ledger } from './node/ledger.ts';
 import { LinuxHost } from './node/readings.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
+import { lockState } from './node/state-lock.ts';
 import { NodeUsage } from './node/usage.ts';
 import { PodManager } from './pods/manager.ts';
 import type { NodeFacts } from './pods/types.ts';
@@ -22,6 +23,7 @@ import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
 import type { ProxyBackend } from './proxy/types.ts';
 import { ManagedContainerd } from './runtimes/containerd/managed.ts';
+import { foreignSetup } from './runtimes/foreign.ts';
 import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
@@ -39,6 +41,7 @@ export interface AgentDeps {
 
 const cgroupRoot = '/kubepods';
 const parallelStarts = 8;
+const runtimeRetry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
 
 /**
  * Composition root. The order is the promise: runtime, checkpoint, pods and Services first, the control plane last.
@@ -90,20 +93,29 @@ export class Agent implements Runnable {
   }
 
   async #run(signal: AbortSignal, stop: AbortController): Promise<void> {
-    const { log, clock } = this.#deps;
     const { stateDir } = this.#config;
     if (process.getuid?.() !== 0) throw new StatusError('Forbidden', 'an agent needs root: it runs containers and programs the network. Start it with sudo');
-    await mkdir(stateDir, { recursive: true, mode: 0o711 });
+    const unlock = await lockState(stateDir);
+    try {
+      await this.#runAlone(signal, stop);
+    } finally {
+      await unlock();
+    }
+  }
+
+  async #runAlone(signal: AbortSignal, stop: AbortController): Promise<void> {
+    const { log, clock } = this.#deps;
+    const { stateDir } = this.#config;
     this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
     const containerd = this.#containerd();
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint') })]);
     try {
-      const driver = await this.#openDriver(containerd, signal);
+      const { driver, cniConfDir } = await this.#openDriver(containerd, signal);
       this.#driverReady.resolve(driver);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
-        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr] },
+        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const backend = await this.#proxyBackend(ledger, signal);
       const late: { proxy?: Proxy } = {};
@@ -120,7 +132,8 @@ export class Agent implements Runnable {
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       running.push(this.#connect({ checkpoint, pods, node, events }, signal));
       // One part that cannot go on ends all: a supervisor starts the agent again, and nothing of the pods is lost.
-      await Promise.all(running.map((part) => part.catch((error: unknown) => { stop.abort(error); throw error; })));
+      await Promise.allSettled(running.map((part) => part.catch((error: unknown) => { stop.abort(error); throw error; })));
+      await Promise.all(running);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
@@ -147,15 +160,33 @@ export class Agent implements Runnable {
     return new ManagedContainerd({ log: log.child({ component: 'containerd' }), clock }, { stateDir: this.#config.stateDir, sandboxImage: pauseImage, searchPath: process.env['PATH'] ?? '' });
   }
 
-  async #openDriver(containerd: ManagedContainerd | undefined, signal: AbortSignal): Promise<RuntimeDriver> {
+  async #openDriver(containerd: ManagedContainerd | undefined, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined }> {
     const { log, clock } = this.#deps;
     const open = runtimes[this.#config.runtime];
     if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
     const driver = await open({ log: log.child({ component: 'runtime' }), clock }, {
       endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, ...(containerd && { snapshotter: containerd.snapshotter }),
     });
-    await ensurePauseImage(driver, join(this.#config.stateDir, 'tmp'), signal);
-    return driver;
+    await this.#untilAnswered(driver, signal);
+    const foreign = containerd ? undefined : await foreignSetup(driver, signal);
+    await ensurePauseImage(driver, join(this.#config.stateDir, 'tmp'), signal, foreign?.sandboxImage);
+    return { driver, cniConfDir: foreign?.cniConfDir };
+  }
+
+  /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */
+  async #untilAnswered(driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
+    for (let failures = 1; ; failures++) {
+      try {
+        await driver.version(signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error;
+        log.warn({ component: 'runtime', err: error.message }, 'waiting for the container runtime');
+        await clock.sleep(backoffMs(runtimeRetry, failures, Math.random), signal);
+      }
+    }
   }
 
   async #proxyBackend(ledger: Ledger, signal: AbortSignal): Promise<ProxyBackend> {

@@ -1,0 +1,54 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { processRef } from '../runtimes/containerd/process.ts';
+
+const prefix = 'running.';
+
+/**
+ * Keeps two agents from using one state directory. Each puts a file with its process id there first and then looks for
+ * others: of two that start together at least one sees the other, so never both go on. The file of a process that has
+ * ended, or of an earlier boot, counts for nothing and is removed.
+ */
+export async function lockState(stateDir: string): Promise<() => Promise<void>> {
+  const folder = join(stateDir, 'agent');
+  const boot = await bootId();
+  const own = nameOf(boot, process.pid, (await processRef(process.pid))?.startTime ?? '');
+  const unlock = (): Promise<void> => rm(join(folder, own), { force: true });
+  let others: number[];
+  try {
+    // Others may pass through: programs in pods read their volumes below it.
+    await mkdir(stateDir, { recursive: true, mode: 0o711 });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFile(join(folder, own), '');
+    others = await othersIn(folder, own, boot);
+  } catch (error) {
+    throw new StatusError('InternalError', `cannot use the state directory ${stateDir}: ${messageOf(error)}; check that it can be written, or choose another with --state-dir`, { cause: error });
+  }
+  if (others.length > 0) {
+    await unlock();
+    throw new StatusError('Conflict', `another agent (process ${others.join(', ')}) uses the state directory ${stateDir}; stop it first, or give this one its own with --state-dir`);
+  }
+  return unlock;
+}
+
+async function othersIn(folder: string, own: string, boot: string): Promise<number[]> {
+  const running: number[] = [];
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(prefix) || name === own) continue;
+    const pid = Number(name.slice(prefix.length).split('.')[1]);
+    const ref = await processRef(pid);
+    if (ref && nameOf(boot, pid, ref.startTime) === name) running.push(pid);
+    else await rm(join(folder, name), { force: true });
+  }
+  return running;
+}
+
+/** A process id alone is used again; with its start it names a process of this boot. */
+function nameOf(boot: string, pid: number, startTime: string): string {
+  return `${prefix}${boot}.${String(pid)}.${startTime}`;
+}
+
+async function bootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim().slice(0, 8);
+}
