@@ -79,8 +79,16 @@ export function pauseSpec(architecture: Architecture): ImageSpec {
   };
 }
 
+// httpd listens on IPv6 and shows IPv4 clients as [::ffff:A.B.C.D]. A visit is a line of the log; a probe is not worth one.
 const helloPage = `#!/bin/sh
-printf 'Content-Type: text/plain\\r\\n\\r\\nHello from %s to %s\\n' "$(hostname)" "$REMOTE_ADDR"
+client=\${REMOTE_ADDR#[}
+client=\${client%]}
+client=\${client#::ffff:}
+case $HTTP_USER_AGENT in
+  kube-probe/*) ;;
+  *) echo "Hello to $client" >&2 ;;
+esac
+printf 'Content-Type: text/plain\\r\\n\\r\\nHello from %s to %s\\n' "$(hostname)" "$client"
 `;
 
 /** `busybox` is a static busybox of the same architecture. */
@@ -104,10 +112,10 @@ export function helloSpec(architecture: Architecture, busybox: Uint8Array): Imag
   };
 }
 
-/** Makes sure that sandboxes can start without a registry. `workDir` holds the archive while it is loaded. */
-export async function ensurePauseImage(store: ImageStore, workDir: string, signal: AbortSignal): Promise<void> {
-  if (await store.imageId(pauseImage, signal) !== undefined) return;
-  await importSpec(store, pauseSpec(hostArchitecture()), workDir, signal);
+/** Makes sure that sandboxes can start without a registry. `workDir` holds the archive while it is loaded; `name` is what the runtime calls its sandbox image. */
+export async function ensurePauseImage(store: ImageStore, workDir: string, signal: AbortSignal, name = pauseImage): Promise<void> {
+  if (await store.imageId(name, signal) !== undefined) return;
+  await importSpec(store, { ...pauseSpec(hostArchitecture()), name }, workDir, signal);
 }
 
 /** Makes sure that the examples' image is present; it is built from the host's static busybox. */

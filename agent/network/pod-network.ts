@@ -1,10 +1,10 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '#common/atomic-file.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { messageOf } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
@@ -25,6 +25,8 @@ export interface PodNetworkDeps {
 
 export const podNetworkDefaults = { routeProtocol: 142, checkIntervalMs: 30_000 } as const;
 
+/** Sorts before what installers usually write: a runtime uses the first file of its folder. */
+const conflistName = '10-cleat.conflist';
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 } as const;
 
 /**
@@ -131,17 +133,27 @@ export class PodNetwork implements Runnable {
   }
 
   async #writeConflist(podCidrs: readonly string[]): Promise<void> {
-    const directory = join(this.#config.stateDirectory, 'cni', 'net.d');
-    const text = cniConflist(podCidrs, join(this.#config.stateDirectory, 'cni', 'data'), await uplinkMtu());
-    const path = join(directory, '10-cleat.conflist');
+    const { stateDirectory, cniConfDir } = this.#config;
+    const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
+    const text = cniConflist(podCidrs, join(stateDirectory, 'cni', 'data'), await uplinkMtu());
+    const path = join(directory, conflistName);
     if (this.#writtenConflist === text) return;
     await mkdir(directory, { recursive: true });
+    if (cniConfDir !== undefined) await this.#claim(directory, path);
     const present = await readFile(path, 'utf8').catch(() => undefined);
     if (present !== text) {
       await writeFileAtomic(path, text, 0o644);
-      this.#deps.log.info({ podCidrs }, 'cni configuration written');
+      this.#deps.log.info({ podCidrs, path }, 'cni configuration written');
     }
     this.#writtenConflist = text;
+  }
+
+  /** A folder that is not ours: another's configuration there is not overruled, and what we add is recorded. */
+  async #claim(directory: string, path: string): Promise<void> {
+    const others = (await readdir(directory)).filter((name) => /\.(conf|conflist|json)$/.test(name) && name !== conflistName).sort();
+    const [first] = others;
+    if (first !== undefined) throw new StatusError('Conflict', `the runtime already has a pod network in ${join(directory, first)}, and pods can have one only; remove that file, or let Cleat run its own containerd (start the agent without --runtime-endpoint)`);
+    await this.#deps.ledger.record({ kind: 'file', target: path, before: null, after: 'created' });
   }
 
   async #syncRoutes(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,8 @@ export interface PodNetworkConfig {
   readonly nodeName: string;
   /** CNI configuration goes to `cni/net.d` and the address leases to `cni/data` below it. */
   readonly stateDirectory: string;
+  /** Where the runtime reads CNI configuration from, when that is not `cni/net.d` below the state directory. */
+  readonly cniConfDir?: string;
   readonly serviceCidrs: readonly string[];
   /** Marks the routes that are ours (`ip route ... proto N`); must differ between agents in one network namespace. */
   readonly routeProtocol: number;

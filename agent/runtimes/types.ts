@@ -8,6 +8,8 @@ export interface RuntimeDriver {
   readonly name: string;
   /** Name and version for Node.status.nodeInfo.containerRuntimeVersion, e.g. `containerd://1.6.20`. */
   version(signal: AbortSignal): Promise<string>;
+  /** What the runtime's own configuration says; a part that it does not tell is absent. */
+  setup(signal: AbortSignal): Promise<RuntimeSetup>;
   /** Resolves with what is not ready and why; empty when pods can run. */
   notReady(signal: AbortSignal): Promise<readonly string[]>;
 
@@ -46,6 +48,14 @@ export interface ImageUser {
   readonly uid?: number;
   /** Empty when the image gives a number, or nobody. */
   readonly name: string;
+}
+
+export interface RuntimeSetup {
+  /** The image that every sandbox is made from. */
+  readonly sandboxImage?: string;
+  /** Where it reads CNI configuration from, and where it looks for the plugins. */
+  readonly cniConfDir?: string;
+  readonly cniBinDir?: string;
 }
 
 export interface RegistryAuth { readonly username: string; readonly password: string }

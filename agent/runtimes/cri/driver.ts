@@ -2,11 +2,12 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
-import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
 import { podEvents } from './events.ts';
 import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
+import { setupOf } from './setup.ts';
 
 export interface CriDeps { readonly clock: Clock; readonly log: Log }
 
@@ -43,6 +44,11 @@ export class CriDriver implements RuntimeDriver {
   async version(signal: AbortSignal): Promise<string> {
     const { runtimeName, runtimeVersion } = await this.#connection.call('Version', {}, quickMs, signal);
     return `${runtimeName}://${/^v?([0-9][^~]*)/.exec(runtimeVersion)?.[1] ?? runtimeVersion}`;
+  }
+
+  async setup(signal: AbortSignal): Promise<RuntimeSetup> {
+    const { info } = await this.#connection.call('Status', { verbose: true }, quickMs, signal);
+    return setupOf(info['config']);
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {

@@ -46,7 +46,7 @@ export interface ContainerStatsMessage {
 /** Every unary call: request and response. */
 export interface CriCalls {
   Version: [object, { runtimeName: string; runtimeVersion: string }];
-  Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null }];
+  Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null; info: Record<string, string> }];
   ListPodSandbox: [{ filter: { labelSelector: Record<string, string> } }, { items: ListedSandbox[] }];
   PodSandboxStatus: [{ podSandboxId: string }, { status: SandboxStatusMessage | null }];
   RunPodSandbox: [{ config: object }, { podSandboxId: string }];

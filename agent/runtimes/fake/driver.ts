@@ -2,7 +2,7 @@ import { writeFile, appendFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type FakeContainer = Mutable<Container> & { readonly config: ContainerConfig };
@@ -76,6 +76,8 @@ export class FakeDriver implements RuntimeDriver {
   // --- RuntimeDriver
 
   version(): Promise<string> { return Promise.resolve('fake://1.0.0'); }
+  setup(): Promise<RuntimeSetup> { return Promise.resolve({}); }
+
   notReady(): Promise<readonly string[]> { return Promise.resolve([]); }
 
   async list(_signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {

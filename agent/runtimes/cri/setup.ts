@@ -1,0 +1,21 @@
+import { isRecord } from '#api/meta/json.ts';
+import type { RuntimeSetup } from '../types.ts';
+
+/** Reads containerd's CRI configuration as its verbose status gives it; other runtimes tell nothing in this form. */
+export function setupOf(config: string | undefined): RuntimeSetup {
+  let value: unknown;
+  try {
+    value = JSON.parse(config ?? '{}');
+  } catch {
+    return {};
+  }
+  if (!isRecord(value)) return {};
+  const text = (from: unknown, key: string): string | undefined => {
+    const found = isRecord(from) ? from[key] : undefined;
+    return typeof found === 'string' && found !== '' ? found : undefined;
+  };
+  const sandboxImage = text(value, 'sandboxImage');
+  const cniConfDir = text(value['cni'], 'confDir');
+  const cniBinDir = text(value['cni'], 'binDir');
+  return { ...(sandboxImage !== undefined && { sandboxImage }), ...(cniConfDir !== undefined && { cniConfDir }), ...(cniBinDir !== undefined && { cniBinDir }) };
+}
