@@ -66,7 +66,7 @@ export interface ApiServerConfig {
 export const agentServerName = 'agents.cleat.internal';
 
 const limits = {
-  maxHeaderBytes: 64 << 10, maxConnections: 5000, handshakeTimeoutMs: 15_000, requestTimeoutMs: 60_000,
+  maxHeaderBytes: 64 << 10, maxConnections: 5000, handshakeTimeoutMs: 15_000, requestTimeoutMs: 60_000, idleTimeoutMs: 120_000,
   maxBodyBytes: 3 << 20, maxBodyBytesInFlight: 48 << 20, bodyTimeoutMs: 30_000, maxUrlBytes: 32 << 10,
   maxInFlight: 400, maxStreams: 2000, stallMs: 30_000,
 } as const;
@@ -108,7 +108,7 @@ export class ApiServer implements Runnable {
     );
     const handler = new RequestHandler({
       authenticator: new AuthenticatorChain([new ClientCertificateAuthenticator(clock), new TokenAuthenticator(deps.tokens ?? new Map())]),
-      authorizer, metrics, log, resource: (call) => router.resource(call), other: (request) => router.other(request),
+      authorizer, metrics, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
   }

@@ -1,3 +1,4 @@
+import { ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { isStatus, messageOf, StatusError, statusCodes, toStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -69,7 +70,10 @@ export class RequestHandler {
     response.on('error', abort);
     incoming.on('error', abort);
     this.#stop.addEventListener('abort', abort, { once: true });
-    const body = this.#bodies.attach(incoming);
+    const body = this.#bodies.attach(incoming, () => {
+      // HTTP/2 does it by itself.
+      if (incoming.headers.expect !== undefined && response instanceof ServerResponse) response.writeContinue();
+    });
     const { metrics } = this.#deps;
     metrics.begin();
     let verb = 'other';
@@ -132,7 +136,7 @@ export class RequestHandler {
       ? { user, verb, resource: path }
       : { user, verb: request.method.toLowerCase(), path: request.path });
     if (path && verb !== undefined && user) {
-      if (verb === 'watch' && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches at once, please try again later', { retryAfterMs: 5000 });
+      if ((verb === 'watch' || path.subresource === 'log') && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches and logs at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');

@@ -1,10 +1,11 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
+import { guardIdle } from './idle-guard.ts';
 
 export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
@@ -22,6 +23,8 @@ export interface ListenerConfig {
   readonly handshakeTimeoutMs: number;
   /** An HTTP/1.1 client must have sent the whole request within this time. */
   readonly requestTimeoutMs: number;
+  /** A connection without a request under way is closed after this time. */
+  readonly idleTimeoutMs: number;
   /** TLS server name (SNI) by which agents ask for gRPC instead of REST. */
   readonly agentServerName: string;
 }
@@ -36,13 +39,19 @@ export class Listener {
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
   readonly #config: ListenerConfig;
-  readonly #sockets = new Set<tls.TLSSocket>();
+  /** As accepted: those that have not finished their handshake, too. */
+  readonly #sockets = new Set<Socket>();
   #agents: ((socket: tls.TLSSocket) => void) | undefined;
 
   constructor(deps: { readonly log: Log; readonly handle: (request: HttpRequest, response: HttpResponse) => void }, config: ListenerConfig) {
     this.#config = config;
     const { log, handle } = deps;
-    this.#http1 = http.createServer({ maxHeaderSize: config.maxHeaderBytes, headersTimeout: config.handshakeTimeoutMs, requestTimeout: config.requestTimeoutMs }, handle);
+    this.#http1 = http.createServer({
+      maxHeaderSize: config.maxHeaderBytes, headersTimeout: config.handshakeTimeoutMs, requestTimeout: config.requestTimeoutMs,
+      keepAliveTimeout: config.idleTimeoutMs, connectionsCheckingInterval: Math.min(5000, Math.ceil(config.handshakeTimeoutMs / 3)),
+    }, handle);
+    // Node arms these limits when a server begins to listen; this one never does, its connections are handed to it.
+    this.#http1.emit('listening');
     this.#http1.on('clientError', answerClientError);
     this.#http1.on('checkContinue', handle);
     // A CONNECT or Upgrade is an ordinary request to us: it gets a Status instead of a closed connection.
@@ -51,6 +60,7 @@ export class Listener {
       maxSessionMemory: 32,
       settings: { maxConcurrentStreams: 250, maxHeaderListSize: config.maxHeaderBytes, enableConnectProtocol: false },
     });
+    this.#http2.on('session', (session) => { guardIdle(session, { firstRequestMs: config.handshakeTimeoutMs, idleMs: config.idleTimeoutMs }); });
     this.#http2.on('request', handle);
     this.#http2.on('sessionError', (error) => { log.debug({ err: messageOf(error) }, 'http/2 session ended with an error'); });
     this.#tls = tls.createServer({
@@ -64,7 +74,15 @@ export class Listener {
       ALPNCallback: ({ protocols }) => (protocols.includes('h2') ? 'h2' : protocols.includes('http/1.1') ? 'http/1.1' : undefined),
     });
     this.#tls.maxConnections = config.maxConnections;
-    this.#tls.on('tlsClientError', (error) => { log.debug({ err: messageOf(error) }, 'tls handshake failed'); });
+    this.#tls.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => { this.#sockets.delete(socket); });
+    });
+    this.#tls.on('tlsClientError', (error, socket) => {
+      log.debug({ err: messageOf(error) }, 'tls handshake failed');
+      // One that took too long is only told of, not closed.
+      socket.destroy();
+    });
     this.#tls.on('secureConnection', (socket) => { this.#route(socket); });
   }
 
@@ -107,12 +125,11 @@ export class Listener {
     const closed = new Promise<void>((resolve) => { this.#tls.close(() => { resolve(); }); });
     for (const socket of this.#sockets) socket.destroy();
     this.#http1.closeAllConnections();
+    this.#http1.close();
     await closed;
   }
 
   #route(socket: tls.TLSSocket): void {
-    this.#sockets.add(socket);
-    socket.on('close', () => { this.#sockets.delete(socket); });
     // A peer that resets its connection is no concern of ours; requests on it see their abort signal.
     socket.on('error', () => undefined);
     socket.setNoDelay(true);

@@ -51,6 +51,7 @@ export async function sendReply(response: HttpResponse, reply: Reply, head: bool
     if (typeof body === 'object' && Symbol.asyncIterator in body) await body[Symbol.asyncIterator]().return?.();
   } else if (typeof body === 'string' || body instanceof Uint8Array) {
     response.end(body);
+    await taken(response, stallMs);
   } else {
     await sendChunks(response, body, stallMs);
   }
@@ -88,6 +89,17 @@ async function sendChunks(response: HttpResponse, body: Iterable<Uint8Array> | R
 
 function gone(response: HttpResponse): boolean {
   return response.destroyed || response.writableEnded || response.socket?.destroyed === true;
+}
+
+/** Waits until all is handed over. Who does not read holds its answer in our memory, and not for longer than `stallMs`. */
+async function taken(response: HttpResponse, stallMs: number): Promise<void> {
+  if (response.writableFinished || response.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => { destroy(response); resolve(); }, stallMs);
+    const done = (): void => { clearTimeout(timer); resolve(); };
+    response.once('finish', done);
+    response.once('close', done);
+  });
 }
 
 async function drained(response: HttpResponse, stallMs: number): Promise<boolean> {

@@ -19,7 +19,8 @@ export class Health {
     this.#checks[endpoint].set(name, check);
   }
 
-  async serve(request: ApiRequest): Promise<Reply | undefined> {
+  /** Strangers learn which check fails, not why. */
+  async serve(request: ApiRequest, known: boolean): Promise<Reply | undefined> {
     const [endpoint, only, ...rest] = request.segments;
     if (endpoint !== 'healthz' && endpoint !== 'livez' && endpoint !== 'readyz') return undefined;
     const checks = [...this.#checks[endpoint]].filter(([name]) => only === undefined || name === only);
@@ -30,7 +31,7 @@ export class Health {
         await check();
         return { ok: true, line: `[+]${name} ok` };
       } catch (error) {
-        return { ok: false, line: `[-]${name} failed: ${messageOf(error)}` };
+        return { ok: false, line: `[-]${name} failed: ${known ? messageOf(error) : 'reason withheld'}` };
       }
     }));
     const ok = lines.every((line) => line.ok);

@@ -9,6 +9,7 @@ import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
 import { isNotYetServed, refuseNotYetServed, serveBinding, serveEviction, serveLog } from './pod-subresources.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
+import type { User } from '../types.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
 import type { UsageMetrics } from './usage-metrics.ts';
 import { serveWatch, type WatchConfig } from './watches.ts';
@@ -58,7 +59,7 @@ export class Router {
     return this.#objects.serve(kindCall);
   }
 
-  async other(request: ApiRequest): Promise<Reply | undefined> {
+  async other(request: ApiRequest, user: User | undefined): Promise<Reply | undefined> {
     switch (request.segments[0]) {
       case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
       case 'api':
@@ -67,7 +68,7 @@ export class Router {
       case 'version': return request.segments.length === 1 ? json(versionInfo(this.#config.version)) : undefined;
       case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
       case 'metrics': return request.segments.length === 1 ? this.#metrics.serve(this.#deps.store.revision) : undefined;
-      default: return this.#health.serve(request);
+      default: return this.#health.serve(request, user !== undefined);
     }
   }
 }
