@@ -136,6 +136,7 @@ export class ControlPlane implements Runnable {
           services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),
         },
       }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
+      apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
       apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
       this.#client = client('system:controlplane');
       const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca.certPem)];

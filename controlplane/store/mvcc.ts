@@ -49,6 +49,7 @@ export class MvccStore implements Store {
 
   get revision(): number { return this.#state.revision; }
   get compacted(): number { return this.#state.compacted; }
+  get writeProblem(): StatusError | undefined { return this.#writer.problem; }
 
   async get(key: string): Promise<Entry | undefined> {
     const latest = this.#state.latest(key);

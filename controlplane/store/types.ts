@@ -1,3 +1,5 @@
+import type { StatusError } from '#common/errors.ts';
+
 /**
  * The revisioned key-value store under the API. Keys are `group/plural/namespace/name` (`core/pods/default/web`)
  * or `group/plural/name`; values are bytes that the store never looks into.
@@ -72,6 +74,8 @@ export interface Store {
   readonly revision: number;
   /** Oldest revision that lists may still ask for and watches may start after. */
   readonly compacted: number;
+  /** Why the disk takes no writes now; undefined while it does. Reads go on, and writing is tried again without being asked. */
+  readonly writeProblem: StatusError | undefined;
   get(key: string): Promise<Entry | undefined>;
   /** Rejects with `Expired` when `revision` is compacted, `Invalid` when it lies in the future. */
   list(request: ListRequest): Promise<ListResult>;

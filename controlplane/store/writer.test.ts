@@ -61,6 +61,43 @@ describe('writer', () => {
     });
   }
 
+  for (const fault of ['refuse', 'take and fail'] as const) {
+    test(`history that ends while the disk would ${fault} leaves no row behind that brings a deleted key back`, async () => {
+      const { store, rows, clock, reopen } = await opened();
+      await put(store, 'k/a', 'one');
+      await put(store, 'k/a', 'two');
+      await put(store, 'k/b', 'stays');
+      rows.fault = fault;
+      await codeOf(store.compact(3));
+      expect(await codeOf(put(store, 'k/c', 'refused'))).toBe('ServiceUnavailable');
+      await put(store, 'v/a', 'beat').catch(() => undefined);
+      await clock.advance(5000);
+      rows.fault = 'none';
+      await clock.advance(60_000);
+      await remove(store, 'k/a');
+      await clock.advance(5000);
+      await store.compact(store.revision);
+      await store.close();
+      const again = await reopen();
+      expect((await again.list({ prefix: '' })).entries.map((e) => e.key)).toEqual(['k/b']);
+      await again.close();
+    });
+  }
+
+  test('a disk that refused is tried again by itself', async () => {
+    const { store, rows, clock } = await opened();
+    rows.fault = 'refuse';
+    expect(store.writeProblem).toBeUndefined();
+    expect(await codeOf(put(store, 'k/a', 'x'))).toBe('ServiceUnavailable');
+    expect(store.writeProblem?.message).toContain('no space left');
+    await clock.advance(600_000);
+    expect(rows.reopens).toBeLessThan(100);
+    rows.fault = 'none';
+    await clock.advance(30_000);
+    expect(store.writeProblem).toBeUndefined();
+    await store.close();
+  });
+
   test('writes that wait share one batch', async () => {
     const { store, rows } = await opened();
     const gate = Promise.withResolvers<undefined>();

@@ -1,13 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '#common/clock.ts';
-import { messageOf, StatusError, toStatus } from '#common/errors.ts';
+import { StatusError, toStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import { afterRowNames, decodeMeta, encodeMeta, encodeRow, metaName, rowName, type Meta } from './row-format.ts';
+import { Disk, type DiskConfig } from './disk.ts';
+import { encodeMeta, encodeRow, metaName, rowName, type Meta } from './row-format.ts';
 import type { State } from './state.ts';
 import type { Entry, RowStore, RowWrite, StoreEvent, WriteRequest } from './types.ts';
 import { newVersion, type Version } from './versions.ts';
 
-export interface WriterConfig {
+export interface WriterConfig extends DiskConfig {
   /** Writes that may wait. */
   readonly maxQueued: number;
   /** A batch is closed when it holds this many writes or bytes. */
@@ -17,8 +18,6 @@ export interface WriterConfig {
   readonly maxVolatileBytes: number;
   /** Revisions reserved on disk at once for volatile keys. */
   readonly reserve: number;
-  /** Least time between two attempts to write again after the disk refused. */
-  readonly reopenMs: number;
 }
 
 export interface WriterDeps {
@@ -55,7 +54,7 @@ interface Batch {
   bytes: number;
   volatileGrowth: number;
   /** Why nothing can be written now. */
-  refused?: StatusError;
+  readonly refused: StatusError | undefined;
 }
 
 /**
@@ -65,21 +64,18 @@ interface Batch {
 export class Writer {
   readonly #deps: WriterDeps;
   readonly #config: WriterConfig;
-  #meta: Meta;
+  readonly #disk: Disk;
   #next: number;
   #queue: Waiting[] = [];
   #chores: (() => Promise<void>)[] = [];
   #running = false;
   #loop: Promise<void> | undefined;
   #closed = false;
-  /** The disk refused, and whether it took the batch after all is not known. */
-  #refusing = false;
-  #reopenAt = 0;
 
   constructor(deps: WriterDeps, config: WriterConfig, meta: Meta) {
     this.#deps = deps;
     this.#config = config;
-    this.#meta = meta;
+    this.#disk = new Disk({ ...deps, due: () => { this.#tryAgain(); } }, config, meta);
     this.#next = deps.state.revision + 1;
   }
 
@@ -110,10 +106,19 @@ export class Writer {
     });
   }
 
+  /** Why the disk takes no writes; undefined while it does. */
+  get problem(): StatusError | undefined { return this.#disk.problem; }
+
   /** Resolves when everything that was waiting is done. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#disk.close();
     await this.#loop;
+  }
+
+  #tryAgain(): void {
+    this.#chores.push(async () => { await this.#disk.recover(); });
+    this.#wake();
   }
 
   #wake(): void {
@@ -133,11 +138,14 @@ export class Writer {
   }
 
   async #commit(taken: readonly Waiting[]): Promise<void> {
-    const batch: Batch = { planned: [], rows: [], overlay: new Map(), losers: [], meta: this.#meta, bytes: 0, volatileGrowth: 0 };
+    const refused = await this.#disk.recover();
+    const batch: Batch = { planned: [], rows: [], overlay: new Map(), losers: [], meta: this.#disk.meta, bytes: 0, volatileGrowth: 0, refused };
     try {
-      if (this.#refusing) await this.#tryAgain(batch);
       await this.#decide(taken, batch);
-      if (this.#reserve(batch)) await this.#writeRows(batch);
+      if (this.#reserve(batch)) {
+        if (refused) throw refused;
+        await this.#disk.commit(batch.rows, batch.meta);
+      }
       this.#succeed(batch.planned);
       for (const { waiting, error } of batch.losers) waiting.reject(error);
     } catch (error) {
@@ -215,49 +223,6 @@ export class Writer {
     return batch.rows.length > 0;
   }
 
-  async #writeRows(batch: Batch): Promise<void> {
-    if (batch.refused) throw batch.refused;
-    await this.#write(batch.rows, true);
-    this.#meta = batch.meta;
-    try {
-      this.#deps.rows.noteHead({ head: batch.meta.head, reserved: batch.meta.reserved });
-    } catch (error) {
-      this.#deps.log.warn({ err: messageOf(error) }, 'newest revision was not noted; the write itself is on disk');
-    }
-  }
-
-  async #write(rows: readonly RowWrite[], sync: boolean): Promise<void> {
-    try {
-      await this.#deps.rows.write(rows, sync);
-    } catch (error) {
-      if (!this.#refusing) this.#deps.log.error({ err: messageOf(error) }, 'store cannot write: reads go on, writes are refused until it can');
-      this.#refusing = true;
-      throw error;
-    }
-  }
-
-  /** Writes again if the disk lets us: removes what a refused batch left, learns what a refused compaction did. */
-  async #tryAgain(batch: Batch): Promise<void> {
-    const { rows, clock, log } = this.#deps;
-    const wait = this.#reopenAt - clock.monotonic();
-    try {
-      if (wait > 0) throw new StatusError('ServiceUnavailable', 'the disk refused a write a moment ago; try again later', { retryAfterMs: Math.ceil(wait) });
-      this.#reopenAt = clock.monotonic() + this.#config.reopenMs;
-      await rows.reopen();
-      const [stored] = await rows.getMany([metaName]);
-      const meta = stored && decodeMeta(stored);
-      if (meta) this.#meta = { ...this.#meta, compacted: meta.compacted, anchor: meta.anchor };
-      const undo: RowWrite[] = [];
-      for await (const found of rows.scan(rowName(this.#meta.head + 1), afterRowNames)) undo.push(...found.map(([name]) => ({ name })));
-      await rows.write([...undo, { name: metaName, bytes: encodeMeta(this.#meta) }], true);
-      this.#refusing = false;
-      batch.meta = this.#meta;
-      log.info('store writes again');
-    } catch (error) {
-      batch.refused = toStatus(error, 'ServiceUnavailable');
-    }
-  }
-
   #succeed(planned: readonly Planned[]): void {
     const events: StoreEvent[] = [];
     for (const { version } of planned) {
@@ -270,7 +235,7 @@ export class Writer {
 
   /** Durable writes are refused. Volatile ones do not need the disk, unless it was asked for revisions. */
   #fail(batch: Batch, error: unknown): void {
-    const survives = ({ version }: Planned): boolean => !version.durable && version.revision <= this.#meta.reserved;
+    const survives = ({ version }: Planned): boolean => !version.durable && version.revision <= this.#disk.meta.reserved;
     this.#succeed(batch.planned.filter(survives));
     const status = toStatus(error, 'ServiceUnavailable');
     for (const planned of batch.planned) if (!survives(planned)) planned.waiting.reject(status);
@@ -279,17 +244,10 @@ export class Writer {
 
   async #compactStep(to: number): Promise<void> {
     const plan = this.#deps.state.planCompaction(to, 5000);
-    const gone = plan.removed.filter((version) => version.durable).map((version) => ({ name: rowName(version.revision) }));
-    try {
-      if (gone.length === 0) return;
-      if (this.#refusing) throw new StatusError('ServiceUnavailable', 'the disk refuses writes; history is kept until it takes them');
-      const meta = { ...this.#meta, compacted: plan.revision, anchor: plan.anchor || this.#meta.anchor };
-      await this.#write([...gone, { name: metaName, bytes: encodeMeta(meta) }], false);
-      this.#meta = meta;
-    } finally {
-      // Also when the outcome is unknown: rows that may be gone must not be read.
-      this.#deps.state.applyCompaction(plan);
-    }
+    const gone = plan.removed.filter((version) => version.durable).map((version) => rowName(version.revision));
+    await this.#disk.forget(gone, { compacted: plan.revision, anchor: plan.anchor || this.#disk.meta.anchor });
+    // Whether or not the disk took it: rows that may be gone must not be read.
+    this.#deps.state.applyCompaction(plan);
   }
 }
 

@@ -1,5 +1,5 @@
 import { Level, type BatchOperation } from 'level';
-import { access, constants, copyFile, link, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { access, constants, copyFile, link, mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -24,6 +24,8 @@ class LevelRows implements RowStore {
   readonly location: string;
   readonly #head: HeadFile;
   #db: Database;
+  /** Reads wait for the moment in which the database is closed. */
+  #reopening: Promise<undefined> | undefined;
 
   constructor(dir: string, db: Database) {
     this.location = dir;
@@ -47,6 +49,7 @@ class LevelRows implements RowStore {
   }
 
   async getMany(names: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    await this.#reopening;
     try {
       return await this.#db.getMany([...names]);
     } catch (error) {
@@ -65,20 +68,33 @@ class LevelRows implements RowStore {
 
   /**
    * LevelDB's log is out of step after a write that failed half-way: what it would append is lost at the
-   * next start. Closing and opening replays the good part. Room is tried first, because a database that
-   * cannot be opened again cannot be read either.
+   * next start. Closing and opening replays the good part.
    */
   async reopen(): Promise<void> {
+    await this.#checkRoom();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.#reopening = promise;
+    try {
+      await this.#db.close();
+      this.#db = await open(this.location);
+    } finally {
+      this.#reopening = undefined;
+      resolve(undefined);
+    }
+  }
+
+  /** A database that cannot be opened again for want of room cannot be read either. What is free is asked first: a full disk is not worn out by trying. */
+  async #checkRoom(): Promise<void> {
     const probe = join(this.location, 'probe');
     try {
+      const { bavail, bsize } = await statfs(this.location);
+      if (bavail * bsize < probeBytes) throw new Error(`no space left: ${String((bavail * bsize) >> 10)} KiB are free, ${String(probeBytes >> 10)} are needed`);
       await writeFile(probe, Buffer.alloc(probeBytes), { flush: true });
     } catch (error) {
       throw translate(error, this.location);
     } finally {
       await rm(probe, { force: true });
     }
-    await this.#db.close();
-    this.#db = await open(this.location);
   }
 
   noteHead(note: HeadNote): void { this.#head.write(note); }
