@@ -9,6 +9,7 @@ import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, RenewRe
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { LogRequest, NodeGateway, NodeUsage } from '../apiserver/types.ts';
 import { Assignments } from './assignments.ts';
+import { Duplicates } from './duplicates.ts';
 import { Enrolment } from './enrolment.ts';
 import { identify, requireNode, type Peer } from './peer.ts';
 import { NodeSession, type SessionConfig, type SessionDeps } from './session.ts';
@@ -17,7 +18,7 @@ import { Tunnels } from './tunnels.ts';
 
 export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & { readonly ca: CertificateAuthority };
 
-/** Connections of hosts that have yet to join, at once. */
+/** At once; one more takes the place of the oldest, so that idle ones keep nobody out. */
 const maxStrangers = 64;
 const strangerLimitMs = 30_000;
 const idleLimitMs = 60_000;
@@ -39,9 +40,11 @@ export class Dispatcher implements Runnable, NodeGateway {
   readonly #assignments: Assignments;
   readonly #enrolment: Enrolment;
   readonly #tunnels: Tunnels;
+  readonly #duplicates: Duplicates;
   readonly #sessions = new Map<string, NodeSession>();
   readonly #servers = new Set<Server>();
-  #strangers = 0;
+  /** Connections of hosts that have yet to join, oldest first. */
+  readonly #strangers = new Set<TLSSocket>();
   #services: EdgeServices | undefined;
   #running = false;
 
@@ -51,6 +54,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     this.#assignments = new Assignments(deps.informers);
     this.#enrolment = new Enrolment(deps);
     this.#tunnels = new Tunnels(deps.clock);
+    this.#duplicates = new Duplicates(deps.clock);
   }
 
   /** Accepts connections once all informers have synced; ends all sessions when the signal aborts. */
@@ -58,7 +62,12 @@ export class Dispatcher implements Runnable, NodeGateway {
     await Promise.all(Object.values(this.#deps.informers).map((informer: { synced(s: AbortSignal): Promise<void> }) => informer.synced(signal)));
     const stops = [
       this.#assignments.start(),
-      this.#deps.informers.nodes.subscribe(({ object, old }) => { this.#sessions.get((object ?? old)?.metadata?.name ?? '')?.nodeChanged(object); }),
+      this.#deps.informers.nodes.subscribe(({ object, old }) => {
+        const name = (object ?? old)?.metadata?.name ?? '';
+        if (!object) this.#duplicates.forget(name);
+        this.#sessions.get(name)?.nodeChanged(object);
+      }),
+      this.#deps.informers.pods.subscribe(({ object, old }) => { this.#sessions.get((object ?? old)?.spec?.nodeName ?? '')?.podChanged(object, old); }),
     ];
     this.#running = true;
     await new Promise<void>((resolve) => {
@@ -83,7 +92,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     socket.on('error', () => undefined); // its close is what counts
     const peer = identify(socket, this.#deps.ca.certificate, timeFloor(this.#deps.clock.now()));
     const stranger = peer.node === undefined || peer.node.expired;
-    if (!this.#running || (stranger && this.#strangers >= maxStrangers)) {
+    if (!this.#running) {
       socket.destroy();
       return;
     }
@@ -92,10 +101,15 @@ export class Dispatcher implements Runnable, NodeGateway {
   }
 
   #limitStranger(socket: TLSSocket): void {
-    this.#strangers++;
+    if (this.#strangers.size >= maxStrangers) {
+      const [oldest] = this.#strangers;
+      if (oldest) this.#strangers.delete(oldest);
+      oldest?.destroy();
+    }
+    this.#strangers.add(socket);
     const cancel = this.#deps.clock.after(strangerLimitMs, () => { socket.destroy(); });
     socket.once('close', () => {
-      this.#strangers--;
+      this.#strangers.delete(socket);
       cancel();
     });
   }
@@ -161,6 +175,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     const { name } = identity;
     const session = new NodeSession({ ...this.#deps, assignments: this.#assignments }, this.#config, identity, call);
     await session.run(() => {
+      this.#noteDuplicate(name, connection.peer.address);
       this.#sessions.get(name)?.end(new StatusError('Conflict', `node ${name} has opened a newer session`), grpcAborted);
       this.#sessions.set(name, session);
     });
@@ -169,6 +184,13 @@ export class Dispatcher implements Runnable, NodeGateway {
     if (connection.closing) return;
     connection.closing = true;
     this.#deps.clock.after(goodbyeMs, () => { connection.socket.destroy(); });
+  }
+
+  #noteDuplicate(name: string, address: string): void {
+    const other = this.#duplicates.opened(name, address);
+    if (other === undefined) return;
+    this.#deps.log.error({ component: 'dispatcher', node: name, address, other }, 'two hosts have the identity of one node: was a state directory copied? Empty it on one of them and join it again');
+    this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name, uid: name } }, 'Warning', 'DuplicateIdentity', `Hosts ${[address, other].sort().join(' and ')} both connect as node ${name}; empty the state directory of one of them and join it again`);
   }
 
   async *logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array> {

@@ -3,7 +3,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf, statusCodes, toStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 
-const backoff = { baseMs: 200, maxMs: 30_000, jitter: 0.2 };
+const backoff = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
 
 interface Entry<T> { item: T | undefined; failures: number }
 

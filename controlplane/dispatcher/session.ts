@@ -2,8 +2,9 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { statusCodes, StatusError, toStatus } from '#common/errors.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { AgentMessage, ControlMessage, OpenTunnel } from '#proto/edge/v1/messages.ts';
-import type { Node } from '#api/gen/types.ts';
+import type { Node, Pod } from '#api/gen/types.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
 import { parseEvent, parseNodeReport, parsePodReport } from './agent-message.ts';
 import type { Assignments, AssignmentInformers } from './assignments.ts';
@@ -11,7 +12,7 @@ import { LatestQueue } from './latest-queue.ts';
 import type { NodeAssignment, AssignmentChange } from './node-assignment.ts';
 import { contradicts, renewLease, storeNodeReport, type NodeReport } from './node-reports.ts';
 import type { NodeIdentity } from './peer.ts';
-import { storePodReport } from './pod-reports.ts';
+import { contradictsPod, storePodReport, type PodReport } from './pod-reports.ts';
 import { TokenBucket } from './rate-limit.ts';
 import { finish, grpcStatus, send } from './stream.ts';
 
@@ -34,6 +35,8 @@ type Call = ServerDuplexStream<AgentMessage, ControlMessage>;
 /** Bytes of objects after which a message is sent and a new one begun; one object may exceed it. An agent reads up to 16 messages ahead. */
 const messageBytes = 256 << 10;
 const helloTimeoutMs = 10_000;
+/** Over a link that carries 5 KB a second a message still arrives in time. */
+const stuckMs = 60_000;
 /** Heartbeats that may be missing before a session counts as dead. */
 const missedHeartbeats = 3;
 
@@ -53,7 +56,9 @@ export class NodeSession {
   readonly #tunnels: OpenTunnel[] = [];
   #assignment: NodeAssignment | undefined;
   #nodeReport: NodeReport | undefined;
-  #wake: () => void = () => undefined;
+  /** The last of each pod, by uid. */
+  readonly #podReports = new Map<string, PodReport>();
+  readonly #wakeup = new Wakeup();
   #heardAtMs: number;
   #revision = 0;
   #greeted = false;
@@ -103,13 +108,21 @@ export class NodeSession {
   openTunnel(request: OpenTunnel): void {
     if (this.#tunnels.length >= 100) throw new StatusError('TooManyRequests', `node ${this.identity.name} does not keep up with requests; try again`, { retryAfterMs: 1000 });
     this.#tunnels.push(request);
-    this.#wake();
+    this.#wakeup.notify();
   }
 
   /** Called for each change of this node's Node object. Somebody who deletes it wants it gone: it comes back with a new session only. */
   nodeChanged(node: Node | undefined): void {
     this.#nodeDeleted = node === undefined;
     if (node && this.#nodeReport && contradicts(node, this.#nodeReport)) this.#storeNode();
+  }
+
+  /** Called for each change of a pod that is, or was, on this node. What others wrote while the node seemed lost is put right. */
+  podChanged(pod: Pod | undefined, old: Pod | undefined): void {
+    const uid = pod?.metadata?.uid ?? '';
+    if (old?.metadata?.uid !== undefined && old.metadata.uid !== uid) this.#podReports.delete(old.metadata.uid);
+    const report = this.#podReports.get(uid);
+    if (pod && report && contradictsPod(pod, report)) this.#storePod(report);
   }
 
   async #receive(ready: () => void): Promise<void> {
@@ -156,7 +169,12 @@ export class NodeSession {
     // What is not this node's pod is dropped here already: that bounds the queue.
     const pod = this.#deps.informers.pods.get(report.namespace, report.name);
     if (pod?.metadata?.uid !== report.uid || pod.spec?.nodeName !== this.identity.name) return;
-    this.#reports.put(`pod ${report.uid}`, () => storePodReport(this.#deps.api, this.identity.name, report));
+    this.#podReports.set(report.uid, report);
+    this.#storePod(report);
+  }
+
+  #storePod(report: PodReport): void {
+    this.#reports.put(`pod ${report.uid}`, () => storePodReport(this.#deps.api, this.identity.name, report, this.#deps.clock.now()));
   }
 
   #event(message: AgentMessage): void {
@@ -176,37 +194,42 @@ export class NodeSession {
   async #send(): Promise<void> {
     const { signal } = this.#end;
     try {
-      await send(this.#call, { welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs } }, signal);
-      this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wake(); });
+      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs } });
+      this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wakeup.notify(); });
       await this.#sendComplete(this.#assignment);
       while (!signal.aborted) {
-        for (let tunnel = this.#tunnels.shift(); tunnel; tunnel = this.#tunnels.shift()) await send(this.#call, { openTunnel: tunnel }, signal);
+        for (let tunnel = this.#tunnels.shift(); tunnel; tunnel = this.#tunnels.shift()) await this.#write({ openTunnel: tunnel });
         if (this.#assignment.dirty) await this.#sendIncrementals(this.#assignment);
-        else if (this.#tunnels.length === 0) await this.#sleep();
+        else if (this.#tunnels.length === 0) await this.#wakeup.wait(signal);
       }
     } catch (error) {
       this.end(error);
     }
   }
 
-  #sleep(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      this.#end.signal.addEventListener('abort', () => { resolve(); }, { once: true });
+  /** One message; an agent that takes nothing for long, though it lives, has to begin anew. */
+  async #write(message: ControlMessage): Promise<void> {
+    const cancel = this.#deps.clock.after(stuckMs, () => {
+      this.end(new StatusError('Timeout', `the agent has taken nothing for ${String(stuckMs / 1000)} s`));
     });
+    try {
+      await send(this.#call, message, this.#end.signal);
+    } finally {
+      cancel();
+    }
   }
 
   async #sendComplete(assignment: NodeAssignment): Promise<void> {
     this.#revision = 1;
     for (const { set } of batches(assignment.changes())) {
-      await send(this.#call, { complete: { objects: set, revision: this.#revision, last: false } }, this.#end.signal);
+      await this.#write({ complete: { objects: set, revision: this.#revision, last: false } });
     }
-    await send(this.#call, { complete: { objects: [], revision: this.#revision, last: true } }, this.#end.signal);
+    await this.#write({ complete: { objects: [], revision: this.#revision, last: true } });
   }
 
   async #sendIncrementals(assignment: NodeAssignment): Promise<void> {
     for (const { set, removed } of batches(assignment.changes())) {
-      await send(this.#call, { incremental: { fromRevision: this.#revision, toRevision: ++this.#revision, set, removed } }, this.#end.signal);
+      await this.#write({ incremental: { fromRevision: this.#revision, toRevision: ++this.#revision, set, removed } });
     }
   }
 

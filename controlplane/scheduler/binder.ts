@@ -8,7 +8,7 @@ import type { SchedulerCache } from './cache.ts';
 import type { Framework } from './framework.ts';
 import type { QueuedPod, SchedulingQueue } from './queue.ts';
 import type { CycleState, PodInfo } from './types.ts';
-import { Wakeup } from './wakeup.ts';
+import { Wakeup } from '#common/wakeup.ts';
 
 export interface BinderDeps {
   readonly api: ApiClient;

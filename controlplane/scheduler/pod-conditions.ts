@@ -8,7 +8,7 @@ import type { Log } from '#common/log.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import type { Lister } from '../cache/types.ts';
 import type { PodInfo } from './types.ts';
-import { Wakeup } from './wakeup.ts';
+import { Wakeup } from '#common/wakeup.ts';
 
 export interface PodConditionsDeps {
   readonly api: ApiClient;

@@ -2,7 +2,7 @@ import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { Heap, type HeapItem } from './heap.ts';
 import type { ClusterEvent, PodInfo } from './types.ts';
-import { Wakeup } from './wakeup.ts';
+import { Wakeup } from '#common/wakeup.ts';
 
 /** A pod that waits to be scheduled, with the history that decides when. */
 export interface QueuedPod extends HeapItem {

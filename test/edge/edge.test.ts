@@ -164,6 +164,15 @@ describe('certificates', () => {
     }
   });
 
+  it('of strangers that say nothing keep nobody out', async () => {
+    const idle = Array.from({ length: 100 }, () => connectTls({ port: lab.port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] }));
+    for (const socket of idle) socket.on('error', () => undefined);
+    await lab.until(() => lab.sockets.size >= 64, 'the strangers');
+    await lab.join('late');
+    expect(lab.sockets.size).toBeLessThan(80);
+    for (const socket of idle) socket.destroy();
+  });
+
   it('of a name that another host took over are refused', async () => {
     const agent = await connected('a');
     agent.stop.abort();
@@ -192,6 +201,19 @@ describe('reports', () => {
     expect(lab.recorded).toEqual(['Pod p Normal Started started']);
     expect(lab.cluster.writes.slice(writes).filter((write) => write.includes('pods'))).toEqual([]);
     expect(status()?.phase).toBe('Running');
+  });
+
+  it('win over what others wrote while the node seemed lost, and have times that make sense', async () => {
+    const agent = await connected('a');
+    const object = lab.cluster.put(pods, { ...pod('p', 'a'), metadata: { namespace: 'default', name: 'p', creationTimestamp: new Date().toISOString() } });
+    const ready = () => lab.cluster.find(pods, 'default', 'p')?.status?.conditions?.[0];
+    await lab.until(() => agent.checkpoint.get(pods, 'default', 'p') !== undefined);
+    agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2093-01-01T00:00:00Z' }] }));
+    await lab.until(() => ready()?.status === 'True');
+    expect(Date.parse(ready()?.lastTransitionTime ?? '')).toBeLessThanOrEqual(Date.now());
+    const stored = lab.cluster.find(pods, 'default', 'p')!;
+    lab.cluster.put(pods, { ...stored, status: { ...stored.status, conditions: [{ type: 'Ready', status: 'False' }] } });
+    await lab.until(() => ready()?.status === 'True', 'the correction');
   });
 
   it('of a pod that is gone remove it, only if it is being deleted', async () => {
@@ -311,6 +333,23 @@ describe('sessions', () => {
     expect(await end({ hello: {} }, { nodeStatus: { report: Buffer.from('{"labels":[]}') } })).toMatch(/edge contract/);
     expect(await end({ hello: {} }, { podStatus: { uid: 'u', status: Buffer.from('{"conditions":7}') } })).toMatch(/edge contract/);
     expect(await end({ hello: {} }, { event: { event: Buffer.from('{"kind":"Service"}') } })).toMatch(/edge contract/);
+    client.close();
+  });
+
+  it('begin anew with an agent that beats but takes nothing', async () => {
+    const { identity, stop } = await connected('a');
+    stop.abort();
+    await lab.until(() => lab.sockets.size === 0);
+    for (let i = 0; i < 40; i++) lab.cluster.put(services, { metadata: { namespace: 'default', name: `s${String(i)}`, annotations: { big: 'x'.repeat(500_000) } } });
+    const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, identity);
+    const call = client.session();
+    call.on('error', () => undefined);
+    call.once('readable', () => { call.read(); });
+    call.write({ hello: { agentVersion: 'x', checkpointRevision: 0 } });
+    const beats = setInterval(() => { call.write({ heartbeat: { sentAtMs: 1 } }); }, 50);
+    await lab.until(() => lab.dispatcher.connected().length === 1);
+    await lab.until(() => lab.logged.some(({ err }) => err?.includes('taken nothing')), 'the end');
+    clearInterval(beats);
     client.close();
   });
 
