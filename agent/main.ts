@@ -31,6 +31,7 @@ import { EventBuffer } from './session/event-buffer.ts';
 import { IdentityFiles } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
+import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
 
 export interface AgentDeps {
   readonly log: Log;
@@ -90,6 +91,36 @@ export class Agent implements Runnable {
     } finally {
       stop.abort(new Error('the agent has ended'));
     }
+  }
+
+  /**
+   * The opposite of `start`: ends this host's pods and the containerd that Cleat runs, and takes back what Cleat
+   * changed on the host. With `purge` all state goes too. Resolves with what was done, in words.
+   */
+  async down({ purge }: { readonly purge: boolean }, signal: AbortSignal): Promise<string[]> {
+    const { stateDir } = this.#config;
+    const { log, clock } = this.#deps;
+    const unlock = await lockState(stateDir);
+    const done: string[] = [];
+    try {
+      this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
+      const containerd = this.#containerd();
+      await containerd?.ensure(signal);
+      const driver = await this.#connectDriver(containerd);
+      done.push(`${String(await removePods(driver, signal))} pods removed`);
+      if (containerd) {
+        await containerd.stop(signal);
+        await removeRunDir(containerd.paths.runDir);
+        done.push('containerd stopped');
+      }
+      await removeKernelLeftovers(stateDir, cgroupRoot);
+      done.push(...await undo(new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now())));
+    } finally {
+      await unlock();
+    }
+    if (purge) await purgeState(stateDir);
+    log.info({ done, purge }, 'host torn down');
+    return purge ? [...done, `${stateDir} removed`] : done;
   }
 
   async #run(signal: AbortSignal, stop: AbortController): Promise<void> {
@@ -161,16 +192,20 @@ export class Agent implements Runnable {
   }
 
   async #openDriver(containerd: ManagedContainerd | undefined, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined }> {
-    const { log, clock } = this.#deps;
-    const open = runtimes[this.#config.runtime];
-    if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
-    const driver = await open({ log: log.child({ component: 'runtime' }), clock }, {
-      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, ...(containerd && { snapshotter: containerd.snapshotter }),
-    });
+    const driver = await this.#connectDriver(containerd);
     await this.#untilAnswered(driver, signal);
     const foreign = containerd ? undefined : await foreignSetup(driver, signal);
     await ensurePauseImage(driver, join(this.#config.stateDir, 'tmp'), signal, foreign?.sandboxImage);
     return { driver, cniConfDir: foreign?.cniConfDir };
+  }
+
+  async #connectDriver(containerd: ManagedContainerd | undefined): Promise<RuntimeDriver> {
+    const { log, clock } = this.#deps;
+    const open = runtimes[this.#config.runtime];
+    if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
+    return open({ log: log.child({ component: 'runtime' }), clock }, {
+      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, ...(containerd && { snapshotter: containerd.snapshotter }),
+    });
   }
 
   /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */

@@ -22,6 +22,8 @@ export interface ApplyOptions {
   /** True when the user named the namespace: then a manifest must not name another. */
   readonly enforceNamespace: boolean;
   readonly dryRun: boolean;
+  /** True: an object that was last applied from this very manifest is left alone, whatever was done to it since. */
+  readonly onlyNew?: boolean;
 }
 
 type Json = Record<string, unknown>;
@@ -52,6 +54,7 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
         return done('created', warnings);
       }
       const annotations = ((current['metadata'] as Json | undefined)?.['annotations'] ?? {}) as Record<string, string>;
+      if (options.onlyNew === true && annotations[lastApplied] === (wanted['metadata'] as { annotations: Record<string, string> }).annotations[lastApplied]) return done('unchanged');
       const previous = JSON.parse(annotations[lastApplied] ?? '{}') as Json;
       const patch = threeWayPatch(previous, current, wanted);
       if (patch === undefined) return done('unchanged');

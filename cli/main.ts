@@ -6,6 +6,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   up: () => import('./commands/up.ts'),
   controlplane: () => import('./commands/controlplane.ts'),
   agent: () => import('./commands/agent.ts'),
+  down: () => import('./commands/down.ts'),
   token: () => import('./commands/token.ts'),
   get: () => import('./commands/get.ts'),
   describe: () => import('./commands/describe.ts'),
@@ -24,6 +25,7 @@ Run:
   up            a control plane and an agent on this host
   controlplane  the control plane alone
   agent         join this host to a cluster
+  down          stop this host's pods and undo what Cleat changed on the host
   token         create, list and delete join tokens
 
 Use:
@@ -70,10 +72,13 @@ const io: Io = {
 };
 // The reader of a pipe may leave early (`cleat get pods | head -1`); that is not a failure of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// One Ctrl-C may arrive twice, from the terminal and from npm; one that comes later means that the user will not wait.
+const impatientMs = 1000;
+let interruptedMs = 0;
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
-    // A second signal means that the user will not wait.
-    if (interrupt.signal.aborted) process.exit(130);
+    if (!interrupt.signal.aborted) interruptedMs = performance.now();
+    else if (performance.now() - interruptedMs > impatientMs) process.exit(130);
     interrupt.abort(new Error(name));
   });
 }

@@ -34,14 +34,8 @@ export async function parseManifests(text: string, source: string): Promise<Mani
       throw new StatusError('BadRequest', `error parsing ${source}: ${messageOf(error)}`);
     }
   }
-  const { parseAllDocuments } = await import('yaml');
-  const documents = parseAllDocuments(text, { version: '1.1', uniqueKeys: true, prettyErrors: true });
-  if (!Array.isArray(documents)) return [];
-  return documents.flatMap((document, index) => {
-    const [problem] = document.errors;
-    if (problem) throw new StatusError('BadRequest', `error parsing ${source}: document ${String(index + 1)}: ${problem.message}`);
-    return open(document.toJS({ maxAliasCount: 100 }), source);
-  });
+  const { parseYaml } = await import('./yaml.ts');
+  return parseYaml(text, source).flatMap((value) => open(value, source));
 }
 
 function open(value: unknown, source: string): Manifest[] {

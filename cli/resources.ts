@@ -81,7 +81,12 @@ export function displayName(type: ResourceType, name: string): string {
   return `${type.singular}${type.group === '' ? '' : `.${type.group}`}/${name}`;
 }
 
-export interface Target { readonly type: ResourceType; readonly name: string | undefined }
+export interface Target {
+  readonly type: ResourceType;
+  readonly name: string | undefined;
+  /** Where the object itself says that it is; else the command's namespace counts. */
+  readonly namespace?: string | undefined;
+}
 
 /** Reads `pods`, `pod web api`, `po/web svc/web`, `pods,services`, `all`. */
 export async function parseTargets(client: RestClient, args: readonly string[]): Promise<Target[]> {

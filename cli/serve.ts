@@ -5,7 +5,7 @@ import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
 import type { Io } from './types.ts';
 
-const configFile = '/etc/cleat/config.yaml';
+export const configFile = '/etc/cleat/config.yaml';
 
 interface Program<S extends Settings> { readonly name: string; readonly settings: S & typeof hostSettings; readonly needsRoot: boolean }
 interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log }

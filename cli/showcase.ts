@@ -15,10 +15,14 @@ interface Deps {
   readonly loadExampleImage: () => Promise<void>;
 }
 
-interface Deployment { readonly metadata?: { readonly generation?: number; readonly uid?: string }; readonly spec?: { readonly replicas?: number }; readonly status?: { readonly observedGeneration?: number; readonly replicas?: number; readonly availableReplicas?: number; readonly updatedReplicas?: number } }
+interface Deployment {
+  readonly metadata?: { readonly name?: string; readonly generation?: number; readonly uid?: string };
+  readonly spec?: { readonly replicas?: number; readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> } };
+  readonly status?: { readonly observedGeneration?: number; readonly replicas?: number; readonly availableReplicas?: number; readonly updatedReplicas?: number };
+}
 interface Service { readonly spec: { readonly clusterIP?: string; readonly ports?: readonly { readonly port: number }[] } }
 
-/** Applies the files, shows their Deployments becoming available, asks their Services, and says what to try next. */
+/** Applies what is new in the files (a scaled Deployment stays as it is when Cleat starts again), shows their Deployments becoming available, asks their Services, and says what to try next. */
 export async function showcase(files: readonly string[], deps: Deps, io: Io): Promise<void> {
   const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', deps.kubeconfig]), {}));
   try {
@@ -26,20 +30,26 @@ export async function showcase(files: readonly string[], deps: Deps, io: Io): Pr
     if (JSON.stringify(manifests).includes('cleat-hello:1')) await deps.loadExampleImage();
     const applied: Applied[] = [];
     for (const manifest of manifests) {
-      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false });
+      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false, onlyNew: true });
       io.out(`${one.display} ${one.outcome}\n`);
       applied.push(one);
     }
     for (const one of applied.filter(({ type }) => type.kind === 'Deployment')) await showRollout(client, one, io);
     for (const one of applied.filter(({ type }) => type.kind === 'Service')) await showAnswer(client, one, io);
-    const name = applied.find(({ type }) => type.kind === 'Deployment')?.name ?? 'NAME';
-    io.out(`\nTry next, in another terminal:\n  sudo ./cleat get pods -o wide\n  sudo ./cleat scale deployment/${name} --replicas=5\n  sudo ./cleat logs deployment/${name} --tail=5\n`);
+    const shown = manifests.find(({ kind }) => kind === 'Deployment') as Deployment | undefined;
+    if (shown) sayWhatNext(shown, io);
   } catch (error) {
     // The cluster is up and stays up; only the example failed.
     if (!io.interrupted.aborted) io.err(`error: ${files.join(', ')}: ${messageOf(error)}\n`);
   } finally {
     client.close();
   }
+}
+
+function sayWhatNext({ metadata, spec }: Deployment, io: Io): void {
+  const name = metadata?.name ?? 'NAME';
+  const labels = Object.entries(spec?.selector?.matchLabels ?? { app: name }).map(([key, value]) => `${key}=${value}`).join(',');
+  io.out(`\nTry next, in another terminal:\n  sudo ./cleat get pods -o wide\n  sudo ./cleat scale deployment/${name} --replicas=5\n  sudo ./cleat logs -l ${labels} --prefix\n`);
 }
 
 async function showRollout(client: RestClient, { type, name, namespace }: Applied, io: Io): Promise<void> {
@@ -60,7 +70,7 @@ async function showAnswer(client: RestClient, { type, name, namespace }: Applied
   const { clusterIP, ports = [] } = service.spec;
   const [port] = ports;
   if (clusterIP === undefined || clusterIP === 'None' || !port) return;
-  const url = `http://${clusterIP}:${String(port.port)}/`;
+  const url = `http://${clusterIP}${port.port === 80 ? '' : `:${String(port.port)}`}/`;
   io.out(`\n$ curl ${url}\n${(await answerOf(url, io.interrupted)).trimEnd()}\n`);
 }
 

@@ -1,6 +1,8 @@
 #!/bin/sh
+# usage: packages.sh [--dev] [PROGRAM:PACKAGE ...]
 # Installs what a checkout needs and this host lacks: the npm packages (they bring Node 24) and, on Debian and its
-# relatives, the runtime's packages. Says what it does; does nothing when all is there.
+# relatives, the runtime's packages. Says what it does; does nothing, and asks no network, when all is there.
+# --dev: what tests and benchmarks need too. PROGRAM:PACKAGE: one more program, and the package that has it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,11 +13,22 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 
-# A half-finished install must be mended, so the marker is written last and names the lock file it is true for.
+only=--omit=dev
+if [ "${1:-}" = --dev ]; then only=; shift; fi
+# Whoever has the tools for development keeps them.
+[ ! -d node_modules/typescript ] || only=
+
+# The marker is written last and holds the lock file that it is true for, so a half-finished install is done again.
 marker=node_modules/.cleat-installed
-if ! cmp -s package-lock.json "$marker"; then
-  say "installing npm packages"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+if ! cmp -s package-lock.json "$marker" || [ ! -x node_modules/node/bin/node ] || { [ -z "$only" ] && [ ! -d node_modules/typescript ]; }; then
+  say "installing npm packages (once; a minute or two on a slow line)"
+  rm -f "$marker"
+  # shellcheck disable=SC2086 # a flag or nothing
+  npm ci $only --ignore-scripts=false --no-audit --no-fund --loglevel=error >&2 || {
+    say "the npm packages could not be installed. Check that this host reaches the npm registry (npm ping), then run this again."
+    exit 1
+  }
+  [ -x node_modules/node/bin/node ] || { say "npm installed everything but Node itself: node_modules/node/bin/node is missing. Run this again; if that does not help, run: npm rebuild node"; exit 1; }
   cp package-lock.json "$marker"
 fi
 
@@ -27,23 +40,29 @@ need nft nftables
 need iptables iptables
 need ip iproute2
 need conntrack conntrack
-[ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || missing="$missing containernetworking-plugins"
+[ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || [ -x /usr/libexec/cni/bridge ] || missing="$missing containernetworking-plugins"
 # busybox-static is the one file of the example's image.
-[ -x /bin/busybox ] && [ -z "$(ldd /bin/busybox 2>/dev/null | grep '=>')" ] || missing="$missing busybox-static"
+[ -x /bin/busybox ] && ! ldd /bin/busybox 2>/dev/null | grep -q '=>' || missing="$missing busybox-static"
 for extra in "$@"; do need "${extra%%:*}" "${extra##*:}"; done
+[ -n "$missing" ] || exit 0
 
-if [ -n "$missing" ]; then
-  if ! command -v apt-get >/dev/null 2>&1; then
-    say "missing:$missing. Install them with this host's package manager, then run this again."
-    exit 1
-  fi
-  say "installing:$missing"
-  export DEBIAN_FRONTEND=noninteractive
-  # A package that starts its own containerd service would only take memory: Cleat runs its own.
-  # shellcheck disable=SC2086 # a list of words
-  apt-get install -y -qq --no-install-recommends $missing >/tmp/cleat-apt.$$ 2>&1 || {
-    apt-get update -qq >/tmp/cleat-apt.$$ 2>&1
-    apt-get install -y -qq --no-install-recommends $missing >/tmp/cleat-apt.$$ 2>&1 || { cat /tmp/cleat-apt.$$ >&2; rm -f /tmp/cleat-apt.$$; exit 1; }
-  }
-  rm -f /tmp/cleat-apt.$$
+if ! command -v apt-get >/dev/null 2>&1; then
+  say "missing:$missing (Debian's names). Install them with this host's package manager, then run this again."
+  exit 1
 fi
+say "installing with apt-get:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+# A new host may be busy updating itself, so wait for dpkg; its package lists may be missing or old, so then fetch them.
+# shellcheck disable=SC2086 # a list of words
+install() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >"$log" 2>&1; }
+install || { apt-get update -qq -o DPkg::Lock::Timeout=300 >"$log" 2>&1 && install; } || {
+  cat "$log" >&2
+  say "apt-get could not install:$missing. Mend what it says above, then run this again."
+  exit 1
+}
+# Debian starts a containerd for everybody at once; Cleat runs its own, and the other would only take memory.
+case "$missing " in
+  *" containerd "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet containerd || true; fi ;;
+esac

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** One thing that Cleat changed on the host, with what is needed to put it back. */
@@ -42,6 +42,14 @@ export class Ledger {
     const next = this.#last.then(() => this.#append(entry));
     this.#last = next.catch(() => undefined);
     await next;
+  }
+
+  /** Forgets everything: all of it has been undone. */
+  async clear(): Promise<void> {
+    await this.#last;
+    await rm(this.#path, { force: true });
+    this.#records.length = 0;
+    this.#torn = false;
   }
 
   async #append(entry: LedgerEntry): Promise<void> {

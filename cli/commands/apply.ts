@@ -4,12 +4,11 @@ import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { readManifests } from '../manifests.ts';
+import { fileFlags } from '../targets.ts';
 import type { Command } from '../types.ts';
 
 const flags: readonly Flag[] = [
-  ...clusterFlags,
-  { name: 'filename', short: 'f', type: 'list', description: 'file or folder to apply, or - for standard input' },
-  { name: 'recursive', short: 'R', type: 'bool', description: 'folders below folders too' },
+  ...clusterFlags, ...fileFlags,
   { name: 'dry-run', type: 'string', optional: 'server', default: 'none', description: 'none, or server: ask the server, change nothing' },
 ];
 

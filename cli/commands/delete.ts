@@ -2,15 +2,13 @@ import { isStatus } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
-import { readManifests } from '../manifests.ts';
-import { parseTargets, pathOf, resolveKind, type ResourceType } from '../resources.ts';
+import { pathOf, type ResourceType } from '../resources.ts';
+import { fileFlags, readTargets } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 import { waitUntilGone } from '../wait.ts';
 
 const flags: readonly Flag[] = [
-  ...clusterFlags,
-  { name: 'filename', short: 'f', type: 'list', description: 'delete the objects of this file or folder, or - for standard input' },
-  { name: 'recursive', short: 'R', type: 'bool', description: 'folders below folders too' },
+  ...clusterFlags, ...fileFlags,
   { name: 'selector', short: 'l', type: 'string', description: 'objects with these labels' },
   { name: 'all', type: 'bool', description: 'all objects of the type in the namespace' },
   { name: 'all-namespaces', short: 'A', type: 'bool', description: 'in all namespaces; with --all or -l' },
@@ -71,18 +69,11 @@ async function run(client: RestClient, parsed: ParsedFlags, io: Io): Promise<num
 
 async function select(client: RestClient, parsed: ParsedFlags, io: Io): Promise<Doomed[]> {
   const { namespace } = client.connection;
-  if (parsed.has('filename')) {
-    const manifests = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
-    return Promise.all(manifests.map(async (manifest) => {
-      const type = await resolveKind(client, manifest.apiVersion, manifest.kind);
-      return { type, name: manifest.metadata.name ?? '', namespace: type.namespaced ? (manifest.metadata.namespace ?? namespace) : undefined };
-    }));
-  }
-  const targets = await parseTargets(client, parsed.args);
+  const targets = await readTargets('delete', client, parsed, io);
   const selector = parsed.string('selector');
   const found: Doomed[] = [];
-  for (const { type, name } of targets) {
-    if (name !== undefined) { found.push({ type, name, namespace: type.namespaced ? namespace : undefined }); continue; }
+  for (const { type, name, namespace: own } of targets) {
+    if (name !== undefined) { found.push({ type, name, namespace: type.namespaced ? (own ?? namespace) : undefined }); continue; }
     if (selector === undefined && !parsed.bool('all')) throw refuse('delete', 'resource(s) were provided, but no name was specified');
     const scope = parsed.bool('all-namespaces') ? undefined : namespace;
     const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;

@@ -6,11 +6,12 @@ import { describerOf, kindsWithoutEvents } from '../describe/kinds.ts';
 import { DescribeWriter } from '../describe/writer.ts';
 import { clusterFlags, helpText, parseFlags, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
-import { parseTargets, pathOf, type Target } from '../resources.ts';
+import { pathOf, type Target } from '../resources.ts';
+import { fileFlags, readTargets } from '../targets.ts';
 import type { Command } from '../types.ts';
 
 const flags: readonly Flag[] = [
-  ...clusterFlags,
+  ...clusterFlags, ...fileFlags,
   { name: 'all-namespaces', short: 'A', type: 'bool', description: 'from all namespaces' },
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
   { name: 'show-events', type: 'bool', default: 'true', description: 'add the Events' },
@@ -19,15 +20,15 @@ const flags: readonly Flag[] = [
 type Described = Readonly<Record<string, unknown>> & { readonly metadata: ObjectMeta };
 
 export const command: Command = {
-  help: () => helpText('describe TYPE [NAME ...] [flags]', 'Show one object, what belongs to it, and its Events.', flags, ['cleat describe pod web', 'cleat describe deployments -l app=web']),
+  help: () => helpText('describe (TYPE [NAME ...] | -f FILE) [flags]', 'Show one object, what belongs to it, and its Events.', flags, ['cleat describe pod web', 'cleat describe deployments -l app=web']),
   async run(argv, io) {
     const parsed = parseFlags('describe', flags, argv);
     const client = new RestClient(await readConnection(parsed, io.env));
     try {
       const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
       let shown = 0;
-      for (const target of await parseTargets(client, parsed.args)) {
-        for (const object of await find(client, target, namespace, parsed.string('selector'))) {
+      for (const target of await readTargets('describe', client, parsed, io)) {
+        for (const object of await find(client, target, target.namespace ?? namespace, parsed.string('selector'))) {
           const text = await describe(client, target, object, parsed.bool('show-events'));
           io.out((shown++ > 0 ? '\n\n' : '') + text);
         }

@@ -3,11 +3,12 @@ import { lines, RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
-import { displayName, parseTargets, pathOf, type ResourceType, type Target } from '../resources.ts';
+import { displayName, pathOf, type ResourceType, type Target } from '../resources.ts';
+import { fileFlags, readTargets } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
-  ...clusterFlags,
+  ...clusterFlags, ...fileFlags,
   { name: 'all-namespaces', short: 'A', type: 'bool', description: 'from all namespaces' },
   { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name, jsonpath=TEMPLATE or custom-columns=HEADER:PATH,...' },
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
@@ -27,7 +28,7 @@ interface Named { readonly metadata: { readonly name: string; readonly namespace
 interface ObjectList { readonly kind: string; readonly apiVersion: string; readonly items: readonly Named[] }
 
 export const command: Command = {
-  help: () => helpText('get TYPE [NAME ...] [flags]', 'Show one or many objects.', flags, ['cleat get pods -A', 'cleat get deployment/web -o yaml', 'cleat get pods -l app=web -w']),
+  help: () => helpText('get (TYPE [NAME ...] | -f FILE) [flags]', 'Show one or many objects.', flags, ['cleat get pods -A', 'cleat get deployment/web -o yaml', 'cleat get pods -l app=web -w']),
   async run(argv, io) {
     const parsed = parseFlags('get', flags, argv);
     const output = parsed.string('output') ?? '';
@@ -43,7 +44,7 @@ export const command: Command = {
 
 async function get(client: RestClient, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
-  const targets = await parseTargets(client, parsed.args);
+  const targets = await readTargets('get', client, parsed, io);
   if (namespace === undefined && targets.some(({ name }) => name !== undefined)) throw new StatusError('BadRequest', 'a resource cannot be retrieved by name across all namespaces');
   if (parsed.bool('watch') || parsed.bool('watch-only')) return watch(client, targets, namespace, parsed, output, io);
   return output === '' || output === 'wide' ? printTables(client, targets, namespace, parsed, output, io) : printObjects(client, targets, namespace, parsed, output, io);
@@ -61,9 +62,9 @@ async function printTables(client: RestClient, targets: readonly Target[], names
   let shown = 0;
   for (const [type, members] of groups) {
     const table: { columnDefinitions?: Table['columnDefinitions']; rows: Table['rows'][number][] } = { rows: [] };
-    for (const { name } of members) {
+    for (const { name, namespace: own } of members) {
       try {
-        const part = await client.json<Table>('GET', pathOf(type, namespace, name) + query(parsed, name === undefined, sortBy !== undefined), undefined, { accept: tableAccept });
+        const part = await client.json<Table>('GET', pathOf(type, own ?? namespace, name) + query(parsed, name === undefined, sortBy !== undefined), undefined, { accept: tableAccept });
         table.columnDefinitions ??= part.columnDefinitions;
         table.rows.push(...part.rows);
       } catch (error) {
@@ -85,8 +86,8 @@ async function printTables(client: RestClient, targets: readonly Target[], names
 
 async function printObjects(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const items: object[] = [];
-  for (const { type, name } of targets) {
-    const path = pathOf(type, namespace, name) + query(parsed, name === undefined, false);
+  for (const { type, name, namespace: own } of targets) {
+    const path = pathOf(type, own ?? namespace, name) + query(parsed, name === undefined, false);
     if (name !== undefined) {
       const found = parsed.bool('ignore-not-found') ? await client.find<Named>(path) : await client.json<Named>('GET', path);
       if (found) items.push(found);

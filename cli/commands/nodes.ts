@@ -1,8 +1,9 @@
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
-import { columns } from '../printing/table.ts';
 import { humanAge } from '../printing/age.ts';
+import { cores, mebi } from '../printing/quantity.ts';
+import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
 
 const flags: readonly Flag[] = [
@@ -53,7 +54,7 @@ export const command: Command = {
         const running = pods.items.filter((pod) => pod.spec?.nodeName === name && !['Succeeded', 'Failed'].includes(pod.status?.phase ?? '')).length;
         return [
           name, stateOf(node), node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '<none>', node.status?.nodeInfo?.architecture ?? '<unknown>',
-          usage?.cpu ?? '<unknown>', usage?.memory ?? '<unknown>', String(running), node.status?.nodeInfo?.containerRuntimeVersion ?? '<unknown>', node.status?.nodeInfo?.kubeletVersion ?? '<unknown>',
+          usage === undefined ? '<unknown>' : cores(usage.cpu), usage === undefined ? '<unknown>' : mebi(usage.memory), String(running), node.status?.nodeInfo?.containerRuntimeVersion ?? '<unknown>', node.status?.nodeInfo?.kubeletVersion ?? '<unknown>',
           seen === undefined ? '<never>' : `${humanAge(now - Date.parse(seen))} ago`,
         ];
       });

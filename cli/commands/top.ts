@@ -1,7 +1,9 @@
+import { cpuMillis as millisOf, quantityValue as bytesOf } from '#api/meta/quantity.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
+import { mebiOf } from '../printing/quantity.ts';
 import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
 
@@ -24,6 +26,8 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('top', flags, argv);
     const [what = '', name] = parsed.args;
+    const sortBy = parsed.string('sort-by');
+    if (sortBy !== undefined && sortBy !== 'cpu' && sortBy !== 'memory') throw refuse('top', '--sort-by accepts only cpu or memory');
     const query = parsed.has('selector') ? `?labelSelector=${encodeURIComponent(parsed.string('selector') ?? '')}` : '';
     const client = new RestClient(await readConnection(parsed, io.env));
     const root = '/apis/metrics.k8s.io/v1beta1';
@@ -32,24 +36,34 @@ export const command: Command = {
       let header: string[];
       if (/^(nodes?|no)$/.test(what)) {
         header = ['NAME', 'CPU(cores)', 'CPU(%)', 'MEMORY(bytes)', 'MEMORY(%)'];
-        rows = await nodeRows(client, await fetchItems<NodeMetrics>(client, `${root}/nodes`, name, query));
+        const items = await fetchItems<NodeMetrics>(client, `${root}/nodes`, name, query);
+        if (items.length === 0) throw notYet();
+        rows = await nodeRows(client, items);
       } else if (/^(pods?|po)$/.test(what)) {
         const all = parsed.bool('all-namespaces');
         const path = all ? `${root}/pods` : `${root}/namespaces/${client.connection.namespace}/pods`;
         header = [...(all ? ['NAMESPACE'] : []), ...(parsed.bool('containers') ? ['POD'] : []), 'NAME', 'CPU(cores)', 'MEMORY(bytes)'];
         rows = podRows(await fetchItems<PodMetrics>(client, path, name, query), all, parsed.bool('containers'));
+        if (rows.length === 0) {
+          // No pods is an answer; pods that nobody has measured yet are not.
+          const pods = await client.json<{ items: unknown[] }>('GET', `/api/v1/${all ? '' : `namespaces/${client.connection.namespace}/`}pods${query}`);
+          if (pods.items.length > 0) throw notYet();
+          io.err(all ? 'No resources found\n' : `No resources found in ${client.connection.namespace} namespace.\n`);
+          return 0;
+        }
       } else throw refuse('top', `unknown subject "${what}": expected nodes or pods`);
-      const sortBy = parsed.string('sort-by');
-      if (sortBy !== undefined && sortBy !== 'cpu' && sortBy !== 'memory') throw refuse('top', '--sort-by accepts only cpu or memory');
       if (sortBy !== undefined) rows.sort((a, b) => (sortBy === 'cpu' ? b.cpuMillis - a.cpuMillis : b.memoryBytes - a.memoryBytes));
-      if (rows.length === 0) io.err('No resources found\n');
-      else io.out(columns([...(parsed.bool('no-headers') ? [] : [header]), ...rows.map(({ cells }) => cells)]));
+      io.out(columns([...(parsed.bool('no-headers') ? [] : [header]), ...rows.map(({ cells }) => cells)]));
     } finally {
       client.close();
     }
     return 0;
   },
 };
+
+function notYet(): StatusError {
+  return new StatusError('ServiceUnavailable', 'metrics not available yet');
+}
 
 async function fetchItems<T>(client: RestClient, path: string, name: string | undefined, query: string): Promise<readonly T[]> {
   try {
@@ -64,8 +78,8 @@ async function nodeRows(client: RestClient, items: readonly NodeMetrics[]): Prom
   const nodes = await client.json<{ items: { metadata: { name: string }; status?: { allocatable?: Partial<Usage> } }[] }>('GET', '/api/v1/nodes');
   const rows = items.map(({ metadata, usage }): Row => {
     const allocatable = nodes.items.find((node) => node.metadata.name === metadata.name)?.status?.allocatable ?? {};
-    const [cpuMillis, memoryBytes] = [millis(usage.cpu), bytes(usage.memory)];
-    return { cpuMillis, memoryBytes, cells: [metadata.name, `${String(cpuMillis)}m`, percent(cpuMillis, millis(allocatable.cpu ?? '0')), mebi(memoryBytes), percent(memoryBytes, bytes(allocatable.memory ?? '0'))] };
+    const [cpuMillis, memoryBytes] = [millisOf(usage.cpu), bytesOf(usage.memory)];
+    return { cpuMillis, memoryBytes, cells: [metadata.name, `${String(cpuMillis)}m`, percent(cpuMillis, millisOf(allocatable.cpu ?? '0')), mebiOf(memoryBytes), percent(memoryBytes, bytesOf(allocatable.memory ?? '0'))] };
   });
   const unknown = nodes.items.filter(({ metadata }) => items.length !== 1 && !items.some((item) => item.metadata.name === metadata.name));
   return [...rows, ...unknown.map(({ metadata }): Row => ({ cpuMillis: -1, memoryBytes: -1, cells: [metadata.name, '<unknown>', '<unknown>', '<unknown>', '<unknown>'] }))];
@@ -74,27 +88,12 @@ async function nodeRows(client: RestClient, items: readonly NodeMetrics[]): Prom
 function podRows(items: readonly PodMetrics[], namespaces: boolean, containers: boolean): Row[] {
   return items.flatMap(({ metadata, containers: parts }) => {
     const row = (names: readonly string[], usages: readonly Usage[]): Row => {
-      const cpuMillis = usages.reduce((sum, { cpu }) => sum + millis(cpu), 0);
-      const memoryBytes = usages.reduce((sum, { memory }) => sum + bytes(memory), 0);
-      return { cpuMillis, memoryBytes, cells: [...(namespaces ? [metadata.namespace] : []), ...names, `${String(cpuMillis)}m`, mebi(memoryBytes)] };
+      const cpuMillis = usages.reduce((sum, { cpu }) => sum + millisOf(cpu), 0);
+      const memoryBytes = usages.reduce((sum, { memory }) => sum + bytesOf(memory), 0);
+      return { cpuMillis, memoryBytes, cells: [...(namespaces ? [metadata.namespace] : []), ...names, `${String(cpuMillis)}m`, mebiOf(memoryBytes)] };
     };
     return containers ? parts.map(({ name, usage }) => row([metadata.name, name], [usage])) : [row([metadata.name], parts.map(({ usage }) => usage))];
   });
-}
-
-const suffixes: Readonly<Record<string, number>> = { n: 1e-9, u: 1e-6, m: 1e-3, '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40 };
-
-function bytes(quantity: string): number {
-  const [, number = '0', suffix = ''] = /^([\d.]+)([A-Za-z]*)$/.exec(quantity) ?? [];
-  return Number(number) * (suffixes[suffix] ?? 1);
-}
-
-function millis(quantity: string): number {
-  return Math.ceil(bytes(quantity) * 1000);
-}
-
-function mebi(value: number): string {
-  return `${String(Math.floor(value / 2 ** 20))}Mi`;
 }
 
 function percent(value: number, of: number): string {

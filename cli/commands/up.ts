@@ -18,6 +18,7 @@ export const command: Command = {
     const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
+    io.out(`Starting Cleat; its state is in ${config.stateDir}\n`);
     const [{ ControlPlane }, { Agent }] = await Promise.all([import('#controlplane/main.ts'), import('#agent/main.ts')]);
 
     // The agent goes first when both stop: what it reports last should still be heard.

@@ -3,10 +3,7 @@ import { StatusError } from '#common/errors.ts';
 /** An object as `yaml`, `json` or `jsonpath=TEMPLATE`. */
 export async function printObject(object: unknown, output: string): Promise<string> {
   if (output === 'json') return `${JSON.stringify(sorted(object), null, 4)}\n`;
-  if (output === 'yaml') {
-    const { stringify } = await import('yaml');
-    return stringify(object, { lineWidth: 0, aliasDuplicateObjects: false, sortMapEntries: true, indentSeq: false, defaultStringType: 'PLAIN', version: '1.1' });
-  }
+  if (output === 'yaml') return (await import('../yaml.ts')).formatYaml(object);
   const template = /^jsonpath=([\s\S]*)$/.exec(output)?.[1];
   if (template === undefined) throw new StatusError('BadRequest', `unknown output format "${output}"`);
   const { render } = await import('./jsonpath.ts');

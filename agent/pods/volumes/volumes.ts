@@ -135,7 +135,8 @@ export async function removePodFiles(paths: PodPaths): Promise<void> {
   await rm(paths.root, { recursive: true, force: true });
 }
 
-async function mountsBelow(dir: string): Promise<string[]> {
+/** Mount points in and at `dir`, the innermost first. */
+export async function mountsBelow(dir: string): Promise<string[]> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
   const points = table.split('\n').map((line) => unescapeMount(line.split(' ')[4] ?? ''));
   return points.filter((point) => point === dir || point.startsWith(`${dir}/`)).reverse();

@@ -1,0 +1,106 @@
+import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { exec } from '#common/exec.ts';
+import type { Ledger, LedgerRecord } from './node/ledger.ts';
+import { Limit } from './pods/limit.ts';
+import { podsDir } from './pods/paths.ts';
+import { mountsBelow } from './pods/volumes/volumes.ts';
+import { removeCgroup } from './runtimes/cgroups.ts';
+import type { Container, RuntimeDriver } from './runtimes/types.ts';
+
+const parallelStops = 16;
+
+/** Ends and removes every pod of this host that the runtime knows; resolves with how many there were. Rejects when one stays. */
+export async function removePods(driver: RuntimeDriver, signal: AbortSignal): Promise<number> {
+  const { sandboxes, containers } = await driver.list(signal);
+  const limit = new Limit(parallelStops);
+  const ends = await Promise.allSettled(sandboxes.map((sandbox) => limit.run(async () => {
+    const own = containers.filter(({ sandboxId }) => sandboxId === sandbox.id);
+    await Promise.all(own.map((container) => removeContainer(driver, container, signal)));
+    await driver.stopSandbox(sandbox.id, signal);
+    await driver.removeSandbox(sandbox.id, signal);
+  })));
+  const failed = ends.find((end) => end.status === 'rejected');
+  if (failed) throw new StatusError('InternalError', `not every pod could be stopped, so nothing else was undone: ${messageOf(failed.reason)}; run this again`, { cause: failed.reason });
+  return new Set(sandboxes.map(({ podUid }) => podUid)).size;
+}
+
+async function removeContainer(driver: RuntimeDriver, { id, state, graceSeconds }: Container, signal: AbortSignal): Promise<void> {
+  if (state === 'running') await driver.stopContainer(id, graceSeconds, signal);
+  await driver.removeContainer(id, signal);
+}
+
+/** What pods leave in the kernel when they are gone: memory volumes, and the cgroups above them. */
+export async function removeKernelLeftovers(stateDir: string, cgroupRoot: string): Promise<void> {
+  await unmountBelow(podsDir(resolve(stateDir)));
+  await removeCgroup(cgroupRoot);
+}
+
+/** Removes a run directory of ours, and the one above it when it was the last. */
+export async function removeRunDir(runDir: string): Promise<void> {
+  await unmountBelow(runDir);
+  await rm(runDir, { recursive: true, force: true });
+  await rmdir(dirname(runDir)).catch(() => undefined);
+}
+
+async function unmountBelow(dir: string): Promise<void> {
+  for (const mount of await mountsBelow(dir)) await exec('umount', ['-l', mount]);
+}
+
+/** Puts back what the ledger says was changed, the newest first, and forgets it. Resolves with what was done. */
+export async function undo(ledger: Ledger): Promise<string[]> {
+  const done: string[] = [];
+  for (const record of ledger.records.toReversed()) {
+    const what = await undoOne(record);
+    if (what !== undefined) done.push(what);
+  }
+  await ledger.clear();
+  return done;
+}
+
+async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<string | undefined> {
+  switch (kind) {
+    case 'sysctl': {
+      const path = `/proc/sys/${target.replaceAll('.', '/')}`;
+      // Somebody else's change since then is not ours to undo.
+      if (before === null || (await readFile(path, 'utf8').catch(() => '')).trim() !== after) return undefined;
+      await writeFile(path, before);
+      return `sysctl ${target} is ${before} again`;
+    }
+    case 'routes':
+      for (const family of ['-4', '-6']) await exec('ip', [family, 'route', 'flush', 'proto', target]);
+      return 'routes to other hosts removed';
+    case 'nftables-table':
+      return (await exec('nft', ['delete', 'table', ...target.split(' ')])).exitCode === 0 ? `nftables table ${target} removed` : undefined;
+    case 'file':
+      if (before !== null) return undefined;
+      await rm(target, { force: true });
+      return `${target} removed`;
+    case 'directory':
+      if (before === null) await rmdir(target).catch(() => undefined);
+      return undefined;
+  }
+}
+
+/** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
+const ownNames = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp'];
+
+/** Removes all that Cleat kept, and the directory when nothing else is in it. Rejects before it touches anything when something is mounted below, or a control plane runs on it. */
+export async function purgeState(stateDir: string): Promise<void> {
+  const dir = resolve(stateDir);
+  const mount = (await mountsBelow(dir)).find((path) => path !== dir);
+  if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
+  const holder = await lockHolder(join(dir, 'server/store/LOCK'));
+  if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${dir}; stop it first`);
+  for (const name of await readdir(dir)) if (ownNames.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
+  await rmdir(dir).catch(() => undefined);
+}
+
+/** The process that holds a POSIX lock on the file, as LevelDB does. Source: proc(5), /proc/locks. */
+async function lockHolder(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return undefined;
+  const locks = await readFile('/proc/locks', 'utf8');
+  return locks.split('\n').map((line) => line.trim().split(/\s+/)).find((fields) => fields[1] === 'POSIX' && fields[5]?.endsWith(`:${String(found.ino)}`))?.[4];
+}

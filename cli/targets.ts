@@ -1,0 +1,22 @@
+import type { RestClient } from './client.ts';
+import { refuse, type Flag, type ParsedFlags } from './flags.ts';
+import { readManifests } from './manifests.ts';
+import { parseTargets, resolveKind, type Target } from './resources.ts';
+import type { Io } from './types.ts';
+
+/** Flags of commands that take their objects from a file as well. */
+export const fileFlags: readonly Flag[] = [
+  { name: 'filename', short: 'f', type: 'list', description: 'the objects of this file or folder, or - for standard input' },
+  { name: 'recursive', short: 'R', type: 'bool', description: 'folders below folders too' },
+];
+
+/** The objects that a command is about: those named, or those of `-f`. */
+export async function readTargets(command: string, client: RestClient, parsed: ParsedFlags, io: Io): Promise<Target[]> {
+  if (!parsed.has('filename')) return parseTargets(client, parsed.args);
+  if (parsed.args.length > 0) throw refuse(command, 'when paths or stdin is provided as resource input, you may not specify resource arguments as well');
+  const manifests = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+  return Promise.all(manifests.map(async ({ apiVersion, kind, metadata }): Promise<Target> => {
+    const type = await resolveKind(client, apiVersion, kind);
+    return { type, name: metadata.name ?? '', namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
+  }));
+}
