@@ -12,13 +12,24 @@ export interface Clock {
   after(ms: number, fn: () => void): () => void;
 }
 
+/** Node's timers hold no more, and fire at once when asked to. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }); },
+  sleep: async (ms, signal) => {
+    let left = ms;
+    for (; left > longestTimerMs; left -= longestTimerMs) await sleep(longestTimerMs, undefined, { signal });
+    await sleep(left, undefined, { signal });
+  },
   after: (ms, fn) => {
-    const timer = setTimeout(fn, ms);
-    timer.unref();
+    let timer: NodeJS.Timeout;
+    const arm = (left: number): void => {
+      timer = left > longestTimerMs ? setTimeout(() => { arm(left - longestTimerMs); }, longestTimerMs) : setTimeout(fn, left);
+      timer.unref();
+    };
+    arm(ms);
     return () => { clearTimeout(timer); };
   },
 };
@@ -28,13 +39,14 @@ interface Timer { readonly at: number; readonly fn: () => void }
 /** A clock that moves only when told to. Timers due fire in order of time. */
 export class ManualClock implements Clock {
   #now: number;
+  #wallOffset = 0;
   #timers: Timer[] = [];
 
   constructor(startMs = Date.UTC(2026, 0, 1)) {
     this.#now = startMs;
   }
 
-  now(): number { return this.#now; }
+  now(): number { return this.#now + this.#wallOffset; }
   monotonic(): number { return this.#now; }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -50,6 +62,11 @@ export class ManualClock implements Clock {
     const timer = { at: this.#now + ms, fn };
     this.#timers.push(timer);
     return () => { this.#timers = this.#timers.filter((t) => t !== timer); };
+  }
+
+  /** Sets the wall clock forward or back, as NTP or a person does; no time passes. */
+  jump(ms: number): void {
+    this.#wallOffset += ms;
   }
 
   /** Moves time forward by `ms`, firing what falls due and letting promises settle in between. */

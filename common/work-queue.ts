@@ -55,8 +55,7 @@ export class WorkQueue {
     const old = this.#delayed.get(key);
     if (old && old.at <= at) return;
     old?.cancel();
-    // Timers hold at most 2^31-1 ms; a key that comes early is looked at and delayed again.
-    const cancel = this.#deps.clock.after(Math.min(ms, 2 ** 31 - 1), () => {
+    const cancel = this.#deps.clock.after(ms, () => {
       this.#delayed.delete(key);
       this.add(key);
     });

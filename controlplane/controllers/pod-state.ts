@@ -31,5 +31,7 @@ export function availableInMs(pod: Pod, minReadySeconds: number, nowMs: number):
   if (!isReady(pod)) return undefined;
   if (minReadySeconds === 0) return 0;
   const since = readySinceMs(pod);
-  return since === undefined ? undefined : Math.max(0, since + minReadySeconds * 1000 - nowMs);
+  if (since === undefined) return undefined;
+  // Ready since a time to come: the clock was set back. Nobody knows for how long; waiting for that time might take years.
+  return since > nowMs ? 0 : Math.max(0, since + minReadySeconds * 1000 - nowMs);
 }

@@ -47,6 +47,26 @@ it('retries what fails with a growing back-off, conflicts without counting an er
   await t.running;
 });
 
+it('is back soon after an outage of the store, however long that was', async () => {
+  const at: number[] = [];
+  let refusing = true;
+  const t = make(async () => {
+    at.push(t.clock.monotonic());
+    if (refusing) throw new StatusError('ServiceUnavailable', 'the disk is full');
+    return undefined;
+  });
+  t.synced.resolve(undefined);
+  t.add('a');
+  await t.clock.advance(7_200_000);
+  refusing = false;
+  const [begun, looks] = [t.clock.monotonic(), at.length];
+  await t.clock.advance(3_600_000);
+  expect(at.length).toBe(looks + 1);
+  expect(at.at(-1)! - begun).toBeLessThanOrEqual(10_000);
+  t.abort.abort(new Error('stop'));
+  await t.running;
+});
+
 it('comes back when something is due, and rests otherwise', async () => {
   let looks = 0;
   const t = make(async (): Promise<ReconcileResult | undefined> => (++looks === 1 ? { afterMs: 60_000 } : undefined));

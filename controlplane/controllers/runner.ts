@@ -28,6 +28,8 @@ export interface ControllerMetrics {
 /** More looks than this at one key within a window mean that it makes no progress: it has to wait for the next window. */
 const looksPerWindow = 100;
 const windowMs = 1_000;
+/** While the store refuses, nothing fails for the key's own sake: nobody should wait long once it takes writes again. */
+const maxOutageWaitMs = 10_000;
 /** An object changed or went between cache and write. Once that has gone on for so long it is no longer a stale cache. */
 const quietRetries = 10;
 
@@ -110,6 +112,7 @@ export class ControllerRunner implements Runnable {
   #failed(key: string, error: unknown): void {
     this.#counts.retries += 1;
     this.#queue.addRateLimited(key);
+    if (isStatus(error, 'ServiceUnavailable', 'TooManyRequests')) this.#queue.addAfter(key, maxOutageWaitMs);
     if (isStatus(error, 'Conflict', 'NotFound') && this.#queue.failures(key) <= quietRetries) {
       this.#log.debug({ key, err: messageOf(error) }, 'cache was behind, trying again');
       return;

@@ -29,6 +29,13 @@ describe('reconcileNode', () => {
     expect(event).toMatchObject({ reason: 'NodeNotReady' });
   });
 
+  it('touches pods only when the node\'s own condition is written: a stalled disk holds heartbeats up too', () => {
+    const running: Pod = { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [], nodeName: 'a' }, status: { conditions: [{ type: 'Ready', status: 'True' }] } };
+    const writes = (conditions: NodeCondition[]): string[] => reconcileNode({ node: node(conditions), lost: true, outage: false, pods: [running], nowMs }).flatMap((a) => (a.type === 'update' ? [a.resource.plural] : []));
+    expect(writes([ready])).toEqual(['nodes']);
+    expect(writes(unknown)).toEqual(['pods', 'nodes']);
+  });
+
   const unknown = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map((type) => ({ ...ready, type, status: 'Unknown' }));
   const taints = (conditions: NodeCondition[], lost: boolean, outage = false, spec: Node['spec'] = {}): string[] => {
     const actions = reconcileNode({ node: node(conditions, spec), lost, outage, pods: [], nowMs });
@@ -143,6 +150,20 @@ describe('a lost node', () => {
     await report('b');
     await live(30, ['a', 'b']);
     expect(lab.api.find(pods, 'default', 'on-b2')?.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  it.each([10, -10])('is none for a wall clock that jumps %i years', async (years) => {
+    await setUp(['a', 'b'], 60);
+    await live(30, ['a', 'b']);
+    lab.clock.jump(years * 31_536_000_000);
+    await live(120, ['a', 'b']);
+    expect([condition('a'), condition('b')]).toEqual(['True', 'True']);
+    await live(50, ['a']);
+    lab.clock.jump(-years * 31_536_000_000);
+    await live(30, ['a']);
+    expect([condition('b'), pod('b')?.metadata?.deletionTimestamp]).toEqual(['Unknown', undefined]);
+    await live(40, ['a']);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeDefined();
   });
 
   it('loses its pods when its Node is deleted', async () => {

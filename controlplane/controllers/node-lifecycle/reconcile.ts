@@ -40,25 +40,26 @@ export function isOutage(total: number, lost: number): boolean {
 }
 
 /**
- * Conditions of a silent node and readiness of its pods; once those are written, its taints. One write per
- * object and look: the next look comes with the change that this one made.
+ * Conditions of a silent node; once those are written, readiness of its pods and its taints. The next look comes
+ * with the change that this one made. By then whatever waited for the disk before it is known too: while a disk
+ * stalls, heartbeats do not get through either, and then the silence was not the node's.
  */
 export function reconcileNode(snapshot: NodeSnapshot): Action[] {
   const { node, lost, nowMs } = snapshot;
   if (node.metadata?.deletionTimestamp !== undefined) return [];
   const ready = getCondition(node.status?.conditions, 'Ready');
-  const podWrites = lost ? snapshot.pods.filter(isReady).flatMap((pod) => notReady(pod, nowMs)) : [];
   if (lost) {
     const conditions = unknownConditions(node, nowMs);
     if (!equal(conditions, node.status?.conditions ?? [])) {
       const update: Action = { type: 'update', resource: nodes, object: { ...node, status: { ...node.status, conditions } } as Node, subresource: 'status' };
       const event = eventAction(nodes, node, 'Normal', 'NodeNotReady', `Node ${node.metadata?.name ?? ''} status is now: NodeNotReady`);
-      return [update, ...(ready?.status === 'Unknown' ? [] : [event]), ...podWrites];
+      return ready?.status === 'Unknown' ? [update] : [update, event];
     }
   } else if (ready?.status === 'Unknown') {
     // Heard of, or not silent for long enough since we started: nothing is known until it reports.
     return [];
   }
+  const podWrites = lost ? snapshot.pods.filter(isReady).flatMap((pod) => notReady(pod, nowMs)) : [];
   const taints = wantedTaints(snapshot, ready);
   if (equal(taints, node.spec?.taints ?? [])) return podWrites;
   return [...podWrites, { type: 'update', resource: nodes, object: { ...node, spec: { ...node.spec, taints } } as Node }];

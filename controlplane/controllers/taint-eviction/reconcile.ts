@@ -24,7 +24,7 @@ export function evict(pod: Pod, nowMs: number): Action[] {
   const conditions = setCondition(pod.status?.conditions, { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message }, rfc3339(nowMs));
   return [
     eventAction(pods, pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${keyOf(pod)}`),
-    { type: 'patch', resource: pods, namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? '', patch: { metadata: { uid: pod.metadata?.uid }, status: { conditions } }, subresource: 'status' },
+    { type: 'patch', resource: pods, namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? '', patch: { metadata: { uid: pod.metadata?.uid, resourceVersion: pod.metadata?.resourceVersion }, status: { conditions } }, subresource: 'status' },
     { type: 'delete', resource: pods, object: pod },
   ];
 }
