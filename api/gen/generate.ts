@@ -41,6 +41,7 @@ interface Schema {
 /** Lists that came after the contract that `merge-keys.json` was read from. */
 const laterMergeKeys: MergeKeys = {
   PodSpec: {
+    nodeSelector: { 'x-kubernetes-map-type': 'atomic' },
     resourceClaims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'], 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge,retainKeys' },
     schedulingGates: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'], 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge' },
   },
@@ -52,8 +53,15 @@ const laterMergeKeys: MergeKeys = {
     volumeMounts: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['mountPath'], 'x-kubernetes-patch-merge-key': 'mountPath', 'x-kubernetes-patch-strategy': 'merge' },
     allocatedResources: { quantity: true },
   },
+  ServiceSpec: { selector: { 'x-kubernetes-map-type': 'atomic' } },
   ResourceRequirements: { claims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] } },
 };
+
+/** Objects that server-side apply owns as a whole: references and selectors. */
+const atomicTypes = new Set([
+  'ConfigMapKeySelector', 'DiscoveryEndpointPort', 'EndpointAddress', 'EndpointPort', 'LabelSelector', 'LocalObjectReference', 'NodeSelector', 'NodeSelectorTerm',
+  'ObjectFieldSelector', 'ObjectReference', 'OwnerReference', 'ResourceFieldSelector', 'SecretKeySelector', 'SecretReference', 'TypedLocalObjectReference',
+]);
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const models = path.join(here, '../../node_modules/@kubernetes/client-node/dist/gen/models');
@@ -144,7 +152,7 @@ const queue = [...roots];
 for (let model = queue.shift(); model !== undefined; model = queue.shift()) {
   const name = shortName(model);
   if (definitions[name]) continue;
-  const schema: Schema = { type: 'object', properties: {} };
+  const schema: Schema = { type: 'object', properties: {}, ...(atomicTypes.has(name) && { 'x-kubernetes-map-type': 'atomic' }) };
   definitions[name] = schema;
   const required: string[] = [];
   for (const [property, { type, format, required: isRequired }] of readModel(model)) {

@@ -1,0 +1,49 @@
+import { StatusError } from '#common/errors.ts';
+import { isRecord, own, type JsonRecord } from '../json.ts';
+import { resolve, type Schema } from '../schema.ts';
+
+/** How a value takes part in a merge. */
+export type Shape =
+  /** Owned and replaced as a whole. */
+  | { readonly kind: 'whole' }
+  /** Owned field by field. `named` tells a struct's field from a key of a free map. */
+  | { readonly kind: 'map'; readonly value: JsonRecord; readonly schemaOf: (key: string) => Schema; readonly named: (key: string) => boolean }
+  /** Owned item by item, known by `element`. */
+  | { readonly kind: 'list'; readonly value: readonly unknown[]; readonly items: Schema; readonly element: (item: unknown, path: string, index: number) => string };
+
+const any: Schema = {};
+const whole: Shape = { kind: 'whole' };
+/** What the API fills in for a key that a client left out. */
+const keyDefaults: Readonly<JsonRecord> = { protocol: 'TCP' };
+
+/** The shape of `value` where `schema` stands. Source: the list and map types of Kubernetes' merge strategy. */
+export function shapeOf(schema: Schema, value: unknown): Shape {
+  const target = resolve(schema);
+  if (Array.isArray(value)) return listShape(schema, target, value);
+  if (!isRecord(value) || (schema['x-kubernetes-map-type'] ?? target['x-kubernetes-map-type']) === 'atomic') return whole;
+  const { properties, additionalProperties } = target;
+  if (properties === undefined && additionalProperties === undefined) return whole;
+  const named = (key: string): boolean => properties !== undefined && Object.hasOwn(properties, key);
+  const rest = typeof additionalProperties === 'object' ? additionalProperties : any;
+  return { kind: 'map', value, named, schemaOf: (key) => (named(key) ? properties?.[key] ?? any : rest) };
+}
+
+function listShape(schema: Schema, target: Schema, value: readonly unknown[]): Shape {
+  const type = schema['x-kubernetes-list-type'] ?? target['x-kubernetes-list-type'];
+  const mergeKey = schema['x-kubernetes-patch-merge-key'];
+  const merges = type === undefined && (schema['x-kubernetes-patch-strategy'] ?? '').split(',').includes('merge');
+  const items = target.items ?? any;
+  const keys = type === 'map' ? schema['x-kubernetes-list-map-keys'] ?? target['x-kubernetes-list-map-keys'] : merges && mergeKey !== undefined ? [mergeKey] : undefined;
+  if (keys !== undefined) return { kind: 'list', value, items, element: (item, path, index) => keyElement(keys, item, path, index) };
+  return type === 'set' || merges ? { kind: 'list', value, items, element: (item) => `v:${JSON.stringify(item)}` } : whole;
+}
+
+function keyElement(keys: readonly string[], item: unknown, path: string, index: number): string {
+  const found: JsonRecord = {};
+  for (const key of [...keys].sort()) {
+    const value = (isRecord(item) ? own(item, key) : undefined) ?? own(keyDefaults, key);
+    if (value === undefined || value === null) throw new StatusError('BadRequest', `${path}: element ${String(index)}: associative list with keys has an element that omits key field ${JSON.stringify(key)}`);
+    found[key] = value;
+  }
+  return `k:${JSON.stringify(found)}`;
+}

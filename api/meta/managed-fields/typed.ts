@@ -1,0 +1,132 @@
+import { equal } from '../equal.ts';
+import { own, setOwn, type JsonRecord } from '../json.ts';
+import type { Schema } from '../schema.ts';
+import { emptySet, leaf, setOf, type FieldSet } from './field-set.ts';
+import { shapeOf, type Shape } from './shape.ts';
+
+/** Pure operations on values and sets of their fields. Nothing given is changed; results may share parts with it. */
+
+type MapShape = Extract<Shape, { kind: 'map' }>;
+type ListShape = Extract<Shape, { kind: 'list' }>;
+
+/** Every field of a value: leaves, keys of free maps, items of lists. */
+export function fieldsOf(schema: Schema, value: unknown, path = ''): FieldSet {
+  const shape = shapeOf(schema, value);
+  if (shape.kind === 'whole') return leaf;
+  if (shape.kind === 'list') return setOf(false, shape.value.map((item, i) => [shape.element(item, path, i), { ...fieldsOf(shape.items, item, `${path}[${String(i)}]`), member: true }]));
+  return setOf(false, Object.keys(shape.value).map((key) => {
+    const child = own(shape.value, key);
+    const fields = fieldsOf(shape.schemaOf(key), child, `${path}.${key}`);
+    const isEmpty = typeof child === 'object' && child !== null && Object.keys(child).length === 0;
+    return [`f:${key}`, { ...fields, member: fields.member || !shape.named(key) || (isEmpty && !Array.isArray(child)) }];
+  }));
+}
+
+export interface Comparison { readonly added: FieldSet; readonly modified: FieldSet; readonly removed: FieldSet }
+
+const unchanged: Comparison = { added: emptySet, modified: emptySet, removed: emptySet };
+
+/** Which fields tell `before` from `after`; undefined is absent. */
+export function compare(schema: Schema, before: unknown, after: unknown): Comparison {
+  if (before === undefined && after === undefined) return unchanged;
+  if (before === undefined) return { ...unchanged, added: wholeTree(schema, after) };
+  if (after === undefined) return { ...unchanged, removed: wholeTree(schema, before) };
+  const [a, b] = [shapeOf(schema, before), shapeOf(schema, after)];
+  if (a.kind === 'map' && b.kind === 'map') {
+    const keys = new Set([...Object.keys(a.value), ...Object.keys(b.value)]);
+    return join([...keys].map((key) => [`f:${key}`, compare(b.schemaOf(key), own(a.value, key), own(b.value, key))]));
+  }
+  if (a.kind === 'list' && b.kind === 'list') {
+    const [left, right] = [byElement(a), byElement(b)];
+    return join([...new Set([...left.keys(), ...right.keys()])].map((element) => [element, compare(b.items, left.get(element), right.get(element))]));
+  }
+  return equal(before, after) ? unchanged : { ...unchanged, modified: leaf };
+}
+
+function wholeTree(schema: Schema, value: unknown): FieldSet {
+  return { ...fieldsOf(schema, value), member: true };
+}
+
+function join(parts: readonly (readonly [string, Comparison])[]): Comparison {
+  const pick = (which: keyof Comparison): FieldSet => setOf(false, parts.map(([element, part]) => [element, part[which]]));
+  return { added: pick('added'), modified: pick('modified'), removed: pick('removed') };
+}
+
+function byElement(shape: ListShape): Map<string, unknown> {
+  return new Map(shape.value.map((item, i) => [shape.element(item, '', i), item]));
+}
+
+/** `live` with everything that `config` says. Items that both have keep the order of `config`; the others their places. */
+export function merge(schema: Schema, live: unknown, config: unknown): unknown {
+  if (config === undefined || config === null) return live;
+  const [a, b] = [shapeOf(schema, live), shapeOf(schema, config)];
+  if (a.kind === 'list' && b.kind === 'list') return mergeItems(a, b);
+  if (b.kind !== 'map') return config;
+  return mergeMap(a.kind === 'map' ? a.value : {}, b);
+}
+
+function mergeMap(live: JsonRecord, { value, schemaOf }: MapShape): JsonRecord {
+  const result: JsonRecord = {};
+  for (const key of Object.keys(live)) setOwn(result, key, live[key]);
+  for (const key of Object.keys(value)) setOwn(result, key, merge(schemaOf(key), own(live, key), own(value, key)));
+  return result;
+}
+
+function mergeItems(live: ListShape, config: ListShape): unknown[] {
+  const wanted = byElement(config);
+  const existing = byElement(live);
+  const queue = [...wanted];
+  const result: unknown[] = [];
+  const take = (upTo: string | undefined): void => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      result.push(merge(config.items, existing.get(next[0]), next[1]));
+      if (next[0] === upTo) return;
+    }
+  };
+  for (const [i, item] of live.value.entries()) {
+    const element = live.element(item, '', i);
+    if (!wanted.has(element)) result.push(item);
+    else if (queue.some(([name]) => name === element)) take(element);
+  }
+  take(undefined);
+  return result;
+}
+
+/** `value` without the fields of `fields`; what is left empty goes as well, unless it is in `kept` itself. */
+export function removeFields(schema: Schema, value: unknown, fields: FieldSet, kept: FieldSet): unknown {
+  if (fields.member) return undefined;
+  const shape = shapeOf(schema, value);
+  if (fields.children.size === 0 || shape.kind === 'whole') return value;
+  if (shape.kind === 'list') {
+    const left = shape.value.flatMap((item, i) => {
+      const element = shape.element(item, '', i);
+      const gone = fields.children.get(element);
+      const rest = gone ? removeFields(shape.items, item, gone, kept.children.get(element) ?? emptySet) : item;
+      return rest === undefined ? [] : [rest];
+    });
+    return left.length === 0 && !kept.member ? undefined : left;
+  }
+  const result: JsonRecord = {};
+  for (const key of Object.keys(shape.value)) {
+    const gone = fields.children.get(`f:${key}`);
+    const child = own(shape.value, key);
+    const rest = gone ? removeFields(shape.schemaOf(key), child, gone, kept.children.get(`f:${key}`) ?? emptySet) : child;
+    if (rest !== undefined) setOwn(result, key, rest);
+  }
+  return Object.keys(result).length === 0 && !kept.member ? undefined : result;
+}
+
+/** `set` with the fields of structs that lead to its members: who owns `a.b.c` shares in `a` and `a.b`, unless those are free maps. */
+export function withStructs(schema: Schema, value: unknown, set: FieldSet): FieldSet {
+  const shape = shapeOf(schema, value);
+  if (shape.kind === 'whole') return set;
+  if (shape.kind === 'list') {
+    const items = byElement(shape);
+    return setOf(set.member, [...set.children].map(([element, child]) => [element, withStructs(shape.items, items.get(element), child)]));
+  }
+  return setOf(set.member, [...set.children].map(([element, child]) => {
+    const key = element.slice(2);
+    const deeper = withStructs(shape.schemaOf(key), own(shape.value, key), child);
+    return [element, shape.named(key) ? { ...deeper, member: true } : deeper];
+  }));
+}
