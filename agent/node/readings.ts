@@ -2,6 +2,7 @@ import { readdir, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
 import { detectNodeIp } from '#common/host-address.ts';
 import { readCgroup } from './cgroup-limits.ts';
+import { memoryInformation, osInformation } from './system-information.ts';
 
 /** What never changes while the host is up. */
 export interface HostIdentity {
@@ -51,7 +52,7 @@ export class LinuxHost implements Host {
   }
 
   async identity(): Promise<HostIdentity> {
-    const { osInfo, uuid } = await import('systeminformation');
+    const { osInfo, uuid } = osInformation();
     const [os, ids] = await Promise.all([osInfo(), uuid()]);
     return {
       hostname: hostname(),
@@ -66,7 +67,7 @@ export class LinuxHost implements Host {
   }
 
   async readings(): Promise<HostReadings> {
-    const { mem } = await import('systeminformation');
+    const { mem } = memoryInformation();
     const [memory, cgroup, disk, hugePages, pids] = await Promise.all([mem(), readCgroup(), statfs(this.#config.stateDirectory), readHugePages(), readPids()]);
     const memoryBytes = Math.min(memory.total, cgroup.memoryLimitBytes ?? Infinity);
     const cgroupAvailable = cgroup.memoryLimitBytes === undefined ? Infinity : cgroup.memoryLimitBytes - (cgroup.workingSetBytes ?? 0);

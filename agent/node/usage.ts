@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import type { ResourceUsage } from '#agent/session/types.ts';
 import { readCgroup } from './cgroup-limits.ts';
+import { memoryInformation } from './system-information.ts';
 
 export interface NodeUsageSample extends ResourceUsage {
   readonly atMs: number;
@@ -61,7 +62,7 @@ export function busyMs(stat: string, ticksPerSecond = 100): number {
 async function workingSetBytes(): Promise<number> {
   const { workingSetBytes: limited } = await readCgroup();
   if (limited !== undefined) return limited;
-  const { mem } = await import('systeminformation');
+  const { mem } = memoryInformation();
   const { total, available } = await mem();
   return total - available;
 }

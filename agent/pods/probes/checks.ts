@@ -1,5 +1,6 @@
 import type { HTTPGetAction, Probe } from '#api/gen/types.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
+import { http } from '#common/node-http.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 
 /** What a probe said; `output` is for people. */
@@ -47,7 +48,7 @@ async function execCheck(driver: RuntimeDriver, command: readonly string[], targ
 
 async function httpCheck(action: HTTPGetAction, target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
   const secure = action.scheme === 'HTTPS';
-  const { request } = secure ? await import('node:https') : await import('node:http');
+  const { request } = secure ? await import('node:https') : http;
   const host = action.host ?? target.ip;
   const path = action.path ?? '/';
   const headers: Record<string, string> = { 'User-Agent': 'kube-probe/cleat', Accept: '*/*' };

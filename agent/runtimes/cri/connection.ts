@@ -1,6 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { Client, credentials, Metadata, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { loadContract, type Contract } from '#proto/load.ts';
 import { fromCri } from './errors.ts';
 import type { CriCalls } from './messages.ts';
 
@@ -10,8 +9,8 @@ const imageCalls: ReadonlySet<string> = new Set(['ImageStatus', 'PullImage']);
 export class CriConnection {
   readonly endpoint: string;
   readonly #client: Client;
-  readonly #cri: PackageDefinition;
-  #containerd: PackageDefinition | undefined;
+  readonly #cri: Contract;
+  #containerd: Contract | undefined;
 
   /** `endpoint` is the socket's absolute path, with or without `unix://`. */
   constructor(endpoint: string) {
@@ -48,13 +47,13 @@ export class CriConnection {
   taskEvents(filters: readonly string[]): { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined } {
     this.#containerd ??= load('../../../proto/third_party/containerd/events.proto');
     const definition = methodOf(this.#containerd, 'containerd.services.events.v1.Events', 'Subscribe');
-    const exit = this.#containerd['containerd.services.events.v1.TaskExit'] as unknown as { deserialize(bytes: Buffer): { containerId: string; id: string } };
+    const readExit = this.#containerd.deserializer('containerd.services.events.v1.TaskExit') as (bytes: Buffer) => { containerId: string; id: string };
     return {
       stream: this.#stream(definition, { filters }),
       containerId: (message) => {
         const { topic, event } = message as { topic: string; event: { value: Buffer } | null };
         if (!event) return undefined;
-        const { containerId, id } = exit.deserialize(event.value);
+        const { containerId, id } = readExit(event.value);
         return topic === '/tasks/exit' && id !== containerId ? undefined : containerId;
       },
     };
@@ -77,12 +76,12 @@ export class CriConnection {
   }
 }
 
-function load(path: string): PackageDefinition {
-  return loadSync(fileURLToPath(new URL(path, import.meta.url)), { longs: String, enums: String, defaults: true });
+function load(path: string): Contract {
+  return loadContract(new URL(path, import.meta.url), { longs: 'string' });
 }
 
-function methodOf(definition: PackageDefinition, service: string, method: string): MethodDefinition<object, object> {
-  const found = (definition[service] as unknown as Record<string, MethodDefinition<object, object>>)[method];
+function methodOf({ services }: Contract, service: string, method: string): MethodDefinition<object, object> {
+  const found = services.get(service)?.[method];
   if (!found) throw new Error(`the contract lacks ${service}/${method}`);
   return found;
 }

@@ -1,4 +1,4 @@
-/** The CRI messages that the driver reads and writes, as proto-loader shapes them: int64 are strings, enums are names. */
+/** The CRI messages that the driver reads and writes, as proto/load.ts shapes them: int64 are strings, enums are names. */
 export interface Metadata { name: string; uid: string; namespace: string; attempt: number }
 
 export interface ListedSandbox {

@@ -1,7 +1,7 @@
-import { ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { isStatus, messageOf, StatusError, statusCodes, toStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
+import { http } from '#common/node-http.ts';
 import { noSuchPath } from '../api-errors.ts';
 import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
 import { refusal } from '../auth/authorizers.ts';
@@ -72,7 +72,7 @@ export class RequestHandler {
     this.#stop.addEventListener('abort', abort, { once: true });
     const body = this.#bodies.attach(incoming, () => {
       // HTTP/2 does it by itself.
-      if (incoming.headers.expect !== undefined && response instanceof ServerResponse) response.writeContinue();
+      if (incoming.headers.expect !== undefined && response instanceof http.ServerResponse) response.writeContinue();
     });
     const { metrics } = this.#deps;
     metrics.begin();

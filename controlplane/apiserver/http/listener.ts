@@ -1,14 +1,15 @@
 import type { AddressInfo, Socket } from 'node:net';
-import * as http from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import * as http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
+import { http } from '#common/node-http.ts';
 import { guardIdle } from './idle-guard.ts';
 
-export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
-export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
+export type HttpRequest = IncomingMessage | http2.Http2ServerRequest;
+export type HttpResponse = ServerResponse | http2.Http2ServerResponse;
 
 export interface ListenerConfig {
   readonly port: number;
@@ -36,7 +37,7 @@ export interface ListenerConfig {
  */
 export class Listener {
   readonly #tls: tls.Server;
-  readonly #http1: http.Server;
+  readonly #http1: Server;
   readonly #http2: http2.Http2Server;
   readonly #config: ListenerConfig;
   /** As accepted: those that have not finished their handshake, too. */

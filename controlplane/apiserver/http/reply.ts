@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { statusCodes, type StatusError } from '#common/errors.ts';
+import { http } from '#common/node-http.ts';
 import { failure, type Status } from './status.ts';
 import type { HttpResponse } from './listener.ts';
 
@@ -122,5 +123,5 @@ function destroy(response: HttpResponse): void {
 }
 
 function isHttp1(response: HttpResponse): response is ServerResponse {
-  return response instanceof ServerResponse;
+  return response instanceof http.ServerResponse;
 }

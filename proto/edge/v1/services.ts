@@ -1,5 +1,5 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { loadServices } from '../../load.ts';
+import { loadContract } from '../../load.ts';
 
 export interface EdgeServices {
   readonly enrolment: ServiceDefinition;
@@ -8,7 +8,7 @@ export interface EdgeServices {
 
 /** Reads edge.proto; call once per process part, when the first connection is near. */
 export function loadEdge(): EdgeServices {
-  const services = loadServices(new URL('./edge.proto', import.meta.url));
+  const { services } = loadContract(new URL('./edge.proto', import.meta.url));
   const enrolment = services.get('cleat.edge.v1.Enrolment');
   const agents = services.get('cleat.edge.v1.Agents');
   if (!enrolment || !agents) throw new Error('edge.proto lacks its services');
