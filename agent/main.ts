@@ -9,7 +9,7 @@ import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
 import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
-import { loadEdge } from '#proto/edge/v1/services.ts';
+import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { Ledger } from './node/ledger.ts';
@@ -28,7 +28,7 @@ import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
 import { EventBuffer } from './session/event-buffer.ts';
-import { IdentityFiles } from './session/identity.ts';
+import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
 import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
@@ -51,7 +51,7 @@ const runtimeRetry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
 export class Agent implements Runnable {
   readonly #deps: AgentDeps;
   readonly #config: AgentConfig;
-  readonly #joined = Promise.withResolvers<undefined>();
+  readonly #ready = Promise.withResolvers<undefined>();
   readonly #driverReady = Promise.withResolvers<RuntimeDriver>();
   #nodeName: string;
   #signal: AbortSignal = AbortSignal.abort();
@@ -60,7 +60,7 @@ export class Agent implements Runnable {
     this.#deps = deps;
     this.#config = config;
     this.#nodeName = config.nodeName === '' ? hostname().toLowerCase() : config.nodeName;
-    this.#joined.promise.catch(() => undefined);
+    this.#ready.promise.catch(() => undefined);
     this.#driverReady.promise.catch(() => undefined);
   }
 
@@ -68,9 +68,9 @@ export class Agent implements Runnable {
     return this.#nodeName;
   }
 
-  /** Resolves when this host has an identity in the cluster; rejects when it cannot get one. */
-  get joined(): Promise<undefined> {
-    return this.#joined.promise;
+  /** Resolves when this host has an identity in the cluster and its runtime answers; rejects when it cannot get that far. */
+  get ready(): Promise<undefined> {
+    return this.#ready.promise;
   }
 
   /** Builds the examples' image and gives it to the runtime; no registry is asked. */
@@ -85,7 +85,7 @@ export class Agent implements Runnable {
     try {
       await this.#run(this.#signal, stop);
     } catch (error) {
-      this.#joined.reject(error);
+      this.#ready.reject(error);
       this.#driverReady.reject(error);
       if (!signal.aborted) throw error;
     } finally {
@@ -137,12 +137,15 @@ export class Agent implements Runnable {
   async #runAlone(signal: AbortSignal, stop: AbortController): Promise<void> {
     const { log, clock } = this.#deps;
     const { stateDir } = this.#config;
-    this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
+    const services = loadEdge();
+    const identity = await this.#identity(services, signal);
+    this.#nodeName = identity.nodeName;
     const containerd = this.#containerd();
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint') })]);
     try {
       const { driver, cniConfDir } = await this.#openDriver(containerd, signal);
       this.#driverReady.resolve(driver);
+      this.#ready.resolve(undefined);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
@@ -161,7 +164,11 @@ export class Agent implements Runnable {
       });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
-      running.push(this.#connect({ checkpoint, pods, node, events }, signal));
+      const session = new AgentSession(
+        { services, identity, clock, log, random: Math.random, handlers: pods, checkpoint, pods, node, events },
+        { stateDir, server: this.#config.server, agentVersion: version },
+      );
+      running.push(session.start(signal));
       // One part that cannot go on ends all: a supervisor starts the agent again, and nothing of the pods is lost.
       await Promise.allSettled(running.map((part) => part.catch((error: unknown) => { stop.abort(error); throw error; })));
       await Promise.all(running);
@@ -171,18 +178,12 @@ export class Agent implements Runnable {
     }
   }
 
-  async #connect(parts: { checkpoint: CheckpointStore; pods: PodManager; node: NodeReporter; events: EventBuffer }, signal: AbortSignal): Promise<void> {
+  /** Kept, or got by joining. That comes first: a wrong token or name must not leave a runtime behind. */
+  async #identity(services: EdgeServices, signal: AbortSignal): Promise<Identity> {
     const { log, clock } = this.#deps;
     const { stateDir, server, nodeName } = this.#config;
-    const services = loadEdge();
     const token = (await new IdentityFiles(stateDir).load()) === undefined ? await this.#deps.joinToken() : '';
-    const identity = await joinOrLoad({ services, clock, log, random: Math.random }, { stateDir, server, token, nodeName, hostname: hostname() }, signal);
-    this.#joined.resolve(undefined);
-    const session = new AgentSession(
-      { services, identity, clock, log, random: Math.random, handlers: parts.pods, ...parts },
-      { stateDir, server, agentVersion: version },
-    );
-    await session.start(signal);
+    return joinOrLoad({ services, clock, log, random: Math.random }, { stateDir, server, token, nodeName, hostname: hostname() }, signal);
   }
 
   #containerd(): ManagedContainerd | undefined {
@@ -218,7 +219,7 @@ export class Agent implements Runnable {
       } catch (error) {
         signal.throwIfAborted();
         if (!isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error;
-        log.warn({ component: 'runtime', err: error.message }, 'waiting for the container runtime');
+        log.warn({ component: 'runtime', endpoint: this.#config.runtimeEndpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
         await clock.sleep(backoffMs(runtimeRetry, failures, Math.random), signal);
       }
     }

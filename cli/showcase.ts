@@ -91,7 +91,10 @@ function fetchText(url: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { signal, timeout: 2000, agent: false }, (answer) => {
       let text = '';
-      answer.setEncoding('utf8').on('data', (chunk: string) => { text = (text + chunk).slice(0, 10_000); }).on('end', () => { resolve(text); }).on('error', reject);
+      answer.setEncoding('utf8').on('data', (chunk: string) => { text = (text + chunk).slice(0, 10_000); }).on('end', () => {
+        if (answer.statusCode === 200 && text !== '') resolve(text);
+        else reject(new Error(`${url} answered ${String(answer.statusCode)}${text === '' ? ' with nothing' : `: ${text.trimEnd()}`}`));
+      }).on('error', reject);
     });
     sent.on('timeout', () => { sent.destroy(new Error(`${url} did not answer within 2 s`)); });
     sent.on('error', reject).end();

@@ -56,8 +56,9 @@ trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 # A new host may be busy updating itself, so wait for dpkg; its package lists may be missing or old, so then fetch them.
 # shellcheck disable=SC2086 # a list of words
-install() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >"$log" 2>&1; }
-install || { apt-get update -qq -o DPkg::Lock::Timeout=300 >"$log" 2>&1 && install; } || {
+install() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >>"$log" 2>&1; }
+update() { apt-get update -qq -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any >>"$log" 2>&1; }
+install || { update && install; } || {
   cat "$log" >&2
   say "apt-get could not install:$missing. Mend what it says above, then run this again."
   exit 1

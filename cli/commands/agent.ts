@@ -14,7 +14,7 @@ export const command: Command = {
     const { Agent } = await import('#agent/main.ts');
     const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
     const ended = agent.start(io.interrupted);
-    await Promise.race([agent.joined, ended]);
+    await Promise.race([agent.ready, ended]);
     if (!io.interrupted.aborted) io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
     await ended;
     return 0;

@@ -37,7 +37,7 @@ export const command: Command = {
     // Handled below by awaiting it; until then a failure must not count as unhandled.
     ended.catch(() => undefined);
 
-    await Promise.race([Promise.all([controlPlane.ready, agent.joined]), ended]);
+    await Promise.race([Promise.all([controlPlane.ready, agent.ready]), ended]);
     if (!stopAgent.signal.aborted) {
       io.out(`Cleat is up in ${((performance.now() - startedMs) / 1000).toFixed(1)} s: node ${agent.nodeName} of ${controlPlane.url}\n`);
       if (config.apply.length > 0) {
