@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { applyDefaults, prepareCreate, prepareUpdate, validate, type Subresource } from '#api/kinds/engine.ts';
+import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import type { KubeObject } from '#api/meta/object.ts';
@@ -19,6 +20,10 @@ import type { DeleteRequest, User } from './types.ts';
 export interface WriteOptions {
   readonly user: User;
   readonly dryRun: boolean;
+  /** Who owns the fields that change; the default is the user's name. */
+  readonly fieldManager?: string;
+  /** The ownership of fields has been seen to, as server-side apply does. */
+  readonly applied?: boolean;
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -66,6 +71,7 @@ export class ResourceStore {
     if (kind.resource.namespaced) placeInNamespace(object, namespace);
     applyDefaults(kind, object);
     prepareCreate(kind, object);
+    await this.#track(kind, {}, object, options);
     const generated = !meta.name && meta.generateName ? meta.generateName : undefined;
     metaOf(object).uid = randomUUID();
     metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
@@ -135,12 +141,21 @@ export class ResourceStore {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
       await this.#admission.admit(request);
+      await this.#track(kind, old, next, options);
       const errors = validate(kind, next, old, subresource);
       if (errors.length > 0) throw invalid(kind.resource, name, errors);
     }
     if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);
     if (equal(next, old)) return { object: old, bytes: entry.value, removed: false };
     return this.#commit(request, entry, () => this.#put(kind, namespace, name, entry, next), options.dryRun, next);
+  }
+
+  /** Keeps the ownership of fields of an object that has any. Loaded when first needed: many clusters never do. */
+  async #track(kind: KindDefinition, old: KubeObject, next: KubeObject, { user, fieldManager = user.name, subresource, applied }: UpdateOptions): Promise<void> {
+    if (applied) return;
+    if (old.metadata?.managedFields === undefined && next.metadata?.managedFields === undefined) return;
+    const { trackUpdate } = await import('#api/meta/managed-fields/apply.ts');
+    trackUpdate(kind.schema(), old, next, { manager: fieldManager, subresource: subresource ?? '', apiVersion: apiVersionOf(kind.resource), now: rfc3339(this.#clock.now()) });
   }
 
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */

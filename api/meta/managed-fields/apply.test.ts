@@ -43,7 +43,7 @@ describe('server-side apply', () => {
     const made = apply(undefined, first);
     expect(() => apply(made, deployment([{ name: 'web', image: 'two' }], { replicas: 2 }), 'other')).toThrow(expect.objectContaining({
       code: 'Conflict',
-      message: 'Apply failed with 2 conflicts: conflict with "me":\n- .spec.replicas\n- .spec.template.spec.containers[name="web"].image',
+      message: 'Apply failed with 2 conflicts: conflicts with "me":\n- .spec.replicas\n- .spec.template.spec.containers[name="web"].image',
       details: { causes: [{ reason: 'FieldManagerConflict', message: 'conflict with "me"', field: '.spec.replicas' }, expect.anything()] },
     }));
     const shared = apply(made, deployment([{ name: 'web', image: 'one' }]), 'other');
@@ -71,6 +71,18 @@ describe('server-side apply', () => {
     expect(() => apply(live, deployment([{ name: 'web', image: 'two' }]))).toThrow(`Apply failed with 1 conflict: conflict with "${beforeFirstApply}" using apps/v1: .spec.template.spec.containers[name="web"].image`);
     const applied = apply(live, deployment([{ name: 'web', image: 'one' }]));
     expect(applied.metadata?.managedFields?.map(({ manager, operation, time }) => [manager, operation, time])).toEqual([['me', 'Apply', '2026-01-01T00:00:00Z'], [beforeFirstApply, 'Update', '2025-01-01T00:00:00Z']]);
+  });
+
+  it('takes over from kubectl\'s older way of applying without a quarrel', () => {
+    const said = deployment([{ name: 'web', image: 'one' }], { replicas: 1 });
+    const live = deployment([{ name: 'web', image: 'one', imagePullPolicy: 'Always' }], { replicas: 1 }, { annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(said) } });
+    const config = deployment([{ name: 'web', image: 'two' }], { replicas: 1 });
+    expect(() => apply(live, config, 'other')).toThrow('conflict with "kubectl-client-side-apply" using apps/v1: .spec.template.spec.containers[name="web"].image');
+    const applied = apply(live, config, 'kubectl');
+    expect(specOf(applied).template.spec.containers).toEqual([{ name: 'web', image: 'two', imagePullPolicy: 'Always' }]);
+    expect(owned(applied, beforeFirstApply)).toEqual(['.spec.template.spec.containers[name="web"].imagePullPolicy']);
+    const broken = deployment([], { replicas: 1 }, { annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{' } });
+    expect(owned(apply(broken, deployment([]), 'kubectl'), beforeFirstApply)).toContain('.spec.replicas');
   });
 
   it('is not for who sends managedFields', () => {

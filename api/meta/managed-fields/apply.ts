@@ -1,5 +1,5 @@
-import { StatusError, type StatusCause } from '#common/errors.ts';
-import { copyJson } from '../json.ts';
+import { StatusError } from '#common/errors.ts';
+import { copyJson, deeperThan, isRecord, maxDepth } from '../json.ts';
 import type { KubeObject } from '../object.ts';
 import type { Schema } from '../schema.ts';
 import { difference, emptySet, intersection, isEmptySet, pathsOf, sameSet, union, withoutTrees, type FieldSet } from './field-set.ts';
@@ -18,6 +18,8 @@ export interface Writer {
 
 /** Owner of what was there before an object was first applied. */
 export const beforeFirstApply = 'before-first-apply';
+const clientSideApply = 'kubectl-client-side-apply';
+const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /**
  * Server-side apply: `live` with all that `config` says, without what this manager said before and says no more
@@ -37,7 +39,8 @@ export function serverSideApply(schema: Schema, live: KubeObject | undefined, co
   // Merged again for what is said to be empty: nobody owns that, and pruning takes it along.
   const object = copyJson(merge(schema, prune(schema, merged, self.fields, last?.fields, others), config) as KubeObject);
   const changes = compare(schema, withoutManagers(before), withoutManagers(object));
-  const settled = yieldFields(others, changes, force);
+  // kubectl that changes from one way of applying to the other is no stranger to itself.
+  const settled = yieldFields(others, changes, (other) => force || (writer.manager === 'kubectl' && other.name === clientSideApply));
   const same = last !== undefined && sameSet(last.fields, self.fields);
   return withManagers(object, [...settled, same ? last : self]);
 }
@@ -57,7 +60,7 @@ export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeOb
   const taken = ownable(union(changes.added, changes.modified));
   const self: Manager = { name: writer.manager, operation: 'Update', subresource: writer.subresource, apiVersion: writer.apiVersion, time: writer.now, fields: taken };
   const last = known.find((manager) => isSameManager(manager, self));
-  const settled = yieldFields(known.filter((manager) => manager !== last), changes, true);
+  const settled = yieldFields(known.filter((manager) => manager !== last), changes, () => true);
   const kept = last && { ...last, fields: withoutTrees(last.fields, changes.removed) };
   const mine = isEmptySet(taken) ? kept : { ...self, fields: union(kept?.fields ?? emptySet, taken) };
   return withManagers(after, mine ? [...settled, mine] : settled);
@@ -67,7 +70,24 @@ function knownManagers(schema: Schema, live: KubeObject | undefined, { apiVersio
   if (live === undefined) return [];
   const known = managersOf(live);
   if (known.length > 0) return known;
-  return [{ name: beforeFirstApply, operation: 'Update', subresource: '', apiVersion, time: live.metadata?.creationTimestamp ?? now, fields: ownable(fieldsOf(schema, live)) }];
+  const entry = (name: string, fields: FieldSet): Manager => ({ name, operation: 'Update', subresource: '', apiVersion, time: live.metadata?.creationTimestamp ?? now, fields });
+  const all = ownable(fieldsOf(schema, live));
+  const byKubectl = intersection(lastApplied(schema, live), all);
+  return [entry(clientSideApply, byKubectl), entry(beforeFirstApply, difference(all, byKubectl))];
+}
+
+/** What `kubectl apply` without `--server-side` said last, by its annotation, which is its own too. */
+function lastApplied(schema: Schema, live: KubeObject): FieldSet {
+  const text = live.metadata?.annotations?.[lastAppliedAnnotation];
+  if (text === undefined) return emptySet;
+  try {
+    const said: unknown = JSON.parse(text);
+    const annotation = fieldsOf(schema, { metadata: { annotations: { [lastAppliedAnnotation]: '' } } });
+    return isRecord(said) && !deeperThan(said, maxDepth) ? union(ownable(fieldsOf(schema, said)), annotation) : emptySet;
+  } catch {
+    // Somebody wrote something else there; then it says nothing.
+    return emptySet;
+  }
 }
 
 /** `merged` without what `last` had and `now` has not, as far as nobody else owns it. */
@@ -78,16 +98,16 @@ function prune(schema: Schema, merged: KubeObject, now: FieldSet, last: FieldSet
   return removeFields(schema, merged, difference(structs(last), structs(kept)), kept) as KubeObject;
 }
 
-/** Who owned a changed field loses it; without `force` that is a Conflict. Fields that are gone belong to nobody. */
-function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof compare>, force: boolean): Manager[] {
+/** Who owned a changed field loses it; where that may not be forced it is a Conflict. Fields that are gone belong to nobody. */
+function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof compare>, force: (manager: Manager) => boolean): Manager[] {
   const changed = union(changes.added, changes.modified);
-  const causes: StatusCause[] = [];
+  const conflicts: Conflict[] = [];
   const settled = managers.map((manager) => {
     const lost = intersection(manager.fields, changed);
-    if (!isEmptySet(lost)) causes.push(...pathsOf(lost).map((field) => ({ reason: 'FieldManagerConflict', message: `conflict with ${describe(manager)}`, field })));
+    if (!force(manager)) conflicts.push(...pathsOf(lost).map((field) => ({ owner: describe(manager), field })));
     return { ...manager, fields: withoutTrees(difference(manager.fields, lost), changes.removed) };
   });
-  if (causes.length > 0 && !force) throw conflict(causes);
+  if (conflicts.length > 0) throw conflict(conflicts);
   return settled;
 }
 
@@ -96,11 +116,15 @@ function describe({ name, operation, apiVersion, subresource }: Manager): string
   return operation === 'Update' ? `${JSON.stringify(name)}${through} using ${apiVersion}` : `${JSON.stringify(name)}${through}`;
 }
 
-function conflict(causes: readonly StatusCause[]): StatusError {
-  const by = Object.groupBy(causes, ({ message }) => message);
-  const lines = Object.entries(by).map(([message, list = []]) => (list.length === 1 ? `${message}: ${list[0]?.field ?? ''}` : `${message}:\n${list.map(({ field }) => `- ${field ?? ''}`).join('\n')}`));
-  const what = causes.length === 1 ? `Apply failed with 1 conflict: ${lines.join('')}` : `Apply failed with ${String(causes.length)} conflicts: ${lines.join('\n')}`;
-  return new StatusError('Conflict', what, { details: { causes } });
+interface Conflict { readonly owner: string; readonly field: string }
+
+function conflict(conflicts: readonly Conflict[]): StatusError {
+  const [only] = conflicts;
+  const byOwner = Object.entries(Object.groupBy(conflicts, ({ owner }) => owner));
+  const many = byOwner.map(([owner, list = []]) => [`conflicts with ${owner}:`, ...list.map(({ field }) => `- ${field}`)].join('\n')).join('\n');
+  const message = conflicts.length === 1 ? `1 conflict: conflict with ${only?.owner ?? ''}: ${only?.field ?? ''}` : `${String(conflicts.length)} conflicts: ${many}`;
+  const causes = conflicts.map(({ owner, field }) => ({ reason: 'FieldManagerConflict', message: `conflict with ${owner}`, field }));
+  return new StatusError('Conflict', `Apply failed with ${message}`, { details: { causes } });
 }
 
 function withoutManagers(object: KubeObject): KubeObject {

@@ -5,7 +5,7 @@ import { renderTable } from '#api/meta/table.ts';
 import { schemaNamed } from '#api/meta/schema.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Entry } from '#controlplane/store/types.ts';
-import { badRequest, methodNotAllowed, noSuchPath } from '../api-errors.ts';
+import { methodNotAllowed, noSuchPath } from '../api-errors.ts';
 import { parseBytes, toBytes } from '../encoding.ts';
 import { partialMetadata } from '../event-format.ts';
 import { objectForm, type ObjectForm } from '../http/accept.ts';
@@ -18,7 +18,7 @@ import { encodeList, joinItems, listMetadata, listPage, type Page } from '../res
 import { applyScale, scaleColumns, scaleOf } from '../scale.ts';
 import type { Change, Written } from '../resource-store.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { decodeFor, deleteOptions, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
+import { applyType, checkAddress, decodeFor, deleteOptions, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
 
 /** The verbs on objects of one kind, over HTTP. */
 export class ObjectRoutes {
@@ -75,7 +75,7 @@ export class ObjectRoutes {
 
   async #create({ kind, path, request, user }: KindCall): Promise<Reply> {
     const form = objectForm(request);
-    const options = writeOptions(request.query, user);
+    const options = writeOptions(request, user);
     const warnings: string[] = [];
     const object = decodeFor(kind, await readStrictly(request), request.query, warnings);
     const written = await this.#deps.resources.create(kind, path.namespace, object, options);
@@ -84,7 +84,7 @@ export class ObjectRoutes {
 
   async #update({ kind, path, request, user }: KindCall): Promise<Reply> {
     const form = objectForm(request);
-    const options = writeOptions(request.query, user, 'UpdateOptions');
+    const options = writeOptions(request, user, 'UpdateOptions');
     const warnings: string[] = [];
     const document = await readStrictly(request);
     const decoded = (): KubeObject => {
@@ -98,9 +98,11 @@ export class ObjectRoutes {
     return this.#reply(kind, written.bytes, form, 200, warnings);
   }
 
-  async #patch({ kind, path, request, user }: KindCall): Promise<Reply> {
+  async #patch(call: KindCall): Promise<Reply> {
+    const { kind, path, request, user } = call;
+    if (mediaType(request) === applyType) return this.#apply(call);
     const form = objectForm(request);
-    const options = writeOptions(request.query, user, 'PatchOptions');
+    const options = writeOptions(request, user, 'PatchOptions');
     const type = patchTypeOf(mediaType(request));
     const { value: patch, duplicates } = await readStrictly(request, [mediaType(request)]);
     const warnings: string[] = [];
@@ -112,6 +114,14 @@ export class ObjectRoutes {
     };
     const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', change, { ...options, subresource: path.subresource as 'status' | undefined });
     return this.#reply(kind, written.bytes, form, 200, warnings);
+  }
+
+  async #apply(call: KindCall): Promise<Reply> {
+    const form = objectForm(call.request);
+    const { applyObject } = await import('./apply.ts');
+    const warnings: string[] = [];
+    const { written, created } = await applyObject(this.#deps, call, warnings);
+    return this.#reply(call.kind, written.bytes, form, created ? 201 : 200, warnings);
   }
 
   async #delete({ kind, path, request, user }: KindCall): Promise<Reply> {
@@ -150,7 +160,7 @@ export class ObjectRoutes {
     const form = objectForm(request);
     if (verb === 'get') return this.#scaleReply(scaleOf(scale, parseBytes((await this.#deps.resources.entry(kind, path.namespace, name)).value)), form);
     if (verb !== 'update' && verb !== 'patch') throw methodNotAllowed(kind.resource, verb);
-    const options = writeOptions(request.query, user, 'UpdateOptions');
+    const options = writeOptions(request, user, 'UpdateOptions');
     const document = await readDocument(request, verb === 'patch' ? [mediaType(request)] : undefined);
     const patchType = verb === 'patch' ? patchTypeOf(mediaType(request)) : undefined;
     const change: Change = (current) => applyScale(kind, scale, current, patchType === undefined ? document : applyPatch(schemaNamed('Scale'), scaleOf(scale, current), patchType, document));
@@ -179,13 +189,4 @@ const returnsDeleted = new Set(['pods', 'services', 'serviceaccounts']);
 function deletedStatus(kind: KindDefinition, { object }: Written): unknown {
   const { group, plural } = kind.resource;
   return success({ name: object.metadata?.name ?? '', ...(group !== '' && { group }), kind: plural, uid: object.metadata?.uid ?? '' });
-}
-
-function checkAddress(object: KubeObject, namespace: string | undefined, name: string): void {
-  object.metadata ??= {};
-  const meta = object.metadata;
-  if (meta.name !== undefined && meta.name !== '' && meta.name !== name) throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
-  if (meta.namespace && meta.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
-  meta.name = name;
-  if (namespace !== undefined) meta.namespace = namespace;
 }

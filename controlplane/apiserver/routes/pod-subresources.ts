@@ -21,7 +21,7 @@ export async function serveBinding(deps: RouteDeps, { request, kind, path, verb,
   if ((target.kind ?? 'Node') !== 'Node') throw bindingError('target.kind', 'FieldValueNotSupported', `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
   if (typeof target.name !== 'string' || target.name === '') throw bindingError('target.name', 'FieldValueRequired', 'Required value');
   const bind = { namespace: path.namespace ?? '', podName: path.name ?? '', podUid: String(metadata?.uid ?? ''), nodeName: target.name };
-  await bindPod(deps.resources, kind, bind, writeOptions(request.query, user), deps.clock.now());
+  await bindPod(deps.resources, kind, bind, writeOptions(request, user), deps.clock.now());
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
 }
 
@@ -35,7 +35,7 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
   const name = isRecord(metadata) ? metadata['name'] : undefined;
   if (name !== undefined && name !== path.name) throw badRequest(`name in URL does not match name in Eviction object: ${path.name ?? ''} != ${String(name)}`);
   const options = parseDeleteOptions(given, request.query, user);
-  const dryRun = options.dryRun || writeOptions(request.query, user).dryRun;
+  const dryRun = options.dryRun || writeOptions(request, user).dryRun;
   await deps.resources.delete(kind, path.namespace, path.name ?? '', options, { user, dryRun });
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
 }

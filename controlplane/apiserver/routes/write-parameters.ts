@@ -7,14 +7,31 @@ import { StatusError } from '#common/errors.ts';
 import { badRequest, invalid } from '../api-errors.ts';
 import { duplicateFields } from '../http/duplicate-fields.ts';
 import { mediaType, readDocument, type ApiRequest } from '../http/request.ts';
-import { integerParameter } from '../list-options.ts';
+import { booleanParameter, integerParameter } from '../list-options.ts';
 import type { WriteOptions } from '../resource-store.ts';
 import type { DeleteRequest, User } from '../types.ts';
 
 type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
-export function writeOptions(query: URLSearchParams, user: User, kind = 'CreateOptions'): WriteOptions {
-  return { user, dryRun: dryRun(query.getAll('dryRun'), kind) };
+export function writeOptions(request: Pick<ApiRequest, 'query' | 'headers'>, user: User, kind = 'CreateOptions'): WriteOptions {
+  return { user, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind) };
+}
+
+const maxManagerLength = 128;
+
+/** As the client says, or the program's name at the beginning of its User-Agent. */
+function fieldManager({ query, headers }: Pick<ApiRequest, 'query' | 'headers'>, kind: string): string {
+  const given = query.get('fieldManager') ?? '';
+  const problem = given.length > maxManagerLength ? `may not be longer than ${String(maxManagerLength)}` : /^[^\p{C}]*$/u.test(given) ? undefined : 'should only contain printable characters';
+  if (problem !== undefined) throw invalid({ group: 'meta.k8s.io', kind }, '', [{ type: 'FieldValueInvalid', field: 'fieldManager', message: `Invalid value: ${JSON.stringify(given)}: ${problem}` }]);
+  return given || ((headers['user-agent'] ?? '').split('/')[0]?.replaceAll(/\p{C}/gu, '').slice(0, maxManagerLength) || 'unknown');
+}
+
+/** What server-side apply needs to know, and refuses without. */
+export function applyOptions(query: URLSearchParams): { readonly manager: string; readonly force: boolean } {
+  const manager = query.get('fieldManager') ?? '';
+  if (manager === '') throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ type: 'FieldValueRequired', field: 'fieldManager', message: 'Required value: is required for apply patch' }]);
+  return { manager, force: booleanParameter(query, 'force') };
 }
 
 function dryRun(values: readonly unknown[], kind: string): boolean {
@@ -99,8 +116,21 @@ const patchTypes: Readonly<Record<string, 'json' | 'merge' | 'strategic'>> = {
   'application/strategic-merge-patch+json': 'strategic',
 };
 
+/** Server-side apply. */
+export const applyType = 'application/apply-patch+yaml';
+
 export function patchTypeOf(type: string): 'json' | 'merge' | 'strategic' {
   const patchType = Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
   if (patchType) return patchType;
-  throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchTypes).join(', ')}`);
+  throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${[...Object.keys(patchTypes), applyType].join(', ')}`);
+}
+
+/** An object must be what its URL says; what it leaves out of that is filled in. */
+export function checkAddress(object: KubeObject, namespace: string | undefined, name: string): void {
+  object.metadata ??= {};
+  const meta = object.metadata;
+  if (meta.name !== undefined && meta.name !== '' && meta.name !== name) throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
+  if (meta.namespace && meta.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  meta.name = name;
+  if (namespace !== undefined) meta.namespace = namespace;
 }

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestServer, type Answer } from './test-server.ts';
+
+/** Server-side apply over the wire; what it decides is tested beside its functions. */
+let server: TestServer;
+beforeAll(async () => { server = await TestServer.start(); });
+afterAll(async () => { await server.stop(); });
+
+const configMaps = '/api/v1/namespaces/default/configmaps';
+const deployments = '/apis/apps/v1/namespaces/default/deployments';
+interface Thing { metadata: { name: string; uid: string; resourceVersion: string; generation?: number; managedFields?: { manager: string; operation: string; subresource?: string; fieldsV1: Record<string, unknown> }[] }; data?: Record<string, string>; spec: { replicas: number }; status: Record<string, unknown> }
+const apply = (path: string, body: unknown, query = 'fieldManager=me'): Promise<Answer> => server.ask(`${path}?${query}`, { method: 'PATCH', body, headers: { 'content-type': 'application/apply-patch+yaml' } });
+const configMap = (name: string, data: Record<string, string>): unknown => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data });
+const deployment = (name: string, spec: object = {}): unknown => ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec: { selector: { matchLabels: { a: 'b' } }, template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80 }] }] } }, ...spec } });
+const managers = (thing: Thing): string[] => thing.metadata.managedFields?.map(({ manager, operation, subresource = '' }) => [manager, operation, subresource].join(' ').trim()) ?? [];
+
+describe('server-side apply', () => {
+  it('makes, changes, writes nothing for no change, and takes away', async () => {
+    const made = await apply(`${configMaps}/one`, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata:\n  a: "1"\n  b: "2"\n');
+    expect(made.status).toBe(201);
+    const again = await apply(`${configMaps}/one`, configMap('one', { a: '1', b: '2' }));
+    expect([again.status, again.json()]).toEqual([200, made.json()]);
+    expect((await apply(`${configMaps}/one`, configMap('one', { a: '1' }))).json<Thing>().data).toEqual({ a: '1' });
+  });
+
+  it('tells who stands in the way, and goes on when forced', async () => {
+    await apply(`${configMaps}/shared`, configMap('shared', { a: '1' }));
+    const refused = await apply(`${configMaps}/shared`, configMap('shared', { a: '2' }), 'fieldManager=other');
+    expect(refused.json()).toMatchObject({ code: 409, reason: 'Conflict', message: 'Apply failed with 1 conflict: conflict with "me": .data.a', details: { causes: [{ reason: 'FieldManagerConflict', field: '.data.a' }] } });
+    expect((await apply(`${configMaps}/shared`, configMap('shared', { a: '2' }), 'fieldManager=other&force=true')).json<Thing>().data).toEqual({ a: '2' });
+  });
+
+  it('fills in defaults that nobody owns, and follows who writes by other ways', async () => {
+    const made = (await apply(`${deployments}/web`, deployment('web', { replicas: 1 }))).json<Thing>();
+    expect(JSON.stringify(made.metadata.managedFields)).not.toContain('progressDeadlineSeconds');
+    expect(made).toMatchObject({ spec: { progressDeadlineSeconds: 600 }, metadata: { generation: 1 } });
+    await server.ask(`${deployments}/web/scale`, { method: 'PATCH', body: { spec: { replicas: 3 } }, headers: { 'content-type': 'application/merge-patch+json', 'user-agent': 'scaler/v1 (test)' } });
+    await server.ask(`${deployments}/web/status?fieldManager=reporter`, { method: 'PATCH', body: { status: { replicas: 3 } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    const now = (await server.ask(`${deployments}/web`)).json<Thing>();
+    expect(managers(now).sort()).toEqual(['me Apply', 'reporter Update status', 'scaler Update']);
+    expect((await apply(`${deployments}/web`, deployment('web', { replicas: 1 }))).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "scaler" using apps/v1: .spec.replicas' });
+    // Who leaves the field to the other has no quarrel with it.
+    expect((await apply(`${deployments}/web`, deployment('web'))).json()).toMatchObject({ spec: { replicas: 3 }, status: { replicas: 3 } });
+    const status = await apply(`${deployments}/web/status`, { ...deployment('web') as object, status: { observedGeneration: 7 } }, 'fieldManager=controller');
+    expect(status.json<Thing>().status).toEqual({ replicas: 3, observedGeneration: 7 });
+    expect(managers(status.json())).toContain('controller Apply status');
+  });
+
+  it('keeps objects that nobody applies free of owners', async () => {
+    const made = (await server.ask(configMaps, { method: 'POST', body: configMap('plain', { a: '1' }) })).json<Thing>();
+    await server.ask(`${configMaps}/plain`, { method: 'PATCH', body: { data: { b: '2' } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect([made, (await server.ask(`${configMaps}/plain`)).json<Thing>()].map(managers)).toEqual([[], []]);
+    const reset = await server.ask(`${configMaps}/one`, { method: 'PATCH', body: { metadata: { managedFields: [{}] } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect(managers(reset.json())).toEqual([]);
+  });
+
+  it.each([
+    ['no manager', `${configMaps}/bad`, configMap('bad', {}), '', 422, 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'],
+    ['a manager too long', `${configMaps}/bad`, configMap('bad', {}), `fieldManager=${'x'.repeat(200)}`, 422, 'may not be longer than 128'],
+    ['no kind', `${configMaps}/bad`, { apiVersion: 'v1', metadata: { name: 'bad' } }, 'fieldManager=me', 400, 'must name its apiVersion and kind'],
+    ['another name', `${configMaps}/bad`, configMap('other', {}), 'fieldManager=me', 400, 'does not match the name on the URL'],
+    ['managedFields', `${configMaps}/bad`, { ...configMap('bad', {}) as object, metadata: { name: 'bad', managedFields: [] } }, 'fieldManager=me', 400, 'metadata.managedFields must be nil'],
+    ['an unknown field, strictly', `${configMaps}/bad`, { ...configMap('bad', {}) as object, bogus: 1 }, 'fieldManager=me&fieldValidation=Strict', 400, 'unknown field "bogus"'],
+    ['what would be invalid', `${deployments}/bad`, { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'bad' }, spec: { replicas: 1 } }, 'fieldManager=me', 422, 'spec.selector: Required value'],
+    ['a stale version', `${configMaps}/shared`, { ...configMap('shared', { a: '2' }) as object, metadata: { name: 'shared', resourceVersion: '1' } }, 'fieldManager=other', 409, 'the object has been modified'],
+    ['a status of nothing', `${deployments}/nothing/status`, deployment('nothing'), 'fieldManager=me', 404, 'not found'],
+  ])('refuses %s', async (_, path, body, query, code, message) => {
+    expect((await apply(path, body, query)).json()).toMatchObject({ code, message: expect.stringContaining(message) as string });
+  });
+
+  it('does nothing for a dry run, and settles a race to make the same object', async () => {
+    expect((await apply(`${configMaps}/dry`, configMap('dry', {}), 'fieldManager=me&dryRun=All')).status).toBe(201);
+    expect((await server.ask(`${configMaps}/dry`)).status).toBe(404);
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => apply(`${configMaps}/raced`, configMap('raced', { [`k${String(i)}`]: 'v' }), `fieldManager=m${String(i)}`)));
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(7);
+    const raced = (await server.ask(`${configMaps}/raced`)).json<Thing>();
+    expect(Object.keys(raced.data ?? {})).toHaveLength(8);
+    expect(managers(raced)).toHaveLength(8);
+  });
+});
