@@ -74,10 +74,23 @@ export class RestClient {
       headers['content-length'] = String(Buffer.byteLength(body));
     }
     if (this.connection.token !== undefined) headers['authorization'] = `Bearer ${this.connection.token}`;
+    const { server, timeoutMs } = this.connection;
+    const deadline = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
+    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
     return new Promise((resolve, reject) => {
-      const sent = httpsRequest(url, { method, headers, agent: this.#agent, ...(options.signal && { signal: options.signal }) }, resolve);
-      sent.on('error', (error) => { reject(options.signal?.aborted === true ? (options.signal.reason as Error) : connectionError(error, this.connection.server)); });
-      sent.end(body);
+      const fail = (error: Error): void => {
+        if (options.signal?.aborted === true) reject(options.signal.reason as Error);
+        else if (deadline?.aborted === true) reject(new StatusError('Timeout', `the server ${server} did not answer within ${String(timeoutMs / 1000)} s; give it longer with --request-timeout`, { cause: error }));
+        else reject(connectionError(error, server));
+      };
+      try {
+        const sent = httpsRequest(url, { method, headers, agent: this.#agent, ...(signals.length > 0 && { signal: AbortSignal.any(signals) }) }, resolve);
+        sent.on('error', fail);
+        sent.end(body);
+      } catch (error) {
+        // Bad certificates are noticed here already.
+        fail(error instanceof Error ? error : new Error(String(error)));
+      }
     });
   }
 }
@@ -128,6 +141,7 @@ function codeFor(http: number): StatusCode {
 }
 
 function connectionError(error: Error & { code?: string }, server: string): StatusError {
+  const otherCa = `the server ${server} is not the one that this kubeconfig was made for: its certificate comes from another CA. Copy the kubeconfig anew.`;
   const what: Readonly<Record<string, string>> = {
     ECONNREFUSED: `the connection to the server ${server} was refused. Is the control plane running there? Start it with 'cleat up', or name another server with --server.`,
     ENOTFOUND: `the name in ${server} cannot be resolved; check the kubeconfig's server address`,
@@ -135,8 +149,9 @@ function connectionError(error: Error & { code?: string }, server: string): Stat
     EHOSTUNREACH: `the server ${server} cannot be reached: no route to the host`,
     ECONNRESET: `the server ${server} closed the connection before it answered`,
     CERT_HAS_EXPIRED: `a certificate of ${server} has expired; check this host's clock`,
-    SELF_SIGNED_CERT_IN_CHAIN: `the server ${server} is not the one that this kubeconfig was made for: its certificate comes from another CA. Copy the kubeconfig anew.`,
+    SELF_SIGNED_CERT_IN_CHAIN: otherCa, DEPTH_ZERO_SELF_SIGNED_CERT: otherCa, UNABLE_TO_VERIFY_LEAF_SIGNATURE: otherCa, UNABLE_TO_GET_ISSUER_CERT_LOCALLY: otherCa, CERT_SIGNATURE_FAILURE: otherCa,
     ERR_TLS_CERT_ALTNAME_INVALID: `the certificate of ${server} is not for that address; start the control plane with --tls-san, or use an address that it knows`,
   };
+  if (error.code?.startsWith('ERR_OSSL_') === true) return new StatusError('BadRequest', `the certificates of the kubeconfig cannot be used: ${error.message}. Copy it anew from the control plane.`, { cause: error });
   return new StatusError('ServiceUnavailable', what[error.code ?? ''] ?? `cannot talk to ${server}: ${error.message}`, { cause: error });
 }

@@ -6,6 +6,7 @@ const flags: readonly Flag[] = [
   { name: 'all', short: 'A', type: 'bool', description: '' },
   { name: 'tail', type: 'int', default: '-1', description: '' },
   { name: 'filename', short: 'f', type: 'list', description: '' },
+  { name: 'since', type: 'duration', description: '' },
   { name: 'dry-run', type: 'string', optional: 'server', default: 'none', description: '' },
 ];
 const parse = (...argv: string[]) => parseFlags('get', flags, argv);
@@ -19,7 +20,10 @@ describe('parseFlags', () => {
   it('knows defaults, bare values and what was given', () => {
     expect([parse().int('tail'), parse('--dry-run').string('dry-run'), parse().string('dry-run'), parse().has('tail')]).toEqual([-1, 'server', 'none', false]);
   });
-  it.each([[['--nope'], 'unknown flag: --nope'], [['-x'], "unknown shorthand flag: 'x' in -x"], [['--tail', 'many'], 'expected a whole number'], [['-n'], 'flag needs an argument: -n'], [['--all=maybe'], 'expected true or false']])('refuses %j', (argv, message) => {
+  it('reads durations, bare numbers as seconds', () => {
+    expect([parse().durationMs('since'), parse('--since=1m30s').durationMs('since'), parse('--since', '7').durationMs('since'), parse('--since=0').durationMs('since')]).toEqual([undefined, 90_000, 7000, 0]);
+  });
+  it.each([[['--since=soon'], 'invalid argument "soon" for "--since" flag: expected a duration such as 500ms, 40s or 1m30s'], [['--nope'], 'unknown flag: --nope'], [['-x'], "unknown shorthand flag: 'x' in -x"], [['--tail', 'many'], 'expected a whole number'], [['-n'], 'flag needs an argument: -n'], [['--all=maybe'], 'expected true or false']])('refuses %j', (argv, message) => {
     expect(() => parse(...argv)).toThrow(message);
   });
 });

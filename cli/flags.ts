@@ -1,4 +1,5 @@
-import { StatusError } from '#common/errors.ts';
+import { parseDurationMs } from '#common/config.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 
 /** One flag of a command. `short` is a single letter. A `bool` needs no value; `optional` has one when none is given. */
 export interface Flag {
@@ -17,6 +18,8 @@ export interface ParsedFlags {
   string(name: string): string | undefined;
   int(name: string): number | undefined;
   list(name: string): readonly string[];
+  /** Milliseconds; undefined when neither given nor defaulted. A bare number is seconds, as in kubectl. */
+  durationMs(name: string): number | undefined;
 }
 
 /** Flags that every command which speaks to a cluster takes. */
@@ -35,6 +38,7 @@ export function parseFlags(command: string, flags: readonly Flag[], argv: readon
   const set = (flag: Flag, value: string): void => {
     if (flag.type === 'int' && !/^-?\d+$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected a whole number`);
     if (flag.type === 'bool' && !/^(true|false)$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected true or false`);
+    if (flag.type === 'duration') durationOf(command, flag.name, value);
     values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
   };
   for (let i = 0; i < argv.length; i++) {
@@ -61,8 +65,17 @@ export function parseFlags(command: string, flags: readonly Flag[], argv: readon
     bool: (name) => last(name) === 'true',
     string: last,
     int: (name) => (last(name) === undefined ? undefined : Number(last(name))),
+    durationMs: (name) => (last(name) === undefined ? undefined : durationOf(command, name, last(name) ?? '')),
     list: (name) => (values.get(name) ?? []).flatMap((value) => value.split(',')).filter(Boolean),
   };
+}
+
+function durationOf(command: string, name: string, value: string): number {
+  try {
+    return /^\d+$/.test(value) ? Number(value) * 1000 : parseDurationMs(value);
+  } catch (error) {
+    throw refuse(command, `invalid argument "${value}" for "--${name}" flag: ${messageOf(error)}`);
+  }
 }
 
 export function refuse(command: string, message: string): StatusError {

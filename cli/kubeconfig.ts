@@ -14,6 +14,8 @@ export interface Connection {
   readonly token: string | undefined;
   readonly insecure: boolean;
   readonly serverName: string | undefined;
+  /** How long one request may take; 0 is without end. */
+  readonly timeoutMs: number;
 }
 
 type Named = Readonly<Record<string, unknown>> & { readonly name?: unknown };
@@ -41,8 +43,10 @@ export async function readConnection(flags: ParsedFlags, env: Readonly<Record<st
   const user = pick('users', context?.['user']);
   const server = flags.string('server') ?? text(cluster?.entry['server']);
   if (server === undefined) throw new StatusError('BadRequest', `${paths.join(', ')} names no cluster to talk to; set a current-context there, or give --server`);
+  if (!URL.canParse(server) || new URL(server).protocol !== 'https:') throw new StatusError('BadRequest', `"${server}" is no address of a server: expected a URL such as https://10.0.0.1:6443`);
   return {
     server,
+    timeoutMs: flags.durationMs('request-timeout') ?? 0,
     namespace: flags.string('namespace') ?? text(context?.['namespace']) ?? 'default',
     ca: material(cluster, 'certificate-authority'),
     cert: material(user, 'client-certificate'),
@@ -72,15 +76,19 @@ async function readFile(path: string): Promise<{ config: Config; folder: string 
   try {
     content = readFileSync(path, 'utf8');
   } catch (error) {
-    const denied = error instanceof Error && 'code' in error && error.code === 'EACCES';
-    throw new StatusError('BadRequest', `cannot read the kubeconfig ${path}: ${denied ? 'permission denied. It belongs to root: use sudo, or copy it to a file of your own and set KUBECONFIG' : messageOf(error)}`, { cause: error });
+    const why: Readonly<Record<string, string>> = {
+      ENOENT: "it is not there. Check --kubeconfig; 'cleat up' writes one",
+      EACCES: 'permission denied. It belongs to root: use sudo, or copy it to a file of your own and set KUBECONFIG',
+      EISDIR: 'it is a directory',
+    };
+    throw new StatusError('BadRequest', `cannot read the kubeconfig ${path}: ${why[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error)}`, { cause: error });
   }
   try {
     const config: unknown = content.trimStart().startsWith('{') ? JSON.parse(content) : (await import('yaml')).parse(content);
-    if (typeof config !== 'object' || config === null) throw new Error('it is not a map');
+    if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Error('it is not a map');
     return { config, folder: dirname(resolve(path)) };
   } catch (error) {
-    throw new StatusError('BadRequest', `the kubeconfig ${path} cannot be understood: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `the kubeconfig ${path} cannot be understood: ${messageOf(error).split('\n')[0]?.replace(/:$/, '') ?? ''}. Copy it anew from the control plane, or name another with --kubeconfig.`, { cause: error });
   }
 }
 

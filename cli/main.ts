@@ -1,4 +1,4 @@
-import { isStatus, messageOf } from '#common/errors.ts';
+import { errorText } from './error-text.ts';
 import type { Command, Io } from './types.ts';
 
 /** Each verb is loaded when it is asked for: `cleat get pods` must not pay for `cleat up`. */
@@ -89,8 +89,7 @@ try {
   if (interrupt.signal.aborted) {
     process.exitCode = 130;
   } else {
-    const shown = isStatus(error) && error.details?.kind !== undefined ? `Error from server (${error.code}): ${error.message}` : `error: ${messageOf(error)}`;
-    io.err(`${shown}\n`);
+    io.err(`${errorText(error)}\n`);
     process.exitCode = 1;
   }
 }

@@ -10,18 +10,24 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
+/** A manifest and the file that it is from, for messages. */
+export interface Read { readonly manifest: Manifest; readonly source: string }
+
 const maxBytes = 64 << 20;
 
 /** Objects of the files, folders (`*.yaml`, `*.yml`, `*.json`) and `-` (standard input) named; Lists are opened. */
-export async function readManifests(paths: readonly string[], recursive: boolean, stdin: Readable): Promise<Manifest[]> {
+export async function readManifests(paths: readonly string[], recursive: boolean, stdin: Readable): Promise<Read[]> {
   if (paths.length === 0) throw new StatusError('BadRequest', 'must specify one of -f; name a file, a folder, or - for standard input');
-  const manifests: Manifest[] = [];
+  const read: Read[] = [];
+  const add = async (text: string, source: string): Promise<void> => {
+    for (const manifest of await parseManifests(text, source)) read.push({ manifest, source });
+  };
   for (const path of paths) {
-    if (path === '-') manifests.push(...(await parseManifests(await readStream(stdin), 'standard input')));
-    else for (const file of filesOf(path, recursive)) manifests.push(...(await parseManifests(readFile(file), file)));
+    if (path === '-') await add(await readStream(stdin), 'standard input');
+    else for (const file of filesOf(path, recursive)) await add(readFile(file), file);
   }
-  if (manifests.length === 0) throw new StatusError('BadRequest', 'no objects passed to apply');
-  return manifests;
+  if (read.length === 0) throw new StatusError('BadRequest', `no objects found in ${paths.join(', ')}; of a folder, files named *.yaml, *.yml and *.json count`);
+  return read;
 }
 
 /** `source` names the text in errors. */

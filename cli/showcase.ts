@@ -26,7 +26,7 @@ interface Service { readonly spec: { readonly clusterIP?: string; readonly ports
 export async function showcase(files: readonly string[], deps: Deps, io: Io): Promise<void> {
   const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', deps.kubeconfig]), {}));
   try {
-    const manifests = await readManifests(files, false, io.stdin);
+    const manifests = (await readManifests(files, false, io.stdin)).map(({ manifest }) => manifest);
     if (JSON.stringify(manifests).includes('cleat-hello:1')) await deps.loadExampleImage();
     const applied: Applied[] = [];
     for (const manifest of manifests) {

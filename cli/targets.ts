@@ -14,8 +14,8 @@ export const fileFlags: readonly Flag[] = [
 export async function readTargets(command: string, client: RestClient, parsed: ParsedFlags, io: Io): Promise<Target[]> {
   if (!parsed.has('filename')) return parseTargets(client, parsed.args);
   if (parsed.args.length > 0) throw refuse(command, 'when paths or stdin is provided as resource input, you may not specify resource arguments as well');
-  const manifests = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
-  return Promise.all(manifests.map(async ({ apiVersion, kind, metadata }): Promise<Target> => {
+  const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+  return Promise.all(read.map(async ({ manifest: { apiVersion, kind, metadata } }): Promise<Target> => {
     const type = await resolveKind(client, apiVersion, kind);
     return { type, name: metadata.name ?? '', namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
   }));

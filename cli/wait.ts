@@ -1,4 +1,3 @@
-import { parseDurationMs } from '#common/config.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { lines, type RestClient } from './client.ts';
 
@@ -23,10 +22,9 @@ export async function waitFor<T extends Watched>(client: RestClient, listPath: s
   }
 }
 
-/** Resolves when the object, or at least the one with this uid, is gone. `timeout` is a duration as the flag has it. */
-export async function waitUntilGone(client: RestClient, listPath: string, name: string, uid: string | undefined, timeout: string, interrupted: AbortSignal): Promise<void> {
-  const limitMs = timeout === '0' ? undefined : parseDurationMs(/^\d+$/.test(timeout) ? `${timeout}s` : timeout);
-  const deadline = limitMs === undefined ? undefined : AbortSignal.timeout(limitMs);
+/** Resolves when the object, or at least the one with this uid, is gone. 0 waits without end. */
+export async function waitUntilGone(client: RestClient, listPath: string, name: string, uid: string | undefined, timeoutMs: number, interrupted: AbortSignal): Promise<void> {
+  const deadline = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
   try {
     await waitFor(client, listPath, name, (object) => object === undefined || (uid !== undefined && object.metadata?.uid !== uid), deadline ? AbortSignal.any([deadline, interrupted]) : interrupted);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { isStatus } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
+import { errorText } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { pathOf, type ResourceType } from '../resources.ts';
@@ -60,9 +61,9 @@ async function run(client: RestClient, parsed: ParsedFlags, io: Io): Promise<num
     }
   }
   if (parsed.bool('wait')) {
-    for (const { doomed, uid } of waiting) await waitUntilGone(client, pathOf(doomed.type, doomed.namespace), doomed.name, uid, parsed.string('timeout') ?? '0', io.interrupted);
+    for (const { doomed, uid } of waiting) await waitUntilGone(client, pathOf(doomed.type, doomed.namespace), doomed.name, uid, parsed.durationMs('timeout') ?? 0, io.interrupted);
   }
-  for (const error of failures.slice(0, -1)) io.err(`Error from server (${isStatus(error) ? error.code : 'InternalError'}): ${error instanceof Error ? error.message : String(error)}\n`);
+  for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
   if (failures.length > 0) throw failures.at(-1);
   return 0;
 }

@@ -1,5 +1,6 @@
 import { isStatus, StatusError } from '#common/errors.ts';
 import { lines, RestClient } from '../client.ts';
+import { errorText } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
@@ -78,7 +79,7 @@ async function printTables(client: RestClient, targets: readonly Target[], names
     }
     io.out((shown++ > 0 ? '\n' : '') + printer(type, groups.size > 1).print({ columnDefinitions: table.columnDefinitions, rows: table.rows }));
   }
-  for (const error of failures.slice(0, -1)) io.err(`Error from server (${isStatus(error) ? error.code : 'InternalError'}): ${error instanceof Error ? error.message : String(error)}\n`);
+  for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
   if (failures.length > 0) throw failures.at(-1);
   if (shown === 0 && !parsed.bool('ignore-not-found')) io.err(namespace === undefined || !targets.some(({ type }) => type.namespaced) ? 'No resources found\n' : `No resources found in ${namespace} namespace.\n`);
   return 0;

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { parseDurationMs } from '#common/config.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
@@ -82,12 +81,12 @@ async function podBehind(client: RestClient, pods: ResourceType, namespace: stri
 
 function sourceOf(pods: ResourceType, namespace: string, pod: string, container: string | undefined, parsed: ParsedFlags, defaultTail: number | undefined): Source {
   const query = new URLSearchParams();
-  const since = parsed.string('since');
+  const sinceMs = parsed.durationMs('since');
   const tail = parsed.int('tail') ?? defaultTail;
   if (container !== undefined) query.set('container', container);
   for (const flag of ['follow', 'previous', 'timestamps']) if (parsed.bool(flag)) query.set(flag, 'true');
   if (tail !== undefined && tail >= 0) query.set('tailLines', String(tail));
-  if (since !== undefined) query.set('sinceSeconds', String(Math.max(1, Math.ceil(parseDurationMs(since) / 1000))));
+  if (sinceMs !== undefined) query.set('sinceSeconds', String(Math.max(1, Math.ceil(sinceMs / 1000))));
   if (parsed.has('since-time')) query.set('sinceTime', parsed.string('since-time') ?? '');
   if (parsed.has('limit-bytes')) query.set('limitBytes', parsed.string('limit-bytes') ?? '');
   return { pod, container, path: `${pathOf(pods, namespace, pod, 'log')}?${query.toString()}` };

@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import { parseDurationMs } from '#common/config.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
@@ -53,8 +52,7 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
     throw new StatusError('BadRequest', `the kubeconfig's CA certificate cannot be read: ${messageOf(error)}`, { cause: error });
   }
   const made = makeJoinToken(fingerprint);
-  const ttl = parsed.string('ttl') ?? '24h';
-  const ttlMs = ttl === '0' ? 0 : parseDurationMs(ttl);
+  const ttlMs = parsed.durationMs('ttl') ?? 0;
   const { id, secret } = made;
   await client.json('POST', secretsPath, {
     apiVersion: 'v1', kind: 'Secret', type: secretType, metadata: { name: `bootstrap-token-${id}`, namespace: 'kube-system' },
