@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, Pod } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { Cluster } from '../support/cluster.ts';
@@ -228,7 +229,7 @@ describe('a control plane that is killed', () => {
     state.running = false;
     await Promise.all(work);
     const { actual, rolled } = await verify();
-    await eventually(() => JSON.stringify([...mirror].sort()) === JSON.stringify([...actual].sort()), { what: 'the watch to have told everything' });
+    await eventually(() => isDeepStrictEqual(mirror, actual), { what: 'the watch to have told everything' });
     state.stop.abort();
     await following;
     expect(state.errors).toEqual([]);

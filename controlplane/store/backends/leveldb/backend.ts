@@ -1,35 +1,39 @@
 import { Level, type BatchOperation } from 'level';
-import { access, constants, copyFile, link, mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { access, constants, copyFile, link, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { HeadNote, RowStore, RowWrite } from '../../types.ts';
 import { HeadFile } from './head-file.ts';
+import { Room } from './room.ts';
 
 type Database = Level<string, Uint8Array>;
 
 /** Small on purpose: values are cached above, and two write buffers may exist at once. */
 const levelOptions = { writeBufferSize: 2 << 20, cacheSize: 2 << 20, maxOpenFiles: 64, multithreading: false } as const;
 const scanBatch = 500;
-/** As much as opening writes at most: a full write buffer. */
-const probeBytes = 2 << 20;
 
 /** Opens the LevelDB database in `dir`, made with mode 0700 when absent. `recover` copies it, then repairs it. */
 export async function openLevelRows({ dir, log, recover }: { readonly dir: string; readonly log: Log; readonly recover: boolean }): Promise<RowStore> {
   await checkDir(dir);
-  return new LevelRows(dir, recover ? await repair(dir, log) : await open(dir));
+  const room = new Room(dir);
+  const rows = new LevelRows(dir, recover ? await repair(dir, room, log) : await open(dir, room), room);
+  await room.keep().catch((error: unknown) => { if (room.shortage) log.error({ dir, err: messageOf(error) }, 'store can be read, but is not written until there is room'); });
+  return rows;
 }
 
 class LevelRows implements RowStore {
   readonly location: string;
   readonly #head: HeadFile;
+  readonly #room: Room;
   #db: Database;
   /** Reads wait for the moment in which the database is closed. */
   #reopening: Promise<undefined> | undefined;
 
-  constructor(dir: string, db: Database) {
+  constructor(dir: string, db: Database, room: Room) {
     this.location = dir;
     this.#db = db;
+    this.#room = room;
     this.#head = new HeadFile(join(dir, 'HEAD'));
   }
 
@@ -60,6 +64,7 @@ class LevelRows implements RowStore {
   async write(rows: readonly RowWrite[], sync: boolean): Promise<void> {
     const operations = rows.map(({ name, bytes }): BatchOperation<Database, string, Uint8Array> => (bytes ? { type: 'put', key: name, value: bytes } : { type: 'del', key: name }));
     try {
+      if (this.#room.shortage) throw this.#room.shortage;
       await this.#db.batch(operations, { sync });
     } catch (error) {
       throw translate(error, this.location);
@@ -71,29 +76,19 @@ class LevelRows implements RowStore {
    * next start. Closing and opening replays the good part.
    */
   async reopen(): Promise<void> {
-    await this.#checkRoom();
+    try {
+      await this.#room.keep();
+    } catch (error) {
+      throw translate(error, this.location);
+    }
     const { promise, resolve } = Promise.withResolvers<undefined>();
     this.#reopening = promise;
     try {
       await this.#db.close();
-      this.#db = await open(this.location);
+      this.#db = await open(this.location, this.#room);
     } finally {
       this.#reopening = undefined;
       resolve(undefined);
-    }
-  }
-
-  /** A database that cannot be opened again for want of room cannot be read either. What is free is asked first: a full disk is not worn out by trying. */
-  async #checkRoom(): Promise<void> {
-    const probe = join(this.location, 'probe');
-    try {
-      const { bavail, bsize } = await statfs(this.location);
-      if (bavail * bsize < probeBytes) throw new Error(`no space left: ${String((bavail * bsize) >> 10)} KiB are free, ${String(probeBytes >> 10)} are needed`);
-      await writeFile(probe, Buffer.alloc(probeBytes), { flush: true });
-    } catch (error) {
-      throw translate(error, this.location);
-    } finally {
-      await rm(probe, { force: true });
     }
   }
 
@@ -107,7 +102,16 @@ class LevelRows implements RowStore {
 }
 
 /** A new database is made only where there is nothing that could be an old one: LevelDB would delete its tables. */
-async function open(dir: string): Promise<Database> {
+async function open(dir: string, room: Room): Promise<Database> {
+  try {
+    return await openOnce(dir);
+  } catch (error) {
+    if (!messageOf(error).includes('No space left') || !await room.giveUp()) throw error;
+    return openOnce(dir);
+  }
+}
+
+async function openOnce(dir: string): Promise<Database> {
   const files = await readdir(dir);
   const tables = files.filter((name) => /\.(ldb|sst)$/.test(name)).length;
   if (tables > 0 && !files.includes('CURRENT')) throw damaged(dir, `${String(tables)} tables are there, but the file CURRENT that leads to them is not`);
@@ -130,11 +134,11 @@ async function checkDir(dir: string): Promise<void> {
 }
 
 /** Keeps a copy beside the directory, then lets LevelDB salvage what it can, unless it opens as it is. */
-async function repair(dir: string, log: Log): Promise<Database> {
+async function repair(dir: string, room: Room, log: Log): Promise<Database> {
   const copy = await copyAside(dir);
   log.warn({ dir, copy }, 'store recovery begins; a copy of everything was kept');
   try {
-    return await openAndRead(dir);
+    return await openAndRead(dir, room);
   } catch (error) {
     if (!isStatus(error, 'InternalError')) throw error;
     log.warn({ dir, err: messageOf(error) }, 'database cannot be read; repairing it');
@@ -145,11 +149,11 @@ async function repair(dir: string, log: Log): Promise<Database> {
   } catch (error) {
     throw translate(error, dir);
   }
-  return open(dir);
+  return open(dir, room);
 }
 
-async function openAndRead(dir: string): Promise<Database> {
-  const db = await open(dir);
+async function openAndRead(dir: string, room: Room): Promise<Database> {
+  const db = await open(dir, room);
   const iterator = db.iterator();
   try {
     while ((await iterator.nextv(scanBatch)).length > 0) continue;
@@ -174,7 +178,7 @@ async function copyAside(dir: string): Promise<string> {
     }
   }
   for (const file of await readdir(dir, { withFileTypes: true })) {
-    if (!file.isFile() || file.name === 'LOCK') continue;
+    if (!file.isFile() || file.name === 'LOCK' || file.name === 'ROOM') continue;
     const [from, to] = [join(dir, file.name), join(copy, file.name)];
     if (file.name.endsWith('.ldb')) await link(from, to);
     else await copyFile(from, to);
