@@ -37,11 +37,14 @@ export async function removeKernelLeftovers(stateDir: string, cgroupRoot: string
   await removeCgroup(cgroupRoot);
 }
 
-/** Removes a run directory of ours, and the one above it when it was the last. */
+/** What containerd's shims make outside of any configured directory, the innermost first. */
+const shimDirs = ['/run/containerd/runc/k8s.io', '/run/containerd/runc', '/run/containerd/s', '/run/containerd'];
+
+/** Removes a run directory of ours; those around it only when nobody else has anything there. */
 export async function removeRunDir(runDir: string): Promise<void> {
   await unmountBelow(runDir);
   await rm(runDir, { recursive: true, force: true });
-  await rmdir(dirname(runDir)).catch(() => undefined);
+  for (const dir of [dirname(runDir), ...shimDirs]) await rmdir(dir).catch(() => undefined);
 }
 
 async function unmountBelow(dir: string): Promise<void> {

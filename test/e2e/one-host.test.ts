@@ -1,0 +1,280 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Pod } from '#api/gen/types.ts';
+import type { ExecResult } from '#common/exec.ts';
+import { containerdPaths } from '#agent/runtimes/containerd/paths.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import type { HostExecOptions, LabHost } from '../support/lab/host.ts';
+import { createLab, type Lab } from '../support/lab/lab.ts';
+import type { LabProcess } from '../support/lab/process.ts';
+
+const root = join(import.meta.dirname, '../..');
+const executable = join(root, 'cleat');
+const example = join(root, 'examples/hello.yaml');
+const socket = containerdPaths('/var/lib/cleat').socket;
+
+/** What `npm start` runs when everything is installed. Resolves when the user may type again. */
+async function start(host: LabHost): Promise<LabProcess> {
+  const up = host.spawn('up', executable, ['up', '--apply', example]);
+  await up.waitForOutput('Ctrl-C stops Cleat', 60_000);
+  return up;
+}
+
+/** Ctrl-C under npm: the terminal and npm both pass it on. */
+async function interrupt(up: LabProcess): Promise<number | null> {
+  process.kill(await up.pid(), 'SIGINT');
+  return (await up.kill('SIGINT')).code;
+}
+
+const cleat = (host: LabHost, ...args: string[]): Promise<string> => host.execOk(executable, args, { timeoutMs: 60_000 });
+const attempt = (host: LabHost, args: readonly string[], options: HostExecOptions = {}): Promise<ExecResult> => host.exec(executable, args, { timeoutMs: 60_000, ...options });
+
+async function containers(host: LabHost): Promise<string[]> {
+  const tasks = await host.execOk('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'ls']);
+  return tasks.split('\n').filter((line) => line.includes('RUNNING')).map((line) => line.split(/\s+/)[0] ?? '').sort();
+}
+
+/** Neither log lines nor stack traces: what a newcomer sees is meant for them. */
+function expectNoNoise(output: string): void {
+  expect(output).not.toMatch(/^\s+at .*:\d+|^\{"level"|^\d\d:\d\d:\d\d (warn|error):|Warning:/m);
+}
+
+describe('one host', () => {
+  let lab: Lab;
+  let host: LabHost;
+  let up: LabProcess;
+
+  beforeAll(async () => {
+    lab = await createLab({ hosts: 2 });
+    host = lab.host(0);
+  });
+  afterAll(async () => { await lab?.destroy(); });
+
+  describe('from nothing', () => {
+    it('shows a Service answering, and what to try next', async () => {
+      up = await start(host);
+      const output = up.output();
+      expect(output).toMatch(/^Starting Cleat; its state is in \/var\/lib\/cleat\nCleat is up in \d+\.\d s: node host0 of https:\/\/10\.88\.\d+\.11:6443\n/);
+      expect(output).toContain('deployment.apps/hello created\nservice/hello created\n');
+      expect(output).toContain('hello: 3 of 3 ready\n');
+      expect(output).toMatch(/\$ curl http:\/\/10\.43\.\d+\.\d+\/\nHello from hello-\w+-\w+ to 10\.42\.\d+\.\d+\n/);
+      expectNoNoise(output);
+    });
+
+    it('says commands that work', async () => {
+      const commands = [...up.output().matchAll(/^ {2}sudo \.\/cleat (.*)$/gm)].map(([, line = '']) => line.split(' '));
+      expect(commands).toHaveLength(3);
+      const [pods = '', scaled = '', logs = ''] = await Promise.all(commands.map((args) => cleat(host, ...args)));
+      expect(pods.match(/^hello-\S+ +1\/1 +Running +0 +\S+ +10\.42\.0\.\d+ +host0 /gm)).toHaveLength(3);
+      expect(scaled).toBe('deployment.apps/hello scaled\n');
+      expect(logs).toMatch(/^\[pod\/hello-\S+\/web\] Hello to 10\.42\.0\.\d+$/m);
+    });
+
+    it('lets only root read the kubeconfig, and says so', async () => {
+      const asNobody = await host.exec('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'cat', '/etc/cleat/kubeconfig']);
+      expect([asNobody.exitCode, asNobody.stderr]).toEqual([1, 'cat: /etc/cleat/kubeconfig: Permission denied\n']);
+    });
+  });
+
+  describe('again', () => {
+    let before: string[];
+    const hello = (): Promise<string> => host.sh(`wget -qO- http://$(KUBECONFIG=/etc/cleat/kubeconfig ${executable} get service hello -o jsonpath={.spec.clusterIP})/`);
+
+    it('leaves containers and Services alone when it stops', async () => {
+      await eventually(async () => (await containers(host)).length === 10, { what: 'five pods', timeoutMs: 20_000 });
+      before = await containers(host);
+      const address = await cleat(host, 'get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}');
+      expect(await interrupt(up)).toBe(0);
+      expectNoNoise(up.output());
+      expect(up.output()).toMatch(/Ctrl-C stops Cleat and leaves the containers running\.\n$/);
+      expect(await containers(host)).toEqual(before);
+      expect(await host.sh(`wget -qO- http://${address}/`)).toContain('Hello from hello-');
+    });
+
+    it('takes them over, scaled as they were', async () => {
+      up = await start(host);
+      expect(Number(/up in (\d+\.\d) s/.exec(up.output())?.[1])).toBeLessThan(3);
+      expect(up.output()).toContain('deployment.apps/hello unchanged\nservice/hello unchanged\nhello: 5 of 5 ready\n');
+      expect(await containers(host)).toEqual(before);
+      expect(await hello()).toContain('Hello from hello-');
+    });
+
+    it('does not interrupt the Service, however it ends', async () => {
+      const address = await cleat(host, 'get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}');
+      const load = host.spawn('load', process.execPath, [join(root, 'test/support/http-load.ts'), `http://${address}/`, '2']);
+      await load.waitForOutput('asking');
+      for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
+        await up.kill(signal);
+        up = await start(host);
+      }
+      await load.kill('SIGTERM');
+      expect(JSON.parse(load.output().trim().split('\n').at(-1) ?? '')).toMatchObject({ failed: 0, errors: {} });
+      expect(await containers(host)).toEqual(before);
+    });
+
+    it('refuses to run twice', async () => {
+      const { exitCode, stdout, stderr } = await attempt(host, ['up', '--port=7443']);
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^error: (another agent \(process \d+\) uses the state directory \/var\/lib\/cleat|the store in \/var\/lib\/cleat\/server\/store is in use by another process).*; stop (it|that one) first/);
+      expectNoNoise(stdout + stderr);
+      expect((await attempt(host, ['down'])).stderr).toMatch(/^error: another agent \(process \d+\) uses the state directory/);
+      expect(await containers(host)).toEqual(before);
+    });
+  });
+
+  describe('the command line', () => {
+    const walk = (...args: string[]): Promise<string> => cleat(host, ...args);
+
+    it('gets', async () => {
+      const pod = (await walk('get', 'pods', '-o', 'name')).split('\n')[0] ?? '';
+      expect(pod).toMatch(/^pod\/hello-/);
+      const json = JSON.parse(await walk('get', pod, '-o', 'json')) as Pod;
+      expect(json).toMatchObject({ apiVersion: 'v1', kind: 'Pod', status: { phase: 'Running' } });
+      const { parse } = await import('yaml');
+      expect(parse(await walk('get', pod, '-o', 'yaml'))).toMatchObject({ metadata: { uid: json.metadata?.uid } });
+      expect(await walk('get', pod, '-o', 'jsonpath={.status.podIP}{"\\n"}')).toBe(`${json.status?.podIP ?? ''}\n`);
+      expect(await walk('get', 'deploy,svc', '-l', 'app=hello', '--show-labels')).toContain('app=hello');
+      expect(await walk('get', '-f', example)).toMatch(/^NAME +READY[\s\S]*deployment\.apps\/hello +5\/5[\s\S]*service\/hello +ClusterIP/);
+      expect(await walk('get', 'services', '-A')).toMatch(/^NAMESPACE +NAME +TYPE[\s\S]*^default +kubernetes /m);
+      expect((await attempt(host, ['get', 'pods', '-l', 'app=nothing'])).stderr).toBe('No resources found in default namespace.\n');
+    });
+
+    it('says what is not there, with exit code 1', async () => {
+      for (const [args, message] of [
+        [['get', 'pod', 'nothing'], 'Error from server (NotFound): pods "nothing" not found\n'],
+        [['get', 'nothing'], 'error: the server doesn\'t have a resource type "nothing"\n'],
+        [['logs', 'nothing'], 'Error from server (NotFound): pods "nothing" not found\n'],
+        [['delete', 'service', 'nothing'], 'Error from server (NotFound): services "nothing" not found\n'],
+        [['scale', 'deployment/nothing', '--replicas=1'], 'Error from server (NotFound): deployments.apps "nothing" not found\n'],
+      ] as const) {
+        expect(await attempt(host, args)).toEqual({ exitCode: 1, stdout: '', stderr: message });
+      }
+    });
+
+    it('applies, watches, scales and deletes', async () => {
+      const manifest = (image: string): string => `apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: walk}\nspec:\n  replicas: 1\n  selector: {matchLabels: {app: walk}}\n  template:\n    metadata: {labels: {app: walk}}\n    spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: ${image}, env: [{name: ANSWER, value: "yes"}]}]}\n`;
+      const watch = host.spawn('watch', executable, ['get', 'pods', '-l', 'app=walk', '-w']);
+      const apply = (image: string): Promise<string> => host.execOk(executable, ['apply', '-f', '-'], { input: manifest(image) });
+      expect(await apply('cleat-hello:1')).toBe('deployment.apps/walk created\n');
+      expect(await apply('cleat-hello:1')).toBe('deployment.apps/walk unchanged\n');
+      await watch.waitForOutput(/^walk-\S+ +1\/1 +Running/m, 20_000);
+      expect(await apply('docker.io/library/cleat-hello:1')).toBe('deployment.apps/walk configured\n');
+      expect(await walk('scale', 'deployment/walk', '--replicas=2')).toBe('deployment.apps/walk scaled\n');
+      expect(await walk('describe', 'deployment', 'walk')).toMatch(/^Name: +walk$[\s\S]*^Events:[\s\S]*ScalingReplicaSet/m);
+      expect(await walk('delete', 'deployment', 'walk')).toBe('deployment.apps "walk" deleted\n');
+      await watch.waitForOutput(/Terminating/, 10_000);
+      expect((await watch.kill('SIGINT')).code).toBe(130);
+      await eventually(async () => (await walk('get', 'pods', '-l', 'app=walk', '-o', 'name')) === '', { what: 'the pods to go', timeoutMs: 20_000 });
+    });
+
+    it('prints logs', async () => {
+      const pod = (name: string, script: string): object => ({
+        apiVersion: 'v1', kind: 'Pod', metadata: { name },
+        spec: { terminationGracePeriodSeconds: 0, volumes: [{ name: 'v', emptyDir: {} }], containers: [{ name: 'c', image: 'cleat-hello:1', command: ['sh', '-c', script], volumeMounts: [{ name: 'v', mountPath: '/v' }] }] },
+      });
+      const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [
+        pod('twice', 'if test -e /v/x; then echo second life; exec sleep 1000; fi; echo first life; touch /v/x; exit 3'),
+        pod('ticks', 'i=0; while true; do i=$((i+1)); echo "tick $i"; sleep 1; done'),
+      ] });
+      await host.execOk(executable, ['apply', '-f', '-'], { input });
+      const follow = host.spawn('follow', executable, ['logs', '-f', 'ticks']);
+      await eventually(async () => (await attempt(host, ['logs', 'ticks'])).stdout.includes('tick 3'), { what: 'three ticks', timeoutMs: 20_000 });
+      expect(await walk('logs', 'ticks', '--tail=2')).toMatch(/^tick \d+\ntick \d+\n$/);
+      expect(await walk('logs', 'ticks', '--timestamps', '--tail=1')).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) tick \d+\n$/);
+      expect(await walk('logs', 'ticks', '--since=1s')).not.toContain('tick 1\n');
+      expect(await walk('logs', 'ticks', '--limit-bytes=4')).toBe('tick');
+      await eventually(async () => (await attempt(host, ['logs', 'twice'])).stdout === 'second life\n', { what: 'the second life', timeoutMs: 30_000 });
+      expect(await walk('logs', 'twice', '--previous')).toBe('first life\n');
+      expect((await attempt(host, ['logs', 'ticks', '--previous'])).stderr).toContain('previous terminated container "c" in pod "ticks" not found');
+      await follow.waitForOutput('tick 4');
+      await follow.kill('SIGINT');
+      expect(await walk('delete', 'pod', 'twice', 'ticks', '--now')).toBe('pod "twice" deleted\npod "ticks" deleted\n');
+    });
+
+    it('shows use and the fleet', async () => {
+      const nodes = await eventually(async () => {
+        const top = await attempt(host, ['top', 'nodes']);
+        expect([0, 1]).toContain(top.exitCode);
+        if (top.exitCode === 1) expect(top.stderr).toBe('error: metrics not available yet\n');
+        return top.exitCode === 0 ? top.stdout : false;
+      }, { what: 'metrics of the node', timeoutMs: 60_000 });
+      expect(nodes).toMatch(/^NAME +CPU\(cores\) +CPU\(%\) +MEMORY\(bytes\) +MEMORY\(%\) *\nhost0 +\d+m +\d+% +\d+Mi +\d+% *\n$/);
+      const pods = await eventually(async () => {
+        const top = await attempt(host, ['top', 'pods', '-l', 'app=hello']);
+        return top.exitCode === 0 && top.stdout.split('\n').length === 7 && top.stdout;
+      }, { what: 'metrics of the pods', timeoutMs: 60_000 });
+      expect(pods).toMatch(/^NAME +CPU\(cores\) +MEMORY\(bytes\) *\n(hello-\S+ +\d+m +\d+Mi *\n){5}$/);
+      expect(await walk('nodes')).toMatch(/^NAME +STATUS +ADDRESS.*\nhost0 +Ready +10\.88\.\d+\.11 +\w+ +\d+m +\d+Mi +5 +containerd:\/\//);
+    });
+
+    it('keeps join tokens', async () => {
+      const { stdout, stderr } = await attempt(host, ['token', 'create', '--ttl=1h', '--description=for a test']);
+      expect(stderr).toBe('Run this on the new host within 60m:\n\n');
+      const [, id = ''] = /^cleat agent --server https:\/\/10\.88\.\d+\.11:6443 --token ([a-z0-9]{6})\.[a-z0-9]{16}\.[0-9a-f]{64}\n$/.exec(stdout) ?? [];
+      expect(await walk('token', 'list')).toMatch(new RegExp(`^${id} +\\d+m +\\S+ +for a test$`, 'm'));
+      expect(await walk('token', 'delete', id)).toBe(`token "${id}" deleted\n`);
+      expect(await walk('token', 'list')).not.toContain(id);
+    });
+  });
+
+  describe('down', () => {
+    it('leaves the host as it was', async () => {
+      expect(await interrupt(up)).toBe(0);
+      const down = await attempt(host, ['down']);
+      expect(down).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(down.stdout).toMatch(/^5 pods removed\ncontainerd stopped\n[\s\S]*nftables table ip cleat removed\n[\s\S]*The state is kept in \/var\/lib\/cleat/);
+      expect(await traces(host)).toEqual(await traces(lab.host(1)));
+    });
+
+    it('is undone by the next start', async () => {
+      up = await start(host);
+      await eventually(async () => (await containers(host)).length === 10, { what: 'five pods', timeoutMs: 20_000 });
+      expect(await host.sh(`wget -qO- http://$(${executable} get service hello -o jsonpath={.spec.clusterIP})/`)).toContain('Hello from hello-');
+    });
+
+    it('with --purge forgets everything, at any moment', async () => {
+      await up.kill('SIGKILL');
+      expect(await attempt(host, ['down', '--purge'])).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await traces(host)).toEqual(await traces(lab.host(1)));
+      expect(await host.sh('ls -A /var/lib/cleat; ls -d /etc/cleat /run/cleat 2>/dev/null || true')).toBe('');
+      // The state directory is a mount point here, and so cannot be removed itself.
+      expect(await attempt(host, ['down', '--state-dir=/var/lib/nothing'])).toEqual({ exitCode: 0, stderr: '', stdout: 'Nothing to do: there is no state in /var/lib/nothing\n' });
+    });
+  });
+
+  describe('a start that is killed', () => {
+    it('is taken up by the next, wherever it was', async () => {
+      const other = lab.host(1);
+      const inState = (path: string) => (): boolean => existsSync(join(other.stateDirectory, path));
+      const moments: readonly (readonly [string, () => boolean | Promise<boolean>])[] = [
+        ['a key of the CA', inState('server/pki/ca.key')],
+        ['a database', inState('server/store/CURRENT')],
+        ['a key of the node', inState('agent/pki/node.key')],
+        ['an identity', inState('agent/pki/node.crt')],
+        ['a containerd', () => existsSync(other.path(containerdPaths('/var/lib/cleat').pidFile))],
+        ['a pod', inState('cni/net.d')],
+        ['a container', async () => (await containers(other).catch(() => [])).length > 0],
+      ];
+      for (const [what, reached] of moments) {
+        const killed = other.spawn('up', executable, ['up', '--apply', example]);
+        await eventually(reached, { what, timeoutMs: 30_000, intervalMs: 1, explain: () => killed.output() });
+        await killed.kill('SIGKILL');
+      }
+      const last = await start(other);
+      expect(last.output()).toMatch(/Hello from hello-\w+-\w+ to /);
+      await eventually(async () => (await containers(other)).length === 6, { what: 'exactly three pods', timeoutMs: 20_000 });
+      expect(await interrupt(last)).toBe(0);
+    });
+  });
+});
+
+/** What Cleat must not leave on a host that it was taken down on. */
+async function traces(host: LabHost): Promise<string> {
+  return host.sh([
+    'nft list tables', "ip -o link | awk '{print $2}' | sed 's/@.*//'", 'ip route show table all proto 142', 'ip -4 route show scope host',
+    'cat /proc/sys/net/ipv4/ip_forward', "awk '{print $5}' /proc/self/mountinfo | grep -E 'cleat|containerd|netns' || true",
+    'find /sys/fs/cgroup -name "kubepods*" | head', 'ls /run/netns /run/containerd /var/lib/cni/results 2>/dev/null || true',
+    "ps -eo stat,comm | grep -v ^Z | grep -E 'containerd|pause|httpd' || true",
+  ].join('\n'));
+}
