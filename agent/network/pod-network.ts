@@ -42,7 +42,6 @@ export class PodNetwork implements Runnable {
   #notReady: string | undefined = 'the pod network has not been set up yet';
   #wake: () => void = () => undefined;
   #changed = false;
-  #writtenConflist: string | undefined;
 
   constructor(deps: PodNetworkDeps, config: PodNetworkConfig) {
     this.#deps = deps;
@@ -137,15 +136,12 @@ export class PodNetwork implements Runnable {
     const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
     const text = cniConflist(podCidrs, join(stateDirectory, 'cni', 'data'), await uplinkMtu());
     const path = join(directory, conflistName);
-    if (this.#writtenConflist === text) return;
     await mkdir(directory, { recursive: true });
     if (cniConfDir !== undefined) await this.#claim(directory, path);
     const present = await readFile(path, 'utf8').catch(() => undefined);
-    if (present !== text) {
-      await writeFileAtomic(path, text, 0o644);
-      this.#deps.log.info({ podCidrs, path }, 'cni configuration written');
-    }
-    this.#writtenConflist = text;
+    if (present === text) return;
+    await writeFileAtomic(path, text, 0o644);
+    this.#deps.log.info({ podCidrs, path }, 'cni configuration written');
   }
 
   /** A folder that is not ours: another's configuration there is not overruled, and what we add is recorded. */

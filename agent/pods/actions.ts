@@ -78,6 +78,7 @@ export class PodActions {
   async #runSandbox(view: PodView, attempt: number, { stop }: Signals): Promise<void> {
     const { pod } = view;
     const { driver, limit, recorder, clock } = this.#deps;
+    if (attempt > 0 && !this.#memory.failures.has(sandboxKey)) recorder.emit('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
     try {
       await this.refreshVolumes(pod, []);
     } catch (error) {

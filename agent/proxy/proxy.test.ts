@@ -31,6 +31,7 @@ describe('Proxy', () => {
   let state: MemoryState;
   let backend: FakeBackend;
   let proxy: Proxy;
+  let events: string[];
   let stop: AbortController;
   let ended: Promise<void>;
   const begin = async (): Promise<void> => {
@@ -41,7 +42,8 @@ describe('Proxy', () => {
   beforeEach(() => {
     state = new MemoryState();
     backend = new FakeBackend();
-    proxy = new Proxy({ state, pods: { all: () => [], subscribe: () => () => undefined }, backend, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
+    events = [];
+    proxy = new Proxy({ state, pods: { all: () => [], subscribe: () => () => undefined }, backend, events: { emit: (event) => { events.push(event.reason); } }, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
     stop = new AbortController();
   });
   afterEach(async () => {
@@ -95,7 +97,11 @@ describe('Proxy', () => {
     await clock.advance(30_100);
     expect(backend.calls).toHaveLength(1);
     backend.present = false;
-    await clock.advance(30_000);
+    for (let i = 0; i < 30; i++) {
+      state.apply([]); // changes of other objects do not put it off
+      await clock.advance(1000);
+    }
     expect(backend.calls).toEqual(['replace ', 'replace ']);
+    expect(events).toEqual(['ServiceRulesRemoved']);
   });
 });

@@ -5,7 +5,7 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
-import type { PodReports } from '#agent/session/types.ts';
+import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { ServiceTracker } from './service-map.ts';
 import type { ProxyBackend, ProxyChange } from './types.ts';
@@ -15,6 +15,7 @@ export interface ProxyDeps {
   /** This host's own pods: what is known of them here comes before what the control plane last heard. */
   readonly pods: Pick<PodReports, 'all' | 'subscribe'>;
   readonly backend: ProxyBackend;
+  readonly events: AgentEvents;
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
@@ -92,10 +93,13 @@ export class Proxy implements Runnable {
         await clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);
         continue;
       }
+      let checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
       await clock.sleep(this.#config.minIntervalMs, signal);
       while (!this.#dirty && !full) {
-        const woken = await this.#wait(signal, this.#config.checkIntervalMs);
-        if (!woken) full = !await this.#intact(signal);
+        // Other changes of the state wake this, too, and must not put the check off.
+        if (await this.#wait(signal, Math.max(0, checkAtMs - clock.monotonic()))) continue;
+        full = !await this.#intact(signal);
+        checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
       }
     }
   }
@@ -121,11 +125,17 @@ export class Proxy implements Runnable {
     try {
       if (await this.#deps.backend.intact(signal)) return true;
       this.#deps.log.warn({ backend: this.#deps.backend.name }, 'service rules were removed by another program; putting them back');
+      this.#tell('ServiceRulesRemoved', `another program removed this host's Service rules (${this.#deps.backend.name}); they are put back`);
     } catch (error) {
       if (signal.aborted) throw error;
       this.#deps.log.warn({ err: messageOf(error) }, 'service rules could not be checked; replacing them');
     }
     return false;
+  }
+
+  #tell(reason: string, message: string): void {
+    const { nodeName } = this.#config;
+    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
   }
 
   /** True when woken by a change, false when `timeoutMs` passed. */

@@ -1,3 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
@@ -37,6 +42,18 @@ describe('a containerd of our own', () => {
     stop.abort();
     await running;
     expect(await pid()).toBeGreaterThan(0);
+  });
+
+  it('ends shims that a killed containerd left behind', async () => {
+    const { paths } = lab.containerd;
+    const bundle = join(paths.state, 'io.containerd.runtime.v2.task/k8s.io/stray');
+    await mkdir(bundle, { recursive: true });
+    const shim = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)', '--', '-namespace', 'k8s.io', '-id', 'stray', '-address', paths.socket], { argv0: 'containerd-shim-test', cwd: bundle, stdio: 'ignore' });
+    const ended = once(shim, 'exit');
+    await lab.containerd.stop(AbortSignal.timeout(10_000));
+    await lab.containerd.ensure(AbortSignal.timeout(10_000));
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    expect(existsSync(bundle)).toBe(false);
   });
 
   it('says what to install when it is not there', async () => {

@@ -10,6 +10,7 @@ import type { Log } from '#common/log.ts';
 import { containerdConfig } from './config.ts';
 import { findCniBinDir, findProgram, mayLowerOomScore, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
+import { endStrayShims } from './stray-shims.ts';
 import { dial, endProcess, processRef, readPidFile, removeSockets, writePidFile } from './process.ts';
 
 export interface ManagedContainerdDeps { readonly clock: Clock; readonly log: Log }
@@ -142,6 +143,7 @@ export class ManagedContainerd implements Runnable {
         if (socket) {
           socket.destroy();
           this.#deps.log.info({ pid: daemon.pid }, 'started containerd');
+          await endStrayShims(paths.socket, this.#deps.log).catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'cannot look for shims that were left behind'); });
           return;
         }
         await this.#deps.clock.sleep(20, signal);

@@ -11,14 +11,17 @@ const codes: Readonly<Record<number, StatusCode>> = {
   [status.UNAVAILABLE]: 'ServiceUnavailable',
 };
 
+/** containerd's words, without a code of its own, while it reads what runs already. */
+const starting = 'server is not initialized yet';
+
 /**
  * The StatusError for what a CRI call rejected with. A runtime that does not know a method says
  * `MethodNotAllowed`; an aborted call rejects with the signal's reason, not through here.
  */
 export function fromCri(method: string, error: unknown): StatusError {
   const grpc = error as { code?: unknown; details?: unknown };
-  const code = typeof grpc.code === 'number' ? codes[grpc.code] ?? 'InternalError' : 'InternalError';
   const text = typeof grpc.details === 'string' && grpc.details !== '' ? grpc.details : messageOf(error);
+  const code = text === starting ? 'ServiceUnavailable' : typeof grpc.code === 'number' ? codes[grpc.code] ?? 'InternalError' : 'InternalError';
   if (code === 'ServiceUnavailable') {
     return new StatusError(code, `the container runtime did not answer ${method}: ${text}; check that it is running`, { cause: error });
   }

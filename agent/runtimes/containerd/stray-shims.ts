@@ -1,0 +1,56 @@
+import { readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { messageOf } from '#common/errors.ts';
+import { exec, execOk } from '#common/exec.ts';
+import type { Log } from '#common/log.ts';
+
+interface Shim {
+  readonly pid: number;
+  readonly program: string;
+  readonly id: string;
+  /** Its folder; absent when containerd has removed it. */
+  readonly bundle: string | undefined;
+}
+
+/**
+ * Ends shims that belong to no container: a containerd that is killed while it makes a pod can leave one behind, and
+ * the next containerd does not know it. Call after containerd was started, not while it serves an earlier agent.
+ */
+export async function endStrayShims(socket: string, log: Log): Promise<void> {
+  // In this order: a container is noted before its shim is started.
+  const shims = await shimsOf(socket);
+  if (shims.length === 0) return;
+  const containers = new Set((await execOk('ctr', ['-a', socket, '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n'));
+  for (const shim of shims.filter(({ id }) => !containers.has(id))) {
+    log.warn({ shim: shim.pid, container: shim.id }, 'a shim without a container was left behind; ending it');
+    try {
+      // Its own way of ending what it runs; what is then left of it is the process.
+      if (shim.bundle !== undefined) await exec(shim.program, ['-namespace', 'k8s.io', '-address', socket, '-id', shim.id, '-bundle', shim.bundle, 'delete'], { cwd: shim.bundle }).catch(() => undefined);
+      for (const pid of [...await childrenOf(shim.pid), shim.pid]) process.kill(pid, 'SIGKILL');
+      if (shim.bundle === undefined) continue;
+      await exec('umount', [`${shim.bundle}/rootfs`]);
+      await rm(shim.bundle, { recursive: true, force: true });
+    } catch (error) {
+      log.warn({ shim: shim.pid, err: messageOf(error) }, 'a shim that was left behind cannot be ended');
+    }
+  }
+}
+
+/** The shims that report to the containerd of this socket; several containers of a pod share one, named after its sandbox. */
+async function shimsOf(socket: string): Promise<Shim[]> {
+  const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 1);
+  const shims = await Promise.all(pids.map(async (pid): Promise<Shim[]> => {
+    const [program = '', ...args] = (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    const after = (flag: string): string | undefined => (args.includes(flag) ? args[args.indexOf(flag) + 1] : undefined);
+    const id = after('-id');
+    if (!basename(program).startsWith('containerd-shim') || after('-address') !== socket || id === undefined) return [];
+    const folder = await readlink(`/proc/${String(pid)}/cwd`).catch(() => '');
+    return [{ pid, program, id, bundle: basename(folder) === id ? folder : undefined }];
+  }));
+  return shims.flat();
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').catch(() => '');
+  return text.trim().split(' ').filter(Boolean).map(Number);
+}
