@@ -37,7 +37,7 @@ export class HostCluster {
     const pem = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
     this.#client = new RestClient({
       server: cluster.server, namespace: 'default', ca: pem(found.cluster['certificate-authority-data']), cert: pem(user.user['client-certificate-data']), key: pem(user.user['client-key-data']),
-      token: undefined, insecure: false, serverName: undefined,
+      token: undefined, insecure: false, serverName: undefined, timeoutMs: 60_000,
     });
   }
 

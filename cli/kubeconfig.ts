@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { ParsedFlags } from './flags.ts';
+import { parsePlainYaml } from './plain-yaml.ts';
 
 /** How to reach a cluster, and as whom. */
 export interface Connection {
@@ -84,7 +85,7 @@ async function readFile(path: string): Promise<{ config: Config; folder: string 
     throw new StatusError('BadRequest', `cannot read the kubeconfig ${path}: ${why[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error)}`, { cause: error });
   }
   try {
-    const config: unknown = content.trimStart().startsWith('{') ? JSON.parse(content) : (await import('yaml')).parse(content);
+    const config: unknown = content.trimStart().startsWith('{') ? JSON.parse(content) : parsePlainYaml(content) ?? (await import('yaml')).parse(content);
     if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Error('it is not a map');
     return { config, folder: dirname(resolve(path)) };
   } catch (error) {
