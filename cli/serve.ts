@@ -28,6 +28,16 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   return { config: values, log: createLog(host.logLevel as LogLevel) };
 }
 
+/** True when all is ready; false when it ended or was interrupted before, which is no failure. */
+export async function isReady(ready: readonly Promise<unknown>[], ended: Promise<unknown>, interrupted: AbortSignal): Promise<boolean> {
+  try {
+    return await Promise.race([Promise.all(ready).then(() => true), ended.then(() => false)]) && !interrupted.aborted;
+  } catch (error) {
+    if (interrupted.aborted) return false;
+    throw error;
+  }
+}
+
 export function serveHelp(usage: string, summary: string, settings: Settings): string {
   return `${summary}\n\nUsage:\n  cleat ${usage} [flags]\n\nFlags (also lines of ${configFile}, and CLEAT_* in the environment):\n${describeSettings(settings)}\n  --config FILE  configuration file (default ${configFile})\n  --print-config  show the resulting settings and exit\n`;
 }

@@ -1,7 +1,7 @@
 import { systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { agentSettings } from '#agent/config.ts';
-import { prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 export const command: Command = {
@@ -14,8 +14,7 @@ export const command: Command = {
     const { Agent } = await import('#agent/main.ts');
     const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
     const ended = agent.start(io.interrupted);
-    await Promise.race([agent.ready, ended]);
-    if (!io.interrupted.aborted) io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
+    if (await isReady([agent.ready], ended, io.interrupted)) io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
     await ended;
     return 0;
   },

@@ -1,6 +1,6 @@
 import { systemClock } from '#common/clock.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
-import { prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 export const command: Command = {
@@ -11,8 +11,7 @@ export const command: Command = {
     const { ControlPlane } = await import('#controlplane/main.ts');
     const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock }, prepared.config);
     const ended = controlPlane.start(io.interrupted);
-    await Promise.race([controlPlane.ready, ended]);
-    if (!io.interrupted.aborted) io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
+    if (await isReady([controlPlane.ready], ended, io.interrupted)) io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
     await ended;
     return 0;
   },

@@ -2,7 +2,7 @@ import { systemClock } from '#common/clock.ts';
 import { list } from '#common/config.ts';
 import { agentSettings } from '#agent/config.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
-import { prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 const { server: _server, token: _token, ...hostAgentSettings } = agentSettings;
@@ -37,8 +37,7 @@ export const command: Command = {
     // Handled below by awaiting it; until then a failure must not count as unhandled.
     ended.catch(() => undefined);
 
-    await Promise.race([Promise.all([controlPlane.ready, agent.ready]), ended]);
-    if (!stopAgent.signal.aborted) {
+    if (await isReady([controlPlane.ready, agent.ready], ended, stopAgent.signal)) {
       io.out(`Cleat is up in ${((performance.now() - startedMs) / 1000).toFixed(1)} s: node ${agent.nodeName} of ${controlPlane.url}\n`);
       if (config.apply.length > 0) {
         const { showcase } = await import('../showcase.ts');
