@@ -1,7 +1,9 @@
+import { systemClock } from '#common/clock.ts';
 import { describeSettings, formatSetting, loadConfig, type Settings, type Values } from '#common/config.ts';
 import { StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { checkRanges, type hostSettings } from '#common/host-settings.ts';
+import { collectWhenIdle, processMemory } from '#common/idle-memory.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
 import type { Io } from './types.ts';
 
@@ -25,6 +27,7 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   }
   if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
   await prepareFolder(host.stateDir, 'state-dir', 0o711);
+  collectWhenIdle(systemClock, processMemory(), io.interrupted);
   return { config: values, log: createLog(host.logLevel as LogLevel) };
 }
 

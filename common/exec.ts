@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { execa } from 'execa';
+import { execFile, spawn } from 'node:child_process';
 import { messageOf, StatusError } from './errors.ts';
 
 export interface ExecOptions {
@@ -21,21 +20,25 @@ export interface ExecResult {
 
 /** Runs a command to its end. A non-zero exit is a result; a command that cannot be run or ran too long is a StatusError. */
 export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-  const result = await execa(command, [...args], {
-    reject: false,
-    stripFinalNewline: false,
-    maxBuffer: options.maxBytes ?? 4 << 20,
-    timeout: options.timeoutMs ?? 30_000,
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-    ...(options.env && { env: options.env }),
-    ...(options.cwd !== undefined && { cwd: options.cwd }),
-    ...(options.signal && { cancelSignal: options.signal }),
+  const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal } = options;
+  return new Promise((resolve, reject) => {
+    const child = execFile(command, args, {
+      maxBuffer: maxBytes, timeout: timeoutMs,
+      // Whoever does not end in time may not hear a gentler signal either.
+      killSignal: 'SIGKILL',
+      ...(env && { env: { ...process.env, ...env } }),
+      ...(cwd !== undefined && { cwd }),
+      ...(signal && { signal }),
+    }, (error, stdout, stderr) => {
+      if (!error) resolve({ exitCode: 0, stdout, stderr });
+      else if (typeof error.code === 'number') resolve({ exitCode: error.code, stdout, stderr });
+      else if (error.killed === true && error.code === null) reject(new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`));
+      else reject(new StatusError('InternalError', `cannot run ${command}: ${typeof error.signal === 'string' ? `it was ended by ${error.signal}` : messageOf(error)}`, { cause: error }));
+    });
+    // A command may end without reading what it is given.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(input);
   });
-  if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(options.timeoutMs ?? 30_000)} ms`);
-  if (result.exitCode === undefined) {
-    throw new StatusError('InternalError', `cannot run ${command}: ${messageOf(result.cause ?? result.message)}`, { cause: result.cause });
-  }
-  return { exitCode: result.exitCode, stdout: String(result.stdout), stderr: String(result.stderr) };
 }
 
 /** Like `exec`, but a non-zero exit is a StatusError that carries the command's own words. Returns standard output. */
@@ -58,7 +61,6 @@ export interface Daemon {
  * Rejects when it cannot be started at all.
  */
 export async function spawnDaemon(command: string, args: readonly string[], logFd: number): Promise<Daemon> {
-  // execa ties a child's output to this process; a daemon's must not be.
   const child = spawn(command, [...args], { detached: true, stdio: ['ignore', logFd, logFd] });
   child.unref();
   const ended = new Promise<string>((resolve) => {

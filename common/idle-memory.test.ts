@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { ManualClock } from './clock.ts';
+import { collectWhenIdle } from './idle-memory.ts';
+
+it('collects when a burst is over, and only when there is something to collect', async () => {
+  const clock = new ManualClock();
+  const stop = new AbortController();
+  const memory = { busy: 0.9, used: 20e6, collections: 0, busyShare: () => memory.busy, usedBytes: () => memory.used, collect: () => { memory.collections++; memory.used = 15e6; } };
+  const after = async (seconds: number): Promise<number> => { await clock.advance(seconds * 1000); return memory.collections; };
+  collectWhenIdle(clock, memory, stop.signal);
+  expect(await after(300)).toBe(0);
+  memory.busy = 0;
+  expect(await after(30)).toBe(1);
+  memory.used += 1e6;
+  expect(await after(300)).toBe(1);
+  memory.used += 5e6;
+  expect(await after(30)).toBe(2);
+  stop.abort();
+  memory.used += 5e6;
+  expect(await after(300)).toBe(2);
+});

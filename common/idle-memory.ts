@@ -1,0 +1,48 @@
+import type { Clock } from './clock.ts';
+
+/** The memory of this process, as far as it can be collected. */
+export interface Memory {
+  /** Share of the time since the last question in which the process was busy. */
+  busyShare(): number;
+  usedBytes(): number;
+  collect(): void;
+}
+
+const checkMs = 30_000;
+/** A collection costs about 20 ms of CPU; less than this is not worth it. */
+const worthBytes = 2 << 20;
+const idleShare = 0.05;
+
+/**
+ * Gives garbage back once a burst of work is over. V8 collects when it needs room; a process that has become idle
+ * needs none, and would hold what its start or its last burst left for hours.
+ */
+export function collectWhenIdle(clock: Clock, memory: Memory, signal: AbortSignal): void {
+  let kept = 0;
+  const look = (): void => {
+    if (signal.aborted) return;
+    if (memory.busyShare() < idleShare && memory.usedBytes() - kept > worthBytes) {
+      memory.collect();
+      kept = memory.usedBytes();
+    }
+    clock.after(checkMs, look);
+  };
+  clock.after(checkMs, look);
+}
+
+/** Of this process; it cannot be collected unless Node runs with --expose-gc. */
+export function processMemory(): Memory {
+  const { gc } = globalThis;
+  let before = performance.eventLoopUtilization();
+  return {
+    busyShare: () => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, before);
+      before = now;
+      return utilization;
+    },
+    usedBytes: () => (gc ? process.memoryUsage().heapUsed : 0),
+    // Twice: code that was not used since the first time is dropped by the second.
+    collect: () => { for (let i = 0; i < 2; i++) gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }); },
+  };
+}
