@@ -106,14 +106,18 @@ export async function readAll(answer: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** The lines of a stream of JSON lines, as a watch sends them. */
+/** The lines of a stream of JSON lines, as a watch sends them. A connection that breaks ends it like one that is closed: whoever watches opens another. */
 export async function* lines(answer: IncomingMessage): AsyncGenerator<string> {
   let rest = '';
   answer.setEncoding('utf8');
-  for await (const chunk of answer as AsyncIterable<string>) {
-    const parts = (rest + chunk).split('\n');
-    rest = parts.pop() ?? '';
-    yield* parts.filter((part) => part !== '');
+  try {
+    for await (const chunk of answer as AsyncIterable<string>) {
+      const parts = (rest + chunk).split('\n');
+      rest = parts.pop() ?? '';
+      yield* parts.filter((part) => part !== '');
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
   }
 }
 
@@ -142,12 +146,13 @@ function codeFor(http: number): StatusCode {
 
 function connectionError(error: Error & { code?: string }, server: string): StatusError {
   const otherCa = `the server ${server} is not the one that this kubeconfig was made for: its certificate comes from another CA. Copy the kubeconfig anew.`;
+  const closed = `the server ${server} closed the connection before it answered; try again, and see the server's log if that does not help`;
   const what: Readonly<Record<string, string>> = {
     ECONNREFUSED: `the connection to the server ${server} was refused. Is the control plane running there? Start it with 'cleat up', or name another server with --server.`,
     ENOTFOUND: `the name in ${server} cannot be resolved; check the kubeconfig's server address`,
     ETIMEDOUT: `the server ${server} does not answer; check the network and the address`,
     EHOSTUNREACH: `the server ${server} cannot be reached: no route to the host`,
-    ECONNRESET: `the server ${server} closed the connection before it answered`,
+    ECONNRESET: closed, EPIPE: closed,
     CERT_HAS_EXPIRED: `a certificate of ${server} has expired; check this host's clock`,
     SELF_SIGNED_CERT_IN_CHAIN: otherCa, DEPTH_ZERO_SELF_SIGNED_CERT: otherCa, UNABLE_TO_VERIFY_LEAF_SIGNATURE: otherCa, UNABLE_TO_GET_ISSUER_CERT_LOCALLY: otherCa, CERT_SIGNATURE_FAILURE: otherCa,
     ERR_TLS_CERT_ALTNAME_INVALID: `the certificate of ${server} is not for that address; start the control plane with --tls-san, or use an address that it knows`,

@@ -117,7 +117,7 @@ async function printObjects(client: RestClient, targets: readonly Target[], name
   return 0;
 }
 
-/** Watches one kind through the server's tables, resuming where the stream ended. */
+/** Watches one kind through the server's tables, resuming where the stream ended, until interrupted. */
 async function watch(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const [target, ...others] = targets;
   if (!target || others.length > 0) throw refuse('get', 'you may only specify a single resource type to watch');
@@ -147,7 +147,7 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
       if (event.type !== 'BOOKMARK') await show(event.object);
     }
   }
-  return 0;
+  return 130;
 }
 
 function query(parsed: ParsedFlags, isList: boolean, includeObject: boolean): string {

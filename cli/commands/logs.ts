@@ -39,7 +39,7 @@ export const command: Command = {
       const print = (source: Source): Promise<void> => stream(client, source, parsed.bool('prefix') ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
       if (parsed.bool('follow')) await Promise.all(sources.map(print));
       else for (const source of sources) await print(source);
-      return 0;
+      return io.interrupted.aborted ? 130 : 0;
     } finally {
       client.close();
     }

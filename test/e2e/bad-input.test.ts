@@ -253,8 +253,8 @@ describe('a server', () => {
     };
     const cleat = (...args: string[]): Promise<ExecResult> => host.exec(executable, args, { timeoutMs: 20_000 });
     const base64 = (text: unknown): string => Buffer.from(String(text)).toString('base64');
-    expectRefusal(await cleat('get', 'pods', '--kubeconfig', kubeconfig({ 'client-certificate-data': base64(own.cert), 'client-key-data': base64(own.key) })), /You must be logged in to the server|Unauthorized/);
-    expectRefusal(await cleat('get', 'pods', '--kubeconfig', kubeconfig({ token: 'rubbish' })), /You must be logged in to the server|Unauthorized/);
+    expectRefusal(await cleat('get', 'pods', '--kubeconfig', kubeconfig({ 'client-certificate-data': base64(own.cert), 'client-key-data': base64(own.key) })), 'error: You must be logged in to the server (Unauthorized)');
+    expectRefusal(await cleat('get', 'pods', '--kubeconfig', kubeconfig({ token: 'rubbish' })), 'error: You must be logged in to the server (Unauthorized)');
     rmSync(file, { recursive: true });
     const apply = (text: string): Promise<ExecResult> => host.exec(executable, ['apply', '-f', '-'], { input: text, timeoutMs: 20_000 });
     expectRefusal(await apply('{broken'), 'error parsing standard input: ');

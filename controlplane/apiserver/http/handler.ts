@@ -38,6 +38,23 @@ export interface HandlerDeps {
 const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
+const lingerMs = 500;
+const lingerBytes = 16 << 20;
+
+/**
+ * Takes what is still coming of a request off the wire, within bounds: closing a connection with bytes unread resets
+ * it, and a client that is still sending would see the reset in place of the answer.
+ */
+async function discardRest(incoming: HttpRequest): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let bytes = 0;
+    const timer = setTimeout(resolve, lingerMs);
+    const end = (): void => { clearTimeout(timer); resolve(); };
+    incoming.on('data', (chunk: Buffer) => { if ((bytes += chunk.length) > lingerBytes) end(); });
+    incoming.once('end', end).once('close', end);
+  });
+}
+
 /** authentication → authorization → route → answer. Whatever goes wrong is answered with a Status. */
 export class RequestHandler {
   readonly #deps: HandlerDeps;
@@ -91,8 +108,10 @@ export class RequestHandler {
 
   async #send(incoming: HttpRequest, response: HttpResponse, reply: Reply): Promise<void> {
     const streaming = typeof reply.body === 'object' && Symbol.asyncIterator in reply.body;
-    // What was not read of the request would otherwise be taken off the wire just to be thrown away.
-    if (incoming.httpVersionMajor === 1 && !incoming.complete && reply.status >= 400) response.setHeader('Connection', 'close');
+    if (incoming.httpVersionMajor === 1 && !incoming.complete && reply.status >= 400) {
+      response.setHeader('Connection', 'close');
+      if (incoming.headers.expect === undefined) await discardRest(incoming);
+    }
     if (streaming) {
       this.#streams++;
       this.#deps.metrics.watchOpened();
