@@ -1,5 +1,4 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
 import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
@@ -24,7 +23,7 @@ export function fieldFacts(config: PodManagerConfig, node: NodeFacts, podIps: re
 export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig): Promise<SandboxConfig> {
   await mkdir(paths.logs, { recursive: true, mode: 0o750 });
   const dns = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host: await hostDns(config.resolvConfPath) });
-  return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, nodeHostname: hostname(), dns });
+  return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, dns });
 }
 
 /** systemd-resolved's stub answers on the host's loopback only, where no pod reaches it. */

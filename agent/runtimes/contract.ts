@@ -106,6 +106,14 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       expect(await find(sandbox)).toEqual({ sandbox: undefined, container: undefined });
     });
 
+    it('runs a pod in the network of the host', async () => {
+      const sandbox = sandboxConfig(join(dir, String(serial)), { hostNetwork: true, hostname: '' });
+      await mkdir(sandbox.logDirectory, { recursive: true });
+      const sandboxId = await driver.runSandbox(sandbox, signal);
+      expect((await find(sandbox)).sandbox).toMatchObject({ state: 'ready', ips: [] });
+      await remove(sandboxId);
+    });
+
     it('tells of an exit by an event, with its code', async () => {
       const { sandbox, sandboxId, id } = await pod('echo hello; sleep 1; exit 3');
       harness.end?.(id, 3);

@@ -105,6 +105,7 @@ export interface SandboxConfig {
   readonly podNamespace: string;
   readonly podName: string;
   readonly attempt: number;
+  /** Empty in the host's network, where the name is the host's. */
   readonly hostname: string;
   /** Absolute; made by the caller. */
   readonly logDirectory: string;

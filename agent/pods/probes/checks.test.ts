@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Server as GrpcServer, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
 import { systemClock } from '#common/clock.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import { systemCheck } from './checks.ts';
@@ -37,7 +38,17 @@ describe('probes', () => {
     expect(await check({ tcpSocket: { port: 'none' } }, target(), signal)).toEqual({ ok: false, output: "couldn't find port: none" });
   });
 
-  it('fail when a gRPC service does not answer', async () => {
-    expect(await check({ grpc: { port: 1 } }, target(), signal)).toMatchObject({ ok: false });
+  it('ask the gRPC health service', async () => {
+    const answers: Record<string, Buffer> = { '': Buffer.from([8, 1]), sick: Buffer.from([8, 2]) };
+    const grpc = new GrpcServer();
+    grpc.register('/grpc.health.v1.Health/Check', ({ request }: { request: Buffer }, done: sendUnaryData<Buffer>) => {
+      done(null, answers[request.subarray(2).toString()] ?? Buffer.alloc(0));
+    }, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, 'unary');
+    const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
+    expect(await check({ grpc: { port: grpcPort } }, target(), signal)).toMatchObject({ ok: true });
+    expect(await check({ grpc: { port: grpcPort, service: 'sick' } }, target(), signal)).toEqual({ ok: false, output: 'service unhealthy (responded with 2)' });
+    grpc.forceShutdown();
+    // The same words each time, so that Events are counted.
+    expect(await check({ grpc: { port: 1 } }, target(), signal)).toEqual({ ok: false, output: 'the gRPC health service of port 1 cannot be asked: UNAVAILABLE' });
   });
 });

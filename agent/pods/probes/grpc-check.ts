@@ -1,13 +1,14 @@
-import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status as grpc } from '@grpc/grpc-js';
 import type { CheckResult } from './checks.ts';
 
 /** One call of grpc.health.v1.Health/Check, encoded by hand: one string in, one enum out. */
 export async function grpcCheck(ip: string, port: number, service: string, signal: AbortSignal): Promise<CheckResult> {
   const client = new Client(`${ip.includes(':') ? `[${ip}]` : ip}:${String(port)}`, credentials.createInsecure());
   try {
-    return await new Promise((resolve, reject) => {
+    return await new Promise((resolve) => {
       const call = client.makeUnaryRequest('/grpc.health.v1.Health/Check', encodeRequest, decodeStatus, service, new Metadata(), (error, status) => {
-        if (error) reject(error);
+        // Without addresses and times, so that each failure reads like the one before and is counted as the same Event.
+        if (error) resolve({ ok: false, output: signal.aborted ? 'timeout: the gRPC health service did not answer' : `the gRPC health service of port ${String(port)} cannot be asked: ${grpc[error.code]}` });
         else resolve({ ok: status === serving, output: `service unhealthy (responded with ${String(status)})` });
       });
       signal.addEventListener('abort', () => { call.cancel(); }, { once: true });

@@ -27,7 +27,6 @@ export interface SandboxFacts {
   readonly attempt: number;
   readonly logDirectory: string;
   readonly cgroupRoot: string;
-  readonly nodeHostname: string;
   readonly dns: SandboxConfig['dns'];
 }
 
@@ -39,7 +38,7 @@ export function sandboxConfig(pod: Pod, facts: SandboxFacts): SandboxConfig {
     podNamespace: metadata?.namespace ?? '',
     podName: metadata?.name ?? '',
     attempt: facts.attempt,
-    hostname: spec?.hostNetwork ? facts.nodeHostname : hostnameOf(pod),
+    hostname: spec?.hostNetwork ? '' : hostnameOf(pod),
     logDirectory: facts.logDirectory,
     cgroupParent: podCgroup(facts.cgroupRoot, pod),
     hostNetwork: spec?.hostNetwork ?? false,

@@ -101,7 +101,7 @@ describe('names and addresses', () => {
   });
   it('maps ports and namespaces', () => {
     const pod = testPod('p', { hostPID: true, containers: [testContainer('app', { ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }] })] });
-    expect(sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', nodeHostname: 'n', dns: dnsFacts.host })).toMatchObject({ attempt: 1, hostPid: true, hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
+    expect(sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', dns: dnsFacts.host })).toMatchObject({ attempt: 1, hostPid: true, hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
   });
 });
 
