@@ -49,6 +49,7 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['then its container', view(always), start('app')],
   ['and is done when it runs', view(always, { containers: [container('app')] }), { type: 'done' }],
   ['counting goes on when the runtime lost everything', view({ ...always, status: { containerStatuses: [{ name: 'app', restartCount: 4, image: '', imageID: '', ready: false }] } }), start('app', 5)],
+  ['but not again at once when that failed', view(always, { containers: [container('app', { state: 'created' })], failures: new Map([['app', { reason: 'RunContainerError', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
   ['containers start one after the other', view(two, { containers: [container('app')] }), start('side')],
   ['a created container is started', view(always, { containers: [container('app', { state: 'created' })] }), { type: 'resume', name: 'app', id: 'app0' }],
 

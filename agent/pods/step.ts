@@ -127,7 +127,12 @@ function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, wa
   const latest = attemptsOf(view, spec.name)[0];
   const here = latest?.sandboxId === sandbox.id;
   if (latest && isRunning(latest)) return undefined;
-  if (latest && here && latest.state === 'created') return { type: 'resume', name: spec.name, id: latest.id };
+  const failure = view.failures.get(spec.name);
+  if (latest && here && latest.state === 'created') {
+    // The runtime may still be at starting it for an agent that is no more: then a second start fails.
+    if (failure && failure.untilMs > view.monotonicMs) { waits.push(failure.untilMs); return undefined; }
+    return { type: 'resume', name: spec.name, id: latest.id };
+  }
   if (latest?.state === 'exited') {
     // A new sandbox runs its init containers anew, whatever became of them in the old one.
     const anew = !here && initContainersOf(view.pod).includes(spec);
@@ -135,7 +140,6 @@ function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, wa
     const loop = here ? crashLoop(view, spec, latest) : undefined;
     if (loop) { waits.push(loop.untilMs); return undefined; }
   }
-  const failure = view.failures.get(spec.name);
   if (failure && failure.untilMs > view.monotonicMs) { waits.push(failure.untilMs); return undefined; }
   return { type: 'start', name: spec.name, sandboxId: sandbox.id, attempt: nextAttempt(view, spec.name) };
 }

@@ -25,6 +25,7 @@ export interface WorkerDeps extends ActionDeps {
 const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 /** Timers hold no more than 24 days; what is further away is looked at once in between. */
 const maxSleepMs = 86_400_000;
+const maxRepeats = 5;
 /** Deleted and then removed by force: what is left gets this long. */
 const forcedGraceSeconds = 1;
 
@@ -50,6 +51,8 @@ export class PodWorker {
   #removed = false;
   #lastStatus: PodStatus | undefined;
   #failures = 0;
+  #before = '';
+  #repeats = 0;
   /** Ids and states as last seen; a difference means that there is something to look at. */
   signature = '';
 
@@ -121,6 +124,7 @@ export class PodWorker {
 
   /** Steps until there is nothing to do; resolves with the (monotonic) time to look again, if any. */
   async #turn(signal: AbortSignal): Promise<number | undefined> {
+    this.#repeats = 0;
     while (!signal.aborted && !this.#removed) {
       this.#woken = false;
       const interrupt = AbortSignal.any([signal, this.#interrupt.signal]);
@@ -132,6 +136,7 @@ export class PodWorker {
           return earliest(decision.type === 'wait' ? decision.untilMs : undefined, this.#memory.refresh?.untilMs);
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
+        this.#guard(JSON.stringify(decision));
         await this.#actions.perform(decision, view, { stop: signal, interrupt });
         this.#noteRemoval(decision);
         this.#failures = 0;
@@ -146,9 +151,18 @@ export class PodWorker {
     return undefined;
   }
 
+  /** Doing one thing over and over without an effect is a fault of ours or of the runtime's: it must not cost a core. */
+  #guard(decision: string): void {
+    const now = `${this.signature} ${decision}`;
+    this.#repeats = now === this.#before ? this.#repeats + 1 : 0;
+    this.#before = now;
+    if (this.#repeats >= maxRepeats) throw new Error(`a step has no effect: ${decision}`);
+  }
+
   async #observe(signal: AbortSignal): Promise<PodView> {
     const snapshot = await this.#deps.driver.list(signal, this.uid);
     this.signature = signatureOf(snapshot);
+    for (const { state, name } of snapshot.containers) if (state === 'running') this.#memory.failures.delete(name);
     this.#memory.forget(new Set([...snapshot.containers, ...snapshot.sandboxes].map((c) => c.id)));
     for (const container of snapshot.containers) {
       if (container.state !== 'exited' || this.#memory.ended.has(container.id)) continue;
