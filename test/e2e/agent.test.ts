@@ -1,0 +1,350 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Container, Event, Pod } from '#api/gen/types.ts';
+import { Cluster } from '../support/cluster.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import { hostInventory, inventoryDiff } from '../support/lab/inventory.ts';
+
+type PodSpec = NonNullable<Pod['spec']>;
+type Volume = NonNullable<PodSpec['volumes']>[number];
+
+/** One agent on a real containerd, and everything that can go wrong with its pods, its files, its runtime and itself. */
+describe('an agent', () => {
+  let cluster: Cluster;
+  const image = 'cleat-hello:1';
+  const stateDir = '/var/lib/cleat';
+  const patience = ['--default-not-ready-toleration-seconds=600', '--default-unreachable-toleration-seconds=600'];
+
+  beforeAll(async () => {
+    cluster = await Cluster.create({ agents: 1, controlPlaneFlags: patience });
+    await cluster.importImage();
+  });
+  afterAll(async () => { await cluster?.destroy(); });
+
+  const sh = (script: string): Pick<Container, 'command'> => ({ command: ['sh', '-c', script] });
+  const pod = (name: string, container: Partial<Container> = {}, spec: Partial<PodSpec> = {}): Pod => ({
+    apiVersion: 'v1', kind: 'Pod', metadata: { name },
+    spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image, ...container }], ...spec },
+  });
+  const withVolume = (name: string, volume: Omit<Volume, 'name'>): Pod => pod(name, { volumeMounts: [{ name: 'v', mountPath: '/v' }] }, { volumes: [{ name: 'v', ...volume }] });
+  const get = (name: string): Promise<Pod> => cluster.json<Pod>(['get', 'pod', name]);
+  const all = async (): Promise<Pod[]> => (await cluster.json<{ items: Pod[] }>(['get', 'pods'])).items;
+  const stateOf = (p: Pod) => p.status?.containerStatuses?.[0];
+  const isReady = (p: Pod): boolean => p.metadata?.deletionTimestamp === undefined && p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+  const until = (name: string, condition: (p: Pod) => boolean, timeoutMs = 30_000): Promise<Pod> => eventually(async () => {
+    const found = await get(name);
+    return condition(found) ? found : false;
+  }, { what: `pod ${name}`, timeoutMs, intervalMs: 100, explain: () => cluster.diagnostics() });
+  const eventsOf = async (name: string, kind = 'Pod'): Promise<Event[]> => (await cluster.json<{ items: Event[] }>(['get', 'events', '-A', '--field-selector', `involvedObject.name=${name},involvedObject.kind=${kind}`])).items;
+  const reasonsOf = async (name: string): Promise<(string | undefined)[]> => (await eventsOf(name)).map((e) => e.reason);
+  const host = () => cluster.agentHost(0);
+  const inside = async (name: string, script: string): Promise<string> => host().execOk('ctr', [
+    '-a', cluster.containerdSocket, '-n', 'k8s.io', 'tasks', 'exec', '--exec-id', `t${Math.random().toString(36).slice(2)}`, stateOf(await get(name))?.containerID?.slice('containerd://'.length) ?? '', 'sh', '-c', script,
+  ]);
+  const remove = (...names: string[]): Promise<string> => cluster.kubectl(['delete', 'pod', ...names, '--now']);
+  const restartAgent = async (): Promise<void> => {
+    await cluster.stopAgent(0, 'SIGKILL');
+    cluster.startAgent(0);
+  };
+  /** Ids, addresses and restart counts: what may not change for a healthy pod. */
+  const identities = async (names: readonly string[]): Promise<unknown[]> => (await all()).filter((p) => names.includes(p.metadata?.name ?? '')).map((p) => [p.metadata?.uid, p.status?.podIP, stateOf(p)?.containerID, stateOf(p)?.restartCount]);
+  const containerd = async (): Promise<string> => (await host().sh(`cut -d' ' -f1 ${cluster.containerdSocket.replace(/sock$/, 'pid')}`)).trim();
+
+  describe('tells in Kubernetes\' words what is wrong with a pod', () => {
+    const waiting = (reason: string, message: RegExp, event: [string, RegExp] = ['Failed', message]) => ({ reason, message, event });
+    const mount = (message: RegExp) => waiting('ContainerCreating', /^$/, ['FailedMount', message]);
+    const secure = (securityContext: NonNullable<PodSpec['securityContext']>): Partial<PodSpec> => ({ securityContext });
+    const cases: [Pod, ReturnType<typeof waiting>][] = [
+      [pod('no-image', { image: 'no.such.registry.invalid/image:1', imagePullPolicy: 'IfNotPresent' }), waiting('(Err|Image)ImagePull|ImagePullBackOff', /no\.such\.registry/, ['Failed', /Failed to pull image "no\.such/])],
+      [pod('never-pulled', { image: 'absent:1', imagePullPolicy: 'Never' }), waiting('ErrImageNeverPull', /not present with pull policy of Never/, ['ErrImageNeverPull', /not present/])],
+      [pod('no-name', { image: 'NOT AN IMAGE' }), waiting('InvalidImageName', /couldn't parse image name/, ['InspectFailed', /invalid reference format/])],
+      [pod('no-command', { command: ['/none'] }), waiting('RunContainerError|CrashLoopBackOff', /none|back-off/, ['Failed', /stat \/none: no such file/])],
+      [pod('no-key', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'kube-root-ca.crt', key: 'none' } } }] }), waiting('CreateContainerConfigError', /couldn't find key none in ConfigMap default\/kube-root-ca\.crt/)],
+      [pod('no-map', { envFrom: [{ configMapRef: { name: 'none' } }] }), waiting('CreateContainerConfigError', /configmap "none" not found/)],
+      [pod('as-root', {}, secure({ runAsNonRoot: true })), waiting('CreateContainerConfigError', /container has runAsNonRoot and image will run as root/)],
+      [pod('no-sysctl', {}, secure({ sysctls: [{ name: 'kernel.none', value: '1' }] })), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /kernel\.none/])],
+      [withVolume('no-path', { hostPath: { path: '/none', type: 'Directory' } }), mount(/hostPath type check failed: \/none is not a directory/)],
+      [withVolume('no-write', { hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } }), mount(/ENOENT/)],
+      [withVolume('no-map-volume', { configMap: { name: 'none' } }), mount(/MountVolume\.SetUp failed for volume "v" : configmap "none" not found/)],
+      [withVolume('no-type', { nfs: { server: 'x', path: '/' } }), mount(/this type of volume is not supported/)],
+    ];
+    beforeAll(async () => { await cluster.apply(cases.map(([p]) => p)); });
+    afterAll(async () => { await remove(...cases.map(([p]) => p.metadata?.name ?? '')); });
+
+    it.each(cases.map(([p, expected]) => [p.metadata?.name ?? '', expected] as const))('%s', async (name, { reason, message, event: [eventReason, eventMessage] }) => {
+      const found = await until(name, (p) => new RegExp(`^(${reason})$`).test(stateOf(p)?.state?.waiting?.reason ?? ''));
+      expect(stateOf(found)?.state?.waiting?.message ?? '').toMatch(message);
+      await eventually(async () => (await eventsOf(name)).some((e) => e.reason === eventReason && eventMessage.test(e.message ?? '')), { what: `event ${eventReason}`, explain: async () => JSON.stringify(await eventsOf(name)) });
+    });
+  });
+
+  it('brings pods to their end by restart policy and deadline, and names the cause', async () => {
+    await cluster.apply([
+      pod('done', sh('exit 0'), { restartPolicy: 'OnFailure' }), pod('failed', sh('echo why > /dev/termination-log; exit 3'), { restartPolicy: 'Never' }),
+      pod('late', sh('sleep 1000'), { activeDeadlineSeconds: 2 }),
+      // Bounded: it asks for 60 MB where 24 are allowed.
+      pod('hungry', { ...sh('x=$(head -c 60000000 /dev/zero | tr "\\0" a); echo ${#x}'), resources: { limits: { memory: '24Mi' } } }, { restartPolicy: 'Never' }),
+      pod('bad-init', {}, { restartPolicy: 'Never', initContainers: [{ name: 'init', image, ...sh('exit 7') }] }),
+    ]);
+    expect(stateOf(await until('done', (p) => p.status?.phase === 'Succeeded'))?.state?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' });
+    expect(stateOf(await until('failed', (p) => p.status?.phase === 'Failed'))?.state?.terminated).toMatchObject({ exitCode: 3, reason: 'Error', message: 'why\n' });
+    expect(stateOf(await until('hungry', (p) => p.status?.phase === 'Failed'))?.state?.terminated).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
+    expect((await until('bad-init', (p) => p.status?.phase === 'Failed')).status?.initContainerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 7 });
+    expect((await until('late', (p) => p.status?.phase === 'Failed')).status).toMatchObject({ reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' });
+    expect(await reasonsOf('late')).toContain('DeadlineExceeded');
+    await remove('done', 'failed', 'late', 'hungry', 'bad-init');
+  });
+
+  it('probes pods, and restarts what is not alive', async () => {
+    const soon = { periodSeconds: 1 };
+    await cluster.apply([
+      pod('answers', { livenessProbe: { httpGet: { path: '/', port: 8080 }, ...soon }, readinessProbe: { tcpSocket: { port: 8080 }, ...soon } }),
+      pod('unready', { readinessProbe: { httpGet: { path: '/none', port: 8080 }, ...soon } }),
+      pod('sick', { ...sh('sleep 1000'), livenessProbe: { exec: { command: ['false'] }, ...soon, failureThreshold: 2 } }),
+      // Its liveness probe would kill it at once; the startup probe keeps that back.
+      pod('slow', { ...sh('sleep 3; touch /up; sleep 1000'), startupProbe: { exec: { command: ['cat', '/up'] }, ...soon, failureThreshold: 60 }, livenessProbe: { exec: { command: ['cat', '/up'] }, ...soon, failureThreshold: 1 } }),
+    ]);
+    await until('answers', isReady);
+    const slow = await until('slow', isReady);
+    expect(Date.parse(slow.status?.conditions?.find((c) => c.type === 'Ready')?.lastTransitionTime ?? '') - Date.parse(stateOf(slow)?.state?.running?.startedAt ?? '')).toBeGreaterThanOrEqual(2000);
+    expect(stateOf(slow)?.restartCount).toBe(0);
+    await until('sick', (p) => (stateOf(p)?.restartCount ?? 0) >= 1);
+    expect(await reasonsOf('sick')).toEqual(expect.arrayContaining(['Unhealthy', 'Killing']));
+    expect(isReady(await get('unready'))).toBe(false);
+    expect((await eventsOf('unready')).find((e) => e.reason === 'Unhealthy')?.message).toBe('Readiness probe failed: HTTP probe failed with statuscode: 404');
+    await remove('answers', 'unready', 'sick', 'slow');
+  });
+
+  it('sets limits, users, host paths and the host\'s network', async () => {
+    await host().sh('mkdir -p /var/lib/given && echo given > /var/lib/given/file');
+    await cluster.apply([
+      pod('limited', { ...sh('sleep 1000'), resources: { requests: { cpu: '100m' }, limits: { cpu: '250m', memory: '64Mi' } } }),
+      pod('plain-user', {
+        ...sh('sleep 1000'), volumeMounts: [{ name: 'disk', mountPath: '/disk' }, { name: 'memory', mountPath: '/memory' }],
+        securityContext: { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+      }, { securityContext: { runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000 }, volumes: [{ name: 'disk', emptyDir: {} }, { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }] }),
+      pod('on-host', { ...sh('sleep 1000'), volumeMounts: [{ name: 'v', mountPath: '/v', readOnly: true }] }, { hostNetwork: true, volumes: [{ name: 'v', hostPath: { path: '/var/lib/given', type: 'Directory' } }] }),
+    ]);
+    const limited = await until('limited', isReady);
+    const id = stateOf(limited)?.containerID?.slice('containerd://'.length) ?? '';
+    const cgroups = await host().sh(`for f in $(find /sys/fs/cgroup -path '*/burstable/pod${limited.metadata?.uid ?? ''}/${id}/*' \\( -name memory.limit_in_bytes -o -name memory.max -o -name cpu.cfs_quota_us -o -name cpu.max \\)); do cat $f; done`);
+    expect(cgroups.trim().split('\n').sort()).toEqual([expect.stringMatching(/^25000( 100000)?$/), '67108864']);
+    await until('plain-user', isReady);
+    expect(await inside('plain-user', 'id -u; id -g; touch /x 2>&1; touch /disk/f /memory/f; stat -c %g /disk/f /memory/f; grep -E "CapEff|NoNewPrivs" /proc/1/status; dd if=/dev/zero of=/memory/big bs=1k count=2000 2>/dev/null || echo full'))
+      .toMatch(/^1000\n2000\ntouch: \/x: Read-only file system\n3000\n3000\nCapEff:\s+0+\nNoNewPrivs:\s+1\nfull\n$/);
+    const onHost = await until('on-host', isReady);
+    expect(onHost.status?.podIP).toBe(host().address);
+    expect(await inside('on-host', 'hostname; cat /v/file; touch /v/x 2>&1; true')).toMatch(new RegExp(`^${host().name}\ngiven\ntouch: .*Read-only`));
+    await remove('limited', 'plain-user', 'on-host');
+  });
+
+  it('ends pods gracefully: hook, SIGTERM, then SIGKILL when the time is over; sidecars last', async () => {
+    const trap = (word: string): string => `trap 'echo ${word}; exit 0' TERM; echo up; while :; do sleep 0.1; done`;
+    await cluster.apply([
+      pod('nice', { ...sh(trap('term')), lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo bye > /proc/1/fd/1'] } } } }, {
+        terminationGracePeriodSeconds: 30, initContainers: [{ name: 'side', image, restartPolicy: 'Always', ...sh(trap('side')) }],
+      }),
+      pod('rude', sh('trap "" TERM; while :; do sleep 0.1; done'), { terminationGracePeriodSeconds: 2 }),
+    ]);
+    await until('nice', isReady);
+    await until('rude', isReady);
+    const following = cluster.kubectl(['logs', '-f', '--all-containers', 'nice']);
+    const began = Date.now();
+    await Promise.all([cluster.kubectl(['delete', 'pod', 'nice']), cluster.kubectl(['delete', 'pod', 'rude'])]);
+    expect(Date.now() - began).toBeGreaterThan(1900);
+    expect(Date.now() - began).toBeLessThan(8000);
+    const lines = (await following).trim().split('\n');
+    expect(lines.filter((line) => line !== 'up')).toEqual(['bye', 'term', 'side']);
+  });
+
+  it('restarts what crashes with growing waits, and counts on over restarts of itself and of the host', async () => {
+    await cluster.apply(pod('crash', sh('echo attempt; echo last words > /dev/termination-log; exit 3')));
+    const twice = await until('crash', (p) => stateOf(p)?.state?.waiting?.message?.startsWith('back-off 20s') === true);
+    expect(stateOf(twice)).toMatchObject({ restartCount: 2, lastState: { terminated: { exitCode: 3, message: 'last words\n' } } });
+    const ended = Date.parse(stateOf(twice)?.lastState?.terminated?.finishedAt ?? '');
+    expect(ended - Date.parse(twice.status?.startTime ?? '')).toBeGreaterThanOrEqual(9000); // at once, then after 10 s
+    expect(await cluster.kubectl(['logs', 'crash', '--previous'])).toBe('attempt\n');
+    await restartAgent();
+    await until('crash', (p) => stateOf(p)?.restartCount === 3);
+
+    // Power off and on: the count goes on, and the dead sandbox gives its address back.
+    await cluster.crashAgentHost(0);
+    cluster.startAgent(0);
+    await until('crash', (p) => (stateOf(p)?.restartCount ?? 0) >= 4);
+    expect(await cluster.kubectl(['logs', 'crash', '--previous'])).toBe('attempt\n');
+    expect((await hostInventory(host(), cluster.containerdSocket))['address leases']).toHaveLength(2); // one, and a lock
+    await remove('crash');
+  });
+
+  it('puts back what another program removed, and leaves alone what is not its own', async () => {
+    await cluster.apply([{ ...pod('web'), metadata: { name: 'web', labels: { app: 'web' } } }, { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] } }]);
+    await until('web', isReady);
+    const address = await cluster.kubectl(['get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}']);
+    const answers = async (): Promise<boolean> => (await host().exec('timeout', ['2', 'busybox', 'wget', '-qO-', `http://${address}/`])).stdout.includes('Hello from web');
+    await eventually(answers, { what: 'the Service' });
+    await host().sh('nft flush ruleset; rm /var/lib/cleat/cni/net.d/*');
+    expect(await answers()).toBe(false);
+    await host().sh("nft add table inet foreign; nft add chain inet foreign c '{ type filter hook input priority 5; policy accept; }'; nft add rule inet foreign c tcp dport 9 counter drop; iptables -N FOREIGN; iptables -A INPUT -p tcp --dport 7 -j FOREIGN");
+    const foreign = (): Promise<string> => host().sh('nft -s list table inet foreign; iptables-save | grep -v "^#"');
+    const before = await foreign();
+    await eventually(answers, { what: 'the Service to be back', timeoutMs: 45_000, intervalMs: 500 });
+    expect((await eventsOf(host().name, 'Node')).map((e) => e.reason)).toContain('ServiceRulesRemoved');
+    await eventually(() => host().sh('cat /var/lib/cleat/cni/net.d/*'), { what: 'the CNI configuration', timeoutMs: 45_000, intervalMs: 500 });
+    await restartAgent();
+    await cluster.waitForNodes();
+    await cluster.apply(pod('another', { ports: [{ containerPort: 8080, hostPort: 18080 }] }));
+    await until('another', isReady, 45_000);
+    await remove('another', 'web');
+    expect(await foreign()).toBe(before);
+    await cluster.kubectl(['delete', 'service', 'web']);
+  });
+
+  describe('with pods that are well', () => {
+    const names = ['one', 'two', 'three'];
+    let before: unknown[];
+    beforeAll(async () => {
+      await cluster.apply(names.map((name) => pod(name, { readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 } })));
+      for (const name of names) await until(name, isReady);
+      before = await identities(names);
+    });
+    afterAll(async () => { await remove(...names); });
+    const unharmed = async (): Promise<void> => {
+      await cluster.waitForNodes();
+      for (const name of names) await until(name, isReady);
+      expect(await identities(names)).toEqual(before);
+    };
+
+    it('leaves them alone when its checkpoint is damaged and nobody can be asked', async () => {
+      const containers = await cluster.runningContainers(host());
+      await cluster.stopControlPlane('SIGKILL');
+      for (const damage of ['sed -i s/one/0ne/ $(ls checkpoint.* | tail -1)', 'rm checkpoint.*']) {
+        await cluster.stopAgent(0, 'SIGKILL');
+        await host().sh(`cd ${stateDir}/agent/checkpoint; ${damage}`);
+        await cluster.startAgent(0).waitForOutput(/not connected to the control plane/);
+        expect(await cluster.runningContainers(host())).toEqual(containers);
+      }
+      await cluster.startControlPlane();
+      await unharmed();
+    });
+
+    it('stops soon what nobody wants when its checkpoint is lost', async () => {
+      await cluster.apply([pod('stray'), pod('again')]);
+      const uid = (await until('again', isReady)).metadata?.uid;
+      await until('stray', isReady);
+      await cluster.stopAgent(0, 'SIGKILL');
+      await host().sh(`rm -r ${stateDir}/agent/checkpoint`);
+      await cluster.kubectl(['delete', 'pod', 'stray', 'again', '--force', '--grace-period=0']);
+      await cluster.apply(pod('again'));
+      cluster.startAgent(0);
+      // Two containers a pod; the one of the same name is another pod.
+      await eventually(async () => (await cluster.runningContainers(host())).length === (names.length + 1) * 2, { what: 'the orphans to end', timeoutMs: 20_000, explain: () => cluster.diagnostics() });
+      expect((await until('again', isReady)).metadata?.uid).not.toBe(uid);
+      await remove('again');
+      await unharmed();
+    });
+
+    it('refuses to run twice on one state directory', async () => {
+      const second = await host().exec(join(import.meta.dirname, '../../cleat'), ['agent', `--server=${cluster.server}`, `--node-name=${host().name}`]);
+      expect(second.exitCode).toBe(1);
+      expect(second.stderr).toMatch(/another agent \(process \d+\) uses the state directory \/var\/lib\/cleat; stop it first/);
+      await unharmed();
+    });
+
+    it('deletes pods although the disk is full', async () => {
+      await cluster.apply(pod('on-full-disk'));
+      await until('on-full-disk', isReady);
+      await cluster.stopAgent(0, 'SIGKILL');
+      const folder = `${stateDir}/agent/checkpoint`;
+      await host().sh(`cp -a ${folder} /run/copy; mount -t tmpfs -o size=800k tmpfs ${folder}; cp -a /run/copy/. ${folder}/`);
+      cluster.startAgent(0);
+      await cluster.waitForNodes();
+      await host().sh(`dd if=/dev/zero of=${folder}/filler bs=1k count=900 2>/dev/null || true`);
+      await remove('on-full-disk');
+      await cluster.stopAgent(0, 'SIGKILL');
+      await host().sh(`rm ${folder}/filler; rm -rf /run/copy; mkdir /run/copy; cp -a ${folder}/. /run/copy/; umount ${folder}; rm -f ${folder}/*; cp -a /run/copy/. ${folder}/`);
+      cluster.startAgent(0);
+      await unharmed();
+    });
+
+    it('keeps them through a containerd that is killed, hangs, or loses its socket', async () => {
+      await host().sh(`kill -9 ${await containerd()}`);
+      await cluster.apply(pod('later'));
+      await until('later', isReady);
+      const hung = await containerd();
+      await host().sh(`kill -STOP ${hung}`);
+      await restartAgent();
+      const removal = cluster.kubectl(['delete', 'pod', 'later', '--now']);
+      await cluster.agent(0)?.waitForOutput(/waiting for the container runtime|does not answer/, 30_000);
+      await host().sh(`kill -CONT ${hung}`);
+      await removal;
+      await host().sh(`rm ${cluster.containerdSocket}`);
+      await restartAgent();
+      await unharmed();
+    });
+
+    it('replaces a sandbox that died, and only that', async () => {
+      await cluster.apply(pod('hit'));
+      const { metadata } = await until('hit', isReady);
+      const ctr = `ctr -a ${cluster.containerdSocket} -n k8s.io`;
+      await host().sh(`for s in $(${ctr} containers ls -q 'labels."io.kubernetes.pod.uid"==${metadata?.uid ?? ''},labels."io.cri-containerd.kind"==sandbox'); do kill -9 $(${ctr} tasks ls | awk -v s=$s '$1 == s { print $2 }'); done`);
+      await until('hit', (p) => isReady(p) && stateOf(p)?.restartCount === 1);
+      expect(await reasonsOf('hit')).toContain('SandboxChanged');
+      expect((await hostInventory(host(), cluster.containerdSocket))['address leases']).toHaveLength(names.length + 2);
+      await remove('hit');
+      await unharmed();
+    });
+  });
+
+  it('is killed at any moment, and the host settles to what is wanted without a trace of the rest', async () => {
+    const seed = Date.now() % 1_000_000;
+    console.log(`seed ${String(seed)}`);
+    const random = generator(Number(process.env['CLEAT_TEST_SEED'] ?? seed));
+    const rounds = Number(process.env['CLEAT_TEST_ROUNDS'] ?? 10);
+    const pause = (maxMs: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, random() * maxMs); });
+    const churned = (name: string): Pod => pod(name, { volumeMounts: [{ name: 'm', mountPath: '/m' }, { name: 'c', mountPath: '/c' }] }, { volumes: [{ name: 'm', emptyDir: { medium: 'Memory' } }, { name: 'c', configMap: { name: 'churn', optional: true } }] });
+    const before = await hostInventory(host(), cluster.containerdSocket);
+    await cluster.apply(pod('steady'));
+    await until('steady', isReady);
+    const steady = await identities(['steady']);
+    const wanted = new Set(['steady']);
+    for (let round = 0, serial = 0; round < rounds; round++) {
+      const change = async (): Promise<void> => {
+        const fresh = [`p${String(serial++)}`, `p${String(serial++)}`];
+        await cluster.apply([...fresh.map(churned), { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'churn' }, data: { round: String(round) } }]);
+        for (const name of fresh) wanted.add(name);
+        const victims = [...wanted].filter((name) => name !== 'steady' && random() < 0.5);
+        for (const name of victims) wanted.delete(name);
+        if (victims.length > 0) await cluster.kubectl(['delete', 'pod', ...victims, '--wait=false', ...(random() < 0.3 ? ['--force', '--grace-period=0'] : [])]);
+      };
+      const changed = change();
+      await pause(1200);
+      await restartAgent();
+      if (random() < 0.5) {
+        await pause(800);
+        await restartAgent();
+      }
+      await changed;
+    }
+    await eventually(async () => {
+      const pods = await all();
+      return pods.map((p) => p.metadata?.name).sort().join() === [...wanted].sort().join() && pods.every(isReady) && (await cluster.runningContainers(host())).length === wanted.size * 2;
+    }, { what: `exactly ${[...wanted].join()}`, timeoutMs: 45_000, intervalMs: 200, explain: () => cluster.diagnostics() });
+    expect(await identities(['steady'])).toEqual(steady);
+    await remove(...wanted);
+    await cluster.kubectl(['delete', 'configmap', 'churn']);
+    let left: string[] = [];
+    await eventually(async () => {
+      left = inventoryDiff(before, await hostInventory(host(), cluster.containerdSocket));
+      return left.length === 0;
+    }, { what: 'the host to be as before', timeoutMs: 15_000, intervalMs: 300, explain: () => left.join('\n') });
+  });
+});
+
+/** Numbers from 0 to 1 that a seed determines. */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+    return state / 0x7fff_ffff;
+  };
+}
