@@ -327,7 +327,8 @@ describe('an agent', () => {
     }
     await eventually(async () => {
       const pods = await all();
-      return pods.map((p) => p.metadata?.name).sort().join() === [...wanted].sort().join() && pods.every(isReady) && (await cluster.runningContainers(host())).length === wanted.size * 2;
+      const names = pods.map((p) => p.metadata?.name ?? '');
+      return names.sort().join() === [...wanted].sort().join() && pods.every(isReady) && (await cluster.runningContainers(host())).length === wanted.size * 2;
     }, { what: `exactly ${[...wanted].join()}`, timeoutMs: 45_000, intervalMs: 200, explain: () => cluster.diagnostics() });
     expect(await identities(['steady'])).toEqual(steady);
     await remove(...wanted);
