@@ -8,7 +8,7 @@ export interface Memory {
   collect(): void;
 }
 
-const checkMs = 30_000;
+const checkMs = 10_000;
 /** A collection costs about 20 ms of CPU; less than this is not worth it. */
 const worthBytes = 2 << 20;
 const idleShare = 0.05;
