@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, Pod } from '#api/gen/types.ts';
@@ -9,6 +10,9 @@ import { RestClient } from '../support/rest-client.ts';
 
 const image = 'cleat-hello:1';
 const deploymentsPath = '/apis/apps/v1/namespaces/default/deployments';
+/** As `Cluster` sets it, and with the two seconds that impatient pods stay. */
+const graceMs = 4000;
+const lostAfterMs = graceMs + 3500;
 const configMapsPath = '/api/v1/namespaces/default/configmaps';
 
 function web(name: string, replicas: number, version = 'one'): Deployment {
@@ -87,7 +91,7 @@ class Gate {
   }
 }
 
-describe('a control plane that is killed', () => {
+describe('a control plane and two agents', () => {
   const seed = Number(process.env['CONTROL_PLANE_SEED'] ?? Math.floor(Math.random() * 1e9));
   const rounds = Number(process.env['CONTROL_PLANE_ROUNDS'] ?? 10);
   const random = seeded(seed);
@@ -105,14 +109,15 @@ describe('a control plane that is killed', () => {
 
   const pods = async (): Promise<Pod[]> => (await api.send('GET', '/api/v1/namespaces/default/pods')).body.items as Pod[];
   const containers = async (): Promise<string[]> => (await Promise.all([0, 1].map((i) => cluster.runningContainers(cluster.agentHost(i))))).flat().sort();
+  const errorsLogged = (): string[] => (cluster.controlPlane?.output() ?? '').split('\n').filter((line) => /"level":(50|60)/.test(line));
   const settled = (counts: Readonly<Record<string, number>>): Promise<Pod[]> => eventually(async () => {
     const all = await pods();
     const total = Object.values(counts).reduce((a, b) => a + b, 0);
-    const ready = all.filter((pod) => pod.metadata?.deletionTimestamp === undefined && pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+    const ready = all.filter(isReady);
     return all.length === total && Object.entries(counts).every(([name, count]) => ready.filter((pod) => pod.metadata?.labels?.['app'] === name).length === count) ? all : false;
   }, { what: `the pods ${JSON.stringify(counts)}`, timeoutMs: 60_000, intervalMs: 100, explain: () => cluster.diagnostics() });
 
-  it(`loses no acknowledged write, starts every time, and settles (seed ${String(seed)})`, async () => {
+  it(`killed at any time it loses no acknowledged write, starts every time, and settles (seed ${String(seed)})`, async () => {
     const state = { running: true, stop: new AbortController(), newest: 0, relists: 0, frames: 0, errors: [] as string[] };
     const gate = new Gate();
     const seen = (object: KubeObject): number => {
@@ -243,10 +248,107 @@ describe('a control plane that is killed', () => {
       const { body } = await api.send('GET', `/apis/apps/v1/namespaces/default/replicasets?labelSelector=app%3D${name}`);
       expect(body.items?.filter((set) => ((set as { spec?: { replicas?: number } }).spec?.replicas ?? 0) > 0).length).toBeLessThanOrEqual(1);
     }
-    const log = cluster.controlPlane?.output() ?? '';
-    expect(log.split('\n').filter((line) => /"level":(50|60)/.test(line))).toEqual([]);
+    expect(errorsLogged()).toEqual([]);
+    for (const name of Object.keys(counts)) await api.send('DELETE', `${deploymentsPath}/${name}`);
+    await settled({});
+  });
+
+  it('leaves everything as it is while links flap, all hosts are cut off, and it is stopped or killed meanwhile', async () => {
+    await api.send('POST', deploymentsPath, impatient('held', 4));
+    const before = uids(await settled({ held: 4 }));
+    const running = await containers();
+    const unchanged = async (): Promise<void> => {
+      const all = await pods();
+      const replaced = all.filter((pod) => !before.has(pod.metadata?.uid) || pod.metadata?.deletionTimestamp !== undefined).map((pod) => pod.metadata?.name);
+      if (replaced.length > 0 || all.length !== 4) throw new Error(`replaced: ${replaced.join(' ')}\n${await cluster.diagnostics()}`);
+    };
+    const hosts = [cluster.agentHost(0), cluster.agentHost(1)];
+    for (let i = 0; i < 8; i++) {
+      await hosts[i % 2]?.disconnect();
+      await sleep(100 + 100 * i);
+      await hosts[i % 2]?.reconnect();
+      await sleep(200);
+    }
+    await cluster.waitForNodes();
+    await unchanged();
+    const pid = await cluster.controlPlane!.pid();
+    process.kill(pid, 'SIGSTOP');
+    await sleep(lostAfterMs + 2000);
+    // What brought it into its host stops and continues with it.
+    for (const stopped of [parentOf(pid), pid]) process.kill(stopped, 'SIGCONT');
+    await sleep(1000);
+    await cluster.waitForNodes();
+    await unchanged();
+    expect(await containers()).toEqual(running);
+    await Promise.all(hosts.map((host) => host.disconnect()));
+    await sleep(lostAfterMs);
+    await unchanged();
+    await cluster.stopControlPlane('SIGKILL');
+    await cluster.startControlPlane();
+    await sleep(lostAfterMs);
+    await unchanged();
+    await Promise.all(hosts.map((host) => host.reconnect()));
+    await cluster.waitForNodes();
+    // The first host to return keeps its pods. The other has the grace period to follow, which is short here.
+    expect((await settled({ held: 4 })).filter((pod) => before.has(pod.metadata?.uid)).length).toBeGreaterThanOrEqual(2);
+    await api.send('PUT', `${deploymentsPath}/held`, impatient('held', 8));
+    await settled({ held: 8 });
+  });
+
+  it('gives a lost host the full grace period when it was down itself, then replaces its pods', async () => {
+    const lost = cluster.agentHost(1);
+    const onLost = (await settled({ held: 8 })).filter((pod) => pod.spec?.nodeName === lost.name).length;
+    expect(onLost).toBeGreaterThan(0);
+    await cluster.stopControlPlane('SIGKILL');
+    await lost.disconnect();
+    // Shorter than it takes the other agent to dial less often than every few seconds.
+    await sleep(1500);
+    const startedMs = performance.now();
+    await cluster.startControlPlane();
+    const replaced = async (): Promise<boolean> => (await pods()).some((pod) => pod.metadata?.deletionTimestamp !== undefined);
+    await eventually(replaced, { what: 'the first eviction', timeoutMs: 40_000, intervalMs: 50 });
+    expect(performance.now() - startedMs).toBeGreaterThan(graceMs);
+    await eventually(async () => (await pods()).filter((pod) => isReady(pod) && pod.spec?.nodeName !== lost.name).length === 8, { what: 'the replacements', timeoutMs: 20_000, explain: () => cluster.diagnostics() });
+    await lost.reconnect();
+    await cluster.waitForNodes();
+    await settled({ held: 8 });
+    await eventually(async () => (await cluster.runningContainers(lost)).length === 0, { what: 'the old copies to go', timeoutMs: 20_000 });
+  });
+
+  it('lets a Node go that is deleted, and takes the host back when its agent starts again', async () => {
+    const name = cluster.agentHost(0).name;
+    await api.send('DELETE', `/api/v1/nodes/${name}`);
+    await eventually(async () => (await pods()).filter((pod) => isReady(pod) && pod.spec?.nodeName !== name).length === 8, { what: 'the replacements', timeoutMs: 30_000, explain: () => cluster.diagnostics() });
+    expect((await api.send('GET', `/api/v1/nodes/${name}`)).status).toBe(404);
+    await eventually(async () => (await cluster.runningContainers(cluster.agentHost(0))).length === 0, { what: 'its containers to go', timeoutMs: 20_000, explain: () => cluster.diagnostics() });
+    await cluster.stopAgent(0);
+    cluster.startAgent(0);
+    await cluster.waitForNodes();
+    await api.send('PUT', `${deploymentsPath}/held`, impatient('held', 16));
+    expect(new Set((await settled({ held: 16 })).map((pod) => pod.spec?.nodeName)).size).toBe(2);
+    expect(errorsLogged()).toEqual([]);
   });
 });
+
+function parentOf(pid: number): number {
+  return Number(readFileSync(`/proc/${String(pid)}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
+}
+
+/** Its pods leave a lost host after two seconds. */
+function impatient(name: string, replicas: number): Deployment {
+  const deployment = web(name, replicas);
+  const tolerations = ['not-ready', 'unreachable'].map((key) => ({ key: `node.kubernetes.io/${key}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 2 }));
+  Object.assign(deployment.spec!.template.spec!, { tolerations });
+  return deployment;
+}
+
+function uids(pods: readonly Pod[]): Set<string | undefined> {
+  return new Set(pods.map((pod) => pod.metadata?.uid));
+}
+
+function isReady(pod: Pod): boolean {
+  return pod.metadata?.deletionTimestamp === undefined && pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+}
 
 function valueOf(object: KubeObject): string {
   return (object as { data?: { value?: string } }).data?.value ?? '';

@@ -47,7 +47,9 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
     const next = isOutage(counts.total, counts.lost);
     const changed = next !== outage;
     outage = next;
-    if (changed) log.warn(counts, outage ? 'too many nodes are lost, evicting nobody' : 'enough nodes report, evicting from lost ones again');
+    if (changed) log.warn(counts, outage ? 'too many nodes are lost, evicting nobody' : 'nodes report again, giving the others a full grace period to do so');
+    // As after a start: it was not their fault, and they dial again one by one.
+    if (changed && !outage) heartbeats.restart();
     return changed;
   }
 
