@@ -8,7 +8,7 @@ import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
-import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
+import { ensureHelloImage, ensurePauseImage, helloImage, pauseImage } from '#install/images.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
@@ -24,6 +24,7 @@ import { proxyBackends } from './proxy/registry.ts';
 import type { ProxyBackend } from './proxy/types.ts';
 import { ManagedContainerd } from './runtimes/containerd/managed.ts';
 import { foreignSetup } from './runtimes/foreign.ts';
+import type { CriConfig } from './runtimes/cri/driver.ts';
 import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
@@ -52,7 +53,6 @@ export class Agent implements Runnable {
   readonly #deps: AgentDeps;
   readonly #config: AgentConfig;
   readonly #ready = Promise.withResolvers<undefined>();
-  readonly #driverReady = Promise.withResolvers<RuntimeDriver>();
   #nodeName: string;
   #signal: AbortSignal = AbortSignal.abort();
 
@@ -61,7 +61,6 @@ export class Agent implements Runnable {
     this.#config = config;
     this.#nodeName = config.nodeName === '' ? hostname().toLowerCase() : config.nodeName;
     this.#ready.promise.catch(() => undefined);
-    this.#driverReady.promise.catch(() => undefined);
   }
 
   get nodeName(): string {
@@ -73,11 +72,6 @@ export class Agent implements Runnable {
     return this.#ready.promise;
   }
 
-  /** Builds the examples' image and gives it to the runtime; no registry is asked. */
-  async loadExampleImage(): Promise<void> {
-    await ensureHelloImage(await this.#driverReady.promise, join(this.#config.stateDir, 'tmp'), this.#signal);
-  }
-
   /** Runs until the signal aborts; containers, rules and routes stay as they are. Rejects when it cannot go on. */
   async start(signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
@@ -86,7 +80,6 @@ export class Agent implements Runnable {
       await this.#run(this.#signal, stop);
     } catch (error) {
       this.#ready.reject(error);
-      this.#driverReady.reject(error);
       if (!signal.aborted) throw error;
     } finally {
       stop.abort(new Error('the agent has ended'));
@@ -144,7 +137,6 @@ export class Agent implements Runnable {
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint') })]);
     try {
       const { driver, cniConfDir } = await this.#openDriver(containerd, signal);
-      this.#driverReady.resolve(driver);
       this.#ready.resolve(undefined);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
@@ -205,8 +197,16 @@ export class Agent implements Runnable {
     const open = runtimes[this.#config.runtime];
     if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
     return open({ log: log.child({ component: 'runtime' }), clock }, {
-      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, ...(containerd && { snapshotter: containerd.snapshotter }),
+      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, localImages: this.#localImages(), ...(containerd && { snapshotter: containerd.snapshotter }),
     });
+  }
+
+  /** The examples' image is in no registry: every host that needs it builds it, once for all that ask at the same time. */
+  #localImages(): NonNullable<CriConfig['localImages']> {
+    let building: Promise<void> | undefined;
+    const build = (driver: RuntimeDriver, signal: AbortSignal): Promise<void> =>
+      building ??= ensureHelloImage(driver, join(this.#config.stateDir, 'tmp'), signal).finally(() => { building = undefined; });
+    return new Map([[helloImage, build], [helloImage.slice(helloImage.lastIndexOf('/') + 1), build]]);
   }
 
   /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */

@@ -9,25 +9,25 @@ import { pathOf } from './resources.ts';
 import type { Io } from './types.ts';
 import { waitFor } from './wait.ts';
 
-interface Deps {
-  readonly kubeconfig: string;
-  /** Builds the examples' image and gives it to this host's runtime; it comes from no registry. */
-  readonly loadExampleImage: () => Promise<void>;
-}
-
 interface Deployment {
   readonly metadata?: { readonly name?: string; readonly generation?: number; readonly uid?: string };
   readonly spec?: { readonly replicas?: number; readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> } };
   readonly status?: { readonly observedGeneration?: number; readonly replicas?: number; readonly availableReplicas?: number; readonly updatedReplicas?: number };
 }
+interface Reason { readonly reason?: string; readonly message?: string }
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly status?: { readonly conditions?: readonly (Reason & { readonly type: string; readonly status: string })[]; readonly containerStatuses?: readonly { readonly state?: { readonly waiting?: Reason } }[] };
+}
 interface Service { readonly spec: { readonly clusterIP?: string; readonly ports?: readonly { readonly port: number }[] } }
 
+const troubleMs = 10_000;
+
 /** Applies what is new in the files (a scaled Deployment stays as it is when Cleat starts again), shows their Deployments becoming available, asks their Services, and says what to try next. */
-export async function showcase(files: readonly string[], deps: Deps, io: Io): Promise<void> {
-  const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', deps.kubeconfig]), {}));
+export async function showcase(files: readonly string[], kubeconfig: string, io: Io): Promise<void> {
+  const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', kubeconfig]), {}));
   try {
     const manifests = (await readManifests(files, false, io.stdin)).map(({ manifest }) => manifest);
-    if (JSON.stringify(manifests).includes('cleat-hello:1')) await deps.loadExampleImage();
     const applied: Applied[] = [];
     for (const manifest of manifests) {
       const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false, onlyNew: true });
@@ -52,8 +52,10 @@ function sayWhatNext({ metadata, spec }: Deployment, io: Io): void {
   io.out(`\nTry next, in another terminal:\n  sudo ./cleat get pods -o wide\n  sudo ./cleat scale deployment/${name} --replicas=5\n  sudo ./cleat logs -l ${labels} --prefix\n`);
 }
 
-async function showRollout(client: RestClient, { type, name, namespace }: Applied, io: Io): Promise<void> {
+async function showRollout(client: RestClient, applied: Applied, io: Io): Promise<void> {
+  const { type, name, namespace } = applied;
   let shown = '';
+  const timer = setInterval(() => { void showTrouble(client, applied, io); }, troubleMs);
   await waitFor<Deployment>(client, pathOf(type, namespace), name, (deployment) => {
     if (!deployment) return true;
     const { replicas = 1 } = deployment.spec ?? {};
@@ -62,7 +64,18 @@ async function showRollout(client: RestClient, { type, name, namespace }: Applie
     if (text !== shown) io.out(`${text}\n`);
     shown = text;
     return observedGeneration >= (deployment.metadata?.generation ?? 0) && availableReplicas === replicas && updatedReplicas === replicas && total === replicas;
-  }, io.interrupted);
+  }, io.interrupted).finally(() => { clearInterval(timer); });
+}
+
+/** Why pods do not start, once it takes long. */
+async function showTrouble(client: RestClient, { name, namespace = 'default' }: Applied, io: Io): Promise<void> {
+  const { items } = await client.json<{ items: Pod[] }>('GET', `/api/v1/namespaces/${namespace}/pods`).catch(() => ({ items: [] as Pod[] }));
+  const own = items.filter(({ metadata }) => metadata.name.startsWith(`${name}-`));
+  const reasons = own.flatMap(({ status }) => [
+    ...(status?.conditions ?? []).filter((condition) => condition.type === 'PodScheduled' && condition.status === 'False'),
+    ...(status?.containerStatuses ?? []).flatMap(({ state }) => state?.waiting ?? []),
+  ]).filter(({ reason }) => reason !== undefined && reason !== 'ContainerCreating');
+  for (const text of new Set(reasons.map(({ reason = '', message = '' }) => `${reason}: ${message}`))) io.out(`${name}: still waiting: ${text}\n`);
 }
 
 async function showAnswer(client: RestClient, { type, name, namespace }: Applied, io: Io): Promise<void> {

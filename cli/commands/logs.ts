@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
+import { errorText } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
@@ -37,8 +38,13 @@ export const command: Command = {
       const limit = parsed.int('max-log-requests') ?? 5;
       if (parsed.bool('follow') && sources.length > limit) throw new StatusError('BadRequest', `you are attempting to follow ${String(sources.length)} log streams, but maximum allowed concurrency is ${String(limit)}, use --max-log-requests to increase the limit`);
       const print = (source: Source): Promise<void> => stream(client, source, parsed.bool('prefix') ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
-      if (parsed.bool('follow')) await Promise.all(sources.map(print));
-      else for (const source of sources) await print(source);
+      // One pod that has no log yet must not hide those of the others.
+      const failures: unknown[] = [];
+      const tried = (source: Source): Promise<unknown> => print(source).catch((error: unknown) => failures.push(error));
+      if (parsed.bool('follow')) await Promise.all(sources.map(tried));
+      else for (const source of sources) await tried(source);
+      for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
+      if (failures.length > 0) throw failures.at(-1);
       return io.interrupted.aborted ? 130 : 0;
     } finally {
       client.close();

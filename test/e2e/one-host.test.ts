@@ -46,7 +46,7 @@ describe('one host', () => {
   let up: LabProcess;
 
   beforeAll(async () => {
-    lab = await createLab({ hosts: 2 });
+    lab = await createLab({ hosts: 3 });
     host = lab.host(0);
   });
   afterAll(async () => { await lab?.destroy(); });
@@ -65,7 +65,9 @@ describe('one host', () => {
     it('says commands that work', async () => {
       const commands = [...up.output().matchAll(/^ {2}sudo \.\/cleat (.*)$/gm)].map(([, line = '']) => line.split(' '));
       expect(commands).toHaveLength(3);
-      const [pods = '', scaled = '', logs = ''] = await Promise.all(commands.map((args) => cleat(host, ...args)));
+      const answers: string[] = [];
+      for (const args of commands) answers.push((await attempt(host, args)).stdout);
+      const [pods = '', scaled, logs] = answers;
       expect(pods.match(/^hello-\S+ +1\/1 +Running +0 +\S+ +10\.42\.0\.\d+ +host0 /gm)).toHaveLength(3);
       expect(scaled).toBe('deployment.apps/hello scaled\n');
       expect(logs).toMatch(/^\[pod\/hello-\S+\/web\] Hello to 10\.42\.0\.\d+$/m);
@@ -265,6 +267,25 @@ describe('one host', () => {
       expect(last.output()).toMatch(/Hello from hello-\w+-\w+ to /);
       await eventually(async () => (await containers(other)).length === 6, { what: 'exactly three pods', timeoutMs: 20_000 });
       expect(await interrupt(last)).toBe(0);
+    });
+  });
+
+  describe('a second host', () => {
+    it('joins with the line that is printed, and runs pods of the example', async () => {
+      const first = lab.host(1);
+      const second = lab.host(2);
+      const running = await start(first);
+      const [, ...line] = (await cleat(first, 'token', 'create')).trim().split(' ');
+      const agent = second.spawn('agent', executable, line);
+      await agent.waitForOutput(`This host is node host2 of https://${first.address}:6443\n`, 20_000);
+      await eventually(async () => /^host1 +Ready .*\nhost2 +Ready /m.test(await cleat(first, 'nodes')), { what: 'both nodes to be Ready', timeoutMs: 20_000 });
+      await cleat(first, 'scale', 'deployment/hello', '--replicas=6');
+      await eventually(async () => (await cleat(first, 'get', 'pods', '-o', 'wide')).match(/^hello-\S+ +1\/1 +Running .* host2 /gm)?.length === 3, { what: 'three pods on the second host', timeoutMs: 30_000 });
+      expectNoNoise(agent.output());
+      expect((await agent.kill('SIGINT')).code).toBe(0);
+      expect(await containers(second)).toHaveLength(6);
+      expect((await attempt(second, ['down', '--purge'])).stdout).toMatch(/^3 pods removed\n/);
+      await running.kill();
     });
   });
 });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
@@ -24,6 +24,13 @@ describe('a containerd of our own', () => {
   it('is adopted, not started twice', async () => {
     const before = await pid();
     expect(before).toBeGreaterThan(0);
+    await lab.containerd.ensure(AbortSignal.timeout(10_000));
+    expect(await pid()).toBe(before);
+  });
+
+  it('is found when a start was killed before it noted what it had started', async () => {
+    const before = await pid();
+    await rm(lab.containerd.paths.pidFile);
     await lab.containerd.ensure(AbortSignal.timeout(10_000));
     expect(await pid()).toBe(before);
   });

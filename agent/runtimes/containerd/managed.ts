@@ -11,7 +11,7 @@ import { containerdConfig } from './config.ts';
 import { findCniBinDir, findProgram, mayLowerOomScore, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
 import { endStrayShims } from './stray-shims.ts';
-import { dial, endProcess, processRef, readPidFile, removeSockets, writePidFile } from './process.ts';
+import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from './process.ts';
 
 export interface ManagedContainerdDeps { readonly clock: Clock; readonly log: Log }
 
@@ -58,8 +58,10 @@ export class ManagedContainerd implements Runnable {
     const program = await findProgram('containerd', this.#config.searchPath);
     await findProgram('runc', this.#config.searchPath);
     const changed = await this.#writeConfig();
-    const running = await readPidFile(this.paths.pidFile);
+    // A start that was killed may not have written down what it started.
+    const running = await readPidFile(this.paths.pidFile) ?? await findProcess(['-c', this.paths.config]);
     if (running) {
+      await writePidFile(this.paths.pidFile, running);
       const socket = await dial(this.paths.socket);
       socket?.destroy();
       if (socket && !changed) {

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '#common/clock.ts';
 
@@ -15,6 +15,17 @@ export async function processRef(pid: number): Promise<ProcessRef | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** A process that sees the same files as this one and whose command line ends with `args`. */
+export async function findProcess(args: readonly string[]): Promise<ProcessRef | undefined> {
+  const mounts = await readlink('/proc/self/ns/mnt');
+  const end = `\0${args.join('\0')}\0`;
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.endsWith(end) && await readlink(`/proc/${pid}/ns/mnt`).catch(() => '') === mounts) return processRef(Number(pid));
+  }
+  return undefined;
 }
 
 export async function readPidFile(path: string): Promise<ProcessRef | undefined> {

@@ -18,6 +18,8 @@ export interface CriConfig {
   readonly owner: string;
   /** Used for unpacking imported images; the runtime's default when absent. */
   readonly snapshotter?: string;
+  /** Images that are in no registry: asked for, they are made on this host, by name. */
+  readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
 }
 
 const quickMs = 10_000;
@@ -139,6 +141,11 @@ export class CriDriver implements RuntimeDriver {
   }
 
   async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
+    const make = this.#config.localImages?.get(image);
+    if (make) {
+      await make(this, signal);
+      return await this.imageId(image, signal) ?? '';
+    }
     return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
   }
 
