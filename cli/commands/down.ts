@@ -30,9 +30,9 @@ export const command: Command = {
     const agent = new Agent({ log: createLog(config.logLevel as LogLevel), clock: systemClock, joinToken: () => Promise.resolve('') }, config);
     for (const what of await agent.down({ purge: config.purge }, io.interrupted)) io.out(`${what}\n`);
     if (config.purge) {
+      if (existsSync(config.kubeconfig)) io.out(`${config.kubeconfig} removed\n`);
       await rm(config.kubeconfig, { force: true });
       await rmdir(dirname(config.kubeconfig)).catch(() => undefined);
-      io.out(`${config.kubeconfig} removed\n`);
     } else {
       io.out(`The state is kept in ${config.stateDir}: 'cleat up' starts everything again, 'cleat down --purge' removes it.\n`);
     }
