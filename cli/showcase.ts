@@ -1,9 +1,10 @@
 import { request } from 'node:http';
+import { resolve } from 'node:path';
 import { messageOf } from '#common/errors.ts';
 import { applyManifest, type Applied } from './apply.ts';
 import { RestClient } from './client.ts';
 import { clusterFlags, parseFlags } from './flags.ts';
-import { readConnection } from './kubeconfig.ts';
+import { defaultKubeconfig, readConnection } from './kubeconfig.ts';
 import { readManifests } from './manifests.ts';
 import { pathOf } from './resources.ts';
 import type { Io } from './types.ts';
@@ -37,7 +38,7 @@ export async function showcase(files: readonly string[], kubeconfig: string, io:
     for (const one of applied.filter(({ type }) => type.kind === 'Deployment')) await showRollout(client, one, io);
     for (const one of applied.filter(({ type }) => type.kind === 'Service')) await showAnswer(client, one, io);
     const shown = manifests.find(({ kind }) => kind === 'Deployment') as Deployment | undefined;
-    if (shown) sayWhatNext(shown, io);
+    if (shown) sayWhatNext(shown, kubeconfig, io);
   } catch (error) {
     // The cluster is up and stays up; only the example failed.
     if (!io.interrupted.aborted) io.err(`error: ${files.join(', ')}: ${messageOf(error)}\n`);
@@ -46,10 +47,12 @@ export async function showcase(files: readonly string[], kubeconfig: string, io:
   }
 }
 
-function sayWhatNext({ metadata, spec }: Deployment, io: Io): void {
+function sayWhatNext({ metadata, spec }: Deployment, kubeconfig: string, io: Io): void {
   const name = metadata?.name ?? 'NAME';
   const labels = Object.entries(spec?.selector?.matchLabels ?? { app: name }).map(([key, value]) => `${key}=${value}`).join(',');
-  io.out(`\nTry next, in another terminal:\n  sudo ./cleat get pods -o wide\n  sudo ./cleat scale deployment/${name} --replicas=5\n  sudo ./cleat logs -l ${labels} --prefix\n`);
+  const cleat = kubeconfig === defaultKubeconfig ? 'sudo ./cleat' : `sudo KUBECONFIG=${resolve(kubeconfig)} ./cleat`;
+  const commands = ['get pods -o wide', `scale deployment/${name} --replicas=5`, `logs -l ${labels} --prefix`];
+  io.out(`\nTry next, in another terminal:\n${commands.map((command) => `  ${cleat} ${command}\n`).join('')}`);
 }
 
 async function showRollout(client: RestClient, applied: Applied, io: Io): Promise<void> {
