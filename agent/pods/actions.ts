@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
-import { removeCgroup } from '#agent/runtimes/cgroups.ts';
+import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
+import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
@@ -19,13 +20,15 @@ import type { PodRecorder } from './recorder.ts';
 import { needsImageUser } from './spec/container-config.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
-import { possiblePodCgroups } from './spec/sandbox-config.ts';
+import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
+import { podCgroup } from './spec/sandbox-config.ts';
 import { sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
 import { ensureVolumes, removePodFiles } from './volumes/volumes.ts';
 
 export interface ActionDeps {
   readonly driver: RuntimeDriver;
   readonly clock: Clock;
+  readonly log: Log;
   readonly lookup: ObjectLookup;
   readonly node: NodeFacts;
   readonly check: Check;
@@ -142,6 +145,7 @@ export class PodActions {
     if (this.#memory.preparedFor !== decision.sandboxId) {
       await ensureVolumes(pod, this.#paths, this.#deps.lookup, facts);
       await writeHostsFile(pod, podIps, this.#paths, this.#config);
+      await this.#limit(pod);
       this.#memory.preparedFor = decision.sandboxId;
     }
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
@@ -221,7 +225,7 @@ export class PodActions {
       }));
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
       await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
-      await Promise.all(possiblePodCgroups(this.#config.cgroupRoot, view.pod.metadata?.uid ?? '').map(removeCgroup));
+      await removeCgroup(this.#cgroup(view.pod));
       await removePodFiles(this.#paths);
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
@@ -229,6 +233,21 @@ export class PodActions {
       this.#memory.fail(sandboxKey, 'FailedKillPod', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedKillPod', `error killing pod: ${messageOf(error)}`);
     }
+  }
+
+  /** Of the pod as a whole, and of all pods together, so that they leave the host what it keeps for itself. */
+  async #limit(pod: Pod): Promise<void> {
+    try {
+      await limitCgroup(this.#config.cgroupRoot, allPodsLimits(this.#deps.node.allocatable()));
+      await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod));
+    } catch (error) {
+      // Some kernels have no cgroup for memory or CPU time: pods run there without limits.
+      this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');
+    }
+  }
+
+  #cgroup({ metadata }: Pod): string {
+    return podCgroup(this.#config.cgroupRoot, metadata?.uid ?? '');
   }
 
   #failed(container: string, reason: string, message: string): void {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { removeCgroup } from '#agent/runtimes/cgroups.ts';
 import { podPathsOf, podsDir, uidOfPodDir } from './paths.ts';
-import { possiblePodCgroups } from './spec/sandbox-config.ts';
+import { podCgroup } from './spec/sandbox-config.ts';
 import { removePodFiles } from './volumes/volumes.ts';
 
 /** Removes files and cgroups of pods that ended while no agent looked and of which the runtime knows nothing any more. */
@@ -10,6 +10,6 @@ export async function removeLeftovers({ stateDir, cgroupRoot }: { stateDir: stri
     const uid = uidOfPodDir(name);
     if (uid === undefined || isPresent(uid)) continue;
     await removePodFiles(podPathsOf(stateDir, name));
-    await Promise.all(possiblePodCgroups(cgroupRoot, uid).map(removeCgroup));
+    await removeCgroup(podCgroup(cgroupRoot, uid));
   }
 }

@@ -1,7 +1,6 @@
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
 import { messageOf } from '#common/errors.ts';
-import type { Log } from '#common/log.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
@@ -16,7 +15,6 @@ import { readTermination } from './termination.ts';
 import { sandboxKey, type Decision, type Ending, type PodManagerConfig, type PodView } from './types.ts';
 
 export interface WorkerDeps extends ActionDeps {
-  readonly log: Log;
   /** For `containerID`. */
   readonly runtimeName: () => string;
   readonly report: (report: PodReport) => void;

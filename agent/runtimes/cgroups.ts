@@ -1,10 +1,55 @@
-import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+
+/** What a cgroup may use, in the words of version 1. */
+export interface CgroupLimits {
+  /** 2 to 262144; 1024 for one core. */
+  readonly cpuShares: number;
+  /** 0 for no limit. */
+  readonly cpuQuotaMicros: number;
+  readonly cpuPeriodMicros: number;
+  /** 0 for no limit. */
+  readonly memoryLimitBytes: number;
+}
+
+interface Mount { readonly path: string; readonly version: 1 | 2; readonly controllers: ReadonlySet<string> }
+
+/** Sets the limits of a cgroup that is there. Rejects when the kernel refuses. */
+export async function limitCgroup(path: string, limits: CgroupLimits): Promise<void> {
+  const mounts = await cgroupMounts();
+  // Where any controller uses version 1, the version 2 tree beside it has none.
+  const legacy = mounts.filter(({ version }) => version === 1);
+  for (const mount of legacy.length > 0 ? legacy : mounts) {
+    for (const [file, text] of mount.version === 2 ? unifiedFiles(limits) : legacyFiles(mount, limits)) await writeFile(join(mount.path, path, file), text);
+  }
+}
+
+function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes }: CgroupLimits): [string, string][] {
+  return [
+    // The mapping that runc and the kernel's documentation of systemd use: 2..262144 → 1..10000.
+    ['cpu.weight', String(1 + Math.floor(((cpuShares - 2) * 9999) / 262_142))],
+    ['cpu.max', `${cpuQuotaMicros === 0 ? 'max' : String(cpuQuotaMicros)} ${String(cpuPeriodMicros)}`],
+    ['memory.max', memoryLimitBytes === 0 ? 'max' : String(memoryLimitBytes)],
+  ];
+}
+
+function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, string][] {
+  return [
+    ...(controllers.has('cpu') ? [
+      ['cpu.shares', String(limits.cpuShares)], ['cpu.cfs_period_us', String(limits.cpuPeriodMicros)], ['cpu.cfs_quota_us', String(limits.cpuQuotaMicros || -1)],
+    ] satisfies [string, string][] : []),
+    ...(controllers.has('memory') ? [['memory.limit_in_bytes', String(limits.memoryLimitBytes || -1)]] satisfies [string, string][] : []),
+  ];
+}
 
 /** Removes a cgroup and those below it from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
 export async function removeCgroup(path: string): Promise<void> {
-  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')).filter(([, , type]) => type === 'cgroup' || type === 'cgroup2');
-  await Promise.all(mounts.map(([, mount = '']) => removeTree(join(mount, path))));
+  await Promise.all((await cgroupMounts()).map((mount) => removeTree(join(mount.path, path))));
+}
+
+async function cgroupMounts(): Promise<Mount[]> {
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' '));
+  return mounts.flatMap(([, path = '', type, options = '']): Mount[] => (type === 'cgroup' || type === 'cgroup2' ? [{ path, version: type === 'cgroup2' ? 2 : 1, controllers: new Set(options.split(',')) }] : []));
 }
 
 async function removeTree(dir: string): Promise<void> {

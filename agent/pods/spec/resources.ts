@@ -1,6 +1,9 @@
 import type { Container, Pod } from '#api/gen/types.ts';
+import type { CgroupLimits } from '#agent/runtimes/cgroups.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
+import { containersOf, initContainersOf, isSidecar } from './containers.ts';
 import { qosClassOf } from './qos.ts';
+import type { FieldFacts } from './fields.ts';
 import { cpuMillisOf, memoryBytesOf } from './quantities.ts';
 
 const cpuPeriodMicros = 100_000;
@@ -8,18 +11,55 @@ const minShares = 2;
 const maxShares = 262_144;
 const minQuotaMicros = 1000;
 
+/**
+ * Settings of the cgroup around all of a pod's containers: shares for all that they request, limits where every one of
+ * them has one. Init containers run one after the other, so the largest counts; sidecars run beside the others.
+ */
+export function podCgroupLimits(pod: Pod): CgroupLimits {
+  const sidecars = initContainersOf(pod).filter(isSidecar);
+  const together = [...containersOf(pod), ...sidecars];
+  const alone = initContainersOf(pod).filter((c) => !isSidecar(c));
+  const most = (amountOf: (container: Container) => number): number => Math.max(
+    together.reduce((sum, container) => sum + amountOf(container), 0),
+    ...alone.map((container) => amountOf(container) + sidecars.reduce((sum, sidecar) => sum + amountOf(sidecar), 0)),
+  );
+  const limit = (read: typeof cpuMillisOf): number => {
+    const amountOf = (container: Container): number => read(container.resources?.limits) ?? 0;
+    return [...together, ...alone].every((container) => amountOf(container) > 0) ? most(amountOf) : 0;
+  };
+  return {
+    cpuShares: sharesOf(most(requestMillisOf)), cpuQuotaMicros: quotaOf(limit(cpuMillisOf)), cpuPeriodMicros,
+    memoryLimitBytes: limit(memoryBytesOf),
+  };
+}
+
+/** Settings of the cgroup of all pods: what the node says that they can have. Programs of the host compete with it fairly. */
+export function allPodsLimits({ cpuMillis, memoryBytes }: FieldFacts['allocatable']): CgroupLimits {
+  return { cpuShares: sharesOf(cpuMillis), cpuQuotaMicros: 0, cpuPeriodMicros, memoryLimitBytes: memoryBytes };
+}
+
 /** The container's cgroup settings, as kubelet derives them from requests and limits. */
 export function cgroupResources(pod: Pod, container: Container, nodeMemoryBytes: number): ContainerConfig['resources'] {
   const { requests, limits } = container.resources ?? {};
-  const requestMillis = cpuMillisOf(requests) ?? cpuMillisOf(limits) ?? 0;
-  const limitMillis = cpuMillisOf(limits) ?? 0;
   return {
-    cpuShares: Math.min(maxShares, Math.max(minShares, Math.floor(requestMillis * 1024 / 1000))),
+    cpuShares: sharesOf(requestMillisOf(container)),
     cpuPeriodMicros,
-    cpuQuotaMicros: limitMillis === 0 ? 0 : Math.max(minQuotaMicros, limitMillis * cpuPeriodMicros / 1000),
+    cpuQuotaMicros: quotaOf(cpuMillisOf(limits) ?? 0),
     memoryLimitBytes: memoryBytesOf(limits) ?? 0,
     oomScoreAdj: oomScoreAdj(pod, memoryBytesOf(requests) ?? memoryBytesOf(limits) ?? 0, nodeMemoryBytes),
   };
+}
+
+function requestMillisOf({ resources }: Container): number {
+  return cpuMillisOf(resources?.requests) ?? cpuMillisOf(resources?.limits) ?? 0;
+}
+
+function sharesOf(millis: number): number {
+  return Math.min(maxShares, Math.max(minShares, Math.floor(millis * 1024 / 1000)));
+}
+
+function quotaOf(millis: number): number {
+  return millis === 0 ? 0 : Math.max(minQuotaMicros, millis * cpuPeriodMicros / 1000);
 }
 
 /** Who dies first when memory runs out: pods without requests; then those that asked for least. */

@@ -1,7 +1,6 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { SandboxConfig } from '#agent/runtimes/types.ts';
 import { containersOf, initContainersOf } from './containers.ts';
-import { qosClassOf } from './qos.ts';
 
 const maxHostname = 63;
 
@@ -11,16 +10,12 @@ export function hostnameOf(pod: Pod): string {
   return name.slice(0, maxHostname).replace(/[-.]+$/, '');
 }
 
-/** `/kubepods/pod<uid>`, or below `burstable` or `besteffort`, as kubelet lays pods out. */
-export function podCgroup(cgroupRoot: string, pod: Pod): string {
-  const qos = qosClassOf(pod);
-  const parent = qos === 'Guaranteed' ? cgroupRoot : `${cgroupRoot}/${qos.toLowerCase()}`;
-  return `${parent}/pod${pod.metadata?.uid ?? ''}`;
-}
-
-/** Where the pod's cgroup may be, for cleaning up after a pod whose spec is not known any more. */
-export function possiblePodCgroups(cgroupRoot: string, uid: string): string[] {
-  return ['', '/burstable', '/besteffort'].map((qos) => `${cgroupRoot}${qos}/pod${uid}`);
+/**
+ * `/kubepods/pod<uid>`, whatever the pod's class: each pod's cgroup has the share that it requests, so that no share
+ * of a class has to be kept up to date.
+ */
+export function podCgroup(cgroupRoot: string, uid: string): string {
+  return `${cgroupRoot}/pod${uid}`;
 }
 
 export interface SandboxFacts {
@@ -40,7 +35,7 @@ export function sandboxConfig(pod: Pod, facts: SandboxFacts): SandboxConfig {
     attempt: facts.attempt,
     hostname: spec?.hostNetwork ? '' : hostnameOf(pod),
     logDirectory: facts.logDirectory,
-    cgroupParent: podCgroup(facts.cgroupRoot, pod),
+    cgroupParent: podCgroup(facts.cgroupRoot, metadata?.uid ?? ''),
     hostNetwork: spec?.hostNetwork ?? false,
     hostPid: spec?.hostPID ?? false,
     hostIpc: spec?.hostIPC ?? false,

@@ -9,8 +9,8 @@ import { expand } from './expansion.ts';
 import { fieldValue, resourceValue } from './fields.ts';
 import { hostsFile } from './hosts-file.ts';
 import { qosClassOf } from './qos.ts';
-import { cgroupResources } from './resources.ts';
-import { hostnameOf, podCgroup, sandboxConfig } from './sandbox-config.ts';
+import { cgroupResources, podCgroupLimits } from './resources.ts';
+import { hostnameOf, sandboxConfig } from './sandbox-config.ts';
 
 const facts = { nodeName: 'node', hostIps: ['192.0.2.1'], podIps: ['10.42.0.2', 'fd00::2'], allocatable: { cpuMillis: 4000, memoryBytes: 4 << 20 } };
 const service = (name: string, namespace: string, clusterIP: string): Service => ({ metadata: { name, namespace }, spec: { clusterIP, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] } });
@@ -67,14 +67,24 @@ describe('environment', () => {
 describe('resources', () => {
   const pod = (resources: object) => testPod('p', { containers: [testContainer('app', { resources })] });
   it.each([
-    [{}, 'BestEffort', '/kubepods/besteffort/podp-uid', { cpuShares: 2, cpuQuotaMicros: 0, memoryLimitBytes: 0, oomScoreAdj: 1000 }],
-    [{ requests: { cpu: '250m', memory: '1Mi' } }, 'Burstable', '/kubepods/burstable/podp-uid', { cpuShares: 256, cpuQuotaMicros: 0, oomScoreAdj: 750 }],
-    [{ limits: { cpu: '500m', memory: '2Mi' } }, 'Guaranteed', '/kubepods/podp-uid', { cpuShares: 512, cpuQuotaMicros: 50_000, memoryLimitBytes: 2 << 20, oomScoreAdj: -997 }],
-  ])('%j are %s', (resources, qos, cgroup, expected) => {
+    [{}, 'BestEffort', { cpuShares: 2, cpuQuotaMicros: 0, memoryLimitBytes: 0, oomScoreAdj: 1000 }],
+    [{ requests: { cpu: '250m', memory: '1Mi' } }, 'Burstable', { cpuShares: 256, cpuQuotaMicros: 0, oomScoreAdj: 750 }],
+    [{ limits: { cpu: '500m', memory: '2Mi' } }, 'Guaranteed', { cpuShares: 512, cpuQuotaMicros: 50_000, memoryLimitBytes: 2 << 20, oomScoreAdj: -997 }],
+  ])('%j are %s', (resources, qos, expected) => {
     const target = pod(resources);
     expect(qosClassOf(target)).toBe(qos);
-    expect(podCgroup('/kubepods', target)).toBe(cgroup);
     expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20)).toMatchObject(expected);
+  });
+
+  it('of a pod are those of its containers together', () => {
+    const container = (name: string, requests: object, limits: object, change: object = {}) => testContainer(name, { resources: { requests, limits } as object, ...change });
+    const containers = [container('a', { cpu: '100m' }, { cpu: '200m', memory: '10Mi' }), container('b', { cpu: '300m' }, { cpu: '1', memory: '20Mi' })];
+    const init = container('init', { cpu: '500m' }, { cpu: '500m', memory: '64Mi' });
+    const sidecar = container('side', { cpu: '50m' }, { cpu: '50m', memory: '1Mi' }, { restartPolicy: 'Always' });
+    expect(podCgroupLimits(testPod('p', { containers }))).toEqual({ cpuShares: 409, cpuQuotaMicros: 120_000, cpuPeriodMicros: 100_000, memoryLimitBytes: 30 << 20 });
+    expect(podCgroupLimits(testPod('p', { containers, initContainers: [sidecar, init] }))).toMatchObject({ cpuShares: 563, cpuQuotaMicros: 125_000, memoryLimitBytes: 65 << 20 });
+    expect(podCgroupLimits(testPod('p', { containers: [...containers, testContainer('free')] }))).toMatchObject({ cpuShares: 409, cpuQuotaMicros: 0, memoryLimitBytes: 0 });
+    expect(podCgroupLimits(testPod('p'))).toMatchObject({ cpuShares: 2 });
   });
 });
 
