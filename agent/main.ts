@@ -15,6 +15,7 @@ import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { Ledger } from './node/ledger.ts';
 import { LinuxHost } from './node/readings.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
+import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
 import { NodeUsage } from './node/usage.ts';
 import { PodManager } from './pods/manager.ts';
@@ -93,7 +94,7 @@ export class Agent implements Runnable {
   async down({ purge }: { readonly purge: boolean }, signal: AbortSignal): Promise<string[]> {
     const { stateDir } = this.#config;
     const { log, clock } = this.#deps;
-    const unlock = await lockState(stateDir);
+    const unlock = await this.#lock();
     const done: string[] = [];
     try {
       this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
@@ -117,13 +118,24 @@ export class Agent implements Runnable {
   }
 
   async #run(signal: AbortSignal, stop: AbortController): Promise<void> {
-    const { stateDir } = this.#config;
     if (process.getuid?.() !== 0) throw new StatusError('Forbidden', 'an agent needs root: it runs containers and programs the network. Start it with sudo');
-    const unlock = await lockState(stateDir);
+    const unlock = await this.#lock();
     try {
       await this.#runAlone(signal, stop);
     } finally {
       await unlock();
+    }
+  }
+
+  /** This host's state and network are one agent's. */
+  async #lock(): Promise<() => Promise<void>> {
+    const unlock = await lockState(this.#config.stateDir);
+    try {
+      const release = await claimNetwork();
+      return async () => { await Promise.all([unlock(), release()]); };
+    } catch (error) {
+      await unlock();
+      throw error;
     }
   }
 

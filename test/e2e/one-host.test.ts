@@ -23,8 +23,10 @@ async function start(host: LabHost): Promise<LabProcess> {
 
 /** Ctrl-C under npm: the terminal and npm both pass it on. */
 async function interrupt(up: LabProcess): Promise<number | null> {
-  process.kill(await up.pid(), 'SIGINT');
-  return (await up.kill('SIGINT')).code;
+  const pid = await up.pid();
+  process.kill(pid, 'SIGINT');
+  process.kill(pid, 'SIGINT');
+  return (await up.exited).code;
 }
 
 const cleat = (host: LabHost, ...args: string[]): Promise<string> => host.execOk(executable, args, { timeoutMs: 60_000 });
@@ -120,6 +122,8 @@ describe('one host', () => {
       expect(exitCode).toBe(1);
       expect(stderr).toMatch(/^error: (another agent \(process \d+\) uses the state directory \/var\/lib\/cleat|the store in \/var\/lib\/cleat\/server\/store is in use by another process).*; stop (it|that one) first/);
       expectNoNoise(stdout + stderr);
+      const beside = await attempt(host, ['up', '--port=7443', '--state-dir=/run/beside', '--kubeconfig=/run/beside/kubeconfig']);
+      expect([beside.exitCode, beside.stderr]).toEqual([1, expect.stringMatching(/^error: another agent \(process \d+\) runs in this host's network; stop it first/)]);
       expect((await attempt(host, ['down'])).stderr).toMatch(/^error: another agent \(process \d+\) uses the state directory/);
       expect(await containers(host)).toEqual(before);
     });
