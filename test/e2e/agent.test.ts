@@ -337,7 +337,7 @@ describe('an agent', () => {
     await eventually(async () => {
       left = inventoryDiff(before, await hostInventory(host(), cluster.containerdSocket));
       return left.length === 0;
-    }, { what: 'the host to be as before', timeoutMs: 15_000, intervalMs: 300, explain: () => left.join('\n') });
+    }, { what: 'the host to be as before', timeoutMs: 40_000, intervalMs: 300, explain: () => left.join('\n') });
   });
 });
 

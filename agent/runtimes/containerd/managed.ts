@@ -5,7 +5,7 @@ import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { spawnDaemon } from '#common/exec.ts';
-import type { Runnable } from '#common/lifecycle.ts';
+import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { containerdConfig } from './config.ts';
 import { findCniBinDir, findProgram, mayLowerOomScore, overlayWorks } from './host.ts';
@@ -24,9 +24,13 @@ export interface ManagedContainerdConfig {
   readonly runRoot?: string;
   /** Put before the command, e.g. `nsenter --net=/run/netns/x` for a host that is a network namespace. */
   readonly launcher?: readonly string[];
+  /** From the start of containerd, or its adoption, to the look for shims that were left behind. */
+  readonly sweepAfterMs?: number;
 }
 
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
+const sweepAfterMs = 15_000;
+const sweepAgainMs = 1000;
 const readyMs = 20_000;
 const maxLogBytes = 4 << 20;
 
@@ -75,9 +79,16 @@ export class ManagedContainerd implements Runnable {
 
   /** Keeps containerd running until aborted; then leaves it running. */
   async start(signal: AbortSignal): Promise<void> {
+    const tasks = new TaskGroup(this.#deps.log);
+    await this.#keepRunning(tasks, signal);
+    await tasks.drain();
+  }
+
+  async #keepRunning(tasks: TaskGroup, signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted;) {
       try {
         await this.ensure(signal);
+        tasks.run('stray shims', signal, () => this.#endStrayShims(signal));
         const watch = await dial(this.paths.ttrpcSocket);
         if (watch) {
           failures = 0;
@@ -99,6 +110,17 @@ export class ManagedContainerd implements Runnable {
     const running = await readPidFile(this.paths.pidFile);
     if (running) await endProcess(running, this.#deps.clock, signal);
     await removeSockets(this.paths.socket, this.paths.ttrpcSocket, this.paths.pidFile);
+  }
+
+  /** Once, when what an earlier agent or containerd had under way is over. */
+  async #endStrayShims(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    await clock.sleep(this.#config.sweepAfterMs ?? sweepAfterMs, signal);
+    try {
+      await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal));
+    } catch (error) {
+      if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for shims that were left behind');
+    }
   }
 
   /** True when the file changed. */
@@ -145,7 +167,6 @@ export class ManagedContainerd implements Runnable {
         if (socket) {
           socket.destroy();
           this.#deps.log.info({ pid: daemon.pid }, 'started containerd');
-          await endStrayShims(paths.socket, this.#deps.log).catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'cannot look for shims that were left behind'); });
           return;
         }
         await this.#deps.clock.sleep(20, signal);

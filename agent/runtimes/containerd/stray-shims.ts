@@ -13,15 +13,15 @@ interface Shim {
 }
 
 /**
- * Ends shims that belong to no container: a containerd that is killed while it makes a pod can leave one behind, and
- * the next containerd does not know it. Call after containerd was started, not while it serves an earlier agent.
+ * Ends shims that belong to no container. containerd leaves one behind when it is killed while it makes a pod, and also
+ * when the agent is that asked it to. `pause` lies between two looks: a shim that is on its way out needs no help.
  */
-export async function endStrayShims(socket: string, log: Log): Promise<void> {
-  // In this order: a container is noted before its shim is started.
-  const shims = await shimsOf(socket);
-  if (shims.length === 0) return;
-  const containers = new Set((await execOk('ctr', ['-a', socket, '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n'));
-  for (const shim of shims.filter(({ id }) => !containers.has(id))) {
+export async function endStrayShims(socket: string, log: Log, pause: () => Promise<void>): Promise<void> {
+  const suspects = await strayShims(socket);
+  if (suspects.length === 0) return;
+  await pause();
+  for (const shim of await strayShims(socket)) {
+    if (!suspects.some(({ pid, id }) => pid === shim.pid && id === shim.id)) continue;
     log.warn({ shim: shim.pid, container: shim.id }, 'a shim without a container was left behind; ending it');
     try {
       // Its own way of ending what it runs; what is then left of it is the process.
@@ -34,6 +34,14 @@ export async function endStrayShims(socket: string, log: Log): Promise<void> {
       log.warn({ shim: shim.pid, err: messageOf(error) }, 'a shim that was left behind cannot be ended');
     }
   }
+}
+
+async function strayShims(socket: string): Promise<Shim[]> {
+  // In this order: a container is noted before its shim is started.
+  const shims = await shimsOf(socket);
+  if (shims.length === 0) return [];
+  const containers = new Set((await execOk('ctr', ['-a', socket, '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n'));
+  return shims.filter(({ id }) => !containers.has(id));
 }
 
 /** The shims that report to the containerd of this socket; several containers of a pod share one, named after its sandbox. */
