@@ -33,7 +33,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
   await execOk('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
   await writeNetwork(stateDir, subnet);
   const containerd = new ManagedContainerd({ clock: systemClock, log: silentLog }, {
-    stateDir, sandboxImage: pauseImage, searchPath: process.env['PATH'] ?? '', runRoot: join(stateDir, 'run'),
+    stateDir, sandboxImage: pauseImage, searchPath: process.env['PATH'] ?? '', runRoot: join(stateDir, 'run'), sweepAfterMs: 50,
     launcher: ['nsenter', `--net=/run/netns/${netns}`],
   });
   const drivers: CriDriver[] = [];
