@@ -9,11 +9,17 @@ import type { Io } from './types.ts';
 
 export const configFile = '/etc/cleat/config.yaml';
 
-interface Program<S extends Settings> { readonly name: string; readonly settings: S & typeof hostSettings; readonly needsRoot: boolean }
+interface Program<S extends Settings> {
+  readonly name: string;
+  readonly settings: S & typeof hostSettings;
+  readonly needsRoot: boolean;
+  /** Throws for settings that do not go together. */
+  readonly check?: (config: Values<S>) => void;
+}
 interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log }
 
 /** What a long-running command needs before it runs, with a state directory that can be used; undefined when it only had to print. */
-export async function prepare<S extends Settings>({ name: program, settings, needsRoot }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
+export async function prepare<S extends Settings>({ name: program, settings, needsRoot, check }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
   const { values, mode } = loadConfig(program, settings, argv, io.env, configFile);
   const host: Values<typeof hostSettings> = values;
   checkRanges(host);
@@ -25,6 +31,7 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
     }
     return undefined;
   }
+  check?.(values);
   if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
   await prepareFolder(host.stateDir, 'state-dir', 0o711);
   collectWhenIdle(systemClock, processMemory(), io.interrupted);

@@ -1,16 +1,15 @@
 import { systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import { agentSettings } from '#agent/config.ts';
+import { agentSettings, type AgentConfig } from '#agent/config.ts';
 import { isReady, prepare, serveHelp } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 export const command: Command = {
   help: () => serveHelp('agent --server https://HOST:6443 --token TOKEN', 'Join this host to a cluster and run its pods. The token is needed once.', agentSettings),
   async run(argv, io) {
-    const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true }, argv, io);
+    const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true, check: checkServer }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
-    if (config.server === '') throw new StatusError('Invalid', "--server is missing: the line that 'cleat token create' prints on the control plane has it");
     const { Agent } = await import('#agent/main.ts');
     const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
     const ended = agent.start(io.interrupted);
@@ -19,3 +18,7 @@ export const command: Command = {
     return 0;
   },
 };
+
+function checkServer({ server }: AgentConfig): void {
+  if (server === '') throw new StatusError('Invalid', "--server is missing: the line that 'cleat token create' prints on the control plane has it");
+}
