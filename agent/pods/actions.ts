@@ -241,7 +241,6 @@ export class PodActions {
       await limitCgroup(this.#config.cgroupRoot, allPodsLimits(this.#deps.node.allocatable()));
       await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod));
     } catch (error) {
-      // Some kernels have no cgroup for memory or CPU time: pods run there without limits.
       this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');
     }
   }

@@ -14,13 +14,17 @@ export interface CgroupLimits {
 
 interface Mount { readonly path: string; readonly version: 1 | 2; readonly controllers: ReadonlySet<string> }
 
-/** Sets the limits of a cgroup that is there. Rejects when the kernel refuses. */
+/** Sets the limits of a cgroup, as far as this kernel has them (memory is switched off on many boards). Rejects when the kernel refuses. */
 export async function limitCgroup(path: string, limits: CgroupLimits): Promise<void> {
   const mounts = await cgroupMounts();
   // Where any controller uses version 1, the version 2 tree beside it has none.
   const legacy = mounts.filter(({ version }) => version === 1);
   for (const mount of legacy.length > 0 ? legacy : mounts) {
-    for (const [file, text] of mount.version === 2 ? unifiedFiles(limits) : legacyFiles(mount, limits)) await writeFile(join(mount.path, path, file), text);
+    for (const [file, text] of mount.version === 2 ? unifiedFiles(limits) : legacyFiles(mount, limits)) {
+      await writeFile(join(mount.path, path, file), text, { flag: 'r+' }).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      });
+    }
   }
 }
 
