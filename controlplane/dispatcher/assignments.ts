@@ -1,10 +1,19 @@
 import type { ConfigMap, EndpointSlice, Node, Pod, Secret, Service } from '#api/gen/types.ts';
 import { configMaps, endpointSlices, nodes, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
+import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
 import { referenceKey, type ReferenceKey } from './references.ts';
 import { trimNode, trimOther } from './trim.ts';
+
+/**
+ * What concerns everyone costs as many messages as there are nodes. In a small cluster each change is news at once;
+ * with every node beyond these, changes that follow each other closely are gathered for a little longer.
+ */
+const promptNodes = 10;
+const gatherMsPerNode = 0.5;
+const maxGatherMs = 250;
 
 /** `pods` must have the index `node`, by `spec.nodeName`. */
 export interface AssignmentInformers {
@@ -22,6 +31,7 @@ export interface AssignmentInformers {
  */
 export class Assignments implements AssignmentSource {
   readonly #informers: AssignmentInformers;
+  readonly #clock: Clock;
   readonly #open = new Map<string, Set<NodeAssignment>>();
   readonly #referrers = new Map<ReferenceKey, Set<NodeAssignment>>();
   /** The trimmed nodes as JSON, so that heartbeats and statuses of one are not news to all. */
@@ -29,8 +39,14 @@ export class Assignments implements AssignmentSource {
   /** Everyone's objects, encoded once for all senders that run now. */
   #encoded = new Map<string, { object: KubeObject; json: Uint8Array }>();
 
-  constructor(informers: AssignmentInformers) {
+  /** Everyone's keys to be marked when the time has come. */
+  readonly #gathered = new Set<string>();
+  #flushedAtMs = Number.NEGATIVE_INFINITY;
+  #cancelFlush: (() => void) | undefined;
+
+  constructor(informers: AssignmentInformers, clock: Clock) {
     this.#informers = informers;
+    this.#clock = clock;
   }
 
   /** Follows the informers until the returned function is called. */
@@ -57,7 +73,10 @@ export class Assignments implements AssignmentSource {
       informers.endpointSlices.subscribe(everyone(endpointSlices)),
       informers.nodes.subscribe(({ object, old }) => { this.#nodeChanged(object, old); }),
     ];
-    return () => { for (const stop of stops) stop(); };
+    return () => {
+      for (const stop of stops) stop();
+      this.#cancelFlush?.();
+    };
   }
 
   /** Everything of a node is marked at first; `wake` is called when something is marked after `changes` had run dry. */
@@ -123,6 +142,19 @@ export class Assignments implements AssignmentSource {
   }
 
   #markEveryone(key: string): void {
-    for (const list of this.#open.values()) for (const assignment of list) assignment.markEveryones(key);
+    this.#gathered.add(key);
+    if (this.#cancelFlush) return;
+    const gatherMs = Math.min(maxGatherMs, (this.#open.size - promptNodes) * gatherMsPerNode);
+    const waitMs = this.#flushedAtMs + gatherMs - this.#clock.monotonic();
+    if (gatherMs <= 0 || waitMs <= 0) this.#flush();
+    else this.#cancelFlush = this.#clock.after(waitMs, () => { this.#flush(); });
+  }
+
+  #flush(): void {
+    this.#cancelFlush = undefined;
+    this.#flushedAtMs = this.#clock.monotonic();
+    const keys = [...this.#gathered];
+    this.#gathered.clear();
+    for (const list of this.#open.values()) for (const assignment of list) for (const key of keys) assignment.markEveryones(key);
   }
 }

@@ -51,7 +51,7 @@ export class Dispatcher implements Runnable, NodeGateway {
   constructor(deps: DispatcherDeps, config: SessionConfig) {
     this.#deps = deps;
     this.#config = config;
-    this.#assignments = new Assignments(deps.informers);
+    this.#assignments = new Assignments(deps.informers, deps.clock);
     this.#enrolment = new Enrolment(deps);
     this.#tunnels = new Tunnels(deps.clock);
     this.#duplicates = new Duplicates(deps.clock);

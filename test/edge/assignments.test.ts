@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { configMaps, nodes, pods, secrets, services } from '#api/kinds/resources.ts';
+import { ManualClock } from '#common/clock.ts';
 import { Assignments } from '#controlplane/dispatcher/assignments.ts';
 import type { NodeAssignment } from '#controlplane/dispatcher/node-assignment.ts';
 import { referencesOf } from '#controlplane/dispatcher/references.ts';
@@ -47,7 +48,7 @@ const step = fc.oneof(
 it('ends with exactly what each node needs, whatever changes and whenever it is sent', () => {
   fc.assert(fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: 'max' }), (steps) => {
     const cluster = new FakeCluster();
-    const assignments = new Assignments(cluster.informers);
+    const assignments = new Assignments(cluster.informers, new ManualClock());
     const stop = assignments.start();
     const views = ['a', 'b'].map((name) => ({ name, view: new View(assignments, name), sending: undefined as Generator<void> | undefined }));
     const data = (name: string, value: number) => ({ metadata: { namespace: 'd', name, uid: 'u' }, data: { v: String(value) } });
@@ -94,7 +95,7 @@ it('ends with exactly what each node needs, whatever changes and whenever it is 
 
 it('tells a node nothing of others\' pods, secrets and heartbeats', () => {
   const cluster = new FakeCluster();
-  const assignments = new Assignments(cluster.informers);
+  const assignments = new Assignments(cluster.informers, new ManualClock());
   const stop = assignments.start();
   const node = cluster.put(nodes, { metadata: { name: 'b' }, status: { addresses: [] } });
   const view = new View(assignments, 'a');
@@ -104,5 +105,29 @@ it('tells a node nothing of others\' pods, secrets and heartbeats', () => {
   cluster.put(secrets, { metadata: { namespace: 'd', name: 's' } });
   for (let i = 0; i < 10; i++) cluster.put(nodes, { ...node, status: { addresses: [], conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: String(i) }] } });
   expect(view.assignment.dirty).toBe(false);
+  stop();
+});
+
+it('gathers what concerns everyone when there are many nodes', async () => {
+  const cluster = new FakeCluster();
+  const clock = new ManualClock();
+  const assignments = new Assignments(cluster.informers, clock);
+  const stop = assignments.start();
+  const views = Array.from({ length: 100 }, (_, i) => new View(assignments, String(i)));
+  const sent = (): number => {
+    for (const view of views) drainAll(view.drain());
+    return views.reduce((sum, view) => sum + view.messages, 0);
+  };
+  cluster.put(services, { metadata: { namespace: 'd', name: 's' } });
+  expect(sent()).toBe(100);
+  for (let i = 0; i < 50; i++) {
+    cluster.put(services, { metadata: { namespace: 'd', name: 's', annotations: { i: String(i) } } });
+    await clock.advance(1);
+    sent();
+  }
+  expect(sent()).toBeLessThanOrEqual(300);
+  await clock.advance(1000);
+  expect(sent()).toBeLessThanOrEqual(400);
+  expect(views.every((view) => !view.assignment.dirty)).toBe(true);
   stop();
 });
