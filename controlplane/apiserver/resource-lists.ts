@@ -17,7 +17,7 @@ export interface Page {
 
 const pageSize = 500;
 /** Lists up to this size go out in one piece. */
-const chunkBytes = 512 << 10;
+const chunkBytes = 256 << 10;
 
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
   const selection = new Selection(kind, options);
@@ -95,25 +95,34 @@ export function encodeList(kind: KindDefinition, page: Page): Uint8Array | Itera
 
 const comma = Buffer.from(',');
 
-/** `head`, the items with commas between them, `tail`: one piece when small, else chunks that a socket likes. */
+/** `head`, the items with commas between them, `tail`: one piece when small, else pieces that are valid until the next but one is asked for. */
 export function joinItems(head: string, items: readonly Uint8Array[], tail: string): Uint8Array | Iterable<Uint8Array> {
-  const size = items.reduce((sum, item) => sum + item.length, 0);
-  const chunks = chunksOf(head, items, tail);
-  return size < chunkBytes ? Buffer.concat([...chunks]) : chunks;
+  let size = 0;
+  for (const item of items) size += item.length;
+  if (size >= chunkBytes) return piecesOf(head, items, tail);
+  return Buffer.concat([Buffer.from(head), ...items.flatMap((item, i) => (i > 0 ? [comma, item] : [item])), Buffer.from(tail)]);
 }
 
-function* chunksOf(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
-  let parts: Uint8Array[] = [Buffer.from(head)];
-  let size = 0;
-  for (const [i, item] of items.entries()) {
-    if (i > 0) parts.push(comma);
-    parts.push(item);
-    size += item.length;
-    if (size < chunkBytes) continue;
-    yield Buffer.concat(parts);
-    parts = [];
-    size = 0;
+/** Pieces that a socket likes, by turns in two buffers: a large list would else be held twice while it is sent. */
+function* piecesOf(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
+  const room = chunkBytes + Buffer.byteLength(head) + Buffer.byteLength(tail);
+  let [buffer, other] = [Buffer.allocUnsafeSlow(room), Buffer.allocUnsafeSlow(room)];
+  let used = buffer.write(head);
+  for (const item of items) {
+    const { length } = item;
+    if (used + length >= chunkBytes && used > 0) {
+      yield buffer.subarray(0, used);
+      [buffer, other, used] = [other, buffer, 0];
+    }
+    if (length >= chunkBytes) {
+      yield item;
+    } else {
+      buffer.set(item, used);
+      used += length;
+    }
+    buffer[used++] = 0x2c;
   }
-  parts.push(Buffer.from(tail));
-  yield Buffer.concat(parts);
+  // Over the last comma.
+  used += buffer.write(tail, used - 1) - 1;
+  yield buffer.subarray(0, used);
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { statusCodes, type StatusError } from '#common/errors.ts';
 import { http } from '#common/node-http.ts';
@@ -7,12 +6,14 @@ import type { HttpResponse } from './listener.ts';
 
 /** Bodies that are sent as they become ready; each chunk waits for the client to take the one before. */
 export type ReplyStream = AsyncIterable<Uint8Array>;
+/** Bodies in pieces; the next is asked for when the one before has left our memory. */
+export type ReplyPieces = Iterable<Uint8Array>;
 
 /** An answer before it meets HTTP. `null` body: none. */
 export interface Reply {
   readonly status: number;
   readonly contentType: string;
-  readonly body: Uint8Array | string | Iterable<Uint8Array> | ReplyStream;
+  readonly body: Uint8Array | string | ReplyPieces | ReplyStream;
   readonly headers?: Readonly<Record<string, string>>;
   /** Texts of `Warning` headers. */
   readonly warnings?: readonly string[];
@@ -54,7 +55,10 @@ export async function sendReply(response: HttpResponse, reply: Reply, head: bool
     response.end(body);
     await taken(response, stallMs);
   } else {
-    await sendChunks(response, body, stallMs);
+    // Headers go out before the first chunk: a watch may be silent for a long time.
+    if (isHttp1(response)) response.flushHeaders();
+    else response.writeHead(response.statusCode);
+    await (Symbol.asyncIterator in body ? sendChunks(response, body, stallMs) : sendPieces(response, body, stallMs));
   }
 }
 
@@ -74,18 +78,30 @@ function warningHeader(text: string): string {
   return `299 - "${clean}"`;
 }
 
-async function sendChunks(response: HttpResponse, body: Iterable<Uint8Array> | ReplyStream, stallMs: number): Promise<void> {
-  // Headers go out before the first chunk: a watch may be silent for a long time.
-  if (isHttp1(response)) response.flushHeaders();
-  else response.writeHead(response.statusCode);
+async function sendChunks(response: HttpResponse, body: ReplyStream, stallMs: number): Promise<void> {
   for await (const chunk of body) {
     if (gone(response)) return;
-    const room = isHttp1(response) ? response.write(chunk) : response.write(chunk);
+    const room = write(response, chunk);
     if (room || (await drained(response, stallMs))) continue;
     destroy(response);
     return;
   }
   if (!gone(response)) response.end();
+}
+
+async function sendPieces(response: HttpResponse, body: ReplyPieces, stallMs: number): Promise<void> {
+  let before: Promise<boolean> = Promise.resolve(true);
+  for (const piece of body) {
+    const sent = within(response, stallMs, (done) => { write(response, piece, done); });
+    if (!(await before)) return destroy(response);
+    before = sent;
+  }
+  if (await before) response.end();
+  else destroy(response);
+}
+
+function write(response: HttpResponse, chunk: Uint8Array, sent?: () => void): boolean {
+  return isHttp1(response) ? response.write(chunk, sent) : response.write(chunk, sent);
 }
 
 function gone(response: HttpResponse): boolean {
@@ -103,18 +119,23 @@ async function taken(response: HttpResponse, stallMs: number): Promise<void> {
   });
 }
 
-async function drained(response: HttpResponse, stallMs: number): Promise<boolean> {
-  const stop = new AbortController();
-  const timer = setTimeout(() => { stop.abort(); }, stallMs);
-  try {
-    await Promise.race([once(response, 'drain', { signal: stop.signal }), once(response, 'close', { signal: stop.signal })]);
-    return !gone(response);
-  } catch {
-    return false;
-  } finally {
-    clearTimeout(timer);
-    stop.abort();
-  }
+function drained(response: HttpResponse, stallMs: number): Promise<boolean> {
+  return within(response, stallMs, (done) => { response.once('drain', done); });
+}
+
+/** True when `start` calls back before the client has gone or `stallMs` have passed. */
+function within(response: HttpResponse, stallMs: number, start: (done: () => void) => void): Promise<boolean> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      response.off('close', finish);
+      resolve(!gone(response) && !late);
+    };
+    let late = false;
+    const timer = setTimeout(() => { late = true; finish(); }, stallMs);
+    response.once('close', finish);
+    start(finish);
+  });
 }
 
 function destroy(response: HttpResponse): void {

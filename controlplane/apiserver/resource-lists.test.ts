@@ -1,0 +1,15 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { joinItems } from './resource-lists.ts';
+
+it('joins items of every size, in pieces when they are many', () => {
+  const item = fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 250_000, max: 300_000 }));
+  fc.assert(fc.property(fc.array(item, { maxLength: 40 }), fc.string({ maxLength: 100 }), (sizes, head) => {
+    const items = sizes.map((size, i) => Buffer.alloc(size, 97 + (i % 26)));
+    const body = joinItems(head, items, ']}\n');
+    // Each piece is copied before the next is asked for, as a sender does.
+    const pieces = body instanceof Uint8Array ? [body] : [...(function* () { for (const piece of body) yield Buffer.from(piece); })()];
+    expect(pieces.every((piece) => piece.length > 0)).toBe(true);
+    expect(Buffer.concat(pieces).equals(Buffer.from(`${head}${items.join(',')}]}\n`))).toBe(true);
+  }), { numRuns: 60 });
+});
