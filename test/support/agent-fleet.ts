@@ -1,6 +1,7 @@
 /**
  * Many agents in one process, without containers: each has a certificate and a session of its own, and says of every
- * pod that it is given that it runs, or that it is gone. For loading a control plane; run with node.
+ * pod that it is given that it runs (and is ready, unless its image is called `never-ready`), or that it is gone. For
+ * loading a control plane; run with node.
  *
  *   agent-fleet.ts HOST PORT PKI-FOLDER COUNT    prints `connected` when all have their state; on SIGTERM a line of totals
  */
@@ -85,13 +86,14 @@ class FleetAgent {
     };
   }
 
-  #status(pod: Pod, ready: boolean): object {
+  #status(pod: Pod, runs: boolean): object {
+    const ready = runs && pod.spec?.containers.every(({ image }) => image !== 'never-ready') === true;
     const status = ready ? 'True' : 'False';
     const podIP = `10.${String(100 + (this.#index >> 8))}.${String(this.#index & 255)}.${String((this.#addresses++ % 250) + 2)}`;
     return {
-      phase: ready ? 'Running' : 'Succeeded', startTime: now(), ...(ready && { podIP, podIPs: [{ ip: podIP }], hostIP: '10.200.0.1' }),
+      phase: runs ? 'Running' : 'Succeeded', startTime: now(), ...(runs && { podIP, podIPs: [{ ip: podIP }], hostIP: '10.200.0.1' }),
       conditions: ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady'].map((type) => ({ type, status, lastTransitionTime: now() })),
-      containerStatuses: (pod.spec?.containers ?? []).map(({ name, image }) => ({ name, image: image ?? '', imageID: 'sha256:0', ready, started: ready, restartCount: 0, state: ready ? { running: { startedAt: now() } } : { terminated: { exitCode: 0, reason: 'Completed' } } })),
+      containerStatuses: (pod.spec?.containers ?? []).map(({ name, image }) => ({ name, image: image ?? '', imageID: 'sha256:0', ready, started: runs, restartCount: 0, state: runs ? { running: { startedAt: now() } } : { terminated: { exitCode: 0, reason: 'Completed' } } })),
     };
   }
 }
