@@ -82,7 +82,7 @@ it('renews its certificates while it runs, and drops no connection for it', asyn
   clock.pass(100 * dayMs);
   expect(await serial()).toBe(before.serving);
   clock.pass(200 * dayMs);
-  // It looks twice a day; how far it had come with the look before is not ours to know.
+  // It looks every hour; how far it had come with the look before is not ours to know.
   await eventually(async () => { clock.pass(dayMs); return (await serial()) !== before.serving; }, { what: 'another certificate to be served' });
   await eventually(() => readFileSync(kubeconfig, 'utf8') !== before.admin, { what: 'the kubeconfig to hold another certificate' });
   open.write('GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');

@@ -32,6 +32,7 @@ import { schedulerPlugins } from './scheduler/registry.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { storePrefix } from './store/keys.ts';
 import { openStore } from './store/open.ts';
+import type { Store } from './store/types.ts';
 
 export interface ControlPlaneDeps {
   readonly log: Log;
@@ -40,7 +41,7 @@ export interface ControlPlaneDeps {
 
 const nodeCidrMaskSize = 24;
 const joinTokenLifeMs = 600_000;
-const renewalCheckMs = 12 * 3_600_000;
+const renewalCheckMs = 3_600_000;
 
 /** Composition root: opens the store, serves the API, and runs scheduler, controllers and dispatcher on it. */
 export class ControlPlane implements Runnable {
@@ -102,6 +103,18 @@ export class ControlPlane implements Runnable {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#deps;
+    const { stateDir, storeRecover } = this.#config;
+    // First of all, because it is locked: two control planes on one directory must not write two CAs.
+    const store = await openStore({ log, clock }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
+    try {
+      await this.#serve(store, signal);
+    } finally {
+      await store.close();
+    }
+  }
+
+  async #serve(store: Store, signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
     const config = this.#config;
     const pkiDir = join(config.stateDir, 'server/pki');
     const now = (): number => timeFloor(clock.now());
@@ -119,40 +132,35 @@ export class ControlPlane implements Runnable {
     // Readable for all, so that a user is told to use sudo and not that there is no cluster; the file itself is not.
     await prepareFolder(dirname(config.kubeconfig), 'kubeconfig', 0o755);
     const { certPem, keyPem } = await serving();
-    const store = await openStore({ log, clock }, { dir: join(config.stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: config.storeRecover });
-    try {
-      // The API serves logs through the dispatcher, and the dispatcher writes through the API.
-      const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
-      const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
-        ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
-      });
-      const informers = new Informers({ store, log, clock });
-      const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
-      const pods = informers.informer(resources.pods, podIndexes);
-      const dispatcher = new Dispatcher({
-        ca, clock, log, random: Math.random, api: client('system:dispatcher'), events: apiServer.recorder({ component: 'cleat-agent' }),
-        informers: {
-          pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
-          services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),
-        },
-      }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
-      apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
-      apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
-      this.#client = client('system:controlplane');
-      const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca.certPem)];
+    // The API serves logs through the dispatcher, and the dispatcher writes through the API.
+    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
+    const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
+      ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
+    });
+    const informers = new Informers({ store, log, clock });
+    const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
+    const pods = informers.informer(resources.pods, podIndexes);
+    const dispatcher = new Dispatcher({
+      ca, clock, log, random: Math.random, api: client('system:dispatcher'), events: apiServer.recorder({ component: 'cleat-agent' }),
+      informers: {
+        pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
+        services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),
+      },
+    }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
+    apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
+    apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
+    this.#client = client('system:controlplane');
+    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca.certPem)];
 
-      // One part that cannot go on ends all: half a control plane is worse than a restart.
-      const stop = new AbortController();
-      const all = AbortSignal.any([signal, stop.signal]);
-      const running = parts.map((part) => part.start(all).catch((error: unknown) => { stop.abort(error); throw error; }));
-      apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
-      void this.#renew(all, async () => { const renewed = await serving(); apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.certPem); await writeAdmin(); });
-      const ended = await Promise.allSettled(running);
-      const failed = ended.find((end) => end.status === 'rejected');
-      if (!signal.aborted) throw stop.signal.aborted ? stop.signal.reason : failed?.reason;
-    } finally {
-      await store.close();
-    }
+    // One part that cannot go on ends all: half a control plane is worse than a restart.
+    const stop = new AbortController();
+    const all = AbortSignal.any([signal, stop.signal]);
+    const running = parts.map((part) => part.start(all).catch((error: unknown) => { stop.abort(error); throw error; }));
+    apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
+    void this.#renew(all, async () => { const renewed = await serving(); apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.certPem); await writeAdmin(); });
+    const ended = await Promise.allSettled(running);
+    const failed = ended.find((end) => end.status === 'rejected');
+    if (!signal.aborted) throw stop.signal.aborted ? stop.signal.reason : failed?.reason;
   }
 
   #scheduler(apiServer: ApiServer, informers: Informers): Scheduler {
@@ -175,7 +183,7 @@ export class ControlPlane implements Runnable {
     });
   }
 
-  /** Looks twice a day whether a certificate of ours nears its end; a control plane runs for years. */
+  /** Looks every hour whether a certificate of ours nears its end: a control plane runs for years, and its clock may be set forward by years. */
   async #renew(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     const { clock, log } = this.#deps;
     while (!signal.aborted) {
