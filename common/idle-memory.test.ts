@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ManualClock } from './clock.ts';
-import { collectWhenIdle } from './idle-memory.ts';
+import { collectWhenIdle, processMemory } from './idle-memory.ts';
 
 it('collects when a burst is over, and only when there is something to collect', async () => {
   const clock = new ManualClock();
@@ -18,4 +18,15 @@ it('collects when a burst is over, and only when there is something to collect',
   stop.abort();
   memory.used += 5e6;
   expect(await after(300)).toBe(2);
+});
+
+it('collects this process', () => {
+  const memory = processMemory();
+  let held: unknown[] | undefined = Array.from({ length: 300_000 }, (_, i) => ({ i }));
+  const used = memory.usedBytes();
+  expect([held.length, memory.busyShare() > 0]).toEqual([300_000, true]);
+  held = undefined;
+  memory.collect();
+  expect(memory.usedBytes()).toBeLessThan(used - 5e6);
+  expect(globalThis.gc).toBeUndefined();
 });

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Clock } from './clock.ts';
 
 /** The memory of this process, as far as it can be collected. */
@@ -30,10 +32,10 @@ export function collectWhenIdle(clock: Clock, memory: Memory, signal: AbortSigna
   clock.after(checkMs, look);
 }
 
-/** Of this process; it cannot be collected unless Node runs with --expose-gc. */
+/** Of this process. */
 export function processMemory(): Memory {
-  const { gc } = globalThis;
   let before = performance.eventLoopUtilization();
+  let gc: NodeJS.GCFunction | undefined;
   return {
     busyShare: () => {
       const now = performance.eventLoopUtilization();
@@ -41,8 +43,19 @@ export function processMemory(): Memory {
       before = now;
       return utilization;
     },
-    usedBytes: () => (gc ? process.memoryUsage().heapUsed : 0),
-    // Twice: code that was not used since the first time is dropped by the second.
-    collect: () => { for (let i = 0; i < 2; i++) gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }); },
+    usedBytes: () => process.memoryUsage().heapUsed,
+    collect: () => {
+      gc ??= collector();
+      // Twice: code that was not used since the first time is dropped by the second.
+      for (let i = 0; i < 2; i++) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    },
   };
+}
+
+/** V8's own, without Node's flag --expose-gc: any flag of that sort makes Node compile its modules instead of taking them from its executable. */
+function collector(): NodeJS.GCFunction {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as NodeJS.GCFunction;
+  setFlagsFromString('--no-expose-gc');
+  return gc;
 }
