@@ -6,6 +6,9 @@ import type { Resource } from '#api/kinds/resources.ts';
 export interface User {
   readonly name: string;
   readonly groups: readonly string[];
+  readonly uid?: string;
+  /** More of what the authenticator knows, e.g. `authentication.kubernetes.io/pod-name`. */
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface DeleteRequest {

@@ -18,9 +18,9 @@ export class AuthenticatorChain implements Authenticator {
     this.#authenticators = authenticators;
   }
 
-  authenticate(credentials: Credentials): User | undefined {
+  async authenticate(credentials: Credentials): Promise<User | undefined> {
     for (const authenticator of this.#authenticators) {
-      const user = authenticator.authenticate(credentials);
+      const user = await authenticator.authenticate(credentials);
       if (user) return { ...user, groups: [...user.groups, 'system:authenticated'] };
     }
     return undefined;
@@ -90,7 +90,7 @@ export function parseTokenFile(text: string): Map<string, User> {
     const fields = csvFields(line);
     const [token, name, uid, groups = ''] = fields ?? [];
     if (!token || !name || uid === undefined) throw new StatusError('Invalid', `line ${String(i + 1)} of the token file is not token,user,uid[,"group1,group2"]`);
-    users.set(token, { name, groups: groups.split(',').filter((group) => group !== '') });
+    users.set(token, { name, uid, groups: groups.split(',').filter((group) => group !== '') });
   }
   return users;
 }

@@ -19,7 +19,8 @@ export async function impersonated(rawHeaders: readonly string[], user: User, au
   const groups = named('impersonate-group');
   for (const resource of asked(name, groups, headers)) {
     const attributes: Attributes = { user, verb: 'impersonate', resource };
-    if (!(await authorizer.authorize(attributes))) throw refusal(attributes);
+    const { allowed, reason } = await authorizer.authorize(attributes);
+    if (!allowed) throw refusal(attributes, reason);
   }
   return { name, groups: [...new Set([...(groups.length > 0 ? groups : impliedGroups(name)), name === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated'])] };
 }

@@ -9,7 +9,7 @@ export interface Credentials {
 
 /** Undefined: no credentials of this kind. Throws Unauthorized when there are some and they are bad. */
 export interface Authenticator {
-  authenticate(credentials: Credentials): User | undefined;
+  authenticate(credentials: Credentials): Promise<User | undefined> | User | undefined;
 }
 
 /** What a request wants to do, as Kubernetes' SubjectAccessReview names it. */
@@ -29,7 +29,13 @@ export interface Attributes {
   readonly path?: string;
 }
 
-/** The seam for RBAC. */
+/** Not allowed is not denied: another authorizer may still allow it. */
+export interface Decision {
+  readonly allowed: boolean;
+  /** Why, in words for the client; empty when there is nothing to add. */
+  readonly reason: string;
+}
+
 export interface Authorizer {
-  authorize(attributes: Attributes): Promise<boolean> | boolean;
+  authorize(attributes: Attributes): Promise<Decision> | Decision;
 }

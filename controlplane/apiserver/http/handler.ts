@@ -146,7 +146,7 @@ export class RequestHandler {
   }
 
   async #route(request: ApiRequest, rawHeaders: readonly string[]): Promise<Reply> {
-    const sender = this.#authenticate(request);
+    const sender = await this.#authenticate(request);
     const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
     if (!knownMethods.has(request.method)) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
     const path = parseResourcePath(request.segments);
@@ -164,10 +164,10 @@ export class RequestHandler {
     return reply;
   }
 
-  #authenticate(request: ApiRequest): User | undefined {
+  async #authenticate(request: ApiRequest): Promise<User | undefined> {
     const isPublic = publicPaths.has(request.segments[0] ?? '');
     try {
-      const user = this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization });
+      const user = await this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization });
       if (user || isPublic) return user;
     } catch (error) {
       // A probe with yesterday's token still gets its answer.
@@ -179,7 +179,8 @@ export class RequestHandler {
   }
 
   async #authorize(attributes: Attributes): Promise<void> {
-    if (!(await this.#deps.authorizer.authorize(attributes))) throw refusal(attributes);
+    const { allowed, reason } = await this.#deps.authorizer.authorize(attributes);
+    if (!allowed) throw refusal(attributes, reason);
   }
 
   /** Streams have no deadline once they have begun. */

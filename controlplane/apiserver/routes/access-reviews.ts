@@ -17,7 +17,7 @@ export async function serveAccessReview(deps: RouteDeps, { request, path, verb, 
   const answer = (status: unknown): Reply => json({ ...review, kind, apiVersion: `${group}/v1`, metadata: {}, spec, status }, 201);
   if (kind === 'SelfSubjectReview') return answer({ userInfo: { username: user.name, groups: user.groups } });
   if (kind === 'SelfSubjectRulesReview') {
-    const everything = await deps.authorizer.authorize({ user, verb: '*', path: '*' });
+    const { allowed: everything } = await deps.authorizer.authorize({ user, verb: '*', path: '*' });
     return answer({
       incomplete: false,
       resourceRules: everything ? [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }] : [],
@@ -26,7 +26,7 @@ export async function serveAccessReview(deps: RouteDeps, { request, path, verb, 
   }
   const attributes = attributesOf(spec, user);
   if (!attributes) throw badRequest('exactly one of spec.resourceAttributes and spec.nonResourceAttributes must be given');
-  return answer({ allowed: await deps.authorizer.authorize(attributes) });
+  return answer(await deps.authorizer.authorize(attributes));
 }
 
 export const reviewKinds: Readonly<Record<string, string | undefined>> = {
