@@ -18,7 +18,18 @@ const roots = [
   'V1Namespace', 'V1Node', 'V1Pod', 'V1ConfigMap', 'V1Secret', 'V1Service', 'V1Endpoints', 'V1EndpointSlice',
   'CoreV1Event', 'V1Lease', 'V1ServiceAccount', 'V1Deployment', 'V1ReplicaSet', 'V1Scale', 'V1Binding',
   'V1DeleteOptions', 'V1Status', 'V1APIResourceList', 'V1APIGroupList',
+  'V1ComponentStatus', 'V1LimitRange', 'V1PersistentVolume', 'V1PersistentVolumeClaim', 'V1PodTemplate', 'V1ReplicationController', 'V1ResourceQuota',
+  'V1ControllerRevision', 'V1DaemonSet', 'V1StatefulSet', 'V1CronJob', 'V1Job', 'V1HorizontalPodAutoscaler', 'V2HorizontalPodAutoscaler',
+  'V1Eviction', 'V1PodDisruptionBudget', 'V1Ingress', 'V1IngressClass', 'V1IPAddress', 'V1NetworkPolicy', 'V1ServiceCIDR', 'EventsV1Event',
+  'V1PriorityClass', 'V1RuntimeClass', 'V1CSIDriver', 'V1CSINode', 'V1CSIStorageCapacity', 'V1StorageClass', 'V1VolumeAttachment', 'V1VolumeAttributesClass',
+  'V1ClusterRole', 'V1ClusterRoleBinding', 'V1Role', 'V1RoleBinding', 'V1CertificateSigningRequest',
+  'AuthenticationV1TokenRequest', 'V1TokenReview', 'V1SelfSubjectReview',
+  'V1LocalSubjectAccessReview', 'V1SelfSubjectAccessReview', 'V1SelfSubjectRulesReview', 'V1SubjectAccessReview',
+  'V1MutatingWebhookConfiguration', 'V1ValidatingAdmissionPolicy', 'V1ValidatingAdmissionPolicyBinding', 'V1ValidatingWebhookConfiguration',
+  'V1CustomResourceDefinition', 'V1APIService', 'V1FlowSchema', 'V1PriorityLevelConfiguration',
 ];
+
+const prefixes = 'V1|V2|CoreV1|DiscoveryV1|EventsV1|AuthenticationV1|StorageV1|RbacV1|FlowcontrolV1|AdmissionregistrationV1|ApiextensionsV1|ApiregistrationV1';
 
 /** Names that two API groups share; the TypeScript name must tell them apart. */
 const renamed: Record<string, string> = {
@@ -27,6 +38,17 @@ const renamed: Record<string, string> = {
   CoreV1EndpointPort: 'EndpointPort',
   DiscoveryV1EndpointPort: 'DiscoveryEndpointPort',
   CoreV1ResourceClaim: 'ContainerResourceClaim',
+  EventsV1Event: 'EventsEvent',
+  EventsV1EventSeries: 'EventsEventSeries',
+  StorageV1TokenRequest: 'StorageTokenRequest',
+  FlowcontrolV1Subject: 'FlowSubject',
+  // The webhooks of admission and of conversion refer to a Service in the same way; aggregation does so in another.
+  AdmissionregistrationV1ServiceReference: 'WebhookServiceReference',
+  ApiextensionsV1ServiceReference: 'WebhookServiceReference',
+  ApiregistrationV1ServiceReference: 'APIServiceReference',
+  V1HorizontalPodAutoscaler: 'HorizontalPodAutoscalerV1',
+  V1HorizontalPodAutoscalerSpec: 'HorizontalPodAutoscalerV1Spec',
+  V1HorizontalPodAutoscalerStatus: 'HorizontalPodAutoscalerV1Status',
 };
 
 interface Property { type: string; format: string; required: boolean }
@@ -38,8 +60,31 @@ interface Schema {
   [extension: `x-kubernetes-${string}`]: unknown;
 }
 
-/** Lists that came after the contract that `merge-keys.json` was read from. */
+function mapBy(key: string): Extensions {
+  return { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': [key], 'x-kubernetes-patch-merge-key': key, 'x-kubernetes-patch-strategy': 'merge' };
+}
+
+/** Lists and quantities that came after the contract that `merge-keys.json` was read from. */
 const laterMergeKeys: MergeKeys = {
+  MetricTarget: { averageValue: { quantity: true }, value: { quantity: true } },
+  MetricValueStatus: { averageValue: { quantity: true }, value: { quantity: true } },
+  HPAScalingRules: { tolerance: { quantity: true } },
+  HorizontalPodAutoscalerStatus: { conditions: mapBy('type') },
+  CSIStorageCapacity: { capacity: { quantity: true }, maximumVolumeSize: { quantity: true } },
+  VolumeResourceRequirements: { limits: { quantity: true }, requests: { quantity: true } },
+  PersistentVolumeClaimStatus: { allocatedResources: { quantity: true } },
+  PersistentVolumeSpec: { claimRef: { 'x-kubernetes-map-type': 'granular' } },
+  PodFailurePolicyOnExitCodesRequirement: { values: { 'x-kubernetes-list-type': 'set' } },
+  PodDisruptionBudgetStatus: { conditions: mapBy('type') },
+  ServiceCIDRStatus: { conditions: mapBy('type') },
+  FlowSchemaStatus: { conditions: mapBy('type') },
+  PriorityLevelConfigurationStatus: { conditions: mapBy('type') },
+  CustomResourceDefinitionStatus: { conditions: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] } },
+  JSONSchemaProps: { 'x-kubernetes-validations': mapBy('rule') },
+  MutatingWebhook: { matchConditions: mapBy('name') },
+  ValidatingWebhook: { matchConditions: mapBy('name') },
+  ValidatingAdmissionPolicySpec: { matchConditions: mapBy('name'), variables: mapBy('name') },
+  ValidatingAdmissionPolicyStatus: { conditions: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] } },
   PodSpec: {
     nodeSelector: { 'x-kubernetes-map-type': 'atomic' },
     resourceClaims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'], 'x-kubernetes-patch-merge-key': 'name', 'x-kubernetes-patch-strategy': 'merge,retainKeys' },
@@ -59,6 +104,7 @@ const laterMergeKeys: MergeKeys = {
 
 /** Objects that server-side apply owns as a whole: references and selectors. */
 const atomicTypes = new Set([
+  'CrossVersionObjectReference', 'NamedRuleWithOperations', 'ParamKind', 'ParamRef', 'RoleRef', 'ScopeSelector', 'ScopedResourceSelectorRequirement', 'Subject', 'TopologySelectorTerm',
   'ConfigMapKeySelector', 'DiscoveryEndpointPort', 'EndpointAddress', 'EndpointPort', 'LabelSelector', 'LocalObjectReference', 'NodeSelector', 'NodeSelectorTerm',
   'ObjectFieldSelector', 'ObjectReference', 'OwnerReference', 'ResourceFieldSelector', 'SecretKeySelector', 'SecretReference', 'TypedLocalObjectReference',
 ]);
@@ -67,7 +113,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const models = path.join(here, '../../node_modules/@kubernetes/client-node/dist/gen/models');
 
 function shortName(model: string): string {
-  return renamed[model] ?? model.replace(/^(CoreV1|DiscoveryV1|V1)/, '');
+  return renamed[model] ?? model.replace(new RegExp(`^(${prefixes})`), '');
 }
 
 function readModel(model: string): Map<string, Property> {
@@ -103,7 +149,7 @@ function schemaOf(type: string, format: string): Schema {
 }
 
 function modelsIn(type: string): string[] {
-  return [...type.matchAll(/\b((?:V1|CoreV1|DiscoveryV1)[A-Z]\w+)\b/g)].map((m) => m[1] ?? '').filter((m) => m !== 'V1MicroTime');
+  return [...type.matchAll(new RegExp(`\\b((?:${prefixes})[A-Z]\\w+)\\b`, 'g'))].map((m) => m[1] ?? '').filter((m) => m !== 'V1MicroTime');
 }
 
 function toQuantity(schema: Schema): Schema {

@@ -35,6 +35,42 @@ export interface APIResourceList {
   resources: APIResource[];
 }
 
+export interface APIService {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: APIServiceSpec | undefined;
+  status?: APIServiceStatus | undefined;
+}
+
+export interface APIServiceCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface APIServiceReference {
+  name?: string | undefined;
+  namespace?: string | undefined;
+  port?: number | undefined;
+}
+
+export interface APIServiceSpec {
+  caBundle?: string | undefined;
+  group?: string | undefined;
+  groupPriorityMinimum: number;
+  insecureSkipTLSVerify?: boolean | undefined;
+  service?: APIServiceReference | undefined;
+  version?: string | undefined;
+  versionPriority: number;
+}
+
+export interface APIServiceStatus {
+  conditions?: APIServiceCondition[] | undefined;
+}
+
 export interface AWSElasticBlockStoreVolumeSource {
   fsType?: string | undefined;
   partition?: number | undefined;
@@ -48,6 +84,10 @@ export interface Affinity {
   podAntiAffinity?: PodAntiAffinity | undefined;
 }
 
+export interface AggregationRule {
+  clusterRoleSelectors?: LabelSelector[] | undefined;
+}
+
 export interface AppArmorProfile {
   localhostProfile?: string | undefined;
   type: string;
@@ -58,6 +98,11 @@ export interface AttachedVolume {
   name: string;
 }
 
+export interface AuditAnnotation {
+  key: string;
+  valueExpression: string;
+}
+
 export interface AzureDiskVolumeSource {
   cachingMode?: string | undefined;
   diskName: string;
@@ -65,6 +110,13 @@ export interface AzureDiskVolumeSource {
   fsType?: string | undefined;
   kind?: string | undefined;
   readOnly?: boolean | undefined;
+}
+
+export interface AzureFilePersistentVolumeSource {
+  readOnly?: boolean | undefined;
+  secretName: string;
+  secretNamespace?: string | undefined;
+  shareName: string;
 }
 
 export interface AzureFileVolumeSource {
@@ -80,6 +132,75 @@ export interface Binding {
   target: ObjectReference;
 }
 
+export interface BoundObjectReference {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  name?: string | undefined;
+  uid?: string | undefined;
+}
+
+export interface CSIDriver {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: CSIDriverSpec;
+}
+
+export interface CSIDriverSpec {
+  attachRequired?: boolean | undefined;
+  fsGroupPolicy?: string | undefined;
+  nodeAllocatableUpdatePeriodSeconds?: number | undefined;
+  podInfoOnMount?: boolean | undefined;
+  preventPodSchedulingIfMissing?: boolean | undefined;
+  requiresRepublish?: boolean | undefined;
+  seLinuxMount?: boolean | undefined;
+  serviceAccountTokenInSecrets?: boolean | undefined;
+  storageCapacity?: boolean | undefined;
+  tokenRequests?: StorageTokenRequest[] | undefined;
+  volumeLifecycleModes?: string[] | undefined;
+}
+
+export interface CSINode {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: CSINodeSpec;
+}
+
+export interface CSINodeDriver {
+  allocatable?: VolumeNodeResources | undefined;
+  name: string;
+  nodeID: string;
+  topologyKeys?: string[] | undefined;
+}
+
+export interface CSINodeSpec {
+  drivers: CSINodeDriver[];
+}
+
+export interface CSIPersistentVolumeSource {
+  controllerExpandSecretRef?: SecretReference | undefined;
+  controllerPublishSecretRef?: SecretReference | undefined;
+  driver: string;
+  fsType?: string | undefined;
+  nodeExpandSecretRef?: SecretReference | undefined;
+  nodePublishSecretRef?: SecretReference | undefined;
+  nodeStageSecretRef?: SecretReference | undefined;
+  readOnly?: boolean | undefined;
+  volumeAttributes?: Record<string, string> | undefined;
+  volumeHandle: string;
+}
+
+export interface CSIStorageCapacity {
+  apiVersion?: string | undefined;
+  capacity?: string | undefined;
+  kind?: string | undefined;
+  maximumVolumeSize?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  nodeTopology?: LabelSelector | undefined;
+  storageClassName: string;
+}
+
 export interface CSIVolumeSource {
   driver: string;
   fsType?: string | undefined;
@@ -93,6 +214,15 @@ export interface Capabilities {
   drop?: string[] | undefined;
 }
 
+export interface CephFSPersistentVolumeSource {
+  monitors: string[];
+  path?: string | undefined;
+  readOnly?: boolean | undefined;
+  secretFile?: string | undefined;
+  secretRef?: SecretReference | undefined;
+  user?: string | undefined;
+}
+
 export interface CephFSVolumeSource {
   monitors: string[];
   path?: string | undefined;
@@ -100,6 +230,46 @@ export interface CephFSVolumeSource {
   secretFile?: string | undefined;
   secretRef?: LocalObjectReference | undefined;
   user?: string | undefined;
+}
+
+export interface CertificateSigningRequest {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: CertificateSigningRequestSpec;
+  status?: CertificateSigningRequestStatus | undefined;
+}
+
+export interface CertificateSigningRequestCondition {
+  lastTransitionTime?: string | undefined;
+  lastUpdateTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface CertificateSigningRequestSpec {
+  expirationSeconds?: number | undefined;
+  extra?: Record<string, string[]> | undefined;
+  groups?: string[] | undefined;
+  request: string;
+  signerName: string;
+  uid?: string | undefined;
+  usages?: string[] | undefined;
+  username?: string | undefined;
+}
+
+export interface CertificateSigningRequestStatus {
+  certificate?: string | undefined;
+  conditions?: CertificateSigningRequestCondition[] | undefined;
+}
+
+export interface CinderPersistentVolumeSource {
+  fsType?: string | undefined;
+  readOnly?: boolean | undefined;
+  secretRef?: SecretReference | undefined;
+  volumeID: string;
 }
 
 export interface CinderVolumeSource {
@@ -113,12 +283,42 @@ export interface ClientIPConfig {
   timeoutSeconds?: number | undefined;
 }
 
+export interface ClusterRole {
+  aggregationRule?: AggregationRule | undefined;
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  rules?: PolicyRule[] | undefined;
+}
+
+export interface ClusterRoleBinding {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  roleRef: RoleRef;
+  subjects?: Subject[] | undefined;
+}
+
 export interface ClusterTrustBundleProjection {
   labelSelector?: LabelSelector | undefined;
   name?: string | undefined;
   optional?: boolean | undefined;
   path: string;
   signerName?: string | undefined;
+}
+
+export interface ComponentCondition {
+  error?: string | undefined;
+  message?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface ComponentStatus {
+  apiVersion?: string | undefined;
+  conditions?: ComponentCondition[] | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
 }
 
 export interface Condition {
@@ -228,6 +428,18 @@ export interface ContainerResourceClaim {
   request?: string | undefined;
 }
 
+export interface ContainerResourceMetricSource {
+  container: string;
+  name: string;
+  target: MetricTarget;
+}
+
+export interface ContainerResourceMetricStatus {
+  container: string;
+  current: MetricValueStatus;
+  name: string;
+}
+
 export interface ContainerRestartRule {
   action: string;
   exitCodes?: ContainerRestartRuleOnExitCodes | undefined;
@@ -285,8 +497,172 @@ export interface ContainerUser {
   linux?: LinuxContainerUser | undefined;
 }
 
+export interface ControllerRevision {
+  apiVersion?: string | undefined;
+  data?: unknown | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  revision: number;
+}
+
+export interface CronJob {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: CronJobSpec;
+  status?: CronJobStatus | undefined;
+}
+
+export interface CronJobSpec {
+  concurrencyPolicy?: string | undefined;
+  failedJobsHistoryLimit?: number | undefined;
+  jobTemplate: JobTemplateSpec;
+  schedule: string;
+  startingDeadlineSeconds?: number | undefined;
+  successfulJobsHistoryLimit?: number | undefined;
+  suspend?: boolean | undefined;
+  timeZone?: string | undefined;
+}
+
+export interface CronJobStatus {
+  active?: ObjectReference[] | undefined;
+  lastScheduleTime?: string | undefined;
+  lastSuccessfulTime?: string | undefined;
+}
+
+export interface CrossVersionObjectReference {
+  apiVersion?: string | undefined;
+  kind: string;
+  name: string;
+}
+
+export interface CustomResourceColumnDefinition {
+  description?: string | undefined;
+  format?: string | undefined;
+  jsonPath: string;
+  name: string;
+  priority?: number | undefined;
+  type: string;
+}
+
+export interface CustomResourceConversion {
+  strategy: string;
+  webhook?: WebhookConversion | undefined;
+}
+
+export interface CustomResourceDefinition {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: CustomResourceDefinitionSpec;
+  status?: CustomResourceDefinitionStatus | undefined;
+}
+
+export interface CustomResourceDefinitionCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  observedGeneration?: number | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface CustomResourceDefinitionNames {
+  categories?: string[] | undefined;
+  kind: string;
+  listKind?: string | undefined;
+  plural: string;
+  shortNames?: string[] | undefined;
+  singular?: string | undefined;
+}
+
+export interface CustomResourceDefinitionSpec {
+  conversion?: CustomResourceConversion | undefined;
+  group: string;
+  names: CustomResourceDefinitionNames;
+  preserveUnknownFields?: boolean | undefined;
+  scope: string;
+  versions: CustomResourceDefinitionVersion[];
+}
+
+export interface CustomResourceDefinitionStatus {
+  acceptedNames?: CustomResourceDefinitionNames | undefined;
+  conditions?: CustomResourceDefinitionCondition[] | undefined;
+  observedGeneration?: number | undefined;
+  storedVersions?: string[] | undefined;
+}
+
+export interface CustomResourceDefinitionVersion {
+  additionalPrinterColumns?: CustomResourceColumnDefinition[] | undefined;
+  deprecated?: boolean | undefined;
+  deprecationWarning?: string | undefined;
+  name: string;
+  schema?: CustomResourceValidation | undefined;
+  selectableFields?: SelectableField[] | undefined;
+  served: boolean;
+  storage: boolean;
+  subresources?: CustomResourceSubresources | undefined;
+}
+
+export interface CustomResourceSubresourceScale {
+  labelSelectorPath?: string | undefined;
+  specReplicasPath: string;
+  statusReplicasPath: string;
+}
+
+export interface CustomResourceSubresources {
+  scale?: CustomResourceSubresourceScale | undefined;
+  status?: unknown | undefined;
+}
+
+export interface CustomResourceValidation {
+  openAPIV3Schema?: JSONSchemaProps | undefined;
+}
+
 export interface DaemonEndpoint {
   Port: number;
+}
+
+export interface DaemonSet {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: DaemonSetSpec | undefined;
+  status?: DaemonSetStatus | undefined;
+}
+
+export interface DaemonSetCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface DaemonSetSpec {
+  minReadySeconds?: number | undefined;
+  revisionHistoryLimit?: number | undefined;
+  selector: LabelSelector;
+  template: PodTemplateSpec;
+  updateStrategy?: DaemonSetUpdateStrategy | undefined;
+}
+
+export interface DaemonSetStatus {
+  collisionCount?: number | undefined;
+  conditions?: DaemonSetCondition[] | undefined;
+  currentNumberScheduled: number;
+  desiredNumberScheduled: number;
+  numberAvailable?: number | undefined;
+  numberMisscheduled: number;
+  numberReady: number;
+  numberUnavailable?: number | undefined;
+  observedGeneration?: number | undefined;
+  updatedNumberScheduled?: number | undefined;
+}
+
+export interface DaemonSetUpdateStrategy {
+  rollingUpdate?: RollingUpdateDaemonSet | undefined;
+  type?: string | undefined;
 }
 
 export interface DeleteOptions {
@@ -514,8 +890,65 @@ export interface EventSource {
   host?: string | undefined;
 }
 
+export interface EventsEvent {
+  action?: string | undefined;
+  apiVersion?: string | undefined;
+  deprecatedCount?: number | undefined;
+  deprecatedFirstTimestamp?: string | undefined;
+  deprecatedLastTimestamp?: string | undefined;
+  deprecatedSource?: EventSource | undefined;
+  eventTime: string;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  note?: string | undefined;
+  reason?: string | undefined;
+  regarding?: ObjectReference | undefined;
+  related?: ObjectReference | undefined;
+  reportingController?: string | undefined;
+  reportingInstance?: string | undefined;
+  series?: EventsEventSeries | undefined;
+  type?: string | undefined;
+}
+
+export interface EventsEventSeries {
+  count: number;
+  lastObservedTime: string;
+}
+
+export interface Eviction {
+  apiVersion?: string | undefined;
+  deleteOptions?: DeleteOptions | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+}
+
 export interface ExecAction {
   command?: string[] | undefined;
+}
+
+export interface ExemptPriorityLevelConfiguration {
+  lendablePercent?: number | undefined;
+  nominalConcurrencyShares?: number | undefined;
+}
+
+export interface ExpressionWarning {
+  fieldRef: string;
+  warning: string;
+}
+
+export interface ExternalDocumentation {
+  description?: string | undefined;
+  url?: string | undefined;
+}
+
+export interface ExternalMetricSource {
+  metric: MetricIdentifier;
+  target: MetricTarget;
+}
+
+export interface ExternalMetricStatus {
+  current: MetricValueStatus;
+  metric: MetricIdentifier;
 }
 
 export interface FCVolumeSource {
@@ -526,11 +959,30 @@ export interface FCVolumeSource {
   wwids?: string[] | undefined;
 }
 
+export interface FieldSelectorAttributes {
+  rawSelector?: string | undefined;
+  requirements?: FieldSelectorRequirement[] | undefined;
+}
+
+export interface FieldSelectorRequirement {
+  key: string;
+  operator: string;
+  values?: string[] | undefined;
+}
+
 export interface FileKeySelector {
   key: string;
   optional?: boolean | undefined;
   path: string;
   volumeName: string;
+}
+
+export interface FlexPersistentVolumeSource {
+  driver: string;
+  fsType?: string | undefined;
+  options?: Record<string, string> | undefined;
+  readOnly?: boolean | undefined;
+  secretRef?: SecretReference | undefined;
 }
 
 export interface FlexVolumeSource {
@@ -544,6 +996,44 @@ export interface FlexVolumeSource {
 export interface FlockerVolumeSource {
   datasetName?: string | undefined;
   datasetUUID?: string | undefined;
+}
+
+export interface FlowDistinguisherMethod {
+  type: string;
+}
+
+export interface FlowSchema {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: FlowSchemaSpec | undefined;
+  status?: FlowSchemaStatus | undefined;
+}
+
+export interface FlowSchemaCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status?: string | undefined;
+  type?: string | undefined;
+}
+
+export interface FlowSchemaSpec {
+  distinguisherMethod?: FlowDistinguisherMethod | undefined;
+  matchingPrecedence?: number | undefined;
+  priorityLevelConfiguration: PriorityLevelConfigurationReference;
+  rules?: PolicyRulesWithSubjects[] | undefined;
+}
+
+export interface FlowSchemaStatus {
+  conditions?: FlowSchemaCondition[] | undefined;
+}
+
+export interface FlowSubject {
+  group?: GroupSubject | undefined;
+  kind: string;
+  serviceAccount?: ServiceAccountSubject | undefined;
+  user?: UserSubject | undefined;
 }
 
 export interface ForNode {
@@ -572,15 +1062,39 @@ export interface GitRepoVolumeSource {
   revision?: string | undefined;
 }
 
+export interface GlusterfsPersistentVolumeSource {
+  endpoints: string;
+  endpointsNamespace?: string | undefined;
+  path: string;
+  readOnly?: boolean | undefined;
+}
+
 export interface GlusterfsVolumeSource {
   endpoints: string;
   path: string;
   readOnly?: boolean | undefined;
 }
 
+export interface GroupSubject {
+  name: string;
+}
+
 export interface GroupVersionForDiscovery {
   groupVersion: string;
   version: string;
+}
+
+export interface HPAScalingPolicy {
+  periodSeconds: number;
+  type: string;
+  value: number;
+}
+
+export interface HPAScalingRules {
+  policies?: HPAScalingPolicy[] | undefined;
+  selectPolicy?: string | undefined;
+  stabilizationWindowSeconds?: number | undefined;
+  tolerance?: string | undefined;
 }
 
 export interface HTTPGetAction {
@@ -596,6 +1110,77 @@ export interface HTTPHeader {
   value: string;
 }
 
+export interface HTTPIngressPath {
+  backend: IngressBackend;
+  path?: string | undefined;
+  pathType: string;
+}
+
+export interface HTTPIngressRuleValue {
+  paths: HTTPIngressPath[];
+}
+
+export interface HorizontalPodAutoscaler {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: HorizontalPodAutoscalerSpec;
+  status?: HorizontalPodAutoscalerStatus | undefined;
+}
+
+export interface HorizontalPodAutoscalerBehavior {
+  scaleDown?: HPAScalingRules | undefined;
+  scaleUp?: HPAScalingRules | undefined;
+}
+
+export interface HorizontalPodAutoscalerCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface HorizontalPodAutoscalerSpec {
+  behavior?: HorizontalPodAutoscalerBehavior | undefined;
+  maxReplicas: number;
+  metrics?: MetricSpec[] | undefined;
+  minReplicas?: number | undefined;
+  scaleTargetRef: CrossVersionObjectReference;
+}
+
+export interface HorizontalPodAutoscalerStatus {
+  conditions?: HorizontalPodAutoscalerCondition[] | undefined;
+  currentMetrics?: MetricStatus[] | undefined;
+  currentReplicas?: number | undefined;
+  desiredReplicas: number;
+  lastScaleTime?: string | undefined;
+  observedGeneration?: number | undefined;
+}
+
+export interface HorizontalPodAutoscalerV1 {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: HorizontalPodAutoscalerV1Spec;
+  status?: HorizontalPodAutoscalerV1Status | undefined;
+}
+
+export interface HorizontalPodAutoscalerV1Spec {
+  maxReplicas: number;
+  minReplicas?: number | undefined;
+  scaleTargetRef: CrossVersionObjectReference;
+  targetCPUUtilizationPercentage?: number | undefined;
+}
+
+export interface HorizontalPodAutoscalerV1Status {
+  currentCPUUtilizationPercentage?: number | undefined;
+  currentReplicas: number;
+  desiredReplicas: number;
+  lastScaleTime?: string | undefined;
+  observedGeneration?: number | undefined;
+}
+
 export interface HostAlias {
   hostnames?: string[] | undefined;
   ip: string;
@@ -608,6 +1193,36 @@ export interface HostIP {
 export interface HostPathVolumeSource {
   path: string;
   type?: string | undefined;
+}
+
+export interface IPAddress {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: IPAddressSpec;
+}
+
+export interface IPAddressSpec {
+  parentRef: ParentReference;
+}
+
+export interface IPBlock {
+  cidr: string;
+  except?: string[] | undefined;
+}
+
+export interface ISCSIPersistentVolumeSource {
+  chapAuthDiscovery?: boolean | undefined;
+  chapAuthSession?: boolean | undefined;
+  fsType?: string | undefined;
+  initiatorName?: string | undefined;
+  iqn: string;
+  iscsiInterface?: string | undefined;
+  lun: number;
+  portals?: string[] | undefined;
+  readOnly?: boolean | undefined;
+  secretRef?: SecretReference | undefined;
+  targetPortal: string;
 }
 
 export interface ISCSIVolumeSource {
@@ -633,6 +1248,183 @@ export interface ImageVolumeStatus {
   imageRef: string;
 }
 
+export interface Ingress {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: IngressSpec | undefined;
+  status?: IngressStatus | undefined;
+}
+
+export interface IngressBackend {
+  resource?: TypedLocalObjectReference | undefined;
+  service?: IngressServiceBackend | undefined;
+}
+
+export interface IngressClass {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: IngressClassSpec | undefined;
+}
+
+export interface IngressClassParametersReference {
+  apiGroup?: string | undefined;
+  kind: string;
+  name: string;
+  namespace?: string | undefined;
+  scope?: string | undefined;
+}
+
+export interface IngressClassSpec {
+  controller?: string | undefined;
+  parameters?: IngressClassParametersReference | undefined;
+}
+
+export interface IngressLoadBalancerIngress {
+  hostname?: string | undefined;
+  ip?: string | undefined;
+  ports?: IngressPortStatus[] | undefined;
+}
+
+export interface IngressLoadBalancerStatus {
+  ingress?: IngressLoadBalancerIngress[] | undefined;
+}
+
+export interface IngressPortStatus {
+  error?: string | undefined;
+  port: number;
+  protocol: string;
+}
+
+export interface IngressRule {
+  host?: string | undefined;
+  http?: HTTPIngressRuleValue | undefined;
+}
+
+export interface IngressServiceBackend {
+  name: string;
+  port?: ServiceBackendPort | undefined;
+}
+
+export interface IngressSpec {
+  defaultBackend?: IngressBackend | undefined;
+  ingressClassName?: string | undefined;
+  rules?: IngressRule[] | undefined;
+  tls?: IngressTLS[] | undefined;
+}
+
+export interface IngressStatus {
+  loadBalancer?: IngressLoadBalancerStatus | undefined;
+}
+
+export interface IngressTLS {
+  hosts?: string[] | undefined;
+  secretName?: string | undefined;
+}
+
+export interface JSONSchemaProps {
+  $ref?: string | undefined;
+  $schema?: string | undefined;
+  additionalItems?: unknown | undefined;
+  additionalProperties?: unknown | undefined;
+  allOf?: JSONSchemaProps[] | undefined;
+  anyOf?: JSONSchemaProps[] | undefined;
+  default?: unknown | undefined;
+  definitions?: Record<string, JSONSchemaProps> | undefined;
+  dependencies?: Record<string, unknown> | undefined;
+  description?: string | undefined;
+  enum?: unknown[] | undefined;
+  example?: unknown | undefined;
+  exclusiveMaximum?: boolean | undefined;
+  exclusiveMinimum?: boolean | undefined;
+  externalDocs?: ExternalDocumentation | undefined;
+  format?: string | undefined;
+  id?: string | undefined;
+  items?: unknown | undefined;
+  maxItems?: number | undefined;
+  maxLength?: number | undefined;
+  maxProperties?: number | undefined;
+  maximum?: number | undefined;
+  minItems?: number | undefined;
+  minLength?: number | undefined;
+  minProperties?: number | undefined;
+  minimum?: number | undefined;
+  multipleOf?: number | undefined;
+  not?: JSONSchemaProps | undefined;
+  nullable?: boolean | undefined;
+  oneOf?: JSONSchemaProps[] | undefined;
+  pattern?: string | undefined;
+  patternProperties?: Record<string, JSONSchemaProps> | undefined;
+  properties?: Record<string, JSONSchemaProps> | undefined;
+  required?: string[] | undefined;
+  title?: string | undefined;
+  type?: string | undefined;
+  uniqueItems?: boolean | undefined;
+  "x-kubernetes-embedded-resource"?: boolean | undefined;
+  "x-kubernetes-int-or-string"?: boolean | undefined;
+  "x-kubernetes-list-map-keys"?: string[] | undefined;
+  "x-kubernetes-list-type"?: string | undefined;
+  "x-kubernetes-map-type"?: string | undefined;
+  "x-kubernetes-preserve-unknown-fields"?: boolean | undefined;
+  "x-kubernetes-validations"?: ValidationRule[] | undefined;
+}
+
+export interface Job {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: JobSpec | undefined;
+  status?: JobStatus | undefined;
+}
+
+export interface JobCondition {
+  lastProbeTime?: string | undefined;
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface JobSpec {
+  activeDeadlineSeconds?: number | undefined;
+  backoffLimit?: number | undefined;
+  backoffLimitPerIndex?: number | undefined;
+  completionMode?: string | undefined;
+  completions?: number | undefined;
+  managedBy?: string | undefined;
+  manualSelector?: boolean | undefined;
+  maxFailedIndexes?: number | undefined;
+  parallelism?: number | undefined;
+  podFailurePolicy?: PodFailurePolicy | undefined;
+  podReplacementPolicy?: string | undefined;
+  selector?: LabelSelector | undefined;
+  successPolicy?: SuccessPolicy | undefined;
+  suspend?: boolean | undefined;
+  template: PodTemplateSpec;
+  ttlSecondsAfterFinished?: number | undefined;
+}
+
+export interface JobStatus {
+  active?: number | undefined;
+  completedIndexes?: string | undefined;
+  completionTime?: string | undefined;
+  conditions?: JobCondition[] | undefined;
+  failed?: number | undefined;
+  failedIndexes?: string | undefined;
+  ready?: number | undefined;
+  startTime?: string | undefined;
+  succeeded?: number | undefined;
+  terminating?: number | undefined;
+  uncountedTerminatedPods?: UncountedTerminatedPods | undefined;
+}
+
+export interface JobTemplateSpec {
+  metadata?: ObjectMeta | undefined;
+  spec?: JobSpec | undefined;
+}
+
 export interface KeyToPath {
   key: string;
   mode?: number | undefined;
@@ -642,6 +1434,11 @@ export interface KeyToPath {
 export interface LabelSelector {
   matchExpressions?: LabelSelectorRequirement[] | undefined;
   matchLabels?: Record<string, string> | undefined;
+}
+
+export interface LabelSelectorAttributes {
+  rawSelector?: string | undefined;
+  requirements?: LabelSelectorRequirement[] | undefined;
 }
 
 export interface LabelSelectorRequirement {
@@ -680,6 +1477,38 @@ export interface LifecycleHandler {
   tcpSocket?: TCPSocketAction | undefined;
 }
 
+export interface LimitRange {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: LimitRangeSpec | undefined;
+}
+
+export interface LimitRangeItem {
+  default?: Record<string, string> | undefined;
+  defaultRequest?: Record<string, string> | undefined;
+  max?: Record<string, string> | undefined;
+  maxLimitRequestRatio?: Record<string, string> | undefined;
+  min?: Record<string, string> | undefined;
+  type: string;
+}
+
+export interface LimitRangeSpec {
+  limits: LimitRangeItem[];
+}
+
+export interface LimitResponse {
+  queuing?: QueuingConfiguration | undefined;
+  type: string;
+}
+
+export interface LimitedPriorityLevelConfiguration {
+  borrowingLimitPercent?: number | undefined;
+  lendablePercent?: number | undefined;
+  limitResponse?: LimitResponse | undefined;
+  nominalConcurrencyShares?: number | undefined;
+}
+
 export interface LinuxContainerUser {
   gid: number;
   supplementalGroups?: number[] | undefined;
@@ -709,6 +1538,19 @@ export interface LocalObjectReference {
   name?: string | undefined;
 }
 
+export interface LocalSubjectAccessReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: SubjectAccessReviewSpec;
+  status?: SubjectAccessReviewStatus | undefined;
+}
+
+export interface LocalVolumeSource {
+  fsType?: string | undefined;
+  path: string;
+}
+
 export interface ManagedFieldsEntry {
   apiVersion?: string | undefined;
   fieldsType?: string | undefined;
@@ -719,10 +1561,95 @@ export interface ManagedFieldsEntry {
   time?: string | undefined;
 }
 
+export interface MatchCondition {
+  expression: string;
+  name: string;
+}
+
+export interface MatchResources {
+  excludeResourceRules?: NamedRuleWithOperations[] | undefined;
+  matchPolicy?: string | undefined;
+  namespaceSelector?: LabelSelector | undefined;
+  objectSelector?: LabelSelector | undefined;
+  resourceRules?: NamedRuleWithOperations[] | undefined;
+}
+
+export interface MetricIdentifier {
+  name: string;
+  selector?: LabelSelector | undefined;
+}
+
+export interface MetricSpec {
+  containerResource?: ContainerResourceMetricSource | undefined;
+  external?: ExternalMetricSource | undefined;
+  object?: ObjectMetricSource | undefined;
+  pods?: PodsMetricSource | undefined;
+  resource?: ResourceMetricSource | undefined;
+  type: string;
+}
+
+export interface MetricStatus {
+  containerResource?: ContainerResourceMetricStatus | undefined;
+  external?: ExternalMetricStatus | undefined;
+  object?: ObjectMetricStatus | undefined;
+  pods?: PodsMetricStatus | undefined;
+  resource?: ResourceMetricStatus | undefined;
+  type: string;
+}
+
+export interface MetricTarget {
+  averageUtilization?: number | undefined;
+  averageValue?: string | undefined;
+  type: string;
+  value?: string | undefined;
+}
+
+export interface MetricValueStatus {
+  averageUtilization?: number | undefined;
+  averageValue?: string | undefined;
+  value?: string | undefined;
+}
+
+export interface ModifyVolumeStatus {
+  status: string;
+  targetVolumeAttributesClassName?: string | undefined;
+}
+
+export interface MutatingWebhook {
+  admissionReviewVersions: string[];
+  clientConfig: WebhookClientConfig;
+  failurePolicy?: string | undefined;
+  matchConditions?: MatchCondition[] | undefined;
+  matchPolicy?: string | undefined;
+  name: string;
+  namespaceSelector?: LabelSelector | undefined;
+  objectSelector?: LabelSelector | undefined;
+  reinvocationPolicy?: string | undefined;
+  rules?: RuleWithOperations[] | undefined;
+  sideEffects: string;
+  timeoutSeconds?: number | undefined;
+}
+
+export interface MutatingWebhookConfiguration {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  webhooks?: MutatingWebhook[] | undefined;
+}
+
 export interface NFSVolumeSource {
   path: string;
   readOnly?: boolean | undefined;
   server: string;
+}
+
+export interface NamedRuleWithOperations {
+  apiGroups?: string[] | undefined;
+  apiVersions?: string[] | undefined;
+  operations?: string[] | undefined;
+  resourceNames?: string[] | undefined;
+  resources?: string[] | undefined;
+  scope?: string | undefined;
 }
 
 export interface Namespace {
@@ -748,6 +1675,42 @@ export interface NamespaceSpec {
 export interface NamespaceStatus {
   conditions?: NamespaceCondition[] | undefined;
   phase?: string | undefined;
+}
+
+export interface NetworkPolicy {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: NetworkPolicySpec | undefined;
+}
+
+export interface NetworkPolicyEgressRule {
+  ports?: NetworkPolicyPort[] | undefined;
+  to?: NetworkPolicyPeer[] | undefined;
+}
+
+export interface NetworkPolicyIngressRule {
+  from?: NetworkPolicyPeer[] | undefined;
+  ports?: NetworkPolicyPort[] | undefined;
+}
+
+export interface NetworkPolicyPeer {
+  ipBlock?: IPBlock | undefined;
+  namespaceSelector?: LabelSelector | undefined;
+  podSelector?: LabelSelector | undefined;
+}
+
+export interface NetworkPolicyPort {
+  endPort?: number | undefined;
+  port?: number | string | undefined;
+  protocol?: string | undefined;
+}
+
+export interface NetworkPolicySpec {
+  egress?: NetworkPolicyEgressRule[] | undefined;
+  ingress?: NetworkPolicyIngressRule[] | undefined;
+  podSelector?: LabelSelector | undefined;
+  policyTypes?: string[] | undefined;
 }
 
 export interface Node {
@@ -872,6 +1835,21 @@ export interface NodeSystemInfo {
   systemUUID: string;
 }
 
+export interface NonResourceAttributes {
+  path?: string | undefined;
+  verb?: string | undefined;
+}
+
+export interface NonResourcePolicyRule {
+  nonResourceURLs: string[];
+  verbs: string[];
+}
+
+export interface NonResourceRule {
+  nonResourceURLs?: string[] | undefined;
+  verbs: string[];
+}
+
 export interface ObjectFieldSelector {
   apiVersion?: string | undefined;
   fieldPath: string;
@@ -895,6 +1873,18 @@ export interface ObjectMeta {
   uid?: string | undefined;
 }
 
+export interface ObjectMetricSource {
+  describedObject: CrossVersionObjectReference;
+  metric: MetricIdentifier;
+  target: MetricTarget;
+}
+
+export interface ObjectMetricStatus {
+  current: MetricValueStatus;
+  describedObject: CrossVersionObjectReference;
+  metric: MetricIdentifier;
+}
+
 export interface ObjectReference {
   apiVersion?: string | undefined;
   fieldPath?: string | undefined;
@@ -905,6 +1895,10 @@ export interface ObjectReference {
   uid?: string | undefined;
 }
 
+export interface Overhead {
+  podFixed?: Record<string, string> | undefined;
+}
+
 export interface OwnerReference {
   apiVersion: string;
   blockOwnerDeletion?: boolean | undefined;
@@ -912,6 +1906,50 @@ export interface OwnerReference {
   kind: string;
   name: string;
   uid: string;
+}
+
+export interface ParamKind {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+}
+
+export interface ParamRef {
+  name?: string | undefined;
+  namespace?: string | undefined;
+  parameterNotFoundAction?: string | undefined;
+  selector?: LabelSelector | undefined;
+}
+
+export interface ParentReference {
+  group?: string | undefined;
+  name: string;
+  namespace?: string | undefined;
+  resource: string;
+}
+
+export interface PersistentVolume {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: PersistentVolumeSpec | undefined;
+  status?: PersistentVolumeStatus | undefined;
+}
+
+export interface PersistentVolumeClaim {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: PersistentVolumeClaimSpec | undefined;
+  status?: PersistentVolumeClaimStatus | undefined;
+}
+
+export interface PersistentVolumeClaimCondition {
+  lastProbeTime?: string | undefined;
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
 }
 
 export interface PersistentVolumeClaimSpec {
@@ -926,6 +1964,17 @@ export interface PersistentVolumeClaimSpec {
   volumeName?: string | undefined;
 }
 
+export interface PersistentVolumeClaimStatus {
+  accessModes?: string[] | undefined;
+  allocatedResourceStatuses?: Record<string, string> | undefined;
+  allocatedResources?: Record<string, string> | undefined;
+  capacity?: Record<string, string> | undefined;
+  conditions?: PersistentVolumeClaimCondition[] | undefined;
+  currentVolumeAttributesClassName?: string | undefined;
+  modifyVolumeStatus?: ModifyVolumeStatus | undefined;
+  phase?: string | undefined;
+}
+
 export interface PersistentVolumeClaimTemplate {
   metadata?: ObjectMeta | undefined;
   spec: PersistentVolumeClaimSpec;
@@ -934,6 +1983,47 @@ export interface PersistentVolumeClaimTemplate {
 export interface PersistentVolumeClaimVolumeSource {
   claimName: string;
   readOnly?: boolean | undefined;
+}
+
+export interface PersistentVolumeSpec {
+  accessModes?: string[] | undefined;
+  awsElasticBlockStore?: AWSElasticBlockStoreVolumeSource | undefined;
+  azureDisk?: AzureDiskVolumeSource | undefined;
+  azureFile?: AzureFilePersistentVolumeSource | undefined;
+  capacity?: Record<string, string> | undefined;
+  cephfs?: CephFSPersistentVolumeSource | undefined;
+  cinder?: CinderPersistentVolumeSource | undefined;
+  claimRef?: ObjectReference | undefined;
+  csi?: CSIPersistentVolumeSource | undefined;
+  fc?: FCVolumeSource | undefined;
+  flexVolume?: FlexPersistentVolumeSource | undefined;
+  flocker?: FlockerVolumeSource | undefined;
+  gcePersistentDisk?: GCEPersistentDiskVolumeSource | undefined;
+  glusterfs?: GlusterfsPersistentVolumeSource | undefined;
+  hostPath?: HostPathVolumeSource | undefined;
+  iscsi?: ISCSIPersistentVolumeSource | undefined;
+  local?: LocalVolumeSource | undefined;
+  mountOptions?: string[] | undefined;
+  nfs?: NFSVolumeSource | undefined;
+  nodeAffinity?: VolumeNodeAffinity | undefined;
+  persistentVolumeReclaimPolicy?: string | undefined;
+  photonPersistentDisk?: PhotonPersistentDiskVolumeSource | undefined;
+  portworxVolume?: PortworxVolumeSource | undefined;
+  quobyte?: QuobyteVolumeSource | undefined;
+  rbd?: RBDPersistentVolumeSource | undefined;
+  scaleIO?: ScaleIOPersistentVolumeSource | undefined;
+  storageClassName?: string | undefined;
+  storageos?: StorageOSPersistentVolumeSource | undefined;
+  volumeAttributesClassName?: string | undefined;
+  volumeMode?: string | undefined;
+  vsphereVolume?: VsphereVirtualDiskVolumeSource | undefined;
+}
+
+export interface PersistentVolumeStatus {
+  lastPhaseTransitionTime?: string | undefined;
+  message?: string | undefined;
+  phase?: string | undefined;
+  reason?: string | undefined;
 }
 
 export interface PhotonPersistentDiskVolumeSource {
@@ -999,9 +2089,55 @@ export interface PodDNSConfigOption {
   value?: string | undefined;
 }
 
+export interface PodDisruptionBudget {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: PodDisruptionBudgetSpec | undefined;
+  status?: PodDisruptionBudgetStatus | undefined;
+}
+
+export interface PodDisruptionBudgetSpec {
+  maxUnavailable?: number | string | undefined;
+  minAvailable?: number | string | undefined;
+  selector?: LabelSelector | undefined;
+  unhealthyPodEvictionPolicy?: string | undefined;
+}
+
+export interface PodDisruptionBudgetStatus {
+  conditions?: Condition[] | undefined;
+  currentHealthy?: number | undefined;
+  desiredHealthy?: number | undefined;
+  disruptedPods?: Record<string, string> | undefined;
+  disruptionsAllowed?: number | undefined;
+  expectedPods?: number | undefined;
+  observedGeneration?: number | undefined;
+}
+
 export interface PodExtendedResourceClaimStatus {
   requestMappings: ContainerExtendedResourceRequest[];
   resourceClaimName: string;
+}
+
+export interface PodFailurePolicy {
+  rules: PodFailurePolicyRule[];
+}
+
+export interface PodFailurePolicyOnExitCodesRequirement {
+  containerName?: string | undefined;
+  operator: string;
+  values: number[];
+}
+
+export interface PodFailurePolicyOnPodConditionsPattern {
+  status?: string | undefined;
+  type: string;
+}
+
+export interface PodFailurePolicyRule {
+  action: string;
+  onExitCodes?: PodFailurePolicyOnExitCodesRequirement | undefined;
+  onPodConditions?: PodFailurePolicyOnPodConditionsPattern[] | undefined;
 }
 
 export interface PodIP {
@@ -1120,9 +2256,40 @@ export interface PodStatus {
   startTime?: string | undefined;
 }
 
+export interface PodTemplate {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  template?: PodTemplateSpec | undefined;
+}
+
 export interface PodTemplateSpec {
   metadata?: ObjectMeta | undefined;
   spec?: PodSpec | undefined;
+}
+
+export interface PodsMetricSource {
+  metric: MetricIdentifier;
+  target: MetricTarget;
+}
+
+export interface PodsMetricStatus {
+  current: MetricValueStatus;
+  metric: MetricIdentifier;
+}
+
+export interface PolicyRule {
+  apiGroups?: string[] | undefined;
+  nonResourceURLs?: string[] | undefined;
+  resourceNames?: string[] | undefined;
+  resources?: string[] | undefined;
+  verbs: string[];
+}
+
+export interface PolicyRulesWithSubjects {
+  nonResourceRules?: NonResourcePolicyRule[] | undefined;
+  resourceRules?: ResourcePolicyRule[] | undefined;
+  subjects: FlowSubject[];
 }
 
 export interface PortStatus {
@@ -1147,6 +2314,46 @@ export interface PreferredSchedulingTerm {
   weight: number;
 }
 
+export interface PriorityClass {
+  apiVersion?: string | undefined;
+  description?: string | undefined;
+  globalDefault?: boolean | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  preemptionPolicy?: string | undefined;
+  value?: number | undefined;
+}
+
+export interface PriorityLevelConfiguration {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: PriorityLevelConfigurationSpec | undefined;
+  status?: PriorityLevelConfigurationStatus | undefined;
+}
+
+export interface PriorityLevelConfigurationCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status?: string | undefined;
+  type?: string | undefined;
+}
+
+export interface PriorityLevelConfigurationReference {
+  name: string;
+}
+
+export interface PriorityLevelConfigurationSpec {
+  exempt?: ExemptPriorityLevelConfiguration | undefined;
+  limited?: LimitedPriorityLevelConfiguration | undefined;
+  type: string;
+}
+
+export interface PriorityLevelConfigurationStatus {
+  conditions?: PriorityLevelConfigurationCondition[] | undefined;
+}
+
 export interface Probe {
   exec?: ExecAction | undefined;
   failureThreshold?: number | undefined;
@@ -1165,6 +2372,12 @@ export interface ProjectedVolumeSource {
   sources?: VolumeProjection[] | undefined;
 }
 
+export interface QueuingConfiguration {
+  handSize?: number | undefined;
+  queueLengthLimit?: number | undefined;
+  queues?: number | undefined;
+}
+
 export interface QuobyteVolumeSource {
   group?: string | undefined;
   readOnly?: boolean | undefined;
@@ -1172,6 +2385,17 @@ export interface QuobyteVolumeSource {
   tenant?: string | undefined;
   user?: string | undefined;
   volume: string;
+}
+
+export interface RBDPersistentVolumeSource {
+  fsType?: string | undefined;
+  image: string;
+  keyring?: string | undefined;
+  monitors: string[];
+  pool?: string | undefined;
+  readOnly?: boolean | undefined;
+  secretRef?: SecretReference | undefined;
+  user?: string | undefined;
 }
 
 export interface RBDVolumeSource {
@@ -1218,6 +2442,50 @@ export interface ReplicaSetStatus {
   terminatingReplicas?: number | undefined;
 }
 
+export interface ReplicationController {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: ReplicationControllerSpec | undefined;
+  status?: ReplicationControllerStatus | undefined;
+}
+
+export interface ReplicationControllerCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface ReplicationControllerSpec {
+  minReadySeconds?: number | undefined;
+  replicas?: number | undefined;
+  selector?: Record<string, string> | undefined;
+  template?: PodTemplateSpec | undefined;
+}
+
+export interface ReplicationControllerStatus {
+  availableReplicas?: number | undefined;
+  conditions?: ReplicationControllerCondition[] | undefined;
+  fullyLabeledReplicas?: number | undefined;
+  observedGeneration?: number | undefined;
+  readyReplicas?: number | undefined;
+  replicas: number;
+}
+
+export interface ResourceAttributes {
+  fieldSelector?: FieldSelectorAttributes | undefined;
+  group?: string | undefined;
+  labelSelector?: LabelSelectorAttributes | undefined;
+  name?: string | undefined;
+  namespace?: string | undefined;
+  resource?: string | undefined;
+  subresource?: string | undefined;
+  verb?: string | undefined;
+  version?: string | undefined;
+}
+
 export interface ResourceFieldSelector {
   containerName?: string | undefined;
   divisor?: string | undefined;
@@ -1230,10 +2498,54 @@ export interface ResourceHealth {
   resourceID: string;
 }
 
+export interface ResourceMetricSource {
+  name: string;
+  target: MetricTarget;
+}
+
+export interface ResourceMetricStatus {
+  current: MetricValueStatus;
+  name: string;
+}
+
+export interface ResourcePolicyRule {
+  apiGroups: string[];
+  clusterScope?: boolean | undefined;
+  namespaces?: string[] | undefined;
+  resources: string[];
+  verbs: string[];
+}
+
+export interface ResourceQuota {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: ResourceQuotaSpec | undefined;
+  status?: ResourceQuotaStatus | undefined;
+}
+
+export interface ResourceQuotaSpec {
+  hard?: Record<string, string> | undefined;
+  scopeSelector?: ScopeSelector | undefined;
+  scopes?: string[] | undefined;
+}
+
+export interface ResourceQuotaStatus {
+  hard?: Record<string, string> | undefined;
+  used?: Record<string, string> | undefined;
+}
+
 export interface ResourceRequirements {
   claims?: ContainerResourceClaim[] | undefined;
   limits?: Record<string, string> | undefined;
   requests?: Record<string, string> | undefined;
+}
+
+export interface ResourceRule {
+  apiGroups?: string[] | undefined;
+  resourceNames?: string[] | undefined;
+  resources?: string[] | undefined;
+  verbs: string[];
 }
 
 export interface ResourceStatus {
@@ -1241,9 +2553,57 @@ export interface ResourceStatus {
   resources?: ResourceHealth[] | undefined;
 }
 
+export interface Role {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  rules?: PolicyRule[] | undefined;
+}
+
+export interface RoleBinding {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  roleRef: RoleRef;
+  subjects?: Subject[] | undefined;
+}
+
+export interface RoleRef {
+  apiGroup?: string | undefined;
+  kind: string;
+  name: string;
+}
+
+export interface RollingUpdateDaemonSet {
+  maxSurge?: number | string | undefined;
+  maxUnavailable?: number | string | undefined;
+}
+
 export interface RollingUpdateDeployment {
   maxSurge?: number | string | undefined;
   maxUnavailable?: number | string | undefined;
+}
+
+export interface RollingUpdateStatefulSetStrategy {
+  maxUnavailable?: number | string | undefined;
+  partition?: number | undefined;
+}
+
+export interface RuleWithOperations {
+  apiGroups?: string[] | undefined;
+  apiVersions?: string[] | undefined;
+  operations?: string[] | undefined;
+  resources?: string[] | undefined;
+  scope?: string | undefined;
+}
+
+export interface RuntimeClass {
+  apiVersion?: string | undefined;
+  handler: string;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  overhead?: Overhead | undefined;
+  scheduling?: Scheduling | undefined;
 }
 
 export interface SELinuxOptions {
@@ -1259,6 +2619,19 @@ export interface Scale {
   metadata?: ObjectMeta | undefined;
   spec?: ScaleSpec | undefined;
   status?: ScaleStatus | undefined;
+}
+
+export interface ScaleIOPersistentVolumeSource {
+  fsType?: string | undefined;
+  gateway: string;
+  protectionDomain?: string | undefined;
+  readOnly?: boolean | undefined;
+  secretRef: SecretReference;
+  sslEnabled?: boolean | undefined;
+  storageMode?: string | undefined;
+  storagePool?: string | undefined;
+  system: string;
+  volumeName?: string | undefined;
 }
 
 export interface ScaleIOVolumeSource {
@@ -1281,6 +2654,21 @@ export interface ScaleSpec {
 export interface ScaleStatus {
   replicas: number;
   selector?: string | undefined;
+}
+
+export interface Scheduling {
+  nodeSelector?: Record<string, string> | undefined;
+  tolerations?: Toleration[] | undefined;
+}
+
+export interface ScopeSelector {
+  matchExpressions?: ScopedResourceSelectorRequirement[] | undefined;
+}
+
+export interface ScopedResourceSelectorRequirement {
+  operator: string;
+  scopeName: string;
+  values?: string[] | undefined;
 }
 
 export interface SeccompProfile {
@@ -1315,6 +2703,11 @@ export interface SecretProjection {
   optional?: boolean | undefined;
 }
 
+export interface SecretReference {
+  name?: string | undefined;
+  namespace?: string | undefined;
+}
+
 export interface SecretVolumeSource {
   defaultMode?: number | undefined;
   items?: KeyToPath[] | undefined;
@@ -1335,6 +2728,46 @@ export interface SecurityContext {
   seLinuxOptions?: SELinuxOptions | undefined;
   seccompProfile?: SeccompProfile | undefined;
   windowsOptions?: WindowsSecurityContextOptions | undefined;
+}
+
+export interface SelectableField {
+  jsonPath: string;
+}
+
+export interface SelfSubjectAccessReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: SelfSubjectAccessReviewSpec;
+  status?: SubjectAccessReviewStatus | undefined;
+}
+
+export interface SelfSubjectAccessReviewSpec {
+  nonResourceAttributes?: NonResourceAttributes | undefined;
+  resourceAttributes?: ResourceAttributes | undefined;
+}
+
+export interface SelfSubjectReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  status?: SelfSubjectReviewStatus | undefined;
+}
+
+export interface SelfSubjectReviewStatus {
+  userInfo?: UserInfo | undefined;
+}
+
+export interface SelfSubjectRulesReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: SelfSubjectRulesReviewSpec;
+  status?: SubjectRulesReviewStatus | undefined;
+}
+
+export interface SelfSubjectRulesReviewSpec {
+  namespace?: string | undefined;
 }
 
 export interface ServerAddressByClientCIDR {
@@ -1359,10 +2792,36 @@ export interface ServiceAccount {
   secrets?: ObjectReference[] | undefined;
 }
 
+export interface ServiceAccountSubject {
+  name: string;
+  namespace: string;
+}
+
 export interface ServiceAccountTokenProjection {
   audience?: string | undefined;
   expirationSeconds?: number | undefined;
   path: string;
+}
+
+export interface ServiceBackendPort {
+  name?: string | undefined;
+  number?: number | undefined;
+}
+
+export interface ServiceCIDR {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: ServiceCIDRSpec | undefined;
+  status?: ServiceCIDRStatus | undefined;
+}
+
+export interface ServiceCIDRSpec {
+  cidrs?: string[] | undefined;
+}
+
+export interface ServiceCIDRStatus {
+  conditions?: Condition[] | undefined;
 }
 
 export interface ServicePort {
@@ -1414,6 +2873,63 @@ export interface SleepAction {
   seconds: number;
 }
 
+export interface StatefulSet {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: StatefulSetSpec | undefined;
+  status?: StatefulSetStatus | undefined;
+}
+
+export interface StatefulSetCondition {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface StatefulSetOrdinals {
+  start?: number | undefined;
+}
+
+export interface StatefulSetPersistentVolumeClaimRetentionPolicy {
+  whenDeleted?: string | undefined;
+  whenScaled?: string | undefined;
+}
+
+export interface StatefulSetSpec {
+  minReadySeconds?: number | undefined;
+  ordinals?: StatefulSetOrdinals | undefined;
+  persistentVolumeClaimRetentionPolicy?: StatefulSetPersistentVolumeClaimRetentionPolicy | undefined;
+  podManagementPolicy?: string | undefined;
+  replicas?: number | undefined;
+  revisionHistoryLimit?: number | undefined;
+  selector: LabelSelector;
+  serviceName?: string | undefined;
+  template: PodTemplateSpec;
+  updateStrategy?: StatefulSetUpdateStrategy | undefined;
+  volumeClaimTemplates?: PersistentVolumeClaim[] | undefined;
+}
+
+export interface StatefulSetStatus {
+  availableReplicas?: number | undefined;
+  collisionCount?: number | undefined;
+  conditions?: StatefulSetCondition[] | undefined;
+  currentReplicas?: number | undefined;
+  currentRevision?: string | undefined;
+  observedGeneration?: number | undefined;
+  readyReplicas?: number | undefined;
+  replicas: number;
+  updateRevision?: string | undefined;
+  updatedReplicas?: number | undefined;
+}
+
+export interface StatefulSetUpdateStrategy {
+  rollingUpdate?: RollingUpdateStatefulSetStrategy | undefined;
+  type?: string | undefined;
+}
+
 export interface Status {
   apiVersion?: string | undefined;
   code?: number | undefined;
@@ -1440,12 +2956,85 @@ export interface StatusDetails {
   uid?: string | undefined;
 }
 
+export interface StorageClass {
+  allowVolumeExpansion?: boolean | undefined;
+  allowedTopologies?: TopologySelectorTerm[] | undefined;
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  mountOptions?: string[] | undefined;
+  parameters?: Record<string, string> | undefined;
+  provisioner: string;
+  reclaimPolicy?: string | undefined;
+  volumeBindingMode?: string | undefined;
+}
+
+export interface StorageOSPersistentVolumeSource {
+  fsType?: string | undefined;
+  readOnly?: boolean | undefined;
+  secretRef?: ObjectReference | undefined;
+  volumeName?: string | undefined;
+  volumeNamespace?: string | undefined;
+}
+
 export interface StorageOSVolumeSource {
   fsType?: string | undefined;
   readOnly?: boolean | undefined;
   secretRef?: LocalObjectReference | undefined;
   volumeName?: string | undefined;
   volumeNamespace?: string | undefined;
+}
+
+export interface StorageTokenRequest {
+  audience: string;
+  expirationSeconds?: number | undefined;
+}
+
+export interface Subject {
+  apiGroup?: string | undefined;
+  kind: string;
+  name: string;
+  namespace?: string | undefined;
+}
+
+export interface SubjectAccessReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: SubjectAccessReviewSpec;
+  status?: SubjectAccessReviewStatus | undefined;
+}
+
+export interface SubjectAccessReviewSpec {
+  extra?: Record<string, string[]> | undefined;
+  groups?: string[] | undefined;
+  nonResourceAttributes?: NonResourceAttributes | undefined;
+  resourceAttributes?: ResourceAttributes | undefined;
+  uid?: string | undefined;
+  user?: string | undefined;
+}
+
+export interface SubjectAccessReviewStatus {
+  allowed: boolean;
+  denied?: boolean | undefined;
+  evaluationError?: string | undefined;
+  reason?: string | undefined;
+}
+
+export interface SubjectRulesReviewStatus {
+  evaluationError?: string | undefined;
+  incomplete: boolean;
+  nonResourceRules: NonResourceRule[];
+  resourceRules: ResourceRule[];
+}
+
+export interface SuccessPolicy {
+  rules: SuccessPolicyRule[];
+}
+
+export interface SuccessPolicyRule {
+  succeededCount?: number | undefined;
+  succeededIndexes?: string | undefined;
 }
 
 export interface Sysctl {
@@ -1465,12 +3054,60 @@ export interface Taint {
   value?: string | undefined;
 }
 
+export interface TokenRequest {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: TokenRequestSpec | undefined;
+  status?: TokenRequestStatus | undefined;
+}
+
+export interface TokenRequestSpec {
+  audiences?: string[] | undefined;
+  boundObjectRef?: BoundObjectReference | undefined;
+  expirationSeconds?: number | undefined;
+}
+
+export interface TokenRequestStatus {
+  expirationTimestamp?: string | undefined;
+  token?: string | undefined;
+}
+
+export interface TokenReview {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: TokenReviewSpec;
+  status?: TokenReviewStatus | undefined;
+}
+
+export interface TokenReviewSpec {
+  audiences?: string[] | undefined;
+  token: string;
+}
+
+export interface TokenReviewStatus {
+  audiences?: string[] | undefined;
+  authenticated?: boolean | undefined;
+  error?: string | undefined;
+  user?: UserInfo | undefined;
+}
+
 export interface Toleration {
   effect?: string | undefined;
   key?: string | undefined;
   operator?: string | undefined;
   tolerationSeconds?: number | undefined;
   value?: string | undefined;
+}
+
+export interface TopologySelectorLabelRequirement {
+  key: string;
+  values: string[];
+}
+
+export interface TopologySelectorTerm {
+  matchLabelExpressions?: TopologySelectorLabelRequirement[] | undefined;
 }
 
 export interface TopologySpreadConstraint {
@@ -1484,6 +3121,10 @@ export interface TopologySpreadConstraint {
   whenUnsatisfiable: string;
 }
 
+export interface TypeChecking {
+  expressionWarnings?: ExpressionWarning[] | undefined;
+}
+
 export interface TypedLocalObjectReference {
   apiGroup?: string | undefined;
   kind: string;
@@ -1495,6 +3136,102 @@ export interface TypedObjectReference {
   kind: string;
   name: string;
   namespace?: string | undefined;
+}
+
+export interface UncountedTerminatedPods {
+  failed?: string[] | undefined;
+  succeeded?: string[] | undefined;
+}
+
+export interface UserInfo {
+  extra?: Record<string, string[]> | undefined;
+  groups?: string[] | undefined;
+  uid?: string | undefined;
+  username?: string | undefined;
+}
+
+export interface UserSubject {
+  name: string;
+}
+
+export interface ValidatingAdmissionPolicy {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec?: ValidatingAdmissionPolicySpec | undefined;
+  status?: ValidatingAdmissionPolicyStatus | undefined;
+}
+
+export interface ValidatingAdmissionPolicyBinding {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: ValidatingAdmissionPolicyBindingSpec;
+}
+
+export interface ValidatingAdmissionPolicyBindingSpec {
+  matchResources?: MatchResources | undefined;
+  paramRef?: ParamRef | undefined;
+  policyName: string;
+  validationActions: string[];
+}
+
+export interface ValidatingAdmissionPolicySpec {
+  auditAnnotations?: AuditAnnotation[] | undefined;
+  failurePolicy?: string | undefined;
+  matchConditions?: MatchCondition[] | undefined;
+  matchConstraints?: MatchResources | undefined;
+  paramKind?: ParamKind | undefined;
+  validations?: Validation[] | undefined;
+  variables?: Variable[] | undefined;
+}
+
+export interface ValidatingAdmissionPolicyStatus {
+  conditions?: Condition[] | undefined;
+  observedGeneration?: number | undefined;
+  typeChecking?: TypeChecking | undefined;
+}
+
+export interface ValidatingWebhook {
+  admissionReviewVersions: string[];
+  clientConfig: WebhookClientConfig;
+  failurePolicy?: string | undefined;
+  matchConditions?: MatchCondition[] | undefined;
+  matchPolicy?: string | undefined;
+  name: string;
+  namespaceSelector?: LabelSelector | undefined;
+  objectSelector?: LabelSelector | undefined;
+  rules?: RuleWithOperations[] | undefined;
+  sideEffects: string;
+  timeoutSeconds?: number | undefined;
+}
+
+export interface ValidatingWebhookConfiguration {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  webhooks?: ValidatingWebhook[] | undefined;
+}
+
+export interface Validation {
+  expression: string;
+  message?: string | undefined;
+  messageExpression?: string | undefined;
+  reason?: string | undefined;
+}
+
+export interface ValidationRule {
+  fieldPath?: string | undefined;
+  message?: string | undefined;
+  messageExpression?: string | undefined;
+  optionalOldSelf?: boolean | undefined;
+  reason?: string | undefined;
+  rule: string;
+}
+
+export interface Variable {
+  expression: string;
+  name: string;
 }
 
 export interface Volume {
@@ -1531,9 +3268,49 @@ export interface Volume {
   vsphereVolume?: VsphereVirtualDiskVolumeSource | undefined;
 }
 
+export interface VolumeAttachment {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  spec: VolumeAttachmentSpec;
+  status?: VolumeAttachmentStatus | undefined;
+}
+
+export interface VolumeAttachmentSource {
+  inlineVolumeSpec?: PersistentVolumeSpec | undefined;
+  persistentVolumeName?: string | undefined;
+}
+
+export interface VolumeAttachmentSpec {
+  attacher: string;
+  nodeName: string;
+  source: VolumeAttachmentSource;
+}
+
+export interface VolumeAttachmentStatus {
+  attachError?: VolumeError | undefined;
+  attached: boolean;
+  attachmentMetadata?: Record<string, string> | undefined;
+  detachError?: VolumeError | undefined;
+}
+
+export interface VolumeAttributesClass {
+  apiVersion?: string | undefined;
+  driverName: string;
+  kind?: string | undefined;
+  metadata?: ObjectMeta | undefined;
+  parameters?: Record<string, string> | undefined;
+}
+
 export interface VolumeDevice {
   devicePath: string;
   name: string;
+}
+
+export interface VolumeError {
+  errorCode?: number | undefined;
+  message?: string | undefined;
+  time?: string | undefined;
 }
 
 export interface VolumeMount {
@@ -1552,6 +3329,14 @@ export interface VolumeMountStatus {
   readOnly?: boolean | undefined;
   recursiveReadOnly?: string | undefined;
   volumeStatus?: VolumeStatus | undefined;
+}
+
+export interface VolumeNodeAffinity {
+  required?: NodeSelector | undefined;
+}
+
+export interface VolumeNodeResources {
+  count?: number | undefined;
 }
 
 export interface VolumeProjection {
@@ -1577,6 +3362,24 @@ export interface VsphereVirtualDiskVolumeSource {
   storagePolicyID?: string | undefined;
   storagePolicyName?: string | undefined;
   volumePath: string;
+}
+
+export interface WebhookClientConfig {
+  caBundle?: string | undefined;
+  service?: WebhookServiceReference | undefined;
+  url?: string | undefined;
+}
+
+export interface WebhookConversion {
+  clientConfig?: WebhookClientConfig | undefined;
+  conversionReviewVersions: string[];
+}
+
+export interface WebhookServiceReference {
+  name: string;
+  namespace: string;
+  path?: string | undefined;
+  port?: number | undefined;
 }
 
 export interface WeightedPodAffinityTerm {
