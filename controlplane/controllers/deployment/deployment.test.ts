@@ -186,6 +186,12 @@ describe('Recreate', () => {
     expect(run(deployment(spec), [set(1, 0)], [{ ...old, status: { phase: 'Failed' } }]).created?.spec?.replicas).toBe(10);
     expect(run(deployment(spec), [set(1, 0), set(2, 0)]).sizes).toEqual({ 'web-2': 10 });
   });
+
+  it('starts no earlier template beside ending pods of another, though it is paused', () => {
+    const paused = deployment({ ...spec, paused: true, template: template(3) });
+    expect(run(paused, [set(1, 0), set(2, 0)], [old]).sizes).toEqual({});
+    expect(run(paused, [set(1, 0), set(2, 0)]).sizes).toEqual({ 'web-2': 10 });
+  });
 });
 
 it('adopts what matches, releases what no longer does, and touches nothing of others', () => {

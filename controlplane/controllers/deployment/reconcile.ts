@@ -9,7 +9,7 @@ import { revisionAnnotation } from './annotations.ts';
 import { Draft } from './draft.ts';
 import { isRollingUpdate, specReplicas } from './limits.ts';
 import { revisionToWrite, surplusHistory, syncNewReplicaSet } from './revision.ts';
-import { isScaling, oldPodsRun, rollingStep, scale, stopOld } from './rollout.ts';
+import { isScaling, othersRun, rollingStep, scale, stopOld } from './rollout.ts';
 import { baseStatus, checkPaused, deadlineInMs, isComplete, rolloutStatus } from './status.ts';
 import { findNewReplicaSet } from './template.ts';
 
@@ -56,7 +56,7 @@ function decide(draft: Draft, pods: readonly Pod[]): { status: DeploymentStatus;
 }
 
 function recreateStep(draft: Draft, pods: readonly Pod[]): void {
-  if (syncNewReplicaSet(draft, false) || stopOld(draft) || oldPodsRun(draft, pods)) return;
+  if (syncNewReplicaSet(draft, false) || stopOld(draft) || othersRun(draft, draft.newSet, pods)) return;
   if (syncNewReplicaSet(draft, true) || draft.newSet === undefined) return;
   draft.scale(draft.newSet, specReplicas(draft.deployment));
 }

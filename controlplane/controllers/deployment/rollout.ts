@@ -54,11 +54,12 @@ export function stopOld(draft: Draft): boolean {
   return changed;
 }
 
-/** Whether pods of earlier templates still run: Recreate never lets two versions run side by side. */
-export function oldPodsRun(draft: Draft, pods: readonly Pod[]): boolean {
-  if (draft.oldSets.some((set) => isSettling(set) || (set.status?.replicas ?? 0) > 0)) return true;
-  const old = new Set(draft.oldSets.map((set) => set.metadata?.uid));
-  return pods.some((pod) => old.has(controllerOf(pod)?.uid) && !isTerminal(pod));
+/** Whether pods of other templates than `set`'s still run: Recreate never lets two versions run side by side. */
+export function othersRun(draft: Draft, set: ReplicaSet | undefined, pods: readonly Pod[]): boolean {
+  const others = draft.sets.filter((other) => other !== set);
+  if (others.some((other) => isSettling(other) || (other.status?.replicas ?? 0) > 0)) return true;
+  const uids = new Set(others.map((other) => other.metadata?.uid));
+  return pods.some((pod) => uids.has(controllerOf(pod)?.uid) && !isTerminal(pod));
 }
 
 /** The deployment was resized since its ReplicaSets were. */
@@ -72,8 +73,8 @@ export function scale(draft: Draft, pods: readonly Pod[]): void {
   const wanted = specReplicas(draft.deployment);
   const single = activeOrLatest(draft);
   if (single !== undefined) {
-    const blocked = draft.sets.some((set) => set !== single && isSettling(set))
-      || (single === draft.newSet && !isRollingUpdate(draft.deployment) && oldPodsRun(draft, pods));
+    // While paused `single` may be an earlier template's: the pods of a newer one are in its way just the same.
+    const blocked = isRollingUpdate(draft.deployment) ? draft.sets.some((set) => set !== single && isSettling(set)) : othersRun(draft, single, pods);
     if (wanted <= specReplicas(single) || !blocked) draft.scale(single, wanted);
   } else if (isSaturated(draft)) {
     stopOld(draft);
