@@ -250,7 +250,8 @@ const runs = Number(process.env['RUNS'] ?? (given === undefined ? 8 : 1));
 
 describe('deployment, replicaset and endpoints under chaos', () => {
   const seeds = Array.from({ length: runs }, (_, i) => first + i);
-  it.each(seeds)('rolls out as asked (SEED=%i)', (seed) => simulate(seed, { podDeaths: false, strategy: 'RollingUpdate' }, 400), 30_000);
+  // Seed 500418: scaled down in the middle of a rollout whose new pods were not ready yet.
+  it.each([...seeds, 500418])('rolls out as asked (SEED=%i)', (seed) => simulate(seed, { podDeaths: false, strategy: 'RollingUpdate' }, 400), 30_000);
   it.each(seeds)('survives dying pods (SEED=%i)', (seed) => simulate(seed, { podDeaths: true, strategy: 'RollingUpdate' }, 400), 30_000);
   // Seed 234162: paused after Recreate had taken all pods of the newest version away, while they were still ending.
   it.each([...seeds, 234162])('recreates (SEED=%i)', (seed) => simulate(seed, { podDeaths: true, strategy: 'Recreate' }, 300), 30_000);

@@ -162,6 +162,7 @@ describe('scaling', () => {
     ['the only one', 4, [set(2, 10)], { 'web-2': 4 }],
     ['in proportion up', 15, [set(1, 8), set(2, 5, { available: 0 })], { 'web-1': 11, 'web-2': 7 }],
     ['in proportion down', 5, [set(1, 8), set(2, 5, { available: 0 })], { 'web-1': 5, 'web-2': 3 }],
+    ['down, but not by what must stay available', 9, [set(1, 7), set(2, 6, { available: 0, max: 13 })], { 'web-1': 7, 'web-2': 5 }],
     ['to nothing', 0, [set(1, 8), set(2, 5)], { 'web-1': 0, 'web-2': 0 }],
   ])('%s', (_, replicas, sets, sizes) => {
     expect(run(deployment({ replicas }), sets).sizes).toEqual(sizes);

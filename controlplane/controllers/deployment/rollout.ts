@@ -109,10 +109,29 @@ function scaleInProportion(draft: Draft): void {
   const sizes = active.map((set) => {
     const share = proportion(draft, set, toAdd, added);
     added += share;
-    return specReplicas(set) + share;
+    return Math.max(0, specReplicas(set) + share);
   });
   // What rounding left over goes to the largest.
-  active.forEach((set, i) => { draft.scale(set, Math.max(0, (sizes[i] ?? 0) + (i === 0 ? toAdd - added : 0))); });
+  if (sizes[0] !== undefined) sizes[0] = Math.max(0, sizes[0] + toAdd - added);
+  const kept = keepAvailable(draft, active, sizes);
+  active.forEach((set, i) => { draft.scale(set, kept[i] ?? 0); });
+}
+
+/** The same pods in all, but none that is available and needed goes while others could: Kubernetes does not look, and breaks maxUnavailable. */
+function keepAvailable(draft: Draft, active: readonly ReplicaSet[], sizes: readonly number[]): number[] {
+  const minAvailable = specReplicas(draft.deployment) - limitsOf(draft.deployment).maxUnavailable;
+  const left = active.reduce((sum, set, i) => sum + Math.min(sizes[i] ?? 0, available(set)), 0);
+  let missing = Math.max(0, Math.min(minAvailable, total(active, available)) - left);
+  let taken = missing;
+  return active.map((set, i) => {
+    const back = Math.min(missing, Math.max(0, available(set) - (sizes[i] ?? 0)));
+    missing -= back;
+    return (sizes[i] ?? 0) + back;
+  }).map((size, i) => {
+    const instead = Math.min(taken, Math.max(0, size - available(active[i] ?? {})));
+    taken -= instead;
+    return size - instead;
+  });
 }
 
 function proportion(draft: Draft, set: ReplicaSet, toAdd: number, added: number): number {
