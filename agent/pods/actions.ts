@@ -14,7 +14,7 @@ import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
 import { fieldFacts, prepareContainer, prepareSandbox, writeHostsFile } from './prepare.ts';
-import type { Check, CheckTarget } from './probes/checks.ts';
+import type { Check, CheckTarget } from './probes/types.ts';
 import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
 import { needsImageUser } from './spec/container-config.ts';

@@ -1,7 +1,7 @@
 import type { LifecycleHandler } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
-import type { Check, CheckTarget } from './probes/checks.ts';
+import type { Check, CheckTarget } from './probes/types.ts';
 
 export interface HookDeps { readonly driver: RuntimeDriver; readonly clock: Clock; readonly check: Check }
 

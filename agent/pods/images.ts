@@ -3,10 +3,10 @@ import { isAbort } from '#common/lifecycle.ts';
 import { messageOf } from '#common/errors.ts';
 import type { RegistryAuth, RuntimeDriver } from '#agent/runtimes/types.ts';
 
-export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
+type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
 /** Kubernetes' default: images tagged `latest`, or not at all, are looked up each time. */
-export function pullPolicyOf(container: Container): PullPolicy {
+function pullPolicyOf(container: Container): PullPolicy {
   const policy = container.imagePullPolicy;
   if (policy === 'Always' || policy === 'IfNotPresent' || policy === 'Never') return policy;
   const name = container.image ?? '';

@@ -12,7 +12,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from './manager.ts';
-import type { Check } from './probes/checks.ts';
+import type { Check } from './probes/types.ts';
 import { MemoryState, testContainer, testPod } from './testing.ts';
 
 let dir: string;

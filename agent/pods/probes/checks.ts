@@ -1,20 +1,8 @@
-import type { HTTPGetAction, Probe } from '#api/gen/types.ts';
+import type { HTTPGetAction } from '#api/gen/types.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import { http } from '#common/node-http.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
-
-/** What a probe said; `output` is for people. */
-export interface CheckResult { readonly ok: boolean; readonly output: string }
-
-export interface CheckTarget {
-  readonly containerId: string;
-  /** Where HTTP and TCP go unless the probe names a host. */
-  readonly ip: string;
-  /** Numbers of the container's named ports. */
-  readonly ports: ReadonlyMap<string, number>;
-}
-
-export type Check = (probe: Probe, target: CheckTarget, signal: AbortSignal) => Promise<CheckResult>;
+import type { Check, CheckResult, CheckTarget } from './types.ts';
 
 const maxBody = 10 * 1024;
 

@@ -1,5 +1,5 @@
 import { Client, credentials, Metadata, status as grpc } from '@grpc/grpc-js';
-import type { CheckResult } from './checks.ts';
+import type { CheckResult } from './types.ts';
 
 /** One call of grpc.health.v1.Health/Check, encoded by hand: one string in, one enum out. */
 export async function grpcCheck(ip: string, port: number, service: string, signal: AbortSignal): Promise<CheckResult> {

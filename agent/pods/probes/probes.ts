@@ -2,7 +2,7 @@ import type { Container, Probe } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import type { ProbeView } from '../types.ts';
-import type { Check, CheckResult, CheckTarget } from './checks.ts';
+import type { Check, CheckResult, CheckTarget } from './types.ts';
 
 export interface ProbeDeps {
   readonly clock: Clock;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Container, Pod } from '#api/gen/types.ts';
 
-export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
-export const defaultGraceSeconds = 30;
+const defaultGraceSeconds = 30;
 
 export function restartPolicyOf(pod: Pod): RestartPolicy {
   const policy = pod.spec?.restartPolicy;

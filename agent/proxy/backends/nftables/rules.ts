@@ -13,7 +13,7 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
 export type Family = 'ip' | 'ip6';
 
 /** One mark bit tells the postrouting chain to masquerade; cleared there. Chosen apart from the bits of kube-proxy, portmap, Calico and Tailscale. */
-export const masqueradeMark = '0x00001000';
+const masqueradeMark = '0x00001000';
 
 /** What one or more service ports need in one table. */
 export interface Description {
@@ -31,7 +31,7 @@ export function familiesOf(config: ProxyConfig): Family[] {
   return (['ip', 'ip6'] as const).filter((family) => family === 'ip' || ranges.some((r) => familyOf(r) === 'ip6'));
 }
 
-export function familyOf(address: string): Family {
+function familyOf(address: string): Family {
   return address.includes(':') ? 'ip6' : 'ip';
 }
 

@@ -1,0 +1,14 @@
+import type { Probe } from '#api/gen/types.ts';
+
+/** What a probe said; `output` is for people. */
+export interface CheckResult { readonly ok: boolean; readonly output: string }
+
+export interface CheckTarget {
+  readonly containerId: string;
+  /** Where HTTP and TCP go unless the probe names a host. */
+  readonly ip: string;
+  /** Numbers of the container's named ports. */
+  readonly ports: ReadonlyMap<string, number>;
+}
+
+export type Check = (probe: Probe, target: CheckTarget, signal: AbortSignal) => Promise<CheckResult>;
