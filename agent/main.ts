@@ -1,4 +1,4 @@
-import { hostname } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import { backoffMs } from '#common/backoff.ts';
@@ -43,7 +43,11 @@ export interface AgentDeps {
 }
 
 const cgroupRoot = '/kubepods';
-const parallelStarts = 8;
+/**
+ * Starting a sandbox or a container keeps about half a core busy (runc, mounts, CNI): twice the cores is where all is
+ * used. More at once end no sooner together, each of them ends later, and the memory of as many runcs is needed.
+ */
+const parallelStarts = Math.max(2, 2 * availableParallelism());
 const runtimeRetry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
 
 /**
