@@ -40,7 +40,9 @@ need nft nftables
 need iptables iptables
 need ip iproute2
 need conntrack conntrack
-[ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || [ -x /usr/libexec/cni/bridge ] || missing="$missing containernetworking-plugins"
+# The plugins that agent/network/cni-config.ts names, all in one folder.
+cni() { for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ] && return; done; return 1; }
+cni || missing="$missing containernetworking-plugins"
 # busybox-static is the one file of the example's image.
 [ -x /bin/busybox ] && ! ldd /bin/busybox 2>/dev/null | grep -q '=>' || missing="$missing busybox-static"
 for extra in "$@"; do need "${extra%%:*}" "${extra##*:}"; done

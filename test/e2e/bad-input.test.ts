@@ -114,7 +114,7 @@ describe('a host that is not as it should be', () => {
   it.each([
     ['containerd', '/usr/bin/containerd', 'containerd is not installed, so no container can run; install it (Debian and Ubuntu: apt-get install containerd'],
     ['runc', '/usr/sbin/runc', 'runc is not installed, so no container can run; install it'],
-    ['the CNI plugins', '/usr/lib/cni/bridge', 'no CNI plugins in /opt/cni/bin or /usr/lib/cni'],
+    ['the CNI plugins', '/usr/lib/cni/ptp', 'no CNI plugins in /opt/cni/bin or /usr/lib/cni'],
     ['nft', '/usr/sbin/nft', 'Services cannot be routed on this host: '],
   ])('lacks %s', async (_, path, message) => {
     await host.sh(`mount --bind /dev/null ${path}`);

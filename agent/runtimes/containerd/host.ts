@@ -13,10 +13,16 @@ export async function findProgram(name: string, searchPath: string): Promise<str
   throw new StatusError('ServiceUnavailable', `${name} is not installed, so no container can run; install it (Debian and Ubuntu: apt-get install containerd runc containernetworking-plugins), or name a running runtime with --runtime-endpoint`);
 }
 
+/** What the pod network is made with. */
+const cniPlugins = ['ptp', 'host-local'];
+
 /** The directory with the CNI plugins. Debian has another one than everybody else. */
 export async function findCniBinDir(candidates: readonly string[]): Promise<string> {
-  for (const dir of candidates) if (await exists(join(dir, 'bridge'), constants.X_OK)) return dir;
-  throw new StatusError('ServiceUnavailable', `no CNI plugins in ${candidates.join(' or ')}, so pods would have no network; install them (Debian and Ubuntu: apt-get install containernetworking-plugins)`);
+  for (const dir of candidates) {
+    const found = await Promise.all(cniPlugins.map((name) => exists(join(dir, name), constants.X_OK)));
+    if (found.every(Boolean)) return dir;
+  }
+  throw new StatusError('ServiceUnavailable', `no CNI plugins in ${candidates.join(' or ')} (needed: ${cniPlugins.join(', ')}), so pods would have no network; install them (Debian and Ubuntu: apt-get install containernetworking-plugins)`);
 }
 
 /** Whether overlayfs works on the file system of `dir`, by trying. */
