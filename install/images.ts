@@ -107,7 +107,8 @@ export function helloSpec(architecture: Architecture, busybox: Uint8Array): Imag
       { path: 'etc/group', type: 'file', mode: 0o644, data: Buffer.from('root:x:0:\nnogroup:x:65534:\n') },
       { path: 'www/cgi-bin/index.cgi', type: 'file', mode: 0o755, data: Buffer.from(helloPage) },
     ],
-    entrypoint: ['httpd', '-f', '-p', '8080', '-h', '/www'],
+    // As process 1, httpd would not hear SIGTERM and keep every pod for its whole grace period; the shell ends, and all with it.
+    entrypoint: ['sh', '-c', "trap 'exit 0' TERM INT; httpd -f -p 8080 -h /www & wait $!"],
     ports: ['8080/tcp'],
   };
 }
@@ -130,7 +131,7 @@ export async function ensureHelloImage(store: ImageStore, workDir: string, signa
   await importSpec(store, helloSpec(hostArchitecture(), busybox), workDir, signal);
 }
 
-export async function importSpec(store: ImageStore, spec: ImageSpec, workDir: string, signal: AbortSignal): Promise<void> {
+async function importSpec(store: ImageStore, spec: ImageSpec, workDir: string, signal: AbortSignal): Promise<void> {
   await mkdir(workDir, { recursive: true });
   const dir = await mkdtemp(join(workDir, 'image-'));
   try {

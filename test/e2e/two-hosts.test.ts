@@ -30,7 +30,7 @@ describe('two hosts', () => {
         metadata: { labels: { app: 'web' } },
         spec: {
           terminationGracePeriodSeconds: 2,
-          containers: [{ name: 'web', image, env: [{ name: 'VERSION', value: env }], ports: [{ containerPort: 8080 }], readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 } }],
+          containers: [{ name: 'web', image, env: [{ name: 'VERSION', value: env }], ports: [{ containerPort: 8080 }], readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 }, lifecycle: { preStop: { sleep: { seconds: 1 } } } }],
         },
       },
     },
