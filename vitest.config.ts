@@ -1,14 +1,18 @@
 import { defineConfig } from 'vitest/config';
 
+const globalSetup = 'test/support/temporary-files.ts';
+
 /**
  * `unit` needs nothing but Node; `contract` and `e2e` need root and the packages that install/packages.sh brings.
  * One kind after the other, and within a kind two files at a time: the machines that run this have two cores.
+ * What unit tests leave in the folder for temporary files goes when the run ends. The others keep to
+ * shorter paths, since a socket's may have 108 bytes, and remove them themselves.
  */
 export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', 'test/e2e/**'], sequence: { groupOrder: 0 } } },
+      { test: { name: 'unit', include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', 'test/e2e/**'], globalSetup, sequence: { groupOrder: 0 } } },
       { test: { name: 'contract', include: ['{controlplane,agent,test}/**/*.contract.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, sequence: { groupOrder: 1 } } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, sequence: { groupOrder: 2 } } },
     ],

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { messageOf, StatusError } from './errors.ts';
 
 export interface ExecOptions {
@@ -21,24 +21,25 @@ export interface ExecResult {
 /** Runs a command to its end. A non-zero exit is a result; a command that cannot be run or ran too long is a StatusError. */
 export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal } = options;
-  return new Promise((resolve, reject) => {
-    const child = execFile(command, args, {
-      maxBuffer: maxBytes, timeout: timeoutMs,
-      // Whoever does not end in time may not hear a gentler signal either.
-      killSignal: 'SIGKILL',
-      ...(env && { env: { ...process.env, ...env } }),
-      ...(cwd !== undefined && { cwd }),
-      ...(signal && { signal }),
-    }, (error, stdout, stderr) => {
-      if (!error) resolve({ exitCode: 0, stdout, stderr });
-      else if (typeof error.code === 'number') resolve({ exitCode: error.code, stdout, stderr });
-      else if (error.killed === true && error.code === null) reject(new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`));
-      else reject(new StatusError('InternalError', `cannot run ${command}: ${typeof error.signal === 'string' ? `it was ended by ${error.signal}` : messageOf(error)}`, { cause: error }));
-    });
-    // A command may end without reading what it is given.
-    child.stdin?.on('error', () => undefined);
-    child.stdin?.end(input);
+  // The command line and the API server run no commands: they need not hold the library.
+  const { execa } = await import('execa');
+  const result = await execa(command, [...args], {
+    reject: false,
+    stripFinalNewline: false,
+    maxBuffer: maxBytes,
+    timeout: timeoutMs,
+    // Whoever does not end in time may not hear a gentler signal either.
+    killSignal: 'SIGKILL',
+    ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
+    ...(env && { env }),
+    ...(cwd !== undefined && { cwd }),
+    ...(signal && { cancelSignal: signal }),
   });
+  if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`);
+  if (result.exitCode === undefined) {
+    throw new StatusError('InternalError', `cannot run ${command}: ${result.signal === undefined ? messageOf(result.cause ?? result.message) : `it was ended by ${result.signal}`}`, { cause: result.cause });
+  }
+  return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 }
 
 /** Like `exec`, but a non-zero exit is a StatusError that carries the command's own words. Returns standard output. */

@@ -34,8 +34,8 @@ export class Kubectl {
     this.#cluster = cluster;
     this.#path = path;
     this.namespace = namespace;
-    // A home of its own: kubectl caches what a server offers there.
-    this.#options = { env: { KUBECONFIG: '/etc/cleat/kubeconfig', HOME: `/tmp/${namespace}`, TERM: 'dumb' }, timeoutMs: 40_000 };
+    // A home of its own, which goes with the host: kubectl caches what a server offers there.
+    this.#options = { env: { KUBECONFIG: '/etc/cleat/kubeconfig', HOME: `/run/${namespace}`, TERM: 'dumb' }, timeoutMs: 40_000 };
   }
 
   /** Standard output of `kubectl -n NAMESPACE ARGS`; a failure throws with both streams. */
