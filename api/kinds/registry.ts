@@ -1,4 +1,7 @@
 import type { KubeObject } from '../meta/object.ts';
+import { certificateSigningRequest } from './certificate-signing-request/kind.ts';
+import { clusterRole } from './cluster-role/kind.ts';
+import { clusterRoleBinding } from './cluster-role-binding/kind.ts';
 import { configMap } from './config-map/kind.ts';
 import { deployment } from './deployment/kind.ts';
 import { endpointSlice } from './endpoint-slice/kind.ts';
@@ -9,6 +12,8 @@ import { namespace } from './namespace/kind.ts';
 import { node } from './node/kind.ts';
 import { pod } from './pod/kind.ts';
 import { replicaSet } from './replica-set/kind.ts';
+import { role } from './role/kind.ts';
+import { roleBinding } from './role-binding/kind.ts';
 import { secret } from './secret/kind.ts';
 import { serviceAccount } from './service-account/kind.ts';
 import { service } from './service/kind.ts';
@@ -34,4 +39,9 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'replicasets.apps': erase(replicaSet),
   'leases.coordination.k8s.io': erase(lease),
   'endpointslices.discovery.k8s.io': erase(endpointSlice),
+  'roles.rbac.authorization.k8s.io': erase(role),
+  'rolebindings.rbac.authorization.k8s.io': erase(roleBinding),
+  'clusterroles.rbac.authorization.k8s.io': erase(clusterRole),
+  'clusterrolebindings.rbac.authorization.k8s.io': erase(clusterRoleBinding),
+  'certificatesigningrequests.certificates.k8s.io': erase(certificateSigningRequest),
 };

@@ -1,4 +1,8 @@
 import type { TLSSocket } from 'node:tls';
+import type { PolicyRule } from '#api/gen/types.ts';
+import type { Resource } from '#api/kinds/resources.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import type { Indexes, Informer } from '#controlplane/cache/types.ts';
 import type { User } from '../types.ts';
 
 /** What a request brings to say who sent it. */
@@ -38,4 +42,20 @@ export interface Decision {
 
 export interface Authorizer {
   authorize(attributes: Attributes): Promise<Decision> | Decision;
+}
+
+export interface RulesOfUser {
+  readonly rules: readonly PolicyRule[];
+  /** What could not be found out; empty when `rules` is all. */
+  readonly problem: string;
+}
+
+/** An authorizer that can also say what all a user may do. */
+export interface RuleAuthorizer extends Authorizer {
+  rulesFor(user: User, namespace: string | undefined): RulesOfUser;
+}
+
+/** One informer per resource, shared by all that ask; `cache/informers.ts` is one. */
+export interface Informers {
+  informer<T extends KubeObject>(resource: Resource<T>, indexes?: Indexes<T>): Informer<T>;
 }
