@@ -31,7 +31,7 @@ export function decode<T extends KubeObject>(kind: KindDefinition<T>, value: unk
       throw new StatusError('BadRequest', `the ${field === 'kind' ? 'kind' : 'API version'} in the data (${String(JSON.stringify(found)).slice(1, -1)}) does not match the expected ${field === 'kind' ? 'kind' : 'API version'} (${expected})`);
     }
   }
-  const { value: copy, errors, unknown } = cleanCopy(kind.schema(), value);
+  const { value: copy, errors, unknown } = kind.structure?.clean(value) ?? cleanCopy(kind.schema(), value);
   const wrong = errors.filter((error) => error.type !== 'FieldValueRequired');
   if (wrong.length > 0) throw unreadable(kind, wrong.map(printFieldError).join(', '));
   const object: JsonRecord = { apiVersion, kind: kind.resource.kind, ...(isRecord(copy) ? copy : {}) };
@@ -85,7 +85,7 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
   }
   const current: ObjectMeta = (object.metadata ??= {});
   const counts = countsGenerations(kind);
-  if (counts) current.generation = (oldMeta.generation ?? 0) + (sameSpec(object, old) ? 0 : 1);
+  if (counts) current.generation = (oldMeta.generation ?? 0) + (sameSpec(kind, object, old) ? 0 : 1);
   if (current.generation === 0 || !counts) delete current.generation;
   return object;
 }
@@ -126,10 +126,12 @@ function setField(object: object, key: string, value: unknown): void {
   else setOwn(object as JsonRecord, key, value);
 }
 
-const outsideSpec = new Set(['apiVersion', 'kind', 'metadata', 'status']);
+const outsideSpec = new Set(['apiVersion', 'kind', 'metadata']);
 
-function sameSpec(a: KubeObject, b: KubeObject): boolean {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => outsideSpec.has(key) || equal(field(a, key), field(b, key)));
+/** Where the status has no subresource it is a field like others. */
+function sameSpec({ status, structure }: Pick<KindDefinition, 'status' | 'structure'>, a: KubeObject, b: KubeObject): boolean {
+  const apart = (key: string): boolean => outsideSpec.has(key) || (key === 'status' && (status || structure === undefined));
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => apart(key) || equal(field(a, key), field(b, key)));
 }
 
 /** All rules: metadata, then the kind's. `old` on update; `subresource` 'status' checks the status only. Empty: valid. */
@@ -139,6 +141,7 @@ export function validate<T extends KubeObject>(kind: KindDefinition<T>, object: 
   if (subresource === 'status' && old !== undefined) errors.push(...kind.validateStatus?.(object, old) ?? []);
   // Binding and finalizing change what an ordinary update may not; the object must be sound all the same.
   else errors.push(...kind.validate?.(object, subresource === undefined || subresource === 'scale' ? old : undefined) ?? []);
+  if (kind.structure) return [...errors, ...kind.structure.check(object, old)];
   // A kind's own words for a missing field come first.
   const known = errors.map((error) => error.field);
   for (const error of checkStructure(kind.schema(), object).errors) {

@@ -1,13 +1,14 @@
 import type { KubeObject } from '../meta/object.ts';
 import type { FieldError } from '../meta/field-error.ts';
 import type { Schema } from '../meta/schema.ts';
+import type { StructureReport } from '../meta/validate.ts';
 import type { Resource } from './resources.ts';
 
 /** A column of `kubectl get`; priority 0 always shows, 1 with `-o wide`. `value` is a pure function of the object. */
 export interface TableColumn<T extends KubeObject = KubeObject> {
   readonly name: string;
-  readonly type: 'string' | 'integer' | 'boolean' | 'date';
-  readonly format?: 'name';
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
+  readonly format?: string;
   readonly description: string;
   readonly priority: 0 | 1;
   /** `nowMs` lets ages be computed without a clock. */
@@ -18,8 +19,30 @@ export interface TableColumn<T extends KubeObject = KubeObject> {
 export interface ScalePaths {
   readonly specReplicas: readonly string[];
   readonly statusReplicas: readonly string[];
-  /** Path of a LabelSelector, or of a map of labels for core kinds. */
+  /** Path of a LabelSelector, of a map of labels for core kinds, or of a selector's text for custom resources. */
   readonly selector: readonly string[];
+}
+
+/** How objects are kept, where that may differ from how this kind serves them. An object's `apiVersion` says which version it is in. */
+export interface StoredForm {
+  /** The resource that they are kept under, where that is another: Events are seen in two groups. */
+  readonly resource?: Pick<Resource, 'group' | 'plural'>;
+  /** `apiVersion` of what is written. */
+  readonly apiVersion: string;
+  /** Objects that were last written at or before this revision may lack what the kind demands by now: `load` must see them. */
+  readonly since: number;
+  /** Stored objects of any version as objects of this kind, in order. May change what it is given; slow where a webhook converts. */
+  readonly load: (objects: readonly KubeObject[]) => readonly KubeObject[] | Promise<readonly KubeObject[]>;
+  /** An object of this kind as it is to be written. Never changes what it is given. */
+  readonly save: (object: KubeObject) => KubeObject | Promise<KubeObject>;
+}
+
+/** How a kind without a generated contract is pruned and checked. */
+export interface Structure {
+  /** A copy without unknown fields; errors are of `apiVersion`, `kind` and `metadata` only, which every object must have right to be read at all. */
+  readonly clean: (value: unknown) => StructureReport & { readonly value: unknown };
+  /** What breaks the schema. `old` is set on update: what was wrong before and stays as it is may pass. */
+  readonly check: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
 }
 
 /**
@@ -57,4 +80,16 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly columns: readonly TableColumn<T>[];
   /** Default grace period of a delete in seconds; 0 or absent removes at once. Pods: the spec's. */
   readonly deletionGraceSeconds?: (object: T) => number;
+  /** Added by the first delete: somebody has to clean up before the object may go. */
+  readonly deletionFinalizer?: string;
+  /** Absent: stored as served. */
+  readonly stored?: StoredForm;
+  /** Absent: `schema` says all. */
+  readonly structure?: Structure;
+  /** Loads what `validate` takes for this object, where that is rarely needed. */
+  readonly prepareToValidate?: (object: T) => Promise<void> | undefined;
+  /** Goes with every answer, e.g. that the version is deprecated. */
+  readonly warning?: string;
+  /** Aborts when another definition takes this one's place: watches end, and clients come back to what is served then. */
+  readonly retired?: AbortSignal;
 }

@@ -30,10 +30,10 @@ export function checkPreconditions(kind: KindDefinition, object: KubeObject, { p
 
 /** Kubernetes' rules of finalizers and grace periods. Never changes `object`. */
 export function planDeletion(kind: KindDefinition, object: KubeObject, request: DeleteRequest, nowMs: number): DeletionPlan {
-  const finalizers = finalizersFor(object, request.propagationPolicy);
   const grace = graceSeconds(kind, object, request);
   const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = object.metadata ?? {};
   const marked = deletionTimestamp !== undefined;
+  const finalizers = [...new Set([...finalizersFor(object, request.propagationPolicy), ...(marked || !kind.deletionFinalizer ? [] : [kind.deletionFinalizer])])];
   // A repeated delete may only shorten the wait.
   const nextGrace = marked ? Math.min(grace, deletionGracePeriodSeconds) : grace;
   if (nextGrace === 0 && finalizers.length === 0 && !held(object)) return { action: 'remove' };

@@ -4,8 +4,9 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
 import { badRequest } from './api-errors.ts';
-import { decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
+import { continueExpired, decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
 import { Selection } from './selection.ts';
+import { loadEntries } from './stored-form.ts';
 
 /** A list, or one page of it, as stored. */
 export interface Page {
@@ -24,14 +25,15 @@ export async function listPage(store: Store, kind: KindDefinition, namespace: st
   const prefix = storePrefix(kind.resource, namespace);
   if (options.continueToken !== undefined && options.resourceVersion) throw badRequest('specifying resource version is not allowed when using continue');
   const start = options.continueToken === undefined ? undefined : decodeContinue(options.continueToken, prefix);
-  const revision = start?.revision ?? pinnedRevision(store, options);
+  const revision = start ? start.revision : pinnedRevision(store, options);
   const limit = options.limit !== undefined && options.limit > 0 ? options.limit : undefined;
   try {
     return selection.everything
-      ? page(await store.list(request(prefix, revision, start?.after, limit)), false)
-      : await listSelected(store, selection, request(prefix, revision, start?.after, limit));
+      ? page(await load(kind, await store.list(request(prefix, revision, start?.after, limit))), false)
+      : await listSelected(store, kind, selection, request(prefix, revision, start?.after, limit));
   } catch (error) {
-    throw start && isStatus(error, 'Expired') ? new StatusError('Expired', 'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.', { cause: error }) : error;
+    if (!isStatus(error, 'Expired')) throw error;
+    throw start ? continueExpired(start, error) : new StatusError('Expired', 'The resourceVersion for the provided list is too old.', { cause: error });
   }
 }
 
@@ -59,12 +61,16 @@ function page(result: ListResult, selected: boolean): Page {
   };
 }
 
+async function load(kind: KindDefinition, result: ListResult): Promise<ListResult> {
+  return kind.stored ? { ...result, entries: await loadEntries(kind, result.entries) } : result;
+}
+
 /** Reads on, at one revision, until enough entries match. */
-async function listSelected(store: Store, selection: Selection, first: Request): Promise<Page> {
+async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request): Promise<Page> {
   const entries: Entry[] = [];
   let next: Request = { ...first, limit: pageSize };
   for (;;) {
-    const result = await store.list(next);
+    const result = await load(kind, await store.list(next));
     for (const [i, entry] of result.entries.entries()) {
       if (!selection.matches(entry)) continue;
       entries.push(entry);

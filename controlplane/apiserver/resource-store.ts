@@ -3,18 +3,20 @@ import { applyDefaults, prepareCreate, prepareUpdate, validate, type Subresource
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
+import { copyJson } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus } from '#common/errors.ts';
 import { storeKey } from '#controlplane/store/keys.ts';
-import type { Entry, Store } from '#controlplane/store/types.ts';
+import type { Entry, Store, WriteRequest } from '#controlplane/store/types.ts';
 import type { AdmissionChain } from './admission/chain.ts';
 import type { AdmissionRequest } from './admission/types.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-errors.ts';
 import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
 import { KeyLock } from './key-lock.ts';
+import { loadEntry } from './stored-form.ts';
 import type { DeleteRequest, User } from './types.ts';
 
 export interface WriteOptions {
@@ -59,10 +61,11 @@ export class ResourceStore {
     this.#clock = deps.clock;
   }
 
+  /** As an object of `kind`, whatever form it is stored in. */
   async entry(kind: KindDefinition, namespace: string | undefined, name: string): Promise<Entry> {
     const entry = await this.#store.get(storeKey(kind.resource, namespace, name));
     if (!entry) throw notFound(kind.resource, name);
-    return entry;
+    return kind.stored ? loadEntry(kind, entry) : entry;
   }
 
   /** `object` is decoded, and the caller's to give away. */
@@ -89,6 +92,7 @@ export class ResourceStore {
     const name = object.metadata?.name ?? '';
     const request: AdmissionRequest = { operation: 'create', kind, namespace, name, ...options, subresource: undefined, object, old: undefined };
     await this.#admission.admit(request);
+    await kind.prepareToValidate?.(object);
     const errors = validate(kind, object);
     if (errors.length > 0) throw invalid(kind.resource, name, errors);
     const reservation = this.#admission.reserve(request);
@@ -99,9 +103,9 @@ export class ResourceStore {
         reservation.rollback();
         return { object, bytes: toBytes(object), removed: false };
       }
-      const entry = await this.#store.write({ key, type: 'put', expect: 'absent', encode: encoder(object) });
+      const written = await this.#write(kind, object, { key, type: 'put', expect: 'absent' });
       reservation.commit();
-      return { object, bytes: entry.value, removed: false };
+      return written;
     } catch (error) {
       reservation.rollback();
       throw isStatus(error, 'AlreadyExists') ? alreadyExists(kind.resource, name) : error;
@@ -142,11 +146,12 @@ export class ResourceStore {
       prepareUpdate(kind, next, old, subresource);
       await this.#admission.admit(request);
       await this.#track(kind, old, next, options);
+      await kind.prepareToValidate?.(next);
       const errors = validate(kind, next, old, subresource);
       if (errors.length > 0) throw invalid(kind.resource, name, errors);
     }
     if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);
-    if (equal(next, old)) return { object: old, bytes: entry.value, removed: false };
+    if (equal(next, old) && !await this.#outdated(kind, namespace, name)) return { object: old, bytes: entry.value, removed: false };
     return this.#commit(request, entry, () => this.#put(kind, namespace, name, entry, next), options.dryRun, next);
   }
 
@@ -181,8 +186,7 @@ export class ResourceStore {
 
   async #put(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, object: KubeObject): Promise<Written | undefined> {
     try {
-      const { value } = await this.#store.write({ key: storeKey(kind.resource, namespace, name), type: 'put', expect: entry.modRevision, encode: encoder(object) });
-      return { object, bytes: value, removed: false };
+      return await this.#write(kind, object, { key: storeKey(kind.resource, namespace, name), type: 'put', expect: entry.modRevision });
     } catch (error) {
       if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
       if (isStatus(error, 'Conflict')) return undefined;
@@ -194,14 +198,30 @@ export class ResourceStore {
     const request: AdmissionRequest = { operation: 'delete', kind, namespace, name, user: options.user, dryRun: options.dryRun, subresource: undefined, object: undefined, old: parseBytes(entry.value) };
     return this.#commit(request, entry, async () => {
       try {
-        const { value } = await this.#store.write({ key: storeKey(kind.resource, namespace, name), type: 'delete', expect: entry.modRevision, encode: encoder(object) });
-        return { object, bytes: value, removed: true };
+        return await this.#write(kind, object, { key: storeKey(kind.resource, namespace, name), type: 'delete', expect: entry.modRevision });
       } catch (error) {
         if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
         if (isStatus(error, 'Conflict')) return undefined;
         throw error;
       }
     }, options.dryRun, object);
+  }
+
+  /** In the form that the kind is stored in; the result is as the kind serves it. */
+  async #write(kind: KindDefinition, object: KubeObject, write: Omit<WriteRequest, 'encode'>): Promise<Written> {
+    const removed = write.type === 'delete';
+    if (!kind.stored) return { object, bytes: (await this.#store.write({ ...write, encode: encoder(object) })).value, removed };
+    const stored = copyJson(await kind.stored.save(object));
+    const { value, modRevision } = await this.#store.write({ ...write, encode: encoder(stored) });
+    metaOf(object).resourceVersion = String(modRevision);
+    return { object, bytes: stored.apiVersion === object.apiVersion ? value : toBytes(object), removed };
+  }
+
+  /** Stored in another form than it would be now: a write that changes nothing else changes that. */
+  async #outdated(kind: KindDefinition, namespace: string | undefined, name: string): Promise<boolean> {
+    if (!kind.stored) return false;
+    const entry = await this.#store.get(storeKey(kind.resource, namespace, name));
+    return entry !== undefined && parseBytes(entry.value).apiVersion !== kind.stored.apiVersion;
   }
 
   /** Takes what the write needs, writes, and settles. */

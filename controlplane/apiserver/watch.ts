@@ -8,9 +8,10 @@ import type { Store, StoreEvent } from '#controlplane/store/types.ts';
 import { metaOf, parseBytes } from './encoding.ts';
 import { failure } from './http/status.ts';
 import { tooLarge, type WatchOptions } from './list-options.ts';
-import { listPage } from './resource-lists.ts';
+import { listPage, type Page } from './resource-lists.ts';
 import { Selection } from './selection.ts';
 import type { EventFormat } from './event-format.ts';
+import { loadEvents } from './stored-form.ts';
 
 export interface WatchDeps {
   readonly store: Store;
@@ -40,20 +41,24 @@ export async function openWatch(deps: WatchDeps, request: WatchRequest): Promise
   const selection = new Selection(kind, options);
   const from = options.resourceVersion;
   if (from !== undefined && from > store.revision) throw tooLarge(from, store.revision);
-  const initial = !from || options.sendInitialEvents
+  const initial = options.sendInitialEvents ?? !from
     ? await listPage(store, kind, namespace, { labelSelector: options.labelSelector, fieldSelector: options.fieldSelector })
     : undefined;
-  return frames(deps, request, selection, initial);
+  return frames(deps, request, selection, initial, from || store.revision);
 }
 
-async function* frames(deps: WatchDeps, request: WatchRequest, selection: Selection, initial: Awaited<ReturnType<typeof listPage>> | undefined): AsyncIterable<Uint8Array> {
-  const { kind, namespace, options, format } = request;
+async function* frames(deps: WatchDeps, request: WatchRequest, selection: Selection, initial: Page | undefined, from: number): AsyncIterable<Uint8Array> {
+  const { kind, namespace, options } = request;
+  let { format } = request;
   const bookmark = (revision: number, endOfInitial = false): Uint8Array => frame('BOOKMARK', JSON.stringify(format.bookmark(bookmarkObject(kind, revision, endOfInitial))));
-  for (const entry of initial?.entries ?? []) yield frame('ADDED', format.encode(entry.value));
+  for (const entry of initial?.entries ?? []) {
+    yield frame('ADDED', format.encode(entry.value));
+    format = format.later;
+  }
   if (initial && options.sendInitialEvents && options.allowBookmarks) yield bookmark(initial.revision, true);
   const name = selection.name;
   const prefix = name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(kind.resource, namespace, name) : storePrefix(kind.resource, namespace);
-  let sent = initial?.revision ?? options.resourceVersion ?? 0;
+  let sent = initial?.revision ?? from;
   let seen = sent;
   try {
     for await (const batch of ticking(deps, request, prefix, sent)) {
@@ -64,9 +69,12 @@ async function* frames(deps: WatchDeps, request: WatchRequest, selection: Select
         continue;
       }
       const lines: Uint8Array[] = [];
-      for (const event of batch) {
+      for (const event of await loadEvents(kind, batch)) {
         const line = eventFrame(event, selection, format);
-        if (line) lines.push(line);
+        if (line) {
+          lines.push(line);
+          format = format.later;
+        }
         sent = event.revision;
       }
       if (lines.length > 0) yield lines.length === 1 && lines[0] ? lines[0] : Buffer.concat(lines);

@@ -1,5 +1,6 @@
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
+import { compareVersions } from '#api/meta/versions.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { json, jsonType, type Reply } from '../http/reply.ts';
@@ -18,17 +19,26 @@ interface ResourceEntry {
   readonly categories?: readonly string[];
 }
 
-interface Group { readonly name: string; readonly version: string; readonly resources: readonly ResourceEntry[] }
+interface GroupVersionEntry { readonly version: string; readonly resources: readonly ResourceEntry[] }
+/** The preferred version comes first. */
+interface Group { readonly name: string; readonly versions: readonly GroupVersionEntry[] }
 
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const subVerbs = ['get', 'patch', 'update'];
 
 /** What is served, in both of Kubernetes' forms: one document per group version, and everything at once. */
 export class Discovery {
-  readonly #groups: readonly Group[];
+  readonly #kinds: KindIndex;
+  #known: { readonly edition: number; readonly groups: readonly Group[] } | undefined;
 
   constructor(kinds: KindIndex) {
-    this.#groups = [...kinds.groupVersions().map(({ group, version, kinds: members }) => ({ name: group, version, resources: members.flatMap(entriesOf) })), ...computedGroups];
+    this.#kinds = kinds;
+  }
+
+  get #groups(): readonly Group[] {
+    const { edition } = this.#kinds;
+    if (this.#known?.edition !== edition) this.#known = { edition, groups: groupsOf(this.#kinds) };
+    return this.#known.groups;
   }
 
   /** Undefined when the path is not one of discovery's. */
@@ -47,9 +57,9 @@ export class Discovery {
   }
 
   #resources(name: string, version: string): Reply {
-    const group = this.#groups.find((one) => one.name === name && one.version === version);
-    if (!group) throw noSuchPath();
-    return json({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group: name, version }), resources: group.resources });
+    const found = this.#groups.find((one) => one.name === name)?.versions.find((one) => one.version === version);
+    if (!found) throw noSuchPath();
+    return json({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group: name, version }), resources: found.resources });
   }
 
   /** Undefined when the client does not ask for the aggregated form. */
@@ -65,6 +75,13 @@ export class Discovery {
     }
     throw notAcceptable();
   }
+}
+
+function groupsOf(kinds: KindIndex): readonly Group[] {
+  const byGroup = Map.groupBy(kinds.groupVersions(), ({ group }) => group);
+  return [...[...byGroup].map(([name, versions]) => ({
+    name, versions: versions.map(({ version, kinds: members }) => ({ version, resources: members.flatMap(entriesOf) })).sort((a, b) => compareVersions(a.version, b.version)),
+  })), ...computedGroups];
 }
 
 function entriesOf(kind: KindDefinition): ResourceEntry[] {
@@ -83,39 +100,40 @@ const review = (name: string, kind: string): ResourceEntry => ({ name, singularN
 
 /** Groups whose objects are computed, not stored. */
 const computedGroups: readonly Group[] = [
-  { name: 'authentication.k8s.io', version: 'v1', resources: [review('selfsubjectreviews', 'SelfSubjectReview')] },
-  { name: 'authorization.k8s.io', version: 'v1', resources: [review('selfsubjectaccessreviews', 'SelfSubjectAccessReview'), review('selfsubjectrulesreviews', 'SelfSubjectRulesReview')] },
-  { name: 'metrics.k8s.io', version: 'v1beta1', resources: [
+  { name: 'authentication.k8s.io', versions: [{ version: 'v1', resources: [review('selfsubjectreviews', 'SelfSubjectReview')] }] },
+  { name: 'authorization.k8s.io', versions: [{ version: 'v1', resources: [review('selfsubjectaccessreviews', 'SelfSubjectAccessReview'), review('selfsubjectrulesreviews', 'SelfSubjectRulesReview')] }] },
+  { name: 'metrics.k8s.io', versions: [{ version: 'v1beta1', resources: [
     { name: 'nodes', singularName: '', namespaced: false, kind: 'NodeMetrics', verbs: ['get', 'list'] },
     { name: 'pods', singularName: '', namespaced: true, kind: 'PodMetrics', verbs: ['get', 'list'] },
-  ] },
+  ] }] },
 ];
 
-function groupDocument({ name, version }: Group): Record<string, unknown> {
-  const entry = { groupVersion: `${name}/${version}`, version };
-  return { name, versions: [entry], preferredVersion: entry };
+function groupDocument({ name, versions }: Group): Record<string, unknown> {
+  const entries = versions.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
+  return { name, versions: entries, preferredVersion: entries[0] };
 }
 
-function aggregatedGroup({ name, version, resources }: Group): unknown {
+function aggregatedGroup({ name, versions }: Group): unknown {
+  return { metadata: { ...(name !== '' && { name }), creationTimestamp: null }, versions: versions.map((one) => aggregatedVersion(name, one)) };
+}
+
+function aggregatedVersion(group: string, { version, resources }: GroupVersionEntry): unknown {
   const main = resources.filter((resource) => !resource.name.includes('/'));
   return {
-    metadata: { ...(name !== '' && { name }), creationTimestamp: null },
-    versions: [{
-      version, freshness: 'Current',
-      resources: main.map((resource) => ({
-        resource: resource.name,
-        responseKind: { group: name, version, kind: resource.kind },
-        scope: resource.namespaced ? 'Namespaced' : 'Cluster',
-        singularResource: resource.singularName,
-        verbs: resource.verbs,
-        ...(resource.shortNames && { shortNames: resource.shortNames }),
-        ...(resource.categories && { categories: resource.categories }),
-        subresources: resources.filter((sub) => sub.name.startsWith(`${resource.name}/`)).map((sub) => ({
-          subresource: sub.name.slice(resource.name.length + 1),
-          responseKind: { group: sub.group ?? name, version: sub.version ?? version, kind: sub.kind },
-          verbs: sub.verbs,
-        })),
+    version, freshness: 'Current',
+    resources: main.map((resource) => ({
+      resource: resource.name,
+      responseKind: { group, version, kind: resource.kind },
+      scope: resource.namespaced ? 'Namespaced' : 'Cluster',
+      singularResource: resource.singularName,
+      verbs: resource.verbs,
+      ...(resource.shortNames && { shortNames: resource.shortNames }),
+      ...(resource.categories && { categories: resource.categories }),
+      subresources: resources.filter((sub) => sub.name.startsWith(`${resource.name}/`)).map((sub) => ({
+        subresource: sub.name.slice(resource.name.length + 1),
+        responseKind: { group: sub.group ?? group, version: sub.version ?? version, kind: sub.kind },
+        verbs: sub.verbs,
       })),
-    }],
+    })),
   };
 }

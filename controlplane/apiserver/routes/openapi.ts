@@ -32,6 +32,7 @@ const emptySwagger = Buffer.concat([Buffer.from([0x0a, 3]), Buffer.from('2.0'), 
 export class OpenApi {
   readonly #kinds: KindIndex;
   readonly #hashes = new Map<string, string>();
+  #edition = -1;
 
   constructor(kinds: KindIndex) {
     this.#kinds = kinds;
@@ -58,6 +59,10 @@ export class OpenApi {
 
   #hash(gv: GroupVersion): string {
     const key = root3(gv);
+    if (this.#edition !== this.#kinds.edition) {
+      this.#hashes.clear();
+      this.#edition = this.#kinds.edition;
+    }
     let hash = this.#hashes.get(key);
     if (hash === undefined) this.#hashes.set(key, hash = createHash('sha256').update(this.#document(gv)).digest('hex').slice(0, 32).toUpperCase());
     return hash;
