@@ -168,7 +168,7 @@ export class Agent implements Runnable {
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
       const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)) }, {
-        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [], resolvConfPath: '/etc/resolv.conf', parallelStarts,
+        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf', parallelStarts,
       });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));

@@ -90,7 +90,7 @@ export class PodActions {
       return;
     }
     try {
-      const config = await prepareSandbox(pod, attempt, this.#paths, this.#config);
+      const config = await prepareSandbox(pod, attempt, this.#paths, this.#config, this.#deps.lookup);
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
@@ -150,7 +150,7 @@ export class PodActions {
     }
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
     const config = await prepareContainer({ pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser });
-    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
+    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config, this.#deps.lookup);
     return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
   }
 

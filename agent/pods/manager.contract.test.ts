@@ -95,6 +95,7 @@ describe('pods on containerd', () => {
   it('see their environment, files, names and limits', async () => {
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
     state.set({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'sec', namespace: 'default' }, data: { password: Buffer.from('xyzzy').toString('base64') } });
+    state.set({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'dns', namespace: 'kube-system' }, spec: { clusterIP: '10.43.0.10' } });
     state.set(testPod('env', {
       volumes: [
         { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'sec', secret: { secretName: 'sec', defaultMode: 0o400 } }, { name: 'mem', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },

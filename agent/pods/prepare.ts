@@ -15,22 +15,38 @@ import { containerMounts } from './volumes/volumes.ts';
 
 const stubResolver = '127.0.0.53';
 const resolvedUpstream = '/run/systemd/resolve/resolv.conf';
+const loopback = /^(127\.|::1$)/;
 
 export function fieldFacts(config: PodManagerConfig, node: NodeFacts, podIps: readonly string[]): FieldFacts {
   return { nodeName: config.nodeName, hostIps: node.hostIps(), podIps, allocatable: node.allocatable() };
 }
 
-export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig): Promise<SandboxConfig> {
+export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig, lookup: ObjectLookup): Promise<SandboxConfig> {
   await mkdir(paths.logs, { recursive: true, mode: 0o750 });
-  const dns = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host: await hostDns(config.resolvConfPath) });
+  const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
+  const dns = podDns(pod, { clusterDns: clusterDns(config, lookup), clusterDomain: config.clusterDomain, host });
   return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, dns });
 }
 
-/** systemd-resolved's stub answers on the host's loopback only, where no pod reaches it. */
-async function hostDns(path: string): Promise<SandboxConfig['dns']> {
-  const dns = parseResolvConf(await readFile(path, 'utf8').catch(() => ''));
-  if (!dns.servers.includes(stubResolver)) return dns;
-  return parseResolvConf(await readFile(resolvedUpstream, 'utf8').catch(() => ''));
+/**
+ * Only what would answer: a Service with the address. A resolver waits seconds for an address that nobody has before it
+ * asks the next, for every name. A Service that has no endpoint for a moment counts, for a pod's file is never rewritten.
+ */
+function clusterDns(config: PodManagerConfig, lookup: ObjectLookup): string[] {
+  const taken = new Set(lookup.services().flatMap(({ spec }) => spec?.clusterIPs ?? spec?.clusterIP ?? []));
+  return config.clusterDns.filter((address) => taken.has(address));
+}
+
+/**
+ * A resolver on the host's loopback (systemd-resolved, dnsmasq) is out of reach for all pods but those in the host's
+ * network. What systemd-resolved itself asks is known; of others nothing is, so that nobody is named.
+ */
+async function hostDns(path: string, hostNetwork: boolean): Promise<SandboxConfig['dns']> {
+  const read = async (from: string): Promise<SandboxConfig['dns']> => parseResolvConf(await readFile(from, 'utf8').catch(() => ''));
+  const dns = await read(path);
+  if (hostNetwork) return dns;
+  const reachable = dns.servers.includes(stubResolver) ? await read(resolvedUpstream) : dns;
+  return { ...reachable, servers: reachable.servers.filter((server) => !loopback.test(server)) };
 }
 
 export async function writeHostsFile(pod: Pod, podIps: readonly string[], paths: PodPaths, config: PodManagerConfig): Promise<void> {

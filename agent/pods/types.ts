@@ -9,7 +9,7 @@ export interface PodManagerConfig {
   /** Parent cgroup of all pods, e.g. `/kubepods`. */
   readonly cgroupRoot: string;
   readonly clusterDomain: string;
-  /** Addresses of the cluster's DNS; empty while there is none: ClusterFirst then means the host's resolv.conf. */
+  /** Addresses kept for the cluster's DNS. Pods are given those that a Service has. */
   readonly clusterDns: readonly string[];
   /** The host's resolver configuration; `/etc/resolv.conf`. */
   readonly resolvConfPath: string;
