@@ -6,7 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import type { ApiClient, EventRecorder } from './types.ts';
+import type { ApiClient, EventRecorder, EventSubject } from './types.ts';
 
 export interface EventRecorderConfig {
   /** `deployment-controller`, `scheduler`: who reports. */
@@ -14,8 +14,6 @@ export interface EventRecorderConfig {
   /** The host, where the component is tied to one. */
   readonly host?: string;
 }
-
-type About = Parameters<EventRecorder['event']>[0];
 
 interface Known {
   readonly namespace: string;
@@ -50,14 +48,14 @@ export class ApiEventRecorder implements EventRecorder {
     this.#config = config;
   }
 
-  event(about: About, type: 'Normal' | 'Warning', reason: string, message: string): void {
+  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     if (this.#queue.length >= maxQueued || !this.#spend(about)) return;
     const at = this.#clock.now();
     this.#queue.push(() => this.#write(about, type, reason, message.slice(0, 1024), at));
     if (!this.#writing) void this.#drain();
   }
 
-  #spend(about: About): boolean {
+  #spend(about: EventSubject): boolean {
     const key = about.metadata?.uid ?? `${about.kind}/${about.metadata?.name ?? ''}`;
     const now = this.#clock.monotonic();
     const budget = this.#budgets.get(key) ?? { tokens: burst, atMs: now };
@@ -78,8 +76,8 @@ export class ApiEventRecorder implements EventRecorder {
     this.#writing = false;
   }
 
-  async #write(about: About, type: string, reason: string, message: string, atMs: number): Promise<void> {
-    const key = [about.kind, about.metadata?.namespace, about.metadata?.name, about.metadata?.uid, type, reason, message].join('\0');
+  async #write(about: EventSubject, type: string, reason: string, message: string, atMs: number): Promise<void> {
+    const key = [about.kind, about.metadata?.namespace, about.metadata?.name, about.metadata?.uid, about.fieldPath, about.host, type, reason, message].join('\0');
     const known = this.#known.get(key);
     const at = rfc3339(atMs);
     if (known) {
@@ -106,14 +104,15 @@ export class ApiEventRecorder implements EventRecorder {
     return (BigInt(Math.trunc(atMs)) * 1_000_000n + BigInt(this.#sequence * 1000 + hash)).toString(16);
   }
 
-  #event(about: About, type: string, reason: string, message: string, at: string, atMs: number, key: string): Event & { metadata: ObjectMeta } {
+  #event(about: EventSubject, type: string, reason: string, message: string, at: string, atMs: number, key: string): Event & { metadata: ObjectMeta } {
     const { name = '', namespace, uid, resourceVersion } = about.metadata ?? {};
-    const { component, host } = this.#config;
+    const { fieldPath, host = this.#config.host } = about;
+    const { component } = this.#config;
     const suffix = this.#suffix(key, atMs);
     return {
       apiVersion: 'v1', kind: 'Event',
       metadata: { name: `${name.slice(0, 230)}.${suffix}`, namespace: namespace ?? 'default' },
-      involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) },
+      involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }), ...(fieldPath !== undefined && { fieldPath }) },
       type, reason, message, count: 1, firstTimestamp: at, lastTimestamp: at,
       source: { component, ...(host !== undefined && { host }) }, reportingComponent: component, reportingInstance: host ?? '',
     };

@@ -46,6 +46,13 @@ describe('events', () => {
     expect((await list()).map((event) => event.count)).toEqual(expect.arrayContaining([1, 1, 3]) as unknown);
   });
 
+  it('name the part of the object, and the host that reports', async () => {
+    const recorder = new ApiEventRecorder({ client, clock, log: silentLog }, { component: 'kubelet' });
+    for (const container of ['one', 'two', 'one']) recorder.event({ ...pod('a'), fieldPath: `spec.containers{${container}}`, host: 'node-1' }, 'Normal', 'Pulled', 'present');
+    await vi.waitFor(async () => { expect((await list()).map((event) => event.count).sort()).toEqual([1, 2]); });
+    expect((await list()).find((event) => event.count === 2)).toMatchObject({ involvedObject: { name: 'a', fieldPath: 'spec.containers{one}' }, source: { component: 'kubelet', host: 'node-1' }, reportingComponent: 'kubelet', reportingInstance: 'node-1' });
+  });
+
   it('of one object are bounded, so that a crash loop leaves room', async () => {
     const recorder = new ApiEventRecorder({ client, clock, log: silentLog }, { component: 'test' });
     for (let i = 0; i < 100; i++) recorder.event(pod('loop'), 'Normal', 'Started', `attempt ${String(i)}`);

@@ -42,7 +42,17 @@ export interface ApiClient {
 
 /** Who an event is about and what happened; repeats are counted, not repeated. */
 export interface EventRecorder {
-  event(about: { apiVersion: string; kind: string; metadata?: ObjectMeta | undefined }, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string): void;
+}
+
+export interface EventSubject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata?: ObjectMeta | undefined;
+  /** The part of the object, e.g. `spec.containers{web}`. */
+  readonly fieldPath?: string;
+  /** The node that reports it, where the recorder speaks for many. */
+  readonly host?: string;
 }
 
 export interface LogRequest {

@@ -11,6 +11,8 @@ export interface NodeEvent {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  /** The part of a pod, e.g. `spec.containers{web}`; empty for all of it. */
+  readonly fieldPath: string;
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;
   readonly message: string;
@@ -40,7 +42,7 @@ export function parseEvent(report: EventReport): NodeEvent {
     if (typeof value !== 'string') throw broken('event');
     return value.slice(0, limit);
   };
-  return { kind, type, namespace: text('namespace', 253), name: text('name', 253), uid: text('uid', 253), reason: text('reason', 128), message: text('message', 1024) };
+  return { kind, type, namespace: text('namespace', 253), name: text('name', 253), uid: text('uid', 253), fieldPath: text('fieldPath', 253), reason: text('reason', 128), message: text('message', 1024) };
 }
 
 function parseJson(bytes: Buffer, what: string): Record<string, unknown> {

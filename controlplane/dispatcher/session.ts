@@ -181,12 +181,12 @@ export class NodeSession {
     if (!message.event || !this.#eventLimit.take()) return;
     const event = parseEvent(message.event);
     if (event.kind === 'Node') {
-      if (event.name === this.identity.name) this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: event.name, uid: event.name } }, event.type, event.reason, event.message);
+      if (event.name === this.identity.name) this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: event.name, uid: event.name }, host: this.identity.name }, event.type, event.reason, event.message);
       return;
     }
     const pod = this.#deps.informers.pods.get(event.namespace, event.name);
     if (pod?.metadata?.uid === event.uid && pod.spec?.nodeName === this.identity.name) {
-      this.#deps.events.event({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata }, event.type, event.reason, event.message);
+      this.#deps.events.event({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata, host: this.identity.name, ...(event.fieldPath !== '' && { fieldPath: event.fieldPath }) }, event.type, event.reason, event.message);
     }
   }
 

@@ -63,7 +63,7 @@ export class EdgeLab {
     this.#dispatcherStop = new AbortController();
     this.dispatcher = new Dispatcher({
       api: this.cluster, informers: this.cluster.informers, ca: this.ca, clock: fastClock, log: this.log, random: Math.random,
-      events: { event: (about, type, reason, message) => { this.recorded.push(`${about.kind} ${about.metadata?.name ?? ''} ${type} ${reason} ${message}`); } },
+      events: { event: (about, type, reason, message) => { this.recorded.push([about.host, about.kind, about.metadata?.name, about.fieldPath, type, reason, message].filter(Boolean).join(' ')); } },
     }, { heartbeatPeriodMs: 2000 });
     this.#running.push(this.dispatcher.start(this.#dispatcherStop.signal));
     const leaf = await ensureLeaf(join(this.folder, 'pki'), 'server', this.ca, { subject: { commonName: 'server' }, usage: 'server', names: ['127.0.0.1', 'agents.cleat.internal'] }, Date.now());

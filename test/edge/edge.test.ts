@@ -196,9 +196,9 @@ describe('reports', () => {
     const writes = lab.cluster.writes.length;
     agent.reportPod(report(object, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2027-01-01T00:00:00Z' }] }));
     agent.reportPod({ ...report(object, { phase: 'Failed' }), uid: 'another' });
-    agent.events.emit({ kind: 'Pod', namespace: 'default', name: 'p', uid: object.metadata?.uid ?? '', type: 'Normal', reason: 'Started', message: 'started', atMs: 1 });
+    agent.events.emit({ kind: 'Pod', namespace: 'default', name: 'p', uid: object.metadata?.uid ?? '', fieldPath: 'spec.containers{c}', type: 'Normal', reason: 'Started', message: 'started', atMs: 1 });
     await lab.until(() => lab.recorded.length > 0, 'the event');
-    expect(lab.recorded).toEqual(['Pod p Normal Started started']);
+    expect(lab.recorded).toEqual(['a Pod p spec.containers{c} Normal Started started']);
     expect(lab.cluster.writes.slice(writes).filter((write) => write.includes('pods'))).toEqual([]);
     expect(status()?.phase).toBe('Running');
   });
