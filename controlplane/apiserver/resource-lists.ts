@@ -6,7 +6,7 @@ import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
 import { badRequest } from './api-errors.ts';
 import { continueExpired, decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
 import { Selection } from './selection.ts';
-import { loadEntries } from './stored-form.ts';
+import { keptUnder, loadEntries } from './stored-form.ts';
 
 /** A list, or one page of it, as stored. */
 export interface Page {
@@ -22,7 +22,7 @@ const chunkBytes = 256 << 10;
 
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
   const selection = new Selection(kind, options);
-  const prefix = storePrefix(kind.resource, namespace);
+  const prefix = storePrefix(keptUnder(kind), namespace);
   if (options.continueToken !== undefined && options.resourceVersion) throw badRequest('specifying resource version is not allowed when using continue');
   const start = options.continueToken === undefined ? undefined : decodeContinue(options.continueToken, prefix);
   const revision = start ? start.revision : pinnedRevision(store, options);

@@ -16,7 +16,7 @@ import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-er
 import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
 import { KeyLock } from './key-lock.ts';
-import { loadEntry } from './stored-form.ts';
+import { keptUnder, loadEntry } from './stored-form.ts';
 import type { DeleteRequest, User } from './types.ts';
 
 export interface WriteOptions {
@@ -63,7 +63,7 @@ export class ResourceStore {
 
   /** As an object of `kind`, whatever form it is stored in. */
   async entry(kind: KindDefinition, namespace: string | undefined, name: string): Promise<Entry> {
-    const entry = await this.#store.get(storeKey(kind.resource, namespace, name));
+    const entry = await this.#store.get(storeKey(keptUnder(kind), namespace, name));
     if (!entry) throw notFound(kind.resource, name);
     return kind.stored ? loadEntry(kind, entry) : entry;
   }
@@ -97,7 +97,7 @@ export class ResourceStore {
     if (errors.length > 0) throw invalid(kind.resource, name, errors);
     const reservation = this.#admission.reserve(request);
     try {
-      const key = storeKey(kind.resource, namespace, name);
+      const key = storeKey(keptUnder(kind), namespace, name);
       if (options.dryRun) {
         if (await this.#store.get(key)) throw alreadyExists(kind.resource, name);
         reservation.rollback();
@@ -117,7 +117,7 @@ export class ResourceStore {
    * it is a Conflict; when it names none, or the current one's was kept, a lost race is run again.
    */
   update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
-    return this.#locks.run(storeKey(kind.resource, namespace, name), () => this.#update(kind, namespace, name, change, options));
+    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), () => this.#update(kind, namespace, name, change, options));
   }
 
   async #update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
@@ -165,7 +165,7 @@ export class ResourceStore {
 
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */
   delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
-    return this.#locks.run(storeKey(kind.resource, namespace, name), () => this.#delete(kind, namespace, name, request, options));
+    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), () => this.#delete(kind, namespace, name, request, options));
   }
 
   async #delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
@@ -186,7 +186,7 @@ export class ResourceStore {
 
   async #put(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, object: KubeObject): Promise<Written | undefined> {
     try {
-      return await this.#write(kind, object, { key: storeKey(kind.resource, namespace, name), type: 'put', expect: entry.modRevision });
+      return await this.#write(kind, object, { key: storeKey(keptUnder(kind), namespace, name), type: 'put', expect: entry.modRevision });
     } catch (error) {
       if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
       if (isStatus(error, 'Conflict')) return undefined;
@@ -198,7 +198,7 @@ export class ResourceStore {
     const request: AdmissionRequest = { operation: 'delete', kind, namespace, name, user: options.user, dryRun: options.dryRun, subresource: undefined, object: undefined, old: parseBytes(entry.value) };
     return this.#commit(request, entry, async () => {
       try {
-        return await this.#write(kind, object, { key: storeKey(kind.resource, namespace, name), type: 'delete', expect: entry.modRevision });
+        return await this.#write(kind, object, { key: storeKey(keptUnder(kind), namespace, name), type: 'delete', expect: entry.modRevision });
       } catch (error) {
         if (isStatus(error, 'NotFound')) throw notFound(kind.resource, name);
         if (isStatus(error, 'Conflict')) return undefined;
@@ -220,7 +220,7 @@ export class ResourceStore {
   /** Stored in another form than it would be now: a write that changes nothing else changes that. */
   async #outdated(kind: KindDefinition, namespace: string | undefined, name: string): Promise<boolean> {
     if (!kind.stored) return false;
-    const entry = await this.#store.get(storeKey(kind.resource, namespace, name));
+    const entry = await this.#store.get(storeKey(keptUnder(kind), namespace, name));
     return entry !== undefined && parseBytes(entry.value).apiVersion !== kind.stored.apiVersion;
   }
 

@@ -4,6 +4,7 @@ import { matchesFields, matchesLabels, parseFieldSelector, parseLabelSelector, t
 import { splitStoreKey } from '#controlplane/store/keys.ts';
 import { badRequest } from './api-errors.ts';
 import { parseBytes } from './encoding.ts';
+import { keptUnder } from './stored-form.ts';
 
 export interface SelectorText {
   readonly labelSelector?: string | undefined;
@@ -46,7 +47,7 @@ export class Selection {
 
   matchesKey(key: string): boolean {
     if (this.#keyFields.length === 0) return true;
-    const { namespace, name } = splitStoreKey(this.#kind.resource, key);
+    const { namespace, name } = splitStoreKey(keptUnder(this.#kind), key);
     return matchesFields(this.#keyFields, (field) => (field === 'metadata.name' ? name : namespace ?? ''));
   }
 

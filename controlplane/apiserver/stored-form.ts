@@ -1,6 +1,5 @@
 import { apiVersionOf, type Resource } from '#api/kinds/resources.ts';
 import type { KindDefinition, StoredForm } from '#api/kinds/types.ts';
-import type { KubeObject } from '#api/meta/object.ts';
 import type { Entry, StoreEvent } from '#controlplane/store/types.ts';
 import { parseBytes, toBytes } from './encoding.ts';
 
@@ -19,37 +18,36 @@ function isServed(kind: Kind, bytes: Uint8Array, revision: number): boolean {
   return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(head.length, bytes.length)).toString() === head;
 }
 
-/** False when an older definition has written it: the next write brings it up to date, also one that changes nothing. */
-export function isCurrent({ stored }: Kind, bytes: Uint8Array): boolean {
-  return !stored || Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(1024, bytes.length)).toString().startsWith(`{"apiVersion":${JSON.stringify(stored.apiVersion)}`);
-}
-
-async function loaded(stored: StoredForm, all: readonly Uint8Array[]): Promise<Uint8Array[]> {
+async function loadBytes(stored: StoredForm, all: readonly Uint8Array[]): Promise<Uint8Array[]> {
   return (await stored.load(all.map(parseBytes))).map(toBytes);
 }
 
-/** Entries as `kind` serves them: the bytes themselves where they are kept so. */
-export async function servedEntries(kind: Kind, entries: readonly Entry[]): Promise<readonly Entry[]> {
+/** Stored entries as `kind` serves them: the bytes themselves where they are kept so, the others loaded together. */
+export async function loadEntries(kind: Kind, entries: readonly Entry[]): Promise<readonly Entry[]> {
   const { stored } = kind;
   const foreign = stored ? entries.filter((entry) => !isServed(kind, entry.value, entry.modRevision)) : [];
   if (!stored || foreign.length === 0) return entries;
-  const values = await loaded(stored, foreign.map(({ value }) => value));
+  const values = await loadBytes(stored, foreign.map(({ value }) => value));
   const served = new Map(foreign.map((entry, i) => [entry, { ...entry, value: values[i] ?? entry.value }]));
   return entries.map((entry) => served.get(entry) ?? entry);
 }
 
-const events = new WeakMap<StoreEvent, Map<StoredForm, Promise<StoreEvent>>>();
-
-/** As `servedEntries`; an event is made once for all watchers of a form. */
-export function servedEvents(kind: Kind, batch: readonly StoreEvent[]): readonly StoreEvent[] | Promise<readonly StoreEvent[]> {
-  const { stored } = kind;
-  return stored ? Promise.all(batch.map((event) => servedEvent(kind, stored, event))) : batch;
+export async function loadEntry(kind: Kind, entry: Entry): Promise<Entry> {
+  return (await loadEntries(kind, [entry]))[0] ?? entry;
 }
 
-function servedEvent(kind: Kind, stored: StoredForm, event: StoreEvent): StoreEvent | Promise<StoreEvent> {
-  const { value, previous, revision } = event;
-  // How old the state before is cannot be told: it counts as old wherever age matters.
-  if (isServed(kind, value, revision) && (previous === undefined || isServed(kind, previous, stored.since > 0 ? event.createRevision : revision))) return event;
+const events = new WeakMap<StoreEvent, Map<StoredForm, Promise<StoreEvent>>>();
+
+/** As `loadEntries`; an event is loaded once for all watchers of a form. */
+export function loadEvents(kind: Kind, batch: readonly StoreEvent[]): readonly StoreEvent[] | Promise<readonly StoreEvent[]> {
+  const { stored } = kind;
+  return stored ? Promise.all(batch.map((event) => loadEvent(kind, stored, event))) : batch;
+}
+
+function loadEvent(kind: Kind, stored: StoredForm, event: StoreEvent): StoreEvent | Promise<StoreEvent> {
+  const { value, previous, revision, createRevision } = event;
+  // When the state before was written cannot be told: it may be as old as the object.
+  if (isServed(kind, value, revision) && (previous === undefined || isServed(kind, previous, createRevision))) return event;
   let forms = events.get(event);
   if (!forms) events.set(event, forms = new Map());
   let served = forms.get(stored);
@@ -59,11 +57,6 @@ function servedEvent(kind: Kind, stored: StoredForm, event: StoreEvent): StoreEv
 
 async function convertEvent(stored: StoredForm, event: StoreEvent): Promise<StoreEvent> {
   const { value, previous } = event;
-  const [now = value, before] = await loaded(stored, previous === undefined ? [value] : [value, previous]);
+  const [now = value, before] = await loadBytes(stored, previous === undefined ? [value] : [value, previous]);
   return { ...event, value: now, previous: before };
-}
-
-/** What is written for an object of `kind`. */
-export async function toStored({ stored }: Kind, object: KubeObject): Promise<KubeObject> {
-  return stored ? stored.save(object) : object;
 }

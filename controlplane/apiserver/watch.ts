@@ -11,7 +11,7 @@ import { tooLarge, type WatchOptions } from './list-options.ts';
 import { listPage, type Page } from './resource-lists.ts';
 import { Selection } from './selection.ts';
 import type { EventFormat } from './event-format.ts';
-import { loadEvents } from './stored-form.ts';
+import { keptUnder, loadEvents } from './stored-form.ts';
 
 export interface WatchDeps {
   readonly store: Store;
@@ -57,7 +57,7 @@ async function* frames(deps: WatchDeps, request: WatchRequest, selection: Select
   }
   if (initial && options.sendInitialEvents && options.allowBookmarks) yield bookmark(initial.revision, true);
   const name = selection.name;
-  const prefix = name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(kind.resource, namespace, name) : storePrefix(kind.resource, namespace);
+  const prefix = name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(keptUnder(kind), namespace, name) : storePrefix(keptUnder(kind), namespace);
   let sent = initial?.revision ?? from;
   let seen = sent;
   try {
