@@ -25,9 +25,10 @@ for (const [name, load] of Object.entries(groups)) {
   if (names.length > 0 && !names.includes(name)) continue;
   console.error(`measuring: ${name}`);
   try {
-    const rows = await (await load()).run({ quick: flags.has('--quick') });
-    all.push(...rows);
-    if (!flags.has('--json')) for (const row of rows) console.log(line(row));
+    for await (const row of await (await load()).run({ quick: flags.has('--quick') })) {
+      all.push(row);
+      if (!flags.has('--json')) console.log(line(row));
+    }
   } catch (error) {
     failed = true;
     console.error(`${name} cannot be measured: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`);

@@ -15,8 +15,8 @@ export interface RunOptions {
   readonly quick: boolean;
 }
 
-/** What every file in rows/ exports as `run`. */
-export type Run = (options: RunOptions) => Promise<Row[]>;
+/** What every file in rows/ exports as `run`. A long one gives each row when it is measured. */
+export type Run = (options: RunOptions) => Promise<Row[]> | AsyncIterable<Row>;
 
 export function ratioOf(row: Row): number | undefined {
   return row.peer === undefined || row.peer.value === 0 ? undefined : row.value / row.peer.value;

@@ -17,37 +17,35 @@ interface Part { readonly name: string; readonly pid: number; readonly pssMb: nu
  * Real processes in lab hosts: memory, idle CPU and disk, starts, pods, and the command line. A cluster in one process
  * and one in two are measured at the same time. Needs root; about 14 minutes, most of them waiting; `quick`: 3.
  */
-export async function run({ quick }: RunOptions): Promise<Row[]> {
+export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
   const clusters = await Promise.all([HostCluster.create({ agents: 0, allInOne: true }), HostCluster.create({ agents: 1 })]);
   const [one, two] = clusters;
   try {
-    const rows = await idleRows(one, two, quick);
+    yield* idleRows(one, two, quick);
     await two.destroy();
-    rows.push(...await commandRows(one));
-    rows.push(await startRow(one, quick ? 3 : 7));
+    yield await commandRow(one);
+    yield await startRow(one, quick ? 3 : 7);
     await one.scale(0);
     await one.follow();
-    rows.push(...await podRows(one, quick));
-    return rows;
+    yield* podRows(one, quick);
   } finally {
     await Promise.all(clusters.map((cluster) => cluster.destroy()));
   }
 }
 
-async function idleRows(one: HostCluster, two: HostCluster, quick: boolean): Promise<Row[]> {
+async function* idleRows(one: HostCluster, two: HostCluster, quick: boolean): AsyncGenerator<Row> {
   const pidOf = async (process: { pid(): Promise<number> } | undefined): Promise<number> => (process ? process.pid() : Promise.reject(new Error('a process is missing')));
   const parts: Part[] = [
     { name: 'control plane', pid: await pidOf(two.cluster.controlPlane), pssMb: 90, writtenKb: 140 },
     { name: 'agent', pid: await pidOf(two.cluster.agent(0)), pssMb: 80, writtenKb: 35 },
     { name: 'all in one', pid: await pidOf(one.cluster.controlPlane), pssMb: 150, writtenKb: 175 },
   ];
-  const rows: Row[] = [];
   for (const count of [0, 3, 30]) {
     await Promise.all([one.scale(count), two.scale(count)]);
     await sleep(settleMs);
-    for (const part of parts) rows.push({ name: `memory (PSS): ${part.name}, ${String(count)} pods`, unit: 'MB', value: round(usageOf(part.pid).pssBytes / mb, 1), budget: { at: 'most', of: 'value', bound: part.pssMb } });
+    for (const part of parts) yield { name: `memory (PSS): ${part.name}, ${String(count)} pods`, unit: 'MB', value: round(usageOf(part.pid).pssBytes / mb, 1), budget: { at: 'most', of: 'value', bound: part.pssMb } };
   }
-  return [...rows, ...await windowRows(parts, quick)];
+  yield* await windowRows(parts, quick);
 }
 
 /** One window serves CPU and disk. Nobody asks anything while it lasts. */
@@ -87,7 +85,7 @@ async function startRow(one: HostCluster, rounds: number): Promise<Row> {
   return { name: 'start of cleat up on an existing state with 30 pods, to /readyz ok', unit: 'ms', value: round(median(times), 0), budget: { at: 'most', of: 'value', bound: 1000 }, note: `slowest of ${String(rounds)}: ${String(round(Math.max(...times), 0))} ms; every second start follows a kill -9` };
 }
 
-async function commandRows(one: HostCluster): Promise<Row[]> {
+async function commandRow(one: HostCluster): Promise<Row> {
   const cleat = new URL('../../cleat', import.meta.url).pathname;
   const once = (command: string) => timed(async () => {
     const { exitCode, stderr } = await exec(command, ['get', 'pods'], { env: { KUBECONFIG: one.kubeconfig } });
@@ -96,13 +94,12 @@ async function commandRows(one: HostCluster): Promise<Row[]> {
   const times: { ours: number; peer: number }[] = [];
   for (let i = 0; i < 18; i++) times.push({ peer: await once('kubectl'), ours: await once(cleat) });
   times.splice(0, 3);
-  return [{ name: 'cleat get pods, 30 pods', unit: 'ms', value: round(median(times.map((t) => t.ours)), 0), peer: { name: 'kubectl get pods', value: round(median(times.map((t) => t.peer)), 0) }, budget: { at: 'most', of: 'ratio', bound: 1.5 } }];
+  return { name: 'cleat get pods, 30 pods', unit: 'ms', value: round(median(times.map((t) => t.ours)), 0), peer: { name: 'kubectl get pods', value: round(median(times.map((t) => t.peer)), 0) }, budget: { at: 'most', of: 'ratio', bound: 1.5 } };
 }
 
-async function podRows(one: HostCluster, quick: boolean): Promise<Row[]> {
+async function* podRows(one: HostCluster, quick: boolean): AsyncGenerator<Row> {
   const note = 'a pod is two containers and a network; the peer starts a pause and an app container per pod, one after the other, without a network';
   const ctr = await CtrPeer.open(one);
-  const rows: Row[] = [];
   for (const { count, rounds } of [{ count: 1, rounds: quick ? 5 : 11 }, { count: 20, rounds: quick ? 3 : 5 }]) {
     const times: { ours: number; peer: number }[] = [];
     for (let i = 0; i <= rounds; i++) {
@@ -112,12 +109,11 @@ async function podRows(one: HostCluster, quick: boolean): Promise<Row[]> {
       times.push({ ours, peer: await ctr.run(count) });
     }
     times.shift(); // the first warms up
-    rows.push({
+    yield {
       name: count === 1 ? 'create → Running of one pod' : `create → Running of ${String(count)} pods at once`, unit: 'ms', value: round(median(times.map((t) => t.ours)), 0),
       peer: { name: 'ctr run of the same containers', value: round(median(times.map((t) => t.peer)), 0) }, budget: { at: 'most', of: 'ratio', bound: 1.5 }, note,
-    });
+    };
   }
-  return rows;
 }
 
 /** The same containers started by containerd's own tool, on the same containerd. */
@@ -142,7 +138,7 @@ class CtrPeer {
       for i in ${numbers}; do { ctr -n bench run -d ${pauseImage} pause$i && ctr -n bench run -d ${helloImage} app$i; } & done; wait
       end=$(date +%s%N)
       [ $(ctr -n bench tasks ls | grep -c RUNNING) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
-      for i in ${numbers}; do for c in pause$i app$i; do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; done >/dev/null 2>&1
+      for i in ${numbers}; do for c in pause$i app$i; do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; done >/dev/null
       echo $((end - start))`);
     return Number(out.trim().split('\n').at(-1)) / 1e6;
   }
