@@ -59,12 +59,15 @@ export interface StatusErrorOptions {
   /** How long a client should wait before it tries again. */
   readonly retryAfterMs?: number;
   readonly details?: StatusDetails;
+  /** By which a list that cannot go on as it began can be read to its end all the same. */
+  readonly continueToken?: string;
 }
 
 export class StatusError extends Error {
   readonly code: StatusCode;
   readonly retryAfterMs: number | undefined;
   readonly details: StatusDetails | undefined;
+  readonly continueToken: string | undefined;
 
   /** `message` says what happened, why, and what to do next. */
   constructor(code: StatusCode, message: string, options: StatusErrorOptions = {}) {
@@ -73,6 +76,7 @@ export class StatusError extends Error {
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
     this.details = options.details;
+    this.continueToken = options.continueToken;
   }
 }
 

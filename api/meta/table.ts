@@ -1,12 +1,14 @@
 import type { KindDefinition } from '../kinds/types.ts';
 import type { KubeObject } from './object.ts';
 
+export type MetaVersion = 'meta.k8s.io/v1' | 'meta.k8s.io/v1beta1';
+
 export interface TableColumnDefinition { name: string; type: string; format: string; description: string; priority: number }
 export interface TableRow { cells: unknown[]; object?: unknown }
-/** `meta.k8s.io/v1` Table: what the server answers when kubectl asks for `as=Table`. */
+/** A Table: what the server answers when kubectl asks for `as=Table`. */
 export interface Table {
   kind: 'Table';
-  apiVersion: 'meta.k8s.io/v1';
+  apiVersion: MetaVersion;
   metadata: { resourceVersion?: string; continue?: string; remainingItemCount?: number };
   columnDefinitions: TableColumnDefinition[];
   rows: TableRow[];
@@ -15,22 +17,24 @@ export type IncludeObject = 'None' | 'Metadata' | 'Object';
 export interface TableOptions {
   /** What goes with each row; the default is its metadata. */
   readonly includeObject?: IncludeObject;
+  /** Of the table itself; older clients ask for v1beta1. */
+  readonly apiVersion?: MetaVersion;
 }
 
 /** `metadata` is empty: the caller sets the list's resourceVersion. Watch events may drop `columnDefinitions` after the first. */
 export function renderTable<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'columns'>, objects: readonly T[], nowMs: number, options: TableOptions = {}): Table {
-  const include = options.includeObject ?? 'Metadata';
+  const { includeObject = 'Metadata', apiVersion = 'meta.k8s.io/v1' } = options;
   return {
     kind: 'Table',
-    apiVersion: 'meta.k8s.io/v1',
+    apiVersion,
     metadata: {},
     columnDefinitions: kind.columns.map(({ name, type, format, description, priority }) => ({ name, type, format: format ?? '', description, priority })),
     rows: objects.map((object) => {
       const cells = kind.columns.map((column) => column.value(object, nowMs));
-      switch (include) {
+      switch (includeObject) {
         case 'None': return { cells };
         case 'Object': return { cells, object };
-        case 'Metadata': return { cells, object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata ?? {} } };
+        case 'Metadata': return { cells, object: { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata ?? {} } };
       }
     }),
   };

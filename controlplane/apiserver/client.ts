@@ -13,6 +13,7 @@ import { applyPatch } from './patches.ts';
 import { listMetadata, listPage } from './resource-lists.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type { ApiClient, DeleteRequest, PatchType, User } from './types.ts';
+import { orphansByDefault } from './write-rules.ts';
 
 /** The API in process: same admission, defaulting and validation as over HTTP, without the wire. */
 export class InProcessClient implements ApiClient {
@@ -65,7 +66,10 @@ export class InProcessClient implements ApiClient {
   }
 
   async delete<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, options: DeleteRequest = {}): Promise<void> {
-    await this.#resources.delete(this.#kinds.of(resource), namespace, name, options, this.#options());
+    const kind = this.#kinds.of(resource);
+    // Nobody in process relies on what only old clients expect.
+    const propagationPolicy = options.propagationPolicy ?? (orphansByDefault(kind) ? 'Background' : undefined);
+    await this.#resources.delete(kind, namespace, name, { ...options, ...(propagationPolicy && { propagationPolicy }) }, this.#options());
   }
 
   async bind(namespace: string, podName: string, podUid: string, nodeName: string): Promise<void> {

@@ -7,6 +7,7 @@ import { rfc3339 } from '#common/time.ts';
 import { conflict } from './api-errors.ts';
 import { metaOf } from './encoding.ts';
 import type { DeleteRequest } from './types.ts';
+import { orphansByDefault } from './write-rules.ts';
 
 /** What a DELETE does to an object: takes it away, marks it (and others finish the job), or nothing that is not done already. */
 export type DeletionPlan =
@@ -33,7 +34,7 @@ export function planDeletion(kind: KindDefinition, object: KubeObject, request: 
   const grace = graceSeconds(kind, object, request);
   const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = object.metadata ?? {};
   const marked = deletionTimestamp !== undefined;
-  const finalizers = [...new Set([...finalizersFor(object, request.propagationPolicy), ...(marked || !kind.deletionFinalizer ? [] : [kind.deletionFinalizer])])];
+  const finalizers = [...new Set([...finalizersFor(kind, object, request.propagationPolicy), ...(marked || !kind.deletionFinalizer ? [] : [kind.deletionFinalizer])])];
   // A repeated delete may only shorten the wait.
   const nextGrace = marked ? Math.min(grace, deletionGracePeriodSeconds) : grace;
   if (nextGrace === 0 && finalizers.length === 0 && !held(object)) return { action: 'remove' };
@@ -68,12 +69,15 @@ function held(object: KubeObject): boolean {
   return object.kind === 'Namespace' && ((object as Namespace).spec?.finalizers?.length ?? 0) > 0;
 }
 
-function finalizersFor(object: KubeObject, policy: DeleteRequest['propagationPolicy']): string[] {
+/** What becomes of the dependents is said by the request, else by the finalizers that are there, else by the kind. */
+function finalizersFor(kind: KindDefinition, object: KubeObject, policy: DeleteRequest['propagationPolicy']): string[] {
   const kept = object.metadata?.finalizers ?? [];
-  if (policy === undefined) return [...kept];
+  const said = kept.includes(orphan) || kept.includes(foreground);
+  const wanted = policy ?? (!said && orphansByDefault(kind) ? 'Orphan' : undefined);
+  if (wanted === undefined) return [...kept];
   const others = kept.filter((name) => name !== foreground && name !== orphan);
-  if (policy === 'Orphan') return [...others, orphan];
-  return policy === 'Foreground' ? [...others, foreground] : others;
+  if (wanted === 'Orphan') return [...others, orphan];
+  return wanted === 'Foreground' ? [...others, foreground] : others;
 }
 
 function graceSeconds(kind: KindDefinition, object: KubeObject, request: DeleteRequest): number {

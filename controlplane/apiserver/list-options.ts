@@ -16,43 +16,54 @@ export interface ListOptions {
 export interface WatchOptions extends ListOptions {
   readonly allowBookmarks: boolean;
   readonly timeoutSeconds?: number | undefined;
-  readonly sendInitialEvents: boolean;
+  /** Undefined: what there is comes first unless the watch begins at a revision. */
+  readonly sendInitialEvents: boolean | undefined;
 }
 
 const optionsKind = { group: 'meta.k8s.io', kind: 'ListOptions' };
 
+function refuse(field: string, message: string, type: FieldError['type'] = 'FieldValueForbidden'): StatusError {
+  return invalid(optionsKind, '', [{ type, field, message: type === 'FieldValueForbidden' ? `Forbidden: ${message}` : message }]);
+}
+
 export function parseListOptions(query: URLSearchParams): ListOptions {
-  const resourceVersion = revisionParameter(query.get('resourceVersion'));
+  const options = selection(query);
   const match = query.get('resourceVersionMatch') ?? '';
-  const continueToken = query.get('continue') ?? undefined;
-  const refuse = (message: string, type: FieldError['type'] = 'FieldValueForbidden'): StatusError => invalid(optionsKind, '', [{ type, field: 'resourceVersionMatch', message }]);
-  const isWatch = booleanParameter(query, 'watch');
-  if (match !== '' && !isWatch) {
-    if (resourceVersion === undefined) throw refuse('Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided');
-    if (continueToken) throw refuse('Forbidden: resourceVersionMatch is forbidden when continue is provided');
-    if (match !== 'Exact' && match !== 'NotOlderThan') throw refuse(`Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`, 'FieldValueNotSupported');
-    if (match === 'Exact' && resourceVersion === 0) throw refuse('Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+  if (match !== '') {
+    if (options.resourceVersion === undefined) throw refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided');
+    if (options.continueToken) throw refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided');
+    if (match !== 'Exact' && match !== 'NotOlderThan') throw refuse('resourceVersionMatch', `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`, 'FieldValueNotSupported');
+    if (match === 'Exact' && options.resourceVersion === 0) throw refuse('resourceVersionMatch', 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
   }
+  if (query.get('sendInitialEvents')) throw refuse('sendInitialEvents', 'sendInitialEvents is forbidden for list');
+  return { ...options, resourceVersionMatch: match === '' ? undefined : match as 'Exact' | 'NotOlderThan' };
+}
+
+function selection(query: URLSearchParams): ListOptions {
   return {
     labelSelector: query.get('labelSelector') ?? undefined,
     fieldSelector: query.get('fieldSelector') ?? undefined,
     limit: integerParameter(query, 'limit') || undefined,
-    continueToken: continueToken === '' ? undefined : continueToken,
-    resourceVersion,
-    resourceVersionMatch: match === '' ? undefined : match as 'Exact' | 'NotOlderThan',
+    continueToken: query.get('continue') || undefined,
+    resourceVersion: revisionParameter(query.get('resourceVersion')),
   };
 }
 
 export function parseWatchOptions(query: URLSearchParams): WatchOptions {
-  const sendInitialEvents = query.get('sendInitialEvents');
-  if (sendInitialEvents !== null && query.get('resourceVersionMatch') !== 'NotOlderThan') {
-    throw invalid(optionsKind, '', [{ type: 'FieldValueForbidden', field: 'sendInitialEvents', message: 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan' }]);
+  const options = selection(query);
+  const match = query.get('resourceVersionMatch') ?? '';
+  const asked = (query.get('sendInitialEvents') ?? '') !== '';
+  if (match !== '') {
+    if (!asked) throw refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
+    if (match !== 'NotOlderThan') throw refuse('resourceVersionMatch', `Unsupported value: ${JSON.stringify(match)}: supported values: "NotOlderThan"`, 'FieldValueNotSupported');
+    if (options.continueToken) throw refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided');
   }
+  if (asked && match === '') throw refuse('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
   return {
-    ...parseListOptions(query),
+    ...options,
     allowBookmarks: booleanParameter(query, 'allowWatchBookmarks'),
     timeoutSeconds: integerParameter(query, 'timeoutSeconds') || undefined,
-    sendInitialEvents: booleanParameter(query, 'sendInitialEvents'),
+    sendInitialEvents: asked ? booleanParameter(query, 'sendInitialEvents') : undefined,
   };
 }
 
@@ -86,18 +97,32 @@ export function tooLarge(resourceVersion: number, current: number): StatusError 
 }
 
 /** Position of a paged list: the revision that all pages are true at, and the last key sent. */
-export interface ContinueToken { readonly revision: number; readonly after: string }
+export interface ContinueToken {
+  /** Undefined: the state as it is when the next page is read, whatever it was before. */
+  readonly revision: number | undefined;
+  readonly after: string;
+}
 
-export function encodeContinue({ revision, after }: ContinueToken): string {
+const newest = -1;
+
+export function encodeContinue({ revision = newest, after }: ContinueToken): string {
   return Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start: after })).toString('base64url');
 }
 
 export function decodeContinue(token: string, prefix: string): ContinueToken {
   try {
     const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString()) as { v?: unknown; rv?: unknown; start?: unknown };
-    if (v === 'meta.k8s.io/v1' && typeof rv === 'number' && Number.isSafeInteger(rv) && rv > 0 && typeof start === 'string' && start.startsWith(prefix)) return { revision: rv, after: start };
+    const sound = v === 'meta.k8s.io/v1' && typeof rv === 'number' && Number.isSafeInteger(rv) && (rv > 0 || rv === newest);
+    if (sound && typeof start === 'string' && start.startsWith(prefix)) return { revision: rv === newest ? undefined : rv, after: start };
   } catch {
     // Falls through to the same answer as any other broken token.
   }
   throw badRequest('continue key is not valid: it does not belong to this list; list again without it');
+}
+
+/** The answer to a token whose revision is forgotten, with one for the rest of the list as it is now. */
+export function continueExpired({ after }: ContinueToken, cause: unknown): StatusError {
+  return new StatusError('Expired', 'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.', {
+    cause, continueToken: encodeContinue({ revision: undefined, after }),
+  });
 }

@@ -46,6 +46,8 @@ export interface Written {
 export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
 
 const maxAttempts = 5;
+/** Of names that the server makes up. */
+const maxNames = 8;
 const nameAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** The verbs that write one object, the same for every kind and for every way in. */
@@ -83,7 +85,7 @@ export class ResourceStore {
       try {
         return await this.#createOnce(kind, namespace, object, options);
       } catch (error) {
-        if (generated === undefined || attempt >= maxAttempts || !isStatus(error, 'AlreadyExists')) throw error;
+        if (generated === undefined || attempt >= maxNames || !isStatus(error, 'AlreadyExists')) throw error;
       }
     }
   }

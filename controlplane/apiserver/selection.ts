@@ -25,7 +25,9 @@ export class Selection {
     this.#labels = text.labelSelector ? parseLabelSelector(text.labelSelector) : [];
     const fields = text.fieldSelector ? parseFieldSelector(text.fieldSelector) : [];
     for (const { field } of fields) {
-      if (!keyFields.has(field) && !Object.hasOwn(kind.selectableFields, field)) throw badRequest(`field label not supported: ${field}`);
+      if (keyFields.has(field) || Object.hasOwn(kind.selectableFields, field)) continue;
+      const hasOwn = kind.structure !== undefined || Object.keys(kind.selectableFields).length > 0;
+      throw badRequest(hasOwn ? `field label not supported: ${field}` : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`);
     }
     this.#keyFields = fields.filter(({ field }) => keyFields.has(field));
     this.#fields = fields.filter(({ field }) => !keyFields.has(field));

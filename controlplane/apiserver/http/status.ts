@@ -4,7 +4,7 @@ import { statusCodes, type StatusCause, type StatusError } from '#common/errors.
 export interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
-  readonly metadata: Record<string, never>;
+  readonly metadata: { readonly continue?: string };
   readonly status: 'Success' | 'Failure';
   readonly message?: string;
   readonly reason?: string;
@@ -24,7 +24,7 @@ export function failure(error: StatusError): Status {
   const retryAfterSeconds = error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000));
   const details = { ...error.details, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   return {
-    kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: error.message, reason: error.code,
+    kind: 'Status', apiVersion: 'v1', metadata: error.continueToken === undefined ? {} : { continue: error.continueToken }, status: 'Failure', message: error.message, reason: error.code,
     ...((error.details !== undefined || retryAfterSeconds !== undefined) && { details }), code,
   };
 }

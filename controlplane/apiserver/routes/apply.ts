@@ -7,13 +7,14 @@ import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { badRequest } from '../api-errors.ts';
 import type { Written } from '../resource-store.ts';
+import { requireCreate } from './create-access.ts';
 import type { KindCall, RouteDeps } from './types.ts';
 import { applyOptions, applyType, checkAddress, decodeFor, readStrictly, writeOptions } from './write-parameters.ts';
 
 const maxAttempts = 5;
 
 /** PATCH with `application/apply-patch+yaml`: updates the object, or makes it. */
-export async function applyObject({ resources, clock }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
+export async function applyObject({ resources, clock, authorizer }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
   const { kind, path, request, user } = call;
   const { manager, force } = applyOptions(request.query);
   const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as 'status' | undefined, applied: true };
@@ -30,6 +31,7 @@ export async function applyObject({ resources, clock }: RouteDeps, call: KindCal
     } catch (error) {
       if (!isStatus(error, 'NotFound') || path.subresource !== undefined) throw error;
     }
+    await requireCreate(authorizer, call);
     if (config.metadata?.uid) throw new StatusError('Conflict', `uid mismatch: the provided object specified uid ${config.metadata.uid}, and no existing object was found`);
     try {
       return { written: await resources.create(kind, path.namespace, serverSideApply(schema, undefined, said, writer, force), options), created: true };

@@ -1,11 +1,12 @@
 import type { Scale } from '#api/gen/types.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
+import { invalid as invalidField } from '#api/meta/field-error.ts';
 import { renderTable } from '#api/meta/table.ts';
 import { schemaNamed } from '#api/meta/schema.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Entry } from '#controlplane/store/types.ts';
-import { methodNotAllowed, noSuchPath } from '../api-errors.ts';
+import { badRequest, invalid, methodNotAllowed, noSuchPath } from '../api-errors.ts';
 import { parseBytes, toBytes } from '../encoding.ts';
 import { partialMetadata } from '../event-format.ts';
 import { objectForm, type ObjectForm } from '../http/accept.ts';
@@ -17,7 +18,9 @@ import { applyPatch } from '../patches.ts';
 import { encodeList, joinItems, listMetadata, listPage, type Page } from '../resource-lists.ts';
 import { applyScale, scaleColumns, scaleOf } from '../scale.ts';
 import type { Change, Written } from '../resource-store.ts';
+import { createsOnUpdate, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
+import { requireCreate } from './create-access.ts';
 import { applyType, checkAddress, decodeFor, deleteOptions, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
 
 /** The verbs on objects of one kind, over HTTP. */
@@ -57,7 +60,7 @@ export class ObjectRoutes {
   }
 
   async #list({ kind, path, request }: KindCall): Promise<Reply> {
-    const form = objectForm(request);
+    const form = objectForm(request, 'list');
     const page = await listPage(this.#deps.store, kind, path.namespace, parseListOptions(request.query));
     return this.#listReply(kind, page, form);
   }
@@ -65,12 +68,13 @@ export class ObjectRoutes {
   #listReply(kind: KindDefinition, page: Page, form: ObjectForm): Reply {
     if (form.form === 'object') return { status: 200, contentType: jsonType, body: encodeList(kind, page) };
     if (form.form === 'metadata') {
-      const head = JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata: listMetadata(page) });
-      const items = page.entries.map((entry) => toBytes(partialMetadata(parseBytes(entry.value))));
+      const { apiVersion } = form;
+      const head = JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion, metadata: listMetadata(page) });
+      const items = page.entries.map((entry) => toBytes(partialMetadata(parseBytes(entry.value), apiVersion)));
       return { status: 200, contentType: jsonType, body: joinItems(`${head.slice(0, -1)},"items":[`, items, ']}\n') };
     }
     const objects = page.entries.map((entry) => parseBytes(entry.value));
-    return json({ ...renderTable(kind, objects, this.#deps.clock.now(), { includeObject: form.includeObject }), metadata: listMetadata(page) });
+    return json({ ...renderTable(kind, objects, this.#deps.clock.now(), form), metadata: listMetadata(page) });
   }
 
   async #create({ kind, path, request, user }: KindCall): Promise<Reply> {
@@ -78,11 +82,13 @@ export class ObjectRoutes {
     const options = writeOptions(request, user);
     const warnings: string[] = [];
     const object = decodeFor(kind, await readStrictly(request), request.query, warnings);
+    if (object.metadata?.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
     const written = await this.#deps.resources.create(kind, path.namespace, object, options);
     return this.#reply(kind, written.bytes, form, 201, warnings);
   }
 
-  async #update({ kind, path, request, user }: KindCall): Promise<Reply> {
+  async #update(call: KindCall): Promise<Reply> {
+    const { kind, path, request, user } = call;
     const form = objectForm(request);
     const options = writeOptions(request, user, 'UpdateOptions');
     const warnings: string[] = [];
@@ -93,9 +99,16 @@ export class ObjectRoutes {
       checkAddress(object, path.namespace, path.name ?? '');
       return object;
     };
-    decoded();
-    const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', decoded, { ...options, subresource: path.subresource as 'status' | undefined });
-    return this.#reply(kind, written.bytes, form, 200, warnings);
+    if (!decoded().metadata?.resourceVersion && needsResourceVersion(kind)) throw invalid(kind.resource, path.name ?? '', [invalidField('metadata.resourceVersion', 0, 'must be specified for an update')]);
+    try {
+      const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', decoded, { ...options, subresource: path.subresource as 'status' | undefined });
+      return this.#reply(kind, written.bytes, form, 200, warnings);
+    } catch (error) {
+      if (!isStatus(error, 'NotFound') || path.subresource !== undefined || !createsOnUpdate(kind)) throw error;
+    }
+    await requireCreate(this.#deps.authorizer, call);
+    const written = await this.#deps.resources.create(kind, path.namespace, decoded(), options);
+    return this.#reply(kind, written.bytes, form, 201, warnings);
   }
 
   async #patch(call: KindCall): Promise<Reply> {
@@ -128,13 +141,13 @@ export class ObjectRoutes {
     const form = objectForm(request);
     const options = await deleteOptions(request, user);
     const written = await this.#deps.resources.delete(kind, path.namespace, path.name ?? '', options, options);
-    if (!written.removed || returnsDeleted.has(kind.resource.plural)) return this.#reply(kind, written.bytes, form, 200, []);
-    return json(deletedStatus(kind, written));
+    if (written.removed && !returnsDeleted(kind)) return json(deletedStatus(kind, written));
+    return this.#reply(kind, written.bytes, form, !written.removed && options.cascades ? 202 : 200, []);
   }
 
   /** Answers with the list of what was deleted or marked. */
   async #deleteCollection({ kind, path, request, user }: KindCall): Promise<Reply> {
-    const form = objectForm(request);
+    const form = objectForm(request, 'list');
     const listOptions = parseListOptions(request.query);
     const options = await deleteOptions(request, user);
     const page = await listPage(this.#deps.store, kind, path.namespace, listOptions);
@@ -170,21 +183,18 @@ export class ObjectRoutes {
 
   #scaleReply(scale: Scale, form: ObjectForm): Reply {
     if (form.form === 'object') return json(scale);
-    if (form.form === 'metadata') return json(partialMetadata(scale));
-    return json(renderTable({ columns: scaleColumns }, [scale], this.#deps.clock.now(), { includeObject: form.includeObject }));
+    if (form.form === 'metadata') return json(partialMetadata(scale, form.apiVersion));
+    return json(renderTable({ columns: scaleColumns }, [scale], this.#deps.clock.now(), form));
   }
 
   #reply(kind: KindDefinition, value: Uint8Array, form: ObjectForm, status: number, warnings: readonly string[]): Reply {
     if (form.form === 'object') return { ...bytes(value, status), warnings };
     const object = parseBytes(value);
-    if (form.form === 'metadata') return { ...json(partialMetadata(object), status), warnings };
-    const table = renderTable(kind, [object], this.#deps.clock.now(), { includeObject: form.includeObject });
+    if (form.form === 'metadata') return { ...json(partialMetadata(object, form.apiVersion), status), warnings };
+    const table = renderTable(kind, [object], this.#deps.clock.now(), form);
     return { ...json({ ...table, metadata: { resourceVersion: object.metadata?.resourceVersion ?? '' } }, status), warnings };
   }
 }
-
-/** Kinds whose DELETE answers with the object itself. */
-const returnsDeleted = new Set(['pods', 'services', 'serviceaccounts']);
 
 function deletedStatus(kind: KindDefinition, { object }: Written): unknown {
   const { group, plural } = kind.resource;

@@ -32,7 +32,7 @@ export class UsageMetrics {
     if (call.path.version !== group.version || subresource !== undefined || (plural !== 'nodes' && plural !== 'pods')) throw noSuchPath();
     const named = { group: group.group, plural, kind: plural === 'nodes' ? 'NodeMetrics' : 'PodMetrics' };
     if (call.verb !== 'get' && call.verb !== 'list') throw methodNotAllowed(named, call.verb);
-    objectForm(call.request);
+    objectForm(call.request, call.path.name === undefined ? 'list' : 'item');
     const items = plural === 'nodes' ? await this.#nodes(call) : await this.#pods(call, namespace);
     if (name === undefined) return json({ kind: `${named.kind}List`, apiVersion: 'metrics.k8s.io/v1beta1', metadata: {}, items });
     const [item] = items;

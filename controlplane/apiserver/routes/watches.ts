@@ -18,7 +18,7 @@ const maxTimeoutSeconds = 24 * 3600;
 export async function serveWatch(deps: RouteDeps, config: WatchConfig, { request, kind, path }: KindCall): Promise<Reply> {
   const options = parseWatchOptions(request.query);
   const wanted = objectForm(request);
-  const format = wanted.form === 'object' ? asStored : wanted.form === 'metadata' ? asMetadata : asTable(kind, deps.clock, wanted.includeObject);
+  const format = wanted.form === 'object' ? asStored : wanted.form === 'metadata' ? asMetadata(wanted.apiVersion) : asTable(kind, deps.clock, wanted);
   const { timeoutSeconds } = options;
   const timeoutMs = timeoutSeconds !== undefined && timeoutSeconds > 0
     ? Math.min(timeoutSeconds, maxTimeoutSeconds) * 1000

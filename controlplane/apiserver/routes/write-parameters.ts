@@ -1,6 +1,7 @@
 import { decode, strictError } from '#api/kinds/engine.ts';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
+import type { FieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
@@ -72,34 +73,40 @@ export function decodeFor(kind: KindDefinition, { value, duplicates }: Document,
   return object;
 }
 
+/** What a client asks of a delete. */
+export interface DeleteOptions extends DeleteRequest, WriteOptions {
+  /** Said in the old way: dependents go too. A delete that is not done yet is then answered as such. */
+  readonly cascades: boolean;
+}
+
 /** DeleteOptions come as a body, as query parameters, or not at all. */
-export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteRequest & WriteOptions> {
+export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteOptions> {
   const body = await request.body();
   return parseDeleteOptions(body.length > 0 ? await readDocument(request) : {}, request.query, user);
 }
 
-export function parseDeleteOptions(given: unknown, query: URLSearchParams, user: User): DeleteRequest & WriteOptions {
+export function parseDeleteOptions(given: unknown, query: URLSearchParams, user: User): DeleteOptions {
   if (!isRecord(given)) throw badRequest('the DeleteOptions provided are not a JSON object');
   if (given['kind'] !== undefined && given['kind'] !== 'DeleteOptions') throw badRequest(`the object provided is a ${JSON.stringify(given['kind'])}; DeleteOptions are needed`);
   const grace = given['gracePeriodSeconds'] ?? integerParameter(query, 'gracePeriodSeconds');
-  const policy = given['propagationPolicy'] ?? query.get('propagationPolicy') ?? orphanPolicy(given['orphanDependents']);
+  const policy = given['propagationPolicy'] ?? (query.get('propagationPolicy') || undefined);
+  const orphan = given['orphanDependents'] ?? (query.has('orphanDependents') ? booleanParameter(query, 'orphanDependents') : undefined);
   if (grace !== undefined && (typeof grace !== 'number' || !Number.isSafeInteger(grace))) throw badRequest('gracePeriodSeconds must be an integer');
+  if (orphan !== undefined && typeof orphan !== 'boolean') throw badRequest('orphanDependents must be a boolean');
+  const refuse = (type: FieldError['type'], message: string): StatusError => invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [{ type, field: 'propagationPolicy', message }]);
+  if (policy !== undefined && orphan !== undefined) throw refuse('FieldValueInvalid', `Invalid value: ${JSON.stringify(policy)}: orphanDependents and deletionPropagation cannot be both set`);
   if (policy !== undefined && policy !== 'Foreground' && policy !== 'Background' && policy !== 'Orphan') {
-    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [{ type: 'FieldValueInvalid', field: 'propagationPolicy', message: `Invalid value: ${JSON.stringify(policy)}: must be one of: "Foreground", "Background", "Orphan"` }]);
+    throw refuse('FieldValueNotSupported', `Unsupported value: ${JSON.stringify(policy)}: supported values: "Foreground", "Background", "Orphan", "nil"`);
   }
   const dryRuns = Array.isArray(given['dryRun']) ? given['dryRun'] as unknown[] : query.getAll('dryRun');
   const preconditions = preconditionsOf(given['preconditions']);
+  const propagationPolicy = policy ?? (orphan === undefined ? undefined : orphan ? 'Orphan' : 'Background');
   return {
-    user, dryRun: dryRun(dryRuns, 'DeleteOptions'),
+    user, dryRun: dryRun(dryRuns, 'DeleteOptions'), cascades: orphan === false,
     ...(preconditions && { preconditions }),
     ...(typeof grace === 'number' && { gracePeriodSeconds: grace }),
-    ...(policy !== undefined && { propagationPolicy: policy }),
+    ...(propagationPolicy && { propagationPolicy }),
   };
-}
-
-function orphanPolicy(value: unknown): 'Orphan' | 'Background' | undefined {
-  if (value === undefined || value === null) return undefined;
-  return value === true ? 'Orphan' : 'Background';
 }
 
 function preconditionsOf(value: unknown): { uid?: string; resourceVersion?: string } | undefined {
