@@ -17,6 +17,7 @@ import { roleBinding } from './role-binding/kind.ts';
 import { secret } from './secret/kind.ts';
 import { serviceAccount } from './service-account/kind.ts';
 import { service } from './service/kind.ts';
+import { statefulSet } from './stateful-set/kind.ts';
 import type { KindDefinition } from './types.ts';
 
 /** Forgets a kind's object type, so that kinds of all types fit one map. Sound because objects reach a kind through `decode`. */
@@ -37,6 +38,7 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   services: erase(service),
   'deployments.apps': erase(deployment),
   'replicasets.apps': erase(replicaSet),
+  'statefulsets.apps': erase(statefulSet),
   'leases.coordination.k8s.io': erase(lease),
   'endpointslices.discovery.k8s.io': erase(endpointSlice),
   'roles.rbac.authorization.k8s.io': erase(role),

@@ -23,3 +23,13 @@ export function validateIntOrPercent(value: number | string | undefined, field: 
   if (typeof value === 'number') return notNegative(field, value);
   return value === undefined || percentOf(value) !== undefined ? [] : [invalid(field, value, percentText)];
 }
+
+/** A percentage of more than everything. A count is never too large. */
+export function validateAtMostAll(value: number | string | undefined, field: string): FieldError[] {
+  return (percentOf(value) ?? 0) > 100 ? [invalid(field, value, 'must not be greater than 100%')] : [];
+}
+
+/** `0`, `0%`. */
+export function isNone(value: number | string | undefined): boolean {
+  return value === 0 || percentOf(value) === 0;
+}

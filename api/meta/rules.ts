@@ -1,3 +1,4 @@
+import { equal } from './equal.ts';
 import { invalid, notSupported, required, type FieldError } from './field-error.ts';
 
 /** Small rules that many kinds share. Each returns the errors of one field, or none. */
@@ -33,4 +34,9 @@ export function requiredText(field: string, value: string | undefined, detail?: 
 /** As `named`, but an absent or empty value is missing. */
 export function requiredNamed(field: string, value: string | undefined, problem: (value: string) => string | undefined): FieldError[] {
   return value ? named(field, value, problem) : [required(field)];
+}
+
+/** What an update may not change. */
+export function immutable(field: string, value: unknown, old: unknown): FieldError[] {
+  return equal(value, old) ? [] : [invalid(field, value, 'field is immutable')];
 }
