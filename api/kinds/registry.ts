@@ -3,6 +3,8 @@ import { certificateSigningRequest } from './certificate-signing-request/kind.ts
 import { clusterRole } from './cluster-role/kind.ts';
 import { clusterRoleBinding } from './cluster-role-binding/kind.ts';
 import { configMap } from './config-map/kind.ts';
+import { controllerRevision } from './controller-revision/kind.ts';
+import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
 import { endpointSlice } from './endpoint-slice/kind.ts';
 import { endpoints } from './endpoints/kind.ts';
@@ -10,8 +12,10 @@ import { event } from './event/kind.ts';
 import { lease } from './lease/kind.ts';
 import { namespace } from './namespace/kind.ts';
 import { node } from './node/kind.ts';
+import { podDisruptionBudget } from './pod-disruption-budget/kind.ts';
 import { pod } from './pod/kind.ts';
 import { replicaSet } from './replica-set/kind.ts';
+import { replicationController } from './replication-controller/kind.ts';
 import { role } from './role/kind.ts';
 import { roleBinding } from './role-binding/kind.ts';
 import { secret } from './secret/kind.ts';
@@ -33,14 +37,18 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   namespaces: erase(namespace),
   nodes: erase(node),
   pods: erase(pod),
+  replicationcontrollers: erase(replicationController),
   secrets: erase(secret),
   serviceaccounts: erase(serviceAccount),
   services: erase(service),
   'deployments.apps': erase(deployment),
   'replicasets.apps': erase(replicaSet),
   'statefulsets.apps': erase(statefulSet),
+  'daemonsets.apps': erase(daemonSet),
+  'controllerrevisions.apps': erase(controllerRevision),
   'leases.coordination.k8s.io': erase(lease),
   'endpointslices.discovery.k8s.io': erase(endpointSlice),
+  'poddisruptionbudgets.policy': erase(podDisruptionBudget),
   'roles.rbac.authorization.k8s.io': erase(role),
   'rolebindings.rbac.authorization.k8s.io': erase(roleBinding),
   'clusterroles.rbac.authorization.k8s.io': erase(clusterRole),
