@@ -8,6 +8,7 @@ import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
 import { endpointSlice } from './endpoint-slice/kind.ts';
 import { endpoints } from './endpoints/kind.ts';
+import { eventsEvent } from './event/events-v1.ts';
 import { event } from './event/kind.ts';
 import { lease } from './lease/kind.ts';
 import { namespace } from './namespace/kind.ts';
@@ -54,4 +55,5 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'clusterroles.rbac.authorization.k8s.io': erase(clusterRole),
   'clusterrolebindings.rbac.authorization.k8s.io': erase(clusterRoleBinding),
   'certificatesigningrequests.certificates.k8s.io': erase(certificateSigningRequest),
+  'events.events.k8s.io': erase(eventsEvent),
 };

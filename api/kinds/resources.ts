@@ -28,6 +28,8 @@ export const secrets = resource<k.Secret>('', 'secrets', 'Secret');
 export const services = resource<k.Service>('', 'services', 'Service');
 export const endpoints = resource<k.Endpoints>('', 'endpoints', 'Endpoints');
 export const events = resource<k.Event>('', 'events', 'Event');
+/** The same objects, seen in their second group. */
+export const eventsEvents = resource<k.EventsEvent>('events.k8s.io', 'events', 'Event');
 export const serviceAccounts = resource<k.ServiceAccount>('', 'serviceaccounts', 'ServiceAccount');
 export const endpointSlices = resource<k.EndpointSlice>('discovery.k8s.io', 'endpointslices', 'EndpointSlice');
 export const leases = resource<k.Lease>('coordination.k8s.io', 'leases', 'Lease');

@@ -30,9 +30,15 @@ export function fullName(definition: string): string {
 }
 
 /** Where a kind's own schema stands: under `components.schemas` with this name. */
-export function schemaNameOf({ resource }: Pick<KindDefinition, 'resource'>): string {
-  return fullName(resource.kind);
+export function schemaNameOf({ resource: { group, version, kind } }: Pick<KindDefinition, 'resource'>): string {
+  return `${Object.hasOwn(ownPackages, group) ? ownPackages[group] : `io.k8s.api.${group.split('.')[0] || 'core'}`}.${version}.${kind}`;
 }
+
+/** Groups that Kubernetes keeps apart from the others. */
+const ownPackages: Readonly<Record<string, string>> = {
+  'apiextensions.k8s.io': 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions',
+  'apiregistration.k8s.io': 'io.k8s.kube-aggregator.pkg.apis.apiregistration',
+};
 
 /** What requests and answers of every kind are made of. */
 const common = ['DeleteOptions', 'ListMeta', 'Status', 'Scale', 'Binding'];

@@ -44,7 +44,7 @@ export function loadEvents(kind: Kind, batch: readonly StoreEvent[]): readonly S
   return stored ? Promise.all(batch.map((event) => loadEvent(kind, stored, event))) : batch;
 }
 
-function loadEvent(kind: Kind, stored: StoredForm, event: StoreEvent): StoreEvent | Promise<StoreEvent> {
+async function loadEvent(kind: Kind, stored: StoredForm, event: StoreEvent): Promise<StoreEvent> {
   const { value, previous, revision, createRevision } = event;
   // When the state before was written cannot be told: it may be as old as the object.
   if (isServed(kind, value, revision) && (previous === undefined || isServed(kind, previous, createRevision))) return event;

@@ -1,18 +1,40 @@
 import type { Event } from '../../gen/types.ts';
 import { column, nameColumn, wideColumn } from '../../meta/columns.ts';
 import { invalid, required, type FieldError } from '../../meta/field-error.ts';
+import { qualifiedName } from '../../meta/names.ts';
+import { named } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { ageSince } from '../../meta/table.ts';
 import { events } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
-function validate({ involvedObject, metadata }: Event): FieldError[] {
+function validate(event: Event, old?: Event): FieldError[] {
+  const { involvedObject, metadata } = event;
   if (involvedObject === undefined) return [required('involvedObject')];
   const { namespace = '' } = involvedObject;
   // An event about a cluster-scoped object lives in `default`.
   const home = namespace === '' ? ['default', 'kube-system'] : [namespace];
-  return metadata?.namespace && !home.includes(metadata.namespace)
-    ? [invalid('involvedObject.namespace', namespace, 'does not match event.namespace')] : [];
+  const misplaced = metadata?.namespace && !home.includes(metadata.namespace) ? [invalid('involvedObject.namespace', namespace, 'does not match event.namespace')] : [];
+  return [...misplaced, ...(event.eventTime === undefined || old !== undefined ? [] : validateNew(event))];
+}
+
+/** Events with an `eventTime` are of the new kind, and say who reports what in full. */
+function validateNew({ reportingComponent, reportingInstance, action, reason, message = '' }: Event): FieldError[] {
+  const text = (field: string, value = '', max = 128): FieldError[] =>
+    (value === '' ? [required(field)] : value.length > max ? [invalid(field, '', `can have at most ${max} characters`)] : []);
+  const controller = reportingComponent ? named('reportingController', reportingComponent, qualifiedName) : [required('reportingController')];
+  return [
+    ...controller, ...text('reportingInstance', reportingInstance), ...text('action', action), ...text('reason', reason),
+    ...(message.length > 1024 ? [invalid('message', '', 'can have at most 1024 characters')] : []),
+  ];
+}
+
+export function validateSeries({ series }: Event): FieldError[] {
+  if (series === undefined) return [];
+  return [
+    ...((series.count ?? 0) < 2 ? [invalid('series.count', '', 'should be at least 2')] : []),
+    ...(series.lastObservedTime === undefined ? [required('series.lastObservedTime')] : []),
+  ];
 }
 
 function firstSeen({ firstTimestamp, eventTime }: Event, nowMs: number): string {

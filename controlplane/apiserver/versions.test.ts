@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Event, EventsEvent } from '#api/gen/types.ts';
+import { events, eventsEvents } from '#api/kinds/resources.ts';
+import { TestServer } from './test-server.ts';
+
+let server: TestServer;
+beforeAll(async () => { server = await TestServer.start(); });
+afterAll(async () => { await server.stop(); });
+
+const core = '/api/v1/namespaces/default/events';
+const later = '/apis/events.k8s.io/v1/namespaces/default/events';
+const coreEvent = {
+  apiVersion: 'v1', kind: 'Event', metadata: { name: 'one', namespace: 'default' }, involvedObject: { kind: 'Pod', namespace: 'default', name: 'web' },
+  reason: 'Started', message: 'it started', type: 'Normal', source: { component: 'agent' }, count: 3, firstTimestamp: '2026-01-01T00:00:00Z',
+};
+const laterEvent = {
+  apiVersion: 'events.k8s.io/v1', kind: 'Event', metadata: { name: 'two', namespace: 'default' }, regarding: { kind: 'Pod', namespace: 'default', name: 'web' },
+  reason: 'Killing', note: 'it ends', type: 'Warning', action: 'Kill', reportingController: 'example.com/agent', reportingInstance: 'agent-1', eventTime: '2026-01-01T00:00:00.000000Z',
+};
+
+describe('one kind in two groups', () => {
+  it('shows what was made in either, under the names of each', async () => {
+    expect((await server.ask(core, { method: 'POST', body: coreEvent })).status).toBe(201);
+    const made = await server.ask(later, { method: 'POST', body: laterEvent });
+    expect(made.json()).toMatchObject({ apiVersion: 'events.k8s.io/v1', kind: 'Event', note: 'it ends', metadata: { name: 'two' } });
+    expect((await server.ask(`${later}/one`)).json()).toMatchObject({ apiVersion: 'events.k8s.io/v1', note: 'it started', regarding: { name: 'web' }, deprecatedCount: 3, deprecatedSource: { component: 'agent' } });
+    expect((await server.ask(`${core}/two`)).json()).toMatchObject({ apiVersion: 'v1', message: 'it ends', involvedObject: { name: 'web' }, reportingComponent: 'example.com/agent' });
+    const list = (await server.ask('/apis/events.k8s.io/v1/events')).json<{ apiVersion: string; kind: string; items: EventsEvent[] }>();
+    expect([list.apiVersion, list.kind]).toEqual(['events.k8s.io/v1', 'EventList']);
+    expect(list.items.map(({ apiVersion, note }) => [apiVersion, note])).toEqual([['events.k8s.io/v1', 'it started'], ['events.k8s.io/v1', 'it ends']]);
+  });
+
+  it('keeps one history: patches in one group are seen by watches, selectors and clients of the other', async () => {
+    const { resourceVersion } = (await server.ask(later)).json<{ metadata: { resourceVersion: string } }>().metadata;
+    const stop = new AbortController();
+    const lines = server.lines(`${later}?watch=1&resourceVersion=${resourceVersion}&fieldSelector=regarding.name%3Dweb`, stop.signal);
+    const patched = await server.ask(`${later}/one`, { method: 'PATCH', body: { metadata: { labels: { a: 'b' } } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect(patched.json()).toMatchObject({ apiVersion: 'events.k8s.io/v1', note: 'it started', metadata: { labels: { a: 'b' } } });
+    expect((await lines.next()).value).toMatchObject({ type: 'MODIFIED', object: { apiVersion: 'events.k8s.io/v1', note: 'it started' } });
+    await server.ask(`${core}/one`, { method: 'DELETE' });
+    expect((await lines.next()).value).toMatchObject({ type: 'DELETED', object: { note: 'it started' } });
+    stop.abort();
+    expect((await server.ask(`${later}?fieldSelector=regarding.name%3Dother`)).json<{ items: unknown[] }>().items).toEqual([]);
+    expect((await server.ask(`${later}?fieldSelector=involvedObject.name%3Dweb`)).status).toBe(400);
+    const client = server.api.client({ name: 'test', groups: ['system:masters'] });
+    expect((await client.get<EventsEvent>(eventsEvents, 'default', 'two')).note).toBe('it ends');
+    expect((await client.get<Event>(events, 'default', 'two')).message).toBe('it ends');
+    const table = (await server.ask(later, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } })).json<{ rows: { cells: unknown[] }[] }>();
+    expect(table.rows[0]?.cells.slice(1, 4)).toEqual(['Warning', 'Killing', 'pod/web']);
+  });
+
+  it('is stricter in the later one', async () => {
+    const { eventTime: _, ...incomplete } = laterEvent;
+    const answer = await server.ask(later, { method: 'POST', body: { ...incomplete, metadata: { name: 'three', namespace: 'default' }, deprecatedCount: 2, type: 'Odd' } });
+    expect(answer.status).toBe(422);
+    expect(answer.json<{ message: string }>().message).toMatch(/eventTime: Required value.*type: Invalid value: "": has invalid value: Odd.*count: Invalid value: "": needs to be unset/);
+    const changed = await server.ask(`${later}/two`, { method: 'PATCH', body: { note: 'other' }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect(changed.status).toBe(422);
+  });
+});
