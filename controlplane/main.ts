@@ -134,10 +134,10 @@ export class ControlPlane implements Runnable {
     const { certPem, keyPem } = await serving();
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
     const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
-    const apiServer = new ApiServer({ store, kinds, clock, log, nodes, tokens: await readTokens(config.tokenAuthFile) }, {
+    const informers = new Informers({ store, log, clock });
+    const apiServer = new ApiServer({ store, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
     });
-    const informers = new Informers({ store, log, clock });
     const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
     const pods = informers.informer(resources.pods, podIndexes);
     const dispatcher = new Dispatcher({

@@ -12,9 +12,9 @@ export function validateRules(rules: readonly PolicyRule[] | undefined, namespac
   return (rules ?? []).flatMap((rule, i) => validateRule(rule, namespaced, `rules[${String(i)}]`));
 }
 
-function validateRule({ verbs = [], nonResourceURLs = [], apiGroups = [], resources = [], resourceNames = [] }: PolicyRule, namespaced: boolean, path: string): FieldError[] {
+function validateRule({ verbs, nonResourceURLs = [], apiGroups = [], resources = [], resourceNames = [] }: PolicyRule, namespaced: boolean, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (verbs.length === 0) errors.push(required(`${path}.verbs`, 'verbs must contain at least one value'));
+  if (!((verbs as string[] | undefined)?.length)) errors.push(required(`${path}.verbs`, 'verbs must contain at least one value'));
   if (nonResourceURLs.length > 0) {
     if (namespaced) errors.push(invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'namespaced rules cannot apply to non-resource URLs'));
     if (apiGroups.length + resources.length + resourceNames.length > 0) errors.push(invalid(`${path}.nonResourceURLs`, nonResourceURLs, 'rules cannot apply to both regular resources and non-resource URLs'));

@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
@@ -13,10 +14,10 @@ import { podDefaults } from './admission/pod-defaults.ts';
 import { priority } from './admission/priority.ts';
 import { serviceAccount } from './admission/service-account.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
-import { AuthenticatorChain, ClientCertificateAuthenticator, TokenAuthenticator } from './auth/authenticators.ts';
-import { mastersOnly } from './auth/authorizers.ts';
+import { AccessControl } from './auth/access-control.ts';
 import type { Authorizer } from './auth/types.ts';
 import { bootstrap } from './bootstrap.ts';
+import { bootstrapPolicy } from './bootstrap/bootstrap-policy.ts';
 import { InProcessClient } from './client.ts';
 import { parseBytes } from './encoding.ts';
 import { EventExpiry } from './event-expiry.ts';
@@ -39,7 +40,9 @@ export interface ApiServerDeps {
   readonly log: Log;
   /** Absent where no agents connect: logs and usage are then not available. */
   readonly nodes?: NodeGateway;
-  /** The default lets system:masters do everything and others nothing. */
+  /** Those of the whole control plane, which somebody else runs; its own when absent. */
+  readonly informers?: Informers;
+  /** The default is RBAC. */
   readonly authorizer?: Authorizer;
   /** Bearer tokens; see `parseTokenFile`. */
   readonly tokens?: ReadonlyMap<string, User>;
@@ -82,6 +85,8 @@ export class ApiServer implements Runnable {
   readonly #kinds: KindIndex;
   readonly #resources: ResourceStore;
   readonly #allocation: ServiceAllocation;
+  readonly #informers: Informers;
+  readonly #access: AccessControl;
   readonly #health = new Health();
   readonly #listener: Listener;
   readonly #tasks: TaskGroup;
@@ -95,11 +100,13 @@ export class ApiServer implements Runnable {
     const { store, clock, log } = deps;
     this.#kinds = new KindIndex(deps.kinds);
     this.#allocation = new ServiceAllocation(config);
-    const admission = new AdmissionChain([namespaceLifecycle(store), serviceAccount(store, clock), podDefaults(config), priority, this.#allocation]);
+    this.#informers = deps.informers ?? new Informers({ store, log, clock });
+    this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer });
+    const admission = new AdmissionChain([namespaceLifecycle(store), ...this.#access.admission, serviceAccount(store, clock), podDefaults(config), priority, this.#allocation]);
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
-    const authorizer = deps.authorizer ?? mastersOnly;
+    const { authenticator, authorizer } = this.#access;
     const metrics = new ProcessMetrics();
     const router = new Router(
       { store, resources: this.#resources, kinds: this.#kinds, authorizer, nodes: deps.nodes, clock, log },
@@ -107,8 +114,7 @@ export class ApiServer implements Runnable {
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
     const handler = new RequestHandler({
-      authenticator: new AuthenticatorChain([new ClientCertificateAuthenticator(clock), new TokenAuthenticator(deps.tokens ?? new Map())]),
-      authorizer, metrics, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
+      authenticator, authorizer, metrics, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
   }
@@ -155,6 +161,8 @@ export class ApiServer implements Runnable {
     try {
       await this.prepare();
       signal.throwIfAborted();
+      if (!this.#deps.informers) this.#tasks.run('informers', signal, () => this.#informers.start(signal));
+      await this.#access.synced(signal);
       await this.#listener.listen();
     } catch (error) {
       this.#listening.reject(error);
@@ -174,9 +182,11 @@ export class ApiServer implements Runnable {
     });
     const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
     for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
-    await bootstrap(this.client({ name: 'system:apiserver', groups: ['system:masters'] }), {
+    const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
+    await bootstrap(client, {
       serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
     });
+    await bootstrapPolicy(client);
   }
 }
 

@@ -64,6 +64,7 @@ export class TestServer {
   async restart(meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    this.#agent.destroy();
     await meanwhile();
     this.#stop = new AbortController();
     this.#api = this.#make();

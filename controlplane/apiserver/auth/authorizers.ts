@@ -1,25 +1,30 @@
 import { qualifiedName } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
-import type { Attributes, Authorizer } from './types.ts';
+import type { Attributes, Authorizer, Decision } from './types.ts';
 
-/**
- * The group system:masters may do everything; everyone else may find out what is served and what they may do,
- * and no more. RBAC takes its place.
- */
-export const mastersOnly: Authorizer = {
-  authorize: ({ user, verb, resource, path }) => ({
-    allowed: user.groups.includes('system:masters')
-      || (resource !== undefined && verb === 'create' && selfReviews.has(`${resource.plural}.${resource.group}`))
-      || (path !== undefined && (verb === 'get' || verb === 'head') && discoveryPaths.test(path)),
-    reason: '',
-  }),
+/** The group system:masters may do everything, whatever becomes of roles and bindings. */
+export const masters: Authorizer = {
+  authorize: ({ user }) => ({ allowed: user.groups.includes('system:masters'), reason: '' }),
 };
 
-const discoveryPaths = /^\/(api|apis|openapi|version|healthz|livez|readyz|cacerts)(\/|$)/;
+/** Asks each in turn until one allows. */
+export class AuthorizerChain implements Authorizer {
+  readonly #authorizers: readonly Authorizer[];
 
-const selfReviews = new Set([
-  'selfsubjectaccessreviews.authorization.k8s.io', 'selfsubjectrulesreviews.authorization.k8s.io', 'selfsubjectreviews.authentication.k8s.io',
-]);
+  constructor(authorizers: readonly Authorizer[]) {
+    this.#authorizers = authorizers;
+  }
+
+  async authorize(attributes: Attributes): Promise<Decision> {
+    const reasons: string[] = [];
+    for (const authorizer of this.#authorizers) {
+      const decision = await authorizer.authorize(attributes);
+      if (decision.allowed) return decision;
+      if (decision.reason !== '') reasons.push(decision.reason);
+    }
+    return { allowed: false, reason: reasons.join('\n') };
+  }
+}
 
 /** Kubernetes' words for a refusal. */
 export function refusal({ user, verb, resource, path }: Attributes, reason = ''): StatusError {
