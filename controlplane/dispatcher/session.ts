@@ -15,6 +15,7 @@ import type { NodeIdentity } from './peer.ts';
 import { contradictsPod, storePodReport, type PodReport } from './pod-reports.ts';
 import { TokenBucket } from './rate-limit.ts';
 import { finish, grpcStatus, send } from './stream.ts';
+import { Watchdog } from './watchdog.ts';
 
 export interface SessionDeps {
   readonly api: ApiClient;
@@ -59,11 +60,10 @@ export class NodeSession {
   /** The last of each pod, by uid. */
   readonly #podReports = new Map<string, PodReport>();
   readonly #wakeup = new Wakeup();
-  #heardAtMs: number;
+  readonly #watchdog: Watchdog;
   #revision = 0;
   #greeted = false;
   #nodeDeleted = false;
-  #stopWatchdog: () => void = () => undefined;
 
   constructor(deps: SessionDeps, config: SessionConfig, identity: NodeIdentity, call: Call) {
     this.#deps = deps;
@@ -73,12 +73,12 @@ export class NodeSession {
     this.#log = deps.log.child({ component: 'dispatcher', node: identity.name });
     this.#reports = new LatestQueue({ clock: deps.clock, log: this.#log, random: deps.random }, { concurrency: 8 }, (work) => work(), this.#end.signal);
     this.#eventLimit = new TokenBucket(deps.clock, 10, 200);
-    this.#heardAtMs = deps.clock.monotonic();
+    this.#watchdog = new Watchdog(deps.clock, (silentMs) => { this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`)); });
   }
 
   /** Serves the agent until the session ends; never rejects. `ready` is called once it has said hello. */
   async run(ready: () => void): Promise<void> {
-    this.#watch(helloTimeoutMs);
+    this.#watchdog.limit(helloTimeoutMs);
     this.#call.on('cancelled', () => { this.end(new StatusError('ServiceUnavailable', 'the agent went away')); });
     try {
       await this.#receive(ready);
@@ -86,7 +86,7 @@ export class NodeSession {
     } catch (error) {
       this.end(error);
     } finally {
-      this.#stopWatchdog();
+      this.#watchdog.stop();
     }
   }
 
@@ -128,11 +128,11 @@ export class NodeSession {
   async #receive(ready: () => void): Promise<void> {
     for await (const message of this.#call.iterator({ destroyOnReturn: false }) as AsyncIterable<AgentMessage>) {
       if (this.#end.signal.aborted) return;
-      this.#heardAtMs = this.#deps.clock.monotonic();
+      this.#watchdog.heard();
       if (message.hello) {
         if (this.#greeted) throw new StatusError('BadRequest', 'a second hello in one session');
         this.#greeted = true;
-        this.#watch(missedHeartbeats * this.#config.heartbeatPeriodMs);
+        this.#watchdog.limit(missedHeartbeats * this.#config.heartbeatPeriodMs);
         ready();
         void this.#send();
         this.#heartbeat();
@@ -231,19 +231,6 @@ export class NodeSession {
     for (const { set, removed } of batches(assignment.changes())) {
       await this.#write({ incremental: { fromRevision: this.#revision, toRevision: ++this.#revision, set, removed } });
     }
-  }
-
-  /** Ends the session when nothing is heard for `limitMs`. */
-  #watch(limitMs: number): void {
-    const arm = (ms: number): void => {
-      this.#stopWatchdog = this.#deps.clock.after(ms, () => {
-        const silentMs = this.#deps.clock.monotonic() - this.#heardAtMs;
-        if (silentMs >= limitMs) this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`));
-        else arm(limitMs - silentMs);
-      });
-    };
-    this.#stopWatchdog();
-    arm(limitMs);
   }
 }
 

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { isRecord } from '#api/meta/json.ts';
 import type { Clock } from '#common/clock.ts';
-import { StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
+import { StatusError, statusCodes } from '#common/errors.ts';
+import type { Channels } from '#common/streams/channels.ts';
 import type { TunnelFrame, TunnelKind } from '#proto/edge/v1/messages.ts';
+import { remoteError, TunnelChannels } from '#proto/edge/v1/tunnel-channels.ts';
 import type { NodeIdentity } from './peer.ts';
 import type { NodeSession } from './session.ts';
 import { finish, grpcCancelled } from './stream.ts';
@@ -12,6 +13,8 @@ type Call = ServerDuplexStream<TunnelFrame, TunnelFrame>;
 
 /** How long an agent may take to open a tunnel that it was asked for. */
 const openTimeoutMs = 10_000;
+/** How long what was asked for may take to stand: a command to start, a connection to be made. */
+const startTimeoutMs = 30_000;
 const maxTunnelsPerNode = 200;
 
 interface Awaited {
@@ -33,9 +36,7 @@ export class Tunnels {
   /** Data frames of a new tunnel to the session's node, until its end. Cancels the agent's work when the caller stops or the signal aborts. */
   async *read(session: NodeSession, kind: TunnelKind, request: unknown, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const { name } = session.identity;
-    const open = this.#open.get(name) ?? 0;
-    if (open >= maxTunnelsPerNode) throw new StatusError('TooManyRequests', `node ${name} has too many open streams; close some logs`, { retryAfterMs: 1000 });
-    this.#open.set(name, open + 1);
+    const leave = this.#enter(name);
     const ends = AbortSignal.any([signal, session.signal]);
     let call: Call | undefined;
     try {
@@ -48,10 +49,52 @@ export class Tunnels {
       throw error;
     } finally {
       if (call) finish(call, { code: grpcCancelled, details: 'nobody reads any more' });
-      const left = (this.#open.get(name) ?? 1) - 1;
-      if (left > 0) this.#open.set(name, left);
-      else this.#open.delete(name);
+      leave();
     }
+  }
+
+  /**
+   * A tunnel that goes both ways, once the agent says that what was asked for stands; rejects with its reason when it
+   * does not. Ends when closed, when the signal aborts, and with the session.
+   */
+  async open(session: NodeSession, kind: TunnelKind, request: unknown, channels: readonly number[], signal: AbortSignal): Promise<Channels> {
+    const { name } = session.identity;
+    const leave = this.#enter(name);
+    const ends = AbortSignal.any([signal, session.signal]);
+    try {
+      const call = await this.#openTunnel(session, kind, request, ends);
+      const tunnel = new TunnelChannels(call, channels, (error) => { finish(call, error && { code: grpcCancelled, details: error.message }); });
+      const abort = (): void => { tunnel.close(new StatusError('ServiceUnavailable', signal.aborted ? 'nobody needs this stream any more' : `node ${name} went away`)); };
+      ends.addEventListener('abort', abort, { once: true });
+      void tunnel.closed.then(() => {
+        ends.removeEventListener('abort', abort);
+        leave();
+        // The agent has said that it is done, or is gone: nothing of the call is left open.
+        finish(call, undefined);
+      });
+      if (ends.aborted) abort();
+      const late = this.#clock.after(startTimeoutMs, () => { tunnel.close(new StatusError('Timeout', `node ${name} did not start the stream within ${String(startTimeoutMs / 1000)} s`)); });
+      await tunnel.opened.finally(late);
+      return tunnel;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  /** Counts a tunnel of the node; the returned function counts it off, once. */
+  #enter(name: string): () => void {
+    const open = this.#open.get(name) ?? 0;
+    if (open >= maxTunnelsPerNode) throw new StatusError('TooManyRequests', `node ${name} has too many open streams; close some of them`, { retryAfterMs: 1000 });
+    this.#open.set(name, open + 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      const rest = (this.#open.get(name) ?? 1) - 1;
+      if (rest > 0) this.#open.set(name, rest);
+      else this.#open.delete(name);
+    };
   }
 
   /** Takes a tunnel that an agent opened. */
@@ -106,15 +149,4 @@ async function* frames(call: Call, signal: AbortSignal, nodeName: string): Async
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-/** The agent's own error: code and message. */
-function remoteError(bytes: Uint8Array): StatusError {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
-    if (isRecord(value) && typeof value['code'] === 'string' && Object.hasOwn(statusCodes, value['code'])) {
-      return new StatusError(value['code'] as StatusCode, String(value['message']).slice(0, 4096));
-    }
-  } catch { /* said below */ }
-  return new StatusError('InternalError', 'the node answered with an error that cannot be read');
 }

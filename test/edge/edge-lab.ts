@@ -26,15 +26,21 @@ const services = loadEdge();
 const speed = 20;
 
 /** The system's clock with everything that waits `speed` times faster. */
-const fastClock: Clock = {
-  now: () => systemClock.now(),
-  monotonic: () => systemClock.monotonic() * speed,
-  sleep: (ms, signal) => systemClock.sleep(ms / speed, signal),
-  after: (ms, fn) => systemClock.after(ms / speed, fn),
-};
+class FastClock implements Clock {
+  #frozenAtMs: number | undefined;
+
+  now(): number { return systemClock.now(); }
+  monotonic(): number { return this.#frozenAtMs ?? systemClock.monotonic() * speed; }
+  sleep(ms: number, signal: AbortSignal): Promise<void> { return systemClock.sleep(ms / speed, signal); }
+  after(ms: number, fn: () => void): () => void { return systemClock.after(ms / speed, fn); }
+
+  /** From now on no time passes by `monotonic`: what is counted per second does not depend on how fast the machine is. */
+  freeze(): void { this.#frozenAtMs = this.monotonic(); }
+}
 
 /** A real TLS port and dispatcher over a cluster in memory. */
 export class EdgeLab {
+  readonly clock = new FastClock();
   readonly cluster = new FakeCluster();
   readonly recorded: string[] = [];
   readonly logged: { level: number; msg: string; err?: string }[] = [];
@@ -62,7 +68,7 @@ export class EdgeLab {
   async listen(port: number): Promise<void> {
     this.#dispatcherStop = new AbortController();
     this.dispatcher = new Dispatcher({
-      api: this.cluster, informers: this.cluster.informers, ca: this.ca, clock: fastClock, log: this.log, random: Math.random,
+      api: this.cluster, informers: this.cluster.informers, ca: this.ca, clock: this.clock, log: this.log, random: Math.random,
       events: { event: (about, type, reason, message) => { this.recorded.push([about.host, about.kind, about.metadata?.name, about.fieldPath, type, reason, message].filter(Boolean).join(' ')); } },
     }, { heartbeatPeriodMs: 2000 });
     this.#running.push(this.dispatcher.start(this.#dispatcherStop.signal));
@@ -100,7 +106,7 @@ export class EdgeLab {
   }
 
   join(host: string, token = this.token(), nodeName = host): Promise<Identity> {
-    return joinOrLoad({ services, clock: fastClock, log: this.log, random: Math.random }, this.joinConfig(host, token, nodeName), this.stop.signal);
+    return joinOrLoad({ services, clock: this.clock, log: this.log, random: Math.random }, this.joinConfig(host, token, nodeName), this.stop.signal);
   }
 
   /** A joined agent whose session runs. */
@@ -116,7 +122,7 @@ export class EdgeLab {
   session(agent: LabAgent, host: string): AgentSession {
     agent.session = new AgentSession({
       services, identity: agent.identity, checkpoint: agent.checkpoint, pods: agent.pods, node: agent.node, events: agent.events, handlers: agent.handlers,
-      clock: fastClock, log: this.log.child({ host }), random: Math.random,
+      clock: this.clock, log: this.log.child({ host }), random: Math.random,
     }, { stateDir: join(this.folder, host), server: this.url, agentVersion: 'test', ping: { periodMs: 300, timeoutMs: 200 } });
     return agent.session;
   }

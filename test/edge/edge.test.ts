@@ -114,12 +114,14 @@ describe('joining', () => {
   });
 
   it('is limited per address', async () => {
+    lab.clock.freeze();
     const refused = await Promise.allSettled(Array.from({ length: 25 }, (_, i) => {
       const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, { caPem: lab.ca.certPem });
       return client.enrol({ token: `abcdef.${'x'.repeat(16)}`, nodeName: `n${String(i)}`, certificateSigningRequest: Buffer.alloc(0) }, never).finally(() => { client.close(); });
     }));
     const reasons = refused.map((result) => (result.status === 'rejected' ? (result.reason as StatusError).code : 'joined'));
-    expect(new Set(reasons)).toEqual(new Set(['Unauthorized', 'TooManyRequests']));
+    expect(reasons.filter((reason) => reason === 'Unauthorized')).toHaveLength(20);
+    expect(reasons.filter((reason) => reason === 'TooManyRequests')).toHaveLength(5);
   });
 });
 
@@ -321,11 +323,19 @@ describe('sessions', () => {
   it('end when nothing is heard, or when the other side breaks the rules', async () => {
     const { identity, stop } = await connected('a');
     stop.abort();
-    const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, identity);
+    // A connection goes with its session: each dials anew.
     const end = async (...messages: object[]): Promise<string> => {
+      const client = new EdgeClient(loadEdge(), { host: '127.0.0.1', port: lab.port }, identity);
       const call = client.session();
       for (const message of messages) call.write(message);
-      return (async () => { for await (const m of call) void m; return 'ended'; })().catch((e: unknown) => fromGrpc(e).message);
+      try {
+        for await (const m of call) void m;
+        return 'ended';
+      } catch (error) {
+        return fromGrpc(error).message;
+      } finally {
+        client.close();
+      }
     };
     expect(await end({ hello: {} })).toMatch(/nothing was heard/);
     expect(await end({ heartbeat: {} })).toMatch(/begins with hello/);
@@ -333,7 +343,6 @@ describe('sessions', () => {
     expect(await end({ hello: {} }, { nodeStatus: { report: Buffer.from('{"labels":[]}') } })).toMatch(/edge contract/);
     expect(await end({ hello: {} }, { podStatus: { uid: 'u', status: Buffer.from('{"conditions":7}') } })).toMatch(/edge contract/);
     expect(await end({ hello: {} }, { event: { event: Buffer.from('{"kind":"Service"}') } })).toMatch(/edge contract/);
-    client.close();
   });
 
   it('begin anew with an agent that beats but takes nothing', async () => {
@@ -471,14 +480,15 @@ describe('bad input', () => {
     const { Client, credentials } = await import('@grpc/grpc-js');
     const { caPem, keyPem, certPem } = agent.identity;
     for (const pair of [[], [Buffer.from(keyPem), Buffer.from(certPem)]]) {
-      const client = new Client(`127.0.0.1:${String(lab.port)}`, credentials.createSsl(Buffer.from(caPem), ...pair), { 'grpc.ssl_target_name_override': 'agents.cleat.internal', 'grpc.use_local_subchannel_pool': 1 });
       await fc.assert(fc.asyncProperty(fc.constantFrom(...names), fc.array(fc.uint8Array({ maxLength: 200 }), { minLength: 1, maxLength: 3 }), async (name, messages) => {
+        // A connection goes with its session, and a client that had one cut in the wrong moment may not notice: each call has its own.
+        const client = new Client(`127.0.0.1:${String(lab.port)}`, credentials.createSsl(Buffer.from(caPem), ...pair), { 'grpc.ssl_target_name_override': 'agents.cleat.internal', 'grpc.use_local_subchannel_pool': 1 });
         const call = client.makeBidiStreamRequest(`/${name}`, (m: Uint8Array) => Buffer.from(m), (m) => m);
         for (const message of messages) call.write(message);
         call.end();
         await new Promise<void>((resolve) => { call.resume().on('error', () => { resolve(); }).on('end', () => { resolve(); }); });
-      }), { numRuns: 100 });
-      client.close();
+        client.close();
+      }), { numRuns: 60 });
     }
     await lab.until(() => lab.sockets.size <= 1 && agent.session.connected, 'the agent to be back');
     expect(lab.logged.filter((line) => line.level >= 50)).toEqual([]);
