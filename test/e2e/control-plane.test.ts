@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, Pod } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { Cluster } from '../support/cluster.ts';
+import { Cluster, leaveSoon } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import { RestClient } from '../support/rest-client.ts';
 
@@ -101,7 +101,7 @@ describe('a control plane and two agents', () => {
   const connect = (): RestClient => new RestClient(cluster.controlPlaneHost.path('/etc/cleat/kubeconfig'), cluster.controlPlaneHost.address);
 
   beforeAll(async () => {
-    cluster = await Cluster.create({ agents: 2, controlPlaneFlags: ['--default-not-ready-toleration-seconds=300', '--default-unreachable-toleration-seconds=300'] });
+    cluster = await Cluster.create({ agents: 2 });
     await cluster.importImage();
     api = connect();
   });
@@ -337,8 +337,7 @@ function parentOf(pid: number): number {
 /** Its pods leave a lost host after two seconds. */
 function impatient(name: string, replicas: number): Deployment {
   const deployment = web(name, replicas);
-  const tolerations = ['not-ready', 'unreachable'].map((key) => ({ key: `node.kubernetes.io/${key}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 2 }));
-  Object.assign(deployment.spec!.template.spec!, { tolerations });
+  Object.assign(deployment.spec!.template.spec!, { tolerations: leaveSoon });
   return deployment;
 }
 

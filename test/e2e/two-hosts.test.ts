@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Deployment, Pod } from '#api/gen/types.ts';
-import { Cluster } from '../support/cluster.ts';
+import { Cluster, leaveSoon } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import type { LabProcess } from '../support/lab/process.ts';
@@ -22,14 +22,14 @@ describe('two hosts', () => {
   });
   afterAll(async () => { await cluster?.destroy(); });
 
-  const web = (replicas: number, env = 'one'): object => ({
+  const web = (replicas: number, env = 'one', more: object = {}): object => ({
     apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' },
     spec: {
       replicas, selector: { matchLabels: { app: 'web' } },
       template: {
         metadata: { labels: { app: 'web' } },
         spec: {
-          terminationGracePeriodSeconds: 2,
+          ...more, terminationGracePeriodSeconds: 2,
           containers: [{ name: 'web', image, env: [{ name: 'VERSION', value: env }], ports: [{ containerPort: 8080 }], readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 }, lifecycle: { preStop: { sleep: { seconds: 1 } } } }],
         },
       },
@@ -159,6 +159,8 @@ describe('two hosts', () => {
   });
 
   it('replaces the pods of a host that is cut off, and kills nothing that should live when it returns', async () => {
+    await cluster.apply(web(4, 'one', { tolerations: leaveSoon }));
+    await rollout();
     const pods = await settled('app=web', 4);
     const lost = cluster.agentHost(1);
     const stayed = pods.filter((pod) => hostOf(pod) !== lost);
@@ -166,7 +168,7 @@ describe('two hosts', () => {
     expect(gone.length).toBeGreaterThan(0);
     const healthy = await cluster.runningContainers(cluster.agentHost(0));
     await lost.disconnect();
-    // Four seconds until the host counts as lost, two that pods tolerate that, and the time to start others.
+    // Six seconds until the host counts as lost, two that pods tolerate that, and the time to start others.
     await eventually(async () => (await podsOf('app=web')).filter((pod) => isReady(pod) && hostOf(pod) !== lost).length === 4, { what: 'replacements on the other host', timeoutMs: 30_000, intervalMs: 200, explain: () => cluster.diagnostics() });
     await lost.reconnect();
     await cluster.waitForNodes();
@@ -178,7 +180,7 @@ describe('two hosts', () => {
   });
 
   it('leaves everything alone when a host is away for a moment only', async () => {
-    await cluster.kubectl(['rollout', 'restart', 'deployment/web']);
+    await cluster.apply(web(4, 'one'));
     await rollout();
     await settled('app=web', 4);
     const before = await containersEverywhere();
