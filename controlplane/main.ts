@@ -15,6 +15,7 @@ import type { Log } from '#common/log.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
+import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
 import { serverNames } from '#common/pki/server-names.ts';
 import { ensureLeaf, loadOrCreateCa } from '#common/pki/store.ts';
 import { timeFloor } from '#common/pki/validity.ts';
@@ -32,6 +33,7 @@ import { schedulerPlugins } from './scheduler/registry.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { storePrefix } from './store/keys.ts';
 import { openStore } from './store/open.ts';
+import type { SealingConfig } from './store/sealed-rows.ts';
 import type { Store } from './store/types.ts';
 
 export interface ControlPlaneDeps {
@@ -105,7 +107,8 @@ export class ControlPlane implements Runnable {
     const { log, clock } = this.#deps;
     const { stateDir, storeRecover } = this.#config;
     // First of all, because it is locked: two control planes on one directory must not write two CAs.
-    const store = await openStore({ log, clock }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
+    const sealing = async (): Promise<SealingConfig> => ({ prefixes: [storePrefix(resources.secrets)], keys: await loadOrCreateSealingKeys(join(stateDir, 'server/pki')) });
+    const store = await openStore({ log, clock, sealing }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
     try {
       await this.#serve(store, signal);
     } finally {

@@ -70,6 +70,18 @@ export class Disk {
     } catch { /* logged, and kept for later */ }
   }
 
+  /** Brings rows to the form in which they are written today. What the disk refuses is tried at the next start. */
+  async refresh(): Promise<void> {
+    if (this.#problem) return;
+    try {
+      const rows = await this.#deps.rows.refresh?.() ?? 0;
+      if (rows > 0) this.#deps.log.info({ rows }, 'stored rows brought to their newest form');
+    } catch (error) {
+      this.#deps.log.warn({ err: messageOf(error) }, 'stored rows could not be brought to their newest form');
+      this.#refused(error);
+    }
+  }
+
   /** Writes again if the disk lets us: undoes what a refused batch left, does what a refused compaction did not. Undefined when all is well. */
   async recover(): Promise<StatusError | undefined> {
     if (!this.#problem || this.#closed) return this.#problem;

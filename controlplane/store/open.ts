@@ -5,6 +5,7 @@ import { silentLog, type Log } from '#common/log.ts';
 import { damageError, isDamaged, keepOnlyLive, loadRows, recoverRows } from './load.ts';
 import { MvccStore, type MvccConfig } from './mvcc.ts';
 import type { Meta } from './row-format.ts';
+import { SealedRows, type SealingConfig } from './sealed-rows.ts';
 import { State, type StateConfig } from './state.ts';
 import type { RowStore, Store } from './types.ts';
 
@@ -13,6 +14,8 @@ export interface OpenStoreDeps {
   readonly clock: Clock;
   /** Opens the rows; LevelDB in `config.dir` when absent. */
   readonly openRows?: OpenRows;
+  /** What to encrypt on disk. Asked once the folder is locked: it may make the keys. */
+  readonly sealing?: () => Promise<SealingConfig>;
 }
 
 export interface OpenRowsRequest {
@@ -56,8 +59,9 @@ export async function openStore(deps: OpenStoreDeps, config: OpenStoreConfig): P
   }
   const settings = { ...storeDefaults, ...config };
   const openRows = deps.openRows ?? (await import('./backends/leveldb/backend.ts')).openLevelRows;
-  const rows = await openRows({ dir: config.dir, log: deps.log, recover: config.recover ?? false });
+  const plain = await openRows({ dir: config.dir, log: deps.log, recover: config.recover ?? false });
   try {
+    const rows = deps.sealing ? new SealedRows(plain, await deps.sealing()) : plain;
     if (config.recover) await recoverRows(rows, new State(settings), deps.log, settings.reserve);
     const { state, meta } = await load(rows, settings);
     // One more than any revision used, so that what readers knew of volatile keys is told apart from now.
@@ -65,7 +69,7 @@ export async function openStore(deps: OpenStoreDeps, config: OpenStoreConfig): P
     state.startAt(newest === 0 ? 0 : newest + 1, meta.compacted);
     return new MvccStore({ ...deps, rows, state, meta }, settings);
   } catch (error) {
-    await rows.close();
+    await plain.close();
     throw error;
   }
 }

@@ -91,7 +91,7 @@ export function decodeRow(name: string, stored: Uint8Array): DecodedRow | undefi
   const revision = revisionOf(name);
   if (revision === undefined || bytes.length < headerBytes) return undefined;
   const crc = bytes.readUInt32LE(0);
-  if (crc !== sumOf(name, bytes)) return undefined;
+  if (crc !== sumOf(name, bytes) || (bytes[4] !== 1 && bytes[4] !== 2)) return undefined;
   const valueStart = headerBytes + bytes.readUInt32LE(21);
   const deleted = bytes[4] === 2;
   const sumBefore = bytes.readUInt32LE(29);
@@ -106,6 +106,26 @@ export function decodeRow(name: string, stored: Uint8Array): DecodedRow | undefi
     key: bytes.toString('utf8', headerBytes, valueStart),
     value: bytes.subarray(valueStart),
   };
+}
+
+/** How many bytes of a sealed row are not sealed: room for the check sum, which is inside, and the type. */
+export const sealedPrefix = 5;
+
+/** The third type of row holds another row, encrypted; see `SealedRows`. */
+export function markSealed(bytes: Buffer): void {
+  bytes.fill(0, 0, 4);
+  bytes[4] = 3;
+}
+
+export function isSealed(bytes: Uint8Array): boolean {
+  return bytes[4] === 3 && bytes[0] === 0 && bytes[1] === 0 && bytes[2] === 0 && bytes[3] === 0;
+}
+
+/** The key of a row that is put or deleted; undefined for other bytes. Checks nothing else. */
+export function keyOfRow(bytes: Uint8Array): string | undefined {
+  if (bytes.length < headerBytes || (bytes[4] !== 1 && bytes[4] !== 2)) return undefined;
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return view.toString('utf8', headerBytes, headerBytes + view.readUInt32LE(21));
 }
 
 /** Check sum in hexadecimal, a space, JSON: readable with any LevelDB tool. */

@@ -126,6 +126,8 @@ export interface RowStore {
   write(rows: readonly RowWrite[], sync: boolean): Promise<void>;
   /** Makes writing possible again after a rejected write; rejects while the disk still refuses. */
   reopen(): Promise<void>;
+  /** Writes anew, synced, the rows read so far that are kept in an outdated form; returns how many. May reject as `write`. */
+  refresh?(): Promise<number>;
   /** Keeps a lower bound of what was acknowledged, apart from the rows; cheap, and survives the process. */
   noteHead(note: HeadNote): void;
   /** The last note; undefined when there is none that can be read. */

@@ -77,6 +77,10 @@ export class Writer {
     this.#config = config;
     this.#disk = new Disk({ ...deps, due: () => { this.#tryAgain(); } }, config, meta);
     this.#next = deps.state.revision + 1;
+    if (deps.rows.refresh) {
+      this.#chores.push(() => this.#disk.refresh());
+      this.#wake();
+    }
   }
 
   write(request: WriteRequest): Promise<Entry> {
