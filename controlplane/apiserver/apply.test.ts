@@ -46,12 +46,26 @@ describe('server-side apply', () => {
     expect(managers(status.json())).toContain('controller Apply status');
   });
 
-  it('keeps objects that nobody applies free of owners', async () => {
-    const made = (await server.ask(configMaps, { method: 'POST', body: configMap('plain', { a: '1' }) })).json<Thing>();
-    await server.ask(`${configMaps}/plain`, { method: 'PATCH', body: { data: { b: '2' } }, headers: { 'content-type': 'application/merge-patch+json' } });
-    expect([made, (await server.ask(`${configMaps}/plain`)).json<Thing>()].map(managers)).toEqual([[], []]);
-    const reset = await server.ask(`${configMaps}/one`, { method: 'PATCH', body: { metadata: { managedFields: [{}] } }, headers: { 'content-type': 'application/merge-patch+json' } });
-    expect(managers(reset.json())).toEqual([]);
+  it('keeps owners of objects that nobody applies, too, and forgets them when told', async () => {
+    const made = (await server.ask(`${configMaps}?fieldManager=maker`, { method: 'POST', body: configMap('plain', { a: '1' }) })).json<Thing>();
+    expect(made.metadata.managedFields).toEqual([{ manager: 'maker', operation: 'Update', apiVersion: 'v1', time: expect.stringMatching(/Z$/) as string, fieldsType: 'FieldsV1', fieldsV1: { 'f:data': { '.': {}, 'f:a': {} } } }]);
+    const merge = (name: string, body: unknown): Promise<Answer> => server.ask(`${configMaps}/${name}`, { method: 'PATCH', body, headers: { 'content-type': 'application/merge-patch+json', 'user-agent': 'changer/v1' } });
+    expect(managers((await merge('plain', { data: { b: '2' } })).json()).sort()).toEqual(['changer Update', 'maker Update']);
+    const nameless = await server.ask(deployments, { method: 'POST', body: { metadata: { name: 'nameless' }, spec: { template: { spec: { containers: [{ image: 'x' }] } } } } });
+    expect(nameless.json()).toMatchObject({ code: 422, message: expect.stringContaining('spec.template.spec.containers[0].name: Required value') as string });
+    expect(managers((await merge('one', { metadata: { managedFields: [{}] } })).json())).toEqual([]);
+    expect(managers((await merge('plain', { metadata: { managedFields: [] } })).json())).toHaveLength(2);
+    expect(managers((await merge('plain', { metadata: { managedFields: [{ manager: 'broken', operation: 'Guess' }] } })).json())).toHaveLength(2);
+  });
+
+  it('takes over from the older way of applying without a quarrel, and keeps its annotation true', async () => {
+    const said = configMap('moved', { a: '1', b: '1' }) as Thing;
+    const annotated = { ...said, metadata: { ...said.metadata, annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(said) } } };
+    await server.ask(`${configMaps}?fieldManager=kubectl-client-side-apply`, { method: 'POST', body: annotated });
+    expect((await apply(`${configMaps}/moved`, configMap('moved', { a: '2' }), 'fieldManager=other')).status).toBe(409);
+    const moved = (await apply(`${configMaps}/moved`, configMap('moved', { a: '2' }), 'fieldManager=kubectl')).json<Thing>();
+    expect(moved.data).toEqual({ a: '2', b: '1' });
+    expect(JSON.parse((moved.metadata as { annotations?: Record<string, string> }).annotations?.['kubectl.kubernetes.io/last-applied-configuration'] ?? '')).toMatchObject({ data: { a: '2' } });
   });
 
   it.each([

@@ -4,6 +4,7 @@ import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import { copyJson } from '#api/meta/json.ts';
+import { trackUpdate } from '#api/meta/managed-fields/apply.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -76,7 +77,7 @@ export class ResourceStore {
     if (kind.resource.namespaced) placeInNamespace(object, namespace);
     applyDefaults(kind, object);
     prepareCreate(kind, object);
-    await this.#track(kind, {}, object, options);
+    this.#track(kind, undefined, object, options);
     const generated = !meta.name && meta.generateName ? meta.generateName : undefined;
     metaOf(object).uid = randomUUID();
     metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
@@ -146,8 +147,8 @@ export class ResourceStore {
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
+      this.#track(kind, old, next, options);
       await this.#admission.admit(request);
-      await this.#track(kind, old, next, options);
       await kind.prepareToValidate?.(next);
       const errors = validate(kind, next, old, subresource);
       if (errors.length > 0) throw invalid(kind.resource, name, errors);
@@ -157,12 +158,22 @@ export class ResourceStore {
     return this.#commit(request, entry, () => this.#put(kind, namespace, name, entry, next), options.dryRun, next);
   }
 
-  /** Keeps the ownership of fields of an object that has any. Loaded when first needed: many clusters never do. */
-  async #track(kind: KindDefinition, old: KubeObject, next: KubeObject, { user, fieldManager = user.name, subresource, applied }: UpdateOptions): Promise<void> {
+  /**
+   * Keeps the ownership of fields. Before admission: what that fills in belongs to nobody. Heartbeats and events of our own
+   * have no owners until somebody else writes them: it would be the most of what they are.
+   */
+  #track(kind: KindDefinition, old: KubeObject | undefined, next: KubeObject, { user, fieldManager, subresource, applied }: UpdateOptions): void {
     if (applied) return;
-    if (old.metadata?.managedFields === undefined && next.metadata?.managedFields === undefined) return;
-    const { trackUpdate } = await import('#api/meta/managed-fields/apply.ts');
-    trackUpdate(kind.schema(), old, next, { manager: fieldManager, subresource: subresource ?? '', apiVersion: apiVersionOf(kind.resource), now: rfc3339(this.#clock.now()) });
+    const known = old?.metadata?.managedFields !== undefined || next.metadata?.managedFields !== undefined;
+    if (!known && (old !== undefined || (kind.storage === 'volatile' && fieldManager === undefined))) return;
+    const writer = { manager: fieldManager ?? user.name.replace(/^system:/, ''), subresource: subresource ?? '', apiVersion: apiVersionOf(kind.resource), now: rfc3339(this.#clock.now()) };
+    try {
+      trackUpdate(kind.schema(), old, next, writer);
+    } catch (error) {
+      // Items of a list without their key: validation has better words for that, or allows it.
+      if (!isStatus(error, 'BadRequest')) throw error;
+      delete metaOf(next).managedFields;
+    }
   }
 
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */

@@ -1,9 +1,10 @@
 import { StatusError } from '#common/errors.ts';
-import { copyJson, deeperThan, isRecord, maxDepth } from '../json.ts';
+import type { ManagedFieldsEntry } from '../../gen/types.ts';
+import { copyJson, deeperThan, isRecord, maxDepth, type JsonRecord } from '../json.ts';
 import type { KubeObject } from '../object.ts';
 import type { Schema } from '../schema.ts';
 import { difference, emptySet, intersection, isEmptySet, pathsOf, sameSet, union, withoutTrees, type FieldSet } from './field-set.ts';
-import { encodeManagers, isSameManager, managersOf, ownable, type Manager } from './managers.ts';
+import { areReadable, encodeManagers, isSameManager, managersOf, ownable, withFewUpdaters, type Manager } from './managers.ts';
 import { compare, fieldsOf, merge, removeFields, withStructs } from './typed.ts';
 
 /** Who writes, when and through what. */
@@ -39,31 +40,50 @@ export function serverSideApply(schema: Schema, live: KubeObject | undefined, co
   // Merged again for what is said to be empty: nobody owns that, and pruning takes it along.
   const object = copyJson(merge(schema, prune(schema, merged, self.fields, last?.fields, others), config) as KubeObject);
   const changes = compare(schema, withoutManagers(before), withoutManagers(object));
-  // kubectl that changes from one way of applying to the other is no stranger to itself.
-  const settled = yieldFields(others, changes, (other) => force || (writer.manager === 'kubectl' && other.name === clientSideApply));
+  // kubectl that changes from one way of applying to the other is no stranger to what it has said before.
+  const own = writer.manager === 'kubectl' && live !== undefined ? lastApplied(schema, live) : undefined;
+  const settled = yieldFields(others, changes, (lost) => (force ? emptySet : difference(lost, own ?? emptySet)));
   const same = last !== undefined && sameSet(last.fields, self.fields);
-  return withManagers(object, [...settled, same ? last : self]);
+  if (own && !isEmptySet(own) && object.metadata?.annotations) object.metadata.annotations[lastAppliedAnnotation] = `${JSON.stringify(config)}\n`;
+  return withManagers(object, [...settled, same ? { ...last, apiVersion: self.apiVersion } : self]);
 }
 
 /**
- * The ownership of fields after a write that is no apply: who changed a field owns it, alone. Objects that were never
- * applied are not tracked: it would more than double their size. Changes `after` in place and returns it.
+ * The ownership of fields after a write that is no apply: who changed a field owns it, alone. `before` is undefined on
+ * create. Objects without owners, as from before there were any, get none by an update. Changes `after` in place and returns it.
  */
-export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeObject, after: T, writer: Writer): T {
-  const sent = after.metadata?.managedFields;
+export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeObject | undefined, after: T, writer: Writer): T {
+  // A client may say who owns what, but not through a subresource.
+  const sent = writer.subresource === '' ? after.metadata?.managedFields : undefined;
   // One empty entry asks for a reset.
   const reset = sent?.length === 1 && Object.keys(sent[0] ?? {}).length === 0;
-  if (reset && after.metadata) delete after.metadata.managedFields;
-  const known = managersOf(sent?.length ? after : before);
-  if (reset || known.length === 0) return after;
-  const changes = compare(schema, withoutManagers(before), withoutManagers(after));
+  const given = sent !== undefined && sent.length > 0 && !reset && areReadable(sent);
+  const known = reset ? [] : managersOf(given ? after : before ?? {});
+  if (before !== undefined && known.length === 0) return withManagers(after, []);
+  const changes = compare(schema, { ...skeletonOf(after), ...withoutManagers(before ?? {}) }, withoutManagers(after));
+  if (before !== undefined && !given && isNothing(changes)) return withEntries(after, before.metadata?.managedFields ?? []);
   const taken = ownable(union(changes.added, changes.modified));
   const self: Manager = { name: writer.manager, operation: 'Update', subresource: writer.subresource, apiVersion: writer.apiVersion, time: writer.now, fields: taken };
   const last = known.find((manager) => isSameManager(manager, self));
-  const settled = yieldFields(known.filter((manager) => manager !== last), changes, () => true);
+  const settled = yieldFields(known.filter((manager) => manager !== last), changes, () => emptySet);
   const kept = last && { ...last, fields: withoutTrees(last.fields, changes.removed) };
   const mine = isEmptySet(taken) ? kept : { ...self, fields: union(kept?.fields ?? emptySet, taken) };
   return withManagers(after, mine ? [...settled, mine] : settled);
+}
+
+const always = new Set(['metadata', 'spec', 'status', 'template', 'jobTemplate', 'strategy', 'updateStrategy']);
+
+/** What an object has before anybody says anything: parts that Kubernetes cannot think of as absent, so that nobody adds them. */
+function skeletonOf(value: KubeObject): KubeObject {
+  const parts = (record: JsonRecord): JsonRecord => Object.fromEntries(Object.entries(record).flatMap(([key, part]): [string, unknown][] => {
+    if (key === 'containers' && Array.isArray(part)) return [[key, []]];
+    return always.has(key) && isRecord(part) ? [[key, parts(part)]] : [];
+  }));
+  return parts(value as JsonRecord) as KubeObject;
+}
+
+function isNothing({ added, modified, removed }: ReturnType<typeof compare>): boolean {
+  return isEmptySet(added) && isEmptySet(modified) && isEmptySet(removed);
 }
 
 function knownManagers(schema: Schema, live: KubeObject | undefined, { apiVersion, now }: Writer): Manager[] {
@@ -98,13 +118,13 @@ function prune(schema: Schema, merged: KubeObject, now: FieldSet, last: FieldSet
   return removeFields(schema, merged, difference(structs(last), structs(kept)), kept) as KubeObject;
 }
 
-/** Who owned a changed field loses it; where that may not be forced it is a Conflict. Fields that are gone belong to nobody. */
-function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof compare>, force: (manager: Manager) => boolean): Manager[] {
+/** Who owned a changed field loses it; what `refused` leaves of that is a Conflict. Fields that are gone belong to nobody. */
+function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof compare>, refused: (lost: FieldSet) => FieldSet): Manager[] {
   const changed = union(changes.added, changes.modified);
   const conflicts: Conflict[] = [];
   const settled = managers.map((manager) => {
     const lost = intersection(manager.fields, changed);
-    if (!force(manager)) conflicts.push(...pathsOf(lost).map((field) => ({ owner: describe(manager), field })));
+    conflicts.push(...pathsOf(refused(lost)).map((field) => ({ owner: describe(manager), field })));
     return { ...manager, fields: withoutTrees(difference(manager.fields, lost), changes.removed) };
   });
   if (conflicts.length > 0) throw conflict(conflicts);
@@ -120,7 +140,7 @@ interface Conflict { readonly owner: string; readonly field: string }
 
 function conflict(conflicts: readonly Conflict[]): StatusError {
   const [only] = conflicts;
-  const byOwner = Object.entries(Object.groupBy(conflicts, ({ owner }) => owner));
+  const byOwner = Object.entries(Object.groupBy(conflicts, ({ owner }) => owner)).sort(([a], [b]) => (a < b ? -1 : 1));
   const many = byOwner.map(([owner, list = []]) => [`conflicts with ${owner}:`, ...list.map(({ field }) => `- ${field}`)].join('\n')).join('\n');
   const message = conflicts.length === 1 ? `1 conflict: conflict with ${only?.owner ?? ''}: ${only?.field ?? ''}` : `${String(conflicts.length)} conflicts: ${many}`;
   const causes = conflicts.map(({ owner, field }) => ({ reason: 'FieldManagerConflict', message: `conflict with ${owner}`, field }));
@@ -134,7 +154,10 @@ function withoutManagers(object: KubeObject): KubeObject {
 }
 
 function withManagers<T extends KubeObject>(object: T, managers: readonly Manager[]): T {
-  const entries = encodeManagers(managers);
+  return withEntries(object, encodeManagers(withFewUpdaters(managers)));
+}
+
+function withEntries<T extends KubeObject>(object: T, entries: ManagedFieldsEntry[]): T {
   const metadata = (object.metadata ??= {});
   if (entries.length > 0) metadata.managedFields = entries;
   else delete metadata.managedFields;

@@ -1,6 +1,6 @@
 import type { ManagedFieldsEntry } from '../../gen/types.ts';
 import type { KubeObject } from '../object.ts';
-import { decodeFields, emptySet, encodeFields, isEmptySet, setOf, type FieldSet } from './field-set.ts';
+import { decodeFields, emptySet, encodeFields, isEmptySet, setOf, union, type FieldSet } from './field-set.ts';
 
 /** One entry of `metadata.managedFields`. */
 export interface Manager {
@@ -13,8 +13,14 @@ export interface Manager {
   readonly fields: FieldSet;
 }
 
-export function isSameManager(a: Pick<Manager, 'name' | 'operation' | 'subresource'>, b: Pick<Manager, 'name' | 'operation' | 'subresource'>): boolean {
-  return a.name === b.name && a.operation === b.operation && a.subresource === b.subresource;
+/** Who applies is one manager in every version; who updates, one in each. */
+export function isSameManager(a: Manager, b: Manager): boolean {
+  return a.name === b.name && a.operation === b.operation && a.subresource === b.subresource && (a.operation === 'Apply' || a.apiVersion === b.apiVersion);
+}
+
+/** False for entries that say nothing which can be understood; then none of them counts. */
+export function areReadable(entries: readonly ManagedFieldsEntry[]): boolean {
+  return entries.every(({ operation, apiVersion, fieldsType }) => (operation === 'Apply' || operation === 'Update') && !!apiVersion && fieldsType === 'FieldsV1');
 }
 
 export function managersOf(object: KubeObject): Manager[] {
@@ -26,15 +32,35 @@ export function managersOf(object: KubeObject): Manager[] {
 
 /** The entries in Kubernetes' order: those that apply first, then by age and name. Who owns nothing is not listed. */
 export function encodeManagers(managers: readonly Manager[]): ManagedFieldsEntry[] {
-  const order = ({ operation, time, name, subresource }: Manager): string => [operation, operation === 'Apply' ? '' : time ?? '', name, subresource].join('\0');
-  return managers.filter(({ fields }) => !isEmptySet(fields)).sort((a, b) => (order(a) < order(b) ? -1 : 1)).map(({ name, operation, subresource, apiVersion, time, fields }) => ({
+  const order = ({ operation, time = '', name, apiVersion, subresource }: Manager): string => [operation, time, name, apiVersion, subresource].join('\0');
+  const listed = managers.filter(({ fields }) => !isEmptySet(fields)).map((manager) => ({ manager, order: order(manager) }));
+  return listed.sort((a, b) => (a.order < b.order ? -1 : 1)).map(({ manager: { name, operation, subresource, apiVersion, time, fields } }) => ({
     manager: name, operation, apiVersion, ...(time !== undefined && { time }), fieldsType: 'FieldsV1', fieldsV1: encodeFields(fields), ...(subresource !== '' && { subresource }),
   }));
 }
 
+const maxUpdaters = 10;
+
+/** So that an object does not grow with everybody who ever changed it, the oldest of many that update become one. */
+export function withFewUpdaters(managers: readonly Manager[]): readonly Manager[] {
+  const updaters = managers.filter(({ operation }) => operation === 'Update').sort((a, b) => ((a.time ?? '') < (b.time ?? '') ? -1 : 1));
+  let over = updaters.length - maxUpdaters;
+  if (over <= 0) return managers;
+  const gone = new Set<Manager>();
+  /** By version: who stands for the others, and all of them once there are two. */
+  const buckets = new Map<string, Manager>();
+  for (const manager of updaters) {
+    const bucket = buckets.get(manager.apiVersion);
+    buckets.set(manager.apiVersion, bucket ? { ...bucket, name: 'ancient-changes', subresource: '', time: manager.time, fields: union(bucket.fields, manager.fields) } : manager);
+    gone.add(manager);
+    if (bucket && --over === 0) break;
+  }
+  return [...managers.filter((manager) => !gone.has(manager)), ...buckets.values()];
+}
+
 const unowned: Readonly<Record<string, readonly string[]>> = {
   '': ['f:apiVersion', 'f:kind'],
-  'f:metadata': ['f:name', 'f:namespace', 'f:creationTimestamp', 'f:selfLink', 'f:uid', 'f:generation', 'f:managedFields', 'f:resourceVersion', 'f:deletionTimestamp', 'f:deletionGracePeriodSeconds', 'f:generateName'],
+  'f:metadata': ['f:name', 'f:namespace', 'f:creationTimestamp', 'f:selfLink', 'f:uid', 'f:generation', 'f:managedFields', 'f:resourceVersion', 'f:deletionTimestamp', 'f:deletionGracePeriodSeconds'],
 };
 
 /** `set` without the fields that say which object it is and that the server keeps: nobody owns those. */

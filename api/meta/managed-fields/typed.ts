@@ -43,8 +43,13 @@ export function compare(schema: Schema, before: unknown, after: unknown): Compar
   return equal(before, after) ? unchanged : { ...unchanged, modified: leaf };
 }
 
+/** What comes or goes as a whole does so with everything on the way to its leaves. */
 function wholeTree(schema: Schema, value: unknown): FieldSet {
-  return { ...fieldsOf(schema, value), member: true };
+  return everyMember(fieldsOf(schema, value));
+}
+
+function everyMember({ children }: FieldSet): FieldSet {
+  return { member: true, children: new Map([...children].map(([element, child]) => [element, everyMember(child)])) };
 }
 
 function join(parts: readonly (readonly [string, Comparison])[]): Comparison {
