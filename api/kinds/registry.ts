@@ -4,6 +4,7 @@ import { clusterRole } from './cluster-role/kind.ts';
 import { clusterRoleBinding } from './cluster-role-binding/kind.ts';
 import { configMap } from './config-map/kind.ts';
 import { controllerRevision } from './controller-revision/kind.ts';
+import { customResourceDefinition } from './custom-resource-definition/kind.ts';
 import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
 import { endpointSlice } from './endpoint-slice/kind.ts';
@@ -55,5 +56,6 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'clusterroles.rbac.authorization.k8s.io': erase(clusterRole),
   'clusterrolebindings.rbac.authorization.k8s.io': erase(clusterRoleBinding),
   'certificatesigningrequests.certificates.k8s.io': erase(certificateSigningRequest),
+  'customresourcedefinitions.apiextensions.k8s.io': erase(customResourceDefinition),
   'events.events.k8s.io': erase(eventsEvent),
 };

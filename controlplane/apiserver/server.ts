@@ -19,6 +19,7 @@ import type { Authorizer } from './auth/types.ts';
 import { bootstrap } from './bootstrap.ts';
 import { bootstrapPolicy } from './bootstrap/bootstrap-policy.ts';
 import { InProcessClient } from './client.ts';
+import { CustomDefinitions } from './custom/definitions.ts';
 import { parseBytes } from './encoding.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts';
@@ -87,6 +88,7 @@ export class ApiServer implements Runnable {
   readonly #allocation: ServiceAllocation;
   readonly #informers: Informers;
   readonly #access: AccessControl;
+  readonly #definitions: CustomDefinitions;
   readonly #health = new Health();
   readonly #listener: Listener;
   readonly #tasks: TaskGroup;
@@ -99,6 +101,7 @@ export class ApiServer implements Runnable {
     this.#config = config;
     const { store, clock, log } = deps;
     this.#kinds = new KindIndex(deps.kinds);
+    this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log });
     this.#allocation = new ServiceAllocation(config);
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer });
@@ -170,6 +173,7 @@ export class ApiServer implements Runnable {
     }
     const expiry = new EventExpiry(this.#deps, { ttlMs: eventTtlMs, maxEvents: 5000 });
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
+    this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
     await this.#listener.close();
@@ -182,6 +186,7 @@ export class ApiServer implements Runnable {
     });
     const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
     for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
+    await this.#definitions.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
       serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,

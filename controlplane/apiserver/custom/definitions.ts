@@ -1,0 +1,122 @@
+import type { CustomResourceDefinition } from '#api/gen/types.ts';
+import { customResourceDefinitions } from '#api/kinds/resources.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { isAbort, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import { storePrefix } from '#controlplane/store/keys.ts';
+import type { Store } from '#controlplane/store/types.ts';
+import { parseBytes } from '../encoding.ts';
+import type { KindIndex } from '../kind-index.ts';
+import type { ConversionWebhook } from './conversion-webhook.ts';
+
+export interface CustomDefinitionsDeps {
+  readonly store: Store;
+  readonly kinds: KindIndex;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Served {
+  /** What of the definition decides how it is served: the rest may change without a word. */
+  readonly text: string;
+  readonly retire: AbortController;
+}
+
+const prefix = storePrefix(customResourceDefinitions);
+const retry = { baseMs: 100, maxMs: 10_000, jitter: 0 };
+
+/**
+ * Serves the kinds of CustomResourceDefinitions: follows them in the store and keeps `kinds` true to them. A
+ * definition is served once it is Established and until it is gone, so that its objects can be deleted.
+ */
+export class CustomDefinitions implements Runnable {
+  readonly #deps: CustomDefinitionsDeps;
+  readonly #served = new Map<string, Served>();
+  #revision = 0;
+
+  constructor(deps: CustomDefinitionsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Serves what is defined now. Called before requests are answered, and again when the watch has lost its place. */
+  async load(): Promise<void> {
+    const { entries, revision } = await this.#deps.store.list({ prefix });
+    const present = new Set(entries.map(({ key }) => key.slice(prefix.length)));
+    for (const name of this.#served.keys()) if (!present.has(name)) this.#remove(name);
+    for (const { key, value, modRevision } of entries) await this.#set(key.slice(prefix.length), value, modRevision);
+    this.#revision = revision;
+  }
+
+  /** Follows definitions until the signal aborts. */
+  async start(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        for await (const events of this.#deps.store.watch({ prefix, after: this.#revision, signal })) {
+          for (const event of events) {
+            const name = event.key.slice(prefix.length);
+            if (event.type === 'delete') this.#remove(name);
+            else await this.#set(name, event.value, this.#deps.store.revision);
+            this.#revision = event.revision;
+          }
+          failures = 0;
+        }
+      } catch (error) {
+        if (isAbort(error, signal)) return;
+        this.#deps.log.warn({ component: 'apiserver', err: messageOf(error) }, 'custom resource definitions are read anew');
+        await this.#deps.clock.sleep(backoffMs(retry, ++failures, () => 0), signal).catch(() => undefined);
+        await this.load().catch(() => undefined);
+      }
+      if (!signal.aborted && failures === 0) return;
+    }
+  }
+
+  /** A definition that cannot be served is one line in the log; it must not stop the others. `since`: objects written later were written under it. */
+  async #set(name: string, value: Uint8Array, since: number): Promise<void> {
+    const definition = parseBytes(value) as CustomResourceDefinition;
+    const text = isEstablished(definition) ? JSON.stringify([definition.spec, definition.status?.acceptedNames, definition.metadata?.deletionTimestamp !== undefined]) : '';
+    const before = this.#served.get(name);
+    if (before?.text === text || (text === '' && before === undefined)) return;
+    if (text === '') return this.#remove(name);
+    const retire = new AbortController();
+    try {
+      await this.#serve(name, definition, { since, retired: retire.signal });
+      this.#served.set(name, { text, retire });
+    } catch (error) {
+      this.#deps.log.error({ component: 'apiserver', name, err: messageOf(error) }, 'custom resource definition cannot be served');
+    } finally {
+      before?.retire.abort();
+    }
+  }
+
+  async #serve(name: string, definition: CustomResourceDefinition, life: { readonly since: number; readonly retired: AbortSignal }): Promise<void> {
+    const { customKinds } = await import('#api/custom/kind.ts');
+    const { conversion } = definition.spec;
+    const webhook = conversion?.strategy === 'Webhook' && conversion.webhook ? { config: conversion.webhook, caller: await this.#webhook() } : undefined;
+    const kinds = customKinds(definition, {
+      ...life,
+      convert: (objects, apiVersion) => (webhook ? webhook.caller.convert(name, webhook.config, objects, apiVersion) : objects.map((object): KubeObject => ({ ...object, apiVersion }))),
+      rules: () => () => [],
+    });
+    this.#deps.kinds.replace(name, kinds);
+  }
+
+  async #webhook(): Promise<ConversionWebhook> {
+    const [{ ConversionWebhook: Webhook }, { webhookCaller }] = await Promise.all([import('./conversion-webhook.ts'), import('./webhook-caller.ts')]);
+    return new Webhook(webhookCaller(this.#deps.store));
+  }
+
+  #remove(name: string): void {
+    const before = this.#served.get(name);
+    if (!before) return;
+    this.#served.delete(name);
+    this.#deps.kinds.replace(name, []);
+    before.retire.abort();
+  }
+}
+
+function isEstablished({ status }: CustomResourceDefinition): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Established' && is === 'True') ?? false;
+}
