@@ -1,12 +1,18 @@
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
+import type { EventRecorder } from '../apiserver/types.ts';
 import { ControllerRunner, type ControllerMetrics } from './runner.ts';
 import type { ControllerConfig, ControllerDeps, ControllerFactory } from './types.ts';
 
-export interface ControllerManagerDeps extends ControllerDeps {
+export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events'> {
   /** By name; `registry.ts` lists all there are. */
   readonly controllers: Readonly<Record<string, ControllerFactory>>;
+  /** Records Events as the component. */
+  readonly recorder: (component: string) => EventRecorder;
 }
+
+/** Who a controller's Events are from, as in Kubernetes; where nothing is said, its folder and `-controller`. */
+const components: Readonly<Record<string, string>> = { 'node-lifecycle': 'node-controller', 'node-ipam': 'cidrAllocator' };
 
 /** Runs controllers side by side; the failure of one to start is logged and leaves the others running. */
 export class ControllerManager implements Runnable {
@@ -17,7 +23,8 @@ export class ControllerManager implements Runnable {
     this.#deps = deps;
     this.#runners = new Map(Object.entries(deps.controllers).map(([name, make]) => {
       const log = deps.log.child({ component: 'controllers', controller: name });
-      return [name, new ControllerRunner(deps, name, make({ ...deps, log }, config))];
+      const events = deps.recorder(components[name] ?? `${name}-controller`);
+      return [name, new ControllerRunner(deps, name, make({ ...deps, log, events }, config))];
     }));
   }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kinds } from '#api/kinds/registry.ts';
 import type { Deployment, Namespace, Node, Pod, Service } from '#api/gen/types.ts';
-import { configMaps, deployments, endpoints, endpointSlices, namespaces, nodes, pods, replicaSets, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, deployments, endpoints, endpointSlices, events, namespaces, nodes, pods, replicaSets, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { systemClock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -27,7 +27,7 @@ describe('all controllers on the real API', () => {
     client = server.api.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
     informers = new Informers({ store: server.store, log: silentLog });
     manager = new ControllerManager(
-      { informers, client, events: server.api.recorder({ component: 'controller-manager' }), clock: systemClock, log: silentLog, random: Math.random, controllers },
+      { informers, client, recorder: (component) => server.api.recorder({ component }), clock: systemClock, log: silentLog, random: Math.random, controllers },
       { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', resources: Object.values(kinds).map(({ resource }) => resource as Resource) },
     );
     kubelet();
@@ -71,7 +71,7 @@ describe('all controllers on the real API', () => {
       const { metadata, spec, status } = await deployment();
       return status?.observedGeneration === metadata?.generation && status?.updatedReplicas === spec?.replicas && status?.replicas === spec?.replicas && status?.availableReplicas === spec?.replicas
         && getCondition(status?.conditions, 'Progressing')?.reason;
-    }, { timeout: 5000, interval: 10 }).toBe('NewReplicaSetAvailable');
+    }).toBe('NewReplicaSetAvailable');
   }
 
   it('rolls out, updates, rolls back and rests', async () => {
@@ -91,14 +91,25 @@ describe('all controllers on the real API', () => {
       const [slice] = (await client.list(endpointSlices, 'default')).items.filter((s) => s.metadata?.labels?.['kubernetes.io/service-name'] === 'web');
       const subsets = (await client.get(endpoints, 'default', 'web')).subsets ?? [];
       return [slice?.endpoints?.map((e) => e.addresses[0] ?? '').sort(), subsets.flatMap((s) => s.addresses?.map((a) => a.ip) ?? []).sort()].every((list) => JSON.stringify(list) === JSON.stringify(ips));
-    }, { timeout: 5000, interval: 10 }).toBe(true);
+    }).toBe(true);
     // Everything the controllers wrote is what they want: a second look at every key writes nothing.
-    const { revision } = server.store;
-    await client.patch(deployments, 'default', 'web', 'merge', { metadata: { labels: { look: 'again' } } });
+    const versions = async (): Promise<unknown> => Promise.all([replicaSets, pods, endpoints, endpointSlices].map(async (resource: Resource) => (await client.list(resource, 'default')).items.map(({ metadata }) => [metadata?.name, metadata?.resourceVersion])));
+    const looks = (): number[] => ['deployment', 'endpoints', 'endpoint-slice'].map((name) => manager.metrics[name]!.processed);
+    const [before, looked] = [await versions(), looks()];
+    const touched = await client.patch(deployments, 'default', 'web', 'merge', { metadata: { labels: { look: 'again' } } });
     await client.patch(services, 'default', 'web', 'merge', { metadata: { annotations: { look: 'again' } } });
-    await expect.poll(() => Object.values(manager.metrics).every((m) => m.depth === 0), { interval: 10 }).toBe(true);
-    expect(server.store.revision - revision).toBe(2);
+    await expect.poll(() => looks().every((n, i) => n > looked[i]!) && Object.values(manager.metrics).every((m) => m.depth === 0)).toBe(true);
+    expect(await versions()).toEqual(before);
+    expect((await deployment()).metadata?.resourceVersion).toBe(touched.metadata?.resourceVersion);
     expect(Object.values(manager.metrics).reduce((sum, m) => sum + m.errors, 0)).toBe(0);
+  });
+
+  it('tells in Kubernetes\' words who did what', async () => {
+    const told = async (): Promise<string[]> => (await client.list(events, 'default')).items.map((e) => `${e.source?.component ?? ''} ${e.involvedObject.kind} ${e.reason ?? ''}: ${(e.message ?? '').replaceAll(/web-[a-z0-9]+(-[a-z0-9]+)?/g, (name) => (name.split('-').length === 2 ? 'SET' : 'POD'))}`);
+    await expect.poll(told).toEqual(expect.arrayContaining([
+      'deployment-controller Deployment ScalingReplicaSet: Scaled up replica set SET from 0 to 3', 'deployment-controller Deployment ScalingReplicaSet: Scaled down replica set SET from 1 to 0',
+      'replicaset-controller ReplicaSet SuccessfulCreate: Created pod: POD', 'replicaset-controller ReplicaSet SuccessfulDelete: Deleted pod: POD',
+    ]));
   });
 
   it('gives nodes their range and namespaces their account and CA', async () => {
@@ -115,17 +126,17 @@ describe('all controllers on the real API', () => {
       const lists = await Promise.all([deployments, replicaSets, pods].map((resource: Resource) => client.list(resource, 'default')));
       return lists.flatMap((list) => list.items).filter((object) => object.metadata?.name?.startsWith(name)).length;
     };
-    await expect.poll(left, { interval: 10 }).toBe(4);
+    await expect.poll(left).toBe(4);
     await client.delete(deployments, 'default', name, { propagationPolicy });
-    await expect.poll(left, { timeout: 5000, interval: 10 }).toBe(0);
+    await expect.poll(left).toBe(0);
   });
 
   it('empties and removes a namespace', async () => {
     await client.create<Namespace>(namespaces, { metadata: { name: 'shop' } });
     await client.create<Deployment>(deployments, { metadata: { name: 'web', namespace: 'shop' }, spec: { replicas: 5, selector: { matchLabels: { app: 'web' } }, template: template('web:1') } });
-    await expect.poll(async () => (await client.list(pods, 'shop')).items.length, { interval: 10 }).toBe(5);
+    await expect.poll(async () => (await client.list(pods, 'shop')).items.length).toBe(5);
     await client.delete(namespaces, undefined, 'shop');
-    await expect.poll(async () => (await client.list(namespaces)).items.some((n) => n.metadata?.name === 'shop'), { timeout: 5000, interval: 10 }).toBe(false);
+    await expect.poll(async () => (await client.list(namespaces)).items.some((n) => n.metadata?.name === 'shop')).toBe(false);
     for (const resource of [pods, deployments, replicaSets, configMaps, serviceAccounts] as Resource[]) expect((await client.list(resource, 'shop')).items).toEqual([]);
     expect(Object.values(manager.metrics).reduce((sum, m) => sum + m.errors, 0)).toBe(0);
   });

@@ -38,9 +38,11 @@ export class FakeApi implements ApiClient {
     this.#options = options;
   }
 
-  readonly events: EventRecorder = {
-    event: (about, type, reason, message) => { this.recorded.push(`${about.kind}/${about.metadata?.name ?? ''} ${type} ${reason}: ${message}`); },
-  };
+  readonly events = this.recorder('test');
+
+  recorder(component: string): EventRecorder {
+    return { event: (about, type, reason, message) => { this.recorded.push(`${component}: ${about.kind}/${about.metadata?.name ?? ''} ${type} ${reason}: ${message}`); } };
+  }
 
   /** At once and for tests: what is there now. */
   all<T extends KubeObject>(resource: Resource<T>): T[] {

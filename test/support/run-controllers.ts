@@ -35,7 +35,7 @@ export function runControllers(names: readonly string[], options: { readonly con
     async start() {
       abort = new AbortController();
       const informers = new FakeInformers(api);
-      manager = new ControllerManager({ informers, client: api, events: api.events, clock, log: silentLog, random: () => 0.5, controllers: chosen }, { ...controllerConfig, ...options.config });
+      manager = new ControllerManager({ informers, client: api, recorder: (component) => api.recorder(component), clock, log: silentLog, random: () => 0.5, controllers: chosen }, { ...controllerConfig, ...options.config });
       running = manager.start(abort.signal);
       await clock.advance(0);
     },

@@ -1,6 +1,7 @@
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from '#api/gen/types.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
+import { omitZero } from '../omit-zero.ts';
 import type { Draft } from './draft.ts';
 import { limitsOf, specReplicas, total } from './limits.ts';
 
@@ -51,11 +52,11 @@ export function baseStatus(draft: Draft): DeploymentStatus {
     : { type: 'Available', status: 'False', reason: 'MinimumReplicasUnavailable', message: 'Deployment does not have minimum availability.' };
   return {
     observedGeneration: deployment.metadata?.generation,
-    replicas: total(sets, status((s) => s.replicas)),
-    updatedReplicas: newSet ? total([newSet], status((s) => s.replicas)) : 0,
-    readyReplicas: total(sets, status((s) => s.readyReplicas)),
-    availableReplicas,
-    unavailableReplicas: Math.max(0, total(sets, specReplicas) - availableReplicas),
+    replicas: omitZero(total(sets, status((s) => s.replicas))),
+    updatedReplicas: omitZero(newSet ? total([newSet], status((s) => s.replicas)) : 0),
+    readyReplicas: omitZero(total(sets, status((s) => s.readyReplicas))),
+    availableReplicas: omitZero(availableReplicas),
+    unavailableReplicas: omitZero(Math.max(0, total(sets, specReplicas) - availableReplicas)),
     collisionCount: deployment.status?.collisionCount,
     conditions: [...withCondition(draft.conditions, available, rfc3339(draft.nowMs))],
   };
@@ -63,8 +64,8 @@ export function baseStatus(draft: Draft): DeploymentStatus {
 
 /** Every updated pod is there and available, and no other pod is left. */
 export function isComplete(deployment: Deployment, status: DeploymentStatus): boolean {
-  const wanted = specReplicas(deployment);
-  return status.updatedReplicas === wanted && status.replicas === wanted && status.availableReplicas === wanted
+  const { updatedReplicas = 0, replicas = 0, availableReplicas = 0 } = status;
+  return [updatedReplicas, replicas, availableReplicas].every((count) => count === specReplicas(deployment))
     && (status.observedGeneration ?? 0) >= (deployment.metadata?.generation ?? 0);
 }
 

@@ -3,6 +3,7 @@ import { apiVersionOf, pods as podResource, replicaSets } from '#api/kinds/resou
 import { setCondition } from '#api/meta/conditions.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { rfc3339 } from '#common/time.ts';
+import { omitZero } from '../omit-zero.ts';
 import { claim, controllerReference } from '../owner-refs.ts';
 import { availableInMs, isActive, isReady } from '../pod-state.ts';
 import { podsToDelete } from './ranking.ts';
@@ -69,9 +70,9 @@ export function replicaSetStatus(replicaSet: ReplicaSet, active: readonly Pod[],
   const count = (test: (pod: Pod) => boolean): number => active.filter(test).length;
   const status: ReplicaSetStatus = {
     replicas: active.length,
-    fullyLabeledReplicas: count((pod) => labels.every(([key, value]) => pod.metadata?.labels?.[key] === value)),
-    readyReplicas: count(isReady),
-    availableReplicas: count((pod) => availableInMs(pod, minReadySeconds, nowMs) === 0),
+    fullyLabeledReplicas: omitZero(count((pod) => labels.every(([key, value]) => pod.metadata?.labels?.[key] === value))),
+    readyReplicas: omitZero(count(isReady)),
+    availableReplicas: omitZero(count((pod) => availableInMs(pod, minReadySeconds, nowMs) === 0)),
     observedGeneration: replicaSet.metadata?.generation,
   };
   const conditions = conditionsWith(replicaSet.status?.conditions ?? [], failure, rfc3339(nowMs));

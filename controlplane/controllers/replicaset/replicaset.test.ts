@@ -142,7 +142,7 @@ describe('the controller', () => {
     const [created] = lab.api.all(pods);
     await lab.api.update(pods, { ...created!, status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: rfc3339(lab.clock.now()) }] } }, 'status');
     await lab.clock.advance(29_000);
-    expect(lab.api.all(replicaSets)[0]?.status).toMatchObject({ readyReplicas: 1, availableReplicas: 0 });
+    expect(lab.api.all(replicaSets)[0]?.status).toEqual({ replicas: 1, fullyLabeledReplicas: 1, readyReplicas: 1, observedGeneration: 1 });
     await lab.clock.advance(1_000);
     expect(lab.api.all(replicaSets)[0]?.status).toMatchObject({ readyReplicas: 1, availableReplicas: 1 });
     await lab.stop();
