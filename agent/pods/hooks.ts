@@ -1,5 +1,6 @@
 import type { LifecycleHandler } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 
@@ -13,6 +14,11 @@ export async function runHook(deps: HookDeps, handler: LifecycleHandler, target:
     return undefined;
   }
   const { exec, httpGet, tcpSocket } = handler;
-  const result = await deps.check({ timeoutSeconds, ...(exec && { exec }), ...(httpGet && { httpGet }), ...(tcpSocket && { tcpSocket }) }, target, signal);
-  return result.ok ? undefined : result.output;
+  try {
+    const result = await deps.check({ timeoutSeconds, ...(exec && { exec }), ...(httpGet && { httpGet }), ...(tcpSocket && { tcpSocket }) }, target, signal);
+    return result.ok ? undefined : result.output;
+  } catch (error) {
+    signal.throwIfAborted();
+    return messageOf(error);
+  }
 }

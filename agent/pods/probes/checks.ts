@@ -6,13 +6,13 @@ import type { Check, CheckResult, CheckTarget } from './types.ts';
 
 const maxBody = 10 * 1024;
 
-/** Probes from the host, as kubelet does: commands in the container, HTTP, TCP and gRPC to the pod's address. */
+/** Probes from the host, as kubelet does: commands in the container, HTTP, TCP and gRPC to the pod's address. Rejects when a command cannot be run. */
 export function systemCheck(driver: RuntimeDriver): Check {
   return async (probe, target, signal) => {
     const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
+    if (probe.exec) return execCheck(driver, probe.exec.command ?? [], target, timeoutMs, signal);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     try {
-      if (probe.exec) return await execCheck(driver, probe.exec.command ?? [], target, timeoutMs, signal);
       if (probe.httpGet) return await httpCheck(probe.httpGet, target, bounded);
       if (probe.tcpSocket) return await tcpCheck(probe.tcpSocket.host, portNumber(probe.tcpSocket.port, target), target, bounded);
       if (probe.grpc) return await (await import('./grpc-check.ts')).grpcCheck(target.ip, probe.grpc.port, probe.grpc.service ?? '', bounded);

@@ -20,6 +20,8 @@ interface State {
   readonly probe: Probe;
   /** Undefined until the first verdict. */
   verdict: boolean | undefined;
+  /** Nothing could be found out, at least once. */
+  errored: boolean;
   /** Results in a row that say the same. */
   run: { ok: boolean; count: number };
 }
@@ -43,7 +45,7 @@ export class ContainerProbes {
     this.#target = target;
     this.#adopted = adopted;
     const kinds = [['startup', spec.startupProbe], ['liveness', spec.livenessProbe], ['readiness', spec.readinessProbe]] as const;
-    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, run: { ok: false, count: 0 } }] : []);
+    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, errored: false, run: { ok: false, count: 0 } }] : []);
     for (const state of this.#states) {
       const elapsed = deps.clock.now() - startedAtMs;
       const first = adopted ? 0 : Math.max(0, (state.probe.initialDelaySeconds ?? 0) * 1000 - elapsed);
@@ -65,7 +67,7 @@ export class ContainerProbes {
       started,
       ready: started && (!readiness || readiness.verdict === true),
       failed: startup?.verdict === false ? 'startup' : liveness?.verdict === false ? 'liveness' : undefined,
-      pending: this.#adopted && (startup?.verdict === undefined && startup !== undefined || (started && readiness?.verdict === undefined && readiness !== undefined)),
+      pending: this.#adopted && (isOpen(startup) || (started && isOpen(readiness))),
     };
   }
 
@@ -87,14 +89,19 @@ export class ContainerProbes {
 
   async #probe(state: State): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    let result: CheckResult;
+    let result: CheckResult | undefined;
     try {
       result = await this.#deps.check(state.probe, this.#target, this.#stop.signal);
     } catch (error) {
-      result = { ok: false, output: messageOf(error) };
+      // A runtime that is away, or a command that is not in the image, is no reason to end a container.
+      if (!this.#stop.signal.aborted) this.#deps.unhealthy(`${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
     }
     if (this.#stop.signal.aborted) return;
-    const finished = this.#take(state, result);
+    if (!result && !state.errored) {
+      state.errored = true;
+      this.#deps.changed();
+    }
+    const finished = result !== undefined && this.#take(state, result);
     if (!finished) this.#after((state.probe.periodSeconds ?? 10) * 1000, state);
   }
 
@@ -112,4 +119,9 @@ export class ContainerProbes {
     // After a failed liveness or startup probe the container is replaced, and its probes with it.
     return state.kind === 'startup' || (state.kind === 'liveness' && !ok);
   }
+}
+
+/** Asked, and not answered yet. */
+function isOpen(state: State | undefined): boolean {
+  return state?.verdict === undefined && state?.errored === false;
 }

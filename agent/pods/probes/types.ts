@@ -11,4 +11,5 @@ export interface CheckTarget {
   readonly ports: ReadonlyMap<string, number>;
 }
 
+/** Rejects when nothing can be said: that tells nothing of the container. */
 export type Check = (probe: Probe, target: CheckTarget, signal: AbortSignal) => Promise<CheckResult>;
