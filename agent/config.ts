@@ -1,4 +1,4 @@
-import { durationMs, text, type Values } from '#common/config.ts';
+import { durationMs, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 
 export const agentSettings = {
@@ -22,6 +22,7 @@ export const agentSettings = {
     default: 'nftables', placeholder: 'MODE', description: 'how Services are routed: nftables',
     check: (value) => (value === 'nftables' ? undefined : 'expected nftables'),
   }),
+  allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   nodeStatusPeriodMs: durationMs('node-status-update-frequency', { default: 10_000, description: 'how often the node looks at itself; a change is reported at once' }),
 } as const;
 

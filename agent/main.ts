@@ -32,6 +32,7 @@ import { AgentSession } from './session/agent-session.ts';
 import { EventBuffer } from './session/event-buffer.ts';
 import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
+import type { TunnelHandlers } from './session/types.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
 import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
 
@@ -168,12 +169,13 @@ export class Agent implements Runnable {
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
       const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)) }, {
-        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf', parallelStarts,
+        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
+        allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, parallelStarts,
       });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: pods, checkpoint, pods, node, events },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       running.push(session.start(signal));
@@ -259,5 +261,14 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
     hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
     allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
     usage: (signal) => usage.read(signal),
+  };
+}
+
+/** What the control plane may ask for; streams into pods are loaded when the first is asked for. */
+function tunnelHandlers(pods: PodManager, driver: RuntimeDriver): TunnelHandlers {
+  return {
+    logs: (request, signal) => pods.logs(request, signal),
+    usage: (signal) => pods.usage(signal),
+    open: async (request, signal) => (await import('./streams/pod-streams.ts')).openStream(driver, request, signal),
   };
 }

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
+import type { Container as ContainerSpec, EphemeralContainer, Pod } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
-import { isStatus, messageOf } from '#common/errors.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -11,17 +11,17 @@ import { runHook } from './hooks.ts';
 import { ensureImage } from './images.ts';
 import type { Limit } from './limit.ts';
 import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
-import { attemptsOf, currentSandbox } from './observed.ts';
+import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
 import { fieldFacts, prepareContainer, prepareSandbox, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
-import { needsImageUser } from './spec/container-config.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
+import { needsImageUser } from './spec/security.ts';
 import { sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
 import { ensureVolumes, removePodFiles } from './volumes/volumes.ts';
 
@@ -149,7 +149,10 @@ export class PodActions {
       this.#memory.preparedFor = decision.sandboxId;
     }
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
-    const config = await prepareContainer({ pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser });
+    const config = await prepareContainer({
+      pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
+      targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
+    });
     const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config, this.#deps.lookup);
     return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
   }
@@ -253,4 +256,12 @@ export class PodActions {
     this.#memory.fail(container, reason, message, this.#deps.clock.monotonic(), configBackoff);
     this.#deps.recorder.emit('Warning', 'Failed', `Error: ${message}`, container);
   }
+}
+
+/** The container whose processes an ephemeral one is to see. */
+function targetOf(view: PodView, { targetContainerName }: EphemeralContainer): string | undefined {
+  if (targetContainerName === undefined || targetContainerName === '') return undefined;
+  const target = attemptsOf(view, targetContainerName).find(isRunning);
+  if (!target) throw new StatusError('NotFound', `unable to find target container ${targetContainerName}: it does not run`);
+  return target.id;
 }

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
@@ -26,7 +26,7 @@ function begin(): void {
   manager = new PodManager({
     state, driver: lab.connect(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
-  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', parallelStarts: 8 });
+  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
   manager.subscribe(tell);
   running = manager.start(stop.signal);
 }
@@ -123,6 +123,70 @@ describe('pods on containerd', () => {
     state.remove(pods, 'default', 'env');
     await until(async () => (await readdir(join(lab.stateDir, 'pods'))).every((d) => !d.includes('env-uid')));
     expect((await readdir(join('/sys/fs/cgroup', 'memory', lab.netns)).catch(() => [])).filter((d) => d.startsWith('pod'))).toEqual([]);
+  });
+
+  it('are confined, named and joined as they ask', async () => {
+    const debug = { ...testContainer('debug', sh('sleep 4242')), targetContainerName: 'app' };
+    state.set(
+      testPod('plain'),
+      testPod('asked', {
+        hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true, hostAliases: [{ ip: '192.0.2.9', hostnames: ['alias'] }], dnsConfig: { nameservers: ['192.0.2.53'], options: [{ name: 'ndots', value: '1' }] },
+        securityContext: { runAsUser: 1000, fsGroup: 3000, supplementalGroups: [4000], seccompProfile: { type: 'RuntimeDefault' }, sysctls: [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'kernel.shm_rmid_forced', value: '1' }] },
+      }),
+      testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
+      testPod('strange', { runtimeClassName: 'none' }),
+    );
+    await until(() => ['plain', 'asked', 'open'].every(isReady) && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
+    expect(events.find((e) => e.name === 'strange')?.message).toMatch(/no runtime for "none" is configured/);
+    const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(Seccomp|CapEff):" /proc/self/status';
+    expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nSeccomp:\t0\n$/);
+    expect(await inside('asked', `${look}; hostname; id -G; cat /proc/sys/kernel/shm_rmid_forced; $b grep alias /etc/hosts; $b grep -v search /etc/resolv.conf`))
+      .toMatch(/^0\n.*\n0\nCapEff:\t0+\nSeccomp:\t2\nh\.sub\.default\.svc\.cluster\.local\n0 3000 4000\n1\n192\.0\.2\.9\talias\nnameserver 192\.0\.2\.53\noptions ndots:1\n$/);
+    const [bytes, ...rest] = (await inside('open', 'b=busybox; cat /proc/interrupts | $b wc -c; cat /proc/1/comm; $b readlink /proc/self/ns/ipc; $b grep -c " /proc/sys " /proc/mounts')).split('\n');
+    expect(Number(bytes)).toBeGreaterThan(0);
+    expect(rest).toEqual(['pause', await readlink('/proc/self/ns/ipc'), '0', '']);
+
+    const plain = state.list(pods).find((p) => p.metadata?.name === 'plain')!;
+    state.set({ ...plain, spec: { ...plain.spec!, ephemeralContainers: [debug] } });
+    const ephemeral = () => statusOf('plain')?.ephemeralContainerStatuses?.[0];
+    await until(() => ephemeral()?.state?.running !== undefined);
+    const id = ephemeral()?.containerID?.replace(/^containerd:\/\//, '') ?? '';
+    expect((await lab.driver.exec(id, ['cat', '/proc/1/cmdline'], 5000, stop.signal)).output.split('\0')).toEqual(['sleep', '100000', '']);
+  });
+
+  it('start sidecars first and end them last', async () => {
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    const note = (name: string): object => ({ ...sh(`trap 'echo ${name} >> /data/ended; exit 0' TERM; echo ${name} >> /data/begun; while :; do sleep 0.05; done`), volumeMounts });
+    const dir = join(lab.stateDir, 'sidecars');
+    const pod = testPod('led', {
+      terminationGracePeriodSeconds: 10,
+      volumes: [{ name: 'data', hostPath: { path: dir, type: 'DirectoryOrCreate' } }],
+      initContainers: [
+        testContainer('first', { ...note('first'), restartPolicy: 'Always', startupProbe: { exec: { command: ['test', '-s', '/data/begun'] }, periodSeconds: 1 } }),
+        testContainer('init', { ...sh('echo init >> /data/begun'), volumeMounts }),
+        testContainer('second', { ...note('second'), restartPolicy: 'Always' }),
+      ],
+      containers: [testContainer('app', { ...note('app'), lifecycle: { postStart: { exec: { command: ['sh', '-c', 'echo hook >> /data/begun'] } }, preStop: { sleep: { seconds: 1 } } } })],
+    });
+    state.set(pod);
+    await until(async () => isReady('led') && (await readFile(join(dir, 'begun'), 'utf8')).includes('hook'));
+    expect((await readFile(join(dir, 'begun'), 'utf8')).split('\n').slice(0, 3)).toEqual(['first', 'init', 'second']);
+    state.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 10 } });
+    await until(() => manager.all().some((r) => r.gone));
+    expect(await readFile(join(dir, 'ended'), 'utf8')).toBe('app\nsecond\nfirst\n');
+  });
+
+  it('of the example answer, and end at once when told to', async () => {
+    const { command: _none, ...web } = testContainer('app', { readinessProbe: { httpGet: { port: 8080 }, periodSeconds: 1 } });
+    const pod = testPod('hello', { containers: [web], terminationGracePeriodSeconds: 30 });
+    state.set(pod);
+    await until(() => statusOf('hello')?.phase === 'Running');
+    await until(async () => (await inside('hello', 'wget -qO- http://127.0.0.1:8080/ 2>&1')).startsWith('Hello from hello'));
+    const began = performance.now();
+    state.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 30 } });
+    await until(() => manager.all().some((r) => r.gone));
+    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(stateOf('hello')?.state?.terminated?.exitCode).toBe(0);
   });
 
   it('are restarted when they fail, and keep their last words', async () => {

@@ -12,6 +12,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from './manager.ts';
+import { systemCheck } from './probes/checks.ts';
 import type { Check } from './probes/types.ts';
 import { MemoryState, testContainer, testPod } from './testing.ts';
 
@@ -24,14 +25,14 @@ let manager: PodManager;
 let stop: AbortController;
 let running: Promise<void>;
 let probe: { ok: boolean; output: string };
-const check: Check = () => Promise.resolve(probe);
+let check: Check;
 
 function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
-    state, driver, clock, log: silentLog, check, events: { emit: (e) => { events.push(e); } },
+    state, driver, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
-  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', parallelStarts: 4 });
+  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
   running = manager.start(stop.signal);
 }
 
@@ -48,6 +49,7 @@ beforeEach(async () => {
   state = new MemoryState();
   events = [];
   probe = { ok: true, output: '' };
+  check = () => Promise.resolve(probe);
   begin();
 });
 afterEach(async () => {
@@ -91,12 +93,17 @@ describe('a pod', () => {
     await until(() => stateOf('web')?.state?.waiting?.reason === 'CrashLoopBackOff');
     expect(stateOf('web')).toMatchObject({ restartCount: 1, ready: false, lastState: { terminated: { exitCode: 1, reason: 'Error' } }, state: { waiting: { message: 'back-off 10s restarting failed container=app pod=web_default(web-uid)' } } });
     expect(condition(statusOf('web'), 'Ready')).toBe('False');
+    const backoffs = () => events.filter((e) => e.reason === 'BackOff');
+    expect(backoffs()).toEqual([expect.objectContaining({ type: 'Warning', message: 'Back-off restarting failed container app in pod web_default(web-uid)', fieldPath: 'spec.containers{app}' })]);
     await clock.advance(9_999);
     expect(driver.running('web-uid')).toEqual([]);
     await clock.advance(1);
     await until(() => stateOf('web')?.restartCount === 2);
     driver.exit(app('web').id, 1);
     await until(() => stateOf('web')?.state?.waiting?.message?.startsWith('back-off 20s') ?? false);
+    expect(backoffs()).toHaveLength(2);
+    const times = { startedAt: expect.stringMatching(/^\d{4}-.*Z$/), finishedAt: expect.stringMatching(/^\d{4}-.*Z$/) };
+    expect(stateOf('web')?.lastState?.terminated).toMatchObject({ ...times, exitCode: 1, reason: 'Error', containerID: stateOf('web')?.containerID });
   });
 
   it('completes when its containers do', async () => {
@@ -151,6 +158,48 @@ describe('a pod', () => {
     await clock.advance(20_000);
     await until(() => statusOf('web')?.phase === 'Running');
     expect(events.map((e) => e.reason)).toEqual(expect.arrayContaining(['Pulling', 'Failed', 'BackOff', 'Pulled', 'Started']));
+  });
+
+  it('refuses a pod for good, and says why', async () => {
+    state.set(testPod('web', { securityContext: { sysctls: [{ name: 'kernel.panic', value: '1' }] } }));
+    await until(() => statusOf('web')?.phase === 'Failed');
+    expect(statusOf('web')).toMatchObject({ reason: 'SysctlForbidden', message: 'Pod was rejected: forbidden sysctl: "kernel.panic" not allowlisted' });
+    expect(events).toEqual([expect.objectContaining({ type: 'Warning', reason: 'SysctlForbidden', message: 'forbidden sysctl: "kernel.panic" not allowlisted' })]);
+    expect(driver.calls).toEqual([]);
+  });
+
+  it('says what this node cannot give', async () => {
+    state.set(testPod('web', { hostUsers: false }));
+    await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
+    expect(stateOf('web')?.state?.waiting?.message).toBe('user namespaces (hostUsers: false) are not supported on this node');
+    expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: 'Error: user namespaces (hostUsers: false) are not supported on this node' });
+  });
+
+  it('says that a runtime class is unknown', async () => {
+    driver.failures.set('runSandbox', [new StatusError('InternalError', 'no runtime for "none" is configured')]);
+    state.set(testPod('web', { runtimeClassName: 'none' }));
+    await until(() => events.some((e) => e.reason === 'FailedCreatePodSandBox'));
+    expect(events.at(-1)?.message).toBe('Failed to create pod sandbox: no runtime for "none" is configured');
+  });
+
+  it('gets an ephemeral container while it runs, which sees the processes of another', async () => {
+    const pod = testPod('web');
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    const target = app('web').id;
+    state.set({ ...pod, spec: { ...pod.spec!, ephemeralContainers: [{ ...testContainer('debug'), targetContainerName: 'app' }, { ...testContainer('lost'), targetContainerName: 'none' }] } });
+    const debug = (name = 'debug') => statusOf('web')?.ephemeralContainerStatuses?.find((c) => c.name === name);
+    await until(() => debug()?.state?.running !== undefined && debug('lost')?.state?.waiting?.reason === 'CreateContainerConfigError');
+    expect(debug('lost')?.state?.waiting?.message).toBe('unable to find target container none: it does not run');
+    const id = driver.running('web-uid').find((c) => c.name === 'debug')?.id ?? '';
+    expect(driver.configOf(id).targetContainerId).toBe(target);
+    expect(events.find((e) => e.message === 'Started container debug')?.fieldPath).toBe('spec.ephemeralContainers{debug}');
+    driver.exit(id, 1);
+    await until(() => debug()?.state?.terminated?.exitCode === 1);
+    await clock.advance(600_000);
+    expect(debug()).toMatchObject({ ready: false, restartCount: 0 });
+    expect(app('web').id).toBe(target);
+    expect(condition(statusOf('web'), 'Ready')).toBe('True');
   });
 
   it('says that a name is no image name', async () => {
@@ -213,6 +262,17 @@ describe('probes', () => {
     await clock.advance(60_000);
     await until(() => stateOf('web')?.restartCount === 1);
     expect(events.map((e) => e.message)).toContain('Container app failed liveness probe, will be restarted');
+  });
+
+  it('that cannot be run say nothing of the container', async () => {
+    driver.failures.set('exec', Array.from({ length: 3 }, () => new StatusError('ServiceUnavailable', 'the runtime is away')));
+    check = systemCheck(driver);
+    state.set(testPod('web', { containers: [testContainer('app', { livenessProbe: { exec: { command: ['true'] }, failureThreshold: 1 }, readinessProbe: { exec: { command: ['true'] } } })] }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    for (let i = 0; i < 4; i++) { await clock.advance(10_000); await until(() => driver.calls.filter((c) => c === 'exec app true').length >= 2 * i + 2); }
+    expect(events.filter((e) => e.reason === 'Unhealthy').map((e) => e.message)).toContain('Liveness probe errored and resulted in unknown state: the runtime is away');
+    await until(() => condition(statusOf('web'), 'Ready') === 'True');
+    expect(stateOf('web')).toMatchObject({ ready: true, restartCount: 0 });
   });
 
   it('wait for the startup probe', async () => {

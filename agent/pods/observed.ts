@@ -1,7 +1,7 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
 import { crashKey, restartAtMs } from './crash-backoff.ts';
-import { containersOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
+import { containersOf, ephemeralContainersOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
 import type { PodView } from './types.ts';
 
 /** The sandbox that containers start in: the youngest, if it runs. */
@@ -25,6 +25,7 @@ export function isRunning(container: Container): boolean {
 
 /** Whether a container of this pod that ended is to be started again. */
 export function restarts(pod: Pod, spec: ContainerSpec, ended: Container): boolean {
+  if (ephemeralContainersOf(pod).some((c) => c.name === spec.name)) return false;
   if (isSidecar(spec)) return true;
   const policy = restartPolicyOf(pod);
   if (policy === 'Never') return false;

@@ -25,7 +25,7 @@ export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths,
   await mkdir(paths.logs, { recursive: true, mode: 0o750 });
   const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
   const dns = podDns(pod, { clusterDns: clusterDns(config, lookup), clusterDomain: config.clusterDomain, host });
-  return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, dns });
+  return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, clusterDomain: config.clusterDomain, dns });
 }
 
 /**
@@ -63,10 +63,12 @@ export interface ContainerInputs {
   readonly lookup: ObjectLookup;
   readonly facts: FieldFacts;
   readonly imageUser: ImageUser | undefined;
+  readonly targetContainerId: string | undefined;
+  readonly seccompDir: string;
 }
 
 /** Everything that a container needs on disk, and its configuration. */
-export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, imageUser }: ContainerInputs): Promise<ContainerConfig> {
+export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, ...more }: ContainerInputs): Promise<ContainerConfig> {
   const env = containerEnv(pod, container, lookup, facts);
   const mounts = await containerMounts(pod, container, paths, env);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
@@ -75,5 +77,9 @@ export async function prepareContainer({ pod, container, attempt, paths, lookup,
   };
   own('/etc/hosts', paths.hostsFile);
   own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
-  return containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, imageUser });
+  return containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, appArmor: await enforcesAppArmor(), ...more });
+}
+
+async function enforcesAppArmor(): Promise<boolean> {
+  return (await readFile('/sys/module/apparmor/parameters/enabled', 'utf8').catch(() => '')).startsWith('Y');
 }

@@ -3,7 +3,8 @@ import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
 import { conditionsOf } from './conditions.ts';
 import { attemptsOf, crashLoop, currentSandbox, initFailed, isFinished, isInitialized, isPastDeadline, isRunning, knownRestarts, restarts, wasTerminal } from './observed.ts';
-import { containersOf, initContainersOf, isSidecar } from './spec/containers.ts';
+import { containersOf, ephemeralContainersOf, initContainersOf, isSidecar } from './spec/containers.ts';
+import type { Rejection } from './spec/admission.ts';
 import { qosClassOf } from './spec/qos.ts';
 import type { PodView } from './types.ts';
 
@@ -22,9 +23,12 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const { pod } = view;
   // How it ended is known; the runtime, which has forgotten it, has nothing to add.
   if (wasTerminal(view) && view.containers.length === 0) return { ...pod.status };
+  if (view.rejection) return rejected(view, view.rejection);
   const sandbox = currentSandbox(view);
   const initContainerStatuses = initContainersOf(pod).map((spec) => containerStatus(view, facts, spec));
   const containerStatuses = containersOf(pod).map((spec) => containerStatus(view, facts, spec));
+  // Nothing waits for an ephemeral container, so it is never ready.
+  const ephemeralContainerStatuses = ephemeralContainersOf(pod).map((spec) => ({ ...containerStatus(view, facts, spec), ready: false }));
   const phase = phaseOf(view, containerStatuses);
   const ips = podIps(view, facts);
   const [hostIP] = facts.hostIps;
@@ -38,7 +42,12 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
     qosClass: qosClassOf(pod),
     ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
     containerStatuses,
+    ...(ephemeralContainerStatuses.length > 0 && { ephemeralContainerStatuses }),
   };
+}
+
+function rejected(view: PodView, { reason, message }: Rejection): PodStatus {
+  return { phase: 'Failed', reason, message: `Pod was rejected: ${message}`, startTime: view.startTime ?? rfc3339(view.nowMs), qosClass: qosClassOf(view.pod) };
 }
 
 /** A finished pod keeps the address that it had. */
@@ -114,6 +123,7 @@ function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | u
   const failure = view.failures.get(spec.name);
   if (failure) return { reason: failure.reason, ...(failure.message !== '' && { message: failure.message }) };
   if (latest?.state === 'exited') return undefined;
+  if (ephemeralContainersOf(pod).some((c) => c.name === spec.name)) return { reason: 'ContainerCreating' };
   const waitsForInit = !initContainersOf(pod).includes(spec) && !isInitialized(view, currentSandbox(view));
   const waitsForEarlier = initContainersOf(pod).length > 0;
   return { reason: waitsForInit || waitsForEarlier ? 'PodInitializing' : 'ContainerCreating' };

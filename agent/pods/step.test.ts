@@ -23,7 +23,7 @@ function container(name: string, change: Partial<Container> = {}): Container {
 function view(pod: Pod, change: Partial<PodView> = {}): PodView {
   const ended = new Map((change.containers ?? []).filter((c) => c.state === 'exited').map((c) => [c.id, c.finishedAtMs]));
   return {
-    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
+    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
     ended, stopped: new Set(), ...change,
   };
 }
@@ -39,6 +39,7 @@ const two = testPod('p', { containers: [testContainer('app'), testContainer('sid
 const withInit = testPod('p', { initContainers: [testContainer('one'), testContainer('two')] });
 const withSidecar = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('two')] });
 const twoSidecars = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('logs', { restartPolicy: 'Always' })] });
+const debugged = testPod('p', { initContainers: [testContainer('one')], ephemeralContainers: [testContainer('debug')] });
 const limited = testPod('p', { activeDeadlineSeconds: 20 });
 const other = { specHash: 'other' };
 const stopped = { stopped: new Set(['s0']) };
@@ -83,6 +84,13 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['but not before its startup probe says so', view(withSidecar, { containers: [container('proxy')], probes: new Map([['proxy0', probe({ started: false, ready: false })]]) }), { type: 'done' }],
   ['a sidecar is kept running', view(withSidecar, { containers: [exited('proxy', 0), exited('two', 0), container('app')] }), start('proxy', 1)],
   ['and stopped when the pod has finished', view({ ...withSidecar, spec: { ...withSidecar.spec!, restartPolicy: 'Never' } }, { containers: [container('proxy'), exited('two', 0), exited('app', 0)] }), { type: 'kill', kills: [expect.objectContaining({ name: 'proxy' })] }],
+
+  ['an ephemeral container starts, even before the init containers', view(debugged), start('debug')],
+  ['and is never started again', view(debugged, { containers: [exited('debug', 1), exited('one', 0), container('app')] }), { type: 'done' }],
+  ['not even in a new sandbox', view(debugged, { ...stopped, sandboxes: [sandbox({ state: 'not-ready' }), sandbox({ id: 's1', attempt: 1 })], containers: [exited('debug', 137)] }), start('one', 0, 's1')],
+  ['but it is ended with its pod', view(debugged, { ...ending(5), containers: [container('debug'), exited('one', 0), exited('app', 0)] }), { type: 'kill', kills: [expect.objectContaining({ name: 'debug' })] }],
+  ['a refused pod is left alone', view(always, { sandboxes: [], rejection: { reason: 'No', message: 'no' } }), { type: 'done' }],
+  ['until it is deleted', view(always, { ...ending(5), sandboxes: [], rejection: { reason: 'No', message: 'no' } }), { type: 'remove' }],
 
   ['a new image replaces the container', view(always, { containers: [container('app', other)] }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app definition changed, will be restarted', graceSeconds: 30 })] }],
   ['also where nothing else restarts', view(never, { containers: [exited('app', 137, other)] }), start('app', 1)],

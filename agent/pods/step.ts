@@ -1,7 +1,7 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
 import { attemptsOf, crashLoop, currentSandbox, initDone, isFinished, isInitialized, isPastDeadline, isRunning, newestSandbox, nextAttempt, restarts, untilDeadlineMs, wasTerminal } from './observed.ts';
-import { containersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
+import { containersOf, ephemeralContainersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
 import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
 
 /** Sidecars end last and get what the others left of the grace period, but never less than this. */
@@ -14,6 +14,7 @@ const minSidecarGraceSeconds = 2;
  */
 export function step(view: PodView): Decision {
   if (view.ending) return end(view);
+  if (view.rejection) return { type: 'done' };
   if (wasTerminal(view) || isFinished(view) || isPastDeadline(view)) return finish(view);
   const leftMs = untilDeadlineMs(view);
   const decision = advance(view);
@@ -33,6 +34,12 @@ function advance(view: PodView): Decision {
   if (kills.length > 0) return { type: 'kill', kills };
 
   const waits: number[] = [];
+  // First, because they are there to find out why the others do not start.
+  for (const spec of ephemeralContainersOf(view.pod)) {
+    const latest = attemptsOf(view, spec.name)[0];
+    const decision = latest === undefined || latest.state === 'created' ? startContainer(view, sandbox, spec, waits) : undefined;
+    if (decision) return decision;
+  }
   const initial = startInitContainers(view, sandbox, waits);
   if (initial) return initial;
   if (isInitialized(view, sandbox)) {

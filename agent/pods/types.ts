@@ -1,6 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { ResourceUsage } from '#agent/session/types.ts';
+import type { Rejection } from './spec/admission.ts';
 
 export interface PodManagerConfig {
   readonly nodeName: string;
@@ -13,6 +14,8 @@ export interface PodManagerConfig {
   readonly clusterDns: readonly string[];
   /** The host's resolver configuration; `/etc/resolv.conf`. */
   readonly resolvConfPath: string;
+  /** Sysctls that pods may set beside those that are safe; a `*` at the end stands for anything. */
+  readonly allowedUnsafeSysctls: readonly string[];
   /** How many sandboxes and containers may be under construction at once. */
   readonly parallelStarts: number;
 }
@@ -67,6 +70,8 @@ export interface PodView {
   /** When the pod was first reported to have begun, RFC 3339. */
   readonly startTime: string | undefined;
   readonly ending: Ending | undefined;
+  /** Set when the node refuses a pod of which nothing has run yet. */
+  readonly rejection: Rejection | undefined;
   readonly sandboxes: readonly Sandbox[];
   readonly containers: readonly Container[];
   /** By container id. Absent: not probed, so started and ready as long as it runs. */

@@ -4,11 +4,13 @@ import { messageOf } from '#common/errors.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
+import { Announcer } from './announce.ts';
 import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
 import { ContainerProbes } from './probes/probes.ts';
-import { containerNamed } from './spec/containers.ts';
+import { rejectionOf } from './spec/admission.ts';
+import { allContainersOf, containerNamed } from './spec/containers.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
@@ -36,6 +38,8 @@ export class PodWorker {
   readonly #deps: WorkerDeps;
   readonly #memory = new PodMemory();
   readonly #actions: PodActions;
+  readonly #announcer: Announcer;
+  readonly #allowedUnsafeSysctls: readonly string[];
   readonly #paths: PodPaths;
   #pod: Pod;
   #ending: Ending | undefined;
@@ -61,6 +65,8 @@ export class PodWorker {
     this.#pod = pod;
     this.#paths = podPaths(config.stateDir, { namespace, name, uid });
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths);
+    this.#announcer = new Announcer(deps.recorder);
+    this.#allowedUnsafeSysctls = config.allowedUnsafeSysctls;
     this.#ending = this.#endingOf(pod);
   }
 
@@ -200,6 +206,8 @@ export class PodWorker {
       monotonicMs: this.#deps.clock.monotonic(),
       startTime: this.#lastStatus?.startTime ?? this.#pod.status?.startTime,
       ending: this.#ending,
+      // What runs is not ended by a rule that came later.
+      rejection: snapshot.sandboxes.length + snapshot.containers.length === 0 ? rejectionOf(this.#pod, this.#allowedUnsafeSysctls) : undefined,
       ...snapshot,
       probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),
       crashes: this.#memory.crashes,
@@ -233,7 +241,7 @@ export class PodWorker {
       runtimeName: this.#deps.runtimeName(),
       previous: this.#lastStatus,
     });
-    if (status.reason === 'DeadlineExceeded' && this.#lastStatus?.reason !== status.reason && !wasTerminal(view)) this.#deps.recorder.emit('Normal', status.reason, status.message ?? '');
+    if (!wasTerminal(view)) this.#announcer.announce(view, status);
     this.#lastStatus = status;
     this.#report(status, false);
   }
@@ -294,7 +302,7 @@ function references(pod: Pod, kind: 'ConfigMap' | 'Secret'): Set<string> {
     names.add(map ? volume.configMap?.name : volume.secret?.secretName);
     for (const source of volume.projected?.sources ?? []) names.add(map ? source.configMap?.name : source.secret?.name);
   }
-  for (const container of [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []]) {
+  for (const container of allContainersOf(pod)) {
     for (const source of container.envFrom ?? []) names.add(map ? source.configMapRef?.name : source.secretRef?.name);
     for (const { valueFrom } of container.env ?? []) names.add(map ? valueFrom?.configMapKeyRef?.name : valueFrom?.secretKeyRef?.name);
   }

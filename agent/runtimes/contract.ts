@@ -21,7 +21,7 @@ export function sandboxConfig(logDirectory: string, change: Partial<SandboxConfi
   const uid = `uid-${String(process.pid)}-${String(++serial)}`;
   return {
     podUid: uid, podNamespace: 'default', podName: `pod-${String(serial)}`, attempt: 0, hostname: `pod-${String(serial)}`, logDirectory,
-    cgroupParent: `/cleat-contract/${uid}`, hostNetwork: false, hostPid: false, hostIpc: false, shareProcessNamespace: false, sysctls: {},
+    cgroupParent: `/cleat-contract/${uid}`, hostNetwork: false, hostPid: false, hostIpc: false, shareProcessNamespace: false, privileged: false, runtimeHandler: '', sysctls: {},
     dns: { servers: ['10.43.0.10'], searches: [], options: [] }, ports: [], labels: {}, ...change,
   };
 }
@@ -31,7 +31,7 @@ export function containerConfig(script: string, change: Partial<ContainerConfig>
     name: 'app', attempt: 0, image: helloImage, command: ['/bin/sh', '-c', script], args: [], workingDir: '', env: [], mounts: [],
     specHash: 'abc', graceSeconds: 7, logFile: 'app.log', stdin: false, stdinOnce: false, tty: false,
     resources: { cpuShares: 2, cpuQuotaMicros: 0, cpuPeriodMicros: 100_000, memoryLimitBytes: 0, oomScoreAdj: 1000 },
-    security: { supplementalGroups: [], privileged: false, readOnlyRoot: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [] },
+    security: { supplementalGroups: [], privileged: false, readOnlyRoot: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [], maskedPaths: [], readonlyPaths: [], seccomp: { type: 'Unconfined' } },
     ...change,
   };
 }

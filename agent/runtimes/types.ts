@@ -1,3 +1,6 @@
+import type { Channels } from '#common/streams/channels.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
+
 /**
  * What the pod workers need of a container runtime, in CRI's words. One driver per runtime; all pass
  * `contract.ts`. Methods reject with StatusError: `NotFound` (no such sandbox, container or image),
@@ -28,6 +31,12 @@ export interface RuntimeDriver {
   reopenLog(id: string, signal: AbortSignal): Promise<void>;
   /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`. */
   exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
+  /** Runs a command with its streams connected (`commandChannels`); the status channel brings a Status as JSON when it has ended. */
+  execStream(containerId: string, command: readonly string[], streams: CommandStreams, signal: AbortSignal): Promise<Channels>;
+  /** Connects to the streams of the container's own program. */
+  attach(containerId: string, streams: CommandStreams, signal: AbortSignal): Promise<Channels>;
+  /** Connects to a port in the sandbox's network, on its loopback; channel 0. Rejects with `ServiceUnavailable` when nothing listens, if that is known in time. */
+  portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels>;
 
   /** The image's id when present locally. */
   imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
@@ -114,10 +123,21 @@ export interface SandboxConfig {
   readonly hostPid: boolean;
   readonly hostIpc: boolean;
   readonly shareProcessNamespace: boolean;
+  /** A container of it is privileged. */
+  readonly privileged: boolean;
+  /** Named in the runtime's configuration; empty for the usual one. */
+  readonly runtimeHandler: string;
   readonly sysctls: Readonly<Record<string, string>>;
   readonly dns: { readonly servers: readonly string[]; readonly searches: readonly string[]; readonly options: readonly string[] };
   readonly ports: readonly { readonly protocol: 'TCP' | 'UDP' | 'SCTP'; readonly containerPort: number; readonly hostPort: number; readonly hostIp: string }[];
   readonly labels: Readonly<Record<string, string>>;
+}
+
+/** How seccomp or AppArmor confine a container. */
+export interface SecurityProfile {
+  readonly type: 'RuntimeDefault' | 'Unconfined' | 'Localhost';
+  /** Of `Localhost`: the absolute path of a seccomp profile, the name of an AppArmor profile. */
+  readonly reference?: string;
 }
 
 export interface ContainerConfig {
@@ -136,6 +156,8 @@ export interface ContainerConfig {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;
+  /** Shares the process namespace of this other container. */
+  readonly targetContainerId?: string;
   readonly resources: {
     readonly cpuShares: number;
     readonly cpuQuotaMicros: number;
@@ -156,5 +178,11 @@ export interface ContainerConfig {
     readonly noNewPrivileges: boolean;
     readonly addCapabilities: readonly string[];
     readonly dropCapabilities: readonly string[];
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
+    readonly seccomp: SecurityProfile;
+    /** Absent: as the runtime does when nobody says anything. */
+    readonly appArmor?: SecurityProfile;
+    readonly seLinux?: { readonly user: string; readonly role: string; readonly type: string; readonly level: string };
   };
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Container, Pod } from '#api/gen/types.ts';
+import type { Container, EphemeralContainer, Pod } from '#api/gen/types.ts';
 
 type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
@@ -23,13 +23,24 @@ export function containersOf(pod: Pod): readonly Container[] {
   return pod.spec?.containers ?? [];
 }
 
-export function containerNamed(pod: Pod, name: string): Container | undefined {
-  return containersOf(pod).find((c) => c.name === name) ?? initContainersOf(pod).find((c) => c.name === name);
+/** Added to a pod that runs, by `kubectl debug`: started once, restarted never. */
+export function ephemeralContainersOf(pod: Pod): readonly EphemeralContainer[] {
+  return pod.spec?.ephemeralContainers ?? [];
+}
+
+export function allContainersOf(pod: Pod): readonly (Container & EphemeralContainer)[] {
+  return [...initContainersOf(pod), ...containersOf(pod), ...ephemeralContainersOf(pod)];
+}
+
+export function containerNamed(pod: Pod, name: string): (Container & EphemeralContainer) | undefined {
+  return allContainersOf(pod).find((c) => c.name === name);
 }
 
 /** The field of a container for Events, as kubelet writes it. */
 export function fieldPathOf(pod: Pod, name: string): string {
-  return `spec.${initContainersOf(pod).some((c) => c.name === name) ? 'initContainers' : 'containers'}{${name}}`;
+  const is = (c: { readonly name: string }): boolean => c.name === name;
+  const field = initContainersOf(pod).some(is) ? 'initContainers' : ephemeralContainersOf(pod).some(is) ? 'ephemeralContainers' : 'containers';
+  return `spec.${field}{${name}}`;
 }
 
 /** What may change in a running pod and needs a new container: the image. As kubelet's hash since 1.31, so that new defaults restart nothing. */

@@ -1,5 +1,5 @@
 import type { Pod } from '#api/gen/types.ts';
-import { hostnameOf } from './sandbox-config.ts';
+import { fqdnOf, hostnameOf } from './sandbox-config.ts';
 
 const localNames = `127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -11,9 +11,10 @@ fe00::2\tip6-allrouters
 
 /** The pod's /etc/hosts. `hostFile` is the node's, which pods in the host's network start from. */
 export function hostsFile(pod: Pod, podIps: readonly string[], clusterDomain: string, hostFile: string): string {
-  const { spec, metadata } = pod;
+  const { spec } = pod;
   const hostname = hostnameOf(pod);
-  const qualified = spec?.subdomain ? `${hostname}.${spec.subdomain}.${metadata?.namespace ?? ''}.svc.${clusterDomain}\t${hostname}` : hostname;
+  const fqdn = fqdnOf(pod, clusterDomain);
+  const qualified = fqdn === undefined ? hostname : `${fqdn}\t${hostname}`;
   const own = podIps.map((ip) => `${ip}\t${qualified}\n`).join('');
   const start = spec?.hostNetwork
     ? `# Kubernetes-managed hosts file (host network).\n${hostFile.endsWith('\n') || hostFile === '' ? hostFile : `${hostFile}\n`}`

@@ -23,12 +23,16 @@ export function podCgroupLimits(pod: Pod): CgroupLimits {
     together.reduce((sum, container) => sum + amountOf(container), 0),
     ...alone.map((container) => amountOf(container) + sidecars.reduce((sum, sidecar) => sum + amountOf(sidecar), 0)),
   );
+  // What the pod as a whole asks for counts before what its containers do. The overhead is the runtime's, and comes on top.
+  const { resources: whole, overhead } = pod.spec ?? {};
   const limit = (read: typeof cpuMillisOf): number => {
     const amountOf = (container: Container): number => read(container.resources?.limits) ?? 0;
-    return [...together, ...alone].every((container) => amountOf(container) > 0) ? most(amountOf) : 0;
+    const amount = read(whole?.limits) ?? ([...together, ...alone].every((container) => amountOf(container) > 0) ? most(amountOf) : 0);
+    return amount > 0 ? amount + (read(overhead) ?? 0) : 0;
   };
+  const requestMillis = cpuMillisOf(whole?.requests) ?? cpuMillisOf(whole?.limits) ?? most(requestMillisOf);
   return {
-    cpuShares: sharesOf(most(requestMillisOf)), cpuQuotaMicros: quotaOf(limit(cpuMillisOf)), cpuPeriodMicros,
+    cpuShares: sharesOf(requestMillis + (cpuMillisOf(overhead) ?? 0)), cpuQuotaMicros: quotaOf(limit(cpuMillisOf)), cpuPeriodMicros,
     memoryLimitBytes: limit(memoryBytesOf),
   };
 }

@@ -1,13 +1,33 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { SandboxConfig } from '#agent/runtimes/types.ts';
-import { containersOf, initContainersOf } from './containers.ts';
+import { StatusError } from '#common/errors.ts';
+import { sysctlName } from './admission.ts';
+import { allContainersOf, containersOf, initContainersOf } from './containers.ts';
 
 const maxHostname = 63;
+/** What the kernel takes. */
+const maxFqdn = 64;
 
 export function hostnameOf(pod: Pod): string {
-  const name = pod.spec?.hostname ?? pod.metadata?.name ?? '';
+  const { hostname, hostnameOverride } = pod.spec ?? {};
+  if (hostnameOverride) return hostnameOverride;
   // A label may not end in a dash or a dot, which cutting can leave.
-  return name.slice(0, maxHostname).replace(/[-.]+$/, '');
+  return (hostname || (pod.metadata?.name ?? '')).slice(0, maxHostname).replace(/[-.]+$/, '');
+}
+
+/** The pod's name in the cluster's DNS; undefined without a subdomain. */
+export function fqdnOf(pod: Pod, clusterDomain: string): string | undefined {
+  const { subdomain, hostnameOverride } = pod.spec ?? {};
+  return subdomain && !hostnameOverride ? `${hostnameOf(pod)}.${subdomain}.${pod.metadata?.namespace ?? ''}.svc.${clusterDomain}` : undefined;
+}
+
+/** What `hostname` says in the pod. */
+function ownName(pod: Pod, clusterDomain: string): string {
+  const fqdn = pod.spec?.setHostnameAsFQDN ? fqdnOf(pod, clusterDomain) : undefined;
+  if (fqdn !== undefined && fqdn.length > maxFqdn) {
+    throw new StatusError('Invalid', `Failed to construct FQDN from pod hostname and cluster domain, FQDN ${fqdn} is too long (${String(maxFqdn)} characters is the max, ${String(fqdn.length)} characters requested)`);
+  }
+  return fqdn ?? hostnameOf(pod);
 }
 
 /**
@@ -22,6 +42,7 @@ export interface SandboxFacts {
   readonly attempt: number;
   readonly logDirectory: string;
   readonly cgroupRoot: string;
+  readonly clusterDomain: string;
   readonly dns: SandboxConfig['dns'];
 }
 
@@ -33,14 +54,17 @@ export function sandboxConfig(pod: Pod, facts: SandboxFacts): SandboxConfig {
     podNamespace: metadata?.namespace ?? '',
     podName: metadata?.name ?? '',
     attempt: facts.attempt,
-    hostname: spec?.hostNetwork ? '' : hostnameOf(pod),
+    hostname: spec?.hostNetwork ? '' : ownName(pod, facts.clusterDomain),
     logDirectory: facts.logDirectory,
     cgroupParent: podCgroup(facts.cgroupRoot, metadata?.uid ?? ''),
     hostNetwork: spec?.hostNetwork ?? false,
     hostPid: spec?.hostPID ?? false,
     hostIpc: spec?.hostIPC ?? false,
     shareProcessNamespace: spec?.shareProcessNamespace ?? false,
-    sysctls: Object.fromEntries((spec?.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
+    privileged: allContainersOf(pod).some((c) => c.securityContext?.privileged),
+    // The handler of a RuntimeClass has its name, unless somebody configured a runtime otherwise.
+    runtimeHandler: spec?.runtimeClassName ?? '',
+    sysctls: Object.fromEntries((spec?.securityContext?.sysctls ?? []).map((s) => [sysctlName(s.name), s.value])),
     dns: facts.dns,
     ports: spec?.hostNetwork ? [] : ports.map((port) => ({
       protocol: port.protocol === 'UDP' || port.protocol === 'SCTP' ? port.protocol : 'TCP',

@@ -1,8 +1,9 @@
 import type { ImageUser } from '#agent/runtimes/types.ts';
 import { describe, expect, it } from 'vitest';
-import type { Service } from '#api/gen/types.ts';
+import type { Pod, Service } from '#api/gen/types.ts';
 import { testContainer, testPod } from '../testing.ts';
-import { containerConfig, needsImageUser } from './container-config.ts';
+import { rejectionOf } from './admission.ts';
+import { containerConfig } from './container-config.ts';
 import { parseResolvConf, podDns } from './dns.ts';
 import { containerEnv, type ObjectLookup } from './env.ts';
 import { expand } from './expansion.ts';
@@ -11,6 +12,7 @@ import { hostsFile } from './hosts-file.ts';
 import { qosClassOf } from './qos.ts';
 import { cgroupResources, podCgroupLimits } from './resources.ts';
 import { hostnameOf, sandboxConfig } from './sandbox-config.ts';
+import { needsImageUser } from './security.ts';
 
 const facts = { nodeName: 'node', hostIps: ['192.0.2.1'], podIps: ['10.42.0.2', 'fd00::2'], allocatable: { cpuMillis: 4000, memoryBytes: 4 << 20 } };
 const service = (name: string, namespace: string, clusterIP: string): Service => ({ metadata: { name, namespace }, spec: { clusterIP, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] } });
@@ -85,6 +87,8 @@ describe('resources', () => {
     expect(podCgroupLimits(testPod('p', { containers, initContainers: [sidecar, init] }))).toMatchObject({ cpuShares: 563, cpuQuotaMicros: 125_000, memoryLimitBytes: 65 << 20 });
     expect(podCgroupLimits(testPod('p', { containers: [...containers, testContainer('free')] }))).toMatchObject({ cpuShares: 409, cpuQuotaMicros: 0, memoryLimitBytes: 0 });
     expect(podCgroupLimits(testPod('p'))).toMatchObject({ cpuShares: 2 });
+    expect(podCgroupLimits(testPod('p', { containers, overhead: { cpu: '100m', memory: '1Mi' } }))).toMatchObject({ cpuShares: 512, cpuQuotaMicros: 130_000, memoryLimitBytes: 31 << 20 });
+    expect(podCgroupLimits(testPod('p', { containers: [testContainer('free')], resources: { requests: { cpu: '250m' }, limits: { memory: '8Mi' } } }))).toMatchObject({ cpuShares: 256, cpuQuotaMicros: 0, memoryLimitBytes: 8 << 20 });
   });
 });
 
@@ -109,26 +113,97 @@ describe('names and addresses', () => {
   it('cuts long host names where a label may end', () => {
     expect(hostnameOf(testPod(`${'a'.repeat(62)}-b`))).toBe('a'.repeat(62));
   });
+  const sandboxOf = (pod: Pod) => sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', clusterDomain: 'cluster.local', dns: dnsFacts.host });
   it('maps ports and namespaces', () => {
     const pod = testPod('p', { hostPID: true, containers: [testContainer('app', { ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }] })] });
-    expect(sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', dns: dnsFacts.host })).toMatchObject({ attempt: 1, hostPid: true, hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
+    expect(sandboxOf(pod)).toMatchObject({ attempt: 1, hostPid: true, hostIpc: false, privileged: false, runtimeHandler: '', hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
+    const other = testPod('p', { hostIPC: true, shareProcessNamespace: true, runtimeClassName: 'gvisor', containers: [testContainer('app', { securityContext: { privileged: true } })] });
+    expect(sandboxOf(other)).toMatchObject({ hostIpc: true, shareProcessNamespace: true, privileged: true, runtimeHandler: 'gvisor' });
+  });
+  it('names the host as the pod says', () => {
+    const fqdn = { hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true };
+    expect(sandboxOf(testPod('p', { hostname: 'h' })).hostname).toBe('h');
+    expect(sandboxOf(testPod('p', { ...fqdn, setHostnameAsFQDN: false })).hostname).toBe('h');
+    expect(sandboxOf(testPod('p', fqdn)).hostname).toBe('h.sub.default.svc.cluster.local');
+    expect(sandboxOf(testPod('p', { ...fqdn, hostNetwork: true })).hostname).toBe('');
+    expect(sandboxOf(testPod('p', { setHostnameAsFQDN: true })).hostname).toBe('p');
+    expect(() => sandboxOf(testPod('p', { ...fqdn, subdomain: 's'.repeat(40) }))).toThrow(/FQDN h\.s+\.default\.svc\.cluster\.local is too long \(64 characters is the max, 68 characters requested\)/);
+  });
+  it('sets sysctls, written either way', () => {
+    const sysctls = [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'net/ipv4/conf/eth0.1/rp_filter', value: '2' }, { name: 'kernel.shm_rmid_forced', value: '1' }];
+    expect(sandboxOf(testPod('p', { securityContext: { sysctls } })).sysctls).toEqual({ 'net.ipv4.tcp_syncookies': '0', 'net.ipv4.conf.eth0/1.rp_filter': '2', 'kernel.shm_rmid_forced': '1' });
+  });
+});
+
+describe('a pod is refused', () => {
+  const withSysctl = (name: string, spec: object = {}) => testPod('p', { securityContext: { sysctls: [{ name, value: '1' }] }, ...spec });
+  it.each([
+    [withSysctl('kernel.shm_rmid_forced'), undefined],
+    [withSysctl('net.ipv4.tcp_syncookies'), undefined],
+    [withSysctl('net.ipv4.tcp_syncookies', { hostNetwork: true }), 'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host Net enabled'],
+    [withSysctl('kernel/shm_rmid_forced', { hostIPC: true }), 'forbidden sysctl: "kernel.shm_rmid_forced" not allowed with host IPC enabled'],
+    [withSysctl('net.core.somaxconn'), undefined],
+    [withSysctl('net.ipv4.ip_forward'), 'forbidden sysctl: "net.ipv4.ip_forward" not allowlisted'],
+    [withSysctl('kernel.panic'), 'forbidden sysctl: "kernel.panic" not allowlisted'],
+    [withSysctl('vm.swappiness'), 'forbidden sysctl: "vm.swappiness" not allowlisted'],
+    [testPod('p', { os: { name: 'linux' } }), undefined],
+    [testPod('p', { os: { name: 'windows' } }), "Failed to admit pod as the OS field doesn't match node OS"],
+  ])('%#', (pod, message) => {
+    expect(rejectionOf(pod, ['net.core.*', 'vm.swappiness'])?.message).toBe(message);
   });
 });
 
 describe('security', () => {
+  const facts = { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser: undefined, seccompDir: '/seccomp', appArmor: true };
+  const securityOf = (own: object, shared: object = {}, change: object = {}) => containerConfig(testPod('p', { securityContext: shared }), testContainer('app', { securityContext: own }), { ...facts, ...change }).security;
+
   it('is the container\'s own before the pod\'s', () => {
     const pod = testPod('p', { securityContext: { runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4] } });
-    const config = containerConfig(pod, testContainer('app', { command: ['$(A)'], securityContext: { runAsUser: 9, allowPrivilegeEscalation: false } }), { attempt: 2, env: [{ name: 'A', value: 'x' }], mounts: [], nodeMemoryBytes: 1, imageUser: undefined });
+    const config = containerConfig(pod, testContainer('app', { command: ['$(A)'], securityContext: { runAsUser: 9, allowPrivilegeEscalation: false } }), { ...facts, attempt: 2, env: [{ name: 'A', value: 'x' }] });
     expect(config).toMatchObject({ command: ['x'], logFile: 'app/2.log', security: { runAsUser: 9, runAsGroup: 2, supplementalGroups: [4, 3], noNewPrivileges: true } });
-    expect(() => containerConfig(pod, testContainer('app', { securityContext: { runAsUser: 0, runAsNonRoot: true } }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser: undefined })).toThrow('non-root policy');
+    expect(() => securityOf({ runAsUser: 0, runAsNonRoot: true })).toThrow('non-root policy');
   });
   it('asks the image when nobody else names a user', () => {
-    const of = (securityContext: object, imageUser: ImageUser) => () => containerConfig(testPod('p'), testContainer('app', { securityContext }), { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser }).security;
+    const of = (securityContext: object, imageUser: ImageUser) => () => securityOf(securityContext, {}, { imageUser });
     expect(needsImageUser(testPod('p', { securityContext: { runAsNonRoot: true } }), testContainer('app'))).toBe(true);
     expect(needsImageUser(testPod('p'), testContainer('app', { securityContext: { runAsUser: 1, runAsNonRoot: true } }))).toBe(false);
     expect(of({ runAsNonRoot: true }, { uid: 0, name: '' })).toThrow('container has runAsNonRoot and image will run as root (pod: "p_default(p-uid)", container: app)');
     expect(of({ runAsNonRoot: true }, { name: 'www' })).toThrow('image has non-numeric user (www)');
     expect(of({ runAsNonRoot: true }, { uid: 5, name: '' })()).toMatchObject({ runAsUser: 5 });
     expect(of({ runAsGroup: 7 }, { name: 'www' })()).toMatchObject({ runAsUserName: 'www', runAsGroup: 7 });
+  });
+  it('hides what of /proc is the host\'s, unless told otherwise', () => {
+    expect(securityOf({})).toMatchObject({ maskedPaths: expect.arrayContaining(['/proc/kcore', '/proc/keys']), readonlyPaths: expect.arrayContaining(['/proc/sys', '/proc/sysrq-trigger']) });
+    expect(securityOf({ procMount: 'Unmasked' })).toMatchObject({ maskedPaths: [], readonlyPaths: [] });
+  });
+  it('confines by seccomp, AppArmor and SELinux', () => {
+    expect(securityOf({})).toMatchObject({ seccomp: { type: 'Unconfined' } });
+    expect(securityOf({}, { seccompProfile: { type: 'RuntimeDefault' } })).toMatchObject({ seccomp: { type: 'RuntimeDefault' } });
+    expect(securityOf({ seccompProfile: { type: 'Localhost', localhostProfile: 'a/b.json' } }, { seccompProfile: { type: 'RuntimeDefault' } })).toMatchObject({ seccomp: { type: 'Localhost', reference: '/seccomp/a/b.json' } });
+    expect(() => securityOf({ seccompProfile: { type: 'Localhost', localhostProfile: '../x' } })).toThrow('no path below /seccomp');
+    expect(securityOf({}).appArmor).toBeUndefined();
+    expect(securityOf({}, { appArmorProfile: { type: 'Localhost', localhostProfile: 'mine' } }).appArmor).toEqual({ type: 'Localhost', reference: 'mine' });
+    expect(() => securityOf({ appArmorProfile: { type: 'RuntimeDefault' } }, {}, { appArmor: false })).toThrow('AppArmor is not enabled on the host');
+    expect(securityOf({ appArmorProfile: { type: 'Unconfined' } }, {}, { appArmor: false }).appArmor).toEqual({ type: 'Unconfined' });
+    expect(securityOf({ seLinuxOptions: { level: 's0' } }).seLinux).toEqual({ user: '', role: '', type: '', level: 's0' });
+  });
+
+  const refused = (spec: object, container: object) => () => {
+    const app = testContainer('app', container);
+    return containerConfig(testPod('p', { containers: [app], ...spec }), app, facts);
+  };
+  it.each([
+    [{}, { volumeDevices: [{ name: 'disk', devicePath: '/dev/x' }] }, /volumeDevices are not supported/],
+    [{}, { volumeMounts: [{ name: 'v', mountPath: '/v', readOnly: true, recursiveReadOnly: 'Enabled' }] }, /recursive read-only mounts are not supported/],
+    [{ resourceClaims: [{ name: 'gpu' }] }, {}, /resource claims are not supported/],
+    [{ hostUsers: false }, {}, /user namespaces .* are not supported/],
+    [{ securityContext: { supplementalGroupsPolicy: 'Strict' } }, {}, /supplementalGroupsPolicy: Strict is not supported/],
+    [{}, { lifecycle: { stopSignal: 'SIGUSR1' } }, /lifecycle\.stopSignal is not supported/],
+    [{}, { restartPolicy: 'Never' }, /restartPolicy of a single container is not supported/],
+  ])('says what this node cannot give: %j %j', (spec, container, message) => {
+    expect(refused(spec, container)).toThrow(message);
+  });
+  it('leaves the rest alone', () => {
+    expect(refused({ hostUsers: true, securityContext: { supplementalGroupsPolicy: 'Merge' } }, { volumeMounts: [{ name: 'v', mountPath: '/v', recursiveReadOnly: 'IfPossible' }] })).not.toThrow();
   });
 });

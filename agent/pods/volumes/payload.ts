@@ -41,6 +41,8 @@ function addProjection(payload: Payload, pod: Pod, source: VolumeProjection, mod
     addFields(payload, pod, source.downwardAPI.items, mode, facts);
   } else if (source.serviceAccountToken) {
     throw new StatusError('Invalid', 'projected service account tokens are not supported yet; set automountServiceAccountToken: false');
+  } else {
+    throw new StatusError('Invalid', `this source of a projected volume is not supported on this node: ${Object.keys(source).join(', ')}; use configMap, secret or downwardAPI`);
   }
 }
 

@@ -2,12 +2,15 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
+import type { Channels } from '#common/streams/channels.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
 import { podEvents } from './events.ts';
 import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 import { setupOf } from './setup.ts';
+import type { StreamConnect, StreamingServer } from './streaming.ts';
 
 export interface CriDeps { readonly clock: Clock; readonly log: Log }
 
@@ -18,6 +21,8 @@ export interface CriConfig {
   readonly owner: string;
   /** Used for unpacking imported images; the runtime's default when absent. */
   readonly snapshotter?: string;
+  /** How the runtime's streaming server is reached; by plain TCP when absent. */
+  readonly connectStream?: StreamConnect;
   /** Images that are in no registry: asked for, they are made on this host, by name. */
   readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
 }
@@ -73,8 +78,8 @@ export class CriDriver implements RuntimeDriver {
   }
 
   async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
-    const message = sandboxMessage(this.#config.owner, config, { privileged: config.hostNetwork || config.hostPid || config.hostIpc });
-    const { podSandboxId } = await this.#connection.call('RunPodSandbox', { config: message }, slowMs, signal);
+    const request = { config: sandboxMessage(this.#config.owner, config), runtimeHandler: config.runtimeHandler };
+    const { podSandboxId } = await this.#connection.call('RunPodSandbox', request, slowMs, signal);
     this.#podOf.set(podSandboxId, config.podUid);
     return podSandboxId;
   }
@@ -91,7 +96,7 @@ export class CriDriver implements RuntimeDriver {
     const { containerId } = await this.#connection.call('CreateContainer', {
       podSandboxId: sandboxId,
       config: containerMessage(this.#config.owner, sandbox, config),
-      sandboxConfig: sandboxMessage(this.#config.owner, sandbox, { privileged: config.security.privileged }),
+      sandboxConfig: sandboxMessage(this.#config.owner, sandbox),
     }, slowMs, signal);
     this.#podOf.set(containerId, sandbox.podUid);
     return containerId;
@@ -120,12 +125,31 @@ export class CriDriver implements RuntimeDriver {
       const result = await this.#connection.call('ExecSync', { containerId, cmd: command, timeout }, timeout * 1000 + quickMs, signal);
       return { exitCode: result.exitCode, output: Buffer.concat([result.stdout, result.stderr]).toString('utf8') };
     } catch (error) {
+      const passedMs = this.#deps.clock.monotonic() - started;
+      if (isStatus(error, 'Timeout') && passedMs >= timeout * 1000 + quickMs) throw new StatusError('ServiceUnavailable', 'the container runtime did not answer ExecSync; check that it is running', { cause: error });
       // containerd 1.6 reports its own time limit as an unknown error.
-      if (isStatus(error, 'InternalError') && this.#deps.clock.monotonic() - started >= timeout * 1000) {
+      if (isStatus(error, 'InternalError') && passedMs >= timeout * 1000) {
         throw new StatusError('Timeout', `command ${JSON.stringify(command)} timed out after ${String(timeout)}s: ${error.message}`, { cause: error });
       }
+      // Without the id that each run of a command has, the same failure reads the same and is counted as one Event.
+      if (isStatus(error, 'InternalError')) throw new StatusError(error.code, error.message.replaceAll(/exec "[0-9a-f]{64}"/g, 'exec'), { cause: error });
       throw error;
     }
+  }
+
+  async execStream(containerId: string, command: readonly string[], streams: CommandStreams, signal: AbortSignal): Promise<Channels> {
+    const { url } = await this.#connection.call('Exec', { containerId, cmd: command, ...streams }, quickMs, signal);
+    return (await this.#streaming()).command(url, streams, signal);
+  }
+
+  async attach(containerId: string, streams: CommandStreams, signal: AbortSignal): Promise<Channels> {
+    const { url } = await this.#connection.call('Attach', { containerId, ...streams }, quickMs, signal);
+    return (await this.#streaming()).command(url, streams, signal);
+  }
+
+  async portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels> {
+    const { url } = await this.#connection.call('PortForward', { podSandboxId: sandboxId, port: [port] }, quickMs, signal);
+    return (await this.#streaming()).port(url, port, signal);
   }
 
   async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
@@ -214,6 +238,12 @@ export class CriDriver implements RuntimeDriver {
     const container = toContainer(listed, known.status);
     this.#podOf.set(listed.id, container.podUid);
     return container;
+  }
+
+  /** Loaded when first used: few pods are ever looked into. */
+  async #streaming(): Promise<StreamingServer> {
+    const { StreamingServer: Loaded } = await import('./streaming.ts');
+    return new Loaded(this.#config.connectStream);
   }
 
   #forget(present: ReadonlySet<string>): void {

@@ -1,4 +1,4 @@
-import type { Container, ContainerConfig, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, Sandbox, SandboxConfig, SecurityProfile } from '../types.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 
 /** Kubernetes' own label names, so that crictl and log collectors find their way. */
@@ -15,7 +15,7 @@ export function selector(ownerName: string, uid?: string): Record<string, string
   return { [owner]: ownerName, ...(uid !== undefined && { [podUid]: uid }) };
 }
 
-export function sandboxMessage(ownerName: string, config: SandboxConfig, options: { privileged: boolean }): object {
+export function sandboxMessage(ownerName: string, config: SandboxConfig): object {
   return {
     metadata: { name: config.podName, uid: config.podUid, namespace: config.podNamespace, attempt: config.attempt },
     hostname: config.hostname,
@@ -26,7 +26,7 @@ export function sandboxMessage(ownerName: string, config: SandboxConfig, options
     linux: {
       cgroupParent: config.cgroupParent,
       sysctls: config.sysctls,
-      securityContext: { namespaceOptions: namespaces(config), privileged: options.privileged },
+      securityContext: { namespaceOptions: namespaces(config), privileged: config.privileged || config.hostNetwork || config.hostPid || config.hostIpc },
     },
   };
 }
@@ -66,12 +66,13 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
         memoryLimitInBytes: resources.memoryLimitBytes,
         oomScoreAdj: resources.oomScoreAdj,
       },
-      securityContext: securityMessage(sandbox, config.security),
+      securityContext: securityMessage(sandbox, config),
     },
   };
 }
 
-function securityMessage(sandbox: SandboxConfig, security: ContainerConfig['security']): object {
+function securityMessage(sandbox: SandboxConfig, { security, targetContainerId }: ContainerConfig): object {
+  const { seLinux, appArmor } = security;
   return {
     ...(security.runAsUser !== undefined && { runAsUser: { value: security.runAsUser } }),
     ...(security.runAsUserName !== undefined && { runAsUsername: security.runAsUserName }),
@@ -81,8 +82,17 @@ function securityMessage(sandbox: SandboxConfig, security: ContainerConfig['secu
     readonlyRootfs: security.readOnlyRoot,
     noNewPrivs: security.noNewPrivileges,
     capabilities: { addCapabilities: security.addCapabilities, dropCapabilities: security.dropCapabilities },
-    namespaceOptions: namespaces(sandbox),
+    namespaceOptions: { ...namespaces(sandbox), ...(targetContainerId !== undefined && !sandbox.hostPid && !sandbox.shareProcessNamespace && { pid: 'TARGET', targetId: targetContainerId }) },
+    maskedPaths: security.maskedPaths,
+    readonlyPaths: security.readonlyPaths,
+    seccomp: profileMessage(security.seccomp),
+    ...(appArmor && { apparmor: profileMessage(appArmor) }),
+    ...(seLinux && { selinuxOptions: seLinux }),
   };
+}
+
+function profileMessage({ type, reference }: SecurityProfile): object {
+  return { profileType: type, ...(reference !== undefined && { localhostRef: reference }) };
 }
 
 export function toSandbox(listed: ListedSandbox, status: SandboxStatusMessage | undefined): Sandbox {

@@ -49,7 +49,7 @@ export interface CriCalls {
   Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null; info: Record<string, string> }];
   ListPodSandbox: [{ filter: { labelSelector: Record<string, string> } }, { items: ListedSandbox[] }];
   PodSandboxStatus: [{ podSandboxId: string }, { status: SandboxStatusMessage | null }];
-  RunPodSandbox: [{ config: object }, { podSandboxId: string }];
+  RunPodSandbox: [{ config: object; runtimeHandler: string }, { podSandboxId: string }];
   StopPodSandbox: [{ podSandboxId: string }, object];
   RemovePodSandbox: [{ podSandboxId: string }, object];
   ListContainers: [{ filter: { labelSelector: Record<string, string> } }, { containers: ListedContainer[] }];
@@ -60,6 +60,9 @@ export interface CriCalls {
   RemoveContainer: [{ containerId: string }, object];
   ReopenContainerLog: [{ containerId: string }, object];
   ExecSync: [{ containerId: string; cmd: readonly string[]; timeout: number }, { stdout: Buffer; stderr: Buffer; exitCode: number }];
+  Exec: [{ containerId: string; cmd: readonly string[]; stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean }, { url: string }];
+  Attach: [{ containerId: string; stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean }, { url: string }];
+  PortForward: [{ podSandboxId: string; port: readonly number[] }, { url: string }];
   ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
   ImageStatus: [{ image: { image: string } }, { image: { id: string; uid: { value: string } | null; username: string } | null }];
   PullImage: [{ image: { image: string }; auth?: { username: string; password: string } }, { imageRef: string }];

@@ -1,0 +1,15 @@
+import type { Container, Pod } from '#api/gen/types.ts';
+
+/** What this container or its pod asks for and this node cannot give, in words for its owner; undefined when nothing. Nothing is dropped in silence. */
+export function unsupported({ spec }: Pod, container: Container): string | undefined {
+  const [device] = container.volumeDevices ?? [];
+  if (device) return `volumeDevices are not supported on this node: volume "${device.name}" cannot be given to the container as a block device; mount it with volumeMounts`;
+  const mount = container.volumeMounts?.find((m) => m.recursiveReadOnly === 'Enabled');
+  if (mount) return `recursive read-only mounts are not supported on this node: volumeMount "${mount.name}" has recursiveReadOnly: Enabled; use IfPossible`;
+  if ((spec?.resourceClaims ?? []).length > 0 || (container.resources?.claims ?? []).length > 0) return 'resource claims are not supported on this node';
+  if (spec?.hostUsers === false) return 'user namespaces (hostUsers: false) are not supported on this node';
+  if (spec?.securityContext?.supplementalGroupsPolicy === 'Strict') return 'supplementalGroupsPolicy: Strict is not supported on this node';
+  if (container.lifecycle?.stopSignal) return `lifecycle.stopSignal is not supported on this node; set STOPSIGNAL in the image`;
+  const restartsItself = (container.restartPolicyRules ?? []).length > 0 || (container.restartPolicy !== undefined && spec?.containers.includes(container));
+  return restartsItself ? 'a restartPolicy of a single container is not supported on this node, but for init containers' : undefined;
+}
