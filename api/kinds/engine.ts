@@ -22,7 +22,7 @@ export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'evictio
  * Checks apiVersion, kind and types of parsed JSON. Throws BadRequest. Never changes `value`.
  * Missing fields are not its business: `validate` names them together with all other broken rules.
  */
-export function decode<T extends KubeObject>(kind: KindDefinition<T>, value: unknown): Decoded<T> {
+export function decode<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'resource' | 'schema' | 'structure'>, value: unknown): Decoded<T> {
   const apiVersion = apiVersionOf(kind.resource);
   if (!isRecord(value)) throw unreadable(kind, 'the body must be a JSON object');
   for (const [field, expected] of [['apiVersion', apiVersion], ['kind', kind.resource.kind]] as const) {

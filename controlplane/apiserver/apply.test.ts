@@ -37,8 +37,8 @@ describe('server-side apply', () => {
     await server.ask(`${deployments}/web/scale`, { method: 'PATCH', body: { spec: { replicas: 3 } }, headers: { 'content-type': 'application/merge-patch+json', 'user-agent': 'scaler/v1 (test)' } });
     await server.ask(`${deployments}/web/status?fieldManager=reporter`, { method: 'PATCH', body: { status: { replicas: 3 } }, headers: { 'content-type': 'application/merge-patch+json' } });
     const now = (await server.ask(`${deployments}/web`)).json<Thing>();
-    expect(managers(now).sort()).toEqual(['me Apply', 'reporter Update status', 'scaler Update']);
-    expect((await apply(`${deployments}/web`, deployment('web', { replicas: 1 }))).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "scaler" using apps/v1: .spec.replicas' });
+    expect(managers(now).sort()).toEqual(['me Apply', 'reporter Update status', 'scaler Update scale']);
+    expect((await apply(`${deployments}/web`, deployment('web', { replicas: 1 }))).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "scaler" with subresource "scale" using apps/v1: .spec.replicas' });
     // Who leaves the field to the other has no quarrel with it.
     expect((await apply(`${deployments}/web`, deployment('web'))).json()).toMatchObject({ spec: { replicas: 3 }, status: { replicas: 3 } });
     const status = await apply(`${deployments}/web/status`, { ...deployment('web') as object, status: { observedGeneration: 7 } }, 'fieldManager=controller');
@@ -68,9 +68,22 @@ describe('server-side apply', () => {
     expect(JSON.parse((moved.metadata as { annotations?: Record<string, string> }).annotations?.['kubectl.kubernetes.io/last-applied-configuration'] ?? '')).toMatchObject({ data: { a: '2' } });
   });
 
+  it('goes through scale as well: the replicas have one owner, whoever sets them how', async () => {
+    await apply(`${deployments}/scaled`, deployment('scaled', { replicas: 1 }));
+    const scale = (replicas: number): unknown => ({ apiVersion: 'autoscaling/v1', kind: 'Scale', metadata: { name: 'scaled' }, spec: { replicas } });
+    expect((await apply(`${deployments}/scaled/scale`, scale(2), 'fieldManager=scaler')).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "me": .spec.replicas' });
+    const forced = (await apply(`${deployments}/scaled/scale`, scale(2), 'fieldManager=scaler&force=true')).json<Thing>();
+    expect(forced).toMatchObject({ kind: 'Scale', spec: { replicas: 2 }, metadata: { managedFields: [{ manager: 'scaler', operation: 'Apply', subresource: 'scale', apiVersion: 'autoscaling/v1', fieldsV1: { 'f:spec': { 'f:replicas': {} } } }] } });
+    expect(managers((await server.ask(`${deployments}/scaled`)).json())).toEqual(['me Apply', 'scaler Apply scale']);
+    expect((await apply(`${deployments}/scaled/scale`, deployment('scaled'), 'fieldManager=scaler')).status).toBe(400);
+    const put = (body: unknown, query = ''): Promise<Answer> => server.ask(`${deployments}/scaled/scale${query}`, { method: 'PUT', body });
+    expect((await put({ ...scale(3) as object, bogus: 1 }, '?fieldValidation=Strict')).json()).toMatchObject({ code: 400, message: expect.stringContaining('unknown field "bogus"') as string });
+    expect((await put({ metadata: { name: 'scaled' }, spec: { replicas: -1 } })).json()).toMatchObject({ code: 422, message: 'Scale.autoscaling "scaled" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0' });
+  });
+
   it.each([
     ['no manager', `${configMaps}/bad`, configMap('bad', {}), '', 422, 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'],
-    ['a manager too long', `${configMaps}/bad`, configMap('bad', {}), `fieldManager=${'x'.repeat(200)}`, 422, 'may not be longer than 128'],
+    ['a manager too long', `${configMaps}/bad`, configMap('bad', {}), `fieldManager=${'x'.repeat(200)}`, 422, 'fieldManager: Too long: may not be more than 128 bytes'],
     ['no kind', `${configMaps}/bad`, { apiVersion: 'v1', metadata: { name: 'bad' } }, 'fieldManager=me', 400, 'must name its apiVersion and kind'],
     ['another name', `${configMaps}/bad`, configMap('other', {}), 'fieldManager=me', 400, 'does not match the name on the URL'],
     ['managedFields', `${configMaps}/bad`, { ...configMap('bad', {}) as object, metadata: { name: 'bad', managedFields: [] } }, 'fieldManager=me', 400, 'metadata.managedFields must be nil'],

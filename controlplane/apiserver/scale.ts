@@ -1,9 +1,12 @@
-import type { LabelSelector, Scale } from '#api/gen/types.ts';
+import type { LabelSelector, ManagedFieldsEntry, Scale } from '#api/gen/types.ts';
+import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition, ScalePaths, TableColumn } from '#api/kinds/types.ts';
 import { ageColumn, column, nameColumn } from '#api/meta/columns.ts';
-import { copyJson, isRecord, own } from '#api/meta/json.ts';
+import { invalid as invalidField } from '#api/meta/field-error.ts';
+import { copyJson, isRecord, own, type JsonRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { formatLabelSelector, requirementsOf } from '#api/meta/selectors.ts';
+import { schemaNamed } from '#api/meta/schema.ts';
+import { formatLabelSelector, requirementsOf, requirementsOfMap } from '#api/meta/selectors.ts';
 import { badRequest, invalid } from './api-errors.ts';
 
 /** What `kubectl get --subresource=scale` prints. */
@@ -14,35 +17,61 @@ export const scaleColumns: readonly TableColumn<Scale>[] = [
   ageColumn(),
 ];
 
+/** What a Scale is read and checked by. */
+export const scaleKind: Pick<KindDefinition<Scale>, 'resource' | 'schema'> = {
+  resource: { group: 'autoscaling', version: 'v1', plural: 'scales', kind: 'Scale', namespaced: true },
+  schema: () => schemaNamed('Scale'),
+};
+
 /** The `scale` view of an object. */
 export function scaleOf(paths: ScalePaths, object: KubeObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata ?? {};
-  const selector = at(object, paths.selector) as LabelSelector | undefined;
+  const selector = selectorText(at(object, paths.selector));
+  const managedFields = ownersOf(paths, object);
   return {
     kind: 'Scale', apiVersion: 'autoscaling/v1',
-    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp, ...(managedFields.length > 0 && { managedFields }) },
     spec: { replicas: Number(at(object, paths.specReplicas) ?? 0) },
-    status: { replicas: Number(at(object, paths.statusReplicas) ?? 0), ...(selector && { selector: formatLabelSelector(requirementsOf(selector)) }) },
+    status: { replicas: Number(at(object, paths.statusReplicas) ?? 0), ...(selector && { selector }) },
   };
 }
 
+/** A LabelSelector, a map of labels or the text itself, as text. */
+function selectorText(selector: unknown): string {
+  if (typeof selector === 'string') return selector;
+  if (!isRecord(selector)) return '';
+  const isSelector = Object.keys(selector).every((key) => key === 'matchLabels' || key === 'matchExpressions');
+  return formatLabelSelector(isSelector ? requirementsOf(selector as LabelSelector) : requirementsOfMap(selector as Record<string, string>));
+}
+
+/** Who owns the replicas, as their Scale says it. */
+function ownersOf({ specReplicas }: ScalePaths, { metadata }: KubeObject): ManagedFieldsEntry[] {
+  return (metadata?.managedFields ?? [])
+    .filter(({ fieldsV1 }) => at(fieldsV1, specReplicas.map((field) => `f:${field}`)) !== undefined)
+    .map((entry) => ({ ...entry, apiVersion: 'autoscaling/v1', fieldsV1: { 'f:spec': { 'f:replicas': {} } } }));
+}
+
+function replicasIn(scale: Scale, name: string): number {
+  const replicas = scale.spec?.replicas ?? 0;
+  if (scale.metadata?.name && scale.metadata.name !== name) throw badRequest(`the name of the object (${scale.metadata.name}) does not match the name on the URL (${name})`);
+  if (replicas < 0) throw invalid(scaleKind.resource, name, [invalidField('spec.replicas', replicas, 'must be greater than or equal to 0')]);
+  return replicas;
+}
+
 /** The object with the replicas that `scale` asks for; its resourceVersion is what the write is checked against. */
-export function applyScale(kind: KindDefinition, paths: ScalePaths, object: KubeObject, scale: unknown): KubeObject {
-  if (!isRecord(scale) || !isRecord(scale['spec'] ?? {})) throw badRequest('the object provided is not a Scale');
-  const { apiVersion, kind: scaleKind } = scale;
-  if ((apiVersion !== undefined && apiVersion !== 'autoscaling/v1') || (scaleKind !== undefined && scaleKind !== 'Scale')) {
-    throw badRequest(`the object provided is a ${String(apiVersion)}, Kind=${String(scaleKind)}; an autoscaling/v1 Scale is needed`);
-  }
-  const replicas = own((scale['spec'] ?? {}) as Record<string, unknown>, 'replicas') ?? 0;
-  const metadata = isRecord(scale['metadata']) ? scale['metadata'] : {};
-  if (typeof replicas !== 'number' || !Number.isInteger(replicas) || replicas < 0 || replicas > 2 ** 31 - 1) {
-    throw invalid({ group: 'autoscaling', kind: 'Scale' }, object.metadata?.name ?? '', [{ type: 'FieldValueInvalid', field: 'spec.replicas', message: `Invalid value: ${JSON.stringify(replicas)}: must be greater than or equal to 0` }]);
-  }
-  if (metadata['name'] !== undefined && metadata['name'] !== object.metadata?.name) throw badRequest(`the name of the object (${String(metadata['name'])}) does not match the name on the URL (${object.metadata?.name ?? ''})`);
+export function withScale(paths: ScalePaths, object: KubeObject, scale: Scale): KubeObject {
   const next = copyJson(object);
-  setAt(next, paths.specReplicas, replicas);
-  if (next.metadata && typeof metadata['resourceVersion'] === 'string' && metadata['resourceVersion'] !== '') next.metadata.resourceVersion = metadata['resourceVersion'];
+  setAt(next, paths.specReplicas, replicasIn(scale, object.metadata?.name ?? ''));
+  if (next.metadata && scale.metadata?.resourceVersion) next.metadata.resourceVersion = scale.metadata.resourceVersion;
   return next;
+}
+
+/** What applying `scale` says of the object that it scales. */
+export function scaleConfig({ resource }: Pick<KindDefinition, 'resource'>, paths: ScalePaths, name: string, scale: Scale): KubeObject {
+  const { resourceVersion, uid } = scale.metadata ?? {};
+  const config: KubeObject = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name, ...(resourceVersion && { resourceVersion }), ...(uid && { uid }) } };
+  if (scale.spec?.replicas !== undefined) setAt(config, paths.specReplicas, replicasIn(scale, name));
+  return config;
 }
 
 function at(value: unknown, path: readonly string[]): unknown {
@@ -53,7 +82,7 @@ function setAt(value: unknown, path: readonly string[], leaf: unknown): void {
   let here = value;
   for (const key of path.slice(0, -1)) {
     if (!isRecord(here)) return;
-    here = here[key] ??= {};
+    here = (here as JsonRecord)[key] ??= {};
   }
   const last = path.at(-1);
   if (isRecord(here) && last !== undefined) here[last] = leaf;

@@ -1,4 +1,6 @@
 import { apiVersionOf } from '#api/kinds/resources.ts';
+import type { Scale } from '#api/gen/types.ts';
+import type { Subresource } from '#api/kinds/engine.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { serverSideApply, type Writer } from '#api/meta/managed-fields/apply.ts';
@@ -7,6 +9,7 @@ import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { badRequest } from '../api-errors.ts';
 import type { Written } from '../resource-store.ts';
+import { scaleConfig, scaleKind } from '../scale.ts';
 import { requireCreate } from './create-access.ts';
 import type { KindCall, RouteDeps } from './types.ts';
 import { applyOptions, applyType, checkAddress, decodeFor, readStrictly, writeOptions } from './write-parameters.ts';
@@ -17,12 +20,13 @@ const maxAttempts = 5;
 export async function applyObject({ resources, clock, authorizer }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
   const { kind, path, request, user } = call;
   const { manager, force } = applyOptions(request.query);
-  const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as 'status' | undefined, applied: true };
+  const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as Subresource | undefined, applied: true };
   const document = await readStrictly(request, [applyType]);
   if (!isRecord(document.value) || !document.value['apiVersion'] || !document.value['kind']) throw badRequest('an applied configuration must name its apiVersion and kind');
-  const config = decodeFor(kind, document, request.query, warnings);
+  const config = decodeFor<KubeObject>(path.subresource === 'scale' ? scaleKind : kind, document, request.query, warnings);
+  if (config.metadata?.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
   checkAddress(config, path.namespace, path.name ?? '');
-  const said = ownPart(kind, config, path.subresource);
+  const said = path.subresource === 'scale' && kind.scale ? scaleConfig(kind, kind.scale, path.name ?? '', config as Scale) : ownPart(kind, config, path.subresource);
   const writer: Writer = { manager, subresource: path.subresource ?? '', apiVersion: apiVersionOf(kind.resource), now: rfc3339(clock.now()) };
   const schema = kind.schema();
   for (let attempt = 1; ; attempt++) {
@@ -45,9 +49,12 @@ export async function applyObject({ resources, clock, authorizer }: RouteDeps, c
 /** What may be set by this way: never the status through the main resource, nor anything but the status through its own. */
 function ownPart(kind: KindDefinition, config: KubeObject, subresource: string | undefined): KubeObject {
   if (!kind.status) return config;
-  const { apiVersion, kind: name, metadata } = config;
+  const { apiVersion, kind: name, metadata = {} } = config;
   const status: unknown = 'status' in config ? config.status : undefined;
-  if (subresource === 'status') return { apiVersion, kind: name, metadata, ...(status !== undefined && { status }) } as KubeObject;
+  if (subresource === 'status') {
+    const { finalizers: _, ownerReferences: __, generateName: ___, ...rest } = metadata;
+    return { apiVersion, kind: name, metadata: rest, ...(status !== undefined && { status }) } as KubeObject;
+  }
   const rest = { ...config };
   Reflect.deleteProperty(rest, 'status');
   return rest;

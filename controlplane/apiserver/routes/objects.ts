@@ -1,22 +1,19 @@
-import type { Scale } from '#api/gen/types.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
 import { renderTable } from '#api/meta/table.ts';
-import { schemaNamed } from '#api/meta/schema.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 import { badRequest, invalid, methodNotAllowed, noSuchPath } from '../api-errors.ts';
 import { parseBytes, toBytes } from '../encoding.ts';
 import { partialMetadata } from '../event-format.ts';
 import { objectForm, type ObjectForm } from '../http/accept.ts';
-import { mediaType, readDocument } from '../http/request.ts';
+import { mediaType } from '../http/request.ts';
 import { bytes, json, jsonType, type Reply } from '../http/reply.ts';
 import { success } from '../http/status.ts';
 import { parseListOptions, revisionParameter, tooLarge } from '../list-options.ts';
 import { applyPatch } from '../patches.ts';
 import { encodeList, joinItems, listMetadata, listPage, type Page } from '../resource-lists.ts';
-import { applyScale, scaleColumns, scaleOf } from '../scale.ts';
 import type { Change, Written } from '../resource-store.ts';
 import { createsOnUpdate, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
@@ -34,7 +31,7 @@ export class ObjectRoutes {
   async serve(call: KindCall): Promise<Reply> {
     const { kind, path, verb } = call;
     const { subresource } = path;
-    if (subresource === 'scale' && kind.scale) return this.#scale(call);
+    if (subresource === 'scale' && kind.scale) return (await import('./scale.ts')).serveScale(this.#deps, call);
     if (subresource === 'finalize' && path.plural === 'namespaces' && verb === 'update') return this.#update(call);
     if (subresource !== undefined && !(subresource === 'status' && kind.status)) throw noSuchPath();
     if (path.name === undefined && kind.resource.namespaced && path.namespace === undefined && verb !== 'list') throw methodNotAllowed(kind.resource, verb);
@@ -116,7 +113,7 @@ export class ObjectRoutes {
     if (mediaType(request) === applyType) return this.#apply(call);
     const form = objectForm(request);
     const options = writeOptions(request, user, 'PatchOptions');
-    const type = patchTypeOf(mediaType(request));
+    const type = patchTypeOf(mediaType(request), kind, request.query);
     const { value: patch, duplicates } = await readStrictly(request, [mediaType(request)]);
     const warnings: string[] = [];
     const change: Change = (current) => {
@@ -164,27 +161,6 @@ export class ObjectRoutes {
     // Together, so that they share a write to the disk; not all together, so that others get their turn.
     for (let i = 0; i < page.entries.length; i += 64) entries.push(...(await Promise.all(page.entries.slice(i, i + 64).map(one))).flat());
     return this.#listReply(kind, { ...page, entries }, form);
-  }
-
-  async #scale({ kind, path, request, user, verb }: KindCall): Promise<Reply> {
-    const { scale } = kind;
-    const name = path.name ?? '';
-    if (!scale) throw noSuchPath();
-    const form = objectForm(request);
-    if (verb === 'get') return this.#scaleReply(scaleOf(scale, parseBytes((await this.#deps.resources.entry(kind, path.namespace, name)).value)), form);
-    if (verb !== 'update' && verb !== 'patch') throw methodNotAllowed(kind.resource, verb);
-    const options = writeOptions(request, user, 'UpdateOptions');
-    const document = await readDocument(request, verb === 'patch' ? [mediaType(request)] : undefined);
-    const patchType = verb === 'patch' ? patchTypeOf(mediaType(request)) : undefined;
-    const change: Change = (current) => applyScale(kind, scale, current, patchType === undefined ? document : applyPatch(schemaNamed('Scale'), scaleOf(scale, current), patchType, document));
-    const written = await this.#deps.resources.update(kind, path.namespace, name, change, { ...options });
-    return this.#scaleReply(scaleOf(scale, written.object), form);
-  }
-
-  #scaleReply(scale: Scale, form: ObjectForm): Reply {
-    if (form.form === 'object') return json(scale);
-    if (form.form === 'metadata') return json(partialMetadata(scale, form.apiVersion));
-    return json(renderTable({ columns: scaleColumns }, [scale], this.#deps.clock.now(), form));
   }
 
   #reply(kind: KindDefinition, value: Uint8Array, form: ObjectForm, status: number, warnings: readonly string[]): Reply {

@@ -1,7 +1,7 @@
 import { decode, strictError } from '#api/kinds/engine.ts';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
-import type { FieldError } from '#api/meta/field-error.ts';
+import { invalid as invalidField, tooLong, type FieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
@@ -23,8 +23,9 @@ const maxManagerLength = 128;
 /** As the client says, or the program's name at the beginning of its User-Agent. */
 function fieldManager({ query, headers }: Pick<ApiRequest, 'query' | 'headers'>, kind: string): string {
   const given = query.get('fieldManager') ?? '';
-  const problem = given.length > maxManagerLength ? `may not be longer than ${String(maxManagerLength)}` : /^[^\p{C}]*$/u.test(given) ? undefined : 'should only contain printable characters';
-  if (problem !== undefined) throw invalid({ group: 'meta.k8s.io', kind }, '', [{ type: 'FieldValueInvalid', field: 'fieldManager', message: `Invalid value: ${JSON.stringify(given)}: ${problem}` }]);
+  const refuse = (error: FieldError): StatusError => invalid({ group: 'meta.k8s.io', kind }, '', [error]);
+  if (Buffer.byteLength(given) > maxManagerLength) throw refuse(tooLong('fieldManager', maxManagerLength));
+  if (/\p{C}/u.test(given)) throw refuse(invalidField('fieldManager', given, 'should only contain printable characters'));
   return given || ((headers['user-agent'] ?? '').split('/')[0]?.replaceAll(/\p{C}/gu, '').slice(0, maxManagerLength) || 'unknown');
 }
 
@@ -62,7 +63,7 @@ export async function readStrictly(request: ApiRequest, accepted?: readonly stri
 }
 
 /** Decodes what a client sent, and refuses or warns of unknown and duplicate fields as it asked. */
-export function decodeFor(kind: KindDefinition, { value, duplicates }: Document, query: URLSearchParams, warnings: string[]): KubeObject {
+export function decodeFor<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'resource' | 'schema' | 'structure'>, { value, duplicates }: Document, query: URLSearchParams, warnings: string[]): T {
   const mode = fieldValidation(query);
   if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${kind.resource.kind}): it is not a JSON object`);
   const { object, unknown } = decode(kind, { ...value, apiVersion: value['apiVersion'] ?? apiVersionOf(kind.resource), kind: value['kind'] ?? kind.resource.kind });
@@ -126,10 +127,16 @@ const patchTypes: Readonly<Record<string, 'json' | 'merge' | 'strategic'>> = {
 /** Server-side apply. */
 export const applyType = 'application/apply-patch+yaml';
 
-export function patchTypeOf(type: string): 'json' | 'merge' | 'strategic' {
+/** Strategic merge needs to know what is merged by which key, which a custom resource does not say. */
+export function patchTypeOf(type: string, { structure }: Pick<KindDefinition, 'structure'>, query: URLSearchParams): 'json' | 'merge' | 'strategic' {
   const patchType = Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
-  if (patchType) return patchType;
-  throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${[...Object.keys(patchTypes), applyType].join(', ')}`);
+  const served = (one: string | undefined): boolean => one !== 'strategic' || structure === undefined;
+  if (patchType && served(patchType)) {
+    if (!query.get('force')) return patchType;
+    throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ type: 'FieldValueForbidden', field: 'force', message: 'Forbidden: may not be specified for non-apply patch' }]);
+  }
+  const accepted = Object.keys(patchTypes).filter((one) => served(patchTypes[one]));
+  throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${[...accepted, applyType].join(', ')}`);
 }
 
 /** An object must be what its URL says; what it leaves out of that is filled in. */

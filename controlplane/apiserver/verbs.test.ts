@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { TestServer, type Answer } from './test-server.ts';
+
+/** What the reference of Kubernetes' API says of each verb's parameters and answers. */
+let server: TestServer;
+beforeAll(async () => { server = await TestServer.start(); });
+afterAll(async () => { await server.stop(); });
+
+const core = '/api/v1/namespaces/default';
+const configMaps = `${core}/configmaps`;
+const deployments = '/apis/apps/v1/namespaces/default/deployments';
+const ask = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> => server.ask(path, { method, ...(body !== undefined && { body }), headers });
+const message = async (answer: Promise<Answer>): Promise<[number, string]> => { const { status, json } = await answer; return [status, json<{ message: string }>().message]; };
+const accept = (as: string, version = 'v1'): Record<string, string> => ({ accept: `application/json;as=${as};v=${version};g=meta.k8s.io` });
+const metadataOf = async (path: string): Promise<{ resourceVersion: string; continue?: string; remainingItemCount?: number }> => (await server.ask(path)).json<{ metadata: { resourceVersion: string; continue?: string } }>().metadata;
+const lease = (name: string, version?: string): unknown => ({ metadata: { name, ...(version && { resourceVersion: version }) }, spec: { holderIdentity: 'me' } });
+
+async function events(query: string, count: number, path = configMaps): Promise<{ type: string; object: { kind: string; metadata: { name?: string; annotations?: Record<string, string> }; [key: string]: unknown } }[]> {
+  const stop = new AbortController();
+  const seen: Record<string, unknown>[] = [];
+  for await (const line of server.lines(`${path}?watch=1&${query}`, stop.signal)) {
+    seen.push(line);
+    if (seen.length === count) break;
+  }
+  stop.abort();
+  return seen as never;
+}
+
+describe('lists', () => {
+  it.each([
+    ['resourceVersionMatch=Exact', 'resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided'],
+    ['resourceVersion=0&resourceVersionMatch=Exact', 'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'],
+    ['resourceVersion=1&resourceVersionMatch=Newest', 'resourceVersionMatch: Unsupported value: "Newest": supported values: "Exact", "NotOlderThan"'],
+    ['resourceVersion=1&resourceVersionMatch=Exact&continue=x', 'resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided'],
+    ['sendInitialEvents=true', 'sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list'],
+    ['watch=1&resourceVersionMatch=NotOlderThan', 'resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'],
+    ['watch=1&sendInitialEvents=true', 'resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'],
+    ['watch=1&sendInitialEvents=false&resourceVersionMatch=Exact', 'resourceVersionMatch: Unsupported value: "Exact": supported values: "NotOlderThan"'],
+  ])('refuse %s', async (query, why) => {
+    expect(await message(server.ask(`${configMaps}?${query}`))).toEqual([422, `ListOptions.meta.k8s.io "" is invalid: ${why}`]);
+  });
+
+  it('whose revision is forgotten go on when told to, with what is there now', async () => {
+    for (const name of ['page-a', 'page-b', 'page-c']) await ask('POST', configMaps, { metadata: { name } });
+    const first = await metadataOf(`${configMaps}?limit=1`);
+    expect(first.remainingItemCount).toBeGreaterThan(0);
+    await ask('DELETE', `${configMaps}/page-b`);
+    await server.store.compact(server.store.revision);
+    const gone = await server.ask(`${configMaps}?limit=500&continue=${first.continue ?? ''}`);
+    expect(gone.json()).toMatchObject({ code: 410, reason: 'Expired', message: expect.stringContaining('results in an inconsistent list') as string, metadata: { continue: expect.any(String) as string } });
+    const rest = await server.ask(`${configMaps}?limit=500&continue=${gone.json<{ metadata: { continue: string } }>().metadata.continue}`);
+    const names = rest.json<{ items: { metadata: { name: string } }[] }>().items.map(({ metadata }) => metadata.name);
+    expect(names).toContain('page-c');
+    expect(names).not.toContain('page-b');
+    expect(await message(server.ask(`${configMaps}?resourceVersion=1&resourceVersionMatch=Exact`))).toEqual([410, 'The resourceVersion for the provided list is too old.']);
+  });
+
+  it('and objects come in the form asked for, and not in one that does not fit', async () => {
+    await ask('POST', configMaps, { metadata: { name: 'formed' }, data: { a: '1' } });
+    const table = await server.ask(`${configMaps}/formed`, { headers: accept('Table', 'v1beta1') });
+    expect(table.json()).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1beta1', rows: [{ cells: ['formed', 1, expect.any(String)], object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1beta1' } }] });
+    expect((await server.ask(`${configMaps}?includeObject=Object`, { headers: accept('Table') })).json<{ rows: { object: { kind: string } }[] }>().rows[0]?.object.kind).toBe('ConfigMap');
+    expect((await server.ask(`${configMaps}?includeObject=All`, { headers: accept('Table') })).status).toBe(400);
+    expect((await server.ask(configMaps, { headers: accept('PartialObjectMetadataList') })).json()).toMatchObject({ kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1' });
+    expect(await message(server.ask(configMaps, { headers: accept('PartialObjectMetadata') }))).toEqual([406, expect.stringContaining('the requested object is a list')]);
+    expect((await server.ask(`${configMaps}/formed`, { headers: accept('PartialObjectMetadataList') })).status).toBe(406);
+    expect((await server.ask(configMaps, { headers: accept('Nonsense') })).status).toBe(406);
+    expect((await server.ask(configMaps, { headers: { accept: `${accept('Nonsense')['accept'] ?? ''},application/json` } })).json()).toMatchObject({ kind: 'ConfigMapList' });
+  });
+});
+
+describe('watches', () => {
+  it('begin with what there is, marked where that ends, when asked to; or without it', async () => {
+    await ask('POST', configMaps, { metadata: { name: 'first', labels: { watched: 'yes' } } });
+    const initial = await events('labelSelector=watched&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true', 2);
+    expect(initial.map(({ type, object }) => [type, object.metadata.name ?? object.metadata.annotations])).toEqual([['ADDED', 'first'], ['BOOKMARK', { 'k8s.io/initial-events-end': 'true' }]]);
+    const { resourceVersion } = await metadataOf(configMaps);
+    const byName = events(`fieldSelector=metadata.name%3Dsecond&resourceVersion=${resourceVersion}`, 2);
+    await ask('POST', configMaps, { metadata: { name: 'second', labels: { watched: 'yes' } } });
+    await ask('DELETE', `${configMaps}/second`);
+    expect((await byName).map(({ type }) => type)).toEqual(['ADDED', 'DELETED']);
+    let later: Awaited<ReturnType<typeof events>> = [];
+    const watching = events('labelSelector=watched&sendInitialEvents=false&resourceVersionMatch=NotOlderThan', 1).then((seen) => { later = seen; });
+    await vi.waitFor(async () => {
+      await ask('POST', configMaps, { metadata: { generateName: 'later-', labels: { watched: 'yes' } } });
+      expect(later).toHaveLength(1);
+    });
+    await watching;
+    expect(later[0]?.object.metadata.name).toMatch(/^later-/);
+  });
+
+  it('tell in an ERROR event that a revision is forgotten', async () => {
+    await server.store.compact(server.store.revision);
+    expect(await events('resourceVersion=1', 1)).toMatchObject([{ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } }]);
+  });
+});
+
+describe('writes', () => {
+  it('by PUT make some kinds of object, and name the version of others', async () => {
+    const made = await ask('PUT', `${core}/endpoints/made`, { metadata: { name: 'made' } });
+    expect(made.status).toBe(201);
+    expect((await ask('PUT', `${core}/endpoints/made`, { metadata: { name: 'made' } })).status).toBe(200);
+    expect((await ask('PUT', `${configMaps}/made`, { metadata: { name: 'made' } })).status).toBe(404);
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+    const created = (await ask('POST', leases, lease('held'))).json<{ metadata: { resourceVersion: string } }>();
+    expect(await message(ask('PUT', `${leases}/held`, lease('held')))).toEqual([422, 'Lease.coordination.k8s.io "held" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update']);
+    expect((await ask('PUT', `${leases}/held`, lease('held', created.metadata.resourceVersion))).status).toBe(200);
+  });
+
+  it('refuse what no sort of write may say', async () => {
+    expect(await message(ask('POST', configMaps, { metadata: { name: 'x', resourceVersion: '5' } }))).toEqual([400, 'resourceVersion should not be set on objects to be created']);
+    expect(await message(ask('PATCH', `${configMaps}/formed?force=true`, {}, { 'content-type': 'application/merge-patch+json' }))).toEqual([422, 'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch']);
+  });
+
+  it('delete as told: what becomes of the dependents, in the new way and the old', async () => {
+    const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+    const make = (name: string): Promise<Answer> => ask('POST', deployments, { metadata: { name }, spec: { selector: { matchLabels: { a: 'b' } }, template } });
+    const finalizers = async (name: string, query: string, body?: unknown): Promise<[number, unknown]> => {
+      await make(name);
+      const answer = await ask('DELETE', `${deployments}/${name}${query}`, body);
+      return [answer.status, answer.json<{ metadata: { finalizers?: string[] } }>().metadata.finalizers];
+    };
+    expect(await finalizers('foreground', '', { propagationPolicy: 'Foreground' })).toEqual([200, ['foregroundDeletion']]);
+    expect(await finalizers('orphan', '?orphanDependents=true')).toEqual([200, ['orphan']]);
+    expect(await finalizers('background', '?propagationPolicy=Background')).toEqual([200, undefined]);
+    await ask('POST', configMaps, { metadata: { name: 'kept', finalizers: ['example.com/x'] } });
+    expect((await ask('DELETE', `${configMaps}/kept`, { orphanDependents: false })).status).toBe(202);
+    expect(await message(ask('DELETE', `${configMaps}/kept`, { orphanDependents: true, propagationPolicy: 'Orphan' }))).toEqual([422, expect.stringContaining('orphanDependents and deletionPropagation cannot be both set')]);
+    expect(await message(ask('DELETE', `${configMaps}/kept?propagationPolicy=Sideways`))).toEqual([422, 'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Sideways": supported values: "Foreground", "Background", "Orphan", "nil"']);
+  });
+});
