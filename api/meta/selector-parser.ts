@@ -1,5 +1,14 @@
 import { StatusError } from '#common/errors.ts';
-import type { LabelOperator, LabelRequirement } from './selectors.ts';
+
+export type LabelOperator = '=' | '!=' | 'in' | 'notin' | 'exists' | '!exists' | '>' | '<';
+
+/** One term of a label selector; all terms must hold. */
+export interface LabelRequirement {
+  readonly key: string;
+  readonly operator: LabelOperator;
+  /** One for =, !=, > and <; any number for in and notin; none for exists and !exists. */
+  readonly values: readonly string[];
+}
 
 const symbols = ['==', '!=', '=', '!', '(', ')', ',', '>', '<'];
 const binaryOperators = 'in, notin, =, ==, !=, gt, lt';

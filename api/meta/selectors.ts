@@ -3,17 +3,9 @@ import type { LabelSelector } from '../gen/types.ts';
 import { forbidden, invalid, printFieldError, required, type FieldError } from './field-error.ts';
 import { own } from './json.ts';
 import { labelValue, qualifiedName } from './names.ts';
-import { parseRequirements } from './selector-parser.ts';
+import { parseRequirements, type LabelOperator, type LabelRequirement } from './selector-parser.ts';
 
-export type LabelOperator = '=' | '!=' | 'in' | 'notin' | 'exists' | '!exists' | '>' | '<';
-
-/** One term of a label selector; all terms must hold. */
-export interface LabelRequirement {
-  readonly key: string;
-  readonly operator: LabelOperator;
-  /** One for =, !=, > and <; any number for in and notin; none for exists and !exists. */
-  readonly values: readonly string[];
-}
+export type { LabelRequirement };
 
 export interface FieldRequirement {
   readonly field: string;
@@ -44,7 +36,7 @@ function requirementProblem({ key, operator, values }: LabelRequirement): FieldE
   return undefined;
 }
 
-/** What a selector that selects nothing is made of; compare with `selectsNothing`. */
+/** What a selector that selects nothing is made of. */
 export const nothing: readonly LabelRequirement[] = Object.freeze([{ key: '', operator: 'in', values: [] } as const]);
 
 /** An undefined selector selects nothing, an empty one everything. A bad one is BadRequest. */
@@ -64,10 +56,6 @@ const operators: ReadonlyMap<string, LabelOperator> = new Map([['In', 'in'], ['N
 /** The requirements of a plain map of labels, as Services and node selectors have it. Undefined and empty select everything. */
 export function requirementsOfMap(labels: Readonly<Record<string, string>> | undefined): LabelRequirement[] {
   return Object.entries(labels ?? {}).map(([key, value]) => ({ key, operator: '=', values: [value] }));
-}
-
-export function selectsNothing(requirements: readonly LabelRequirement[]): boolean {
-  return requirements === nothing;
 }
 
 export function matchesLabels(requirements: readonly LabelRequirement[], labels: Readonly<Record<string, string>> | undefined): boolean {
