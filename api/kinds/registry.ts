@@ -4,6 +4,7 @@ import { clusterRole } from './cluster-role/kind.ts';
 import { clusterRoleBinding } from './cluster-role-binding/kind.ts';
 import { configMap } from './config-map/kind.ts';
 import { controllerRevision } from './controller-revision/kind.ts';
+import { cronJob } from './cron-job/kind.ts';
 import { customResourceDefinition } from './custom-resource-definition/kind.ts';
 import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
@@ -11,6 +12,7 @@ import { endpointSlice } from './endpoint-slice/kind.ts';
 import { endpoints } from './endpoints/kind.ts';
 import { eventsEvent } from './event/events-v1.ts';
 import { event } from './event/kind.ts';
+import { job } from './job/kind.ts';
 import { lease } from './lease/kind.ts';
 import { namespace } from './namespace/kind.ts';
 import { node } from './node/kind.ts';
@@ -48,6 +50,8 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'statefulsets.apps': erase(statefulSet),
   'daemonsets.apps': erase(daemonSet),
   'controllerrevisions.apps': erase(controllerRevision),
+  'cronjobs.batch': erase(cronJob),
+  'jobs.batch': erase(job),
   'leases.coordination.k8s.io': erase(lease),
   'endpointslices.discovery.k8s.io': erase(endpointSlice),
   'poddisruptionbudgets.policy': erase(podDisruptionBudget),

@@ -84,3 +84,15 @@ export function portName(value: string): string | undefined {
 export function portNumber(value: number): string | undefined {
   return Number.isInteger(value) && value >= 1 && value <= 65_535 ? undefined : 'must be between 1 and 65535, inclusive';
 }
+
+/** `example.com/controller`. */
+export function domainPrefixedPath(value: string): string | undefined {
+  const slash = value.indexOf('/');
+  if (value === '') return 'must be non-empty';
+  if (slash < 0) return 'must be a domain-prefixed path (such as "acme.io/foo")';
+  const [host, path] = [value.slice(0, slash), value.slice(slash + 1)];
+  const problem = dns1123Subdomain(host);
+  if (problem !== undefined) return problem;
+  if (path === '') return 'must be a domain-prefixed path (such as "acme.io/foo")';
+  return /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path) ? undefined : "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+}

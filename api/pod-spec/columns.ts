@@ -5,7 +5,7 @@ import { formatLabelSelector, requirementsOf, validateLabelSelector } from '../m
 import type { TableColumn } from '../kinds/types.ts';
 
 interface WithTemplate extends KubeObject {
-  spec?: { selector: LabelSelector; template?: PodTemplateSpec | undefined } | undefined;
+  spec?: { selector?: LabelSelector | undefined; template?: PodTemplateSpec | undefined } | undefined;
 }
 
 interface WithOnlyTemplate extends KubeObject {

@@ -82,15 +82,15 @@ function validateDns(spec: PodSpec, field: string): FieldError[] {
   return errors;
 }
 
+/** What every template of pods must be. */
+export function validateTemplate(template: PodTemplateSpec | undefined, field: string): FieldError[] {
+  const { annotations, labels } = template?.metadata ?? {};
+  return [...validateLabels(labels, `${field}.labels`), ...validateAnnotations(annotations, `${field}.annotations`), ...validatePodSpec(template?.spec, `${field}.spec`)];
+}
+
 /** A template whose pods are kept running for ever, selected by `selector`: what Deployments and ReplicaSets have. */
 export function validateRunningTemplate(template: PodTemplateSpec | undefined, selector: LabelSelector | undefined, field: string, owner: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const labels = template?.metadata?.labels ?? {};
-  if (selector !== undefined && hasTerms(selector) && knownOperators(selector) && !matchesLabels(requirementsOf(selector), labels)) {
-    errors.push(invalid(`${field}.metadata.labels`, labels, '`selector` does not match template `labels`'));
-  }
-  errors.push(...validateLabels(labels, `${field}.labels`), ...validateAnnotations(template?.metadata?.annotations, `${field}.annotations`));
-  errors.push(...validatePodSpec(template?.spec, `${field}.spec`));
+  const errors = [...validateSelected(selector, template?.metadata?.labels ?? {}, field), ...validateTemplate(template, field)];
   const policy = template?.spec?.restartPolicy;
   if (policy !== undefined && policy !== 'Always') errors.push(notSupported(`${field}.spec.restartPolicy`, policy, ['Always']));
   if (template?.spec?.activeDeadlineSeconds !== undefined) {
@@ -103,6 +103,9 @@ export function hasTerms(selector: LabelSelector): boolean {
   return Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length > 0;
 }
 
-function knownOperators(selector: LabelSelector): boolean {
-  return (selector.matchExpressions ?? []).every(({ operator }) => ['In', 'NotIn', 'Exists', 'DoesNotExist'].includes(operator));
+/** The pods of a template must be those that the owner selects. */
+export function validateSelected(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>>, field: string): FieldError[] {
+  const known = (selector?.matchExpressions ?? []).every(({ operator }) => ['In', 'NotIn', 'Exists', 'DoesNotExist'].includes(operator));
+  if (selector === undefined || !hasTerms(selector) || !known || matchesLabels(requirementsOf(selector), labels)) return [];
+  return [invalid(`${field}.metadata.labels`, labels, '`selector` does not match template `labels`')];
 }
