@@ -136,7 +136,7 @@ export class ControlPlane implements Runnable {
     await prepareFolder(dirname(config.kubeconfig), 'kubeconfig', 0o755);
     const { certPem, keyPem } = await serving();
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
-    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request) };
+    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), open: (...request) => dispatcher.open(...request) };
     const informers = new Informers({ store, log, clock });
     const apiServer = new ApiServer({ store, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,

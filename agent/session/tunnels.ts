@@ -7,6 +7,7 @@ import { send } from './stream.ts';
 import type { LogQuery, TunnelHandlers } from './types.ts';
 
 const maxTunnels = 200;
+const bothWays: ReadonlySet<OpenTunnel['kind']> = new Set(['EXEC', 'ATTACH', 'PORT_FORWARD', 'DIAL']);
 
 /** Serves what the control plane asks for through tunnels; each ends when its work does, or when nobody reads any more. */
 export class AgentTunnels {
@@ -31,6 +32,11 @@ export class AgentTunnels {
   }
 
   async #serve(client: EdgeClient, request: OpenTunnel, signal: AbortSignal): Promise<void> {
+    if (bothWays.has(request.kind)) {
+      const { serveStream } = await import('./stream-tunnel.ts');
+      await serveStream(client.tunnel(), request, this.#open > maxTunnels ? undefined : this.#handlers, signal);
+      return;
+    }
     const call = client.tunnel();
     const gone = new AbortController();
     const ends = AbortSignal.any([signal, gone.signal]);
@@ -66,7 +72,7 @@ export class AgentTunnels {
       case 'USAGE':
         await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal), signal))));
         return;
-      case 'TUNNEL_KIND_UNSPECIFIED':
+      default:
     }
     throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
   }

@@ -1,4 +1,6 @@
 import type { NodeStatus, PodStatus } from '#api/gen/types.ts';
+import type { Channels } from '#common/streams/channels.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
 
 /** What the agent says of one pod that it holds. */
 export interface PodReport {
@@ -51,7 +53,17 @@ export interface TunnelHandlers {
   /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
   usage(signal: AbortSignal): Promise<UsageReport>;
+  /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
+  open?(request: StreamRequest, signal: AbortSignal): Promise<Channels>;
 }
+
+/** What a stream that goes both ways is to: the request of the edge contract's EXEC, ATTACH, PORT_FORWARD and DIAL. */
+export type StreamRequest =
+  | { readonly kind: 'exec'; readonly podUid: string; readonly container: string; readonly command: readonly string[] } & CommandStreams
+  | { readonly kind: 'attach'; readonly podUid: string; readonly container: string } & CommandStreams
+  | { readonly kind: 'port-forward'; readonly podUid: string; readonly port: number }
+  /** A connection from the host itself. */
+  | { readonly kind: 'dial'; readonly host: string; readonly port: number };
 
 export interface LogQuery {
   readonly namespace: string;

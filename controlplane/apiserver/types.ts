@@ -1,3 +1,5 @@
+import type { Channels } from '#common/streams/channels.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
 import type { ObjectMeta } from '#api/gen/types.ts';
 import type { KubeList, KubeObject } from '#api/meta/object.ts';
 import type { Resource } from '#api/kinds/resources.ts';
@@ -85,9 +87,23 @@ export interface NodeUsage {
   readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly containers: readonly ({ readonly name: string } & Usage)[] }[];
 }
 
+/** What a client wants to be connected to. */
+export type StreamRequest =
+  | { readonly kind: 'exec'; readonly podUid: string; readonly container: string; readonly command: readonly string[] } & CommandStreams
+  | { readonly kind: 'attach'; readonly podUid: string; readonly container: string } & CommandStreams
+  /** A port of the pod, from within its network. */
+  | { readonly kind: 'port-forward'; readonly podUid: string; readonly port: number }
+  /** An address that the node reaches. */
+  | { readonly kind: 'dial'; readonly host: string; readonly port: number };
+
 /** What the API asks of a node while a client waits; the dispatcher answers through the agent's own connection. */
 export interface NodeGateway {
   /** Chunks of log text. Rejects with `ServiceUnavailable` when the node is not connected. Ends when the signal aborts. */
   logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
   usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage>;
+  /**
+   * Connects to a command, a program or a port on the node; resolves when it stands. Rejects with the node's reason,
+   * or `ServiceUnavailable` when the node is not connected. Ends when closed and when the signal aborts.
+   */
+  open(nodeName: string, request: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels>;
 }

@@ -3,11 +3,12 @@ import { Server, ServerCredentials, type sendUnaryData, type ServerDuplexStream,
 import { isRecord } from '#api/meta/json.ts';
 import { StatusError, messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
+import type { Channels } from '#common/streams/channels.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import type { CertificateAuthority } from '#common/pki/certificate.ts';
 import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
-import type { LogRequest, NodeGateway, NodeUsage } from '../apiserver/types.ts';
+import type { LogRequest, NodeGateway, NodeUsage, StreamRequest } from '../apiserver/types.ts';
 import { Assignments } from './assignments.ts';
 import { Duplicates } from './duplicates.ts';
 import { Enrolment } from './enrolment.ts';
@@ -214,6 +215,11 @@ export class Dispatcher implements Runnable, NodeGateway {
     if (timeout.signal.aborted) throw new StatusError('Timeout', `node ${nodeName} did not report its usage in time`);
     signal.throwIfAborted();
     return parseUsage(Buffer.concat(chunks).toString(), nodeName);
+  }
+
+  async open(nodeName: string, { kind, ...request }: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels> {
+    const wireKinds = { exec: 'EXEC', attach: 'ATTACH', 'port-forward': 'PORT_FORWARD', dial: 'DIAL' } as const;
+    return this.#tunnels.open(this.#sessionOf(nodeName), wireKinds[kind], request, channels, signal);
   }
 
   #sessionOf(nodeName: string): NodeSession {

@@ -2,6 +2,10 @@ import { writeFile, appendFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
+import { commandChannels, type Channels } from '#common/streams/channels.ts';
+import { exitStatus } from '#common/streams/exit-status.ts';
+import { channelPair } from '#common/streams/pair.ts';
+import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -164,6 +168,31 @@ export class FakeDriver implements RuntimeDriver {
     return this.execResults.get(container.name) ?? { exitCode: 0, output: '' };
   }
 
+  /** Says what `execResults` has, then all that it is sent. */
+  async execStream(containerId: string, command: readonly string[], streams: CommandStreams): Promise<Channels> {
+    const { exitCode, output } = await this.exec(containerId, command);
+    return this.#echo(streams, output, exitCode);
+  }
+
+  async attach(containerId: string, streams: CommandStreams): Promise<Channels> {
+    const container = this.#container(containerId);
+    await this.#enter('attach', `attach ${container.name}`);
+    if (container.state !== 'running') throw new StatusError('InternalError', 'container is not running');
+    return this.#echo(streams, '', 0);
+  }
+
+  /** A port that answers with what it is sent. */
+  async portForward(sandboxId: string, port: number): Promise<Channels> {
+    await this.#enter('portForward', `port-forward ${this.#sandbox(sandboxId).podName} ${String(port)}`);
+    const [near, far] = channelPair([0]);
+    const echo = async (): Promise<void> => {
+      for await (const chunk of far.channel(0)) await far.channel(0).write(chunk);
+      await far.channel(0).end();
+    };
+    echo().catch(() => { far.close(); });
+    return near;
+  }
+
   async imageId(image: string): Promise<string | undefined> {
     await this.#enter('imageId');
     return this.images.get(image);
@@ -222,6 +251,19 @@ export class FakeDriver implements RuntimeDriver {
   async print(id: string, line: string): Promise<void> {
     const { logPath } = this.#container(id);
     await appendFile(logPath, `${new Date(this.#clock.now()).toISOString().replace('Z', '000000Z')} stdout F ${line}\n`);
+  }
+
+  #echo(streams: CommandStreams, output: string, exitCode: number): Channels {
+    const { stdin, stdout, status } = commandChannels;
+    const [near, far] = channelPair(channelsOf(streams));
+    const run = async (): Promise<void> => {
+      if (streams.stdout) await far.channel(stdout).write(Buffer.from(output));
+      if (streams.stdin) for await (const chunk of far.channel(stdin)) if (streams.stdout) await far.channel(stdout).write(chunk);
+      await far.channel(status).write(Buffer.from(JSON.stringify(exitStatus(exitCode))));
+      far.close();
+    };
+    run().catch(() => { far.close(); });
+    return near;
   }
 
   #end(container: FakeContainer, exitCode: number, reason: string): void {

@@ -27,7 +27,7 @@ export interface ObjectRef { resource: string; namespace: string; name: string }
 export interface Welcome { heartbeatPeriodMs: number }
 export interface Complete { objects: WireObject[]; revision: number; last: boolean }
 export interface Incremental { fromRevision: number; toRevision: number; set: WireObject[]; removed: ObjectRef[] }
-export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE';
+export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL';
 export interface OpenTunnel { id: string; kind: TunnelKind; request: Buffer }
 
 /** At most one field is set. */
@@ -38,8 +38,8 @@ export interface ControlMessage {
   openTunnel?: OpenTunnel;
 }
 
-/** At most one field is set. */
-export interface TunnelFrame { id?: string; data?: Uint8Array; end?: boolean; error?: Buffer }
+/** At most one field is set, `channel` aside. */
+export interface TunnelFrame { id?: string; data?: Uint8Array; end?: boolean; error?: Buffer; opened?: boolean; close?: boolean; channel?: number }
 
 /** The TLS server name by which an agent asks the shared port for gRPC; also a name in the server's certificate. */
 export const agentsServerName = 'agents.cleat.internal';

@@ -1,0 +1,63 @@
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { isRecord } from '#api/meta/json.ts';
+import { StatusError, toStatus } from '#common/errors.ts';
+import { channelsOf, relayBytes, relayCommand } from '#common/streams/relay.ts';
+import type { OpenTunnel, TunnelFrame } from '#proto/edge/v1/messages.ts';
+import { TunnelChannels } from '#proto/edge/v1/tunnel-channels.ts';
+import type { StreamRequest, TunnelHandlers } from './types.ts';
+
+/** Serves a tunnel that goes both ways until the work is done, the control plane ends it, or the signal aborts. `handlers` is absent when there are too many. */
+export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFrame>, { id, kind, request: bytes }: OpenTunnel, handlers: TunnelHandlers | undefined, signal: AbortSignal): Promise<void> {
+  const gone = new AbortController();
+  const ends = AbortSignal.any([signal, gone.signal]);
+  const cancel = (): void => { call.cancel(); };
+  signal.addEventListener('abort', cancel, { once: true });
+  let tunnel: TunnelChannels | undefined;
+  try {
+    const request = parseRequest(kind, bytes);
+    const command = 'stdin' in request ? request : undefined;
+    tunnel = new TunnelChannels(call, command ? channelsOf(command) : [0], () => { call.end(); });
+    void tunnel.closed.then(() => { gone.abort(new StatusError('ServiceUnavailable', 'nobody needs this stream any more')); });
+    await tunnel.send({ id });
+    if (!handlers) throw new StatusError('TooManyRequests', 'too many streams are open on this node');
+    if (!handlers.open) throw new StatusError('MethodNotAllowed', 'this agent serves no streams');
+    const target = await handlers.open(request, ends);
+    const stop = (): void => { target.close(ends.reason as Error); };
+    ends.addEventListener('abort', stop, { once: true });
+    if (ends.aborted) stop();
+    try {
+      await tunnel.send({ opened: true });
+      await (command ? relayCommand(endless(tunnel), target, command) : relayBytes(tunnel.channel(0), target.channel(0)));
+    } finally {
+      ends.removeEventListener('abort', stop);
+      target.close();
+    }
+    await tunnel.send({ end: true });
+  } catch (error) {
+    const { code, message } = toStatus(error);
+    if (!ends.aborted) await tunnel?.send({ error: Buffer.from(JSON.stringify({ code, message })) }).catch(() => undefined);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    if (tunnel) tunnel.close();
+    else call.cancel();
+  }
+}
+
+/** The relay closes the user's side when the program is done; here the last word is `end` or `error`. */
+function endless(tunnel: TunnelChannels): { channel: TunnelChannels['channel']; closed: Promise<undefined>; close: () => void } {
+  return { channel: (number) => tunnel.channel(number), closed: tunnel.closed, close: () => undefined };
+}
+
+const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial' };
+
+function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamRequest {
+  const kind = kinds[wireKind];
+  const request: unknown = JSON.parse(bytes.toString());
+  const broken = (): StatusError => new StatusError('BadRequest', 'a stream request that is not what the edge contract says');
+  if (!isRecord(request) || kind === undefined) throw broken();
+  const isPort = Number.isInteger(request['port']) && Number(request['port']) > 0 && Number(request['port']) < 65_536;
+  const named = kind === 'dial' ? isPort && typeof request['host'] === 'string' : typeof request['podUid'] === 'string';
+  const whole = kind === 'port-forward' ? isPort : kind === 'dial' || typeof request['container'] === 'string';
+  if (!named || !whole || (kind === 'exec' && !(Array.isArray(request['command']) && request['command'].every((part) => typeof part === 'string')))) throw broken();
+  return { ...request, kind } as unknown as StreamRequest;
+}
