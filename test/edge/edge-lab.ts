@@ -38,6 +38,28 @@ class FastClock implements Clock {
   freeze(): void { this.#frozenAtMs = this.monotonic(); }
 }
 
+/** A fast clock that shows a date that a test chose and lets what waits for hours begin when the test says so. */
+export class CalendarClock extends FastClock {
+  #aheadMs = 0;
+  readonly #timers = new Set<() => void>();
+
+  override now(): number { return super.now() + this.#aheadMs; }
+
+  override after(ms: number, fn: () => void): () => void {
+    if (ms < 3_600_000) return super.after(ms, fn);
+    this.#timers.add(fn);
+    return () => { this.#timers.delete(fn); };
+  }
+
+  /** Lets `ms` pass; hours and more. */
+  pass(ms: number): void {
+    this.#aheadMs += ms;
+    const due = [...this.#timers];
+    this.#timers.clear();
+    for (const fn of due) fn();
+  }
+}
+
 /** A real TLS port and dispatcher over a cluster in memory. */
 export class EdgeLab {
   readonly clock = new FastClock();
@@ -110,19 +132,19 @@ export class EdgeLab {
   }
 
   /** A joined agent whose session runs. */
-  async agent(host: string): Promise<LabAgent> {
+  async agent(host: string, clock: Clock = this.clock): Promise<LabAgent> {
     const identity = await this.join(host);
     const checkpoint = await CheckpointStore.open({ log: this.log }, { folder: join(this.folder, host, 'agent', 'checkpoint') });
     this.#checkpoints.push(checkpoint);
     const agent = new LabAgent(identity, checkpoint);
-    this.#running.push(this.session(agent, host).start(AbortSignal.any([this.stop.signal, agent.stop.signal])));
+    this.#running.push(this.session(agent, host, clock).start(AbortSignal.any([this.stop.signal, agent.stop.signal])));
     return agent;
   }
 
-  session(agent: LabAgent, host: string): AgentSession {
+  session(agent: LabAgent, host: string, clock: Clock = this.clock): AgentSession {
     agent.session = new AgentSession({
       services, identity: agent.identity, checkpoint: agent.checkpoint, pods: agent.pods, node: agent.node, events: agent.events, handlers: agent.handlers,
-      clock: this.clock, log: this.log.child({ host }), random: Math.random,
+      clock, log: this.log.child({ host }), random: Math.random,
     }, { stateDir: join(this.folder, host), server: this.url, agentVersion: 'test', ping: { periodMs: 300, timeoutMs: 200 } });
     return agent.session;
   }

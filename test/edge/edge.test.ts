@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect as connectTcp, createServer, type AddressInfo } from 'node:net';
@@ -15,7 +15,7 @@ import { StatusError } from '#common/errors.ts';
 import { issueCertificate, makeKey } from '#common/pki/certificate.ts';
 import { loadOrCreateCa } from '#common/pki/store.ts';
 import { loadEdge } from '#proto/edge/v1/services.ts';
-import { EdgeLab, type LabAgent } from './edge-lab.ts';
+import { CalendarClock, EdgeLab, type LabAgent } from './edge-lab.ts';
 
 let lab: EdgeLab;
 beforeEach(async () => { lab = await EdgeLab.start(); });
@@ -139,6 +139,32 @@ describe('certificates', () => {
     const again = await lab.agent('a');
     await lab.until(() => again.session.connected, 'the renewal');
     expect((await lab.join('a', '')).certPem).not.toBe(old.certPem);
+  });
+
+  it('renew while there is time, in a session that goes on, and serve the next one', async () => {
+    const clock = new CalendarClock();
+    const agent = await lab.agent('a', clock);
+    await lab.until(() => agent.session.connected, 'the session');
+    const kept = async (): Promise<string> => new X509Certificate((await lab.join('a', '')).certPem).serialNumber;
+    const shown = (): string[] => [...lab.sockets].map((socket) => socket.getPeerX509Certificate()?.serialNumber ?? '');
+    const logged = (msg: string): number => lab.logged.filter((line) => line.msg === msg).length;
+    const first = await kept();
+    clock.pass(200 * 86_400_000);
+    expect(await kept()).toBe(first);
+    clock.pass(50 * 86_400_000);
+    await lab.until(() => logged('certificate renewed') === 1, 'the renewal');
+    const second = await kept();
+    expect(second).not.toBe(first);
+    expect(agent.session.connected).toBe(true);
+    expect(logged('connected to the control plane')).toBe(1);
+    expect(shown()).toContain(first);
+
+    clock.pass(-250 * 86_400_000);
+    await lab.crash();
+    await lab.listen(lab.port);
+    await lab.until(() => logged('connected to the control plane') === 2, 'the next session');
+    expect(shown()).toEqual([second]);
+    expect(logged('certificate renewed')).toBe(1);
   });
 
   it('do not renew when the node is unknown; the agent says how to join again', async () => {
