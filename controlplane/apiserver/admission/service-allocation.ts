@@ -4,6 +4,7 @@ import type { FieldError } from '#api/meta/field-error.ts';
 import { qualifiedName, services } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import { invalid } from '../api-errors.ts';
+import { settleIpFamilies } from './ip-families.ts';
 import { ipv4ToNumber, NumberPool, numberToIpv4, parseIpv4Range } from './ip-range.ts';
 import type { AdmissionPlugin, AdmissionRequest, Reservation } from './types.ts';
 
@@ -69,8 +70,8 @@ export class ServiceAllocation implements AdmissionPlugin {
   #reserveAddress(service: Service, request: AdmissionRequest, undo: (() => void)[]): void {
     const spec = service.spec ?? {};
     if (spec.type === 'ExternalName') return;
-    spec.ipFamilies ??= ['IPv4'];
-    spec.ipFamilyPolicy ??= 'SingleStack';
+    const problems = settleIpFamilies(spec);
+    if (problems.length > 0) throw invalid(services, service.metadata?.name ?? '', problems);
     if (spec.clusterIP === 'None') {
       spec.clusterIPs = ['None'];
       return;
