@@ -58,13 +58,14 @@ export function applyDefaults<T extends KubeObject>(kind: KindDefinition<T>, obj
 
 /**
  * Drops what a client may not decide on create: uid, resourceVersion, creationTimestamp, deletionTimestamp, status;
- * generation becomes 1 where the kind has one. The caller sets uid, creationTimestamp and a generated name.
+ * generation becomes 1 where the kind has one. `uid` is the new object's; the caller has set a generated name and sets creationTimestamp.
  * Changes `object` in place and returns it.
  */
-export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, object: T): T {
+export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, object: T, uid?: string): T {
   const meta: ObjectMeta = (object.metadata ??= {});
   for (const field of ['uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'] as const) delete meta[field];
   if (countsGenerations(kind)) meta.generation = 1;
+  if (uid !== undefined) meta.uid = uid;
   if (kind.prepareForCreate) kind.prepareForCreate(object);
   else setField(object, 'status', undefined);
   return object;

@@ -73,22 +73,27 @@ export class ResourceStore {
 
   /** `object` is decoded, and the caller's to give away. */
   async create(kind: KindDefinition, namespace: string | undefined, object: KubeObject, options: WriteOptions): Promise<Written> {
-    const meta = metaOf(object);
+    const { name, generateName: prefix } = metaOf(object);
     if (kind.resource.namespaced) placeInNamespace(object, namespace);
-    applyDefaults(kind, object);
-    prepareCreate(kind, object);
-    this.#track(kind, undefined, object, options);
-    const generated = !meta.name && meta.generateName ? meta.generateName : undefined;
-    metaOf(object).uid = randomUUID();
-    metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
+    if (name || !prefix) return this.#createOnce(kind, namespace, this.#prepareNew(kind, object, options), options);
     for (let attempt = 1; ; attempt++) {
-      if (generated !== undefined) metaOf(object).name = generateName(generated);
+      // A kind may note the name in other places, so each attempt starts from what the client sent.
+      const candidate = copyJson(object);
+      metaOf(candidate).name = generateName(prefix);
       try {
-        return await this.#createOnce(kind, namespace, object, options);
+        return await this.#createOnce(kind, namespace, this.#prepareNew(kind, candidate, options), options);
       } catch (error) {
-        if (generated === undefined || attempt >= maxNames || !isStatus(error, 'AlreadyExists')) throw error;
+        if (attempt >= maxNames || !isStatus(error, 'AlreadyExists')) throw error;
       }
     }
+  }
+
+  #prepareNew(kind: KindDefinition, object: KubeObject, options: WriteOptions): KubeObject {
+    applyDefaults(kind, object);
+    prepareCreate(kind, object, randomUUID());
+    this.#track(kind, undefined, object, options);
+    metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
+    return object;
   }
 
   async #createOnce(kind: KindDefinition, namespace: string | undefined, object: KubeObject, options: WriteOptions): Promise<Written> {
