@@ -44,6 +44,19 @@ function parseCa(certPem: string, keyPem: string, folder: string): CertificateAu
   }
 }
 
+/** The private key in `NAME.key` of `folder`; made when there is none. One that cannot be used is an error: what it has signed would be worth nothing. */
+export async function loadOrCreateKey(folder: string, name: string): Promise<string> {
+  const path = join(folder, `${name}.key`);
+  const old = await readIfThere(path);
+  if (old !== undefined) {
+    if (!isUsableKey(old)) throw new StatusError('Invalid', `${path} is no ECDSA P-256 key: restore it from a backup, or remove it to have a new one made`);
+    return old;
+  }
+  const keyPem = makeKey();
+  await writeFileAtomic(path, keyPem, 0o600);
+  return keyPem;
+}
+
 export interface LeafSpec {
   readonly subject: Subject;
   readonly usage: 'server' | 'client';

@@ -62,6 +62,9 @@ export interface ApiServerConfig {
   readonly clusterDns: string;
   readonly notReadyTolerationSeconds: number;
   readonly unreachableTolerationSeconds: number;
+  /** PEM of the ECDSA P-256 key that signs tokens of service accounts, and what the tokens name as their issuer. */
+  readonly serviceAccountKey: string;
+  readonly serviceAccountIssuer: string;
   /** Shown by `kubectl version`. */
   readonly version: string;
 }
@@ -104,7 +107,9 @@ export class ApiServer implements Runnable {
     this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log });
     this.#allocation = new ServiceAllocation(config);
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
-    this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer });
+    this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
+      key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
+    });
     const admission = new AdmissionChain([namespaceLifecycle(store), ...this.#access.admission, serviceAccount(store, clock), podDefaults(config), priority, this.#allocation]);
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
@@ -112,7 +117,7 @@ export class ApiServer implements Runnable {
     const { authenticator, authorizer } = this.#access;
     const metrics = new ProcessMetrics();
     const router = new Router(
-      { store, resources: this.#resources, kinds: this.#kinds, authorizer, nodes: deps.nodes, clock, log },
+      { store, resources: this.#resources, kinds: this.#kinds, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
       { health: this.#health, metrics },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
@@ -193,6 +198,11 @@ export class ApiServer implements Runnable {
     });
     await bootstrapPolicy(client);
   }
+}
+
+/** As a URL has it. */
+function hostOf(address: string): string {
+  return address.includes(':') ? `[${address}]` : address || 'localhost';
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

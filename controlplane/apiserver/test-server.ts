@@ -80,9 +80,11 @@ export class TestServer {
     const store = extra.store ?? await memoryStore();
     const port = await freePort();
     const users = new Map<string, User>([['secret-token', { name: 'token-admin', groups: ['system:masters'] }], ['weak-token', { name: 'jane', groups: ['dev'] }]]);
+    const serviceAccountKey = makeKey();
     const make = (): ApiServer => new ApiServer({ clock: systemClock, log: silentLog, kinds, tokens: users, ...extra, store }, {
       port, bindAddress: '127.0.0.1', advertiseAddress: '192.0.2.1', tlsKey: serving.key, tlsCertificate: serving.cert, clientCa: certPem,
       serviceCidr: '10.43.0.0/16', clusterDns: '10.43.0.10', notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300, version: '0.0.0',
+      serviceAccountKey, serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
     });
     const server = new TestServer(make, store, port, ca, serving);
     await server.api.listening;

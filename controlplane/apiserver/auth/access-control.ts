@@ -1,10 +1,13 @@
 import type { Clock } from '#common/clock.ts';
 import type { AdmissionPlugin } from '../admission/types.ts';
 import type { User } from '../types.ts';
-import { AuthenticatorChain, ClientCertificateAuthenticator, TokenAuthenticator } from './authenticators.ts';
+import { AuthenticatorChain, BearerAuthenticator, ClientCertificateAuthenticator, FileTokenAuthenticator } from './authenticators.ts';
 import { AuthorizerChain, masters } from './authorizers.ts';
+import { BootstrapTokenAuthenticator } from './bootstrap-tokens.ts';
 import { escalationCheck } from './rbac/escalation.ts';
 import { RbacAuthorizer } from './rbac/rbac-authorizer.ts';
+import { ServiceAccountAuthenticator } from './service-accounts/authenticator.ts';
+import { TokenAuthority, type TokenAuthorityConfig } from './service-accounts/token-authority.ts';
 import type { Authenticator, Authorizer, Informers, RuleAuthorizer } from './types.ts';
 
 export interface AccessControlDeps {
@@ -21,20 +24,27 @@ export class AccessControl {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly rules: RuleAuthorizer;
+  readonly bearer: BearerAuthenticator;
+  readonly tokens: TokenAuthority;
   /** What writes have to pass for safety's sake. */
   readonly admission: readonly AdmissionPlugin[];
   readonly #rbac: RbacAuthorizer;
+  readonly #accounts: ServiceAccountAuthenticator;
 
-  constructor(deps: AccessControlDeps) {
-    this.#rbac = new RbacAuthorizer(deps.informers);
+  constructor(deps: AccessControlDeps, config: TokenAuthorityConfig) {
+    const { informers, clock } = deps;
+    this.#rbac = new RbacAuthorizer(informers);
     this.rules = this.#rbac;
     this.authorizer = deps.authorizer ?? new AuthorizerChain([masters, this.#rbac]);
-    this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(deps.clock), new TokenAuthenticator(deps.tokens)]);
+    this.tokens = new TokenAuthority(clock, config);
+    this.#accounts = new ServiceAccountAuthenticator({ authority: this.tokens, informers, clock });
+    this.bearer = new BearerAuthenticator([new FileTokenAuthenticator(deps.tokens), this.#accounts, new BootstrapTokenAuthenticator(informers, clock)], [config.issuer]);
+    this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(clock), this.bearer]);
     this.admission = [escalationCheck(this.#rbac, this.authorizer)];
   }
 
   /** Resolves when everything is known that decisions are made from. */
   async synced(signal: AbortSignal): Promise<void> {
-    await this.#rbac.synced(signal);
+    await Promise.all([this.#rbac.synced(signal), this.#accounts.synced(signal)]);
   }
 }

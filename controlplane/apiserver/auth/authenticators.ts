@@ -3,9 +3,9 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import type { User } from '../types.ts';
-import type { Authenticator, Credentials } from './types.ts';
+import type { Authenticator, Credentials, TokenAuthenticator, TokenIdentity } from './types.ts';
 
-function unauthorized(cause: string): StatusError {
+export function unauthorized(cause: string): StatusError {
   // As Kubernetes: one text for every reason; why is for the log.
   return new StatusError('Unauthorized', 'Unauthorized', { cause });
 }
@@ -60,8 +60,36 @@ function identify(socket: TLSSocket): PeerIdentity | 'none' | 'bad' {
   return { user: { name, groups }, notAfterMs: Date.parse(certificate.valid_to) };
 }
 
+/** Bearer tokens: the first that knows one decides. */
+export class BearerAuthenticator implements Authenticator {
+  readonly #tokens: readonly TokenAuthenticator[];
+  readonly #audiences: readonly string[];
+
+  /** `audiences`: what tokens for this API may name. */
+  constructor(tokens: readonly TokenAuthenticator[], audiences: readonly string[]) {
+    this.#tokens = tokens;
+    this.#audiences = audiences;
+  }
+
+  async authenticate({ authorization }: Credentials): Promise<User | undefined> {
+    if (authorization === undefined) return undefined;
+    const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+    if (token === undefined) throw unauthorized('not a bearer token');
+    return (await this.review(token, this.#audiences)).user;
+  }
+
+  /** Throws Unauthorized, with the reason as its cause. Audiences empty: those of the API. */
+  async review(token: string, audiences: readonly string[]): Promise<TokenIdentity> {
+    for (const authenticator of this.#tokens) {
+      const identity = await authenticator.authenticateToken(token, audiences.length > 0 ? audiences : this.#audiences);
+      if (identity) return identity;
+    }
+    throw unauthorized('bearer token not known');
+  }
+}
+
 /** Bearer tokens of a file: `token,user,uid,"group1,group2"` per line, as kube-apiserver's --token-auth-file. */
-export class TokenAuthenticator implements Authenticator {
+export class FileTokenAuthenticator implements TokenAuthenticator {
   /** By digest, so that looking one up takes no time that depends on the secret. */
   readonly #users: ReadonlyMap<string, User>;
 
@@ -69,12 +97,9 @@ export class TokenAuthenticator implements Authenticator {
     this.#users = new Map([...users].map(([token, user]) => [digest(token), user]));
   }
 
-  authenticate({ authorization }: Credentials): User | undefined {
-    if (authorization === undefined) return undefined;
-    const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-    const user = token === undefined ? undefined : this.#users.get(digest(token));
-    if (!user) throw unauthorized('bearer token not known');
-    return user;
+  authenticateToken(token: string, audiences: readonly string[]): TokenIdentity | undefined {
+    const user = this.#users.get(digest(token));
+    return user && { user, audiences };
   }
 }
 

@@ -16,6 +16,17 @@ export interface Authenticator {
   authenticate(credentials: Credentials): Promise<User | undefined> | User | undefined;
 }
 
+export interface TokenIdentity {
+  readonly user: User;
+  /** Those of the asked-for audiences that the token is meant for. */
+  readonly audiences: readonly string[];
+}
+
+/** Undefined: not a token of this kind. Throws Unauthorized for one of this kind that is not good. */
+export interface TokenAuthenticator {
+  authenticateToken(token: string, audiences: readonly string[]): Promise<TokenIdentity | undefined> | TokenIdentity | undefined;
+}
+
 /** What a request wants to do, as Kubernetes' SubjectAccessReview names it. */
 export interface Attributes {
   readonly user: User;

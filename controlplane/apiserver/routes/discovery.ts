@@ -6,6 +6,7 @@ import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { json, jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { KindIndex } from '../kind-index.ts';
+import { reviewKinds } from './computed-kinds.ts';
 
 interface ResourceEntry {
   readonly name: string;
@@ -92,16 +93,19 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
     ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
     ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }, { ...base, name: 'pods/eviction', kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] }] : []),
+    ...(plural === 'serviceaccounts' ? [{ ...base, name: 'serviceaccounts/token', kind: 'TokenRequest', group: 'authentication.k8s.io', version: 'v1', verbs: ['create'] }] : []),
+    ...(plural === 'certificatesigningrequests' ? [{ ...base, name: 'certificatesigningrequests/approval', verbs: subVerbs }] : []),
     ...(plural === 'namespaces' ? [{ ...base, name: 'namespaces/finalize', verbs: ['update'] }] : []),
   ];
 }
 
-const review = (name: string, kind: string): ResourceEntry => ({ name, singularName: kind.toLowerCase(), namespaced: false, kind, verbs: ['create'] });
+const reviews = (group: string): ResourceEntry[] => Object.values(reviewKinds).flatMap((kind) => (kind?.resource.group === group
+  ? [{ name: kind.resource.plural, singularName: kind.singular, namespaced: kind.resource.namespaced, kind: kind.resource.kind, verbs: ['create'] }] : []));
 
 /** Groups whose objects are computed, not stored. */
 const computedGroups: readonly Group[] = [
-  { name: 'authentication.k8s.io', versions: [{ version: 'v1', resources: [review('selfsubjectreviews', 'SelfSubjectReview')] }] },
-  { name: 'authorization.k8s.io', versions: [{ version: 'v1', resources: [review('selfsubjectaccessreviews', 'SelfSubjectAccessReview'), review('selfsubjectrulesreviews', 'SelfSubjectRulesReview')] }] },
+  { name: 'authentication.k8s.io', versions: [{ version: 'v1', resources: reviews('authentication.k8s.io') }] },
+  { name: 'authorization.k8s.io', versions: [{ version: 'v1', resources: reviews('authorization.k8s.io') }] },
   { name: 'metrics.k8s.io', versions: [{ version: 'v1beta1', resources: [
     { name: 'nodes', singularName: '', namespaced: false, kind: 'NodeMetrics', verbs: ['get', 'list'] },
     { name: 'pods', singularName: '', namespaced: true, kind: 'PodMetrics', verbs: ['get', 'list'] },

@@ -2,7 +2,7 @@ import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { json, text, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
-import { reviewKinds, serveAccessReview } from './access-reviews.ts';
+import { reviewKinds } from './computed-kinds.ts';
 import { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
@@ -46,7 +46,7 @@ export class Router {
   async resource(call: ResourceCall): Promise<Reply> {
     const { path, verb } = call;
     if (path.group === 'metrics.k8s.io') return (await this.#usage()).serve(call);
-    if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) return serveAccessReview(this.#deps, call);
+    if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
     const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
     if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
     if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
@@ -55,6 +55,7 @@ export class Router {
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'log') return serveLog(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'binding') return serveBinding(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'eviction') return serveEviction(this.#deps, kindCall);
+    if (path.group === '' && path.plural === 'serviceaccounts' && path.subresource === 'token') return (await import('./token-requests.ts')).serveTokenRequest(this.#deps, kindCall);
     if (path.group === '' && isNotYetServed(path)) return refuseNotYetServed(this.#deps, kindCall);
     return this.#objects.serve(kindCall);
   }
@@ -66,9 +67,22 @@ export class Router {
       case 'apis': return this.#discovery.serve(request);
       case 'openapi': return (await this.#openApi()).serve(request);
       case 'version': return request.segments.length === 1 ? json(versionInfo(this.#config.version)) : undefined;
+      case '.well-known':
+      case 'openid': return this.#issuer(request);
       case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
       case 'metrics': return request.segments.length === 1 ? this.#metrics.serve(this.#deps.store.revision) : undefined;
       default: return this.#health.serve(request, user !== undefined);
+    }
+  }
+
+  /** How others check tokens of service accounts. Source: https://openid.net/specs/openid-connect-discovery-1_0.html */
+  #issuer({ segments }: ApiRequest): Reply | undefined {
+    const { tokens } = this.#deps.access;
+    const headers = { 'Cache-Control': 'public, max-age=3600' };
+    switch (segments.join('/')) {
+      case '.well-known/openid-configuration': return { ...json(tokens.discovery), headers };
+      case 'openid/v1/jwks': return { ...json(tokens.keySet), contentType: 'application/jwk-set+json', headers };
+      default: return undefined;
     }
   }
 }

@@ -2,6 +2,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import type { Store } from '#controlplane/store/types.ts';
+import type { AccessControl } from '../auth/access-control.ts';
 import type { Authorizer } from '../auth/types.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { Reply } from '../http/reply.ts';
@@ -16,6 +17,7 @@ export interface RouteDeps {
   readonly resources: ResourceStore;
   readonly kinds: KindIndex;
   readonly authorizer: Authorizer;
+  readonly access: AccessControl;
   /** Absent where no agents connect, as in some tests. */
   readonly nodes: NodeGateway | undefined;
   readonly clock: Clock;

@@ -17,7 +17,7 @@ function rule(verbs: string, groups: string, resources: string, names?: string):
 }
 
 describe('a rule', () => {
-  it.each([
+  it.each<[PolicyRule, Attributes, boolean]>([
     [rule('get,list', '', 'pods'), asks('get', 'pods', 'a'), true],
     [rule('get,list', '', 'pods'), asks('delete', 'pods', 'a'), false],
     [rule('*', '', 'pods'), asks('delete', 'pods', 'a'), true],
@@ -39,7 +39,7 @@ describe('a rule', () => {
     [{ verbs: ['*'], nonResourceURLs: ['*'] }, asks('get', '/anything'), true],
     [{ verbs: ['*'], nonResourceURLs: ['*'] }, asks('get', 'pods', 'a'), false],
     [rule('*', '*', '*'), asks('get', '/metrics'), false],
-  ] as const)('%j for %j: %s', (given, attributes, allowed) => {
+  ])('%j for %j: %s', (given, attributes, allowed) => {
     expect(ruleAllows(given, attributes)).toBe(allowed);
   });
 
