@@ -11,6 +11,7 @@ import { replicaSetController } from './replicaset/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
 import { taintEvictionController } from './taint-eviction/controller.ts';
+import { tokenCleaner } from './token-cleaner/controller.ts';
 import type { ControllerFactory } from './types.ts';
 
 /** Every controller there is, by the name of its folder. */
@@ -28,4 +29,5 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'root-ca-publisher': rootCaPublisher,
   'service-account': serviceAccountController,
   'taint-eviction': taintEvictionController,
+  'token-cleaner': tokenCleaner,
 };
