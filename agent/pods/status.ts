@@ -3,10 +3,13 @@ import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
 import { conditionsOf } from './conditions.ts';
 import { attemptsOf, crashLoop, currentSandbox, initFailed, isFinished, isInitialized, isPastDeadline, isRunning, knownRestarts, restarts, wasTerminal } from './observed.ts';
-import { containersOf, ephemeralContainersOf, initContainersOf, isSidecar } from './spec/containers.ts';
+import { allContainersOf, containersOf, ephemeralContainersOf, initContainersOf, isSidecar } from './spec/containers.ts';
 import type { Rejection } from './spec/admission.ts';
 import { qosClassOf } from './spec/qos.ts';
 import type { PodView } from './types.ts';
+
+/** The last words of all containers of a pod together, in characters: an object in the API is no log. */
+const maxMessages = 12 * 1024;
 
 export interface StatusFacts {
   readonly hostIps: readonly string[];
@@ -102,7 +105,7 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
 }
 
 function statesOf(view: PodView, facts: StatusFacts, spec: ContainerSpec, latest: Container | undefined, before: Container | undefined): { state: ContainerState; lastState: ContainerState | undefined } {
-  const ended = (container: Container | undefined): ContainerState | undefined => container?.state === 'exited' ? { terminated: terminated(facts, container) } : undefined;
+  const ended = (container: Container | undefined): ContainerState | undefined => container?.state === 'exited' ? { terminated: terminated(facts, container, allContainersOf(view.pod).length) } : undefined;
   const waiting = waitingReason(view, spec, latest);
   if (latest?.state === 'running') return { state: { running: { startedAt: rfc3339(latest.startedAtMs) } }, lastState: ended(before) };
   if (latest?.state === 'exited' && !waiting) return { state: ended(latest) ?? {}, lastState: ended(before) };
@@ -129,9 +132,10 @@ function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | u
   return { reason: waitsForInit || waitsForEarlier ? 'PodInitializing' : 'ContainerCreating' };
 }
 
-function terminated(facts: StatusFacts, container: Container): ContainerStateTerminated {
+/** `containers`: how many share the room for messages. */
+function terminated(facts: StatusFacts, container: Container, containers: number): ContainerStateTerminated {
   const said = facts.terminationMessages.get(container.id) ?? '';
-  const message = said === '' ? container.message : said;
+  const message = (said === '' ? container.message : said).slice(0, Math.floor(maxMessages / Math.max(1, containers)));
   return {
     exitCode: container.exitCode,
     reason: container.reason === '' ? (container.exitCode === 0 ? 'Completed' : 'Error') : container.reason,

@@ -25,8 +25,17 @@ export async function readTermination(paths: PodPaths, spec: ContainerSpec | und
   const text = await readEnd(paths.terminationLog(ended.name, ended.attempt), maxBytes, 'start');
   if (text !== '' || spec?.terminationMessagePolicy !== 'FallbackToLogsOnError' || ended.exitCode === 0) return text;
   const log = await readEnd(ended.logPath, maxLogBytes * 2, 'end');
-  const lines = log.split('\n').flatMap((line) => /^\S+ (?:stdout|stderr) \S+ (.*)$/.exec(line)?.[1] ?? []).slice(-maxLogLines);
-  return lines.length === 0 ? '' : `${lines.join('\n')}\n`.slice(-maxLogBytes);
+  return lastLines(log);
+}
+
+/** The end of a log in CRI format, as the program wrote it: a long line is there in pieces. */
+function lastLines(log: string): string {
+  let text = '';
+  for (const entry of log.split('\n')) {
+    const [, tag, words] = /^\S+ (?:stdout|stderr) ([FP])\S* (.*)$/.exec(entry) ?? [];
+    if (words !== undefined) text += tag === 'P' ? words : `${words}\n`;
+  }
+  return text.split(/(?<=\n)/).slice(-maxLogLines).join('').slice(-maxLogBytes);
 }
 
 async function readEnd(path: string, bytes: number, from: 'start' | 'end'): Promise<string> {

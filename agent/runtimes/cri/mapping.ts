@@ -110,7 +110,8 @@ export function toSandbox(listed: ListedSandbox, status: SandboxStatusMessage | 
   };
 }
 
-const states = { CONTAINER_CREATED: 'created', CONTAINER_RUNNING: 'running', CONTAINER_EXITED: 'exited', CONTAINER_UNKNOWN: 'unknown' } as const;
+const states: Readonly<Partial<Record<string, Container['state']>>> = { CONTAINER_CREATED: 'created', CONTAINER_RUNNING: 'running', CONTAINER_EXITED: 'exited', CONTAINER_UNKNOWN: 'unknown' };
+const usualGraceSeconds = 30;
 
 export function toContainer(listed: ListedContainer, status: ContainerStatusMessage): Container {
   return {
@@ -123,7 +124,7 @@ export function toContainer(listed: ListedContainer, status: ContainerStatusMess
     imageId: status.imageRef,
     specHash: listed.annotations[specHash] ?? '',
     // The status is the younger of the two answers.
-    state: states[status.state],
+    state: states[status.state] ?? 'unknown',
     createdAtMs: millis(listed.createdAt),
     startedAtMs: millis(status.startedAt),
     finishedAtMs: millis(status.finishedAt),
@@ -131,10 +132,15 @@ export function toContainer(listed: ListedContainer, status: ContainerStatusMess
     reason: status.reason,
     message: status.message,
     logPath: status.logPath,
-    graceSeconds: Number(listed.annotations[graceSeconds] ?? 30),
+    graceSeconds: graceOf(listed.annotations[graceSeconds]),
   };
 }
 
 function millis(nanos: string): number {
   return Number(BigInt(nanos) / 1_000_000n);
+}
+
+/** Whatever stands there: a wait that never ends, or none, must not follow from it. */
+function graceOf(text: string | undefined): number {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : usualGraceSeconds;
 }
