@@ -62,7 +62,11 @@ describe('an agent', () => {
       [pod('no-key', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'kube-root-ca.crt', key: 'none' } } }] }), waiting('CreateContainerConfigError', /couldn't find key none in ConfigMap default\/kube-root-ca\.crt/)],
       [pod('no-map', { envFrom: [{ configMapRef: { name: 'none' } }] }), waiting('CreateContainerConfigError', /configmap "none" not found/)],
       [pod('as-root', {}, secure({ runAsNonRoot: true })), waiting('CreateContainerConfigError', /container has runAsNonRoot and image will run as root/)],
-      [pod('no-sysctl', {}, secure({ sysctls: [{ name: 'kernel.none', value: '1' }] })), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /kernel\.none/])],
+      [pod('no-fqdn', {}, { subdomain: 's'.repeat(60), setHostnameAsFQDN: true }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /FQDN no-fqdn\.s+\.default\.svc\.cluster\.local is too long/])],
+      [pod('no-class', {}, { runtimeClassName: 'none' }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /no runtime for "none" is configured/])],
+      [pod('no-profile', {}, secure({ seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } })), waiting('CreateContainerError', /seccomp\/none\.json: no such file/)],
+      [pod('no-user-namespace', {}, { hostUsers: false }), waiting('CreateContainerConfigError', /hostUsers: false\) are not supported/)],
+      [pod('crashing', { command: ['sh', '-c', 'echo last words; exit 3'], terminationMessagePolicy: 'FallbackToLogsOnError' }), waiting('CrashLoopBackOff', /^back-off \d+s restarting failed container=c pod=crashing_default\(/, ['BackOff', /^Back-off restarting failed container c in pod crashing_default\(/])],
       [withVolume('no-path', { hostPath: { path: '/none', type: 'Directory' } }), mount(/hostPath type check failed: \/none is not a directory/)],
       [withVolume('no-write', { hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } }), mount(/ENOENT/)],
       [withVolume('no-map-volume', { configMap: { name: 'none' } }), mount(/MountVolume\.SetUp failed for volume "v" : configmap "none" not found/)],
@@ -76,6 +80,17 @@ describe('an agent', () => {
       expect(stateOf(found)?.state?.waiting?.message ?? '').toMatch(message);
       await eventually(async () => (await eventsOf(name)).some((e) => e.reason === eventReason && eventMessage.test(e.message ?? '')), { what: `event ${eventReason}`, explain: async () => JSON.stringify(await eventsOf(name)) });
     });
+  });
+
+  it('refuses a pod that may not run here, and sets what may be set', async () => {
+    await cluster.apply([pod('unsafe', {}, { securityContext: { sysctls: [{ name: 'kernel.panic', value: '1' }] } }), pod('safe', sh('sleep 1000'), { securityContext: { sysctls: [{ name: 'net.ipv4.tcp_syncookies', value: '0' }] } })]);
+    expect((await until('unsafe', (p) => p.status?.phase === 'Failed')).status).toMatchObject({ reason: 'SysctlForbidden', message: 'Pod was rejected: forbidden sysctl: "kernel.panic" not allowlisted' });
+    await eventually(async () => (await reasonsOf('unsafe')).includes('SysctlForbidden'), { what: 'the event' });
+    await until('safe', isReady);
+    expect(await inside('safe', 'cat /proc/sys/net/ipv4/tcp_syncookies')).toBe('0\n');
+    const [event] = (await eventsOf('safe')).filter((e) => e.reason === 'Started');
+    expect(event).toMatchObject({ source: { component: 'kubelet', host: host().name }, involvedObject: { fieldPath: 'spec.containers{c}' } });
+    await remove('unsafe', 'safe');
   });
 
   it('brings pods to their end by restart policy and deadline, and names the cause', async () => {
