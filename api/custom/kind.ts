@@ -1,3 +1,4 @@
+import { StatusError } from '#common/errors.ts';
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps } from '../gen/types.ts';
 import type { KindDefinition, ScalePaths, StoredForm } from '../kinds/types.ts';
 import { invalid, type FieldError } from '../meta/field-error.ts';
@@ -65,32 +66,42 @@ function customKind(definition: CustomResourceDefinition, version: CustomResourc
     ...(scale && { scale }),
     nameRule: 'dns-subdomain',
     setDefaults: (object) => { setSchemaDefaults(schema, object); },
-    prepareForCreate: (object) => { if (version.subresources?.status !== undefined) Reflect.deleteProperty(object, 'status'); },
+    prepareForCreate: (object) => {
+      if (definition.metadata?.deletionTimestamp !== undefined) throw new StatusError('MethodNotAllowed', 'create not allowed while custom resource definition is terminating');
+      if (version.subresources?.status !== undefined) Reflect.deleteProperty(object, 'status');
+    },
     selectableFields: Object.fromEntries((version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.slice(1), (object) => textAt(object, simplePath(jsonPath))])),
     columns: printerColumns(version.additionalPrinterColumns),
     structure: { clean: (value) => cleanCustom(schema, value), check },
-    stored: storedForm(schema, `${group}/${version.name}`, `${group}/${storage.name}`, deps),
+    stored: storedForm(definition, version.name, storage.name, deps),
     ...(version.deprecated === true && { warning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }),
     retired: deps.retired,
   };
 }
 
-function storedForm(schema: Schema, served: string, storage: string, { convert, since }: CustomKindDeps): StoredForm {
-  const finish = (objects: readonly KubeObject[]): KubeObject[] => objects.map((object) => {
-    const clean = cleanCustom(schema, object).value as KubeObject;
-    setSchemaDefaults(schema, clean);
-    return { ...clean, apiVersion: served, kind: object.kind };
-  });
+/** Objects are pruned and defaulted by the version that they are stored in, then converted, then pruned by the one that is served, as in Kubernetes. */
+function storedForm({ spec }: CustomResourceDefinition, served: string, storage: string, { convert, since }: CustomKindDeps): StoredForm {
+  const apiVersion = (version: string): string => `${spec.group}/${version}`;
+  const schemas = new Map(spec.versions.map((version) => [apiVersion(version.name), rootSchema(schemaOf(version))]));
+  const pruned = (object: KubeObject): KubeObject => {
+    const schema = schemas.get(object.apiVersion ?? '');
+    return schema ? cleanCustom(schema, object).value as KubeObject : object;
+  };
+  const defaulted = (object: KubeObject): KubeObject => {
+    setSchemaDefaults(schemas.get(object.apiVersion ?? '') ?? {}, object);
+    return object;
+  };
+  const converted = (objects: readonly KubeObject[], to: string, finish: (object: KubeObject) => KubeObject): readonly KubeObject[] | Promise<readonly KubeObject[]> => {
+    if (objects.every((object) => object.apiVersion === to)) return objects;
+    const result = convert(objects, to);
+    return result instanceof Promise ? result.then((all) => all.map(finish)) : result.map(finish);
+  };
   return {
-    apiVersion: storage, since,
-    load: (objects) => {
-      const converted = objects.every(({ apiVersion }) => apiVersion === served) ? objects : convert(objects, served);
-      return converted instanceof Promise ? converted.then(finish) : finish(converted);
-    },
+    apiVersion: apiVersion(storage), since,
+    load: (objects) => converted(objects.map((object) => defaulted(pruned(object))), apiVersion(served), pruned),
     save: (object) => {
-      if (object.apiVersion === storage) return object;
-      const converted = convert([copyJson(object)], storage);
-      return converted instanceof Promise ? converted.then((all) => all[0] ?? object) : converted[0] ?? object;
+      const result = converted([copyJson(object)], apiVersion(storage), (one) => defaulted(pruned(one)));
+      return result instanceof Promise ? result.then(([one]) => one ?? object) : result[0] ?? object;
     },
   };
 }

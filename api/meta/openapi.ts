@@ -30,7 +30,9 @@ export function fullName(definition: string): string {
 }
 
 /** Where a kind's own schema stands: under `components.schemas` with this name. */
-export function schemaNameOf({ resource: { group, version, kind } }: Pick<KindDefinition, 'resource'>): string {
+export function schemaNameOf({ resource: { group, version, kind }, structure }: Pick<KindDefinition, 'resource' | 'structure'>): string {
+  // A custom resource's group, turned around: `com.example.stable.v1.CronTab`.
+  if (structure) return [...group.split('.').reverse(), version, kind].join('.');
   return `${Object.hasOwn(ownPackages, group) ? ownPackages[group] : `io.k8s.api.${group.split('.')[0] || 'core'}`}.${version}.${kind}`;
 }
 
@@ -85,7 +87,7 @@ function drain(queue: string[], result: Record<string, Schema>, translate: (sche
 
 /** Forms that OpenAPI says in its own way. */
 function plain(schema: Schema): Schema {
-  if (schema['x-kubernetes-int-or-string'] === true) return { ...schema, format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] } as Schema;
+  if (schema['x-kubernetes-int-or-string'] === true && schema.anyOf === undefined) return { ...schema, format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] } as Schema;
   if (schema.format !== 'quantity') return schema;
   const { type: _, format: __, ...rest } = schema;
   return { ...rest, oneOf: [{ type: 'string' }, { type: 'number' }] } as Schema;

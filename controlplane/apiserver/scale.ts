@@ -26,7 +26,7 @@ export const scaleKind: Pick<KindDefinition<Scale>, 'resource' | 'schema'> = {
 /** The `scale` view of an object. */
 export function scaleOf(paths: ScalePaths, object: KubeObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata ?? {};
-  const selector = selectorText(at(object, paths.selector));
+  const selector = selectorText(paths.selector.length > 0 ? at(object, paths.selector) : undefined);
   const managedFields = ownersOf(paths, object);
   return {
     kind: 'Scale', apiVersion: 'autoscaling/v1',

@@ -1,3 +1,4 @@
+import { customResourceDefinitionController } from './custom-resource-definition/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
@@ -16,6 +17,7 @@ import type { ControllerFactory } from './types.ts';
 
 /** Every controller there is, by the name of its folder. */
 export const controllers: Readonly<Record<string, ControllerFactory>> = {
+  'custom-resource-definition': customResourceDefinitionController,
   'deployment': deploymentController,
   'endpoint-slice': endpointSliceController,
   'endpoints': endpointsController,

@@ -23,6 +23,7 @@ export async function serveWatch(deps: RouteDeps, config: WatchConfig, { request
   const timeoutMs = timeoutSeconds !== undefined && timeoutSeconds > 0
     ? Math.min(timeoutSeconds, maxTimeoutSeconds) * 1000
     : config.minTimeoutMs + randomInt(Math.max(1, config.minTimeoutMs));
-  const body = await openWatch(deps, { kind, namespace: path.namespace, options, format, timeoutMs, bookmarkMs: config.bookmarkMs, signal: request.signal });
+  const signal = kind.retired ? AbortSignal.any([request.signal, kind.retired]) : request.signal;
+  const body = await openWatch(deps, { kind, namespace: path.namespace, options, format, timeoutMs, bookmarkMs: config.bookmarkMs, signal });
   return { status: 200, contentType: jsonType, body };
 }

@@ -1,0 +1,140 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { customResourceDefinitionController } from '#controlplane/controllers/custom-resource-definition/controller.ts';
+import { ControllerManager } from '#controlplane/controllers/manager.ts';
+import { Informers } from '#controlplane/cache/informers.ts';
+import { systemClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { TestServer, type Answer } from '../test-server.ts';
+
+type Json = Record<string, unknown>;
+
+let server: TestServer;
+let stop: AbortController;
+let running: Promise<unknown>;
+
+beforeEach(async () => {
+  server = await TestServer.start();
+  stop = new AbortController();
+  const informers = new Informers({ store: server.store, log: silentLog });
+  const manager = new ControllerManager({
+    controllers: { definitions: customResourceDefinitionController }, informers, clock: systemClock, log: silentLog, random: () => 0.5,
+    client: server.api.client({ name: 'system:controllers', groups: ['system:masters'] }), recorder: (component) => server.api.recorder({ component }),
+  }, { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: '', resources: [] });
+  running = Promise.all([informers.start(stop.signal), manager.start(stop.signal)]);
+});
+afterEach(async () => {
+  stop.abort();
+  await running;
+  await server.stop();
+});
+
+const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const crontabs = '/apis/stable.example.com/v1/namespaces/default/crontabs';
+
+function version(name: string, properties: Json, more: Json = {}): Json {
+  return { name, served: true, storage: true, schema: { openAPIV3Schema: { type: 'object', properties } }, ...more };
+}
+
+function definition(versions: readonly Json[], spec: Json = {}): Json {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'crontabs.stable.example.com' },
+    spec: { group: 'stable.example.com', scope: 'Namespaced', names: { plural: 'crontabs', kind: 'CronTab', shortNames: ['ct'] }, versions, ...spec },
+  };
+}
+
+const specSchema = { spec: { type: 'object', properties: { cron: { type: 'string' }, replicas: { type: 'integer', minimum: 1, default: 1 }, free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } } } };
+
+async function until<T>(what: () => Promise<T | undefined | false>): Promise<T> {
+  for (let i = 0; i < 200; i++) {
+    const found = await what();
+    if (found) return found;
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+  }
+  throw new Error('waited too long');
+}
+
+async function define(body: Json): Promise<void> {
+  const answer = await server.ask(definitions, { method: 'POST', body });
+  expect(answer.text).toContain('"kind":"CustomResourceDefinition"');
+  expect(answer.status).toBe(201);
+  await until(async () => (await server.ask(crontabs)).status === 200);
+}
+
+const create = (spec: Json, name = 'one'): Promise<Answer> => server.ask(crontabs, { method: 'POST', body: { apiVersion: 'stable.example.com/v1', kind: 'CronTab', metadata: { name }, spec } });
+
+describe('a CustomResourceDefinition', () => {
+  it('serves its kind: prunes, defaults, validates and lists', async () => {
+    await define(definition([version('v1', specSchema, { additionalPrinterColumns: [{ name: 'Cron', type: 'string', jsonPath: '.spec.cron' }] })]));
+    const made = await create({ cron: '* * *', bogus: 1, free: { a: { b: null } } });
+    expect(made.status).toBe(201);
+    expect(made.json()['spec']).toEqual({ cron: '* * *', replicas: 1, free: { a: { b: null } } });
+    expect(made.headers['warning']).toContain('unknown field');
+    const refused = await create({ cron: 5, replicas: 0 }, 'two');
+    expect(refused.status).toBe(422);
+    expect(refused.json()['message']).toBe('CronTab.stable.example.com "two" is invalid: [spec.cron: Invalid value: "integer": spec.cron in body must be of type string: "integer", spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1]');
+    const table = await server.ask(crontabs, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } });
+    expect(table.json<{ rows: { cells: unknown[] }[] }>().rows[0]?.cells).toEqual(['one', '* * *']);
+    const discovered = await server.ask('/apis/stable.example.com/v1');
+    expect(discovered.json<{ resources: { name: string; shortNames: string[] }[] }>().resources[0]).toMatchObject({ name: 'crontabs', singularName: 'crontab', shortNames: ['ct'], namespaced: true });
+    expect((await server.ask('/openapi/v3')).text).toContain('apis/stable.example.com/v1');
+    expect((await server.ask('/openapi/v3/apis/stable.example.com/v1')).text).toContain('com.example.stable.v1.CronTab');
+  });
+
+  it('applies a changed definition at once, defaults stored objects, and keeps all of it over a restart', async () => {
+    await define(definition([version('v1', { spec: { type: 'object', properties: { cron: { type: 'string' } } } })]));
+    await create({ cron: 'a' });
+    const changed = definition([version('v1', specSchema)]);
+    await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: changed });
+    await until(async () => (await server.ask(`${crontabs}/one`)).text.includes('"replicas":1'));
+    await server.restart();
+    expect((await server.ask(`${crontabs}/one`)).json()['spec']).toEqual({ cron: 'a', replicas: 1 });
+    expect((await server.ask(crontabs)).text).toContain('"replicas":1');
+  });
+
+  it('deletes its objects before it goes, and takes no new ones', async () => {
+    await define(definition([version('v1', specSchema)]));
+    await create({ cron: 'a' });
+    const held = await server.ask(`${crontabs}/one`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: { metadata: { finalizers: ['example.com/hold'] } } });
+    expect(held.status).toBe(200);
+    const deleted = await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'DELETE' });
+    expect(deleted.json<{ metadata: { finalizers: string[] } }>().metadata.finalizers).toEqual(['customresourcecleanup.apiextensions.k8s.io']);
+    await until(async () => (await server.ask(`${definitions}/crontabs.stable.example.com`)).text.includes('InstanceDeletionInProgress'));
+    expect((await create({ cron: 'b' }, 'two')).json()['message']).toBe('create not allowed while custom resource definition is terminating');
+    await server.ask(`${crontabs}/one`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: { metadata: { finalizers: null } } });
+    await until(async () => (await server.ask(`${definitions}/crontabs.stable.example.com`)).status === 404);
+    expect((await server.ask(crontabs)).status).toBe(404);
+    expect((await server.ask('/apis/stable.example.com/v1')).status).toBe(404);
+  });
+
+  it('serves several versions of what is stored in one', async () => {
+    await define(definition([
+      version('v1', specSchema, { storage: false }),
+      version('v2', { spec: { type: 'object', properties: { cron: { type: 'string' }, extra: { type: 'string', default: 'x' } } } }),
+      version('v1beta1', specSchema, { storage: false, deprecated: true }),
+    ]));
+    await create({ cron: 'a' });
+    const v2 = await server.ask('/apis/stable.example.com/v2/namespaces/default/crontabs/one');
+    expect(v2.json()).toMatchObject({ apiVersion: 'stable.example.com/v2', spec: { cron: 'a', extra: 'x' } });
+    expect((await server.ask(`${crontabs}/one`)).json()).toMatchObject({ apiVersion: 'stable.example.com/v1', spec: { cron: 'a' } });
+    const old = await server.ask('/apis/stable.example.com/v1beta1/namespaces/default/crontabs');
+    expect(old.headers['warning']).toContain('stable.example.com/v1beta1 CronTab is deprecated');
+    expect(old.json<{ items: Json[] }>().items[0]?.['apiVersion']).toBe('stable.example.com/v1beta1');
+    const group = await server.ask('/apis/stable.example.com');
+    expect(group.json<{ versions: { version: string }[] }>().versions.map((one) => one.version)).toEqual(['v2', 'v1', 'v1beta1']);
+  });
+
+  it('has status and scale where it asks for them', async () => {
+    const status = { status: { type: 'object', properties: { replicas: { type: 'integer' }, selector: { type: 'string' } } } };
+    await define(definition([version('v1', { ...specSchema, ...status }, { subresources: { status: {}, scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas', labelSelectorPath: '.status.selector' } } })]));
+    await server.ask(crontabs, { method: 'POST', body: { apiVersion: 'stable.example.com/v1', kind: 'CronTab', metadata: { name: 'one' }, spec: { cron: 'a' }, status: { replicas: 9 } } });
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    const one = await server.ask(`${crontabs}/one`, { method: 'PATCH', headers: merge, body: { status: { replicas: 3 } } });
+    expect(one.json()['status']).toBeUndefined();
+    const patched = await server.ask(`${crontabs}/one/status`, { method: 'PATCH', headers: merge, body: { spec: { cron: 'b' }, status: { replicas: 3, selector: 'a=b' } } });
+    expect(patched.json()).toMatchObject({ metadata: { generation: 1 }, spec: { cron: 'a' }, status: { replicas: 3 } });
+    expect((await server.ask(`${crontabs}/one/scale`)).json()).toMatchObject({ kind: 'Scale', spec: { replicas: 1 }, status: { replicas: 3, selector: 'a=b' } });
+    const scaled = await server.ask(`${crontabs}/one/scale`, { method: 'PATCH', headers: merge, body: { spec: { replicas: 4 } } });
+    expect(scaled.json()).toMatchObject({ spec: { replicas: 4 } });
+    expect((await server.ask(`${crontabs}/one`)).json()).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 4 } });
+  });
+});
