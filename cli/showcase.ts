@@ -22,14 +22,23 @@ interface Pod {
 }
 interface Service { readonly spec: { readonly clusterIP?: string; readonly ports?: readonly { readonly port: number }[] } }
 
-const troubleMs = 10_000;
+interface Node {
+  readonly metadata?: { readonly uid?: string };
+  readonly spec?: { readonly taints?: readonly { readonly key: string }[] };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
 
-/** Applies what is new in the files (a scaled Deployment stays as it is when Cleat starts again), shows their Deployments becoming available, asks their Services, and says what to try next. */
-export async function showcase(files: readonly string[], kubeconfig: string, io: Io): Promise<void> {
+const troubleMs = 10_000;
+/** A node that takes longer has a trouble of its own, which the pods will tell. */
+const nodeReadyMs = 20_000;
+
+/** Applies what is new in the files (a scaled Deployment stays as it is when Cleat starts again), shows their Deployments becoming available, asks their Services, and says what to try next. `nodeName` is this host's, which is to run them. */
+export async function showcase(files: readonly string[], kubeconfig: string, nodeName: string, io: Io): Promise<void> {
   const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', kubeconfig]), {}));
   try {
     const manifests = (await readManifests(files, false, io.stdin)).map(({ manifest }) => manifest);
     const applied: Applied[] = [];
+    await nodeTakesPods(client, nodeName, io);
     for (const manifest of manifests) {
       const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false, onlyNew: true });
       io.out(`${one.display} ${one.outcome}\n`);
@@ -44,6 +53,17 @@ export async function showcase(files: readonly string[], kubeconfig: string, io:
     if (!io.interrupted.aborted) io.err(`error: ${files.join(', ')}: ${messageOf(error)}\n`);
   } finally {
     client.close();
+  }
+}
+
+/** Pods made before are told first that they fit nowhere. */
+async function nodeTakesPods(client: RestClient, nodeName: string, io: Io): Promise<void> {
+  const limit = AbortSignal.timeout(nodeReadyMs);
+  try {
+    await waitFor<Node>(client, '/api/v1/nodes', nodeName, (node) => node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true
+      && !node.spec?.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready'), AbortSignal.any([limit, io.interrupted]));
+  } catch (error) {
+    if (!limit.aborted) throw error;
   }
 }
 

@@ -41,7 +41,7 @@ export const command: Command = {
       io.out(`Cleat is up in ${((performance.now() - startedMs) / 1000).toFixed(1)} s: node ${agent.nodeName} of ${controlPlane.url}\n`);
       if (config.apply.length > 0) {
         const { showcase } = await import('../showcase.ts');
-        await showcase(config.apply, config.kubeconfig, { ...io, interrupted: stopAgent.signal });
+        await showcase(config.apply, config.kubeconfig, agent.nodeName, { ...io, interrupted: stopAgent.signal });
       }
       if (!stopAgent.signal.aborted) io.out('\nCtrl-C stops Cleat and leaves the containers running.\n');
     }
