@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { isStatus, messageOf, StatusError, statusCodes, toStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -10,6 +11,7 @@ import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
 import type { ProcessMetrics } from '../routes/process-metrics.ts';
 import type { ResourceCall } from '../routes/types.ts';
 import type { User } from '../types.ts';
+import { webSocketAuthorization } from '../streams/protocols.ts';
 import type { HttpRequest, HttpResponse } from './listener.ts';
 import { BodyReader, parseTarget, type ApiRequest, type RequestLimits } from './request.ts';
 import { errorReply, sendReply, type Reply } from './reply.ts';
@@ -39,6 +41,8 @@ const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
 const lingerMs = 500;
+/** A stream on which nothing is said for so long is closed, as Kubernetes does. */
+const streamIdleMs = 4 * 3_600_000;
 const lingerBytes = 16 << 20;
 
 /**
@@ -97,7 +101,9 @@ export class RequestHandler {
     try {
       const answer = await this.#answer(incoming, gone.signal, body.read);
       verb = answer.verb;
-      await this.#send(incoming, response, answer.reply);
+      const { takeOver } = answer.reply;
+      if (takeOver && response instanceof http.ServerResponse) await this.#streamed(() => handOver(response, takeOver));
+      else await this.#send(incoming, response, answer.reply);
     } finally {
       body.release();
       this.#stop.removeEventListener('abort', abort);
@@ -110,19 +116,20 @@ export class RequestHandler {
     const streaming = typeof reply.body === 'object' && Symbol.asyncIterator in reply.body;
     if (incoming.httpVersionMajor === 1 && !incoming.complete && reply.status >= 400) {
       response.setHeader('Connection', 'close');
-      if (incoming.headers.expect === undefined) await discardRest(incoming);
-    }
-    if (streaming) {
-      this.#streams++;
-      this.#deps.metrics.watchOpened();
+      if (incoming.headers.expect === undefined && !isUpgrade(incoming)) await discardRest(incoming);
     }
     try {
-      await sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
+    const send = (): Promise<void> => sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
+    await (streaming ? this.#streamed(send) : send());
+  }
+
+  async #streamed(work: () => Promise<void>): Promise<void> {
+    this.#streams++;
+    this.#deps.metrics.watchOpened();
+      await work();
     } finally {
-      if (streaming) {
-        this.#streams--;
-        this.#deps.metrics.watchClosed();
-      }
+      this.#streams--;
+      this.#deps.metrics.watchClosed();
     }
   }
 
@@ -133,11 +140,12 @@ export class RequestHandler {
       if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
       const method = incoming.method ?? 'GET';
       const target = parseTarget(incoming.url ?? '/', this.#config.maxUrlBytes);
-      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), signal, body };
+      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body };
       const path = parseResourcePath(request.segments);
       verb = (path ? verbOf(request, path) : undefined) ?? method.toLowerCase();
       if (!knownMethods.has(method)) verb = 'other';
-      return { reply: await this.#deadline(this.#route(request, incoming.rawHeaders), verb, request), verb };
+      const reply = this.#route(request, incoming.rawHeaders);
+      return { reply: path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), verb };
     } catch (error) {
       return { reply: errorReply(this.#translate(error)), verb };
     } finally {
@@ -148,14 +156,14 @@ export class RequestHandler {
   async #route(request: ApiRequest, rawHeaders: readonly string[]): Promise<Reply> {
     const sender = await this.#authenticate(request);
     const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
-    if (!knownMethods.has(request.method)) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
+    if (!knownMethods.has(request.method) && !(request.method === 'OPTIONS' && parseResourcePath(request.segments)?.subresource === 'proxy')) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
     const path = parseResourcePath(request.segments);
     const verb = path ? verbOf(request, path) : undefined;
     if (user) await this.#authorize(path && verb !== undefined
       ? { user, verb, resource: path }
       : { user, verb: request.method.toLowerCase(), path: request.path });
     if (path && verb !== undefined && user) {
-      if ((verb === 'watch' || path.subresource === 'log') && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches and logs at once, please try again later', { retryAfterMs: 5000 });
+      if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
@@ -167,7 +175,7 @@ export class RequestHandler {
   async #authenticate(request: ApiRequest): Promise<User | undefined> {
     const isPublic = publicPaths.has(request.segments[0] ?? '');
     try {
-      const user = await this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization });
+      const user = await this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization ?? webSocketAuthorization(request.headers) });
       if (user || isPublic) return user;
     } catch (error) {
       // A probe with yesterday's token still gets its answer.
@@ -203,6 +211,30 @@ export class RequestHandler {
 }
 
 /** The TLS socket under a request of either version. */
+/** What Kubernetes counts as long-running: no deadline once it has begun, and a place among the streams. */
+function isStream({ subresource }: { readonly subresource: string | undefined }): boolean {
+  return subresource !== undefined && ['log', 'exec', 'attach', 'portforward', 'proxy'].includes(subresource);
+}
+
+function isUpgrade(incoming: HttpRequest): boolean {
+  return 'upgrade' in incoming && incoming.upgrade === true;
+}
+
+/** Lets go of the connection for `takeOver`; it is closed when that fails. */
+async function handOver(response: ServerResponse, takeOver: NonNullable<Reply['takeOver']>): Promise<void> {
+  const { socket } = response;
+  if (!socket) return;
+  response.detachSocket(socket);
+  response.statusCode = 101;
+  socket.setTimeout(streamIdleMs, () => { socket.destroy(); });
+  try {
+    await takeOver(socket);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
 function socketOf(incoming: HttpRequest): TLSSocket {
   const socket = 'stream' in incoming ? incoming.stream.session?.socket : incoming.socket;
   if (!socket) throw new StatusError('ServiceUnavailable', 'the connection has closed');

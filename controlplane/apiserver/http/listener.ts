@@ -49,13 +49,14 @@ export class Listener {
     const { log, handle } = deps;
     this.#http1 = http.createServer({
       maxHeaderSize: config.maxHeaderBytes, headersTimeout: config.handshakeTimeoutMs, requestTimeout: config.requestTimeoutMs,
-      keepAliveTimeout: config.idleTimeoutMs, connectionsCheckingInterval: Math.min(5000, Math.ceil(config.handshakeTimeoutMs / 3)),
+      shouldUpgradeCallback: mayUpgrade, keepAliveTimeout: config.idleTimeoutMs, connectionsCheckingInterval: Math.min(5000, Math.ceil(config.handshakeTimeoutMs / 3)),
     }, handle);
     // Node arms these limits when a server begins to listen; this one never does, its connections are handed to it.
     this.#http1.emit('listening');
     this.#http1.on('clientError', answerClientError);
     this.#http1.on('checkContinue', handle);
-    // A CONNECT or Upgrade is an ordinary request to us: it gets a Status instead of a closed connection.
+    this.#http1.on('upgrade', (request, socket, head) => { handle(request, upgradeResponse(request, socket as Socket, head)); });
+    // A CONNECT is an ordinary request to us: it gets a Status instead of a closed connection.
     this.#http1.on('connect', (_request, socket) => { socket.end(plainStatus(405, 'MethodNotAllowed', 'the CONNECT method is not supported')); });
     this.#http2 = http2.createServer({
       maxSessionMemory: 32,
@@ -144,6 +145,21 @@ export class Listener {
       this.#http1.emit('connection', socket);
     }
   }
+}
+
+/** Upgrades that nothing here is behind are passed over, as HTTP allows: the request is answered as if none was asked for. */
+function mayUpgrade({ headers, url = '' }: IncomingMessage): boolean {
+  return /^(websocket|spdy\/3\.1)$/i.test(headers.upgrade ?? '') || /\/proxy(\/|\?|$)/.test(url);
+}
+
+/** An ordinary response on a connection that may be taken over; when it is not, the connection ends with it. */
+function upgradeResponse(request: IncomingMessage, socket: Socket, head: Buffer): ServerResponse {
+  if (head.length > 0) socket.unshift(head);
+  const response = new http.ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once('finish', () => { socket.end(); });
+  return response;
 }
 
 /** What Node's parser refuses never reaches a handler; it is answered with a Status all the same. */

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { statusCodes, type StatusError } from '#common/errors.ts';
 import { http } from '#common/node-http.ts';
 import { failure, type Status } from './status.ts';
@@ -14,9 +15,11 @@ export interface Reply {
   readonly status: number;
   readonly contentType: string;
   readonly body: Uint8Array | string | ReplyPieces | ReplyStream;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Texts of `Warning` headers. */
   readonly warnings?: readonly string[];
+  /** Instead of an answer in HTTP: takes an upgraded connection for as long as it runs. */
+  readonly takeOver?: (socket: Duplex) => Promise<void>;
 }
 
 export const jsonType = 'application/json';

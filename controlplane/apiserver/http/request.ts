@@ -23,6 +23,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   readonly socket: TLSSocket;
+  /** The message itself, for those that hand on bodies or connections as they come. */
+  readonly incoming: HttpRequest;
   /** Aborts when the client has gone or the server stops. */
   readonly signal: AbortSignal;
   /** The whole body, read once; empty when there is none. */
@@ -35,7 +37,9 @@ export function parseTarget(target: string, maxUrlBytes: number): Pick<ApiReques
   const relative = target.replace(/^https?:\/\/[^/?#]*/i, '') || '/';
   if (!relative.startsWith('/')) throw badRequest('the request target must be a path');
   const [path = '/', query = ''] = splitOnce(relative, '?');
-  return { path, segments: path.split('/').filter((part, i, all) => part !== '' || (i > 0 && i < all.length - 1)).map(decodeSegment), query: new URLSearchParams(query) };
+  // What follows `proxy` is another server's path.
+  const [, own = path] = /^(\/api\/v1\/(?:namespaces\/[^/]+\/(?:pods|services)|nodes)\/[^/]+\/proxy)\//.exec(path) ?? [];
+  return { path, segments: own.split('/').filter((part, i, all) => part !== '' || (i > 0 && i < all.length - 1)).map(decodeSegment), query: new URLSearchParams(query) };
 }
 
 function splitOnce(text: string, separator: string): string[] {

@@ -41,8 +41,8 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
 }
 
 const notYet: Readonly<Record<string, string>> = {
-  'pods/attach': 'attaching to a container', 'pods/ephemeralcontainers': 'adding ephemeral containers', 'pods/exec': 'running a command in a container',
-  'pods/portforward': 'forwarding a port', 'pods/proxy': 'proxying to a pod', 'pods/resize': 'resizing a pod in place',
+  'pods/ephemeralcontainers': 'adding ephemeral containers',
+  'pods/proxy': 'proxying to a pod', 'pods/resize': 'resizing a pod in place',
   'nodes/proxy': 'proxying to a node', 'services/proxy': 'proxying to a service',
 };
 
@@ -56,6 +56,15 @@ export async function refuseNotYetServed(deps: RouteDeps, { kind, path }: KindCa
   const { name = '', namespace, plural, subresource = '' } = path;
   await deps.resources.entry(kind, namespace, name);
   throw new StatusError('MethodNotAllowed', `${plural} "${name}": ${notYet[`${plural}/${subresource}`] ?? subresource} is not supported by this version of the server`, { details: { name, kind: plural } });
+}
+
+/** pods/NAME/exec, attach and portforward: POST, and GET because WebSockets know no other. */
+export async function serveStream(deps: RouteDeps, { request, kind, path, verb }: KindCall): Promise<Reply> {
+  if (verb !== 'create' && verb !== 'get') throw methodNotAllowed(kind.resource, verb);
+  const pod = parseBytes((await deps.resources.entry(kind, path.namespace, path.name ?? '')).value) as Pod;
+  if (path.subresource === 'portforward') return (await import('../streams/port-forward.ts')).servePortForward(deps, request, pod);
+  const target = { pod, container: containerOf(pod, request.query.get('container') ?? ''), kind: path.subresource === 'exec' ? 'exec' as const : 'attach' as const };
+  return (await import('../streams/command.ts')).serveCommand(deps, request, target);
 }
 
 function bindingError(field: string, type: FieldError['type'], message: string): StatusError {
@@ -119,7 +128,7 @@ function containerOf(pod: Pod, asked: string): string {
     if ([...names, ...init, ...ephemeral].includes(asked)) return asked;
     throw badRequest(`container ${asked} is not valid for pod ${podName}`);
   }
-  if (names.length === 1 && init.length === 0 && ephemeral.length === 0) return names[0] ?? '';
+  if (names.length === 1) return names[0] ?? '';
   if (names.length === 0) throw badRequest(`a container name must be specified for pod ${podName}`);
   const orInit = init.length > 0 ? ` or one of the init containers: [${init.join(' ')}]` : '';
   throw badRequest(`a container name must be specified for pod ${podName}, choose one of: [${names.join(' ')}]${orInit}`);

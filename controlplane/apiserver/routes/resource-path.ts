@@ -25,7 +25,7 @@ export function parseResourcePath(segments: readonly string[]): ResourcePath | u
 }
 
 /** Kubernetes' verb for a method on a resource; undefined for methods that none has. */
-export function verbOf(request: Pick<ApiRequest, 'method' | 'query'>, path: Pick<ResourcePath, 'name'>): string | undefined {
+export function verbOf(request: Pick<ApiRequest, 'method' | 'query'>, path: Pick<ResourcePath, 'name' | 'subresource'>): string | undefined {
   switch (request.method) {
     case 'GET':
     case 'HEAD': return path.name !== undefined ? 'get' : booleanParameter(request.query, 'watch') ? 'watch' : 'list';
@@ -33,6 +33,7 @@ export function verbOf(request: Pick<ApiRequest, 'method' | 'query'>, path: Pick
     case 'PUT': return 'update';
     case 'PATCH': return 'patch';
     case 'DELETE': return path.name === undefined ? 'deletecollection' : 'delete';
+    case 'OPTIONS': return path.subresource === 'proxy' ? '' : undefined;
     default: return undefined;
   }
 }
