@@ -19,7 +19,7 @@ const folders = readdirSync(new URL('.', import.meta.url), { withFileTypes: true
 const now = Date.parse('2026-01-01T00:01:00Z');
 
 function kebab(kind: string): string {
-  return kind.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase();
+  return kind.replaceAll(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '-').toLowerCase();
 }
 
 function sampleOf(kind: KindDefinition): JsonRecord {

@@ -1,10 +1,14 @@
 import type { KubeObject } from '../meta/object.ts';
+import { apiService } from './api-service/kind.ts';
 import { certificateSigningRequest } from './certificate-signing-request/kind.ts';
 import { clusterRole } from './cluster-role/kind.ts';
 import { clusterRoleBinding } from './cluster-role-binding/kind.ts';
 import { configMap } from './config-map/kind.ts';
 import { controllerRevision } from './controller-revision/kind.ts';
 import { cronJob } from './cron-job/kind.ts';
+import { csiDriver } from './csi-driver/kind.ts';
+import { csiNode } from './csi-node/kind.ts';
+import { csiStorageCapacity } from './csi-storage-capacity/kind.ts';
 import { customResourceDefinition } from './custom-resource-definition/kind.ts';
 import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
@@ -12,20 +16,36 @@ import { endpointSlice } from './endpoint-slice/kind.ts';
 import { endpoints } from './endpoints/kind.ts';
 import { eventsEvent } from './event/events-v1.ts';
 import { event } from './event/kind.ts';
+import { flowSchema } from './flow-schema/kind.ts';
+import { ingressClass } from './ingress-class/kind.ts';
+import { ingress } from './ingress/kind.ts';
+import { ipAddress } from './ip-address/kind.ts';
 import { job } from './job/kind.ts';
 import { lease } from './lease/kind.ts';
+import { mutatingWebhookConfiguration } from './mutating-webhook-configuration/kind.ts';
 import { namespace } from './namespace/kind.ts';
+import { networkPolicy } from './network-policy/kind.ts';
 import { node } from './node/kind.ts';
 import { podDisruptionBudget } from './pod-disruption-budget/kind.ts';
 import { pod } from './pod/kind.ts';
+import { priorityClass } from './priority-class/kind.ts';
+import { priorityLevelConfiguration } from './priority-level-configuration/kind.ts';
 import { replicaSet } from './replica-set/kind.ts';
 import { replicationController } from './replication-controller/kind.ts';
 import { role } from './role/kind.ts';
 import { roleBinding } from './role-binding/kind.ts';
+import { runtimeClass } from './runtime-class/kind.ts';
 import { secret } from './secret/kind.ts';
 import { serviceAccount } from './service-account/kind.ts';
+import { serviceCidr } from './service-cidr/kind.ts';
 import { service } from './service/kind.ts';
 import { statefulSet } from './stateful-set/kind.ts';
+import { storageClass } from './storage-class/kind.ts';
+import { validatingAdmissionPolicyBinding } from './validating-admission-policy-binding/kind.ts';
+import { validatingAdmissionPolicy } from './validating-admission-policy/kind.ts';
+import { validatingWebhookConfiguration } from './validating-webhook-configuration/kind.ts';
+import { volumeAttachment } from './volume-attachment/kind.ts';
+import { volumeAttributesClass } from './volume-attributes-class/kind.ts';
 import type { KindDefinition } from './types.ts';
 
 /** Forgets a kind's object type, so that kinds of all types fit one map. Sound because objects reach a kind through `decode`. */
@@ -62,4 +82,24 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'certificatesigningrequests.certificates.k8s.io': erase(certificateSigningRequest),
   'customresourcedefinitions.apiextensions.k8s.io': erase(customResourceDefinition),
   'events.events.k8s.io': erase(eventsEvent),
+  'ingresses.networking.k8s.io': erase(ingress),
+  'ingressclasses.networking.k8s.io': erase(ingressClass),
+  'networkpolicies.networking.k8s.io': erase(networkPolicy),
+  'ipaddresses.networking.k8s.io': erase(ipAddress),
+  'servicecidrs.networking.k8s.io': erase(serviceCidr),
+  'priorityclasses.scheduling.k8s.io': erase(priorityClass),
+  'runtimeclasses.node.k8s.io': erase(runtimeClass),
+  'storageclasses.storage.k8s.io': erase(storageClass),
+  'csidrivers.storage.k8s.io': erase(csiDriver),
+  'csinodes.storage.k8s.io': erase(csiNode),
+  'csistoragecapacities.storage.k8s.io': erase(csiStorageCapacity),
+  'volumeattachments.storage.k8s.io': erase(volumeAttachment),
+  'volumeattributesclasses.storage.k8s.io': erase(volumeAttributesClass),
+  'mutatingwebhookconfigurations.admissionregistration.k8s.io': erase(mutatingWebhookConfiguration),
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': erase(validatingWebhookConfiguration),
+  'validatingadmissionpolicies.admissionregistration.k8s.io': erase(validatingAdmissionPolicy),
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': erase(validatingAdmissionPolicyBinding),
+  'apiservices.apiregistration.k8s.io': erase(apiService),
+  'flowschemas.flowcontrol.apiserver.k8s.io': erase(flowSchema),
+  'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': erase(priorityLevelConfiguration),
 };

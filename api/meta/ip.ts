@@ -48,3 +48,28 @@ export function specialAddressProblem(text: string): string | undefined {
   if (text.startsWith('224.0.0.') || /^ff02:/i.test(text)) return 'may not be in the link-local multicast range (224.0.0.0/24,ff02::/10)';
   return undefined;
 }
+
+/** An address as one number of 32 or 128 bits. */
+export function ipToBigInt(text: string): bigint {
+  if (isIPv4(text)) return text.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n);
+  const groups = (half: string): string[] => (half === '' ? [] : half.split(':').flatMap((part) => {
+    if (!part.includes('.')) return [part];
+    const value = ipToBigInt(part);
+    return [(value >> 16n).toString(16), (value & 0xffffn).toString(16)];
+  }));
+  const [head = '', tail] = text.split('::');
+  const [before, after] = [groups(head), tail === undefined ? [] : groups(tail)];
+  const all = [...before, ...Array.from({ length: tail === undefined ? 0 : 8 - before.length - after.length }, () => '0'), ...after];
+  return all.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
+}
+
+/** True when the range `inner` is a part of `outer` and smaller. Both must be valid. */
+export function isStrictSubnet(inner: string, outer: string): boolean {
+  const parse = (cidr: string): { value: bigint; bits: number; size: number } => {
+    const [address = '', bits = '0'] = cidr.split('/');
+    return { value: ipToBigInt(address), bits: Number(bits), size: isIPv4(address) ? 32 : 128 };
+  };
+  const [a, b] = [parse(inner), parse(outer)];
+  const shift = BigInt(b.size - b.bits);
+  return a.size === b.size && a.bits > b.bits && a.value >> shift === b.value >> shift;
+}

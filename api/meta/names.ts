@@ -85,14 +85,21 @@ export function portNumber(value: number): string | undefined {
   return Number.isInteger(value) && value >= 1 && value <= 65_535 ? undefined : 'must be between 1 and 65535, inclusive';
 }
 
-/** `example.com/controller`. */
+/** `*.example.com`: one label that may be any, and a domain. */
+export function wildcardSubdomain(value: string): string | undefined {
+  return check(value, 253, /^\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
+}
+
+/** `acme.io/foo`: who, and what of theirs. */
 export function domainPrefixedPath(value: string): string | undefined {
   const slash = value.indexOf('/');
-  if (value === '') return 'must be non-empty';
-  if (slash < 0) return 'must be a domain-prefixed path (such as "acme.io/foo")';
-  const [host, path] = [value.slice(0, slash), value.slice(slash + 1)];
-  const problem = dns1123Subdomain(host);
+  if (slash <= 0 || slash === value.length - 1) return 'must be a domain-prefixed path (such as "acme.io/foo")';
+  const problem = dns1123Subdomain(value.slice(0, slash));
   if (problem !== undefined) return problem;
-  if (path === '') return 'must be a domain-prefixed path (such as "acme.io/foo")';
-  return /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path) ? undefined : "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+  return /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(value.slice(slash + 1)) ? undefined : "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+}
+
+/** Names of admission webhooks. */
+export function fullyQualifiedName(value: string): string | undefined {
+  return dns1123Subdomain(value) ?? (value.split('.').length < 3 ? 'should be a domain with at least three segments separated by dots' : undefined);
 }
