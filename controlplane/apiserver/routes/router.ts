@@ -7,7 +7,7 @@ import { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
-import { isNotYetServed, refuseNotYetServed, serveBinding, serveEviction, serveLog } from './pod-subresources.ts';
+import { isNotYetServed, refuseNotYetServed, serveBinding, serveEviction, serveLog, serveStream } from './pod-subresources.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { User } from '../types.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
@@ -61,6 +61,7 @@ export class Router {
   }
 
   async other(request: ApiRequest, user: User | undefined): Promise<Reply | undefined> {
+    if (path.group === '' && path.plural === 'pods' && ['exec', 'attach', 'portforward'].includes(path.subresource ?? '')) return serveStream(this.#deps, kindCall);
     switch (request.segments[0]) {
       case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
       case 'api':
