@@ -4,6 +4,9 @@ import type { User } from '../types.ts';
 import { AuthenticatorChain, BearerAuthenticator, ClientCertificateAuthenticator, FileTokenAuthenticator } from './authenticators.ts';
 import { AuthorizerChain, masters } from './authorizers.ts';
 import { BootstrapTokenAuthenticator } from './bootstrap-tokens.ts';
+import { NodeAuthorizer } from './node/node-authorizer.ts';
+import { nodeRules } from './node/node-rules.ts';
+import { nodeRestriction } from './node/restriction.ts';
 import { escalationCheck } from './rbac/escalation.ts';
 import { RbacAuthorizer } from './rbac/rbac-authorizer.ts';
 import { ServiceAccountAuthenticator } from './service-accounts/authenticator.ts';
@@ -30,21 +33,23 @@ export class AccessControl {
   readonly admission: readonly AdmissionPlugin[];
   readonly #rbac: RbacAuthorizer;
   readonly #accounts: ServiceAccountAuthenticator;
+  readonly #nodes: NodeAuthorizer;
 
   constructor(deps: AccessControlDeps, config: TokenAuthorityConfig) {
     const { informers, clock } = deps;
     this.#rbac = new RbacAuthorizer(informers);
     this.rules = this.#rbac;
-    this.authorizer = deps.authorizer ?? new AuthorizerChain([masters, this.#rbac]);
+    this.#nodes = new NodeAuthorizer(informers, nodeRules);
+    this.authorizer = deps.authorizer ?? new AuthorizerChain([masters, this.#nodes, this.#rbac]);
     this.tokens = new TokenAuthority(clock, config);
     this.#accounts = new ServiceAccountAuthenticator({ authority: this.tokens, informers, clock });
     this.bearer = new BearerAuthenticator([new FileTokenAuthenticator(deps.tokens), this.#accounts, new BootstrapTokenAuthenticator(informers, clock)], [config.issuer]);
     this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(clock), this.bearer]);
-    this.admission = [escalationCheck(this.#rbac, this.authorizer)];
+    this.admission = [nodeRestriction, escalationCheck(this.#rbac, this.authorizer)];
   }
 
   /** Resolves when everything is known that decisions are made from. */
   async synced(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#rbac.synced(signal), this.#accounts.synced(signal)]);
+    await Promise.all([this.#rbac.synced(signal), this.#accounts.synced(signal), this.#nodes.synced(signal)]);
   }
 }

@@ -39,6 +39,8 @@ export interface Attributes {
     readonly subresource: string | undefined;
     readonly namespace: string | undefined;
     readonly name: string | undefined;
+    /** What a list or watch demands of fields, where it demands equality. */
+    readonly fields?: ReadonlyMap<string, string>;
   };
   /** Set for other requests. */
   readonly path?: string;

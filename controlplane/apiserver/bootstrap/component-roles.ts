@@ -1,4 +1,5 @@
 import type { ClusterRole } from '#api/gen/types.ts';
+import { nodeRules } from '../auth/node/node-rules.ts';
 import { clusterRole, core, eventsRule, named, read, rule } from './policy-rules.ts';
 
 const certificates = 'certificates.k8s.io';
@@ -11,28 +12,7 @@ function approver(signer: string): ClusterRole {
 
 /** Roles of the parts of a cluster. */
 export const componentRoles: readonly ClusterRole[] = [
-  clusterRole('system:node', [
-    rule(['create'], 'authentication.k8s.io', 'tokenreviews'),
-    rule(['create'], 'authorization.k8s.io', 'localsubjectaccessreviews', 'subjectaccessreviews'),
-    rule(read, core, 'services'),
-    rule(['create', 'get', 'list', 'watch'], core, 'nodes'),
-    rule(['patch', 'update'], core, 'nodes', 'nodes/status'),
-    eventsRule,
-    rule(read, core, 'pods'),
-    rule(['create', 'delete'], core, 'pods'),
-    rule(['patch', 'update'], core, 'pods/status'),
-    rule(['create'], core, 'pods/eviction'),
-    rule(read, core, 'configmaps', 'secrets'),
-    rule(['get'], core, 'persistentvolumeclaims', 'persistentvolumes'),
-    rule(['get', 'patch', 'update'], core, 'persistentvolumeclaims/status'),
-    rule(['create', 'get', 'list', 'watch'], certificates, 'certificatesigningrequests'),
-    rule(['create', 'delete', 'get', 'patch', 'update'], 'coordination.k8s.io', 'leases'),
-    rule(['get'], storage, 'volumeattachments'),
-    rule(['create'], core, 'serviceaccounts/token'),
-    rule(['create', 'delete', 'get', 'patch', 'update'], storage, 'csinodes'),
-    rule(read, storage, 'csidrivers'),
-    rule(read, 'node.k8s.io', 'runtimeclasses'),
-  ]),
+  clusterRole('system:node', nodeRules),
   clusterRole('system:node-bootstrapper', [rule(['create', 'get', 'list', 'watch'], certificates, 'certificatesigningrequests')]),
   clusterRole('system:node-problem-detector', [rule(['get'], core, 'nodes'), rule(['patch'], core, 'nodes/status'), eventsRule]),
   clusterRole('system:node-proxier', [rule(['list', 'watch'], core, 'services', 'endpoints'), rule(read, core, 'nodes'), eventsRule, rule(['list', 'watch'], 'discovery.k8s.io', 'endpointslices')]),

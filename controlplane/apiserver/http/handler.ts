@@ -4,6 +4,7 @@ import { isStatus, messageOf, StatusError, statusCodes, toStatus } from '#common
 import type { Log } from '#common/log.ts';
 import { http } from '#common/node-http.ts';
 import { noSuchPath } from '../api-errors.ts';
+import { resourceAttributes } from '../auth/attributes.ts';
 import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
 import { refusal } from '../auth/authorizers.ts';
 import { impersonated } from '../auth/impersonation.ts';
@@ -160,7 +161,7 @@ export class RequestHandler {
     const path = parseResourcePath(request.segments);
     const verb = path ? verbOf(request, path) : undefined;
     if (user) await this.#authorize(path && verb !== undefined
-      ? { user, verb, resource: path }
+      ? resourceAttributes(user, verb, path, request.query)
       : { user, verb: request.method.toLowerCase(), path: request.path });
     if (path && verb !== undefined && user) {
       if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });

@@ -1,9 +1,10 @@
 import type { BoundObjectReference, ObjectMeta, Pod, ServiceAccount, TokenRequest } from '#api/gen/types.ts';
-import { nodes, pods, secrets, type Resource } from '#api/kinds/resources.ts';
+import { nodes, pods, secrets, serviceAccounts, type Resource } from '#api/kinds/resources.ts';
 import { invalid as invalidField, type FieldError } from '#api/meta/field-error.ts';
 import { isStatus } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
-import { badRequest, conflict, invalid, methodNotAllowed } from '../api-errors.ts';
+import { badRequest, conflict, forbidden, invalid, methodNotAllowed } from '../api-errors.ts';
+import { nodeNameOf } from '../auth/node/identity.ts';
 import type { BoundClaims, Reference } from '../auth/service-accounts/claims.ts';
 import { parseBytes } from '../encoding.ts';
 import { json, type Reply } from '../http/reply.ts';
@@ -16,7 +17,7 @@ const shortestSeconds = 600;
 const longestSeconds = 2 ** 32;
 
 /** POST serviceaccounts/NAME/token: a token for one account, perhaps bound to a pod, a secret or a node. */
-export async function serveTokenRequest(deps: RouteDeps, { request, kind, path, verb }: KindCall): Promise<Reply> {
+export async function serveTokenRequest(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
   if (verb !== 'create') throw methodNotAllowed(kind.resource, verb);
   const { namespace = '', name = '' } = path;
   const warnings: string[] = [];
@@ -28,10 +29,22 @@ export async function serveTokenRequest(deps: RouteDeps, { request, kind, path, 
   if (expirationSeconds < shortestSeconds) errors.push(invalidField('spec.expirationSeconds', expirationSeconds, 'may not specify a duration less than 10 minutes'));
   if (expirationSeconds > longestSeconds) errors.push(invalidField('spec.expirationSeconds', expirationSeconds, 'may not specify a duration larger than 2^32 seconds'));
   if (errors.length > 0) throw invalid(tokenRequest.resource, '', errors);
+  if (nodeNameOf(user) !== undefined) await checkNode(deps, nodeNameOf(user) ?? '', namespace, audiences, boundObjectRef);
   const bound: BoundClaims = { namespace, serviceAccount: reference(account.metadata), ...(boundObjectRef && await boundTo(deps, boundObjectRef, namespace, name)) };
   const { token, expiresAtMs } = deps.access.tokens.issue(bound, audiences, expirationSeconds);
   const spec = { ...asked.spec, audiences: audiences.length > 0 ? audiences : [deps.access.tokens.issuer], expirationSeconds };
   return { ...json({ ...asked, metadata: { ...asked.metadata, creationTimestamp: rfc3339(deps.clock.now()) }, spec, status: { token, expirationTimestamp: rfc3339(expiresAtMs) } }, 201), warnings };
+}
+
+/** A node asks for its own pods only, and for those audiences that they ask for. */
+async function checkNode(deps: RouteDeps, node: string, namespace: string, audiences: readonly string[], ref: BoundObjectReference | undefined): Promise<void> {
+  const refuse = (why: string): Error => forbidden(serviceAccounts, '', why);
+  if (ref?.kind !== 'Pod' || !ref.uid) throw refuse('node requested token not bound to a pod');
+  const pod: Pod = await bound(deps, pods, namespace, ref);
+  if (pod.spec?.nodeName !== node) throw refuse('node requested token bound to a pod scheduled on a different node');
+  const asked = (pod.spec.volumes ?? []).flatMap(({ projected }) => (projected?.sources ?? []).flatMap(({ serviceAccountToken }) => serviceAccountToken?.audience ?? []));
+  const extra = audiences.find((audience) => audience !== '' && audience !== deps.access.tokens.issuer && !asked.includes(audience));
+  if (extra !== undefined) throw refuse(`audience ${JSON.stringify(extra)} not found in pod spec volume, "system:node:${node}" is not authorized to request tokens for this audience`);
 }
 
 async function boundTo(deps: RouteDeps, ref: BoundObjectReference, namespace: string, account: string): Promise<Partial<BoundClaims>> {
