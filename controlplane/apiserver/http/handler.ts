@@ -11,8 +11,8 @@ import { impersonated } from '../auth/impersonation.ts';
 import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
 import type { ProcessMetrics } from '../routes/process-metrics.ts';
 import type { ResourceCall } from '../routes/types.ts';
-import type { User } from '../types.ts';
 import { webSocketAuthorization } from '../streams/protocols.ts';
+import type { User } from '../types.ts';
 import type { HttpRequest, HttpResponse } from './listener.ts';
 import { BodyReader, parseTarget, type ApiRequest, type RequestLimits } from './request.ts';
 import { errorReply, sendReply, type Reply } from './reply.ts';
@@ -41,9 +41,9 @@ export interface HandlerDeps {
 const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
-const lingerMs = 500;
 /** A stream on which nothing is said for so long is closed, as Kubernetes does. */
 const streamIdleMs = 4 * 3_600_000;
+const lingerMs = 500;
 const lingerBytes = 16 << 20;
 
 /**
@@ -119,7 +119,6 @@ export class RequestHandler {
       response.setHeader('Connection', 'close');
       if (incoming.headers.expect === undefined && !isUpgrade(incoming)) await discardRest(incoming);
     }
-    try {
     const send = (): Promise<void> => sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
     await (streaming ? this.#streamed(send) : send());
   }
@@ -127,6 +126,7 @@ export class RequestHandler {
   async #streamed(work: () => Promise<void>): Promise<void> {
     this.#streams++;
     this.#deps.metrics.watchOpened();
+    try {
       await work();
     } finally {
       this.#streams--;
@@ -211,7 +211,6 @@ export class RequestHandler {
   }
 }
 
-/** The TLS socket under a request of either version. */
 /** What Kubernetes counts as long-running: no deadline once it has begun, and a place among the streams. */
 function isStream({ subresource }: { readonly subresource: string | undefined }): boolean {
   return subresource !== undefined && ['log', 'exec', 'attach', 'portforward', 'proxy'].includes(subresource);
@@ -236,6 +235,7 @@ async function handOver(response: ServerResponse, takeOver: NonNullable<Reply['t
   }
 }
 
+/** The TLS socket under a request of either version. */
 function socketOf(incoming: HttpRequest): TLSSocket {
   const socket = 'stream' in incoming ? incoming.stream.session?.socket : incoming.socket;
   if (!socket) throw new StatusError('ServiceUnavailable', 'the connection has closed');
