@@ -56,12 +56,12 @@ export class Router {
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'binding') return serveBinding(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'eviction') return serveEviction(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'serviceaccounts' && path.subresource === 'token') return (await import('./token-requests.ts')).serveTokenRequest(this.#deps, kindCall);
+    if (path.group === '' && path.plural === 'pods' && ['exec', 'attach', 'portforward'].includes(path.subresource ?? '')) return serveStream(this.#deps, kindCall);
     if (path.group === '' && isNotYetServed(path)) return refuseNotYetServed(this.#deps, kindCall);
     return this.#objects.serve(kindCall);
   }
 
   async other(request: ApiRequest, user: User | undefined): Promise<Reply | undefined> {
-    if (path.group === '' && path.plural === 'pods' && ['exec', 'attach', 'portforward'].includes(path.subresource ?? '')) return serveStream(this.#deps, kindCall);
     switch (request.segments[0]) {
       case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
       case 'api':
