@@ -22,7 +22,9 @@ export async function impersonated(rawHeaders: readonly string[], user: User, au
     const { allowed, reason } = await authorizer.authorize(attributes);
     if (!allowed) throw refusal(attributes, reason);
   }
-  return { name, groups: [...new Set([...(groups.length > 0 ? groups : impliedGroups(name)), name === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated'])] };
+  const [uid] = named('impersonate-uid');
+  const extra = extraOf(headers);
+  return { name, ...(uid !== undefined && { uid }), ...(extra && { extra }), groups: [...new Set([...(groups.length > 0 ? groups : impliedGroups(name)), name === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated'])] };
 }
 
 function impersonationHeaders(raw: readonly string[]): [string, string][] {
@@ -42,10 +44,28 @@ function asked(name: string, groups: readonly string[], headers: readonly [strin
     ...groups.map((group) => about('', 'groups', group)),
     ...headers.flatMap(([key, value]) => {
       if (key === 'impersonate-uid') return [about('authentication.k8s.io', 'uids', value)];
-      if (key.startsWith('impersonate-extra-')) return [about('authentication.k8s.io', 'userextras', value, { subresource: key.slice('impersonate-extra-'.length) })];
+      if (key.startsWith(extraPrefix)) return [about('authentication.k8s.io', 'userextras', value, { subresource: extraKey(key) })];
       return [];
     }),
   ];
+}
+
+const extraPrefix = 'impersonate-extra-';
+
+/** Keys of extras may hold what no header's name may: they are percent-encoded. */
+function extraKey(header: string): string {
+  const key = header.slice(extraPrefix.length);
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
+}
+
+function extraOf(headers: readonly [string, string][]): Record<string, string[]> | undefined {
+  const extra = new Map<string, string[]>();
+  for (const [header, value] of headers) if (header.startsWith(extraPrefix)) extra.set(extraKey(header), [...extra.get(extraKey(header)) ?? [], value]);
+  return extra.size > 0 ? Object.fromEntries(extra) : undefined;
 }
 
 function serviceAccountOf(user: string): { namespace: string; name: string } | undefined {
