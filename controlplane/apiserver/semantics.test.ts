@@ -66,7 +66,7 @@ describe('fields', () => {
     expect(warned.json()).toMatchObject({ data: { a: '2' } });
     expect((await server.ask(`${configMaps}/twice?fieldValidation=Ignore`, { method: 'PUT', body })).headers['warning']).toBeUndefined();
     const patched = await server.ask(`${configMaps}/twice?fieldValidation=Strict`, { method: 'PATCH', body: '{"data":{"b":"1","b":"2"}}', headers: { 'content-type': 'application/merge-patch+json' } });
-    expect(patched.json()).toMatchObject({ code: 400, message: expect.stringContaining('duplicate field "data.b"') as string });
+    expect(patched.json()).toMatchObject({ code: 422, message: expect.stringContaining('duplicate field "data.b"') as string });
     expect((await post(`${configMaps}?fieldValidation=Loose`, body)).status).toBe(422);
   });
 

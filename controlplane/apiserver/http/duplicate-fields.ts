@@ -15,11 +15,46 @@ interface Level {
  */
 export function duplicateFields(text: string): string[] {
   const found = new Set<string>();
+  walkKeys(text, (path, isRepeated) => {
+    if (isRepeated) found.add(path());
+    return found.size < maxFound;
+  });
+  return [...found];
+}
+
+/** What is wrong with the fields of `text`, in its order: those that are unknown, and those that come twice. What is unknown is that only once. */
+export function problemsInOrder(text: string, unknown: readonly string[]): string[] {
+  const found = new Set<string>();
+  const unread = new Set(unknown);
+  const within = (path: string): string | undefined => unknown.find((outer) => path.startsWith(outer) && (path.length === outer.length || path[outer.length] === '.' || path[outer.length] === '['));
+  walkKeys(text, (path, isRepeated) => {
+    if (!isRepeated && unread.size === 0) return true;
+    const here = path();
+    const outer = within(here);
+    if (outer !== undefined) found.add(unknownField(outer));
+    else if (isRepeated) found.add(duplicateField(here));
+    if (outer !== undefined) unread.delete(outer);
+    return found.size < maxFound;
+  });
+  return [...found];
+}
+
+export function duplicateField(path: string): string {
+  return `duplicate field ${JSON.stringify(path)}`;
+}
+
+export function unknownField(path: string): string {
+  return `unknown field ${JSON.stringify(path)}`;
+}
+
+/** Visits every key of every object, until `visit` returns false. */
+function walkKeys(text: string, visit: (path: () => string, isRepeated: boolean) => boolean): void {
   const levels: Level[] = [];
+  const path = (): string => pathOf(levels);
   /** Where the last string began and ended: a key, if a colon follows. */
   let begin = 0;
   let end = 0;
-  for (let i = 0; i < text.length && found.size < maxFound; i++) {
+  for (let i = 0; i < text.length; i++) {
     const top = levels.at(-1);
     switch (text[i]) {
       case '{': levels.push({ keys: new Set(), at: '', index: 0 }); break;
@@ -30,13 +65,12 @@ export function duplicateFields(text: string): string[] {
       case ':':
         if (!top?.keys) break;
         top.at = JSON.parse(text.slice(begin, end + 1)) as string;
-        if (top.keys.has(top.at)) found.add(pathOf(levels));
+        if (!visit(path, top.keys.has(top.at))) return;
         top.keys.add(top.at);
         break;
       default: break;
     }
   }
-  return [...found];
 }
 
 /** The closing quote of the string that opens at `start`. No regular expression: a string may be as long as a body. */

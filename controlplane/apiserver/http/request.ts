@@ -118,25 +118,50 @@ export function mediaType(request: ApiRequest): string {
 const protobufType = 'application/vnd.kubernetes.protobuf';
 const documentTypes = ['application/json', 'application/yaml', protobufType];
 
-async function parseDocument(type: string, body: Buffer): Promise<unknown> {
-  if (type === protobufType) return (await import('../protobuf/decode.ts')).decodeProtobuf(body);
-  return type.endsWith('yaml') ? parseYaml(body.toString('utf8')) : parseJson(body.toString('utf8'));
+async function parseDocument(type: string, body: Buffer): Promise<ReadDocument> {
+  if (type === protobufType) return { value: (await import('../protobuf/decode.ts')).decodeProtobuf(body), json: undefined, duplicates: [] };
+  // Bytes that are not UTF-8 become U+FFFD, as Go reads them.
+  const text = body.toString('utf8');
+  if (!type.endsWith('yaml')) return { value: parseJson(text), json: text, duplicates: [] };
+  const value = flowJson(text);
+  return value === undefined ? { json: undefined, ...(await import('./yaml.ts')).parseYaml(text) } : { value, json: text, duplicates: [] };
 }
 
-/** YAML takes a second of work for so much; JSON takes a hundredth of that. */
-const maxYamlBytes = 1 << 20;
+/** JSON is YAML, too, and read much faster; undefined for any other style, and for what is broken in either language. */
+function flowJson(text: string): unknown {
+  if (!/^\s*\{/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A body as it was read. */
+export interface ReadDocument {
+  readonly value: unknown;
+  /** The text, where it was JSON. */
+  readonly json: string | undefined;
+  /** Keys that YAML has twice. */
+  readonly duplicates: readonly string[];
+}
 
 /** The body as JSON value, from JSON, YAML or Kubernetes' protobuf. */
 export async function readDocument(request: ApiRequest, accepted: readonly string[] = documentTypes): Promise<unknown> {
+  return (await readBody(request, accepted)).value;
+}
+
+/** As `readDocument`, with what is needed to tell of fields that come twice. */
+export async function readBody(request: ApiRequest, accepted: readonly string[] = documentTypes): Promise<ReadDocument> {
   const type = mediaType(request) || 'application/json';
   if (!accepted.includes(type)) {
     throw new StatusError('UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`);
   }
   const body = await request.body();
   if (body.length === 0) throw badRequest('the request has no body; send the object as JSON or YAML');
-  const value = await parseDocument(type, body);
-  if (deeperThan(value, maxDepth)) throw badRequest(`the object provided nests deeper than ${String(maxDepth)} levels`);
-  return value;
+  const document = await parseDocument(type, body);
+  if (deeperThan(document.value, maxDepth)) throw badRequest(`the object provided nests deeper than ${String(maxDepth)} levels`);
+  return document;
 }
 
 export function parseJson(text: string): unknown {
@@ -144,26 +169,5 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     throw badRequest(`couldn't get version/kind; json parse error: ${messageOf(error)}`, error);
-  }
-}
-
-async function parseYaml(text: string): Promise<unknown> {
-  if (text.startsWith('{')) {
-    try {
-      return JSON.parse(text);
-    } catch {
-      // YAML's flow style, or broken in either language.
-    }
-  }
-  if (text.length > maxYamlBytes) throw new StatusError('RequestEntityTooLarge', `the YAML is larger than ${String(maxYamlBytes)} bytes; send it as JSON`);
-  const yaml = await import('yaml');
-  try {
-    const document = yaml.parseDocument(text, { prettyErrors: false, merge: true, schema: 'core', uniqueKeys: true });
-    const [error] = document.errors;
-    if (error) throw error;
-    // Through JSON: dates, maps with odd keys and the like have no place in an object.
-    return JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 50 }) ?? null));
-  } catch (error) {
-    throw badRequest(`error converting YAML to JSON: ${messageOf(error).split('\n')[0] ?? ''}`, error);
   }
 }

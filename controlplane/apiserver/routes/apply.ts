@@ -12,7 +12,8 @@ import type { Written } from '../resource-store.ts';
 import { scaleConfig, scaleKind } from '../scale.ts';
 import { requireCreate } from './create-access.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { applyOptions, applyType, checkAddress, decodeFor, readStrictly, writeOptions } from './write-parameters.ts';
+import { decodeApplied, readStrictly } from './documents.ts';
+import { applyOptions, applyType, checkAddress, writeOptions } from './write-parameters.ts';
 
 const maxAttempts = 5;
 
@@ -23,7 +24,7 @@ export async function applyObject({ resources, clock, authorizer }: RouteDeps, c
   const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as Subresource | undefined, applied: true };
   const document = await readStrictly(request, [applyType]);
   if (!isRecord(document.value) || !document.value['apiVersion'] || !document.value['kind']) throw badRequest('an applied configuration must name its apiVersion and kind');
-  const config = decodeFor<KubeObject>(path.subresource === 'scale' ? scaleKind : kind, document, request.query, warnings);
+  const config = decodeApplied<KubeObject>(path.subresource === 'scale' ? scaleKind : kind, document, path.namespace, request.query, warnings);
   if (config.metadata?.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
   checkAddress(config, path.namespace, path.name ?? '');
   const said = path.subresource === 'scale' && kind.scale ? scaleConfig(kind, kind.scale, path.name ?? '', config as Scale) : ownPart(kind, config, path.subresource);

@@ -18,7 +18,8 @@ import type { Change, Written } from '../resource-store.ts';
 import { createsOnUpdate, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
 import { requireCreate } from './create-access.ts';
-import { applyType, checkAddress, decodeFor, deleteOptions, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
+import { decodeFor, decodePatched, readStrictly } from './documents.ts';
+import { applyType, checkAddress, deleteOptions, patchTypeOf, writeOptions } from './write-parameters.ts';
 
 /** The verbs on objects of one kind, over HTTP. */
 export class ObjectRoutes {
@@ -114,11 +115,11 @@ export class ObjectRoutes {
     const form = objectForm(request);
     const options = writeOptions(request, user, 'PatchOptions');
     const type = patchTypeOf(mediaType(request), kind, request.query);
-    const { value: patch, duplicates } = await readStrictly(request, [mediaType(request)]);
+    const patch = await readStrictly(request, [mediaType(request)]);
     const warnings: string[] = [];
     const change: Change = (current) => {
       warnings.length = 0;
-      const object = decodeFor(kind, { value: applyPatch(kind.schema(), current, type, patch), duplicates }, request.query, warnings);
+      const object = decodePatched(kind, patch, applyPatch(kind.schema(), current, type, patch.value), request.query, warnings);
       checkAddress(object, path.namespace, path.name ?? '');
       return object;
     };

@@ -11,7 +11,8 @@ import { applyPatch } from '../patches.ts';
 import type { Change } from '../resource-store.ts';
 import { scaleColumns, scaleKind, scaleOf, withScale } from '../scale.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { applyType, checkAddress, decodeFor, patchTypeOf, readStrictly, writeOptions } from './write-parameters.ts';
+import { decodeFor, decodePatched, readStrictly } from './documents.ts';
+import { applyType, checkAddress, patchTypeOf, writeOptions } from './write-parameters.ts';
 
 /** The `scale` subresource: how many replicas are wanted, for clients that know no more of the kind. */
 export async function serveScale(deps: RouteDeps, call: KindCall): Promise<Reply> {
@@ -39,8 +40,9 @@ async function changeOf({ kind, path, request, verb }: KindCall, paths: NonNulla
   const document = await readStrictly(request, type && [mediaType(request)]);
   return (current) => {
     warnings.length = 0;
-    const value = type ? applyPatch(scaleKind.schema(), scaleOf(paths, current), type, document.value) : document.value;
-    const scale: Scale = decodeFor(scaleKind, { ...document, value }, request.query, warnings);
+    const scale: Scale = type
+      ? decodePatched(scaleKind, document, applyPatch(scaleKind.schema(), scaleOf(paths, current), type, document.value), request.query, warnings)
+      : decodeFor(scaleKind, document, request.query, warnings);
     checkAddress(scale, path.namespace, path.name ?? '');
     return withScale(paths, current, scale);
   };

@@ -1,18 +1,15 @@
-import { decode, strictError } from '#api/kinds/engine.ts';
-import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { invalid as invalidField, tooLong, type FieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
 import { badRequest, invalid } from '../api-errors.ts';
-import { duplicateFields } from '../http/duplicate-fields.ts';
-import { mediaType, readDocument, type ApiRequest } from '../http/request.ts';
+import { readDocument, type ApiRequest } from '../http/request.ts';
 import { booleanParameter, integerParameter } from '../list-options.ts';
 import type { WriteOptions } from '../resource-store.ts';
 import type { DeleteRequest, User } from '../types.ts';
 
-type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+export { decodeFor, readStrictly } from './documents.ts';
 
 export function writeOptions(request: Pick<ApiRequest, 'query' | 'headers'>, user: User, kind = 'CreateOptions'): WriteOptions {
   return { user, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind) };
@@ -42,36 +39,6 @@ function dryRun(values: readonly unknown[], kind: string): boolean {
     if (value !== 'All') throw invalid({ group: 'meta.k8s.io', kind }, '', [{ type: 'FieldValueNotSupported', field: 'dryRun', message: `Unsupported value: ${JSON.stringify(value)}: supported values: "All"` }]);
   }
   return wanted.length > 0;
-}
-
-function fieldValidation(query: URLSearchParams): FieldValidation {
-  const value = query.get('fieldValidation') ?? '';
-  if (value === 'Strict' || value === 'Warn' || value === 'Ignore') return value;
-  if (value === '') return 'Warn';
-  throw invalid({ group: 'meta.k8s.io', kind: 'CreateOptions' }, '', [{ type: 'FieldValueNotSupported', field: 'fieldValidation', message: `Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"` }]);
-}
-
-/** A document as a client sent it, with what its reading has lost. */
-export interface Document { readonly value: unknown; readonly duplicates: readonly string[] }
-
-/** The body, and its duplicate fields unless the client does not care. */
-export async function readStrictly(request: ApiRequest, accepted?: readonly string[]): Promise<Document> {
-  const value = await readDocument(request, accepted);
-  const relevant = mediaType(request).endsWith('json') || mediaType(request) === '';
-  const duplicates = relevant && fieldValidation(request.query) !== 'Ignore' ? duplicateFields((await request.body()).toString('utf8')) : [];
-  return { value, duplicates };
-}
-
-/** Decodes what a client sent, and refuses or warns of unknown and duplicate fields as it asked. */
-export function decodeFor<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'resource' | 'schema' | 'structure'>, { value, duplicates }: Document, query: URLSearchParams, warnings: string[]): T {
-  const mode = fieldValidation(query);
-  if (!isRecord(value)) throw badRequest(`the object provided is unrecognized (must be of type ${kind.resource.kind}): it is not a JSON object`);
-  const { object, unknown } = decode(kind, { ...value, apiVersion: value['apiVersion'] ?? apiVersionOf(kind.resource), kind: value['kind'] ?? kind.resource.kind });
-  const problems = [...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`), ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`)];
-  if (problems.length === 0 || mode === 'Ignore') return object;
-  if (mode === 'Strict') throw strictError(kind, problems);
-  warnings.push(...problems.slice(0, 20));
-  return object;
 }
 
 /** What a client asks of a delete. */
