@@ -27,6 +27,8 @@ export interface WriteOptions {
   readonly fieldManager?: string;
   /** The ownership of fields has been seen to, as server-side apply does. */
   readonly applied?: boolean;
+  /** Takes what admission has to say to the client beside its answer. */
+  readonly warnings?: string[];
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -103,6 +105,7 @@ export class ResourceStore {
     await kind.prepareToValidate?.(object);
     const errors = validate(kind, object);
     if (errors.length > 0) throw invalid(kind.resource, name, errors);
+    await this.#admission.validate(request);
     const reservation = this.#admission.reserve(request);
     try {
       const key = storeKey(keptUnder(kind), namespace, name);
@@ -148,7 +151,7 @@ export class ResourceStore {
     }
     metaOf(next).resourceVersion = String(entry.modRevision);
     const { subresource } = options;
-    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, subresource, object: next, old };
+    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, warnings: options.warnings, subresource, object: next, old };
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
@@ -157,6 +160,7 @@ export class ResourceStore {
       await kind.prepareToValidate?.(next);
       const errors = validate(kind, next, old, subresource);
       if (errors.length > 0) throw invalid(kind.resource, name, errors);
+      await this.#admission.validate(request);
     }
     if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);
     if (equal(next, old) && !await this.#outdated(kind, namespace, name)) return { object: old, bytes: entry.value, removed: false };
@@ -191,7 +195,9 @@ export class ResourceStore {
       const entry = await this.entry(kind, namespace, name);
       const object = parseBytes(entry.value);
       checkPreconditions(kind, object, request);
-      await this.#admission.admit({ operation: 'delete', kind, namespace, name, ...options, subresource: undefined, object: undefined, old: object });
+      const admission: AdmissionRequest = { operation: 'delete', kind, namespace, name, ...options, subresource: undefined, object: undefined, old: object };
+      await this.#admission.admit(admission);
+      await this.#admission.validate(admission);
       const plan = planDeletion(kind, object, request, this.#clock.now());
       if (plan.action === 'none') return { object, bytes: entry.value, removed: false };
       const written = plan.action === 'remove'

@@ -12,6 +12,10 @@ export class AdmissionChain {
     for (const plugin of this.#plugins) await plugin.admit?.(request);
   }
 
+  async validate(request: AdmissionRequest): Promise<void> {
+    for (const plugin of this.#plugins) await plugin.validate?.(request);
+  }
+
   /** If one plugin refuses, those before it get back what they gave. */
   reserve(request: AdmissionRequest): Reservation {
     const held: Reservation[] = [];

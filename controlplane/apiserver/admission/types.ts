@@ -11,6 +11,8 @@ export interface AdmissionRequest {
   readonly name: string;
   readonly user: User;
   readonly dryRun: boolean;
+  /** Goes back to the client with the answer; what is added more than once is told once. Absent: nobody reads it. */
+  readonly warnings?: string[] | undefined;
   readonly subresource: Subresource | undefined;
   /** As it will be written; absent for a delete. */
   readonly object: KubeObject | undefined;
@@ -29,6 +31,8 @@ export interface AdmissionPlugin {
   readonly name: string;
   /** Before validation. Refuses by throwing; may change `request.object` in place. */
   admit?(request: AdmissionRequest): Promise<void> | void;
+  /** After validation: sees the object as it is to be, and may only refuse. */
+  validate?(request: AdmissionRequest): Promise<void> | void;
   /** After validation, right before the write, synchronously: takes what the object needs and writes it into `request.object`. */
   reserve?(request: AdmissionRequest): Reservation | undefined;
 }

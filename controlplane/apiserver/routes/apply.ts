@@ -21,7 +21,7 @@ const maxAttempts = 5;
 export async function applyObject({ resources, clock, authorizer }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
   const { kind, path, request, user } = call;
   const { manager, force } = applyOptions(request.query);
-  const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as Subresource | undefined, applied: true };
+  const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as Subresource | undefined, applied: true, warnings };
   const document = await readStrictly(request, [applyType]);
   if (!isRecord(document.value) || !document.value['apiVersion'] || !document.value['kind']) throw badRequest('an applied configuration must name its apiVersion and kind');
   const config = decodeApplied<KubeObject>(path.subresource === 'scale' ? scaleKind : kind, document, path.namespace, request.query, warnings);

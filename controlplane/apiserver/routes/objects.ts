@@ -81,7 +81,7 @@ export class ObjectRoutes {
     const warnings: string[] = [];
     const object = decodeFor(kind, await readStrictly(request), request.query, warnings);
     if (object.metadata?.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
-    const written = await this.#deps.resources.create(kind, path.namespace, object, options);
+    const written = await this.#deps.resources.create(kind, path.namespace, object, { ...options, warnings });
     return this.#reply(kind, written.bytes, form, 201, warnings);
   }
 
@@ -99,13 +99,13 @@ export class ObjectRoutes {
     };
     if (!decoded().metadata?.resourceVersion && needsResourceVersion(kind)) throw invalid(kind.resource, path.name ?? '', [invalidField('metadata.resourceVersion', 0, 'must be specified for an update')]);
     try {
-      const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', decoded, { ...options, subresource: path.subresource as 'status' | undefined });
+      const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', decoded, { ...options, warnings, subresource: path.subresource as 'status' | undefined });
       return this.#reply(kind, written.bytes, form, 200, warnings);
     } catch (error) {
       if (!isStatus(error, 'NotFound') || path.subresource !== undefined || !createsOnUpdate(kind)) throw error;
     }
     await requireCreate(this.#deps.authorizer, call);
-    const written = await this.#deps.resources.create(kind, path.namespace, decoded(), options);
+    const written = await this.#deps.resources.create(kind, path.namespace, decoded(), { ...options, warnings });
     return this.#reply(kind, written.bytes, form, 201, warnings);
   }
 
@@ -123,7 +123,7 @@ export class ObjectRoutes {
       checkAddress(object, path.namespace, path.name ?? '');
       return object;
     };
-    const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', change, { ...options, subresource: path.subresource as 'status' | undefined });
+    const written = await this.#deps.resources.update(kind, path.namespace, path.name ?? '', change, { ...options, warnings, subresource: path.subresource as 'status' | undefined });
     return this.#reply(kind, written.bytes, form, 200, warnings);
   }
 
@@ -138,9 +138,10 @@ export class ObjectRoutes {
   async #delete({ kind, path, request, user }: KindCall): Promise<Reply> {
     const form = objectForm(request);
     const options = await deleteOptions(request, user);
-    const written = await this.#deps.resources.delete(kind, path.namespace, path.name ?? '', options, options);
-    if (written.removed && !returnsDeleted(kind)) return json(deletedStatus(kind, written));
-    return this.#reply(kind, written.bytes, form, !written.removed && options.cascades ? 202 : 200, []);
+    const warnings: string[] = [];
+    const written = await this.#deps.resources.delete(kind, path.namespace, path.name ?? '', options, { ...options, warnings });
+    if (written.removed && !returnsDeleted(kind)) return { ...json(deletedStatus(kind, written)), warnings };
+    return this.#reply(kind, written.bytes, form, !written.removed && options.cascades ? 202 : 200, warnings);
   }
 
   /** Answers with the list of what was deleted or marked. */
