@@ -1,6 +1,6 @@
 import type { PersistentVolumeClaimSpec } from '../gen/types.ts';
 import { forbidden, invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
-import { dns1123Subdomain, qualifiedName } from '../meta/names.ts';
+import { dns1123Label, dns1123Subdomain, qualifiedName } from '../meta/names.ts';
 import { isQuantity, parseQuantity } from '../meta/quantity.ts';
 import { named, requiredText, supportedIfSet } from '../meta/rules.ts';
 import { validateLabelSelector } from '../meta/selectors.ts';
@@ -35,7 +35,17 @@ export function validateClaimSpec(spec: PersistentVolumeClaimSpec | undefined, f
   for (const [name, source] of [['dataSource', dataSource], ['dataSourceRef', dataSourceRef]] as const) {
     if (source !== undefined) errors.push(...validateSource(source, `${field}.${name}`));
   }
-  return errors;
+  return spec === undefined ? errors : [...errors, ...validateNamespaceOf(spec, field)];
+}
+
+function validateNamespaceOf({ dataSource, dataSourceRef }: PersistentVolumeClaimSpec, field: string): FieldError[] {
+  if (dataSourceRef?.namespace) {
+    const errors = named(`${field}.dataSourceRef.namespace`, dataSourceRef.namespace, dns1123Label);
+    return dataSource === undefined ? errors : [...errors, invalid(field, `${field}.dataSource`, 'may not be specified when dataSourceRef.namespace is specified')];
+  }
+  if (dataSource === undefined || dataSourceRef === undefined) return [];
+  const same = (['apiGroup', 'kind', 'name'] as const).every((name) => dataSource[name] === dataSourceRef[name]);
+  return same ? [] : [invalid(field, `${field}.dataSource`, 'must match dataSourceRef')];
 }
 
 function validateSource({ apiGroup = '', kind, name }: { apiGroup?: string | undefined; kind?: string; name?: string }, field: string): FieldError[] {

@@ -22,16 +22,21 @@ import { ingress } from './ingress/kind.ts';
 import { ipAddress } from './ip-address/kind.ts';
 import { job } from './job/kind.ts';
 import { lease } from './lease/kind.ts';
+import { limitRange } from './limit-range/kind.ts';
 import { mutatingWebhookConfiguration } from './mutating-webhook-configuration/kind.ts';
 import { namespace } from './namespace/kind.ts';
 import { networkPolicy } from './network-policy/kind.ts';
 import { node } from './node/kind.ts';
+import { persistentVolumeClaim } from './persistent-volume-claim/kind.ts';
+import { persistentVolume } from './persistent-volume/kind.ts';
 import { podDisruptionBudget } from './pod-disruption-budget/kind.ts';
+import { podTemplate } from './pod-template/kind.ts';
 import { pod } from './pod/kind.ts';
 import { priorityClass } from './priority-class/kind.ts';
 import { priorityLevelConfiguration } from './priority-level-configuration/kind.ts';
 import { replicaSet } from './replica-set/kind.ts';
 import { replicationController } from './replication-controller/kind.ts';
+import { resourceQuota } from './resource-quota/kind.ts';
 import { role } from './role/kind.ts';
 import { roleBinding } from './role-binding/kind.ts';
 import { runtimeClass } from './runtime-class/kind.ts';
@@ -58,10 +63,15 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   configmaps: erase(configMap),
   endpoints: erase(endpoints),
   events: erase(event),
+  limitranges: erase(limitRange),
   namespaces: erase(namespace),
   nodes: erase(node),
+  persistentvolumeclaims: erase(persistentVolumeClaim),
+  persistentvolumes: erase(persistentVolume),
   pods: erase(pod),
+  podtemplates: erase(podTemplate),
   replicationcontrollers: erase(replicationController),
+  resourcequotas: erase(resourceQuota),
   secrets: erase(secret),
   serviceaccounts: erase(serviceAccount),
   services: erase(service),

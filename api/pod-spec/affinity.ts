@@ -23,7 +23,7 @@ function validateRequirement(requirement: NodeSelectorRequirement, field: string
   return [...errors, ...named(`${field}.key`, key ?? '', qualifiedName)];
 }
 
-function validateNodeTerm(term: NodeSelectorTerm, field: string): FieldError[] {
+export function validateNodeTerm(term: NodeSelectorTerm, field: string): FieldError[] {
   const expressions = (term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, `${field}.matchExpressions[${i}]`));
   const fields = (term.matchFields ?? []).flatMap(({ key, operator, values = [] }, i) => {
     const path = `${field}.matchFields[${i}]`;

@@ -1,4 +1,6 @@
 import type { Container, EnvVar, HTTPGetAction, LifecycleHandler, PodSpec, PodTemplateSpec, Probe, Volume } from '../gen/types.ts';
+import { setClaimSpecDefaults } from '../claim-spec/defaults.ts';
+import { setSourceDefaults } from './volume-sources.ts';
 
 const defaultFileMode = 0o644;
 
@@ -90,9 +92,10 @@ function setHttpDefaults(action: HTTPGetAction | undefined): void {
 
 function setVolumeDefaults(volume: Volume): void {
   if (Object.entries(volume).every(([key, source]) => key === 'name' || source === undefined)) volume.emptyDir = {};
-  const { configMap, downwardAPI, hostPath, image, projected, secret } = volume;
+  const { configMap, downwardAPI, ephemeral, image, projected, secret } = volume;
   for (const source of [configMap, downwardAPI, projected, secret]) if (source !== undefined) source.defaultMode ??= defaultFileMode;
-  if (hostPath !== undefined) hostPath.type ??= '';
+  setSourceDefaults(volume);
+  if (ephemeral?.volumeClaimTemplate?.spec !== undefined) setClaimSpecDefaults(ephemeral.volumeClaimTemplate.spec);
   if (image !== undefined) image.pullPolicy ||= pullPolicyOf(image.reference ?? '');
   setDownwardDefaults(downwardAPI?.items);
   for (const source of projected?.sources ?? []) {

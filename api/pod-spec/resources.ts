@@ -16,7 +16,7 @@ export function isExtendedResource(name: string): boolean {
   return !isNative(name) && !name.startsWith('requests.') && qualifiedName(`requests.${name}`) === undefined;
 }
 
-function validateName(name: string, field: string): FieldError[] {
+export function validateContainerResourceName(name: string, field: string): FieldError[] {
   const problem = qualifiedName(name);
   if (problem !== undefined) return [invalid(field, name, problem)];
   if (!name.includes('/')) {
@@ -39,15 +39,20 @@ export function validateResources(resources: ResourceRequirements | undefined, f
   const errors: FieldError[] = [];
   for (const [list, path] of [[limits, `${field}.limits`], [requests, `${field}.requests`]] as const) {
     for (const [name, quantity] of Object.entries(list)) {
-      errors.push(...validateName(name, `${path}[${name}]`), ...validateAmount(name, quantity, `${path}[${name}]`));
+      errors.push(...validateContainerResourceName(name, `${path}[${name}]`), ...validateAmount(name, quantity, `${path}[${name}]`));
     }
   }
   for (const [name, quantity] of Object.entries(requests)) errors.push(...againstLimit(name, quantity, own(limits, name), field));
   return errors;
 }
 
+/** Whether more of it may be promised than there is. */
+export function isOvercommitted(name: string): boolean {
+  return isNative(name) && !name.startsWith('hugepages-');
+}
+
 function againstLimit(name: string, quantity: string, limit: unknown, field: string): FieldError[] {
-  const overcommit = isNative(name) && !name.startsWith('hugepages-');
+  const overcommit = isOvercommitted(name);
   if (typeof limit !== 'string') return overcommit ? [] : [required(`${field}.limits`, 'Limit must be set for non overcommitable resources')];
   if (!isQuantity(limit) || !isQuantity(quantity)) return [];
   const difference = compareQuantities(quantity, limit);

@@ -1,11 +1,13 @@
-import type { KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection } from '../gen/types.ts';
+import type { EphemeralVolumeSource, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection } from '../gen/types.ts';
 import { duplicate, forbidden, invalid, required, type FieldError } from '../meta/field-error.ts';
+import { isRecord, own } from '../meta/json.ts';
+import { validateAnnotations, validateLabels } from '../meta/metadata.ts';
 import { configMapKey, dns1123Label } from '../meta/names.ts';
 import { parseQuantity } from '../meta/quantity.ts';
-import { requiredNamed, requiredText, supportedIfSet } from '../meta/rules.ts';
+import { requiredNamed, requiredText } from '../meta/rules.ts';
+import { validateClaimSpec } from '../claim-spec/validate.ts';
 import { validateDownwardFile, validateMode, validateVolumePath } from './references.ts';
-
-const hostPathTypes = ['', 'BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
+import { validateHostPath, validateNfs, validateRequiredFields } from './volume-sources.ts';
 
 export function validateVolumes(volumes: readonly Volume[], field: string): FieldError[] {
   const errors: FieldError[] = [];
@@ -23,15 +25,12 @@ export function validateVolumes(volumes: readonly Volume[], field: string): Fiel
 function validateSource(volume: Volume, field: string): FieldError[] {
   const [first, ...more] = Object.entries(volume).filter(([key, source]) => key !== 'name' && source !== undefined).map(([key]) => key);
   if (first === undefined) return [required(field, 'must specify a volume type')];
-  const { configMap, downwardAPI, emptyDir, hostPath, image, nfs, persistentVolumeClaim, projected, secret } = volume;
+  const { configMap, downwardAPI, emptyDir, ephemeral, hostPath, image, nfs, persistentVolumeClaim, projected, secret } = volume;
   const errors = more.map((name) => forbidden(`${field}.${name}`, 'may not specify more than 1 volume type'));
   if (emptyDir?.sizeLimit !== undefined && parseQuantity(emptyDir.sizeLimit) < 0n) {
     errors.push(forbidden(`${field}.emptyDir.sizeLimit`, 'SizeLimit field must be a valid resource quantity'));
   }
-  if (hostPath !== undefined) {
-    errors.push(...requiredText(`${field}.hostPath.path`, hostPath.path), ...supportedIfSet(`${field}.hostPath.type`, hostPath.type, hostPathTypes));
-    if ((hostPath.path ?? '').split('/').includes('..')) errors.push(invalid(`${field}.hostPath.path`, hostPath.path, "must not contain '..'"));
-  }
+  if (hostPath !== undefined) errors.push(...validateHostPath(hostPath, `${field}.hostPath`));
   if (secret !== undefined) errors.push(...requiredText(`${field}.secret.secretName`, secret.secretName), ...validateFiles(secret, `${field}.secret`));
   if (configMap !== undefined) errors.push(...requiredText(`${field}.configMap.name`, configMap.name), ...validateFiles(configMap, `${field}.configMap`));
   if (downwardAPI !== undefined) {
@@ -41,11 +40,20 @@ function validateSource(volume: Volume, field: string): FieldError[] {
   if (projected !== undefined) errors.push(...validateProjected(projected, `${field}.projected`));
   if (persistentVolumeClaim !== undefined) errors.push(...requiredText(`${field}.persistentVolumeClaim.claimName`, persistentVolumeClaim.claimName));
   if (image !== undefined) errors.push(...requiredText(`${field}.image.reference`, image.reference));
-  if (nfs !== undefined) {
-    errors.push(...requiredText(`${field}.nfs.server`, nfs.server), ...requiredText(`${field}.nfs.path`, nfs.path));
-    if (nfs.path && !nfs.path.startsWith('/')) errors.push(invalid(`${field}.nfs.path`, nfs.path, 'must be an absolute path'));
-  }
+  if (nfs !== undefined) errors.push(...validateNfs(nfs, `${field}.nfs`));
+  if (ephemeral !== undefined) errors.push(...validateEphemeral(ephemeral, `${field}.ephemeral`));
+  const source = own(volume as unknown as Record<string, unknown>, first);
+  if (isRecord(source)) errors.push(...validateRequiredFields(first, source, `${field}.${first}`));
   return errors;
+}
+
+function validateEphemeral({ volumeClaimTemplate: template }: EphemeralVolumeSource, field: string): FieldError[] {
+  if (template === undefined) return [required(`${field}.volumeClaimTemplate`)];
+  const path = `${field}.volumeClaimTemplate`;
+  return [
+    ...validateLabels(template.metadata?.labels, `${path}.metadata.labels`), ...validateAnnotations(template.metadata?.annotations, `${path}.metadata.annotations`),
+    ...validateClaimSpec(template.spec, `${path}.spec`),
+  ];
 }
 
 function validateFiles(source: { defaultMode?: number | undefined; items?: KeyToPath[] | undefined }, field: string): FieldError[] {

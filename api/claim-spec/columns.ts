@@ -1,0 +1,12 @@
+const shortModes = [['ReadWriteOnce', 'RWO'], ['ReadOnlyMany', 'ROX'], ['ReadWriteMany', 'RWX'], ['ReadWriteOncePod', 'RWOP']] as const;
+const classAnnotation = 'volume.beta.kubernetes.io/storage-class';
+
+/** `RWO,ROX`, always in the same order. */
+export function printAccessModes(modes: readonly string[] | undefined): string {
+  return shortModes.flatMap(([mode, short]) => (modes?.includes(mode) ? [short] : [])).join(',');
+}
+
+/** The annotation is what came before the field. */
+export function storageClassOf(object: { metadata?: { annotations?: Record<string, string> | undefined } | undefined; spec?: { storageClassName?: string | undefined } | undefined }): string {
+  return object.metadata?.annotations?.[classAnnotation] ?? object.spec?.storageClassName ?? '';
+}
