@@ -26,9 +26,13 @@ export interface CertificateAuthority {
 export interface CertificateRequest {
   readonly subject: Subject;
   readonly publicKey: KeyObject;
-  readonly usage: 'server' | 'client';
+  /** What the key is for: of a server or a client, or in Kubernetes' words (`digital signature`, `client auth`). */
+  readonly usage: 'server' | 'client' | readonly string[];
   /** DNS names and IP addresses of a server. */
   readonly names?: readonly string[];
+  /** Names of other kinds. */
+  readonly uris?: readonly string[];
+  readonly emails?: readonly string[];
   readonly nowMs: number;
   readonly lifetimeMs: number;
 }
@@ -54,16 +58,16 @@ export function makeCaCertificate(keyPem: string, commonName: string, nowMs: num
 
 /** A certificate signed by `ca`, PEM. It never outlives the CA's own. */
 export function issueCertificate(ca: CertificateAuthority, request: CertificateRequest): string {
-  const server = request.usage === 'server';
+  const { usage, names = [], uris = [], emails = [] } = request;
+  const usages = usage === 'server' || usage === 'client' ? ['digital signature', `${usage} auth`] : usage;
   const extensions = [
     extension('2.5.29.19', sequence(), true),
-    // digitalSignature
-    extension('2.5.29.15', bitString(Buffer.from([0x80]), 7), true),
-    extension('2.5.29.37', sequence(oid(server ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'))),
+    ...usageExtensions(usages),
     extension('2.5.29.14', octetString(keyIdOf(request.publicKey))),
     extension('2.5.29.35', sequence(der(0x80, keyIdOf(createPublicKey(ca.key))))),
   ];
-  if (request.names && request.names.length > 0) extensions.push(extension('2.5.29.17', sequence(...request.names.map(generalName))));
+  const altNames = [...names.map(generalName), ...uris.map((uri) => der(0x86, Buffer.from(uri))), ...emails.map((email) => der(0x81, Buffer.from(email)))];
+  if (altNames.length > 0) extensions.push(extension('2.5.29.17', sequence(...altNames)));
   return signed({
     issuer: subjectBytesOf(ca.certificate),
     subject: nameOf(request.subject),
@@ -71,6 +75,24 @@ export function issueCertificate(ca: CertificateAuthority, request: CertificateR
     notAfterMs: Math.min(request.nowMs + request.lifetimeMs, ca.certificate.validToDate.getTime()),
     extensions,
   }, ca.key);
+}
+
+/** Bits of the extension keyUsage by Kubernetes' words, the first being the highest. Source: RFC 5280 4.2.1.3 */
+const keyUsages = ['digital signature', 'content commitment', 'key encipherment', 'data encipherment', 'key agreement', 'cert sign', 'crl sign', 'encipher only'];
+const extendedUsages: Readonly<Record<string, string>> = {
+  'any': '2.5.29.37.0', 'server auth': '1.3.6.1.5.5.7.3.1', 'client auth': '1.3.6.1.5.5.7.3.2', 'code signing': '1.3.6.1.5.5.7.3.3', 'email protection': '1.3.6.1.5.5.7.3.4', 's/mime': '1.3.6.1.5.5.7.3.4',
+  'ipsec end system': '1.3.6.1.5.5.7.3.5', 'ipsec tunnel': '1.3.6.1.5.5.7.3.6', 'ipsec user': '1.3.6.1.5.5.7.3.7', 'timestamping': '1.3.6.1.5.5.7.3.8', 'ocsp signing': '1.3.6.1.5.5.7.3.9',
+};
+
+function usageExtensions(usages: readonly string[]): Buffer[] {
+  const bits = keyUsages.reduce((byte, usage, i) => (usages.includes(usage) ? byte | (0x80 >> i) : byte), 0);
+  const ids = usages.flatMap((usage) => extendedUsages[usage] ?? []);
+  // DER wants the bits that are zero at the end left out.
+  const unused = bits === 0 ? 0 : 31 - Math.clz32(bits & -bits);
+  return [
+    ...(bits === 0 ? [] : [extension('2.5.29.15', bitString(Buffer.from([bits]), unused), true)]),
+    ...(ids.length === 0 ? [] : [extension('2.5.29.37', sequence(...ids.map(oid)))]),
+  ];
 }
 
 interface ToBeSigned {
