@@ -4,14 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, Pod } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { Cluster, leaveSoon } from '../support/cluster.ts';
+import { Cluster, graceMs, leaveSoon } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import { RestClient } from '../support/rest-client.ts';
 
 const image = 'cleat-hello:1';
 const deploymentsPath = '/apis/apps/v1/namespaces/default/deployments';
-/** As `Cluster` sets it, and with the two seconds that impatient pods stay. */
-const graceMs = 4000;
+/** With the two seconds that impatient pods stay. */
 const lostAfterMs = graceMs + 3500;
 const configMapsPath = '/api/v1/namespaces/default/configmaps';
 

@@ -27,7 +27,9 @@ export interface ClusterConfig {
 const root = join(import.meta.dirname, '../..');
 const executable = join(root, 'cleat');
 const kubeconfig = '/etc/cleat/kubeconfig';
-const fastDetection = ['--heartbeat-period=1s', '--node-monitor-grace-period=6s'];
+/** Silence after which a host counts as lost. */
+export const graceMs = 6000;
+const fastDetection = ['--heartbeat-period=1s', `--node-monitor-grace-period=${String(graceMs)}ms`];
 
 /** For the pods of a test about lost hosts: they are replaced soon. All others stay where they are, however slow the machine is at the moment. */
 export const leaveSoon = ['not-ready', 'unreachable'].map((key) => ({ key: `node.kubernetes.io/${key}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 2 }));
