@@ -50,9 +50,9 @@ export class StreamingServer {
       };
       const connect = this.#connect;
       const request = http.request({
-        host: url.hostname, port: url.port, path: url.pathname + url.search, method: 'POST', agent: false, timeout: connectMs, signal,
+        host: url.hostname, port: url.port, path: url.pathname + url.search, method: 'POST', timeout: connectMs, signal,
         headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1', 'x-stream-protocol-version': protocol, 'content-length': '0' },
-        ...(connect && { createConnection: () => connect(url.hostname, Number(url.port)) }),
+        ...(connect ? { createConnection: () => connect(url.hostname, Number(url.port)) } : { agent: false }),
       });
       request.once('upgrade', (_answer, socket, head) => {
         socket.setTimeout(0);

@@ -67,7 +67,7 @@ export async function sendReply(response: HttpResponse, reply: Reply, head: bool
 
 function writeHead(response: HttpResponse, reply: Reply): void {
   response.statusCode = reply.status;
-  response.setHeader('Content-Type', reply.contentType);
+  if (reply.contentType !== '') response.setHeader('Content-Type', reply.contentType);
   response.setHeader('Cache-Control', 'no-cache, private');
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   if (reply.warnings && reply.warnings.length > 0) response.setHeader('Warning', reply.warnings.map(warningHeader));

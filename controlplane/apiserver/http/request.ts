@@ -31,14 +31,16 @@ export interface ApiRequest {
   body(): Promise<Buffer>;
 }
 
+/** The path of a proxy subresource, and behind it the path that the proxied server is asked for. */
+export const proxyPath = /^(\/api\/v1\/(?:namespaces\/[^/]+\/(?:pods|services)|nodes)\/[^/]+\/proxy)(\/.*)?$/;
+
 /** Splits and decodes a request target. Throws for what no client of ours sends. */
 export function parseTarget(target: string, maxUrlBytes: number): Pick<ApiRequest, 'path' | 'segments' | 'query'> {
   if (target.length > maxUrlBytes) throw new StatusError('RequestEntityTooLarge', `the URL is ${String(target.length)} bytes long; the limit is ${String(maxUrlBytes)}`);
   const relative = target.replace(/^https?:\/\/[^/?#]*/i, '') || '/';
   if (!relative.startsWith('/')) throw badRequest('the request target must be a path');
   const [path = '/', query = ''] = splitOnce(relative, '?');
-  // What follows `proxy` is another server's path.
-  const [, own = path] = /^(\/api\/v1\/(?:namespaces\/[^/]+\/(?:pods|services)|nodes)\/[^/]+\/proxy)\//.exec(path) ?? [];
+  const [, own = path] = proxyPath.exec(path) ?? [];
   return { path, segments: own.split('/').filter((part, i, all) => part !== '' || (i > 0 && i < all.length - 1)).map(decodeSegment), query: new URLSearchParams(query) };
 }
 

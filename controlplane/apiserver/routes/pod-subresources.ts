@@ -42,8 +42,7 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
 
 const notYet: Readonly<Record<string, string>> = {
   'pods/ephemeralcontainers': 'adding ephemeral containers',
-  'pods/proxy': 'proxying to a pod', 'pods/resize': 'resizing a pod in place',
-  'nodes/proxy': 'proxying to a node', 'services/proxy': 'proxying to a service',
+  'pods/resize': 'resizing a pod in place',
 };
 
 /** True for subresources that Kubernetes has and this server does not serve. */

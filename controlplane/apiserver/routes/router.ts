@@ -57,6 +57,7 @@ export class Router {
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'eviction') return serveEviction(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'serviceaccounts' && path.subresource === 'token') return (await import('./token-requests.ts')).serveTokenRequest(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && ['exec', 'attach', 'portforward'].includes(path.subresource ?? '')) return serveStream(this.#deps, kindCall);
+    if (path.group === '' && path.subresource === 'proxy' && ['pods', 'services', 'nodes'].includes(path.plural)) return (await import('../streams/proxy/proxy.ts')).serveProxy(this.#deps, kindCall);
     if (path.group === '' && isNotYetServed(path)) return refuseNotYetServed(this.#deps, kindCall);
     return this.#objects.serve(kindCall);
   }

@@ -1,0 +1,31 @@
+import { Duplex } from 'node:stream';
+import { toStatus } from '../errors.ts';
+import type { Channels } from './channels.ts';
+
+/** Channel 0 as a connection, for what only takes those. Closing it closes the channels. */
+export function duplexOfChannels(channels: Channels): Duplex {
+  const stream = channels.channel(0);
+  const incoming = stream[Symbol.asyncIterator]();
+  let reading = false;
+  return new Duplex({
+    allowHalfOpen: true,
+    read() {
+      if (reading) return;
+      reading = true;
+      incoming.next().then(({ done, value }) => {
+        reading = false;
+        this.push(done === true ? null : value);
+      }, (error: unknown) => { this.destroy(toStatus(error)); });
+    },
+    write(chunk: Uint8Array, _encoding, done) {
+      stream.write(chunk).then(() => { done(); }, (error: unknown) => { done(toStatus(error)); });
+    },
+    final(done) {
+      stream.end().then(() => { done(); }, () => { done(); });
+    },
+    destroy(error, done) {
+      channels.close(error ?? undefined);
+      done(error);
+    },
+  });
+}
