@@ -1,12 +1,12 @@
-import type { EndpointSlice, Pod, ReplicaSet } from '#api/gen/types.ts';
-import { objectKey } from '#api/meta/object.ts';
+import type { EndpointSlice, Pod } from '#api/gen/types.ts';
+import { objectKey, type KubeObject } from '#api/meta/object.ts';
 import type { Indexes } from '../cache/types.ts';
 import { controllerOf } from './owner-refs.ts';
 
 /** Label that ties an EndpointSlice to its Service. */
 export const serviceNameLabel = 'kubernetes.io/service-name';
 
-function controllerUid(object: Pod | ReplicaSet): readonly string[] {
+function controllerUid(object: KubeObject): readonly string[] {
   const uid = controllerOf(object)?.uid;
   return uid === undefined ? [] : [uid];
 }
@@ -19,9 +19,9 @@ export const podIndexes: Indexes<Pod> = {
 };
 
 /** `controller`: uid of the controlling owner. `orphan`: the namespace of one without. */
-export const replicaSetIndexes: Indexes<ReplicaSet> = {
+export const ownedIndexes: Indexes<KubeObject> = {
   controller: controllerUid,
-  orphan: (set) => (controllerOf(set) === undefined ? [set.metadata?.namespace ?? ''] : []),
+  orphan: (object) => (controllerOf(object) === undefined ? [object.metadata?.namespace ?? ''] : []),
 };
 
 /** `service`: key of the Service it belongs to. */

@@ -9,6 +9,7 @@ import { nodeIpamController } from './node-ipam/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
+import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
 import { taintEvictionController } from './taint-eviction/controller.ts';
@@ -28,6 +29,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'node-lifecycle': nodeLifecycleController,
   'pod-garbage-collector': podGarbageCollector,
   'replicaset': replicaSetController,
+  'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,
   'service-account': serviceAccountController,
   'taint-eviction': taintEvictionController,

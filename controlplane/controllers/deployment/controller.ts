@@ -5,7 +5,7 @@ import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import { eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
-import { podIndexes, replicaSetIndexes } from '../indexes.ts';
+import { ownedIndexes, podIndexes } from '../indexes.ts';
 import { controllerOf, isControlledBy } from '../owner-refs.ts';
 import { watch, type Action, type Change, type Controller, type ControllerDeps, type ReconcileResult } from '../types.ts';
 import { isRollingUpdate } from './limits.ts';
@@ -27,7 +27,7 @@ class DeploymentController implements Controller {
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
     this.#deployments = deps.informers.informer(deployments);
-    this.#sets = deps.informers.informer(replicaSets, replicaSetIndexes);
+    this.#sets = deps.informers.informer(replicaSets, ownedIndexes);
     this.#pods = deps.informers.informer(pods, podIndexes);
     this.#expectations = new Expectations(deps.clock);
     this.watches = [

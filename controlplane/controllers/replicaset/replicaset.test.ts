@@ -5,9 +5,9 @@ import { rfc3339 } from '#common/time.ts';
 import { StatusError } from '#common/errors.ts';
 import { runControllers } from '#test/support/run-controllers.ts';
 import { controllerReference } from '../owner-refs.ts';
-import { podsToDelete } from './ranking.ts';
-import { planReplicaSet, replicaSetStatus } from './reconcile.ts';
-import { slowStart } from './slow-start.ts';
+import { podsToDelete } from '../pod-ranking.ts';
+import { planReplicaSet, replicaSetStatus } from '../replica-plan.ts';
+import { slowStart } from '../slow-start.ts';
 
 const nowMs = Date.UTC(2026, 0, 2);
 const ago = (seconds: number): string => rfc3339(nowMs - seconds * 1000);
@@ -50,7 +50,7 @@ describe('whom to delete', () => {
 
 describe('the plan', () => {
   const plan = (replicas: number, list: Pod[], meta = {}) => {
-    const { claims, active, create, remove } = planReplicaSet({ replicaSet: replicaSet(replicas, meta), pods: list, siblings: () => list, nowMs, burst: 5 });
+    const { claims, active, create, remove } = planReplicaSet({ resource: replicaSets, replicaSet: replicaSet(replicas, meta), pods: list, siblings: () => list, nowMs, burst: 5 });
     return { claims: claims.map((p) => [p.metadata?.name, p.metadata?.ownerReferences?.length]), active: active.length, create, remove: remove.length };
   };
   const [ending, ended] = [pod('e', { meta: { deletionTimestamp: ago(1) } }), pod('f', { phase: 'Failed' })];

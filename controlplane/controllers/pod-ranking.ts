@@ -1,5 +1,5 @@
 import type { Pod } from '#api/gen/types.ts';
-import { isActive, isReady, readySinceMs } from '../pod-state.ts';
+import { isActive, isReady, readySinceMs } from './pod-state.ts';
 
 const deletionCostAnnotation = 'controller.kubernetes.io/pod-deletion-cost';
 

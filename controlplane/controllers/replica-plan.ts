@@ -1,14 +1,15 @@
 import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api/gen/types.ts';
-import { apiVersionOf, pods as podResource, replicaSets } from '#api/kinds/resources.ts';
+import type { Resource } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { rfc3339 } from '#common/time.ts';
-import { omitZero } from '../omit-zero.ts';
-import { claim, controllerReference } from '../owner-refs.ts';
-import { availableInMs, isActive, isReady } from '../pod-state.ts';
-import { podsToDelete } from './ranking.ts';
+import { omitZero } from './omit-zero.ts';
+import { claim } from './owner-refs.ts';
+import { availableInMs, isActive, isReady } from './pod-state.ts';
+import { podsToDelete } from './pod-ranking.ts';
 
 export interface ReplicaSetSnapshot {
+  readonly resource: Resource;
   readonly replicaSet: ReplicaSet;
   /** Those it controls and those of its namespace that nobody controls. */
   readonly pods: readonly Pod[];
@@ -30,9 +31,9 @@ export interface ReplicaSetPlan {
 
 /** Pods to adopt and release, how many to create and which to delete. Pods that ended or are ending do not count. */
 export function planReplicaSet(snapshot: ReplicaSetSnapshot): ReplicaSetPlan {
-  const { replicaSet, nowMs, burst } = snapshot;
+  const { resource, replicaSet, nowMs, burst } = snapshot;
   const requirements = requirementsOf(replicaSet.spec?.selector);
-  const { owned, adopt, release } = claim(replicaSets, replicaSet, snapshot.pods.filter(isActive), (pod) => matchesLabels(requirements, pod.metadata?.labels));
+  const { owned, adopt, release } = claim(resource, replicaSet, snapshot.pods.filter(isActive), (pod) => matchesLabels(requirements, pod.metadata?.labels));
   const active = [...owned, ...adopt];
   const missing = (replicaSet.spec?.replicas ?? 1) - active.length;
   const settled = replicaSet.metadata?.deletionTimestamp !== undefined;
@@ -41,22 +42,6 @@ export function planReplicaSet(snapshot: ReplicaSetSnapshot): ReplicaSetPlan {
     active,
     create: settled ? 0 : Math.min(burst, Math.max(0, missing)),
     remove: settled || missing >= 0 ? [] : podsToDelete(active, snapshot.siblings(), Math.min(burst, -missing), nowMs),
-  };
-}
-
-/** A pod from the template; the API gives it its name and its defaults. */
-export function podFromTemplate(replicaSet: ReplicaSet): Pod {
-  const template = replicaSet.spec?.template;
-  const { labels, annotations, finalizers } = template?.metadata ?? {};
-  return {
-    apiVersion: apiVersionOf(podResource), kind: podResource.kind,
-    metadata: {
-      generateName: `${replicaSet.metadata?.name ?? ''}-`,
-      namespace: replicaSet.metadata?.namespace,
-      ...(labels && { labels }), ...(annotations && { annotations }), ...(finalizers && { finalizers }),
-      ownerReferences: [controllerReference(replicaSets, replicaSet)],
-    },
-    ...(template?.spec && { spec: template.spec }),
   };
 }
 
