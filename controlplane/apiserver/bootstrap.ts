@@ -1,5 +1,5 @@
-import type { Endpoints, EndpointSlice, Namespace, Service, ServiceAccount } from '#api/gen/types.ts';
-import { endpoints, endpointSlices, namespaces, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import type { Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount } from '#api/gen/types.ts';
+import { endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
@@ -12,12 +12,17 @@ export interface BootstrapConfig {
   readonly port: number;
 }
 
+const systemClasses = {
+  'system-cluster-critical': { value: 2_000_000_000, description: 'For pods that the cluster needs, on whichever node.' },
+  'system-node-critical': { value: 2_000_001_000, description: 'For pods that their node needs.' },
+} as const;
 const initialNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 /** Makes what every cluster has: the first namespaces, and the Service by which pods reach the API. Writes nothing that is there. */
 export async function bootstrap(client: ApiClient, config: BootstrapConfig): Promise<void> {
   for (const name of initialNamespaces) await ensure<Namespace>(client, namespaces, { metadata: { name } });
   for (const namespace of initialNamespaces) await ensure<ServiceAccount>(client, serviceAccounts, { metadata: { name: 'default', namespace } });
+  for (const [name, { value, description }] of Object.entries(systemClasses)) await ensure<PriorityClass>(client, priorityClasses, { metadata: { name }, value, description });
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
     metadata,

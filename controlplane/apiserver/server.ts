@@ -9,10 +9,7 @@ import type { Log } from '#common/log.ts';
 import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
-import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
-import { podDefaults } from './admission/pod-defaults.ts';
-import { priority } from './admission/priority.ts';
-import { serviceAccount } from './admission/service-account.ts';
+import { admissionPlugins } from './admission/plugins.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import { AccessControl } from './auth/access-control.ts';
 import type { Authorizer } from './auth/types.ts';
@@ -110,7 +107,7 @@ export class ApiServer implements Runnable {
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
-    const admission = new AdmissionChain([namespaceLifecycle(store), ...this.#access.admission, serviceAccount(store, clock), podDefaults(config), priority, this.#allocation]);
+    const admission = new AdmissionChain(admissionPlugins({ store, clock, access: this.#access.admission, allocation: this.#allocation }, config));
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
@@ -130,6 +127,11 @@ export class ApiServer implements Runnable {
   /** Resolves with the port once requests are answered; rejects when that fails. */
   get listening(): Promise<{ port: number }> {
     return this.#listening.promise;
+  }
+
+  /** Who somebody is and what they may do, for parts that sign or decide beside the API. */
+  get access(): AccessControl {
+    return this.#access;
   }
 
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
