@@ -17,6 +17,8 @@ import { endpoints } from './endpoints/kind.ts';
 import { eventsEvent } from './event/events-v1.ts';
 import { event } from './event/kind.ts';
 import { flowSchema } from './flow-schema/kind.ts';
+import { horizontalPodAutoscalerV1 } from './horizontal-pod-autoscaler/autoscaling-v1.ts';
+import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/kind.ts';
 import { ingressClass } from './ingress-class/kind.ts';
 import { ingress } from './ingress/kind.ts';
 import { ipAddress } from './ip-address/kind.ts';
@@ -80,6 +82,8 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'statefulsets.apps': erase(statefulSet),
   'daemonsets.apps': erase(daemonSet),
   'controllerrevisions.apps': erase(controllerRevision),
+  'horizontalpodautoscalers.autoscaling': erase(horizontalPodAutoscaler),
+  'horizontalpodautoscalers.v1.autoscaling': erase(horizontalPodAutoscalerV1),
   'cronjobs.batch': erase(cronJob),
   'jobs.batch': erase(job),
   'leases.coordination.k8s.io': erase(lease),

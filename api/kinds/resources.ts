@@ -47,6 +47,7 @@ export const statefulSets = resource<k.StatefulSet>('apps', 'statefulsets', 'Sta
 export const cronJobs = resource<k.CronJob>('batch', 'cronjobs', 'CronJob');
 export const jobs = resource<k.Job>('batch', 'jobs', 'Job');
 export const horizontalPodAutoscalers = resource<k.HorizontalPodAutoscaler>('autoscaling', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler', true, 'v2');
+export const horizontalPodAutoscalersV1 = resource<k.HorizontalPodAutoscalerV1>('autoscaling', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler');
 export const podDisruptionBudgets = resource<k.PodDisruptionBudget>('policy', 'poddisruptionbudgets', 'PodDisruptionBudget');
 export const ingresses = resource<k.Ingress>('networking.k8s.io', 'ingresses', 'Ingress');
 export const ingressClasses = resource<k.IngressClass>('networking.k8s.io', 'ingressclasses', 'IngressClass', false);
