@@ -1,33 +1,25 @@
 import { createHash } from 'node:crypto';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
+import { OpenApiNames } from '#api/meta/openapi-names.ts';
 import { definitionsFor } from '#api/meta/openapi.ts';
-import type { Schema } from '#api/meta/schema.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
-import { bytes, json, type Reply } from '../http/reply.ts';
+import { compressed } from '../http/compress.ts';
+import { jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { GroupVersion, KindIndex } from '../kind-index.ts';
+import { reviewKinds } from './computed-kinds.ts';
+import { pathsOf } from './openapi-paths.ts';
 
-interface Operation {
-  readonly 'x-kubernetes-action': string;
-  readonly 'x-kubernetes-group-version-kind': { readonly group: string; readonly version: string; readonly kind: string };
-  readonly parameters?: readonly unknown[];
-  readonly responses: unknown;
-}
-
-const swaggerProtobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+/** Asked for with an `@`, which no media type may have, by kubectl before 1.27; answered without. */
+const swaggerProtobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+const info = { title: 'Kubernetes', version: 'v1.34.0' };
+const yearMs = 365 * 86_400_000;
 
 /**
- * Asked for with an `@`, which no media type may have; answered without.
- * kubectl before 1.29 insists on Swagger in protobuf before it applies, though it then patches by its own
- * types and validates by OpenAPI v3. It gets the version and the title, and no definitions.
- */
-const emptySwagger = Buffer.concat([Buffer.from([0x0a, 3]), Buffer.from('2.0'), Buffer.from([0x12, 11, 0x0a, 5]), Buffer.from('Cleat'), Buffer.from([0x12, 2]), Buffer.from('v1')]);
-
-/**
- * OpenAPI documents, made when asked for and not kept: clients cache them by the hash in their address.
- * kubectl looks in them for schemas (`explain`, `apply`) and for the `fieldValidation` parameter.
+ * OpenAPI documents, made when asked for and not kept: clients cache them by their hash. kubectl looks in them for
+ * schemas (`explain`, `apply`, `--validate`) and for parameters such as `fieldValidation`.
  */
 export class OpenApi {
   readonly #kinds: KindIndex;
@@ -39,69 +31,84 @@ export class OpenApi {
   }
 
   /** Undefined when the path is not one of OpenAPI's. */
-  serve(request: ApiRequest): Reply | undefined {
+  async serve(request: ApiRequest): Promise<Reply | undefined> {
     const [root, version, ...rest] = request.segments;
     if (root !== 'openapi') return undefined;
-    if (version === 'v2' && rest.length === 0) {
-      const ranges = mediaRanges(request.headers.accept);
-      if (ranges.some(isJson)) return json(this.#swagger());
-      if (ranges.some(({ type }) => type === swaggerProtobuf)) return { ...bytes(emptySwagger), contentType: swaggerProtobuf.replace('@', '.') };
-      throw notAcceptable();
-    }
+    if (version === 'v2' && rest.length === 0) return this.#v2(request);
     if (version !== 'v3') throw noSuchPath();
-    if (rest.length === 0) return json({ paths: Object.fromEntries(this.#kinds.groupVersions().map((gv) => [root3(gv), { serverRelativeURL: `/openapi/v3/${root3(gv)}?hash=${this.#hash(gv)}` }])) });
-    const found = this.#kinds.groupVersions().find((gv) => root3(gv) === rest.join('/'));
+    const groups = this.#groupVersions();
+    if (rest.length === 0) {
+      const paths = Object.fromEntries(groups.map((gv) => [root3(gv), { serverRelativeURL: `/openapi/v3/${root3(gv)}?hash=${this.#hash(root3(gv), () => this.#v3(gv))}` }]));
+      return compressed(request, { status: 200, contentType: jsonType, body: JSON.stringify({ paths }) });
+    }
+    const found = groups.find((gv) => root3(gv) === rest.join('/'));
     if (!found) throw noSuchPath();
-    const etag = `"${this.#hash(found)}"`;
-    if (request.headers['if-none-match'] === etag) return { status: 304, contentType: 'application/json', body: '', headers: { ETag: etag } };
-    return { ...bytes(Buffer.from(this.#document(found))), headers: { ETag: etag } };
+    if (!mediaRanges(request.headers.accept).some(isJson)) throw notAcceptable();
+    return this.#document(request, root3(found), jsonType, () => this.#v3(found));
   }
 
-  #hash(gv: GroupVersion): string {
-    const key = root3(gv);
+  #v2(request: ApiRequest): Promise<Reply> {
+    for (const range of mediaRanges(request.headers.accept)) {
+      if (isJson(range)) return this.#document(request, 'v2', jsonType, () => Buffer.from(JSON.stringify(this.#swagger())));
+      if (range.type.replace('@', '.') === swaggerProtobuf) {
+        return this.#document(request, 'v2 protobuf', swaggerProtobuf, async () => (await import('../protobuf/swagger.ts')).encodeSwagger(this.#swagger()));
+      }
+    }
+    throw notAcceptable();
+  }
+
+  /** A document that its client may have already. Who names its hash may keep it for ever: another one has another address. */
+  async #document(request: ApiRequest, key: string, contentType: string, make: () => Buffer | Promise<Buffer>): Promise<Reply> {
+    const wanted = request.query.get('hash');
+    const known = this.#known(key);
+    let body = known === undefined ? await make() : undefined;
+    const hash = known ?? this.#hash(key, () => body ?? Buffer.alloc(0));
+    if (wanted && wanted !== hash) return { status: 301, contentType, body: '', headers: { Location: `${request.path}?hash=${hash}` } };
+    const headers = { ETag: `"${hash}"`, ...(wanted && { 'Cache-Control': 'public, immutable', Expires: new Date(Date.now() + yearMs).toUTCString() }) };
+    const has = request.headers['if-none-match']?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === headers.ETag);
+    if (has) return { status: 304, contentType, body: '', headers };
+    body ??= await make();
+    return compressed(request, { status: 200, contentType, body, headers });
+  }
+
+  #known(key: string): string | undefined {
     if (this.#edition !== this.#kinds.edition) {
       this.#hashes.clear();
       this.#edition = this.#kinds.edition;
     }
-    let hash = this.#hashes.get(key);
-    if (hash === undefined) this.#hashes.set(key, hash = createHash('sha256').update(this.#document(gv)).digest('hex').slice(0, 32).toUpperCase());
+    return this.#hashes.get(key);
+  }
+
+  #hash(key: string, make: () => Buffer): string {
+    let hash = this.#known(key);
+    if (hash === undefined) this.#hashes.set(key, hash = createHash('sha512').update(make()).digest('hex').toUpperCase());
     return hash;
   }
 
-  #document(gv: GroupVersion): string {
-    return JSON.stringify({
-      openapi: '3.0.0', info: { title: 'Cleat', version: 'v1' },
-      paths: pathsOf(gv.kinds), components: { schemas: definitionsFor(gv.kinds) },
-    });
+  #groupVersions(): readonly GroupVersion[] {
+    const computed = [...Map.groupBy(computedKinds, ({ resource }) => apiVersionOf(resource)).values()];
+    const known = new Set(this.#kinds.groupVersions().map((gv) => root3(gv)));
+    return [...this.#kinds.groupVersions(), ...computed.flatMap((kinds) => (kinds[0] ? [{ group: kinds[0].resource.group, version: kinds[0].resource.version, kinds }] : []))
+      .filter((gv) => !known.has(root3(gv)))];
   }
 
-  /** Swagger 2.0: the same schemas under `definitions`. */
-  #swagger(): unknown {
-    const definitions = definitionsFor(this.#kinds.all);
-    return { swagger: '2.0', info: { title: 'Cleat', version: 'v1' }, paths: pathsOf(this.#kinds.all), definitions: JSON.parse(JSON.stringify(definitions).replaceAll('#/components/schemas/', '#/definitions/')) as Record<string, Schema> };
+  get #all(): readonly KindDefinition[] {
+    return [...this.#kinds.all, ...computedKinds];
+  }
+
+  #v3(gv: GroupVersion): Buffer {
+    const names = new OpenApiNames(this.#all);
+    return Buffer.from(JSON.stringify({ openapi: '3.0.0', info, paths: pathsOf(gv.kinds, { version: 3, names }), components: { schemas: definitionsFor(gv.kinds, 3, names) } }));
+  }
+
+  #swagger(): { readonly swagger: string; readonly info: typeof info; readonly paths: Record<string, unknown>; readonly definitions: Record<string, unknown> } {
+    const names = new OpenApiNames(this.#all);
+    return { swagger: '2.0', info, paths: pathsOf(this.#all, { version: 2, names }), definitions: definitionsFor(this.#all, 2, names) };
   }
 }
+
+const computedKinds = Object.values(reviewKinds).flatMap((kind) => kind ?? []);
 
 function root3({ group, version }: Pick<GroupVersion, 'group' | 'version'>): string {
   return group === '' ? `api/${version}` : `apis/${group}/${version}`;
 }
-
-function pathsOf(kinds: readonly KindDefinition[]): Record<string, unknown> {
-  const paths: Record<string, unknown> = {};
-  for (const { resource, status } of kinds) {
-    const base = `/${resource.group === '' ? 'api' : 'apis'}/${apiVersionOf(resource)}/${resource.namespaced ? 'namespaces/{namespace}/' : ''}${resource.plural}`;
-    const operation = (action: string): Operation => ({
-      'x-kubernetes-action': action,
-      'x-kubernetes-group-version-kind': { group: resource.group, version: resource.version, kind: resource.kind },
-      ...(['post', 'put', 'patch'].includes(action) && { parameters: writeParameters }),
-      responses: { 200: { description: 'OK' } },
-    });
-    const one = { get: operation('get'), put: operation('put'), patch: operation('patch'), delete: operation('delete') };
-    paths[base] = { get: operation('list'), post: operation('post'), delete: operation('deletecollection') };
-    paths[`${base}/{name}`] = one;
-    if (status) paths[`${base}/{name}/status`] = { get: one.get, put: one.put, patch: one.patch };
-  }
-  return paths;
-}
-
-const writeParameters = ['dryRun', 'fieldManager', 'fieldValidation'].map((name) => ({ name, in: 'query', schema: { type: 'string', uniqueItems: true } }));

@@ -85,7 +85,7 @@ function preconditionsOf(value: unknown): { uid?: string; resourceVersion?: stri
   return { ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) };
 }
 
-const patchTypes: Readonly<Record<string, 'json' | 'merge' | 'strategic'>> = {
+export const patchTypes: Readonly<Record<string, 'json' | 'merge' | 'strategic'>> = {
   'application/json-patch+json': 'json',
   'application/merge-patch+json': 'merge',
   'application/strategic-merge-patch+json': 'strategic',
