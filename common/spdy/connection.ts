@@ -203,7 +203,7 @@ export class SpdyConnection {
 
   #finish(): void {
     this.#over = true;
-    for (const stream of [...this.#streams.values()]) stream.broken();
+    for (const stream of this.#streams.values()) stream.broken();
     this.#codec.close();
     this.#closed.resolve(undefined);
   }

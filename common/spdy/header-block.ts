@@ -14,6 +14,11 @@ export class HeaderCodec {
   /** The other end chooses its window. */
   readonly #inflate: Inflate = createInflate({ ...options, windowBits: 15 });
 
+  constructor() {
+    // Whoever waits is told; when nobody does, there is nobody to tell.
+    for (const stream of [this.#deflate, this.#inflate]) stream.on('error', () => undefined);
+  }
+
   encode(headers: SpdyHeaders): Promise<Buffer> {
     return through(this.#deflate, plainBlock(headers), Number.POSITIVE_INFINITY);
   }
@@ -36,11 +41,12 @@ function through(stream: Deflate | Inflate, input: Uint8Array, limit: number): P
     const take = (chunk: Buffer): void => {
       bytes += chunk.length;
       if (bytes <= limit) chunks.push(chunk);
-      else stream.destroy(broken('a header block is too large'));
+      else stream.destroy();
     };
     const done = (error?: Error | null): void => {
       stream.off('data', take).off('error', done).off('close', closed);
-      if (error) reject(error instanceof StatusError ? error : broken(`a header block cannot be read: ${error.message}`));
+      if (bytes > limit) reject(broken('a header block is too large'));
+      else if (error) reject(error instanceof StatusError ? error : broken(`a header block cannot be read: ${error.message}`));
       else resolve(Buffer.concat(chunks));
     };
     const closed = (): void => { done(broken('the connection is closed')); };

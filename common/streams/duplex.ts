@@ -17,15 +17,15 @@ export function duplexOfChannels(channels: Channels): Duplex {
         this.push(done === true ? null : value);
       }, (error: unknown) => { this.destroy(toStatus(error)); });
     },
-    write(chunk: Uint8Array, _encoding, done) {
-      stream.write(chunk).then(() => { done(); }, (error: unknown) => { done(toStatus(error)); });
+    write(chunk: Uint8Array, _encoding, taken) {
+      stream.write(chunk).then(() => { taken(); }, (error: unknown) => { taken(toStatus(error)); });
     },
-    final(done) {
-      stream.end().then(() => { done(); }, () => { done(); });
+    final(ended) {
+      stream.end().then(() => { ended(); }, () => { ended(); });
     },
-    destroy(error, done) {
+    destroy(error, closed) {
       channels.close(error ?? undefined);
-      done(error);
+      closed(error);
     },
   });
 }
