@@ -12,7 +12,7 @@ import { detectNodeIp, isOwnLink } from '#common/host-address.ts';
 import { prepareFolder } from '#common/folder.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
-import { fingerprintOf } from '#common/pki/certificate.ts';
+import { fingerprintOf, type CertificateAuthority } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
@@ -154,7 +154,7 @@ export class ControlPlane implements Runnable {
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
-    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca.certPem)];
+    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca)];
 
     // One part that cannot go on ends all: half a control plane is worse than a restart.
     const stop = new AbortController();
@@ -175,14 +175,16 @@ export class ControlPlane implements Runnable {
     });
   }
 
-  #controllers(apiServer: ApiServer, informers: Informers, rootCa: string): ControllerManager {
+  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority): ControllerManager {
+    const { tokens, authorizer } = apiServer.access;
     return new ControllerManager({
       controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
       informers,
       client: apiServer.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] }),
       recorder: (component) => apiServer.recorder({ component }),
     }, {
-      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa,
+      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
+      credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource),
     });
   }

@@ -16,7 +16,7 @@ export interface Decoded<T extends KubeObject> {
 }
 
 /** `status`, `scale` and so on; undefined is the main resource. */
-export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'eviction';
+export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'eviction' | 'approval';
 
 /**
  * Checks apiVersion, kind and types of parsed JSON. Throws BadRequest. Never changes `value`.
@@ -78,7 +78,7 @@ export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, obj
 export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old: T, subresource?: Subresource): T {
   const meta: ObjectMeta = (object.metadata ??= {});
   const oldMeta = old.metadata ?? {};
-  if (subresource === 'status') restoreAllButStatus(object, old);
+  if (ofStatus(subresource)) restoreAllButStatus(object, old);
   else {
     keepServerFields(meta, oldMeta);
     if (kind.status) setField(object, 'status', copyJson(field(old, 'status')));
@@ -89,6 +89,11 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
   if (counts) current.generation = (oldMeta.generation ?? 0) + (sameSpec(kind, object, old) ? 0 : 1);
   if (current.generation === 0 || !counts) delete current.generation;
   return object;
+}
+
+/** Subresources by which nothing but the status is written; by `approval` a certificate signing request's decision. */
+function ofStatus(subresource: Subresource | undefined): boolean {
+  return subresource === 'status' || subresource === 'approval';
 }
 
 function countsGenerations(kind: Pick<KindDefinition, 'status' | 'generation'>): boolean {
@@ -139,7 +144,7 @@ function sameSpec({ status, structure }: Pick<KindDefinition, 'status' | 'struct
 export function validate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old?: T, subresource?: Subresource): FieldError[] {
   const errors = validateMetadata(object.metadata, { namespaced: kind.resource.namespaced, nameRule: kind.nameRule });
   if (old !== undefined) errors.push(...validateMetadataUpdate(object.metadata ?? {}, old.metadata ?? {}));
-  if (subresource === 'status' && old !== undefined) errors.push(...kind.validateStatus?.(object, old) ?? []);
+  if (ofStatus(subresource) && old !== undefined) errors.push(...kind.validateStatus?.(object, old) ?? []);
   // Binding and finalizing change what an ordinary update may not; the object must be sound all the same.
   else errors.push(...kind.validate?.(object, subresource === undefined || subresource === 'scale' ? old : undefined) ?? []);
   if (kind.structure) return [...errors, ...kind.structure.check(object, old)];

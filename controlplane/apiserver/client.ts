@@ -51,7 +51,7 @@ export class InProcessClient implements ApiClient {
     return freeze(created) as T;
   }
 
-  async update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status' | 'finalize'): Promise<T> {
+  async update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status' | 'finalize' | 'approval'): Promise<T> {
     const kind = this.#kinds.of(resource);
     const name = object.metadata?.name ?? '';
     const { object: updated } = await this.#resources.update(kind, resource.namespaced ? requireNamespace(object) : undefined, name,

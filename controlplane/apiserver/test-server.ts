@@ -37,7 +37,7 @@ export class TestServer {
   readonly store: Store;
   readonly port: number;
   readonly caPem: string;
-  readonly #ca: CertificateAuthority;
+  readonly ca: CertificateAuthority;
   readonly #make: () => ApiServer;
   #api: ApiServer;
   #stop = new AbortController();
@@ -52,7 +52,7 @@ export class TestServer {
     this.#api = make();
     this.store = store;
     this.port = port;
-    this.#ca = ca;
+    this.ca = ca;
     this.caPem = ca.certPem;
     this.admin = this.identity('admin', ['system:masters']);
     this.#running = this.#api.start(this.#stop.signal);
@@ -93,7 +93,7 @@ export class TestServer {
 
   /** A client certificate; `lifetimeMs` may be negative for one that has ended. */
   identity(commonName: string, organizations: string[] = [], lifetimeMs = dayMs): Identity {
-    return issue(this.#ca, { commonName, organizations }, 'client', lifetimeMs);
+    return issue(this.ca, { commonName, organizations }, 'client', lifetimeMs);
   }
 
   /** One HTTP/1.1 request. */

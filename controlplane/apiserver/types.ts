@@ -33,9 +33,9 @@ export interface ApiClient {
   create<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T>;
   /**
    * Compare-and-swap when `metadata.resourceVersion` is set. An update that changes nothing writes nothing.
-   * `finalize` is for namespaces: it alone changes `spec.finalizers`.
+   * `finalize` is for namespaces: it alone changes `spec.finalizers`. `approval` is for certificate signing requests.
    */
-  update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status' | 'finalize'): Promise<T>;
+  update<T extends KubeObject>(resource: Resource<T>, object: T, subresource?: 'status' | 'finalize' | 'approval'): Promise<T>;
   patch<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, type: PatchType, patch: unknown, subresource?: 'status'): Promise<T>;
   delete<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, options?: DeleteRequest): Promise<void>;
   /** The pod's `binding` subresource: sets spec.nodeName once and the PodScheduled condition. */

@@ -1,3 +1,7 @@
+import { certificateApprover } from './certificate-approver/controller.ts';
+import { certificateCleaner } from './certificate-cleaner/controller.ts';
+import { certificateSigner } from './certificate-signer/controller.ts';
+import { clusterRoleAggregation } from './cluster-role-aggregation/controller.ts';
 import { customResourceDefinitionController } from './custom-resource-definition/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
@@ -11,6 +15,7 @@ import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
+import { serviceAccountToken } from './service-account-token/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
 import { taintEvictionController } from './taint-eviction/controller.ts';
 import { tokenCleaner } from './token-cleaner/controller.ts';
@@ -18,6 +23,10 @@ import type { ControllerFactory } from './types.ts';
 
 /** Every controller there is, by the name of its folder. */
 export const controllers: Readonly<Record<string, ControllerFactory>> = {
+  'certificate-approver': certificateApprover,
+  'certificate-cleaner': certificateCleaner,
+  'certificate-signer': certificateSigner,
+  'cluster-role-aggregation': clusterRoleAggregation,
   'custom-resource-definition': customResourceDefinitionController,
   'deployment': deploymentController,
   'endpoint-slice': endpointSliceController,
@@ -32,6 +41,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,
   'service-account': serviceAccountController,
+  'service-account-token': serviceAccountToken,
   'taint-eviction': taintEvictionController,
   'token-cleaner': tokenCleaner,
 };

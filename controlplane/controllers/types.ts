@@ -2,6 +2,8 @@ import type { Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
+import type { CertificateAuthority } from '#common/pki/certificate.ts';
+import type { Authorizer } from '../apiserver/auth/types.ts';
 import type { ApiClient, DeleteRequest, EventRecorder } from '../apiserver/types.ts';
 import type { Indexes, Informer } from '../cache/types.ts';
 
@@ -20,6 +22,14 @@ export interface ControllerDeps {
   readonly random: () => number;
 }
 
+/** What some controllers sign with, and whom they ask before they do. */
+export interface ClusterCredentials {
+  readonly ca: CertificateAuthority;
+  /** The token that a Secret of type kubernetes.io/service-account-token holds. */
+  readonly tokenForSecret: (namespace: string, account: { readonly name: string; readonly uid: string }, secretName: string) => string;
+  readonly authorizer: Authorizer;
+}
+
 export interface ControllerConfig {
   /** Range that every node's pod range is cut from. */
   readonly podCidr: string;
@@ -31,6 +41,8 @@ export interface ControllerConfig {
   readonly burstReplicas: number;
   /** PEM of the CA that clients in pods trust; published as ConfigMap kube-root-ca.crt. Empty: not published. */
   readonly rootCa: string;
+  /** Absent where nothing is signed, as in some tests. */
+  readonly credentials?: ClusterCredentials;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
   readonly resources: readonly Resource[];
 }
@@ -73,7 +85,7 @@ export type ControllerFactory = (deps: ControllerDeps, config: ControllerConfig)
 export type Action =
   | { readonly type: 'create'; readonly resource: Resource; readonly object: KubeObject }
   /** Compare-and-swap on the resourceVersion that `object` carries. */
-  | { readonly type: 'update'; readonly resource: Resource; readonly object: KubeObject; readonly subresource?: 'status' }
+  | { readonly type: 'update'; readonly resource: Resource; readonly object: KubeObject; readonly subresource?: 'status' | 'approval' }
   /** JSON merge patch. */
   | { readonly type: 'patch'; readonly resource: Resource; readonly namespace: string | undefined; readonly name: string; readonly patch: unknown; readonly subresource?: 'status' }
   /** Only the object with `uid`; one that is gone already is no error. */

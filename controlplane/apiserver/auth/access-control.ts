@@ -4,6 +4,7 @@ import type { User } from '../types.ts';
 import { AuthenticatorChain, BearerAuthenticator, ClientCertificateAuthenticator, FileTokenAuthenticator } from './authenticators.ts';
 import { AuthorizerChain, masters } from './authorizers.ts';
 import { BootstrapTokenAuthenticator } from './bootstrap-tokens.ts';
+import { certificateRequests } from './certificates/admission.ts';
 import { NodeAuthorizer } from './node/node-authorizer.ts';
 import { nodeRules } from './node/node-rules.ts';
 import { nodeRestriction } from './node/restriction.ts';
@@ -45,7 +46,7 @@ export class AccessControl {
     this.#accounts = new ServiceAccountAuthenticator({ authority: this.tokens, informers, clock });
     this.bearer = new BearerAuthenticator([new FileTokenAuthenticator(deps.tokens), this.#accounts, new BootstrapTokenAuthenticator(informers, clock)], [config.issuer]);
     this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(clock), this.bearer]);
-    this.admission = [nodeRestriction, escalationCheck(this.#rbac, this.authorizer)];
+    this.admission = [nodeRestriction, escalationCheck(this.#rbac, this.authorizer), certificateRequests(this.authorizer, clock)];
   }
 
   /** Resolves when everything is known that decisions are made from. */
