@@ -1,0 +1,85 @@
+import type { Pod } from '#api/gen/types.ts';
+import { pods, type Resource } from '#api/kinds/resources.ts';
+import { objectKey, type KubeObject } from '#api/meta/object.ts';
+import { messageOf } from '#common/errors.ts';
+import { deleteObject, eventAction, execute, isNamespaceTerminating, type ExecuteDeps } from './execute.ts';
+import type { Expectations } from './expectations.ts';
+import { controllerOf } from './owner-refs.ts';
+import { isTerminating } from './pod-state.ts';
+import { slowStart } from './slow-start.ts';
+import type { Change } from './types.ts';
+
+export interface PodWork { readonly create: readonly Pod[]; readonly remove: readonly Pod[] }
+
+/** Why pods could not be made or removed. */
+export interface PodFailure { readonly reason: 'FailedCreate' | 'FailedDelete'; readonly error: unknown }
+
+/** Makes and removes the pods of one kind of owner, tells of it in Events, and keeps count of what the cache has not shown yet. */
+export class PodControl {
+  readonly #deps: ExecuteDeps;
+  readonly #resource: Resource;
+  readonly #expectations: Expectations;
+
+  constructor(deps: ExecuteDeps & { readonly expectations: Expectations }, resource: Resource) {
+    this.#deps = deps;
+    this.#resource = resource;
+    this.#expectations = deps.expectations;
+  }
+
+  /** The owners that a change of a pod concerns. Takes note of what was waited for. */
+  *changed({ object, old }: Change<Pod>): Iterable<string> {
+    const key = object && this.#ownerKey(object);
+    const oldKey = old && this.#ownerKey(old);
+    if (oldKey !== undefined && old && (object === undefined || (isTerminating(object) && !isTerminating(old)))) {
+      this.#expectations.deleted(oldKey, old.metadata?.uid ?? '');
+    }
+    if (key !== undefined && old === undefined) this.#expectations.created(key);
+    if (key !== undefined) yield key;
+    if (oldKey !== undefined && oldKey !== key) yield oldKey;
+  }
+
+  /** Makes pods in growing batches until one fails, then removes others. Resolves with the first failure. */
+  async perform(key: string, owner: KubeObject, { create, remove }: PodWork, signal: AbortSignal): Promise<PodFailure | undefined> {
+    if (create.length === 0 && remove.length === 0) return undefined;
+    this.#expectations.expect(key, create.length, remove.map((pod) => pod.metadata?.uid ?? ''));
+    const waiting = [...create];
+    const { succeeded, error } = await slowStart(create.length, signal, () => this.#create(owner, waiting.shift()));
+    // What failed, or was not tried, will not be seen.
+    this.#expectations.created(key, create.length - succeeded);
+    const results = await Promise.allSettled(remove.map((pod) => this.#delete(key, owner, pod)));
+    if (error !== undefined) return { reason: 'FailedCreate', error };
+    const failed = results.find((result) => result.status === 'rejected');
+    return failed && { reason: 'FailedDelete', error: failed.reason };
+  }
+
+  async #create(owner: KubeObject, pod: Pod | undefined): Promise<void> {
+    if (pod === undefined) return;
+    try {
+      const created = await this.#deps.client.create(pods, pod);
+      await this.#tell(owner, 'Normal', 'SuccessfulCreate', `Created pod: ${created.metadata?.name ?? ''}`);
+    } catch (error) {
+      if (!isNamespaceTerminating(error)) await this.#tell(owner, 'Warning', 'FailedCreate', `Error creating: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  async #delete(key: string, owner: KubeObject, pod: Pod): Promise<void> {
+    try {
+      if (await deleteObject(this.#deps.client, pods, pod)) await this.#tell(owner, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata?.name ?? ''}`);
+      else this.#expectations.deleted(key, pod.metadata?.uid ?? '');
+    } catch (error) {
+      this.#expectations.deleted(key, pod.metadata?.uid ?? '');
+      await this.#tell(owner, 'Warning', 'FailedDelete', `Error deleting: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  async #tell(owner: KubeObject, severity: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
+    await execute(this.#deps, [eventAction(this.#resource, owner, severity, reason, message)]);
+  }
+
+  #ownerKey(pod: Pod): string | undefined {
+    const owner = controllerOf(pod);
+    return owner?.kind === this.#resource.kind ? objectKey(pod.metadata?.namespace, owner.name) : undefined;
+  }
+}
