@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
+import { execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
+import { sandboxConfig } from '../contract.ts';
 import { openContainerdLab, type ContainerdLab } from './test-lab.ts';
+import { staleLeases } from './half-made.ts';
 import { ManagedContainerd } from './managed.ts';
 import { dial, readPidFile } from './process.ts';
 
@@ -63,6 +66,37 @@ describe('a containerd of our own', () => {
     await until(() => Promise.resolve(!existsSync(bundle)));
     stop.abort();
     await running;
+  });
+
+  it('takes back what a killed one had half made, and nothing that is in use', async () => {
+    const { paths } = lab.containerd;
+    const signal = AbortSignal.timeout(30_000);
+    const sandbox = sandboxConfig(join(lab.stateDir, 'logs'));
+    await mkdir(sandbox.logDirectory, { recursive: true });
+    const id = await lab.driver.runSandbox(sandbox, signal);
+    const addresses = join(paths.cniDataDir, 'lab');
+    const taken = async (): Promise<string[]> => (await readdir(addresses)).filter((name) => /^10\./.test(name));
+    const before = [await readdir(paths.netnsDir), await taken()];
+    expect(before.map((list) => list.length)).toEqual([1, 1]);
+
+    await execOk('unshare', ['--net', 'sh', '-c', `touch ${paths.netnsDir}/cni-lost && mount --bind /proc/self/ns/net ${paths.netnsDir}/cni-lost`]);
+    await writeFile(join(addresses, '10.77.4.99'), 'lost\r\neth0');
+    const ctr = (...args: string[]): Promise<string> => execOk('ctr', ['-a', paths.socket, '-n', 'k8s.io', ...args]);
+    await ctr('leases', 'create', '--id', 'lost');
+    expect(staleLeases(await ctr('leases', 'ls'), Date.now() + 3000)).toContain('lost');
+    expect(staleLeases(await ctr('leases', 'ls'), Date.now() - 60_000)).toEqual([]);
+    process.kill(await pid() ?? 0, 'SIGKILL');
+    await until(async () => (await dial(paths.socket))?.destroy() === undefined);
+    const stop = new AbortController();
+    const running = lab.containerd.start(stop.signal);
+    await until(async () => !existsSync(join(addresses, '10.77.4.99')));
+    expect([await readdir(paths.netnsDir), await taken()]).toEqual(before);
+    stop.abort();
+    await running;
+    expect((await lab.driver.list(signal)).sandboxes).toMatchObject([{ id, state: 'ready' }]);
+    await lab.driver.stopSandbox(id, signal);
+    await lab.driver.removeSandbox(id, signal);
+    expect(await taken()).toEqual([]);
   });
 
   it('says what to install when it is not there', async () => {

@@ -10,6 +10,7 @@ import type { Log } from '#common/log.ts';
 import { containerdConfig } from './config.ts';
 import { findCniBinDir, findProgram, mayLowerOomScore, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
+import { inheritedBy, removeHalfMade, type Inherited } from './half-made.ts';
 import { endStrayShims } from './stray-shims.ts';
 import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from './process.ts';
 
@@ -43,6 +44,8 @@ export class ManagedContainerd implements Runnable {
   readonly #deps: ManagedContainerdDeps;
   readonly #config: ManagedContainerdConfig;
   #snapshotter: 'overlayfs' | 'native' = 'overlayfs';
+  /** Until it has been looked through. */
+  #inherited: Inherited | undefined;
 
   constructor(deps: ManagedContainerdDeps, config: ManagedContainerdConfig) {
     this.#deps = deps;
@@ -88,7 +91,7 @@ export class ManagedContainerd implements Runnable {
     for (let failures = 0; !signal.aborted;) {
       try {
         await this.ensure(signal);
-        tasks.run('stray shims', signal, () => this.#endStrayShims(signal));
+        tasks.run('remains', signal, () => this.#removeRemains(signal));
         const watch = await dial(this.paths.ttrpcSocket);
         if (watch) {
           failures = 0;
@@ -113,13 +116,15 @@ export class ManagedContainerd implements Runnable {
   }
 
   /** Once, when what an earlier agent or containerd had under way is over. */
-  async #endStrayShims(signal: AbortSignal): Promise<void> {
+  async #removeRemains(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     await clock.sleep(this.#config.sweepAfterMs ?? sweepAfterMs, signal);
     try {
       await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal));
+      if (this.#inherited) await removeHalfMade(this.paths, this.#inherited, log);
+      this.#inherited = undefined;
     } catch (error) {
-      if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for shims that were left behind');
+      if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for what was left behind');
     }
   }
 
@@ -148,6 +153,7 @@ export class ManagedContainerd implements Runnable {
   async #launch(program: string, signal: AbortSignal): Promise<void> {
     const { paths } = this;
     await removeSockets(paths.socket, paths.ttrpcSocket, paths.pidFile);
+    this.#inherited = await inheritedBy(paths, this.#deps.clock.now());
     const size = await stat(paths.log).then((s) => s.size, () => 0);
     if (size > maxLogBytes) await rename(paths.log, join(dirname(paths.log), 'containerd.log.1'));
     const log = await open(paths.log, 'a', 0o600);

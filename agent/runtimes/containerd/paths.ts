@@ -7,6 +7,10 @@ export interface ContainerdPaths {
   readonly root: string;
   readonly opt: string;
   readonly cniConfDir: string;
+  /** Where host-local notes the addresses that are taken, a folder for each network. */
+  readonly cniDataDir: string;
+  /** Where pods' network namespaces are kept open. */
+  readonly netnsDir: string;
   /** Below /run: gone after a reboot, like the processes that it describes. */
   readonly runDir: string;
   readonly state: string;
@@ -28,6 +32,8 @@ export function containerdPaths(stateDir: string, runRoot = '/run/cleat'): Conta
     root: join(base, 'root'),
     opt: join(base, 'opt'),
     cniConfDir: join(resolve(stateDir), 'cni', 'net.d'),
+    cniDataDir: join(resolve(stateDir), 'cni', 'data'),
+    netnsDir: join(runDir, 'containerd', 'io.containerd.grpc.v1.cri', 'netns'),
     runDir,
     state: join(runDir, 'containerd'),
     socket: join(runDir, 'containerd.sock'),

@@ -98,7 +98,7 @@ async function writeNetwork(stateDir: string, subnet: string): Promise<void> {
   await writeFile(join(stateDir, 'cni', 'net.d', '10-lab.conflist'), JSON.stringify({
     cniVersion: '0.4.0', name: 'lab', plugins: [{
       type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true,
-      ipam: { type: 'host-local', dataDir: join(stateDir, 'cni', 'networks'), ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
+      ipam: { type: 'host-local', dataDir: join(stateDir, 'cni', 'data'), ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
     }],
   }));
 }

@@ -14,7 +14,7 @@ export async function hostInventory(host: LabHost, containerdSocket: string): Pr
     script('snapshots', `${ctr} snapshots ls | awk '$3 == "Active"'`),
     script('leases of containerd', `${ctr} leases ls -q`),
     script('sandbox and container folders', `cd /var/lib/cleat/containerd/root/io.containerd.grpc.v1.cri && find sandboxes containers -mindepth 1 -maxdepth 1; find ${run}/containerd/io.containerd.grpc.v1.cri ${run}/containerd/io.containerd.runtime.v2.task -mindepth 2 -maxdepth 2`),
-    script('shims', "ps -eo args | grep '^[^ ]*containerd-shim' || true"),
+    script('shims', "ps -eo stat,args | grep -v '^Z' | grep -o ' [^ ]*containerd-shim-.*' || true"),
     script('network namespaces', `ls /run/netns /var/run/netns ${run}/containerd/io.containerd.grpc.v1.cri/netns 2>/dev/null || true`),
     script('links', "ip -o link | sed 's/^[0-9]*: //; s/ .*//'"),
     script('addresses', "ip -o addr | awk '{print $2, $3, $4}'"),

@@ -1,0 +1,76 @@
+import { readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isIP } from 'node:net';
+import { exec, execOk } from '#common/exec.ts';
+import type { Log } from '#common/log.ts';
+import type { ContainerdPaths } from './paths.ts';
+
+/** What there was before a containerd was started: of an earlier one, which may have been killed in the middle of something. */
+export interface Inherited {
+  readonly atMs: number;
+  /** Names of network namespaces. */
+  readonly netns: readonly string[];
+  /** Files of addresses that are taken, and the sandbox that has each. */
+  readonly addresses: ReadonlyMap<string, string>;
+}
+
+const cniResults = '/var/lib/cni/results';
+
+export async function inheritedBy({ netnsDir, cniDataDir }: ContainerdPaths, nowMs: number): Promise<Inherited> {
+  return { atMs: nowMs, netns: await readdir(netnsDir).catch(() => []), addresses: await takenAddresses(cniDataDir) };
+}
+
+/**
+ * Takes back what a containerd that was killed had half made for a pod, and of which the present one knows nothing: it
+ * would stay for ever, and a node has but some 250 addresses. Leases keep content from being collected; each belongs to
+ * one operation, and operations do not outlive the program that does them.
+ */
+export async function removeHalfMade(paths: ContainerdPaths, inherited: Inherited, log: Log): Promise<void> {
+  const ctr = (...args: string[]): Promise<string> => execOk('ctr', ['-a', paths.socket, '-n', 'k8s.io', ...args]);
+  for (const lease of staleLeases(await ctr('leases', 'ls'), inherited.atMs)) await ctr('leases', 'rm', lease);
+  const containers = new Set((await ctr('containers', 'ls', '-q')).split('\n'));
+  for (const name of await unusedNetns(paths, inherited.netns, ctr)) {
+    log.info({ netns: name }, 'removing a network namespace that a killed containerd left behind');
+    await exec('umount', ['-l', join(paths.netnsDir, name)]);
+    await rm(join(paths.netnsDir, name), { force: true });
+  }
+  for (const [file, sandbox] of await takenAddresses(paths.cniDataDir)) {
+    if (inherited.addresses.get(file) !== sandbox || containers.has(sandbox)) continue;
+    log.info({ file, sandbox }, 'freeing an address that a killed containerd left behind');
+    for (const name of await readdir(cniResults).catch(() => [])) if (name.includes(sandbox)) await rm(join(cniResults, name), { force: true });
+    await rm(file, { force: true });
+  }
+}
+
+/** Of `ctr leases ls`: an id and a time in each line, after a title. */
+export function staleLeases(listed: string, beforeMs: number): string[] {
+  return listed.split('\n').slice(1).flatMap((line) => {
+    const [id = '', created = ''] = line.split(/\s+/);
+    return Date.parse(created) < beforeMs - 1000 ? [id] : [];
+  });
+}
+
+async function takenAddresses(cniDataDir: string): Promise<Map<string, string>> {
+  const taken = new Map<string, string>();
+  for (const network of await readdir(cniDataDir).catch(() => [])) {
+    for (const address of await readdir(join(cniDataDir, network)).catch(() => [])) {
+      if (isIP(address) === 0) continue;
+      const [sandbox = ''] = (await readFile(join(cniDataDir, network, address), 'utf8').catch(() => '')).split(/\s/);
+      if (sandbox !== '') taken.set(join(cniDataDir, network, address), sandbox);
+    }
+  }
+  return taken;
+}
+
+/** Those that no process is in and no sandbox names; one that has ended is in none, and still gives its own back. */
+async function unusedNetns({ netnsDir }: ContainerdPaths, names: readonly string[], ctr: (...args: string[]) => Promise<string>): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const lived = new Set(await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/ns/net`).catch(() => ''))));
+  const inodes = await Promise.all(names.map(async (name) => (await stat(join(netnsDir, name)).catch(() => undefined))?.ino));
+  const empty = names.filter((_name, i) => inodes[i] !== undefined && !lived.has(`net:[${String(inodes[i])}]`));
+  if (empty.length === 0) return [];
+  const sandboxes = (await ctr('containers', 'ls', '-q', 'labels."io.cri-containerd.kind"==sandbox')).split('\n').filter(Boolean);
+  let known = '';
+  for (const id of sandboxes) known += await ctr('containers', 'info', id).catch(() => '');
+  return empty.filter((name) => !known.includes(name));
+}
