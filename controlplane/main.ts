@@ -185,7 +185,7 @@ export class ControlPlane implements Runnable {
     }, {
       podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
-      resources: Object.values(kinds).map(({ resource }) => resource as Resource),
+      resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources,
     });
   }
 

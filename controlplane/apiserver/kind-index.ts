@@ -42,6 +42,11 @@ export class KindIndex {
     return [...this.#builtIn.values(), ...this.#custom.values()].flatMap(([first]) => (first ? [first.resource] : []));
   }
 
+  /** Those that are defined at run time, in every version. */
+  get custom(): readonly Resource[] {
+    return [...this.#custom.values()].flatMap((versions) => versions.map(({ resource }) => resource));
+  }
+
   find(group: string, version: string, plural: string): KindDefinition | undefined {
     return this.#byPath.get(`${group}/${version}/${plural}`);
   }

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { Service } from '#api/gen/types.ts';
-import { services } from '#api/kinds/resources.ts';
+import { services, type Resource } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
@@ -10,6 +10,7 @@ import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { admissionPlugins } from './admission/plugins.ts';
+import { QuotaAdmission } from './admission/quota/quota.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import { AccessControl } from './auth/access-control.ts';
 import type { Authorizer } from './auth/types.ts';
@@ -86,6 +87,7 @@ export class ApiServer implements Runnable {
   readonly #kinds: KindIndex;
   readonly #resources: ResourceStore;
   readonly #allocation: ServiceAllocation;
+  readonly #quota: QuotaAdmission;
   readonly #informers: Informers;
   readonly #access: AccessControl;
   readonly #definitions: CustomDefinitions;
@@ -103,11 +105,12 @@ export class ApiServer implements Runnable {
     this.#kinds = new KindIndex(deps.kinds);
     this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log });
     this.#allocation = new ServiceAllocation(config);
+    this.#quota = new QuotaAdmission({ store, log });
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
-    const admission = new AdmissionChain(admissionPlugins({ store, clock, access: this.#access.admission, allocation: this.#allocation }, config));
+    const admission = new AdmissionChain(admissionPlugins({ store, clock, access: this.#access.admission, allocation: this.#allocation, quota: this.#quota }, config));
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
@@ -132,6 +135,12 @@ export class ApiServer implements Runnable {
   /** Who somebody is and what they may do, for parts that sign or decide beside the API. */
   get access(): AccessControl {
     return this.#access;
+  }
+
+  /** What CustomResourceDefinitions define now. */
+  get customResources(): { readonly resources: readonly Resource[]; subscribe(listener: () => void): () => void } {
+    const kinds = this.#kinds;
+    return { get resources() { return kinds.custom; }, subscribe: (listener) => kinds.subscribe(listener) };
   }
 
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
@@ -180,6 +189,8 @@ export class ApiServer implements Runnable {
     }
     const expiry = new EventExpiry(this.#deps, { ttlMs: eventTtlMs, maxEvents: 5000 });
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
+    const quotaController = this.client({ name: 'system:serviceaccount:kube-system:resourcequota-controller', groups: ['system:masters'] });
+    this.#tasks.run('resource quotas', signal, () => this.#quota.start(quotaController, signal));
     this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
@@ -188,12 +199,14 @@ export class ApiServer implements Runnable {
   }
 
   async #prepare(): Promise<void> {
-    this.#health.add('readyz', 'store', () => {
+    const isOpen = (): void => {
       if (this.#stop.signal.aborted) throw new StatusError('ServiceUnavailable', 'shutting down');
-    });
+    };
+    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) this.#health.add(endpoint, 'store', isOpen);
     const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
     for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
     await this.#definitions.load();
+    await this.#quota.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
       serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,

@@ -45,6 +45,15 @@ export interface ControllerConfig {
   readonly credentials?: ClusterCredentials;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
   readonly resources: readonly Resource[];
+  /** Those beside them that come and go with CustomResourceDefinitions; see `every-resource.ts`. */
+  readonly custom?: CustomResources;
+}
+
+export interface CustomResources {
+  /** Each in every version that is served, the preferred one first. */
+  readonly resources: readonly Resource[];
+  /** Called after each change. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
 }
 
 /** What a reconcile asks of the runner; nothing when it only waits for the next change. */

@@ -4,11 +4,13 @@ import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Informer } from '../../cache/types.ts';
+import { currentResources, watchEveryResource } from '../every-resource.ts';
 import { execute } from '../execute.ts';
-import { watch, type Action, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
+import type { Action, Change, Controller, ControllerConfig, ControllerDeps, ReconcileResult } from '../types.ts';
 import { OwnerGraph } from './owner-graph.ts';
 import { reconcileOwnership, waitsForDependents, type Member, type OwnerState } from './reconcile.ts';
 
+interface Known { readonly followed: ReadonlyMap<string, Followed>; readonly byKind: ReadonlyMap<string, Followed> }
 interface Followed { readonly resource: Resource; readonly informer: Informer<KubeObject> }
 
 /** Deletes what has lost its owners, and carries out foreground deletion and orphaning. Keys are `resource|namespace/name`. */
@@ -17,17 +19,29 @@ class GarbageCollector implements Controller {
   readonly watches;
   readonly #deps: ControllerDeps;
   readonly #graph = new OwnerGraph();
-  readonly #followed: ReadonlyMap<string, Followed>;
-  readonly #byKind = new Map<string, Followed>();
+  readonly #config: ControllerConfig;
+  #known: Known | undefined;
   #enqueue: (key: string) => void = () => undefined;
 
   constructor(deps: ControllerDeps, config: ControllerConfig) {
     this.#deps = deps;
+    this.#config = config;
+    config.custom?.subscribe(() => { this.#known = undefined; });
     // Events are many, short-lived and owned by nobody.
-    const resources = config.resources.filter((resource) => resource.kind !== 'Event');
-    this.#followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: deps.informers.informer(resource) }]));
-    for (const followed of this.#followed.values()) this.#byKind.set(kindKey(apiVersionOf(followed.resource), followed.resource.kind), followed);
-    this.watches = [...this.#followed.values()].map(({ resource, informer }) => watch(informer, (change) => this.#changed(resource, change)));
+    this.watches = [watchEveryResource(deps.informers, config, (resource) => resource.kind !== 'Event', (resource, change) => this.#changed(resource, change))];
+  }
+
+  /** What is followed, by resource and by the names of its kind in every version. */
+  get #all(): Known {
+    if (this.#known) return this.#known;
+    const resources = currentResources(this.#config).filter((resource) => resource.kind !== 'Event');
+    const followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: this.#deps.informers.informer(resource) }]));
+    const versions = [...this.#config.resources, ...this.#config.custom?.resources ?? []];
+    const byKind = new Map(versions.flatMap((resource) => {
+      const one = followed.get(qualifiedName(resource));
+      return one ? [[kindKey(apiVersionOf(resource), resource.kind), one] as const] : [];
+    }));
+    return this.#known = { followed, byKind };
   }
 
   ready(enqueue: (key: string) => void): void {
@@ -65,7 +79,7 @@ class GarbageCollector implements Controller {
 
   #find(key: string): Member | undefined {
     const bar = key.indexOf('|');
-    const followed = this.#followed.get(key.slice(0, bar));
+    const followed = this.#all.followed.get(key.slice(0, bar));
     const { namespace, name } = splitKey(key.slice(bar + 1));
     const object = followed?.informer.get(namespace, name);
     return followed && object && { resource: followed.resource, object };
@@ -73,7 +87,7 @@ class GarbageCollector implements Controller {
 
   /** The cache may be behind: only the API's own word makes an owner absent. */
   async #ownerState(dependent: KubeObject, reference: OwnerReference): Promise<OwnerState> {
-    const followed = this.#byKind.get(kindKey(reference.apiVersion, reference.kind));
+    const followed = this.#all.byKind.get(kindKey(reference.apiVersion, reference.kind));
     if (followed === undefined) return 'unknown';
     const { resource, informer } = followed;
     const namespace = resource.namespaced ? dependent.metadata?.namespace : undefined;
@@ -121,7 +135,7 @@ class GarbageCollector implements Controller {
 
   *#ownerKeys(dependent: KubeObject): Iterable<string> {
     for (const reference of dependent.metadata?.ownerReferences ?? []) {
-      const owner = this.#byKind.get(kindKey(reference.apiVersion, reference.kind));
+      const owner = this.#all.byKind.get(kindKey(reference.apiVersion, reference.kind));
       if (!owner) continue;
       const namespace = owner.resource.namespaced ? dependent.metadata?.namespace : undefined;
       yield graphKey(owner.resource, { metadata: { namespace, name: reference.name } });

@@ -3,6 +3,7 @@ import { events, namespaces, pods, qualifiedName, type Resource } from '#api/kin
 import { equal } from '#api/meta/equal.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { messageOf } from '#common/errors.ts';
+import { currentResources, watchEveryResource } from '../every-resource.ts';
 import { deleteObject } from '../execute.ts';
 import { watch, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { contentConditions, finalizer, isTerminating, type Leftover } from './reconcile.ts';
@@ -14,7 +15,7 @@ const batchSize = 16;
 export function namespaceController(deps: ControllerDeps, config: ControllerConfig): Controller {
   const { informers, client, clock } = deps;
   const lister = informers.informer(namespaces);
-  const contents = config.resources.filter((resource) => resource.namespaced);
+  const contents = (): readonly Resource[] => currentResources(config).filter((resource) => resource.namespaced);
   const isPods = (resource: Resource): boolean => qualifiedName(resource) === qualifiedName(pods);
 
   async function deleteAll(resource: Resource, objects: readonly KubeObject[], signal: AbortSignal): Promise<void> {
@@ -55,15 +56,15 @@ export function namespaceController(deps: ControllerDeps, config: ControllerConf
     watches: [
       watch(lister, ({ object }) => finishing(object?.metadata?.name)),
       // Events go at once when deleted, nobody has to wait for them.
-      ...contents.filter((resource) => qualifiedName(resource) !== qualifiedName(events)).map((resource) => watch(informers.informer(resource),
-        ({ object, old }) => (object === undefined ? finishing(old?.metadata?.namespace) : []))),
+      watchEveryResource(informers, config, (resource) => resource.namespaced && qualifiedName(resource) !== qualifiedName(events),
+        (_, { object, old }) => (object === undefined ? finishing(old?.metadata?.namespace) : [])),
     ],
     async reconcile(name, signal) {
       const namespace = lister.get(undefined, name);
       if (!isTerminating(namespace)) return undefined;
-      let { leftovers, failures } = await empty(contents.filter(isPods), name, signal);
+      let { leftovers, failures } = await empty(contents().filter(isPods), name, signal);
       if (leftovers.length === 0 && failures.length === 0) {
-        ({ leftovers, failures } = await empty(contents.filter((resource) => !isPods(resource)), name, signal));
+        ({ leftovers, failures } = await empty(contents().filter((resource) => !isPods(resource)), name, signal));
       }
       const updated = await writeConditions(namespace, leftovers, failures);
       if (failures.length > 0) throw new Error(failures.join('; '));
