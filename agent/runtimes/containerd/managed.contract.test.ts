@@ -75,7 +75,7 @@ describe('a containerd of our own', () => {
     await mkdir(sandbox.logDirectory, { recursive: true });
     const id = await lab.driver.runSandbox(sandbox, signal);
     const addresses = join(paths.cniDataDir, 'lab');
-    const taken = async (): Promise<string[]> => (await readdir(addresses)).filter((name) => /^10\./.test(name));
+    const taken = async (): Promise<string[]> => (await readdir(addresses)).filter((name) => name.startsWith('10.'));
     const before = [await readdir(paths.netnsDir), await taken()];
     expect(before.map((list) => list.length)).toEqual([1, 1]);
 
