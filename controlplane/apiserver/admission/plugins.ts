@@ -17,15 +17,16 @@ export interface AdmissionDeps {
   /** Who may do what with which object, beyond what a role can say. */
   readonly access: readonly AdmissionPlugin[];
   readonly allocation: AdmissionPlugin;
+  readonly quota: AdmissionPlugin;
 }
 
 /** All plugins, in Kubernetes' order. */
-export function admissionPlugins({ store, clock, access, allocation }: AdmissionDeps, config: PodDefaultsConfig): AdmissionPlugin[] {
+export function admissionPlugins({ store, clock, access, allocation, quota }: AdmissionDeps, config: PodDefaultsConfig): AdmissionPlugin[] {
   const objects = new StoredObjects(store);
   return [
     namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, priority(objects), podDefaults(config),
     defaultStorageClass(objects), claimResize(objects), runtimeClass(objects), defaultIngressClass(objects),
     // Last come those that count, when nothing can go wrong any more.
-    allocation,
+    allocation, quota,
   ];
 }
