@@ -89,13 +89,55 @@ describe('watches', () => {
     expect(later[0]?.object.metadata.name).toMatch(/^later-/);
   });
 
+  it('can be asked for as they once were', async () => {
+    const stop = new AbortController();
+    for await (const line of server.lines('/api/v1/watch/namespaces/default/configmaps/first', stop.signal)) {
+      expect(line).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'first' } } });
+      break;
+    }
+    stop.abort();
+  });
+
   it('tell in an ERROR event that a revision is forgotten', async () => {
     await server.store.compact(server.store.revision);
     expect(await events('resourceVersion=1', 1)).toMatchObject([{ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } }]);
   });
 });
 
+describe('documents', () => {
+  it('of objects come in YAML as well', async () => {
+    const one = await server.ask(`${configMaps}/formed`, { headers: { accept: 'application/yaml' } });
+    expect(one.headers['content-type']).toBe('application/yaml');
+    expect(one.text).toMatch(/^apiVersion: v1\ndata:\n {2}a: "1"\nkind: ConfigMap\nmetadata:\n/);
+    expect((await server.ask(configMaps, { headers: { accept: 'application/json;q=0.1, application/yaml' } })).json()).toMatchObject({ kind: 'ConfigMapList' });
+  });
+
+  it('of discovery come once for each client, in either form of the whole', async () => {
+    const aggregated = (version: string, headers: Record<string, string> = {}): Promise<Answer> => server.ask('/apis', { headers: { accept: `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList,application/json`, ...headers } });
+    for (const version of ['v2', 'v2beta1']) {
+      const whole = await aggregated(version);
+      expect(whole.headers).toMatchObject({ 'content-type': `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, vary: 'Accept, Accept-Encoding' });
+      expect(whole.json<{ items: { metadata: { name: string } }[] }>().items.map(({ metadata }) => metadata.name)).toEqual(expect.arrayContaining(['apps', 'batch', 'rbac.authorization.k8s.io']));
+      expect((await aggregated(version, { 'if-none-match': String(whole.headers['etag']) })).status).toBe(304);
+    }
+    expect((await server.ask('/api')).json()).toMatchObject({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0' }] });
+  });
+
+  it('of health say of each check how it is', async () => {
+    expect((await server.ask('/readyz?verbose&exclude=ping&exclude=nothing')).text).toBe('[+]ping excluded: ok\n[+]store ok\nwarn: some health checks cannot be excluded: no matches for "nothing"\nreadyz check passed\n');
+    for (const path of ['/healthz/store', '/livez/ping', '/readyz/etcd']) expect((await server.ask(path)).text).toBe('ok');
+    expect((await server.ask('/readyz/nothing')).status).toBe(404);
+  });
+});
+
 describe('writes', () => {
+  it('drop an owner that is named twice, and say so', async () => {
+    const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'o', uid: 'u-1' };
+    const made = await ask('POST', configMaps, { metadata: { name: 'owned', ownerReferences: [owner, owner] } });
+    expect(made.headers['warning']).toContain('duplicate UID(s) observed: u-1');
+    expect(made.json<{ metadata: { ownerReferences: unknown[] } }>().metadata.ownerReferences).toEqual([owner]);
+  });
+
   it('by PUT make some kinds of object, and name the version of others', async () => {
     const made = await ask('PUT', `${core}/endpoints/made`, { metadata: { name: 'made' } });
     expect(made.status).toBe(201);

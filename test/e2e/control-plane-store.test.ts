@@ -61,7 +61,7 @@ describe('a control plane and its disk', () => {
     expect(refused).toMatchObject({ status: 503, body: { kind: 'Status', status: 'Failure', reason: 'ServiceUnavailable', message: expect.stringMatching(/no space left/i) } });
     expect((await api.send('DELETE', `${path}/w-first-0`)).status).toBe(503);
     const health = await api.send('GET', '/readyz?verbose');
-    expect([health.status, health.body.message]).toEqual([503, expect.stringMatching(/\[-\]store-writes failed: .*no space left/i)]);
+    expect([health.status, health.body.message]).toEqual([500, expect.stringMatching(/\[-\]store-writes failed: .*no space left/i)]);
     expect((await api.send('GET', '/livez')).status).toBe(200);
     await allThere();
     // Also a start finds all of it: room was kept aside for that.

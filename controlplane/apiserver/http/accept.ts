@@ -28,8 +28,8 @@ function isYaml({ type }: MediaRange): boolean {
 }
 
 /** True when the client would rather read YAML than JSON. */
-export function prefersYaml(accept: string | undefined): boolean {
-  return accept?.includes('yaml') === true && mediaRanges(accept).find((range) => isYaml(range) || isJson(range))?.type === 'application/yaml';
+export function prefersYaml({ headers }: Pick<ApiRequest, 'headers'>): boolean {
+  return headers.accept?.includes('yaml') === true && mediaRanges(headers.accept).find((range) => isYaml(range) || isJson(range))?.type === 'application/yaml';
 }
 
 export function notAcceptable(why = 'only the following media types are accepted: application/json, application/json;stream=watch, application/yaml'): StatusError {

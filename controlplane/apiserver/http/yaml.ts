@@ -1,6 +1,7 @@
 import * as yaml from 'yaml';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { badRequest } from '../api-errors.ts';
+import { jsonType, type Reply } from './reply.ts';
 
 /** YAML takes a second of work for so much; JSON takes a hundredth of that. */
 const maxBytes = 1 << 20;
@@ -44,8 +45,22 @@ function duplicatesIn(document: yaml.Document, lines: yaml.LineCounter): string[
   return found;
 }
 
-/** What JSON says as YAML. */
-export function toYaml(json: string): string {
-  if (json.length > maxBytes) throw new StatusError('NotAcceptable', `the answer is larger than ${String(maxBytes)} bytes; ask for application/json`);
-  return yaml.stringify(JSON.parse(json), { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true });
+/** The answer in YAML. Streams stay as they are: nobody reads them so. */
+export function yamlReply(reply: Reply): Reply {
+  const { body, contentType } = reply;
+  if (contentType !== jsonType || (typeof body === 'object' && Symbol.asyncIterator in body)) return reply;
+  const json = typeof body === 'string' ? body : textOf(body instanceof Uint8Array ? [body] : body);
+  return { ...reply, contentType: 'application/yaml', body: yaml.stringify(JSON.parse(json), { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true }) };
+}
+
+function textOf(pieces: Iterable<Uint8Array>): string {
+  const copies: Buffer[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    size += piece.length;
+    if (size > maxBytes) throw new StatusError('NotAcceptable', `the answer is larger than ${String(maxBytes)} bytes; ask for application/json`);
+    // Pieces are valid only until the next but one.
+    copies.push(Buffer.from(piece));
+  }
+  return Buffer.concat(copies, size).toString('utf8');
 }

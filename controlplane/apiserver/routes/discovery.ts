@@ -3,6 +3,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import { compareVersions } from '#api/meta/versions.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
+import { tagged } from '../http/compress.ts';
 import { json, jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { KindIndex } from '../kind-index.ts';
@@ -43,10 +44,10 @@ export class Discovery {
   }
 
   /** Undefined when the path is not one of discovery's. */
-  serve(request: ApiRequest): Reply | undefined {
+  serve(request: ApiRequest): Promise<Reply> | Reply | undefined {
     const [root, group, version, ...rest] = request.segments;
     if (root === 'api') {
-      if (group === undefined) return this.#aggregated(request, true) ?? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] });
+      if (group === undefined) return this.#aggregated(request, true) ?? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: request.headers.host ?? request.headers[':authority'] ?? '' }] });
       return version === undefined ? this.#resources('', group) : undefined;
     }
     if (root !== 'apis' || rest.length > 0) return undefined;
@@ -64,7 +65,7 @@ export class Discovery {
   }
 
   /** Undefined when the client does not ask for the aggregated form. */
-  #aggregated(request: ApiRequest, core: boolean): Reply | undefined {
+  #aggregated(request: ApiRequest, core: boolean): Promise<Reply> | undefined {
     for (const range of mediaRanges(request.headers.accept)) {
       if (!isJson(range)) continue;
       const version = range.params.get('v') ?? '';
@@ -72,7 +73,7 @@ export class Discovery {
       if (range.params.get('g') !== 'apidiscovery.k8s.io' || range.params.get('as') !== 'APIGroupDiscoveryList' || !['v2', 'v2beta1'].includes(version)) continue;
       const items = this.#groups.filter(({ name }) => (name === '') === core).map(aggregatedGroup);
       const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items });
-      return { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } };
+      return tagged(request, { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } });
     }
     throw notAcceptable();
   }

@@ -1,6 +1,7 @@
 import { decode, strictError } from '#api/kinds/engine.ts';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
+import { equal } from '#api/meta/equal.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
@@ -59,7 +60,19 @@ function patchProblems(json: string, operations: unknown): string[] {
 export function decodeFor<T extends KubeObject>(kind: Kind<T>, { value, problems }: Document, query: URLSearchParams, warnings: string[]): T {
   const { object, unknown } = decodeTyped(kind, value);
   report(kind, problems(unknown, kind.structure === undefined), query, warnings);
+  dropRepeatedOwners(object, warnings);
   return object;
+}
+
+/** An owner that is named twice is kept once, and said. */
+function dropRepeatedOwners({ metadata }: KubeObject, warnings: string[]): void {
+  const owners = metadata?.ownerReferences;
+  if (!metadata || !owners || owners.length < 2) return;
+  const kept = owners.filter((owner, i) => owners.findIndex((other) => equal(other, owner)) === i);
+  if (kept.length === owners.length) return;
+  const repeated = new Set(owners.filter((owner, i) => owners.findIndex((other) => equal(other, owner)) !== i).map(({ uid }) => uid));
+  metadata.ownerReferences = kept;
+  warnings.push(`metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...repeated].join(', ')}`);
 }
 
 /** As `decodeFor`, for what a patch has made; what is wrong with it is the patch's fault. */

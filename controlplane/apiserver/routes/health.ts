@@ -23,19 +23,25 @@ export class Health {
   async serve(request: ApiRequest, known: boolean): Promise<Reply | undefined> {
     const [endpoint, only, ...rest] = request.segments;
     if (endpoint !== 'healthz' && endpoint !== 'livez' && endpoint !== 'readyz') return undefined;
-    const checks = [...this.#checks[endpoint]].filter(([name]) => only === undefined || name === only);
+    // The store has the place of Kubernetes' etcd.
+    const wanted = only === 'etcd' ? 'store' : only;
+    const checks = [...this.#checks[endpoint]].filter(([name]) => wanted === undefined || name === wanted);
     if (rest.length > 0 || checks.length === 0) throw noSuchPath();
-    const excluded = new Set(request.query.getAll('exclude'));
-    const lines = await Promise.all(checks.filter(([name]) => !excluded.has(name)).map(async ([name, check]) => {
-      try {
-        await check();
-        return { ok: true, line: `[+]${name} ok` };
-      } catch (error) {
-        return { ok: false, line: `[-]${name} failed: ${known ? messageOf(error) : 'reason withheld'}` };
-      }
-    }));
-    const ok = lines.every((line) => line.ok);
+    const excluded = new Set(request.query.getAll('exclude').flatMap((names) => names.split(',')).filter((name) => name !== ''));
+    const results = await Promise.all(checks.map(([name, check]) => (excluded.has(name) ? { ok: true, line: `[+]${name} excluded: ok` } : run(name, check, known))));
+    const unknown = [...excluded].filter((name) => !checks.some(([check]) => check === name)).sort();
+    const lines = [...results.map(({ line }) => line), ...(unknown.length > 0 ? [`warn: some health checks cannot be excluded: no matches for ${unknown.map((name) => JSON.stringify(name)).join(', ')}`] : [])];
+    const ok = results.every((result) => result.ok);
     if (ok && !request.query.has('verbose')) return text('ok');
-    return text(`${lines.map(({ line }) => line).join('\n')}\n${endpoint} check ${ok ? 'passed' : 'failed'}\n`, ok ? 200 : 503);
+    return text(`${lines.join('\n')}\n${endpoint} check ${ok ? 'passed' : 'failed'}\n`, ok ? 200 : 500);
+  }
+}
+
+async function run(name: string, check: HealthCheck, known: boolean): Promise<{ readonly ok: boolean; readonly line: string }> {
+  try {
+    await check();
+    return { ok: true, line: `[+]${name} ok` };
+  } catch (error) {
+    return { ok: false, line: `[-]${name} failed: ${known ? messageOf(error) : 'reason withheld'}` };
   }
 }

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { OpenApiNames } from '#api/meta/openapi-names.ts';
 import { definitionsFor } from '#api/meta/openapi.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
-import { compressed } from '../http/compress.ts';
+import { compressed, hashOf, hasTag, tagged } from '../http/compress.ts';
 import { jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { GroupVersion, KindIndex } from '../kind-index.ts';
@@ -64,11 +63,9 @@ export class OpenApi {
     let body = known === undefined ? await make() : undefined;
     const hash = known ?? this.#hash(key, () => body ?? Buffer.alloc(0));
     if (wanted && wanted !== hash) return { status: 301, contentType, body: '', headers: { Location: `${request.path}?hash=${hash}` } };
-    const headers = { ETag: `"${hash}"`, ...(wanted && { 'Cache-Control': 'public, immutable', Expires: new Date(Date.now() + yearMs).toUTCString() }) };
-    const has = request.headers['if-none-match']?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === headers.ETag);
-    if (has) return { status: 304, contentType, body: '', headers };
-    body ??= await make();
-    return compressed(request, { status: 200, contentType, body, headers });
+    const headers = wanted ? { 'Cache-Control': 'public, immutable', Expires: new Date(Date.now() + yearMs).toUTCString() } : {};
+    body ??= hasTag(request, hash) ? Buffer.alloc(0) : await make();
+    return tagged(request, { status: 200, contentType, body, headers }, hash);
   }
 
   #known(key: string): string | undefined {
@@ -81,7 +78,7 @@ export class OpenApi {
 
   #hash(key: string, make: () => Buffer): string {
     let hash = this.#known(key);
-    if (hash === undefined) this.#hashes.set(key, hash = createHash('sha512').update(make()).digest('hex').toUpperCase());
+    if (hash === undefined) this.#hashes.set(key, hash = hashOf(make()));
     return hash;
   }
 

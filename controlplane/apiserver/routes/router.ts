@@ -1,5 +1,6 @@
 import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
+import { prefersYaml } from '../http/accept.ts';
 import { json, text, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import { reviewKinds } from './computed-kinds.ts';
@@ -44,13 +45,19 @@ export class Router {
   }
 
   async resource(call: ResourceCall): Promise<Reply> {
-    const { path, verb } = call;
+    const { path } = call;
     if (path.group === 'metrics.k8s.io') return (await this.#usage()).serve(call);
     if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
     const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
     if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
     if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
-    const kindCall: KindCall = { ...call, kind };
+    const answer = await this.#onKind({ ...call, kind });
+    const reply = prefersYaml(call.request) ? (await import('../http/yaml.ts')).yamlReply(answer) : answer;
+    return kind.warning === undefined ? reply : { ...reply, warnings: [...reply.warnings ?? [], kind.warning] };
+  }
+
+  async #onKind(kindCall: KindCall): Promise<Reply> {
+    const { path, verb } = kindCall;
     if (verb === 'watch') return serveWatch(this.#deps, this.#config.watch, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'log') return serveLog(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && path.subresource === 'binding') return serveBinding(this.#deps, kindCall);

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { noSuchPath } from '../api-errors.ts';
 import { asMetadata, asStored, asTable } from '../event-format.ts';
 import { objectForm } from '../http/accept.ts';
 import { jsonType, type Reply } from '../http/reply.ts';
@@ -16,7 +17,10 @@ const maxTimeoutSeconds = 24 * 3600;
 
 /** `?watch=1`: a stream of events that ends at its timeout, with its client, or with the server. */
 export async function serveWatch(deps: RouteDeps, config: WatchConfig, { request, kind, path }: KindCall): Promise<Reply> {
-  const options = parseWatchOptions(request.query);
+  const given = parseWatchOptions(request.query);
+  // The old form of a watch of one object has its name in the path.
+  const options = path.name === undefined ? given : { ...given, fieldSelector: [`metadata.name=${path.name}`, given.fieldSelector].filter(Boolean).join(',') };
+  if (path.subresource !== undefined) throw noSuchPath();
   const wanted = objectForm(request);
   const format = wanted.form === 'object' ? asStored : wanted.form === 'metadata' ? asMetadata(wanted.apiVersion) : asTable(kind, deps.clock, wanted);
   const { timeoutSeconds } = options;
