@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadContract } from '#proto/load.ts';
-import { toContainer, toSandbox } from './mapping.ts';
+import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerMessage, sandboxMessage, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 
 const cri = loadContract(new URL('../../../proto/third_party/cri/api.proto', import.meta.url), { longs: 'string' });
@@ -29,5 +30,27 @@ describe('what a runtime says', () => {
     }));
     const strange = { ...container(none)!, annotations: { 'cleat.dev/grace-seconds': '-7 years' } };
     expect(toContainer(strange, { ...status(none)!, state: 17 as unknown as ContainerStatusMessage['state'] })).toMatchObject({ state: 'unknown', graceSeconds: 30 });
+  });
+});
+
+describe('what a runtime is told', () => {
+  const sandboxOf = (change: Parameters<typeof sandboxConfig>[1]) => sandboxMessage('node', sandboxConfig('/logs', change));
+  const securityOf = (sandbox: Parameters<typeof sandboxConfig>[1], change: Parameters<typeof containerConfig>[1]) => (containerMessage('node', sandboxConfig('/logs', sandbox), containerConfig('true', change)) as { linux: { securityContext: unknown } }).linux.securityContext;
+  const { security } = containerConfig('true');
+
+  it('names the namespaces that are shared', () => {
+    expect(sandboxOf({})).toMatchObject({ linux: { securityContext: { privileged: false, namespaceOptions: { network: 'POD', pid: 'CONTAINER', ipc: 'POD' } } } });
+    expect(sandboxOf({ hostPid: true, hostIpc: true, hostNetwork: true })).toMatchObject({ linux: { securityContext: { privileged: true, namespaceOptions: { network: 'NODE', pid: 'NODE', ipc: 'NODE' } } } });
+    expect(sandboxOf({ shareProcessNamespace: true, privileged: true })).toMatchObject({ linux: { securityContext: { privileged: true, namespaceOptions: { pid: 'POD' } } } });
+    expect(securityOf({}, { targetContainerId: 'c1' })).toMatchObject({ namespaceOptions: { pid: 'TARGET', targetId: 'c1' } });
+    expect(securityOf({ hostPid: true }, { targetContainerId: 'c1' })).toMatchObject({ namespaceOptions: { pid: 'NODE' } });
+  });
+
+  it('hands confinement on', () => {
+    expect(securityOf({}, {})).toMatchObject({ seccomp: { profileType: 'Unconfined' } });
+    const confined = { ...security, maskedPaths: ['/a'], readonlyPaths: ['/b'], seccomp: { type: 'Localhost', reference: '/s.json' }, appArmor: { type: 'RuntimeDefault' }, seLinux: { user: 'u', role: 'r', type: 't', level: 'l' } } as const;
+    expect(securityOf({}, { security: confined })).toMatchObject({
+      maskedPaths: ['/a'], readonlyPaths: ['/b'], seccomp: { profileType: 'Localhost', localhostRef: '/s.json' }, apparmor: { profileType: 'RuntimeDefault' }, selinuxOptions: confined.seLinux,
+    });
   });
 });
