@@ -3,6 +3,7 @@ import { certificateCleaner } from './certificate-cleaner/controller.ts';
 import { certificateSigner } from './certificate-signer/controller.ts';
 import { clusterRoleAggregation } from './cluster-role-aggregation/controller.ts';
 import { customResourceDefinitionController } from './custom-resource-definition/controller.ts';
+import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
@@ -28,6 +29,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'certificate-signer': certificateSigner,
   'cluster-role-aggregation': clusterRoleAggregation,
   'custom-resource-definition': customResourceDefinitionController,
+  'daemonset': daemonSetController,
   'deployment': deploymentController,
   'endpoint-slice': endpointSliceController,
   'endpoints': endpointsController,

@@ -7,7 +7,8 @@ import type { Action } from '../types.ts';
 import { newSetAnnotations } from './annotations.ts';
 import { limitsOf } from './limits.ts';
 import { reconcileDeployment } from './reconcile.ts';
-import { sameTemplate, templateHash } from './template.ts';
+import { templateHash } from '../template-hash.ts';
+import { sameTemplate } from './template.ts';
 
 const nowMs = Date.UTC(2026, 0, 2);
 const template = (version: number): DeploymentSpec['template'] => ({ metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'web', image: `web:${String(version)}` }] } });

@@ -5,7 +5,8 @@ import { newSetAnnotations, revisionAnnotation, revisionOf, sizeAnnotations } fr
 import type { Draft } from './draft.ts';
 import { limitsOf, nextNewSize } from './limits.ts';
 import { setProgressing, hasProgressDeadline } from './status.ts';
-import { hashLabel, templateHash } from './template.ts';
+import { templateHash } from '../template-hash.ts';
+import { hashLabel } from './template.ts';
 
 function nextRevision(draft: Draft): number {
   return Math.max(0, ...draft.oldSets.map(revisionOf)) + 1;
