@@ -1,9 +1,10 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
+import { exec, execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
@@ -234,6 +235,28 @@ describe('pods on containerd', () => {
     begin();
     await until(() => names.every(isReady));
     expect(names.map(idOf)).not.toEqual(before);
+  });
+
+  it('say that the disk is full, start once there is room, and can be deleted without', async () => {
+    const dir = join(lab.stateDir, 'pods');
+    await mkdir(dir, { recursive: true });
+    await execOk('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', dir]);
+    const fill = async (): Promise<void> => { await exec('dd', ['if=/dev/zero', `of=${dir}/filler`, 'bs=1k', 'count=512']); };
+    try {
+      await fill();
+      state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { a: 'x'.repeat(5000) } });
+      const volumes = [{ name: 'cfg', configMap: { name: 'cfg' } }];
+      state.set(testPod('tight', { volumes, containers: [testContainer('app', { volumeMounts: [{ name: 'cfg', mountPath: '/cfg' }] })] }), testPod('plain'));
+      const says = (name: string): boolean => events.some((e) => e.name === name && e.type === 'Warning' && /no space left/.test(e.message));
+      await until(() => says('tight') && says('plain'));
+      await rm(join(dir, 'filler'));
+      await until(() => isReady('tight') && isReady('plain'));
+      await fill();
+      for (const name of ['tight', 'plain']) state.remove(pods, 'default', name);
+      await until(async () => (await lab.driver.list(stop.signal)).sandboxes.length === 0 && (await readdir(dir)).join() === 'filler');
+    } finally {
+      await execOk('umount', ['-l', dir]);
+    }
   });
 
   it('survive a containerd that was killed and started again', async () => {
