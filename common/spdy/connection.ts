@@ -9,8 +9,8 @@ export interface SpdyConfig {
   readonly role: 'client' | 'server';
   /** Streams that may be open at once; more are refused. */
   readonly maxStreams: number;
-  /** Of a server: takes a stream that the other end opened, or refuses it with false. */
-  readonly accept?: (stream: SpdyStream) => boolean;
+  /** Of a server: refuses a stream that the other end opened with undefined, or says what to do when the other end has been told that it is taken: before that it drops bytes. */
+  readonly accept?: (stream: SpdyStream) => (() => void) | undefined;
 }
 
 const queueBytes = 256 << 10;
@@ -186,12 +186,14 @@ export class SpdyConnection {
     this.#lastSeen = id;
     const stream = new SpdyStream(this, id, headers);
     this.#streams.set(id, stream);
-    if (this.#streams.size > maxStreams || !accept(stream)) {
+    const taken = this.#streams.size > maxStreams ? undefined : accept(stream);
+    if (!taken) {
       this.#streams.delete(id);
       await this.send(rstStream(id, rstStatus.refusedStream));
       return;
     }
     await this.send(synReply(id, await this.#codec.encode(new Map())));
+    taken();
     if (fin) void stream.received(new Uint8Array(), true);
   }
 

@@ -102,7 +102,7 @@ export class RequestHandler {
     try {
       const answer = await this.#answer(incoming, gone.signal, body.read);
       verb = answer.verb;
-      const { takeOver } = answer.reply;
+      const takeOver = answer.reply.takeOver ?? (isUpgrade(incoming) ? await this.#overWebSocket(incoming, answer) : undefined);
       if (takeOver && response instanceof http.ServerResponse) await this.#streamed(() => handOver(response, takeOver));
       else await this.#send(incoming, response, answer.reply);
     } finally {
@@ -121,6 +121,11 @@ export class RequestHandler {
     }
     const send = (): Promise<void> => sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
     await (streaming ? this.#streamed(send) : send());
+  }
+
+  async #overWebSocket(incoming: HttpRequest, { reply, verb }: { readonly reply: Reply; readonly verb: string }): Promise<Reply['takeOver']> {
+    const { overWebSocket } = await import('../streams/websocket-reply.ts');
+    return overWebSocket(incoming, reply, verb);
   }
 
   async #streamed(work: () => Promise<void>): Promise<void> {

@@ -78,22 +78,21 @@ class Forward {
         const { headers, id } = stream;
         const type = headers.get('streamtype');
         const port = Number(headers.get('port'));
-        if ((type !== 'data' && type !== 'error') || !isPort(port)) return false;
+        if ((type !== 'data' && type !== 'error') || !isPort(port)) return undefined;
         // The first clients sent no number: there the error stream came right before its data stream.
         const request = headers.get('requestid') ?? String(type === 'error' ? id : id - 2);
         const other = waiting.get(request);
         if (!other) {
           waiting.set(request, { stream, cancel: this.#clock.after(createStreamsMs, () => { waiting.delete(request); stream.reset(); }) });
-          return true;
+          return () => undefined;
         }
-        if (other.stream.headers.get('streamtype') === type) return false;
+        if (other.stream.headers.get('streamtype') === type) return undefined;
         waiting.delete(request);
         other.cancel();
         const [data, error] = type === 'data' ? [stream, other.stream] : [other.stream, stream];
         const given = new AbortController();
         data.onReset = () => { given.abort(); };
-        void this.#one(port, data, error, AbortSignal.any([this.#signal, given.signal]));
-        return true;
+        return () => { void this.#one(port, data, error, AbortSignal.any([this.#signal, given.signal])); };
       },
     });
     const stop = (): void => { connection.close(); };

@@ -39,7 +39,7 @@ export function upgradeOf(headers: IncomingHttpHeaders): string {
 export function negotiate(headers: IncomingHttpHeaders, offer: Offer): Upgrade {
   const upgrade = upgradeOf(headers);
   if (upgrade === 'websocket') {
-    const asked = listed(headers['sec-websocket-protocol']).filter((protocol) => !protocol.startsWith(tokenProtocol));
+    const asked = askedProtocols(headers);
     const protocol = offer.websocket.find((known) => (asked.length === 0 ? known === '' : asked.includes(known)));
     if (protocol === undefined) throw badRequest(`none of the WebSocket protocols ${JSON.stringify(asked)} is served; served are ${offer.websocket.filter((known) => known !== '').join(', ')}`);
     return { transport: 'websocket', protocol };
@@ -51,6 +51,11 @@ export function negotiate(headers: IncomingHttpHeaders, offer: Offer): Upgrade {
     return { transport: 'spdy', protocol };
   }
   throw badRequest('Upgrade request required');
+}
+
+/** WebSocket protocols that the client offers, in its order. */
+export function askedProtocols(headers: IncomingHttpHeaders): string[] {
+  return listed(headers['sec-websocket-protocol']).filter((protocol) => !protocol.startsWith(tokenProtocol));
 }
 
 /** A bearer token that a browser sends as a WebSocket protocol, since it can set no headers; as an Authorization header would have it. */

@@ -27,10 +27,9 @@ export async function acceptCommand(socket: Duplex, protocol: string, streams: C
     role: 'server', maxStreams: wanted.length,
     accept: (stream) => {
       const number = numbers.get(stream.headers.get('streamtype') ?? '');
-      if (number === undefined || !wanted.includes(number) || opened.has(number)) return false;
+      if (number === undefined || !wanted.includes(number) || opened.has(number)) return undefined;
       opened.set(number, stream);
-      if (opened.size === wanted.length) complete.resolve(undefined);
-      return true;
+      return () => { if (opened.size === wanted.length) complete.resolve(undefined); };
     },
   });
   const cancel = clock.after(createStreamsMs, () => { complete.reject(new StatusError('Timeout', 'timed out waiting for client to create streams')); });

@@ -13,7 +13,10 @@ const closeChannel = 255;
 /** Answers a WebSocket handshake. The library is loaded when somebody first asks. */
 export async function acceptWebSocket(request: HttpRequest, socket: Duplex, protocol: string): Promise<WebSocket> {
   const { WebSocketServer } = await import('ws');
-  const server = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: maxMessageBytes, handleProtocols: () => protocol || false });
+  const server = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: maxMessageBytes });
+  // The library refuses names with a slash, which one of Kubernetes' protocols has; the choice is made already.
+  delete request.headers['sec-websocket-protocol'];
+  if (protocol !== '') server.on('headers', (lines) => { lines.push(`Sec-WebSocket-Protocol: ${protocol}`); });
   return new Promise((resolve, reject) => {
     const gone = (): void => { reject(new StatusError('ServiceUnavailable', 'the client has gone')); };
     socket.once('close', gone);
