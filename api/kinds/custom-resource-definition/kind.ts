@@ -1,8 +1,13 @@
 import type { CustomResourceDefinition, CustomResourceDefinitionStatus } from '../../gen/types.ts';
+import { rootSchema } from '../../custom/schema.ts';
 import { column, nameColumn } from '../../meta/columns.ts';
-import { schemaNamed } from '../../meta/schema.ts';
+import { equal } from '../../meta/equal.ts';
+import type { FieldError } from '../../meta/field-error.ts';
+import { isRecord } from '../../meta/json.ts';
+import { schemaNamed, type Schema } from '../../meta/schema.ts';
 import { customResourceDefinitions } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
+import { validateVersionSchema } from './structural.ts';
 import { validate, validateStatus } from './validate.ts';
 
 function setDefaults({ spec }: CustomResourceDefinition): void {
@@ -27,6 +32,26 @@ function noteStorage(object: CustomResourceDefinition, status: CustomResourceDef
   object.status = { ...status, storedVersions: storage === undefined || stored.includes(storage) ? [...stored] : [...stored, storage] };
 }
 
+/** CEL, kept once some definition has asked for it: most clusters never do. */
+let rules: typeof import('../../custom/rule-definitions.ts') | undefined;
+
+function hasRules({ spec }: CustomResourceDefinition): boolean {
+  return JSON.stringify(spec?.versions ?? []).includes('"x-kubernetes-validations"');
+}
+
+/** Asked only of schemas that are sound otherwise, and new. */
+function ruleErrors(object: CustomResourceDefinition, old: CustomResourceDefinition | undefined): FieldError[] {
+  const { spec } = object;
+  if (rules === undefined || !hasRules(object)) return [];
+  return spec.versions.flatMap((version, i) => {
+    const schema = version.schema?.openAPIV3Schema;
+    const before = old?.spec?.versions?.find(({ name }) => name === version.name)?.schema?.openAPIV3Schema;
+    const field = `spec.versions[${i}].schema.openAPIV3Schema`;
+    if (!isRecord(schema) || rules === undefined || equal(schema, before) || validateVersionSchema(version, undefined, field).length > 0) return [];
+    return rules.ruleDefinitionErrors(rootSchema(schema as Schema), field);
+  });
+}
+
 export const customResourceDefinition: KindDefinition<CustomResourceDefinition> = {
   resource: customResourceDefinitions,
   singular: 'customresourcedefinition',
@@ -39,8 +64,9 @@ export const customResourceDefinition: KindDefinition<CustomResourceDefinition> 
   setDefaults,
   prepareForCreate: (object) => { noteStorage(object, undefined); },
   prepareForUpdate: (object, old) => { noteStorage(object, old.status); },
-  validate,
+  validate: (object, old) => [...validate(object, old), ...ruleErrors(object, old)],
   validateStatus,
+  prepareToValidate: (object) => (rules === undefined && hasRules(object) ? import('../../custom/rule-definitions.ts').then((loaded) => { rules = loaded; }) : undefined),
   deletionFinalizer: 'customresourcecleanup.apiextensions.k8s.io',
   selectableFields: {},
   columns: [nameColumn(), column('Created At', 'When the definition was created', ({ metadata }) => metadata?.creationTimestamp ?? '', 'date')],

@@ -92,13 +92,14 @@ export class CustomDefinitions implements Runnable {
   }
 
   async #serve(name: string, definition: CustomResourceDefinition, life: { readonly since: number; readonly retired: AbortSignal }): Promise<void> {
-    const { customKinds } = await import('#api/custom/kind.ts');
+    const { customKinds, hasRules, schemaOf } = await import('#api/custom/kind.ts');
+    const rules = definition.spec.versions.some((version) => hasRules(schemaOf(version))) ? await import('#api/custom/rules.ts') : undefined;
     const { conversion } = definition.spec;
     const webhook = conversion?.strategy === 'Webhook' && conversion.webhook ? { config: conversion.webhook, caller: await this.#webhook() } : undefined;
     const kinds = customKinds(definition, {
       ...life,
       convert: (objects, apiVersion) => (webhook ? webhook.caller.convert(name, webhook.config, objects, apiVersion) : objects.map((object): KubeObject => ({ ...object, apiVersion }))),
-      rules: () => () => [],
+      rules: (schema) => rules?.ruleChecker(schema) ?? (() => []),
     });
     this.#deps.kinds.replace(name, kinds);
   }
