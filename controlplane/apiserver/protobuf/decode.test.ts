@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StatusError } from '#common/errors.ts';
+import { kinds } from '#api/kinds/registry.ts';
+import { apiVersionOf } from '#api/kinds/resources.ts';
 import { decodeProtobuf } from './decode.ts';
 
 /** A length-delimited field. */
@@ -53,5 +55,20 @@ describe('protobuf bodies', () => {
         if (!(error instanceof StatusError)) throw error;
       }
     }), { numRuns: 2000 });
+  });
+});
+
+describe('the kinds that are served', () => {
+  it('can all be read, in every version, but for those that their clients send as JSON', () => {
+    const jsonOnly = ['apiextensions.k8s.io', 'apiregistration.k8s.io'];
+    const unread = Object.values(kinds).map(({ resource }) => resource).filter(({ group, version, kind }) => {
+      if (jsonOnly.includes(group)) return false;
+      try {
+        return decodeProtobuf(envelope(apiVersionOf({ group, version }), kind))['kind'] !== kind;
+      } catch {
+        return true;
+      }
+    });
+    expect(unread).toEqual([]);
   });
 });

@@ -11,11 +11,12 @@ type Fields = Readonly<Record<string, string>>;
 
 const messages = JSON.parse(readFileSync(new URL('fields.json', import.meta.url), 'utf8')) as Readonly<Record<string, Fields>>;
 
-/** Group versions by their package in `fields.json`. */
-const packages: Readonly<Record<string, string>> = {
-  'v1': 'core.v1', 'apps/v1': 'apps.v1', 'discovery.k8s.io/v1': 'discovery.v1', 'coordination.k8s.io/v1': 'coordination.v1', 'autoscaling/v1': 'autoscaling.v1',
-  'authorization.k8s.io/v1': 'authorization.v1', 'authentication.k8s.io/v1': 'authentication.v1', 'meta.k8s.io/v1': 'meta.v1',
-};
+/** The package of a group version in `fields.json`. */
+function packageOf(apiVersion: string): string {
+  const [group = '', version] = apiVersion.includes('/') ? apiVersion.split('/') : ['core', apiVersion];
+  return `${group.split('.')[0] ?? ''}.${version ?? ''}`;
+}
+
 const maxDepth = 60;
 const text = new TextDecoder('utf-8', { fatal: true });
 
@@ -33,7 +34,7 @@ export function decodeProtobuf(body: Uint8Array): Json {
       }
     } else if (number === 2) raw = bytes;
   }
-  const own = `${packages[apiVersion] ?? ''}.${kind}`;
+  const own = `${packageOf(apiVersion)}.${kind}`;
   const name = messages[own] ? own : `meta.v1.${kind}`;
   if (!messages[name]) throw new StatusError('UnsupportedMediaType', `${kind || 'this object'} of ${apiVersion || 'no API version'} is not read from protobuf; send application/json`);
   return { apiVersion, kind, ...message(name, raw, 0) };
@@ -96,9 +97,11 @@ function message(name: string, bytes: Uint8Array, depth: number): Json {
   return out;
 }
 
+const meantZeros = new Set(['maxSurge', 'maxUnavailable', 'minAvailable', 'port']);
+
 /** `""`, 0 and false where Go has no pointer are how it says nothing; so is the zero of a Service's target port. */
 function isZero(key: string, value: unknown): boolean {
-  return value === undefined || value === '' || value === false || (value === 0 && key !== 'maxSurge' && key !== 'maxUnavailable' && key !== 'port');
+  return value === undefined || value === '' || value === false || (value === 0 && !meantZeros.has(key));
 }
 
 function addEntry(out: Json, key: string, type: string, bytes: Uint8Array, depth: number): void {
@@ -128,6 +131,7 @@ function valueOf(type: string, field: Field, depth: number): unknown {
     case 'meta.v1.FieldsV1':
     case 'pkg.runtime.RawExtension': return embeddedJson(field.bytes);
     case 'meta.v1.Verbs':
+    case 'certificates.v1.ExtraValue':
     case 'authentication.v1.ExtraValue':
     case 'authorization.v1.ExtraValue': return [...fieldsOf(field.bytes)].map((item) => utf8(item.bytes));
     default: return message(type, field.bytes, depth + 1);

@@ -5,7 +5,7 @@
  *   node controlplane/apiserver/protobuf/generate.ts PATH-TO-KUBECTL
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
+import { inflateRawSync } from 'node:zlib';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
 
@@ -21,11 +21,41 @@ const scalars: Record<number, string> = { 1: 'double', 3: 'int64', 4: 'int64', 5
 const pointers = new Set(('replicas revisionHistoryLimit progressDeadlineSeconds terminationGracePeriodSeconds activeDeadlineSeconds runAsUser runAsGroup runAsNonRoot '
   + 'privileged readOnlyRootFilesystem allowPrivilegeEscalation fsGroup automountServiceAccountToken shareProcessNamespace enableServiceLinks setHostnameAsFQDN hostUsers '
   + 'optional defaultMode mode tolerationSeconds immutable expirationSeconds allocateLoadBalancerNodePorts gracePeriodSeconds orphanDependents controller blockOwnerDeletion '
-  + 'ready serving terminating leaseDurationSeconds leaseTransitions priority minDomains hostProcess seconds procMount storageClassName').split(' '));
+  + 'ready serving terminating leaseDurationSeconds leaseTransitions priority minDomains hostProcess seconds procMount storageClassName '
+  + 'completions parallelism backoffLimit backoffLimitPerIndex maxFailedIndexes ttlSecondsAfterFinished successfulJobsHistoryLimit failedJobsHistoryLimit startingDeadlineSeconds minReplicas '
+  + 'averageUtilization stabilizationWindowSeconds partition suspend manualSelector allowVolumeExpansion attachRequired podInfoOnMount storageCapacity requiresRepublish seLinuxMount').split(' '));
 
-const roots = ['core.v1.Namespace', 'core.v1.Node', 'core.v1.Pod', 'core.v1.ConfigMap', 'core.v1.Secret', 'core.v1.Service', 'core.v1.Endpoints', 'core.v1.Event', 'core.v1.ServiceAccount', 'core.v1.Binding',
-  'discovery.v1.EndpointSlice', 'coordination.v1.Lease', 'apps.v1.Deployment', 'apps.v1.ReplicaSet', 'autoscaling.v1.Scale', 'meta.v1.DeleteOptions',
-  'authorization.v1.SelfSubjectAccessReview', 'authorization.v1.SelfSubjectRulesReview', 'authentication.v1.SelfSubjectReview'];
+/** Every kind that is kept or answered, by the package that has it. */
+const kinds: Record<string, string> = {
+  'core.v1': 'Namespace Node Pod ConfigMap Secret Service Endpoints Event ServiceAccount Binding LimitRange PersistentVolume PersistentVolumeClaim PodTemplate ReplicationController ResourceQuota',
+  'apps.v1': 'Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision',
+  'batch.v1': 'Job CronJob',
+  'autoscaling.v1': 'Scale HorizontalPodAutoscaler',
+  'autoscaling.v2': 'HorizontalPodAutoscaler',
+  'policy.v1': 'Eviction PodDisruptionBudget',
+  'networking.v1': 'Ingress IngressClass NetworkPolicy IPAddress ServiceCIDR',
+  'discovery.v1': 'EndpointSlice',
+  'coordination.v1': 'Lease',
+  'events.v1': 'Event',
+  'scheduling.v1': 'PriorityClass',
+  'node.v1': 'RuntimeClass',
+  'storage.v1': 'StorageClass CSIDriver CSINode CSIStorageCapacity VolumeAttachment VolumeAttributesClass',
+  'rbac.v1': 'Role RoleBinding ClusterRole ClusterRoleBinding',
+  'certificates.v1': 'CertificateSigningRequest',
+  'authentication.v1': 'TokenRequest TokenReview SelfSubjectReview',
+  'authorization.v1': 'SubjectAccessReview LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview',
+  'admissionregistration.v1': 'MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding',
+  'flowcontrol.v1': 'FlowSchema PriorityLevelConfiguration',
+  'meta.v1': 'DeleteOptions',
+};
+const roots = Object.entries(kinds).flatMap(([name, words]) => words.split(' ').map((word) => `${name}.${word}`));
+
+/** Where our types had to have another name than Kubernetes' messages. */
+const schemaNames: Record<string, string> = {
+  'flowcontrol.v1.Subject': 'FlowSubject', 'events.v1.Event': 'EventsEvent', 'events.v1.EventSeries': 'EventsEventSeries', 'discovery.v1.EndpointPort': 'DiscoveryEndpointPort',
+  'storage.v1.TokenRequest': 'StorageTokenRequest', 'autoscaling.v1.HorizontalPodAutoscaler': 'HorizontalPodAutoscalerV1', 'autoscaling.v1.HorizontalPodAutoscalerSpec': 'HorizontalPodAutoscalerV1Spec',
+  'admissionregistration.v1.ServiceReference': 'WebhookServiceReference', 'core.v1.ResourceClaim': 'ContainerResourceClaim',
+};
 
 const schemas = JSON.parse(readFileSync(new URL('../../../api/gen/schemas.json', import.meta.url), 'utf8')) as Record<string, ApiSchema>;
 
@@ -35,7 +65,8 @@ function files(binary: Buffer): FileDescriptor[] {
   for (let at = binary.indexOf(magic); at >= 0; at = binary.indexOf(magic, at + 1)) {
     for (const size of [1 << 12, 1 << 15, 1 << 18]) {
       try {
-        const raw = gunzipSync(binary.subarray(at, at + size), { finishFlush: 2, maxOutputLength: 1 << 20 });
+        // Without its header, so that reading ends where this one does: another may follow at once.
+        const raw = inflateRawSync(binary.subarray(at + 10, at + size), { finishFlush: 2, maxOutputLength: 1 << 20 });
         const file = (descriptor as unknown as { FileDescriptorProto: protobuf.Type }).FileDescriptorProto.decode(raw).toJSON() as unknown as FileDescriptor;
         if (file.package?.startsWith('k8s.io.') && file.messageType) found.push(file);
         break;
@@ -57,9 +88,10 @@ const typeNumbers: Record<string, number> = { TYPE_DOUBLE: 1, TYPE_INT64: 3, TYP
 const out: Record<string, Record<string, string>> = {};
 const queue = [...roots];
 for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-  const message = messages.get(name);
+  // What came to be stable after the kubectl at hand had the same form before.
+  const message = messages.get(name) ?? messages.get(name.replace('.v1.', '.v1beta1.'));
   if (out[name] || !message) continue;
-  const schema = schemas[message.name];
+  const schema = schemas[schemaNames[name] ?? message.name];
   const rows: Record<string, string> = out[name] = {};
   for (const field of message.field) {
     const { type, map } = typeOf(field, message);
