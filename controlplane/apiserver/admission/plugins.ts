@@ -4,6 +4,7 @@ import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { podDefaults, type PodDefaultsConfig } from './pod-defaults.ts';
+import { podSecurity } from './pod-security.ts';
 import { priority } from './priority.ts';
 import { runtimeClass } from './runtime-class.ts';
 import { serviceAccount } from './service-account.ts';
@@ -24,7 +25,7 @@ export interface AdmissionDeps {
 export function admissionPlugins({ store, clock, access, allocation, quota }: AdmissionDeps, config: PodDefaultsConfig): AdmissionPlugin[] {
   const objects = new StoredObjects(store);
   return [
-    namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, priority(objects), podDefaults(config),
+    namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, podSecurity(objects), priority(objects), podDefaults(config),
     defaultStorageClass(objects), claimResize(objects), runtimeClass(objects), defaultIngressClass(objects),
     // Last come those that count, when nothing can go wrong any more.
     allocation, quota,
