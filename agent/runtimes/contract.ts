@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '#common/clock.ts';
+import { commandChannels } from '#common/streams/channels.ts';
 import { helloImage } from '#install/images.ts';
 import type { Container, ContainerConfig, RuntimeDriver, Sandbox, SandboxConfig } from './types.ts';
 
@@ -16,6 +18,22 @@ export interface DriverHarness {
 }
 
 let serial = 0;
+const { stdin, stdout, stderr, status, resize } = commandChannels;
+
+async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+async function eventually<T>(look: () => Promise<T | false>): Promise<T> {
+  for (let waitMs = 5; waitMs < 3000; waitMs *= 2) {
+    const found = await look();
+    if (found !== false) return found;
+    await systemClock.sleep(waitMs, new AbortController().signal);
+  }
+  throw new Error('waited in vain');
+}
 
 export function sandboxConfig(logDirectory: string, change: Partial<SandboxConfig> = {}): SandboxConfig {
   const uid = `uid-${String(process.pid)}-${String(++serial)}`;
@@ -153,6 +171,63 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
         expect((await driver.exec(id, ['/bin/sh', '-c', 'exit 4'], 5000, signal)).exitCode).toBe(4);
         await expect(driver.exec(id, ['sleep', '30'], 1000, signal)).rejects.toMatchObject({ code: 'Timeout' });
       }
+      await remove(sandboxId);
+    });
+
+    it('connects a command with its streams, and says how it ended', async () => {
+      const { sandboxId, id } = await pod('sleep 1000');
+      const streams = { stdin: true, stdout: true, stderr: true, tty: false };
+      const program = await driver.execStream(id, ['sh', '-c', 'echo oops >&2; cat; exit 3'], streams, signal);
+      const outputs = Promise.all([stdout, stderr, status].map((number) => textOf(program.channel(number))));
+      const input = Buffer.alloc(3_000_000, 'some input ');
+      await program.channel(stdin).write(input);
+      await program.channel(stdin).end();
+      const [out = '', err, end = ''] = await outputs;
+      expect(out === input.toString()).toBe(true);
+      if (harness.real) {
+        expect(err).toBe('oops\n');
+        expect(JSON.parse(end)).toMatchObject({ status: 'Failure', reason: 'NonZeroExitCode', details: { causes: [{ reason: 'ExitCode', message: '3' }] } });
+      } else expect(JSON.parse(end)).toEqual({ metadata: {}, status: 'Success' });
+      await program.closed;
+      await expect(driver.execStream('absent', ['true'], streams, signal)).rejects.toMatchObject({ code: 'NotFound' });
+      await remove(sandboxId);
+    });
+
+    it('gives a command a terminal, and its size', async () => {
+      const { sandboxId, id } = await pod('sleep 1000');
+      const program = await driver.execStream(id, ['sh', '-c', 'read line; busybox stty size'], { stdin: true, stdout: true, stderr: false, tty: true }, signal);
+      const text = textOf(program.channel(stdout));
+      await program.channel(resize).write(Buffer.from('{"Width":70,"Height":30}'));
+      await program.channel(stdin).write(Buffer.from('go\n'));
+      if (!harness.real) await program.channel(stdin).end();
+      if (harness.real) expect(await text).toContain('30 70');
+      program.close();
+      await remove(sandboxId);
+    });
+
+    it('attaches to the program of a container', async () => {
+      const { sandboxId, id } = await pod('while read line; do echo "got $line"; done', { stdin: true });
+      const program = await driver.attach(id, { stdin: true, stdout: true, stderr: true, tty: false }, signal);
+      const first = program.channel(stdout)[Symbol.asyncIterator]().next();
+      await program.channel(stdin).write(Buffer.from('hello\n'));
+      expect(Buffer.from((await first).value ?? []).toString()).toContain('hello\n');
+      program.close();
+      await program.closed;
+      await remove(sandboxId);
+    });
+
+    it('connects to a port of a sandbox', async () => {
+      const { sandboxId } = await pod('while true; do nc -l -p 8080 -e cat; done');
+      // The program takes a moment to listen.
+      const connection = await eventually(async () => {
+        const opened = await driver.portForward(sandboxId, 8080, signal);
+        await opened.channel(0).write(Buffer.from('hello'));
+        const first = await opened.channel(0)[Symbol.asyncIterator]().next().catch(() => undefined);
+        return first?.done === false && opened;
+      });
+      connection.close();
+      const refused = driver.portForward(sandboxId, 9, signal).then((opened) => textOf(opened.channel(0)));
+      if (harness.real) await expect(refused).rejects.toMatchObject({ code: 'ServiceUnavailable', message: expect.stringContaining('refused') as string });
       await remove(sandboxId);
     });
 

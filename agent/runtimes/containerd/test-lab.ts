@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { systemClock } from '#common/clock.ts';
 import { exec, execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
@@ -38,7 +40,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
   });
   const drivers: CriDriver[] = [];
   const connect = (): CriDriver => {
-    const driver = new CriDriver({ clock: systemClock, log: silentLog }, { endpoint: containerd.endpoint, owner: netns, snapshotter: containerd.snapshotter });
+    const driver = new CriDriver({ clock: systemClock, log: silentLog }, { endpoint: containerd.endpoint, owner: netns, snapshotter: containerd.snapshotter, connectStream: (host, port) => connectIn(netns, host, port) });
     drivers.push(driver);
     return driver;
   };
@@ -63,6 +65,14 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** A TCP connection made inside of a network namespace. */
+function connectIn(netns: string, host: string, port: number): Duplex {
+  const child = spawn('nsenter', [`--net=/run/netns/${netns}`, 'busybox', 'nc', host, String(port)], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const duplex = Duplex.from({ readable: child.stdout, writable: child.stdin });
+  duplex.once('close', () => { child.kill(); });
+  return duplex;
 }
 
 /** What a killed test run left: its name says whose it was. */

@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { http } from '#common/node-http.ts';
@@ -16,9 +17,9 @@ const streamTypes = new Map<number, string>(Object.entries(commandChannels).map(
 
 /** A client of the server behind the URLs that CRI's Exec, Attach and PortForward answer; it speaks SPDY/3.1. */
 export class StreamingServer {
-  readonly #connect: StreamConnect | undefined;
+  readonly #connect: StreamConnect;
 
-  constructor(connect?: StreamConnect) {
+  constructor(connect: StreamConnect = (host, port) => connectTcp({ host, port, noDelay: true })) {
     this.#connect = connect;
   }
 
@@ -48,15 +49,15 @@ export class StreamingServer {
       const fail = (why: string, cause?: unknown): void => {
         reject(signal.aborted ? signal.reason as Error : new StatusError('ServiceUnavailable', `the container runtime's streaming server at ${url.host} cannot be used: ${why}`, { cause }));
       };
-      const connect = this.#connect;
       const request = http.request({
-        host: url.hostname, port: url.port, path: url.pathname + url.search, method: 'POST', timeout: connectMs, signal,
+        host: url.hostname, port: url.port, path: url.pathname + url.search, method: 'POST', signal,
         headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1', 'x-stream-protocol-version': protocol, 'content-length': '0' },
-        ...(connect ? { createConnection: () => connect(url.hostname, Number(url.port)) } : { agent: false }),
+        createConnection: () => this.#connect(url.hostname, Number(url.port)),
       });
+      const late = setTimeout(() => { request.destroy(new Error('no answer')); }, connectMs);
+      request.once('close', () => { clearTimeout(late); });
       request.once('upgrade', (_answer, socket, head) => {
-        socket.setTimeout(0);
-        socket.setNoDelay(true);
+        clearTimeout(late);
         if (head.length > 0) socket.unshift(head);
         resolve(socket);
       });
@@ -70,7 +71,6 @@ function refusals(request: ClientRequest, fail: (why: string, cause?: unknown) =
   request.once('response', (answer) => {
     textOf(answer).then((text) => { fail(`it answered ${String(answer.statusCode)} ${text}`); }, (error: unknown) => { fail(messageOf(error), error); });
   });
-  request.once('timeout', () => { request.destroy(new Error('no answer')); });
   request.once('error', (error) => { fail(messageOf(error), error); });
 }
 
