@@ -161,20 +161,20 @@ export class Agent implements Runnable {
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const backend = await this.#proxyBackend(ledger, signal);
-      const late: { proxy?: Proxy } = {};
+      const late: { proxy?: Proxy; session?: AgentSession } = {};
       const node = await NodeReporter.open(
         { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
-      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)) }, {
+      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, parallelStarts,
       });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
-      const session = new AgentSession(
+      const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events },
         { stateDir, server: this.#config.server, agentVersion: version },
       );

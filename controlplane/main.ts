@@ -145,7 +145,7 @@ export class ControlPlane implements Runnable {
     const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
     const pods = informers.informer(resources.pods, podIndexes);
     const dispatcher = new Dispatcher({
-      ca, clock, log, random: Math.random, api: client('system:dispatcher'), events: apiServer.recorder({ component: 'kubelet' }),
+      ca, clock, log, random: Math.random, api: client('system:dispatcher'), tokens: apiServer.access.podTokens, events: apiServer.recorder({ component: 'kubelet' }),
       informers: {
         pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
         services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),

@@ -19,6 +19,7 @@ import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
+import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
@@ -69,7 +70,13 @@ export class PodActions {
 
   /** Brings mirrored ConfigMaps, Secrets and fields up to date in running pods. */
   async refreshVolumes(pod: Pod, podIps: readonly string[]): Promise<void> {
-    await ensureVolumes(pod, this.#paths, this.#deps.lookup, fieldFacts(this.#config, this.#deps.node, podIps));
+    await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, podIps));
+  }
+
+  async #ensureVolumes(pod: Pod, facts: FieldFacts): Promise<void> {
+    const { clock, lookup } = this.#deps;
+    const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now());
+    this.#memory.renewMs = renewInMs === undefined ? undefined : clock.monotonic() + renewInMs;
   }
 
   target(view: PodView, spec: ContainerSpec, containerId: string): CheckTarget {
@@ -143,7 +150,7 @@ export class PodActions {
     const podIps = pod.spec?.hostNetwork ? this.#deps.node.hostIps() : sandbox?.ips ?? [];
     const facts = fieldFacts(this.#config, this.#deps.node, podIps);
     if (this.#memory.preparedFor !== decision.sandboxId) {
-      await ensureVolumes(pod, this.#paths, this.#deps.lookup, facts);
+      await this.#ensureVolumes(pod, facts);
       await writeHostsFile(pod, podIps, this.#paths, this.#config);
       await this.#limit(pod);
       this.#memory.preparedFor = decision.sandboxId;

@@ -6,7 +6,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
-import type { AgentEvents, LogQuery, PodReport, PodReports, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
+import type { AgentEvents, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
@@ -28,6 +28,8 @@ export interface PodManagerDeps {
   readonly log: Log;
   readonly events: AgentEvents;
   readonly node: NodeFacts;
+  /** Absent where no control plane can be asked, as in some tests. */
+  readonly tokens?: PodTokens;
   /** How probes look; the system's way when absent. */
   readonly check?: Check;
 }
@@ -65,10 +67,12 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     this.#limit = new Limit(config.parallelStarts);
     this.#usage = new UsageMeter(deps);
     this.#tasks = new TaskGroup(this.#log);
+    const { tokens } = deps;
     this.#lookup = {
       configMap: (namespace, name) => deps.state.get(configMaps, namespace, name),
       secret: (namespace, name) => deps.state.get(secrets, namespace, name),
       services: () => deps.state.list(services),
+      ...(tokens && { token: (request) => tokens.token(request) }),
     };
   }
 

@@ -17,6 +17,8 @@ export class PodMemory {
   readonly stopped = new Set<string>();
   /** Set while volumes that mirror objects could not be brought up to date. */
   refresh: Failure | undefined;
+  /** Monotonic; when a token in a volume has to be renewed. */
+  renewMs: number | undefined;
   /** The sandbox for which volumes and hosts file were made by this process. */
   preparedFor: string | undefined;
 

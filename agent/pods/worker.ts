@@ -15,6 +15,7 @@ import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
 import { sandboxKey, type Decision, type Ending, type PodManagerConfig, type PodView } from './types.ts';
+import { hasTokens } from './volumes/tokens.ts';
 
 export interface WorkerDeps extends ActionDeps {
   /** For `containerID`. */
@@ -26,6 +27,8 @@ const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 /** Timers hold no more than 24 days; what is further away is looked at once in between. */
 const maxSleepMs = 86_400_000;
 const maxRepeats = 5;
+/** An agent that has just started has more urgent things to do than to look at tokens. */
+const adoptedRenewMs = 30_000;
 /** Deleted and then removed by force: what is left gets this long. */
 const forcedGraceSeconds = 1;
 
@@ -137,7 +140,7 @@ export class PodWorker {
         const decision = step(view);
         this.#publish(view);
         if (decision.type === 'wait' || decision.type === 'done') {
-          return earliest(decision.type === 'wait' ? decision.untilMs : undefined, this.#memory.refresh?.untilMs);
+          return earliest(decision.type === 'wait' ? decision.untilMs : undefined, earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs));
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
         this.#guard(JSON.stringify(decision));
@@ -175,6 +178,8 @@ export class PodWorker {
     }
     const view = this.#view(snapshot);
     this.#syncProbes(view);
+    // What an adopted pod's tokens need is not known yet.
+    if (!this.#observedBefore && currentSandbox(view) && hasTokens(this.#pod)) this.#memory.renewMs = this.#deps.clock.monotonic() + adoptedRenewMs;
     this.#observedBefore = true;
     await this.#refreshVolumes(view);
     return this.#view(snapshot);
@@ -183,16 +188,17 @@ export class PodWorker {
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
   async #refreshVolumes(view: PodView): Promise<void> {
     const { clock, recorder } = this.#deps;
-    const due = this.#stale || (this.#memory.refresh?.untilMs ?? Infinity) <= clock.monotonic();
+    const due = this.#stale || (earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs) ?? Infinity) <= clock.monotonic();
     // Before the work: what changes meanwhile is stale again.
     this.#stale = false;
     const sandbox = currentSandbox(view);
-    if (!sandbox || view.ending) this.#memory.refresh = undefined;
+    if (!sandbox || view.ending) this.#memory.refresh = this.#memory.renewMs = undefined;
     else if (due) {
       try {
         await this.#actions.refreshVolumes(this.#pod, sandbox.ips);
         this.#memory.refresh = undefined;
       } catch (error) {
+        this.#memory.renewMs = undefined;
         this.#memory.refresh = failureAfter(this.#memory.refresh, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
         recorder.emit('Warning', 'FailedMount', messageOf(error));
       }

@@ -19,7 +19,7 @@ import { Outbox } from './outbox.ts';
 import { explainFailure, parseServerAddress, type ServerAddress } from './server-probe.ts';
 import { send } from './stream.ts';
 import { AgentTunnels } from './tunnels.ts';
-import type { NodeReports, PodReports, TunnelHandlers } from './types.ts';
+import type { NodeReports, PodReports, PodTokenRequest, PodTokens, TunnelHandlers } from './types.ts';
 
 export interface AgentSessionDeps {
   readonly services: EdgeServices;
@@ -51,7 +51,7 @@ const goodSessionMs = 30_000;
 const renewCheckMs = 12 * 3_600_000;
 
 /** Keeps this agent connected: dials, opens the session, applies what comes down to the checkpoint, sends reports up, renews the certificate. */
-export class AgentSession implements Runnable {
+export class AgentSession implements Runnable, PodTokens {
   readonly #deps: AgentSessionDeps;
   readonly #config: AgentSessionConfig;
   readonly #address: ServerAddress;
@@ -63,6 +63,8 @@ export class AgentSession implements Runnable {
   readonly #files: IdentityFiles;
   #identity: Identity;
   #connected = false;
+  /** Set while a session is open. */
+  #current: { readonly client: EdgeClient; readonly signal: AbortSignal } | undefined;
   #lastFailure = '';
 
   constructor(deps: AgentSessionDeps, config: AgentSessionConfig) {
@@ -79,6 +81,12 @@ export class AgentSession implements Runnable {
 
   /** True between the control plane's first COMPLETE and the end of the session. */
   get connected(): boolean { return this.#connected; }
+
+  async token(request: PodTokenRequest): Promise<string> {
+    if (!this.#current) throw new StatusError('ServiceUnavailable', 'the control plane is not connected');
+    const { client, signal } = this.#current;
+    return (await client.podToken(request, signal)).token;
+  }
 
   async start(signal: AbortSignal): Promise<void> {
     let failures = 0;
@@ -116,6 +124,7 @@ export class AgentSession implements Runnable {
       throw new StatusError('ServiceUnavailable', 'the control plane closed the session');
     } finally {
       this.#connected = false;
+      this.#current = undefined;
       end.abort(new StatusError('ServiceUnavailable', 'the session ended'));
       await this.#tasks.drain();
       client.close();
@@ -137,6 +146,7 @@ export class AgentSession implements Runnable {
       for await (const message of call as AsyncIterable<ControlMessage>) {
         if (message.welcome) {
           stopTimeout();
+          this.#current = { client, signal: ends };
           stopSending = this.#sendReports(call, message.welcome.heartbeatPeriodMs, failed, ends);
         } else if (message.openTunnel) {
           this.#tunnels.open(client, message.openTunnel, ends);

@@ -1,6 +1,6 @@
 import { Client, credentials, status as grpc, type ClientDuplexStream, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
 import { StatusError, type StatusCode } from '#common/errors.ts';
-import { agentsServerName, type AgentMessage, type ControlMessage, type EnrolRequest, type EnrolResponse, type RenewRequest, type TunnelFrame } from '#proto/edge/v1/messages.ts';
+import { agentsServerName, type AgentMessage, type ControlMessage, type EnrolRequest, type EnrolResponse, type PodTokenRequest, type PodTokenResponse, type RenewRequest, type TunnelFrame } from '#proto/edge/v1/messages.ts';
 import type { EdgeServices } from '#proto/edge/v1/services.ts';
 import { formatServerAddress, type ServerAddress } from './server-probe.ts';
 
@@ -48,6 +48,10 @@ export class EdgeClient {
     return this.#unary(this.#services.enrolment, 'Renew', request, signal);
   }
 
+  podToken(request: PodTokenRequest, signal: AbortSignal): Promise<PodTokenResponse> {
+    return this.#unary(this.#services.agents, 'PodToken', request, signal);
+  }
+
   session(): ClientDuplexStream<AgentMessage, ControlMessage> {
     return this.#stream('Session');
   }
@@ -60,11 +64,11 @@ export class EdgeClient {
     this.#client.close();
   }
 
-  #unary<Request extends object>(service: ServiceDefinition, name: string, request: Request, signal: AbortSignal): Promise<EnrolResponse> {
+  #unary<Request extends object, Response>(service: ServiceDefinition, name: string, request: Request, signal: AbortSignal): Promise<Response> {
     const method = methodOf(service, name);
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
-        method.path, method.requestSerialize, method.responseDeserialize as (bytes: Buffer) => EnrolResponse, request, { deadline: Date.now() + unaryTimeoutMs },
+        method.path, method.requestSerialize, method.responseDeserialize as (bytes: Buffer) => Response, request, { deadline: Date.now() + unaryTimeoutMs },
         (error, response) => {
           signal.removeEventListener('abort', abort);
           if (response) resolve(response);

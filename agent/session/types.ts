@@ -48,6 +48,21 @@ export interface AgentEvents {
   emit(event: AgentEvent): void;
 }
 
+/** A token of the service account that a pod runs as, for a projected volume. */
+export interface PodTokenRequest {
+  readonly namespace: string;
+  readonly podName: string;
+  readonly podUid: string;
+  /** Empty for the API. */
+  readonly audience: string;
+  readonly expirationSeconds: number;
+}
+
+/** Where pods get tokens from; rejects with `ServiceUnavailable` while the control plane is away. */
+export interface PodTokens {
+  token(request: PodTokenRequest): Promise<string>;
+}
+
 /** Answers what the control plane asks through a tunnel. Implemented by the pods' side. */
 export interface TunnelHandlers {
   /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */

@@ -6,18 +6,23 @@ import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import type { CertificateAuthority } from '#common/pki/certificate.ts';
-import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
+import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, PodTokenRequest, PodTokenResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { LogRequest, NodeGateway, NodeUsage, StreamRequest } from '../apiserver/types.ts';
 import { Assignments } from './assignments.ts';
 import { Duplicates } from './duplicates.ts';
 import { Enrolment } from './enrolment.ts';
 import { identify, requireNode, type Peer } from './peer.ts';
+import { podToken, type PodTokenIssuer } from './pod-tokens.ts';
 import { NodeSession, type SessionConfig, type SessionDeps } from './session.ts';
 import { finish, grpcAborted, grpcStatus } from './stream.ts';
 import { Tunnels } from './tunnels.ts';
 
-export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & { readonly ca: CertificateAuthority };
+export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & {
+  readonly ca: CertificateAuthority;
+  /** Absent where there are no service accounts, as in some tests. */
+  readonly tokens?: PodTokenIssuer;
+};
 
 /** At once; one more takes the place of the oldest, so that idle ones keep nobody out. */
 const maxStrangers = 64;
@@ -157,6 +162,13 @@ export class Dispatcher implements Runnable, NodeGateway {
           this.#tunnels.accept(requireNode(connection.peer), call);
         } catch (error) {
           finish(call, grpcStatus(error));
+        }
+      },
+      PodToken: (call: ServerUnaryCall<PodTokenRequest, PodTokenResponse>, reply: sendUnaryData<PodTokenResponse>) => {
+        try {
+          reply(null, { token: podToken(this.#deps, requireNode(connection.peer), call.request) });
+        } catch (error) {
+          reply(grpcStatus(error));
         }
       },
     };

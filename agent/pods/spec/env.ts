@@ -1,5 +1,6 @@
 import type { ConfigMap, Container, EnvVar, Pod, Secret, Service } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
+import type { PodTokenRequest } from '#agent/session/types.ts';
 import { expand } from './expansion.ts';
 import { fieldValue, resourceValue, type FieldFacts } from './fields.ts';
 import { serviceEnv } from './service-env.ts';
@@ -9,6 +10,8 @@ export interface ObjectLookup {
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
   services(): readonly Service[];
+  /** Absent where no control plane can be asked. */
+  token?(request: PodTokenRequest): Promise<string>;
 }
 
 /** A container's environment. Rejects with `NotFound` when a map or key that is not optional is missing. */

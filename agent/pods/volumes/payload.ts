@@ -8,8 +8,8 @@ export type Payload = Map<string, { data: Buffer; mode: number }>;
 
 const defaultMode = 0o644;
 
-/** Undefined for a volume of another type. Rejects with `NotFound` when something that is not optional is missing. */
-export function volumePayload(pod: Pod, volume: Volume, lookup: ObjectLookup, facts: FieldFacts): Payload | undefined {
+/** `tokens`: those of service accounts, by path. Undefined for a volume of another type. Rejects with `NotFound` when something that is not optional is missing. */
+export function volumePayload(pod: Pod, volume: Volume, lookup: ObjectLookup, facts: FieldFacts, tokens: ReadonlyMap<string, string> = new Map()): Payload | undefined {
   const namespace = pod.metadata?.namespace ?? '';
   const payload: Payload = new Map();
   if (volume.configMap) {
@@ -22,14 +22,14 @@ export function volumePayload(pod: Pod, volume: Volume, lookup: ObjectLookup, fa
     addFields(payload, pod, volume.downwardAPI.items, volume.downwardAPI.defaultMode ?? defaultMode, facts);
   } else if (volume.projected) {
     const mode = volume.projected.defaultMode ?? defaultMode;
-    for (const source of volume.projected.sources ?? []) addProjection(payload, pod, source, mode, lookup, facts);
+    for (const source of volume.projected.sources ?? []) addProjection(payload, pod, source, mode, lookup, facts, tokens);
   } else {
     return undefined;
   }
   return payload;
 }
 
-function addProjection(payload: Payload, pod: Pod, source: VolumeProjection, mode: number, lookup: ObjectLookup, facts: FieldFacts): void {
+function addProjection(payload: Payload, pod: Pod, source: VolumeProjection, mode: number, lookup: ObjectLookup, facts: FieldFacts, tokens: ReadonlyMap<string, string>): void {
   const namespace = pod.metadata?.namespace ?? '';
   if (source.configMap) {
     const { name = '', items, optional } = source.configMap;
@@ -40,7 +40,9 @@ function addProjection(payload: Payload, pod: Pod, source: VolumeProjection, mod
   } else if (source.downwardAPI) {
     addFields(payload, pod, source.downwardAPI.items, mode, facts);
   } else if (source.serviceAccountToken) {
-    throw new StatusError('Invalid', 'projected service account tokens are not supported yet; set automountServiceAccountToken: false');
+    const { path } = source.serviceAccountToken;
+    // A group that is given in order to share the volume gets to read it, and nobody else.
+    payload.set(checkedPath(path), { data: Buffer.from(tokens.get(path) ?? ''), mode: pod.spec?.securityContext?.fsGroup === undefined ? mode : 0o600 });
   } else {
     throw new StatusError('Invalid', `this source of a projected volume is not supported on this node: ${Object.keys(source).join(', ')}; use configMap, secret or downwardAPI`);
   }

@@ -24,7 +24,7 @@ const lookup: ObjectLookup = {
   services: () => [],
 };
 const facts = { nodeName: 'n', hostIps: [], podIps: [], allocatable: { cpuMillis: 2000, memoryBytes: 1 << 30 } };
-const ensure = (...volumes: Volume[]): Promise<void> => ensureVolumes(testPod('p', { volumes }, { labels: { x: 'y' } }), paths, lookup, facts);
+const ensure = (...volumes: Volume[]): Promise<number | undefined> => ensureVolumes(testPod('p', { volumes }, { labels: { x: 'y' } }), paths, lookup, facts);
 const at = (...parts: string[]): string => join(paths.volumes, ...parts);
 
 describe('volumes', () => {

@@ -11,30 +11,40 @@ import { expand } from '../spec/expansion.ts';
 import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { volumePayload } from './payload.ts';
+import { volumeTokens } from './tokens.ts';
 
-/** Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the others. Idempotent. */
-export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
+/**
+ * Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the
+ * others. Idempotent. Resolves with the milliseconds after which a token in them has to be renewed, if any.
+ */
+export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now()): Promise<number | undefined> {
   await mkdir(paths.root, { recursive: true, mode: 0o750 });
   let failure: StatusError | undefined;
+  let renewInMs: number | undefined;
   for (const volume of pod.spec?.volumes ?? []) {
     try {
-      await ensureVolume(pod, volume, paths, lookup, facts);
+      const dueMs = await ensureVolume(pod, volume, paths, lookup, facts, nowMs);
+      if (dueMs !== undefined) renewInMs = Math.min(renewInMs ?? dueMs, dueMs);
     } catch (error) {
       const { code, message } = toStatus(error);
       failure ??= new StatusError(code, `MountVolume.SetUp failed for volume "${volume.name}" : ${message}`, { cause: error });
     }
   }
   if (failure) throw failure;
+  return renewInMs;
 }
 
-async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts): Promise<void> {
+async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs: number): Promise<number | undefined> {
   const dir = volumePath(volume, paths);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
-  if (volume.hostPath) { await ensureHostPath(volume.hostPath); return; }
-  if (volume.emptyDir) { await ensureEmptyDir(dir, volume.emptyDir, fsGroup); return; }
-  const payload = volumePayload(pod, volume, lookup, facts);
+  if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
+  if (volume.emptyDir) { await ensureEmptyDir(dir, volume.emptyDir, fsGroup); return undefined; }
+  const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
+  const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
+  const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
   if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
+  return projected?.renewInMs;
 }
 
 function volumePath(volume: Volume, paths: PodPaths): string {

@@ -11,6 +11,7 @@ import { nodeRestriction } from './node/restriction.ts';
 import { escalationCheck } from './rbac/escalation.ts';
 import { RbacAuthorizer } from './rbac/rbac-authorizer.ts';
 import { ServiceAccountAuthenticator } from './service-accounts/authenticator.ts';
+import { PodTokens } from './service-accounts/pod-tokens.ts';
 import { TokenAuthority, type TokenAuthorityConfig } from './service-accounts/token-authority.ts';
 import type { Authenticator, Authorizer, Informers, RuleAuthorizer } from './types.ts';
 
@@ -30,6 +31,7 @@ export class AccessControl {
   readonly rules: RuleAuthorizer;
   readonly bearer: BearerAuthenticator;
   readonly tokens: TokenAuthority;
+  readonly podTokens: PodTokens;
   /** What writes have to pass for safety's sake. */
   readonly admission: readonly AdmissionPlugin[];
   readonly #rbac: RbacAuthorizer;
@@ -43,6 +45,7 @@ export class AccessControl {
     this.#nodes = new NodeAuthorizer(informers, nodeRules);
     this.authorizer = deps.authorizer ?? new AuthorizerChain([masters, this.#nodes, this.#rbac]);
     this.tokens = new TokenAuthority(clock, config);
+    this.podTokens = new PodTokens(this.tokens, informers);
     this.#accounts = new ServiceAccountAuthenticator({ authority: this.tokens, informers, clock });
     this.bearer = new BearerAuthenticator([new FileTokenAuthenticator(deps.tokens), this.#accounts, new BootstrapTokenAuthenticator(informers, clock)], [config.issuer]);
     this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(clock), this.bearer]);

@@ -6,6 +6,9 @@ export interface EnrolRequest { token: string; nodeName: string; certificateSign
 export interface RenewRequest { certificateSigningRequest: Buffer }
 export interface EnrolResponse { certificate: string; caCertificates: string }
 
+export interface PodTokenRequest { namespace: string; podName: string; podUid: string; audience: string; expirationSeconds: number }
+export interface PodTokenResponse { token: string }
+
 export interface Hello { agentVersion: string; checkpointRevision: number }
 export interface Heartbeat { sentAtMs: number }
 export interface NodeStatusUpdate { report: Buffer }
