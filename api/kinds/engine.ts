@@ -6,7 +6,7 @@ import { validateMetadata, validateMetadataUpdate } from '../meta/metadata.ts';
 import type { KubeObject, ObjectMeta } from '../meta/object.ts';
 import { checkStructure, cleanCopy } from '../meta/validate.ts';
 import { apiVersionOf } from './resources.ts';
-import type { KindDefinition } from './types.ts';
+import type { KindDefinition, ObjectPart } from './types.ts';
 
 export interface Decoded<T extends KubeObject> {
   /** A new object without the unknown fields. */
@@ -16,7 +16,7 @@ export interface Decoded<T extends KubeObject> {
 }
 
 /** `status`, `scale` and so on; undefined is the main resource. */
-export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'eviction' | 'approval';
+export type Subresource = 'status' | 'scale' | 'binding' | 'finalize' | 'eviction' | 'ephemeralcontainers' | 'resize' | 'approval';
 
 /**
  * Checks apiVersion, kind and types of parsed JSON. Throws BadRequest. Never changes `value`.
@@ -79,6 +79,7 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
   const meta: ObjectMeta = (object.metadata ??= {});
   const oldMeta = old.metadata ?? {};
   if (ofStatus(subresource)) restoreAllButStatus(object, old);
+  else if (partOf(kind, subresource)) restoreAllButPart(kind, object, old, subresource);
   else {
     keepServerFields(meta, oldMeta);
     if (kind.status) setField(object, 'status', copyJson(field(old, 'status')));
@@ -94,6 +95,20 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
 /** Subresources by which nothing but the status is written; by `approval` a certificate signing request's decision. */
 function ofStatus(subresource: Subresource | undefined): boolean {
   return subresource === 'status' || subresource === 'approval';
+}
+
+function partOf<T extends KubeObject>({ parts }: KindDefinition<T>, subresource: Subresource | undefined): ObjectPart<T> | undefined {
+  return subresource !== undefined && parts !== undefined && Object.hasOwn(parts, subresource) ? parts[subresource] : undefined;
+}
+
+/** Of what was sent counts the part, and what the store compares. */
+function restoreAllButPart<T extends KubeObject>(kind: KindDefinition<T>, object: T, old: T, subresource: Subresource | undefined): void {
+  const sent = { ...object };
+  for (const key of Object.keys(object)) setField(object, key, undefined);
+  for (const [key, value] of Object.entries(old)) setField(object, key, copyJson(value as unknown));
+  const meta: ObjectMeta = (object.metadata ??= {});
+  for (const key of ['resourceVersion', 'managedFields'] as const) if (sent.metadata?.[key] !== undefined) setField(meta, key, sent.metadata[key]);
+  partOf(kind, subresource)?.apply(object, sent);
 }
 
 function countsGenerations(kind: Pick<KindDefinition, 'status' | 'generation'>): boolean {
@@ -147,6 +162,8 @@ export function validate<T extends KubeObject>(kind: KindDefinition<T>, object: 
   if (ofStatus(subresource) && old !== undefined) errors.push(...kind.validateStatus?.(object, old) ?? []);
   // Binding and finalizing change what an ordinary update may not; the object must be sound all the same.
   else errors.push(...kind.validate?.(object, subresource === undefined || subresource === 'scale' ? old : undefined) ?? []);
+  if (old === undefined) errors.push(...kind.validateNew?.(object) ?? []);
+  else errors.push(...partOf(kind, subresource)?.validate(object, old) ?? []);
   if (kind.structure) return [...errors, ...kind.structure.check(object, old)];
   // A kind's own words for a missing field come first.
   const known = errors.map((error) => error.field);

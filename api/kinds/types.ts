@@ -37,6 +37,14 @@ export interface StoredForm {
   readonly save: (object: KubeObject) => KubeObject | Promise<KubeObject>;
 }
 
+/** A part of an object that a subresource writes by its own rules, e.g. a pod's ephemeral containers. */
+export interface ObjectPart<T extends KubeObject = KubeObject> {
+  /** Puts the part of what was sent into `object`, a copy of the stored one, in place. */
+  readonly apply: (object: T, sent: T) => void;
+  /** What the part may not become; the object's own rules are checked beside. */
+  readonly validate: (object: T, old: T) => FieldError[];
+}
+
 /** How a kind without a generated contract is pruned and checked. */
 export interface Structure {
   /** A copy without unknown fields; errors are of `apiVersion`, `kind` and `metadata` only, which every object must have right to be read at all. */
@@ -63,6 +71,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   /** Whether `metadata.generation` counts changes of what is wanted. Default: as `status`. */
   readonly generation?: boolean;
   readonly scale?: ScalePaths;
+  /** By the name of the subresource. */
+  readonly parts?: Readonly<Record<string, ObjectPart<T>>>;
   /** How `metadata.name` is checked. */
   readonly nameRule: 'dns-subdomain' | 'dns-label' | 'dns-1035-label' | 'path-segment';
   /** Fills in what Kubernetes fills in. Changes `object` in place. Must be idempotent. */
@@ -73,6 +83,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly prepareForUpdate?: (object: T, old: T) => void;
   /** Beyond the schema: Kubernetes' own rules, in Kubernetes' words. `old` is set on update. */
   readonly validate?: (object: T, old?: T) => FieldError[];
+  /** What only a new object must be, beside `validate`. */
+  readonly validateNew?: (object: T) => FieldError[];
   readonly validateStatus?: (object: T, old: T) => FieldError[];
   /** Field selectors beside `metadata.name` and `metadata.namespace`. */
   readonly selectableFields: Readonly<Record<string, (object: T) => string>>;

@@ -11,7 +11,8 @@ function amount(list: ResourceRequirements['limits'], name: string): string | un
 
 /** Guaranteed: every container has limits of cpu and memory equal to its requests. BestEffort: none has either. */
 export function qosClass(spec: PodSpec | undefined): 'BestEffort' | 'Burstable' | 'Guaranteed' {
-  const all = [...spec?.containers ?? [], ...spec?.initContainers ?? []].map(({ resources }) => resources);
+  const podLevel = spec?.resources !== undefined && Object.keys({ ...spec.resources.requests, ...spec.resources.limits }).length > 0;
+  const all = podLevel ? [spec.resources] : [...spec?.containers ?? [], ...spec?.initContainers ?? []].map(({ resources }) => resources);
   const any = all.some((resources) => counted.some((name) => amount(resources?.limits, name) !== undefined || amount(resources?.requests, name) !== undefined));
   if (!any) return 'BestEffort';
   const guaranteed = all.every((resources) => counted.every((name) => {

@@ -1,5 +1,5 @@
 import type { ResourceRequirements } from '../gen/types.ts';
-import { invalid, required, type FieldError } from '../meta/field-error.ts';
+import { forbidden, invalid, required, type FieldError } from '../meta/field-error.ts';
 import { own } from '../meta/json.ts';
 import { qualifiedName } from '../meta/names.ts';
 import { compareQuantities, isQuantity, parseQuantity } from '../meta/quantity.ts';
@@ -43,6 +43,8 @@ export function validateResources(resources: ResourceRequirements | undefined, f
     }
   }
   for (const [name, quantity] of Object.entries(requests)) errors.push(...againstLimit(name, quantity, own(limits, name), field));
+  const names = Object.keys({ ...limits, ...requests });
+  if (names.some((name) => name.startsWith('hugepages-')) && !names.includes('cpu') && !names.includes('memory')) errors.push(forbidden(field, 'HugePages require cpu or memory'));
   return errors;
 }
 

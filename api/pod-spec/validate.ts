@@ -1,16 +1,23 @@
 import type { LabelSelector, PodSpec, PodTemplateSpec } from '../gen/types.ts';
-import { forbidden, invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
+import { duplicate, forbidden, invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
 import { ipProblem } from '../meta/ip.ts';
 import { validateAnnotations, validateLabels } from '../meta/metadata.ts';
-import { dns1123Label, dns1123Subdomain } from '../meta/names.ts';
+import { dns1123Label, dns1123Subdomain, qualifiedName } from '../meta/names.ts';
 import { inRange, named, notNegative, requiredText, supported, supportedIfSet } from '../meta/rules.ts';
 import { matchesLabels, requirementsOf } from '../meta/selectors.ts';
 import { validateAffinity, validateSpread, validateTolerations } from './affinity.ts';
 import { validateAllContainers } from './containers.ts';
 import { validateResources } from './resources.ts';
+import { validatePodSecurity } from './security.ts';
 import { validateVolumes } from './volumes.ts';
 
 const maxInt32 = 2 ** 31 - 1;
+const maxSearchLength = 2048;
+
+/** Labels of search domains may begin or end with underscores. */
+function searchDomain(search: string): string | undefined {
+  return dns1123Subdomain(search.replaceAll('_', 'x'));
+}
 
 /** All rules of a pod spec, in a Pod as in a template. `spec` has its defaults. */
 export function validatePodSpec(spec: PodSpec | undefined, field: string): FieldError[] {
@@ -22,6 +29,8 @@ export function validatePodSpec(spec: PodSpec | undefined, field: string): Field
     ...supported(`${field}.dnsPolicy`, spec.dnsPolicy, ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None']),
     ...validateLabels(spec.nodeSelector, `${field}.nodeSelector`),
     ...validateHost(spec, field),
+    ...validatePodSecurity(spec, field),
+    ...validateGates(spec, field),
     ...validateDns(spec, field),
     ...validateAffinity(spec.affinity, `${field}.affinity`),
     ...validateTolerations(spec.tolerations ?? [], `${field}.tolerations`),
@@ -44,13 +53,22 @@ function validateNames(spec: PodSpec, field: string): FieldError[] {
   ];
 }
 
+/** What the pod waits for before it is scheduled, and before it is ready. */
+function validateGates({ os, overhead, readinessGates = [], schedulingGates = [] }: PodSpec, field: string): FieldError[] {
+  const seen = new Set<string>();
+  const errors = readinessGates.flatMap(({ conditionType }, i) => named(`${field}.readinessGates[${i}].conditionType`, conditionType ?? '', qualifiedName));
+  for (const [i, { name }] of schedulingGates.entries()) {
+    const path = `${field}.schedulingGates[${i}]`;
+    errors.push(...named(path, name ?? '', qualifiedName));
+    if (seen.has(name)) errors.push(duplicate(path, name));
+    seen.add(name);
+  }
+  if (os !== undefined) errors.push(...supported(`${field}.os.name`, os.name, ['linux', 'windows']));
+  return [...errors, ...validateResources({ limits: overhead }, `${field}.overhead`).map((error) => ({ ...error, field: error.field.replace('.overhead.limits', '.overhead') }))];
+}
+
 function validateHost(spec: PodSpec, field: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (spec.shareProcessNamespace === true && spec.hostPID === true) {
-    errors.push(invalid(`${field}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
-  }
-  const security = spec.securityContext;
-  for (const name of ['runAsUser', 'runAsGroup', 'fsGroup'] as const) errors.push(...inRange(`${field}.securityContext.${name}`, security?.[name], 0, maxInt32));
   if (spec.hostNetwork !== true) return errors;
   for (const [c, container] of (spec.containers ?? []).entries()) {
     for (const [p, port] of (container.ports ?? []).entries()) {
@@ -74,6 +92,8 @@ function validateDns(spec: PodSpec, field: string): FieldError[] {
   errors.push(...servers.flatMap((server, i) => named(`${path}.nameservers[${i}]`, server, ipProblem)));
   const searches = spec.dnsConfig?.searches ?? [];
   if (searches.length > 32) errors.push(invalid(`${path}.searches`, searches, 'must not have more than 32 search paths'));
+  if (searches.join(' ').length > maxSearchLength) errors.push(invalid(`${path}.searches`, searches, `must not have more than ${maxSearchLength} characters (including spaces) in the search list`));
+  for (const [i, search] of searches.entries()) if (search !== '.') errors.push(...named(`${path}.searches[${i}]`, search.replace(/\.$/, ''), searchDomain));
   errors.push(...(spec.dnsConfig?.options ?? []).flatMap(({ name }, i) => requiredText(`${path}.options[${i}]`, name, 'must not be empty')));
   for (const [i, alias] of (spec.hostAliases ?? []).entries()) {
     errors.push(...named(`${field}.hostAliases[${i}].ip`, alias.ip ?? '', ipProblem));
@@ -85,7 +105,8 @@ function validateDns(spec: PodSpec, field: string): FieldError[] {
 /** What every template of pods must be. */
 export function validateTemplate(template: PodTemplateSpec | undefined, field: string): FieldError[] {
   const { annotations, labels } = template?.metadata ?? {};
-  return [...validateLabels(labels, `${field}.labels`), ...validateAnnotations(annotations, `${field}.annotations`), ...validatePodSpec(template?.spec, `${field}.spec`)];
+  const errors = [...validateLabels(labels, `${field}.labels`), ...validateAnnotations(annotations, `${field}.annotations`), ...validatePodSpec(template?.spec, `${field}.spec`)];
+  return (template?.spec?.ephemeralContainers ?? []).length === 0 ? errors : [...errors, forbidden(`${field}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template')];
 }
 
 /** A template whose pods are kept running for ever, selected by `selector`: what Deployments and ReplicaSets have. */

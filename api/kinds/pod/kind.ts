@@ -6,7 +6,8 @@ import { validatePodSpec } from '../../pod-spec/validate.ts';
 import { pods } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { podColumns } from './columns.ts';
-import { validatePodStatus, validatePodUpdate } from './update.ts';
+import { ephemeralContainers, resize } from './subresources.ts';
+import { validateNewPod, validatePodStatus, validatePodUpdate } from './update.ts';
 
 export const pod: KindDefinition<Pod> = {
   resource: pods,
@@ -17,6 +18,7 @@ export const pod: KindDefinition<Pod> = {
   storage: 'durable',
   status: true,
   nameRule: 'dns-subdomain',
+  parts: { ephemeralcontainers: ephemeralContainers, resize },
   setDefaults: (object) => {
     if (object.spec === undefined) return;
     setPodSpecDefaults(object.spec);
@@ -32,6 +34,7 @@ export const pod: KindDefinition<Pod> = {
     ...validatePodSpec(object.spec, 'spec'),
     ...(old === undefined ? [] : validatePodUpdate(object, old)),
   ],
+  validateNew: validateNewPod,
   validateStatus: validatePodStatus,
   selectableFields: {
     'spec.nodeName': (object) => object.spec?.nodeName ?? '',

@@ -1,11 +1,18 @@
-import type { Container, Pod, PodSpec, Toleration } from '../../gen/types.ts';
+import type { Container, NodeAffinity, Pod, PodSpec, Toleration } from '../../gen/types.ts';
 import { equal } from '../../meta/equal.ts';
 import { forbidden, invalid, type FieldError } from '../../meta/field-error.ts';
 import { copyJson } from '../../meta/json.ts';
 import { dns1123Subdomain } from '../../meta/names.ts';
-import { named } from '../../meta/rules.ts';
+import { immutable, named } from '../../meta/rules.ts';
+import { validateGatedPlacement } from './gated.ts';
 
 const immutableText = 'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
+
+/** What comes later has its own ways: nodes by binding, ephemeral containers by their subresource. */
+export function validateNewPod({ spec }: Pod): FieldError[] {
+  const errors = (spec?.ephemeralContainers ?? []).length > 0 ? [forbidden('spec.ephemeralContainers', 'cannot be set on create')] : [];
+  return spec?.nodeName && (spec.schedulingGates ?? []).length > 0 ? [...errors, forbidden('spec.nodeName', 'cannot be set until all schedulingGates have been cleared')] : errors;
+}
 
 /** A pod's spec is settled when it is made; a few fields may still change. */
 export function validatePodUpdate(pod: Pod, old: Pod): FieldError[] {
@@ -20,6 +27,7 @@ export function validatePodUpdate(pod: Pod, old: Pod): FieldError[] {
   errors.push(...validateDeadline(spec.activeDeadlineSeconds, before.activeDeadlineSeconds));
   errors.push(...validateTolerationsKept(spec.tolerations ?? [], before.tolerations ?? []));
   errors.push(...validateGates(spec, before));
+  if (isGated(before)) errors.push(...validateGatedPlacement(spec, before));
   if (!equal(frozenPart(spec, before), frozenPart(before, before))) errors.push(forbidden('spec', immutableText));
   return errors;
 }
@@ -36,17 +44,25 @@ function frozenPart(spec: PodSpec, before: PodSpec): PodSpec {
   };
   images(part.containers, before.containers);
   images(part.initContainers, before.initContainers);
-  for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates', 'ephemeralContainers'] as const) delete part[field];
+  for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates'] as const) delete part[field];
   if (before.terminationGracePeriodSeconds !== undefined && before.terminationGracePeriodSeconds < 0 && part.terminationGracePeriodSeconds === 1) {
     part.terminationGracePeriodSeconds = before.terminationGracePeriodSeconds;
   }
-  // Until its gates open, a pod may still be narrowed to fewer nodes.
-  if ((before.schedulingGates ?? []).length > 0) {
-    const selector = part.nodeSelector ?? {};
-    const kept = Object.entries(before.nodeSelector ?? {}).every(([key, value]) => Object.hasOwn(selector, key) && selector[key] === value);
-    if (kept) part.nodeSelector = before.nodeSelector;
+  if (isGated(before)) {
+    // What may change of these is judged apart.
+    part.nodeSelector = before.nodeSelector;
+    part.affinity = withNodeAffinity(part.affinity, before.affinity?.nodeAffinity);
   }
   return part;
+}
+
+function isGated({ schedulingGates = [] }: PodSpec): boolean {
+  return schedulingGates.length > 0;
+}
+
+function withNodeAffinity(affinity: PodSpec['affinity'], nodeAffinity: NodeAffinity | undefined): PodSpec['affinity'] {
+  const next = { ...affinity, nodeAffinity };
+  return Object.values(next).every((part) => part === undefined) ? undefined : next;
 }
 
 function validateDeadline(now: number | undefined, before: number | undefined): FieldError[] {
@@ -69,23 +85,29 @@ function validateTolerationsKept(now: readonly Toleration[], before: readonly To
 
 function validateGates(now: PodSpec, before: PodSpec): FieldError[] {
   const old = new Set((before.schedulingGates ?? []).map(({ name }) => name));
-  return (now.schedulingGates ?? []).filter(({ name }) => !old.has(name)).map(({ name }, index) => forbidden(`spec.schedulingGates[${index}].name`, `only deletion is allowed, but found new scheduling gate '${name}'`));
+  return (now.schedulingGates ?? []).flatMap(({ name }, i) => (old.has(name) ? [] : [forbidden(`spec.schedulingGates[${i}].name`, `only deletion is allowed, but found new scheduling gate '${name}'`)]));
 }
 
-/** A container that has ended for good must not seem to run again. */
+/** What a node reports must be of this pod, and a container that has ended for good must not seem to run again. */
 export function validatePodStatus(pod: Pod, old: Pod): FieldError[] {
   const errors: FieldError[] = [];
-  const nominated = pod.status?.nominatedNodeName;
-  if (nominated) errors.push(...named('status.nominatedNodeName', nominated, dns1123Subdomain));
+  const { nominatedNodeName, qosClass } = pod.status ?? {};
+  if (nominatedNodeName && nominatedNodeName !== old.status?.nominatedNodeName) errors.push(...named('status.nominatedNodeName', nominatedNodeName, dns1123Subdomain));
+  if (qosClass !== undefined && old.status?.qosClass !== undefined) errors.push(...immutable('status.qosClass', qosClass, old.status.qosClass));
   const policy = old.spec?.restartPolicy;
-  if (policy === 'Always') return errors;
-  for (const [index, before] of (old.status?.containerStatuses ?? []).entries()) {
+  errors.push(...validateTransitions(pod, old, 'containerStatuses', () => policy));
+  // A sidecar may always start again; other init containers never need to once they have succeeded.
+  const sidecars = new Set((old.spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name));
+  errors.push(...validateTransitions(pod, old, 'initContainerStatuses', (name) => (sidecars.has(name) ? 'Always' : policy)));
+  return [...errors, ...validateTransitions(pod, old, 'ephemeralContainerStatuses', () => 'Never')];
+}
+
+function validateTransitions(pod: Pod, old: Pod, list: 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses', policyOf: (name: string) => string | undefined): FieldError[] {
+  return (old.status?.[list] ?? []).flatMap((before, index) => {
     const ended = before.state?.terminated;
-    const now = pod.status?.containerStatuses?.find(({ name }) => name === before.name);
-    const final = ended !== undefined && (policy === 'Never' || ended.exitCode === 0);
-    if (final && now !== undefined && now.state?.terminated === undefined) {
-      errors.push(forbidden(`status.containerStatuses[${index}].state`, 'may not be transitioned to non-terminated state'));
-    }
-  }
-  return errors;
+    const policy = policyOf(before.name);
+    const now = pod.status?.[list]?.find(({ name }) => name === before.name);
+    const final = ended !== undefined && policy !== 'Always' && (policy === 'Never' || ended.exitCode === 0);
+    return final && now !== undefined && now.state?.terminated === undefined ? [forbidden(`status.${list}[${index}].state`, 'may not be transitioned to non-terminated state')] : [];
+  });
 }

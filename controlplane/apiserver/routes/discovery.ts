@@ -93,6 +93,7 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
     { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
     ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
+    ...Object.keys(kind.parts ?? {}).map((name) => ({ ...base, name: `${plural}/${name}`, verbs: subVerbs })),
     ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }, { ...base, name: 'pods/eviction', kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] }] : []),
     ...(plural === 'serviceaccounts' ? [{ ...base, name: 'serviceaccounts/token', kind: 'TokenRequest', group: 'authentication.k8s.io', version: 'v1', verbs: ['create'] }] : []),
     ...(plural === 'certificatesigningrequests' ? [{ ...base, name: 'certificatesigningrequests/approval', verbs: subVerbs }] : []),

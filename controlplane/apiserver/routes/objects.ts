@@ -34,7 +34,7 @@ export class ObjectRoutes {
     const { subresource } = path;
     if (subresource === 'scale' && kind.scale) return (await import('./scale.ts')).serveScale(this.#deps, call);
     if (subresource === 'finalize' && path.plural === 'namespaces' && verb === 'update') return this.#update(call);
-    if (subresource !== undefined && !(subresource === 'status' && kind.status) && !(subresource === 'approval' && path.plural === 'certificatesigningrequests')) throw noSuchPath();
+    if (subresource !== undefined && !(subresource === 'status' && kind.status) && !Object.hasOwn(kind.parts ?? {}, subresource) && !(subresource === 'approval' && path.plural === 'certificatesigningrequests')) throw noSuchPath();
     if (path.name === undefined && kind.resource.namespaced && path.namespace === undefined && verb !== 'list') throw methodNotAllowed(kind.resource, verb);
     switch (verb) {
       case 'get': return this.#get(call);

@@ -25,7 +25,7 @@ export async function serveBinding(deps: RouteDeps, { request, kind, path, verb,
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
 }
 
-/** POST pods/NAME/eviction: a delete that asks first. There are no PodDisruptionBudgets yet, so the answer is yes. */
+/** POST pods/NAME/eviction: a delete that asks the pod's disruption budget first. */
 export async function serveEviction(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
   if (verb !== 'create') throw methodNotAllowed(kind.resource, verb);
   const eviction = await readDocument(request);
@@ -36,25 +36,9 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
   if (name !== undefined && name !== path.name) throw badRequest(`name in URL does not match name in Eviction object: ${path.name ?? ''} != ${String(name)}`);
   const options = parseDeleteOptions(given, request.query, user);
   const dryRun = options.dryRun || writeOptions(request, user).dryRun;
-  await deps.resources.delete(kind, path.namespace, path.name ?? '', options, { user, dryRun });
+  const { evictPod } = await import('../eviction.ts');
+  await evictPod(deps, kind, { namespace: path.namespace ?? '', podName: path.name ?? '', deletion: options }, { user, dryRun });
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
-}
-
-const notYet: Readonly<Record<string, string>> = {
-  'pods/ephemeralcontainers': 'adding ephemeral containers',
-  'pods/resize': 'resizing a pod in place',
-};
-
-/** True for subresources that Kubernetes has and this server does not serve. */
-export function isNotYetServed({ plural, subresource }: KindCall['path']): boolean {
-  return subresource !== undefined && Object.hasOwn(notYet, `${plural}/${subresource}`);
-}
-
-/** Says so in words: a bare NotFound would look like a missing pod. */
-export async function refuseNotYetServed(deps: RouteDeps, { kind, path }: KindCall): Promise<never> {
-  const { name = '', namespace, plural, subresource = '' } = path;
-  await deps.resources.entry(kind, namespace, name);
-  throw new StatusError('MethodNotAllowed', `${plural} "${name}": ${notYet[`${plural}/${subresource}`] ?? subresource} is not supported by this version of the server`, { details: { name, kind: plural } });
 }
 
 /** pods/NAME/exec, attach and portforward: POST, and GET because WebSockets know no other. */

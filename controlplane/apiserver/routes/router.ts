@@ -8,7 +8,7 @@ import { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
-import { isNotYetServed, refuseNotYetServed, serveBinding, serveEviction, serveLog, serveStream } from './pod-subresources.ts';
+import { serveBinding, serveEviction, serveLog, serveStream } from './pod-subresources.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { User } from '../types.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
@@ -65,7 +65,6 @@ export class Router {
     if (path.group === '' && path.plural === 'serviceaccounts' && path.subresource === 'token') return (await import('./token-requests.ts')).serveTokenRequest(this.#deps, kindCall);
     if (path.group === '' && path.plural === 'pods' && ['exec', 'attach', 'portforward'].includes(path.subresource ?? '')) return serveStream(this.#deps, kindCall);
     if (path.group === '' && path.subresource === 'proxy' && ['pods', 'services', 'nodes'].includes(path.plural)) return (await import('../streams/proxy/proxy.ts')).serveProxy(this.#deps, kindCall);
-    if (path.group === '' && isNotYetServed(path)) return refuseNotYetServed(this.#deps, kindCall);
     return this.#objects.serve(kindCall);
   }
 
