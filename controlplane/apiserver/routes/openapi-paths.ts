@@ -60,7 +60,8 @@ function operation(kind: KindDefinition, action: string, { version, names }: Sty
     const body = sent && { name: 'body', in: 'body', required: !deletion, schema: sent };
     return { ...common, parameters: body ? [body, ...query] : query, responses: { 200: { description: 'OK', schema: result } } };
   }
-  const types = action === 'patch' ? [...Object.keys(patchTypes), applyType] : ['*/*'];
+  // kubectl looks here whether a kind takes strategic merge patches; custom resources do not.
+  const types = action === 'patch' ? [...Object.keys(patchTypes).filter((type) => patchTypes[type] !== 'strategic' || !kind.structure || word === 'Scale'), applyType] : ['*/*'];
   const requestBody = sent && { content: Object.fromEntries(types.map((type) => [type, { schema: sent }])) };
   return { ...common, parameters: query, ...(requestBody && { requestBody }), responses: { 200: { description: 'OK', content: { 'application/json': { schema: result } } } } };
 }
