@@ -135,9 +135,10 @@ describe('pods on containerd', () => {
         securityContext: { runAsUser: 1000, fsGroup: 3000, supplementalGroups: [4000], seccompProfile: { type: 'RuntimeDefault' }, sysctls: [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'kernel.shm_rmid_forced', value: '1' }] },
       }),
       testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
+      testPod('mighty', { hostPID: true, containers: [testContainer('app', { securityContext: { privileged: true } })] }),
       testPod('strange', { runtimeClassName: 'none' }),
     );
-    await until(() => ['plain', 'asked', 'open'].every(isReady) && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
+    await until(() => ['plain', 'asked', 'open', 'mighty'].every(isReady) && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
     expect(events.find((e) => e.name === 'strange')?.message).toMatch(/no runtime for "none" is configured/);
     const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(Seccomp|CapEff):" /proc/self/status';
     expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nSeccomp:\t0\n$/);
@@ -146,6 +147,8 @@ describe('pods on containerd', () => {
     const [bytes, ...rest] = (await inside('open', 'b=busybox; cat /proc/interrupts | $b wc -c; cat /proc/1/comm; $b readlink /proc/self/ns/ipc; $b grep -c " /proc/sys " /proc/mounts')).split('\n');
     expect(Number(bytes)).toBeGreaterThan(0);
     expect(rest).toEqual(['pause', await readlink('/proc/self/ns/ipc'), '0', '']);
+
+    expect(await inside('mighty', 'busybox readlink /proc/self/ns/pid; test -e /dev/kmsg -o -e /dev/loop-control && echo devices')).toBe(`${await readlink('/proc/self/ns/pid')}\ndevices\n`);
 
     const plain = state.list(pods).find((p) => p.metadata?.name === 'plain')!;
     state.set({ ...plain, spec: { ...plain.spec!, ephemeralContainers: [debug] } });

@@ -40,6 +40,7 @@ const withInit = testPod('p', { initContainers: [testContainer('one'), testConta
 const withSidecar = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('two')] });
 const twoSidecars = testPod('p', { initContainers: [testContainer('proxy', { restartPolicy: 'Always' }), testContainer('logs', { restartPolicy: 'Always' })] });
 const debugged = testPod('p', { initContainers: [testContainer('one')], ephemeralContainers: [testContainer('debug')] });
+const impatient = testPod('p', { containers: [testContainer('app', { startupProbe: { terminationGracePeriodSeconds: 3 } })] });
 const limited = testPod('p', { activeDeadlineSeconds: 20 });
 const other = { specHash: 'other' };
 const stopped = { stopped: new Set(['s0']) };
@@ -95,6 +96,7 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['a new image replaces the container', view(always, { containers: [container('app', other)] }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app definition changed, will be restarted', graceSeconds: 30 })] }],
   ['also where nothing else restarts', view(never, { containers: [exited('app', 137, other)] }), start('app', 1)],
   ['a failed liveness probe kills', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'liveness' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed liveness probe, will be restarted' })] }],
+  ['a probe may have a grace period of its own', view(impatient, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'startup' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed startup probe, will be restarted', graceSeconds: 3 })] }],
   ['an unready container lives', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ ready: false })]]) }), { type: 'done' }],
   ['an unknown container is replaced', view(always, { containers: [container('app', { state: 'unknown' })] }), { type: 'kill' }],
 
