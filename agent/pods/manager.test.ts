@@ -114,6 +114,19 @@ describe('a pod', () => {
     expect(statusOf('job')?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'False', reason: 'PodCompleted' }));
   });
 
+  it('has completed when its sidecars have ended too', async () => {
+    driver.stubborn.add('proxy');
+    state.set(testPod('job', { restartPolicy: 'Never', initContainers: [testContainer('proxy', { restartPolicy: 'Always' })] }));
+    await until(() => driver.running('job-uid').length === 2);
+    driver.exit(driver.running('job-uid').find((c) => c.name === 'app')!.id, 0);
+    await until(() => driver.calls.includes('stop proxy 30s'));
+    expect(statusOf('job')?.phase).toBe('Running');
+    await clock.advance(30_000);
+    await until(() => statusOf('job')?.phase === 'Succeeded');
+    expect(statusOf('job')?.initContainerStatuses?.[0]?.state?.terminated?.exitCode).toBe(137);
+    expect(driver.running('job-uid')).toEqual([]);
+  });
+
   it('ends gently when it is deleted and says when it is gone', async () => {
     const pod = testPod('web');
     state.set(pod);

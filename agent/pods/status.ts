@@ -76,6 +76,9 @@ function phaseOf(view: PodView, statuses: readonly ContainerStatus[]): string {
   if (initFailed(view)) return 'Failed';
   if (isPastDeadline(view) && !isFinished(view) && !view.containers.some(isRunning)) return 'Failed';
   if (isFinished(view)) {
+    // What is final is said when nothing goes on any more: sidecars are still ending.
+    const sidecars = initContainersOf(pod).filter(isSidecar).map((spec) => spec.name);
+    if (view.containers.some((c) => sidecars.includes(c.name) && isRunning(c))) return 'Running';
     return containersOf(pod).every((spec) => attemptsOf(view, spec.name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
   }
   if (!isInitialized(view, currentSandbox(view)) && !statuses.some((s) => s.lastState || s.state?.terminated)) return 'Pending';
