@@ -154,7 +154,9 @@ export class ControlPlane implements Runnable {
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
-    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), this.#controllers(apiServer, informers, ca)];
+    const manager = this.#controllers(apiServer, informers, ca);
+    apiServer.metrics.add(() => manager.collect());
+    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), manager];
 
     // One part that cannot go on ends all: half a control plane is worse than a restart.
     const stop = new AbortController();

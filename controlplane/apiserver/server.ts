@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Metrics } from '#common/metrics.ts';
 import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
@@ -25,9 +26,10 @@ import { RequestHandler } from './http/handler.ts';
 import { Listener } from './http/listener.ts';
 import { KindIndex } from './kind-index.ts';
 import { listPage } from './resource-lists.ts';
+import { RequestMetrics } from './request-metrics.ts';
 import { ResourceStore } from './resource-store.ts';
+import { serverMetrics } from './server-metrics.ts';
 import { Health, type HealthCheck, type HealthEndpoint } from './routes/health.ts';
-import { ProcessMetrics } from './routes/process-metrics.ts';
 import { Router } from './routes/router.ts';
 import type { ApiClient, EventRecorder, NodeGateway, User } from './types.ts';
 
@@ -91,6 +93,8 @@ export class ApiServer implements Runnable {
   readonly #informers: Informers;
   readonly #access: AccessControl;
   readonly #definitions: CustomDefinitions;
+  /** What /metrics tells; other parts add what they count. */
+  readonly metrics = new Metrics();
   readonly #health = new Health();
   readonly #listener: Listener;
   readonly #tasks: TaskGroup;
@@ -115,14 +119,16 @@ export class ApiServer implements Runnable {
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
     const { authenticator, authorizer } = this.#access;
-    const metrics = new ProcessMetrics();
+    const requests = new RequestMetrics(clock);
+    this.metrics.add(() => requests.collect());
+    this.metrics.add(() => serverMetrics({ store, kinds: this.#kinds, version: config.version }));
     const router = new Router(
       { store, resources: this.#resources, kinds: this.#kinds, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
-      { health: this.#health, metrics },
+      { health: this.#health, metrics: this.metrics },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
     const handler = new RequestHandler({
-      authenticator, authorizer, metrics, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
+      authenticator, authorizer, metrics: requests, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
   }

@@ -123,6 +123,24 @@ describe('documents', () => {
     expect((await server.ask('/api')).json()).toMatchObject({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0' }] });
   });
 
+  it('of metrics tell under Kubernetes\' names what was asked', async () => {
+    await ask('POST', `${configMaps}?dryRun=All`, { metadata: { name: 'counted' } });
+    const stop = new AbortController();
+    const watching = server.lines(`${configMaps}?watch=1`, stop.signal);
+    await watching.next();
+    const metrics = await server.ask('/metrics');
+    expect(metrics.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const labels = 'group="",version="v1",resource="configmaps",subresource=""';
+    for (const line of [
+      new RegExp(`^apiserver_request_total\\{verb="POST",dry_run="All",${labels},scope="resource",component="apiserver",code="201"\\} 1$`, 'm'),
+      new RegExp(`^apiserver_request_duration_seconds_bucket\\{verb="LIST",dry_run="",${labels},scope="namespace",component="apiserver",le="\\+Inf"\\} \\d+$`, 'm'),
+      /^apiserver_registered_watchers\{group="",version="v1",resource="configmaps"\} \d+$/m, /^apiserver_current_inflight_requests\{request_kind="readOnly"\} 1$/m,
+      /^apiserver_storage_objects\{resource="configmaps"\} \d+$/m, /^process_resident_memory_bytes \d+$/m, /^# TYPE apiserver_longrunning_requests gauge$/m,
+    ]) expect(metrics.text).toMatch(line);
+    stop.abort();
+    await watching.return(undefined);
+  });
+
   it('of health say of each check how it is', async () => {
     expect((await server.ask('/readyz?verbose&exclude=ping&exclude=nothing')).text).toBe('[+]ping excluded: ok\n[+]store ok\nwarn: some health checks cannot be excluded: no matches for "nothing"\nreadyz check passed\n');
     for (const path of ['/healthz/store', '/livez/ping', '/readyz/etcd']) expect((await server.ask(path)).text).toBe('ok');

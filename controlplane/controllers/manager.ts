@@ -1,5 +1,6 @@
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
+import { counter, gauge, type Family, type Sample } from '#common/metrics.ts';
 import type { EventRecorder } from '../apiserver/types.ts';
 import { ControllerRunner, type ControllerMetrics } from './runner.ts';
 import type { ControllerConfig, ControllerDeps, ControllerFactory } from './types.ts';
@@ -31,6 +32,20 @@ export class ControllerManager implements Runnable {
   /** By controller. */
   get metrics(): Readonly<Record<string, ControllerMetrics>> {
     return Object.fromEntries([...this.#runners].map(([name, runner]) => [name, runner.metrics]));
+  }
+
+  /** The same under Kubernetes' names. */
+  * collect(): Iterable<Family> {
+    const all = Object.entries(this.metrics);
+    const of = (value: (metrics: ControllerMetrics) => number): Sample[] => all.map(([name, metrics]) => ({ labels: { name }, value: value(metrics) }));
+    yield gauge('workqueue_depth', 'Keys that wait to be worked on.', of(({ depth }) => depth));
+    yield counter('workqueue_adds_total', 'Keys taken from the queue.', of(({ processed }) => processed));
+    yield counter('workqueue_retries_total', 'Keys put back after an error.', of(({ retries }) => retries));
+    const sums = (value: (metrics: ControllerMetrics) => number): Sample[] => all.flatMap(([name, metrics]) => [
+      { suffix: '_sum', labels: { name }, value: value(metrics) / 1000 }, { suffix: '_count', labels: { name }, value: metrics.processed },
+    ]);
+    yield { name: 'workqueue_queue_duration_seconds', type: 'summary', help: 'How long keys waited for their turn.', samples: sums(({ waitedMs }) => waitedMs) };
+    yield { name: 'workqueue_work_duration_seconds', type: 'summary', help: 'How long keys were worked on.', samples: sums(({ workedMs }) => workedMs) };
   }
 
   /** Resolves when the signal has aborted and every controller has ended. */

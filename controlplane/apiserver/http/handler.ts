@@ -9,7 +9,7 @@ import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
 import { refusal } from '../auth/authorizers.ts';
 import { impersonated } from '../auth/impersonation.ts';
 import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
-import type { ProcessMetrics } from '../routes/process-metrics.ts';
+import type { Measured, RequestAbout, RequestMetrics } from '../request-metrics.ts';
 import type { ResourceCall } from '../routes/types.ts';
 import { webSocketAuthorization } from '../streams/protocols.ts';
 import type { User } from '../types.ts';
@@ -30,13 +30,15 @@ export interface HandlerConfig extends RequestLimits {
 export interface HandlerDeps {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
-  readonly metrics: ProcessMetrics;
+  readonly metrics: RequestMetrics;
   readonly log: Log;
   /** Answers requests on resources. */
   readonly resource: (call: ResourceCall) => Promise<Reply>;
   /** Answers all others; undefined where nothing is served. */
   readonly other: (request: ApiRequest, user: User | undefined) => Promise<Reply | undefined>;
 }
+
+interface Answer { readonly reply: Reply; readonly about: RequestAbout }
 
 const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
@@ -96,51 +98,50 @@ export class RequestHandler {
       // HTTP/2 does it by itself.
       if (incoming.headers.expect !== undefined && response instanceof http.ServerResponse) response.writeContinue();
     });
-    const { metrics } = this.#deps;
-    metrics.begin();
-    let verb = 'other';
+    const measured = this.#deps.metrics.begin(incoming.method);
+    let about: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
     try {
       const answer = await this.#answer(incoming, gone.signal, body.read);
-      verb = answer.verb;
+      about = answer.about;
       const takeOver = answer.reply.takeOver ?? (isUpgrade(incoming) ? await this.#overWebSocket(incoming, answer) : undefined);
-      if (takeOver && response instanceof http.ServerResponse) await this.#streamed(() => handOver(response, takeOver));
-      else await this.#send(incoming, response, answer.reply);
+      if (takeOver && response instanceof http.ServerResponse) await this.#streamed(measured, about, () => handOver(response, takeOver));
+      else await this.#send(incoming, response, answer, measured);
     } finally {
       body.release();
       this.#stop.removeEventListener('abort', abort);
       gone.abort();
-      metrics.end(verb, response.statusCode);
+      measured.end(about, response.statusCode);
     }
   }
 
-  async #send(incoming: HttpRequest, response: HttpResponse, reply: Reply): Promise<void> {
+  async #send(incoming: HttpRequest, response: HttpResponse, { reply, about }: Answer, measured: Measured): Promise<void> {
     const streaming = typeof reply.body === 'object' && Symbol.asyncIterator in reply.body;
     if (incoming.httpVersionMajor === 1 && !incoming.complete && reply.status >= 400) {
       response.setHeader('Connection', 'close');
       if (incoming.headers.expect === undefined && !isUpgrade(incoming)) await discardRest(incoming);
     }
     const send = (): Promise<void> => sendReply(response, reply, incoming.method === 'HEAD', this.#config.stallMs);
-    await (streaming ? this.#streamed(send) : send());
+    await (streaming ? this.#streamed(measured, about, send) : send());
   }
 
-  async #overWebSocket(incoming: HttpRequest, { reply, verb }: { readonly reply: Reply; readonly verb: string }): Promise<Reply['takeOver']> {
+  async #overWebSocket(incoming: HttpRequest, { reply, about: { verb } }: Answer): Promise<Reply['takeOver']> {
     const { overWebSocket } = await import('../streams/websocket-reply.ts');
     return overWebSocket(incoming, reply, verb);
   }
 
-  async #streamed(work: () => Promise<void>): Promise<void> {
+  async #streamed(measured: Measured, about: RequestAbout, work: () => Promise<void>): Promise<void> {
     this.#streams++;
-    this.#deps.metrics.watchOpened();
+    const ended = measured.stream(about);
     try {
       await work();
     } finally {
       this.#streams--;
-      this.#deps.metrics.watchClosed();
+      ended();
     }
   }
 
-  async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<{ reply: Reply; verb: string }> {
-    let verb = 'other';
+  async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<Answer> {
+    let about: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
     this.#inFlight++;
     try {
       if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
@@ -148,12 +149,12 @@ export class RequestHandler {
       const target = parseTarget(incoming.url ?? '/', this.#config.maxUrlBytes);
       const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body };
       const path = parseResourcePath(request.segments);
-      verb = (path ? verbOf(request, path) : undefined) ?? method.toLowerCase();
-      if (!knownMethods.has(method)) verb = 'other';
+      const verb = knownMethods.has(method) ? (path ? verbOf(request, path) : undefined) ?? method.toLowerCase() : 'other';
+      about = { verb, resource: path, path: `/${request.segments[0] ?? ''}`, dryRun: request.query.has('dryRun') };
       const reply = this.#route(request, incoming.rawHeaders);
-      return { reply: path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), verb };
+      return { reply: path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), about };
     } catch (error) {
-      return { reply: errorReply(this.#translate(error)), verb };
+      return { reply: errorReply(this.#translate(error)), about };
     } finally {
       this.#inFlight--;
     }

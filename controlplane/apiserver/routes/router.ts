@@ -1,3 +1,4 @@
+import type { Metrics } from '#common/metrics.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { prefersYaml } from '../http/accept.ts';
@@ -9,7 +10,6 @@ import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
 import { serveBinding, serveEviction, serveLog, serveStream } from './pod-subresources.ts';
-import type { ProcessMetrics } from './process-metrics.ts';
 import type { User } from '../types.ts';
 import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
 import type { UsageMetrics } from './usage-metrics.ts';
@@ -27,13 +27,13 @@ export class Router {
   readonly #deps: RouteDeps;
   readonly #config: RouterConfig;
   readonly #health: Health;
-  readonly #metrics: ProcessMetrics;
+  readonly #metrics: Metrics;
   readonly #objects: ObjectRoutes;
   readonly #discovery: Discovery;
   readonly #openApi: () => Promise<OpenApi>;
   readonly #usage: () => Promise<UsageMetrics>;
 
-  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: ProcessMetrics }, config: RouterConfig) {
+  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: Metrics }, config: RouterConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#health = parts.health;
@@ -78,7 +78,7 @@ export class Router {
       case '.well-known':
       case 'openid': return this.#issuer(request);
       case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
-      case 'metrics': return request.segments.length === 1 ? this.#metrics.serve(this.#deps.store.revision) : undefined;
+      case 'metrics': return request.segments.length === 1 ? metricsReply(this.#metrics) : undefined;
       default: return this.#health.serve(request, user !== undefined);
     }
   }
@@ -93,6 +93,10 @@ export class Router {
       default: return undefined;
     }
   }
+}
+
+function metricsReply(metrics: Metrics): Reply {
+  return { ...text(metrics.text()), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
 }
 
 /** The Kubernetes version whose API is served, and ours behind the plus sign. */
