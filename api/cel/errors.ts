@@ -15,7 +15,7 @@ export class CelCompileError extends StatusError {
 
 function printIssue(expression: string, { at, message }: Issue): string {
   const before = expression.slice(0, at).split('\n');
-  const column = [...(before.at(-1) ?? '')].length;
+  const column = Array.from(before.at(-1) ?? '').length;
   const line = expression.split('\n')[before.length - 1] ?? '';
   return `ERROR: <input>:${before.length}:${column + 1}: ${message}\n | ${line}\n | ${'.'.repeat(column)}^`;
 }

@@ -22,14 +22,14 @@ export type Functions = ReadonlyMap<string, readonly Overload[]>;
  * The implementation may take for granted that its arguments are of these types.
  */
 export function define(signature: string, call: (...args: never[]) => Value, cost?: (args: readonly Value[]) => number): Overload {
-  const [head = '', result = ''] = splitAtLast(signature, ': ');
+  const [head, result] = splitAtLast(signature, ': ');
   const open = argumentsStart(head);
   const path = head.slice(0, open);
   const [receiver, name] = path.startsWith('@') ? ['', path.slice(1)] : splitAtLast(path, '.', true);
   const args = [...(receiver === '' ? [] : [receiver]), ...splitTop(head.slice(open + 1, -1))].map(parseType);
   const invoke = call as (...values: readonly Value[]) => Value;
   return {
-    name: name ?? '', member: receiver !== '', args, result: parseType(result),
+    name, member: receiver !== '', args, result: parseType(result),
     call: (values, spend) => {
       spend(cost ? cost(values) : 1);
       return invoke(...values);
@@ -60,7 +60,8 @@ function splitTop(text: string): string[] {
   const parts: string[] = [];
   let depth = 0;
   let from = 0;
-  for (const [i, char] of [...text].entries()) {
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i];
     if (char === '(') depth++;
     else if (char === ')') depth--;
     else if (char === ',' && depth === 0) {

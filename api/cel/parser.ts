@@ -128,9 +128,13 @@ class Parser {
     if (!operator) return this.#member();
     const { text, at } = operator;
     let times = 1;
-    while (this.#accept(text)) times++;
+    let last = at;
+    for (let next = this.#accept(text); next; next = this.#accept(text)) {
+      times++;
+      last = next.at;
+    }
     const number = this.#peek;
-    if (text === '-' && times % 2 === 1 && (number.kind === 'int' || number.kind === 'double') && number.at === this.#tokens[this.#next - 1]!.at + 1) { // oxlint-disable-line typescript/no-non-null-assertion -- the operator was just taken
+    if (text === '-' && times % 2 === 1 && (number.kind === 'int' || number.kind === 'double') && number.at === last + 1) {
       this.#take();
       return this.#members(literal(at, this.#number({ ...number, text: `-${number.text}` })));
     }

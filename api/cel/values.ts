@@ -96,7 +96,7 @@ export function isNumber(value: Value): value is bigint | number | Uint {
 /** -1, 0 or 1, across number types; undefined when one is not a number at all (NaN). */
 export function compareNumbers(a: bigint | number | Uint, b: bigint | number | Uint): number | undefined {
   const [x, y] = [a instanceof Uint ? a.value : a, b instanceof Uint ? b.value : b];
-  return x < y ? -1 : x > y ? 1 : x == y ? 0 : undefined; // oxlint-disable-line eqeqeq -- 1n == 1 is what is asked
+  return x < y ? -1 : x > y ? 1 : x <= y ? 0 : undefined;
 }
 
 export function sameValue(a: Value, b: Value): boolean {

@@ -89,7 +89,7 @@ class Check {
   #string(schema: Schema, value: string, path: string): FieldError[] {
     const errors: FieldError[] = [];
     const { maxLength, minLength, pattern, format } = schema;
-    const length = (): number => [...value].length;
+    const length = (): number => Array.from(value).length;
     if (maxLength !== undefined && value.length > maxLength && length() > maxLength) errors.push(tooLong(path, maxLength));
     if (minLength !== undefined && (value.length < minLength || length() < minLength)) errors.push(invalid(path, value, `${path} in body should be at least ${minLength} chars long`));
     if (pattern !== undefined && !this.#patterns.matches(pattern, value)) errors.push(invalid(path, value, `${path} in body should match '${pattern}'`));

@@ -26,19 +26,19 @@ function isHostname(text: string): boolean {
 function isCreditCard(text: string): boolean {
   const digits = text.replaceAll(/[ -]/g, '');
   if (!/^\d{13,19}$/.test(digits)) return false;
-  const sum = [...digits].reverse().reduce((total, digit, i) => total + (i % 2 === 0 ? Number(digit) : [0, 2, 4, 6, 8, 1, 3, 5, 7, 9][Number(digit)] ?? 0), 0);
+  const sum = Array.from(digits).reverse().reduce((total, digit, i) => total + (i % 2 === 0 ? Number(digit) : [0, 2, 4, 6, 8, 1, 3, 5, 7, 9][Number(digit)] ?? 0), 0);
   return sum % 10 === 0;
 }
 
 function isIsbn10(text: string): boolean {
   const digits = text.replaceAll(/[ -]/g, '');
   if (!/^\d{9}[\dXx]$/.test(digits)) return false;
-  return [...digits].reduce((sum, digit, i) => sum + (10 - i) * (/x/i.test(digit) ? 10 : Number(digit)), 0) % 11 === 0;
+  return Array.from(digits).reduce((sum, digit, i) => sum + (10 - i) * (/x/i.test(digit) ? 10 : Number(digit)), 0) % 11 === 0;
 }
 
 function isIsbn13(text: string): boolean {
   const digits = text.replaceAll(/[ -]/g, '');
-  return /^\d{13}$/.test(digits) && [...digits].reduce((sum, digit, i) => sum + Number(digit) * (i % 2 === 0 ? 1 : 3), 0) % 10 === 0;
+  return /^\d{13}$/.test(digits) && Array.from(digits).reduce((sum, digit, i) => sum + Number(digit) * (i % 2 === 0 ? 1 : 3), 0) % 10 === 0;
 }
 
 /** The formats of strings that Kubernetes checks in custom resources; others are not looked at. */

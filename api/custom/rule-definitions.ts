@@ -80,7 +80,7 @@ function factor(cost: number, limit: number): string {
   return times > 100 ? 'more than 100x' : `${times.toFixed(1)}x`;
 }
 
-function textErrors({ rule = '', message, messageExpression, reason }: ValidationRule, field: string): FieldError[] {
+function textErrors({ rule, message, messageExpression, reason }: ValidationRule, field: string): FieldError[] {
   const errors: FieldError[] = [];
   if (message !== undefined && message !== '' && message.trim() === '') errors.push(invalid(`${field}.message`, message, 'message must be non-empty if specified'));
   else if (message?.trim().includes('\n') === true) errors.push(invalid(`${field}.message`, message, 'message must not contain line breaks'));

@@ -5,7 +5,7 @@ import { printDouble, traversal } from './standard.ts';
 import { formatDuration, formatTimestamp } from './time.ts';
 
 /** cel-go's `strings` extension, version 2. Positions count characters. */
-const chars = (text: string): string[] => [...text];
+const chars = (text: string): string[] => Array.from(text);
 const whole = ([text]: readonly Value[]): number => traversal(sizeOf(text as Value));
 
 function position(at: bigint, length: number): number {

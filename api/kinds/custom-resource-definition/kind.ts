@@ -33,7 +33,7 @@ function noteStorage(object: CustomResourceDefinition, status: CustomResourceDef
 }
 
 /** CEL, kept once some definition has asked for it: most clusters never do. */
-let rules: typeof import('../../custom/rule-definitions.ts') | undefined;
+let rules: { readonly ruleDefinitionErrors: (root: Schema, field: string) => FieldError[] } | undefined;
 
 function hasRules({ spec }: CustomResourceDefinition): boolean {
   return JSON.stringify(spec?.versions ?? []).includes('"x-kubernetes-validations"');

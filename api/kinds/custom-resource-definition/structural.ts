@@ -30,6 +30,9 @@ export function validateVersionSchema(version: CustomResourceDefinitionVersion, 
   return errors.length > 0 ? errors : defaultErrors(root, field);
 }
 
+/** What is said once, where a part of the object is described, and nowhere else. */
+type Refused = 'type' | 'title' | 'description' | 'default' | 'additionalProperties' | 'nullable' | `x-kubernetes-${string}`;
+
 class StructuralWalk {
   #seen = 0;
 
@@ -76,7 +79,7 @@ class StructuralWalk {
   #branch(branch: Schema, outside: Schema | undefined, field: string, typeAllowed: boolean): FieldError[] {
     if (++this.#seen > maxSchemas) return [];
     const errors = keywordErrors(branch, field);
-    const refuse = (name: keyof Schema & string, is: string): void => { if (branch[name] !== undefined && branch[name] !== false && branch[name] !== '') errors.push(forbidden(`${field}.${name}`, `must be ${is} to be structural`)); };
+    const refuse = (name: Refused, is: string): void => { if (branch[name] !== undefined && branch[name] !== false && branch[name] !== '') errors.push(forbidden(`${field}.${name}`, `must be ${is} to be structural`)); };
     if (!typeAllowed) refuse('type', 'empty');
     for (const name of ['title', 'description'] as const) refuse(name, 'empty');
     for (const name of ['default', 'additionalProperties'] as const) refuse(name, 'undefined');

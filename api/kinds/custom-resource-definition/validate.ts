@@ -46,7 +46,7 @@ function approvalErrors({ metadata, spec }: CustomResourceDefinition, old: Custo
 }
 
 function specErrors(spec: CustomResourceDefinitionSpec, old: CustomResourceDefinitionSpec | undefined): FieldError[] {
-  const { group = '', scope, names, versions = [], conversion, preserveUnknownFields } = spec;
+  const { group, scope, names, versions, conversion, preserveUnknownFields } = spec;
   const errors: FieldError[] = [];
   if (group === '') errors.push(required('spec.group'));
   else if (dns1123Subdomain(group) !== undefined) errors.push(invalid('spec.group', group, dns1123Subdomain(group) ?? ''));
