@@ -1,5 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isStatus } from '../errors.ts';
 import { issueCertificate, makeCaCertificate, makeKey, pem } from './certificate.ts';
 import requests from './request-content.fixture.json' with { type: 'json' };
 import { readSigningRequest } from './request-content.ts';
@@ -26,6 +28,21 @@ describe('a signing request', () => {
   it('of our own making is read as well', () => {
     const key = makeKey();
     expect(readSigningRequest(pem('CERTIFICATE REQUEST', makeSigningRequest(key, { commonName: 'n', organizations: ['o'] })))).toMatchObject({ commonName: 'n', organizations: ['o'], dnsNames: [] });
+  });
+
+  it('of any bytes is read or refused', () => {
+    const der = makeSigningRequest(makeKey(), { commonName: 'n', organizations: ['o'] });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(der.length - 1), fc.nat(255), (bytes, at, value) => {
+      const changed = Buffer.from(der);
+      changed[at] = value;
+      for (const text of [pem('CERTIFICATE REQUEST', bytes), pem('CERTIFICATE REQUEST', changed), Buffer.from(bytes).toString()]) {
+        try {
+          readSigningRequest(text);
+        } catch (error) {
+          if (!isStatus(error, 'Invalid')) throw error;
+        }
+      }
+    }), { seed: 7, numRuns: 500 });
   });
 
   it('that is broken, or signed by another key, is refused', () => {

@@ -26,8 +26,10 @@ const maxBytes = 64 << 10;
 
 /** The request in PEM text, its signature checked: whoever made it holds the key. Throws `Invalid`. */
 export function readSigningRequest(pem: string): SigningRequestContent {
-  const [, base64] = /^\s*-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+)-----END (?:NEW )?CERTIFICATE REQUEST-----\s*$/.exec(pem.slice(0, maxBytes)) ?? [];
-  if (base64 === undefined) throw new StatusError('Invalid', 'PEM block type must be CERTIFICATE REQUEST');
+  const [first = '', ...lines] = pem.length > maxBytes ? [] : pem.trim().split(/\r?\n/);
+  const [, label] = /^-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----$/.exec(first) ?? [];
+  const base64 = lines.slice(0, -1).join('');
+  if (label === undefined || lines.at(-1) !== `-----END ${label}-----` || !/^[A-Za-z0-9+/=\s]*$/.test(base64)) throw new StatusError('Invalid', 'PEM block type must be CERTIFICATE REQUEST');
   try {
     return contentOf(Buffer.from(base64, 'base64'));
   } catch (error) {

@@ -9,7 +9,9 @@ type Named = Omit<NonNullable<Attributes['resource']>, 'fields'>;
  * naming it, so that rules with resourceNames cover it.
  */
 export function resourceAttributes(user: User, verb: string, { group, version, namespace, plural, name, subresource }: Named, query: URLSearchParams): Attributes {
-  const resource = { group, version, plural, subresource, namespace, name };
+  // What is done to a namespace is done in it: a RoleBinding there may allow it.
+  const home = group === '' && plural === 'namespaces' ? name : namespace;
+  const resource = { group, version, plural, subresource, namespace: home, name };
   const selector = ['list', 'watch', 'deletecollection'].includes(verb) ? query.get('fieldSelector') ?? '' : '';
   if (selector === '') return { user, verb, resource };
   const fields = new Map(parseFieldSelector(selector).flatMap(({ field, op, value }) => (op === '=' ? [[field, value]] : [])));

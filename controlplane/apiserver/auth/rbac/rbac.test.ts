@@ -48,6 +48,14 @@ describe('RBAC', () => {
     expect(await pods()).toBe(403);
   });
 
+  it('lets a namespace\'s own bindings speak of the namespace', async () => {
+    await role('lookout', [{ verbs: ['get'], apiGroups: [''], resources: ['namespaces'] }]);
+    await bind('lookout', 'Role/lookout', 'User/lou');
+    expect((await server.ask('/api/v1/namespaces/default', { identity: user('lou') })).status).toBe(200);
+    expect((await server.ask('/api/v1/namespaces/kube-system', { identity: user('lou') })).json()).toMatchObject({ message: 'namespaces "kube-system" is forbidden: User "lou" cannot get resource "namespaces" in API group "" in the namespace "kube-system"' });
+    expect((await server.ask('/api/v1/namespaces', { identity: user('lou') })).status).toBe(403);
+  });
+
   it('says which role a binding lacks', async () => {
     await bind('dangling', 'ClusterRole/nowhere', 'User/carl');
     const answer = await server.ask('/api/v1/namespaces/default/pods', { identity: user('carl') });
