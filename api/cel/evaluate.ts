@@ -111,7 +111,18 @@ function callStep({ name, args, overloads }: Extract<Checked, { kind: 'call' }>)
     case '_[_]': return (frame) => index(frame, a(frame), b(frame));
     case '_[?_]': return (frame) => optionalIndex(frame, a(frame), b(frame));
     case '@in': return (frame) => contains(frame, a(frame), b(frame));
-    default: return functionStep(steps, overloads);
+    default: return functionStep(steps, overloads.map((overload) => specialized(overload, args.at(-1))));
+  }
+}
+
+/** What is wrong with a literal is told when the expression is evaluated. */
+function specialized(overload: Overload, last: Checked | undefined): Overload {
+  if (!overload.specialize || last?.kind !== 'literal') return overload;
+  try {
+    return overload.specialize(last.value);
+  } catch (error) {
+    if (error instanceof CelError) return overload;
+    throw error;
   }
 }
 

@@ -12,6 +12,8 @@ export interface Overload {
   readonly args: readonly CelType[];
   readonly result: CelType;
   readonly call: (args: readonly Value[], spend: Spend) => Value;
+  /** The function for calls whose last argument is always `literal`, where knowing it saves work. */
+  readonly specialize?: (literal: Value) => Overload;
 }
 
 export type Functions = ReadonlyMap<string, readonly Overload[]>;

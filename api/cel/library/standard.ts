@@ -152,13 +152,24 @@ export function regex(pattern: string): ReturnType<typeof compileRegex> {
   }
 }
 
+/** A function of a text and a pattern; the pattern of most is a literal, and then read once. */
+export function withPattern(signature: string, apply: (pattern: ReturnType<typeof regex>, text: string) => Value, cost: (args: readonly Value[]) => number): Overload {
+  return {
+    ...define(signature, (text: string, pattern: string) => apply(regex(pattern), text), cost),
+    specialize: (literal) => {
+      const pattern = regex(String(literal));
+      return define(signature, (text: string) => apply(pattern, text), cost);
+    },
+  };
+}
+
 const texts: readonly Overload[] = [
   ...['string', 'bytes', 'list(A)', 'map(A, B)'].flatMap((type) => [define(`size(${type}): int`, (a: Value) => BigInt(sizeOf(a))), define(`${type}.size(): int`, (a: Value) => BigInt(sizeOf(a)))]),
   define('string.contains(string): bool', (a: string, b: string) => a.includes(b), ([a, b]) => traversal(sizeOf(a as Value)) * traversal(sizeOf(b as Value))),
   define('string.startsWith(string): bool', (a: string, b: string) => a.startsWith(b), ([, b]) => traversal(sizeOf(b as Value))),
   define('string.endsWith(string): bool', (a: string, b: string) => a.endsWith(b), ([, b]) => traversal(sizeOf(b as Value))),
-  define('string.matches(string): bool', (a: string, b: string) => regex(b).test(a), regexCost),
-  define('matches(string, string): bool', (a: string, b: string) => regex(b).test(a), regexCost),
+  withPattern('string.matches(string): bool', (pattern, text) => pattern.test(text), regexCost),
+  withPattern('matches(string, string): bool', (pattern, text) => pattern.test(text), regexCost),
 ];
 
 export const standard: readonly Overload[] = [...operators, ...conversions, ...texts];

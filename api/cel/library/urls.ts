@@ -1,7 +1,7 @@
 import { CelError } from '../errors.ts';
 import { define, type Overload } from '../functions.ts';
 import { Opaque, sizeOf, ValueMap, type Value } from '../values.ts';
-import { regex, traversal } from './standard.ts';
+import { regex, traversal, withPattern } from './standard.ts';
 
 const whole = ([text]: readonly Value[]): number => traversal(sizeOf(text as Value));
 
@@ -48,7 +48,7 @@ export const urls: readonly Overload[] = [
     const query = new URLSearchParams(parts.query);
     return new ValueMap([...new Set(query.keys())].map((key) => [key, query.getAll(key)] as const));
   }),
-  define('string.find(string): string', (text: string, pattern: string) => regex(pattern).find(text) ?? '', whole),
-  define('string.findAll(string): list(string)', (text: string, pattern: string) => regex(pattern).findAll(text, -1), whole),
+  withPattern('string.find(string): string', (pattern, text) => pattern.find(text) ?? '', whole),
+  withPattern('string.findAll(string): list(string)', (pattern, text) => pattern.findAll(text, -1), whole),
   define('string.findAll(string, int): list(string)', (text: string, pattern: string, limit: bigint) => regex(pattern).findAll(text, Number(limit)), whole),
 ];
