@@ -32,6 +32,14 @@ it('a Job with a generated name selects its own pods', async () => {
   expect(spec?.template.metadata?.labels).toMatchObject({ 'job-name': metadata?.name, 'controller-uid': metadata?.uid });
 });
 
+it('a ResourceQuota keeps its annotations when its status is counted', async () => {
+  const path = `${core}/resourcequotas/team`;
+  await post(`${core}/resourcequotas`, { metadata: { name: 'team', annotations: { mine: '1' } }, spec: { hard: { configmaps: '10' } } });
+  await post(`${core}/configmaps`, { metadata: { name: 'counted' } });
+  await expect.poll(async () => (await server.ask(path)).json()).toMatchObject({ metadata: { annotations: { mine: '1' } }, status: { used: { configmaps: expect.stringMatching(/^[1-9]/) as string } } });
+  await server.ask(path, { method: 'DELETE' });
+});
+
 it('autoscalers are one, in two versions', async () => {
   const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
   const path = (version: string): string => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers`;

@@ -158,7 +158,7 @@ export class QuotaAdmission implements AdmissionPlugin {
       const used = ledger?.used(name) ?? new Map<string, bigint>();
       const status = { hard, used: Object.fromEntries(Object.keys(hard).map((key) => [key, printAmount(key, used.get(key) ?? 0n)])) };
       const current = await client.get(resourceQuotas, namespace, name);
-      if (!equal(current.status, status)) await client.update(resourceQuotas, { ...current, status, metadata: { name, namespace } }, 'status');
+      if (!equal(current.status, status)) await client.update(resourceQuotas, { ...current, status, metadata: { ...current.metadata, resourceVersion: undefined } }, 'status');
     }
   }
 }
