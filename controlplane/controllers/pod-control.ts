@@ -14,6 +14,14 @@ export interface PodWork { readonly create: readonly Pod[]; readonly remove: rea
 /** Why pods could not be made or removed. */
 export interface PodFailure { readonly reason: 'FailedCreate' | 'FailedDelete'; readonly error: unknown }
 
+/** How far the work got. */
+export interface PodOutcome {
+  readonly created: number;
+  readonly removed: number;
+  /** The first. */
+  readonly failure?: PodFailure | undefined;
+}
+
 /** Makes and removes the pods of one kind of owner, tells of it in Events, and keeps count of what the cache has not shown yet. */
 export class PodControl {
   readonly #deps: ExecuteDeps;
@@ -38,18 +46,18 @@ export class PodControl {
     if (oldKey !== undefined && oldKey !== key) yield oldKey;
   }
 
-  /** Makes pods in growing batches until one fails, then removes others. Resolves with the first failure. */
-  async perform(key: string, owner: KubeObject, { create, remove }: PodWork, signal: AbortSignal): Promise<PodFailure | undefined> {
-    if (create.length === 0 && remove.length === 0) return undefined;
+  /** Makes pods in growing batches until one fails, then removes others. */
+  async perform(key: string, owner: KubeObject, { create, remove }: PodWork, signal: AbortSignal): Promise<PodOutcome> {
+    if (create.length === 0 && remove.length === 0) return { created: 0, removed: 0 };
     this.#expectations.expect(key, create.length, remove.map((pod) => pod.metadata?.uid ?? ''));
     const waiting = [...create];
     const { succeeded, error } = await slowStart(create.length, signal, () => this.#create(owner, waiting.shift()));
     // What failed, or was not tried, will not be seen.
     this.#expectations.created(key, create.length - succeeded);
     const results = await Promise.allSettled(remove.map((pod) => this.#delete(key, owner, pod)));
-    if (error !== undefined) return { reason: 'FailedCreate', error };
-    const failed = results.find((result) => result.status === 'rejected');
-    return failed && { reason: 'FailedDelete', error: failed.reason };
+    const failed = results.filter((result) => result.status === 'rejected');
+    const failure: PodFailure | undefined = error !== undefined ? { reason: 'FailedCreate', error } : failed[0] && { reason: 'FailedDelete', error: failed[0].reason };
+    return { created: succeeded, removed: remove.length - failed.length, failure };
   }
 
   async #create(owner: KubeObject, pod: Pod | undefined): Promise<void> {

@@ -8,6 +8,7 @@ import { deploymentController } from './deployment/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
+import { jobController } from './job/controller.ts';
 import { leaseCleaner } from './lease-cleaner/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { nodeIpamController } from './node-ipam/controller.ts';
@@ -20,6 +21,7 @@ import { serviceAccountToken } from './service-account-token/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
 import { taintEvictionController } from './taint-eviction/controller.ts';
 import { tokenCleaner } from './token-cleaner/controller.ts';
+import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts';
 import type { ControllerFactory } from './types.ts';
 
 /** Every controller there is, by the name of its folder. */
@@ -34,6 +36,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'endpoint-slice': endpointSliceController,
   'endpoints': endpointsController,
   'garbage-collector': garbageCollector,
+  'job': jobController,
   'lease-cleaner': leaseCleaner,
   'namespace': namespaceController,
   'node-ipam': nodeIpamController,
@@ -46,4 +49,5 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'service-account-token': serviceAccountToken,
   'taint-eviction': taintEvictionController,
   'token-cleaner': tokenCleaner,
+  'ttl-after-finished': ttlAfterFinishedController,
 };

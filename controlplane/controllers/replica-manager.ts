@@ -69,7 +69,7 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     // The status is exact or not written: a rollout counts on it when it decides how many more pods there may be.
     if (waitMs > 0) return { afterMs: waitMs };
     const create = Array.from({ length: plan.create }, () => podFromTemplate(this.#kind.resource, set, set.spec?.template));
-    const failure = await this.#control.perform(key, set, { create, remove: plan.remove }, signal);
+    const { failure } = await this.#control.perform(key, set, { create, remove: plan.remove }, signal);
     await this.#writeStatus(object, set, plan.active, failure && describe(failure));
     if (failure !== undefined && !isNamespaceTerminating(failure.error)) throw failure.error;
     return { afterMs: nextAvailableInMs(set, plan.active, nowMs) };

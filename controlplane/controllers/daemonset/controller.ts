@@ -74,7 +74,7 @@ class DaemonSetController implements Controller {
     const plan = planDaemonSet(snapshot);
     await execute(this.#deps, plan.events);
     for (const node of plan.failedOn) this.#failed.note(key, node);
-    const failure = await this.#control.perform(key, set, { create: plan.create.map((node) => daemonPod(set, node, snapshot.hash)), remove: plan.remove }, signal);
+    const { failure } = await this.#control.perform(key, set, { create: plan.create.map((node) => daemonPod(set, node, snapshot.hash)), remove: plan.remove }, signal);
     const live = new Set(snapshot.pods.map(({ metadata }) => metadata?.labels?.[revisionLabel]));
     await execute(this.#deps, surplusRevisions(history.old, set.spec?.revisionHistoryLimit ?? 10, (revision) => live.has(hashOf(revision))));
     const { status, afterMs } = daemonSetStatus(snapshot, true);
