@@ -100,6 +100,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly structure?: Structure;
   /** Loads what `validate` takes for this object, where that is rarely needed. */
   readonly prepareToValidate?: (object: T) => Promise<void> | undefined;
+  /** What a client is told beside the success of its write: deprecated fields and likely slips. */
+  readonly warnings?: (object: T, old: T | undefined) => string[];
   /** Goes with every answer, e.g. that the version is deprecated. */
   readonly warning?: string;
   /** Aborts when another definition takes this one's place: watches end, and clients come back to what is served then. */

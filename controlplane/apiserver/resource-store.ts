@@ -105,6 +105,7 @@ export class ResourceStore {
     await kind.prepareToValidate?.(object);
     const errors = validate(kind, object);
     if (errors.length > 0) throw invalid(kind.resource, name, errors);
+    options.warnings?.push(...kind.warnings?.(object, undefined) ?? []);
     await this.#admission.validate(request);
     const reservation = this.#admission.reserve(request);
     try {
@@ -160,6 +161,9 @@ export class ResourceStore {
       await kind.prepareToValidate?.(next);
       const errors = validate(kind, next, old, subresource);
       if (errors.length > 0) throw invalid(kind.resource, name, errors);
+      // Who changes something else has been told before.
+      const changed = next.metadata?.generation === undefined || next.metadata.generation !== old.metadata?.generation;
+      if (subresource === undefined && changed) options.warnings?.push(...kind.warnings?.(next, old) ?? []);
       await this.#admission.validate(request);
     }
     if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);

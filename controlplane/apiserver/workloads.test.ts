@@ -56,6 +56,17 @@ it('autoscalers are one, in two versions', async () => {
   expect(again.metadata?.annotations).toBeUndefined();
 });
 
+it('writers are told of likely slips, when they make them', async () => {
+  const told = ({ headers }: Answer): string => String(headers['warning'] ?? '');
+  const slip = { ...template, spec: { containers: [{ name: 'a', image: 'a', env: [{ name: 'A', value: '1' }, { name: 'A', value: '2' }], resources: { limits: { memory: '100m' } } }], nodeSelector: { 'beta.kubernetes.io/os': 'linux' } } };
+  const text = told(await post('/apis/apps/v1/namespaces/default/deployments', { metadata: { name: 'slip' }, spec: { selector: { matchLabels: { app: 'web' } }, template: slip } }));
+  expect(text).toContain('spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \\"kubernetes.io/os\\" instead');
+  expect(text).toContain('spec.template.spec.containers[0].env[1]: hides previous definition of \\"A\\", which may be dropped when using apply');
+  expect(text).toContain('spec.template.spec.containers[0].resources.limits[memory]: fractional byte value \\"100m\\" is invalid, must be an integer');
+  expect(told(await patch('/apis/apps/v1/namespaces/default/deployments/slip', { metadata: { labels: { a: 'b' } } }, 'merge-patch'))).toBe('');
+  expect(told(await patch('/apis/apps/v1/namespaces/default/deployments/slip', { spec: { replicas: 2 } }, 'merge-patch'))).toContain('hides previous definition');
+});
+
 describe('pods', () => {
   it('take ephemeral containers, and keep them', async () => {
     await podOf('debugged');

@@ -9,6 +9,7 @@ import { named, notNegative, supported } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { ageSince } from '../../meta/table.ts';
 import { containerImages, containerNames, printSelector } from '../../pod-spec/columns.ts';
+import { templateWarnings } from '../../pod-spec/warnings.ts';
 import { cronJobs } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -68,6 +69,7 @@ export const cronJob: KindDefinition<CronJob> = {
   setDefaults,
   prepareForCreate: (object) => { object.status = {}; },
   validate,
+  warnings: ({ spec }) => templateWarnings(spec?.jobTemplate?.spec?.template, 'spec.jobTemplate.spec.template'),
   selectableFields: {},
   columns: [
     nameColumn(),

@@ -4,6 +4,7 @@ import { equal } from '../../meta/equal.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { templateColumns } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
+import { templateWarnings } from '../../pod-spec/warnings.ts';
 import { daemonSets } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { validateDaemonSet, validateDaemonSetStatus } from './validate.ts';
@@ -49,6 +50,7 @@ export const daemonSet: KindDefinition<DaemonSet> = {
   },
   validate: validateDaemonSet,
   validateStatus: validateDaemonSetStatus,
+  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
   selectableFields: {},
   columns: [
     nameColumn(),

@@ -54,6 +54,7 @@ export const endpoints: KindDefinition<Endpoints> = {
   storage: 'durable',
   status: false,
   nameRule: 'dns-subdomain',
+  warning: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   setDefaults,
   validate: ({ subsets }) => (subsets ?? []).flatMap((subset, i) => validateSubset(subset, `subsets[${i}]`)),
   selectableFields: {},

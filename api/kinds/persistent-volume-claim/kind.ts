@@ -1,8 +1,9 @@
 import type { PersistentVolumeClaim } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn, wideColumn } from '../../meta/columns.ts';
 import { schemaNamed } from '../../meta/schema.ts';
-import { printAccessModes, storageClassOf } from '../../claim-spec/columns.ts';
+import { classWarnings, printAccessModes, storageClassOf } from '../../claim-spec/columns.ts';
 import { setClaimSpecDefaults } from '../../claim-spec/defaults.ts';
+import { isFraction } from '../../pod-spec/warnings.ts';
 import { persistentVolumeClaims } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { validateClaim, validateClaimStatus } from './validate.ts';
@@ -21,6 +22,11 @@ export const persistentVolumeClaim: KindDefinition<PersistentVolumeClaim> = {
   prepareForCreate: (object) => { object.status = { phase: 'Pending' }; },
   validate: validateClaim,
   validateStatus: validateClaimStatus,
+  warnings: ({ metadata, spec }) => {
+    const { limits, requests } = spec?.resources ?? {};
+    const fraction = ([['requests', requests], ['limits', limits]] as const).flatMap(([name, list]) => (isFraction(list?.['storage']) ? [`spec.resources.${name}[storage]: fractional byte value ${JSON.stringify(list?.['storage'])} is invalid, must be an integer`] : []));
+    return [...classWarnings(metadata), ...fraction];
+  },
   selectableFields: {},
   columns: [
     nameColumn(),

@@ -1,5 +1,5 @@
 import type { PersistentVolume } from '../../gen/types.ts';
-import { printAccessModes, storageClassOf } from '../../claim-spec/columns.ts';
+import { classWarnings, printAccessModes, storageClassOf } from '../../claim-spec/columns.ts';
 import { ageColumn, column, nameColumn, wideColumn } from '../../meta/columns.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { setSourceDefaults } from '../../pod-spec/volume-sources.ts';
@@ -25,6 +25,10 @@ export const persistentVolume: KindDefinition<PersistentVolume> = {
   },
   prepareForCreate: (object) => { object.status = { phase: 'Pending' }; },
   validate: validateVolume,
+  warnings: ({ metadata, spec }) => [
+    ...classWarnings(metadata),
+    ...(spec?.persistentVolumeReclaimPolicy === 'Recycle' ? ['spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.'] : []),
+  ],
   selectableFields: {},
   columns: [
     nameColumn(),

@@ -4,6 +4,7 @@ import { schemaNamed } from '../../meta/schema.ts';
 import { containerImages, containerNames } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
 import { validateTemplate } from '../../pod-spec/validate.ts';
+import { templateWarnings } from '../../pod-spec/warnings.ts';
 import { podTemplates } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -19,6 +20,7 @@ export const podTemplate: KindDefinition<PodTemplate> = {
   nameRule: 'dns-subdomain',
   setDefaults: ({ template }) => { setTemplateDefaults(template); },
   validate: ({ template }) => validateTemplate(template, 'template'),
+  warnings: ({ template }) => templateWarnings(template, 'template'),
   selectableFields: {},
   columns: [
     nameColumn(),

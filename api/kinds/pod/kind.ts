@@ -3,6 +3,7 @@ import { schemaNamed } from '../../meta/schema.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.ts';
 import { qosClass } from '../../pod-spec/qos.ts';
 import { validatePodSpec } from '../../pod-spec/validate.ts';
+import { podWarnings } from '../../pod-spec/warnings.ts';
 import { pods } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { podColumns } from './columns.ts';
@@ -36,6 +37,7 @@ export const pod: KindDefinition<Pod> = {
   ],
   validateNew: validateNewPod,
   validateStatus: validatePodStatus,
+  warnings: ({ metadata, spec }) => (spec === undefined ? [] : podWarnings(metadata, spec)),
   selectableFields: {
     'spec.nodeName': (object) => object.spec?.nodeName ?? '',
     'spec.restartPolicy': (object) => object.spec?.restartPolicy ?? '',

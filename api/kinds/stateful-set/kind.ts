@@ -4,6 +4,7 @@ import { schemaNamed } from '../../meta/schema.ts';
 import { setClaimSpecDefaults } from '../../claim-spec/defaults.ts';
 import { containersColumn, imagesColumn } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
+import { templateWarnings } from '../../pod-spec/warnings.ts';
 import { statefulSets } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { validateStatefulSet, validateStatefulSetStatus } from './validate.ts';
@@ -45,6 +46,7 @@ export const statefulSet: KindDefinition<StatefulSet> = {
   prepareForCreate: (object) => { object.status = { replicas: 0, availableReplicas: 0 }; },
   validate: validateStatefulSet,
   validateStatus: validateStatefulSetStatus,
+  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
   selectableFields: {},
   columns: [
     nameColumn(),
