@@ -148,7 +148,7 @@ export class ControlPlane implements Runnable {
       ca, clock, log, random: Math.random, api: client('system:dispatcher'), tokens: apiServer.access.podTokens, events: apiServer.recorder({ component: 'kubelet' }),
       informers: {
         pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
-        services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices),
+        services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices), runtimeClasses: informers.informer(resources.runtimeClasses),
       },
     }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });

@@ -13,7 +13,7 @@ import type { Limit } from './limit.ts';
 import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
-import { fieldFacts, prepareContainer, prepareSandbox, writeHostsFile } from './prepare.ts';
+import { fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
@@ -75,8 +75,9 @@ export class PodActions {
 
   async #ensureVolumes(pod: Pod, facts: FieldFacts): Promise<void> {
     const { clock, lookup } = this.#deps;
+    const beganMs = clock.monotonic();
     const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now());
-    this.#memory.renewMs = renewInMs === undefined ? undefined : clock.monotonic() + renewInMs;
+    this.#memory.renewMs = renewInMs === undefined ? undefined : beganMs + renewInMs;
   }
 
   target(view: PodView, spec: ContainerSpec, containerId: string): CheckTarget {
@@ -97,7 +98,7 @@ export class PodActions {
       return;
     }
     try {
-      const config = await prepareSandbox(pod, attempt, this.#paths, this.#config, this.#deps.lookup);
+      const config = { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, this.#deps.lookup), runtimeHandler: runtimeHandler(pod, this.#deps.lookup) };
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Pod, PodStatus } from '#api/gen/types.ts';
+import type { Pod, PodStatus, RuntimeClass } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { exec, execOk } from '#common/exec.ts';
@@ -128,15 +128,17 @@ describe('pods on containerd', () => {
 
   it('are confined, named and joined as they ask', async () => {
     const debug = { ...testContainer('debug', sh('sleep 4242')), targetContainerName: 'app' };
+    const runtimeClass = (name: string, handler: string): RuntimeClass => ({ apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name }, handler });
     state.set(
-      testPod('plain'),
+      runtimeClass('strange', 'none'), runtimeClass('usual', 'runc'),
+      testPod('plain', { runtimeClassName: 'usual' }),
       testPod('asked', {
         hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true, hostAliases: [{ ip: '192.0.2.9', hostnames: ['alias'] }], dnsConfig: { nameservers: ['192.0.2.53'], options: [{ name: 'ndots', value: '1' }] },
         securityContext: { runAsUser: 1000, fsGroup: 3000, supplementalGroups: [4000], seccompProfile: { type: 'RuntimeDefault' }, sysctls: [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'kernel.shm_rmid_forced', value: '1' }] },
       }),
       testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
       testPod('mighty', { hostPID: true, containers: [testContainer('app', { securityContext: { privileged: true } })] }),
-      testPod('strange', { runtimeClassName: 'none' }),
+      testPod('strange', { runtimeClassName: 'strange' }),
     );
     await until(() => ['plain', 'asked', 'open', 'mighty'].every(isReady) && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
     expect(events.find((e) => e.name === 'strange')?.message).toMatch(/no runtime for "none" is configured/);

@@ -135,6 +135,7 @@ describe('a pod', () => {
     await until(() => manager.all().some((r) => r.gone));
     expect(driver.calls.slice(3)).toEqual(['stop app 12s', 'stop-sandbox web', 'remove-sandbox web']);
     expect(stateOf('web')?.state?.terminated).toMatchObject({ exitCode: 143 });
+    expect(statusOf('web')?.phase).toBe('Failed');
     expect(events.at(-1)).toMatchObject({ reason: 'Killing', message: 'Stopping container app' });
     state.remove(pods, 'default', 'web');
     expect(manager.all()).toEqual([]);
@@ -188,11 +189,14 @@ describe('a pod', () => {
     expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: 'Error: user namespaces (hostUsers: false) are not supported on this node' });
   });
 
-  it('says that a runtime class is unknown', async () => {
-    driver.failures.set('runSandbox', [new StatusError('InternalError', 'no runtime for "none" is configured')]);
-    state.set(testPod('web', { runtimeClassName: 'none' }));
+  it('says that a runtime class is unknown, and runs in it when it is there', async () => {
+    state.set(testPod('web', { runtimeClassName: 'sealed' }));
     await until(() => events.some((e) => e.reason === 'FailedCreatePodSandBox'));
-    expect(events.at(-1)?.message).toBe('Failed to create pod sandbox: no runtime for "none" is configured');
+    expect(events.at(-1)?.message).toBe('Failed to create pod sandbox: failed to lookup RuntimeClass sealed: runtimeclass.node.k8s.io "sealed" not found');
+    state.set({ apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'sealed' }, handler: 'runsc' });
+    await clock.advance(2000);
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(driver.sandboxConfigs.at(-1)?.runtimeHandler).toBe('runsc');
   });
 
   it('gets an ephemeral container while it runs, which sees the processes of another', async () => {

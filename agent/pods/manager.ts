@@ -1,5 +1,5 @@
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps, pods, secrets, services } from '#api/kinds/resources.ts';
+import { configMaps, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
@@ -72,6 +72,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       configMap: (namespace, name) => deps.state.get(configMaps, namespace, name),
       secret: (namespace, name) => deps.state.get(secrets, namespace, name),
       services: () => deps.state.list(services),
+      runtimeClass: (name) => deps.state.get(runtimeClasses, undefined, name),
       ...(tokens && { token: (request) => tokens.token(request) }),
     };
   }

@@ -15,7 +15,7 @@ async function dnsOf(pod: Pod, resolvConf: string, services: readonly Service[] 
   await writeFile(join(dir, 'resolv.conf'), resolvConf);
   const config = { nodeName: 'node', stateDir: dir, cgroupRoot: '/none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: join(dir, 'resolv.conf'), allowedUnsafeSysctls: [], parallelStarts: 1 };
   const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
-  return (await prepareSandbox(pod, 0, paths, config, { configMap: () => undefined, secret: () => undefined, services: () => services })).dns;
+  return (await prepareSandbox(pod, 0, paths, config, { configMap: () => undefined, secret: () => undefined, services: () => services, runtimeClass: () => undefined })).dns;
 }
 
 describe('resolvers of a pod', () => {

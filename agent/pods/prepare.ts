@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
+import { StatusError } from '#common/errors.ts';
 import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
@@ -26,6 +27,15 @@ export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths,
   const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
   const dns = podDns(pod, { clusterDns: clusterDns(config, lookup), clusterDomain: config.clusterDomain, host });
   return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, clusterDomain: config.clusterDomain, dns });
+}
+
+/** What the runtime's configuration calls the pod's RuntimeClass; empty for the usual one. */
+export function runtimeHandler({ spec }: Pod, lookup: ObjectLookup): string {
+  const name = spec?.runtimeClassName;
+  if (name === undefined || name === '') return '';
+  const found = lookup.runtimeClass(name);
+  if (!found) throw new StatusError('NotFound', `failed to lookup RuntimeClass ${name}: runtimeclass.node.k8s.io "${name}" not found`);
+  return found.handler;
 }
 
 /**

@@ -79,11 +79,17 @@ function phaseOf(view: PodView, statuses: readonly ContainerStatus[]): string {
     // What is final is said when nothing goes on any more: sidecars are still ending.
     const sidecars = initContainersOf(pod).filter(isSidecar).map((spec) => spec.name);
     if (view.containers.some((c) => sidecars.includes(c.name) && isRunning(c))) return 'Running';
-    return containersOf(pod).every((spec) => attemptsOf(view, spec.name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
+    return containersOf(pod).every((spec) => endedWell(attemptsOf(view, spec.name)[0])) ? 'Succeeded' : 'Failed';
   }
+  // Nothing is started any more. Whoever counts results, while a finalizer keeps the object, must see one.
+  if (view.ending && !view.containers.some(isRunning)) return containersOf(pod).every((spec) => endedWell(attemptsOf(view, spec.name)[0])) ? 'Succeeded' : 'Failed';
   if (!isInitialized(view, currentSandbox(view)) && !statuses.some((s) => s.lastState || s.state?.terminated)) return 'Pending';
   const begun = statuses.every((s) => s.state?.running ?? s.state?.terminated ?? s.lastState?.terminated);
   return begun && statuses.length > 0 ? 'Running' : 'Pending';
+}
+
+function endedWell(latest: Container | undefined): boolean {
+  return latest?.state === 'exited' && latest.exitCode === 0;
 }
 
 function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec): ContainerStatus {

@@ -1,5 +1,5 @@
-import type { ConfigMap, EndpointSlice, Node, Pod, Secret, Service } from '#api/gen/types.ts';
-import { configMaps, endpointSlices, nodes, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, EndpointSlice, Node, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
+import { configMaps, endpointSlices, nodes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
@@ -23,6 +23,7 @@ export interface AssignmentInformers {
   readonly services: Informer<Service>;
   readonly endpointSlices: Informer<EndpointSlice>;
   readonly nodes: Informer<Node>;
+  readonly runtimeClasses: Informer<RuntimeClass>;
 }
 
 /**
@@ -71,6 +72,7 @@ export class Assignments implements AssignmentSource {
       informers.configMaps.subscribe(reference(configMaps)),
       informers.services.subscribe(everyone(services)),
       informers.endpointSlices.subscribe(everyone(endpointSlices)),
+      informers.runtimeClasses.subscribe(everyone(runtimeClasses)),
       informers.nodes.subscribe(({ object, old }) => { this.#nodeChanged(object, old); }),
     ];
     return () => {
@@ -85,7 +87,7 @@ export class Assignments implements AssignmentSource {
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
-    for (const resource of [services, endpointSlices, nodes]) {
+    for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {
       for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);
     }
     return assignment;
@@ -114,6 +116,7 @@ export class Assignments implements AssignmentSource {
       case configMaps.plural: return this.#informers.configMaps;
       case services.plural: return this.#informers.services;
       case endpointSlices.plural: return this.#informers.endpointSlices;
+      case runtimeClasses.plural: return this.#informers.runtimeClasses;
       default: return this.#informers.nodes;
     }
   }

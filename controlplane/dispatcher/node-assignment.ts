@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps, endpointSlices, nodes, pods, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, endpointSlices, nodes, pods, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { splitKey } from '#api/meta/object.ts';
 import type { ObjectRef, WireObject } from '#proto/edge/v1/messages.ts';
 import type { Lister } from '../cache/types.ts';
@@ -17,7 +17,7 @@ export interface AssignmentSource {
   dropReferrer(key: ReferenceKey, assignment: NodeAssignment): void;
 }
 
-const everyonesResources = new Map([services, endpointSlices, nodes].map((resource: Resource) => [qualifiedName(resource), resource]));
+const everyonesResources = new Map([services, endpointSlices, nodes, runtimeClasses].map((resource: Resource) => [qualifiedName(resource), resource]));
 const referenceResources = new Map([secrets, configMaps].map((resource: Resource) => [qualifiedName(resource), resource]));
 
 interface Marks {

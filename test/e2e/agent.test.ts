@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Container, Event, Pod } from '#api/gen/types.ts';
+import type { Container, Event, Pod, RuntimeClass } from '#api/gen/types.ts';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import { hostInventory, inventoryDiff } from '../support/lab/inventory.ts';
@@ -63,7 +63,7 @@ describe('an agent', () => {
       [pod('no-map', { envFrom: [{ configMapRef: { name: 'none' } }] }), waiting('CreateContainerConfigError', /configmap "none" not found/)],
       [pod('as-root', {}, secure({ runAsNonRoot: true })), waiting('CreateContainerConfigError', /container has runAsNonRoot and image will run as root/)],
       [pod('no-fqdn', {}, { subdomain: 's'.repeat(60), setHostnameAsFQDN: true }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /FQDN no-fqdn\.s+\.default\.svc\.cluster\.local is too long/])],
-      [pod('no-class', {}, { runtimeClassName: 'none' }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /no runtime for "none" is configured/])],
+      [pod('no-class', {}, { runtimeClassName: 'strange' }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /no runtime for "none" is configured/])],
       [pod('no-profile', {}, secure({ seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } })), waiting('CreateContainerError', /seccomp\/none\.json: no such file/)],
       [pod('no-user-namespace', {}, { hostUsers: false }), waiting('CreateContainerConfigError', /hostUsers: false\) are not supported/)],
       [pod('crashing', { command: ['sh', '-c', 'echo last words; exit 3'], terminationMessagePolicy: 'FallbackToLogsOnError' }), waiting('CrashLoopBackOff', /^back-off \d+s restarting failed container=c pod=crashing_default\(/, ['BackOff', /^Back-off restarting failed container c in pod crashing_default\(/])],
@@ -72,7 +72,8 @@ describe('an agent', () => {
       [withVolume('no-map-volume', { configMap: { name: 'none' } }), mount(/MountVolume\.SetUp failed for volume "v" : configmap "none" not found/)],
       [withVolume('no-type', { nfs: { server: 'x', path: '/' } }), mount(/this type of volume is not supported/)],
     ];
-    beforeAll(async () => { await cluster.apply(cases.map(([p]) => p)); });
+    const strange: RuntimeClass = { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'strange' }, handler: 'none' };
+    beforeAll(async () => { await cluster.apply([strange, ...cases.map(([p]) => p)]); });
     afterAll(async () => { await remove(...cases.map(([p]) => p.metadata?.name ?? '')); });
 
     it.each(cases.map(([p, expected]) => [p.metadata?.name ?? '', expected] as const))('%s', async (name, { reason, message, event: [eventReason, eventMessage] }) => {

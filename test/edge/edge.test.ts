@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EdgeClient, fromGrpc } from '#agent/session/edge-client.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps, leases, nodes, pods, secrets, services } from '#api/kinds/resources.ts';
+import { configMaps, leases, nodes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import { issueCertificate, makeKey } from '#common/pki/certificate.ts';
 import { loadOrCreateCa } from '#common/pki/store.ts';
@@ -32,6 +32,7 @@ describe('a node', () => {
     lab.cluster.put(secrets, { metadata: { namespace: 'default', name: 'unused' } });
     lab.cluster.put(configMaps, { metadata: { namespace: 'default', name: 'late' } });
     lab.cluster.put(services, { metadata: { namespace: 'default', name: 'svc' } });
+    lab.cluster.put(runtimeClasses, { metadata: { name: 'sealed' }, handler: 'runsc' });
     lab.cluster.put(pods, pod('mine', 'a', { containers: [{ name: 'c', image: 'i', envFrom: [{ secretRef: { name: 'used' } }] }] }));
     lab.cluster.put(pods, pod('other', 'b'));
     const agent = await lab.agent('a');
@@ -39,6 +40,7 @@ describe('a node', () => {
     expect(names(agent.checkpoint.list(pods))).toEqual(['mine']);
     expect(names(agent.checkpoint.list(secrets))).toEqual(['used']);
     expect(names(agent.checkpoint.list(services))).toEqual(['svc']);
+    expect(agent.checkpoint.get(runtimeClasses, undefined, 'sealed')?.handler).toBe('runsc');
     const node = lab.cluster.find(nodes, undefined, 'a')!;
     expect(node.metadata?.labels).toEqual({ 'kubernetes.io/hostname': 'a', 'kubernetes.io/os': 'linux' });
     expect(node.metadata?.annotations?.['cleat.dev/public-key-sha256']).toMatch(/^[0-9a-f]{64}$/);

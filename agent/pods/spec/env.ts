@@ -1,4 +1,4 @@
-import type { ConfigMap, Container, EnvVar, Pod, Secret, Service } from '#api/gen/types.ts';
+import type { ConfigMap, Container, EnvVar, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
 import { expand } from './expansion.ts';
@@ -10,6 +10,7 @@ export interface ObjectLookup {
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
   services(): readonly Service[];
+  runtimeClass(name: string): RuntimeClass | undefined;
   /** Absent where no control plane can be asked. */
   token?(request: PodTokenRequest): Promise<string>;
 }

@@ -62,8 +62,7 @@ export function sandboxConfig(pod: Pod, facts: SandboxFacts): SandboxConfig {
     hostIpc: spec?.hostIPC ?? false,
     shareProcessNamespace: spec?.shareProcessNamespace ?? false,
     privileged: allContainersOf(pod).some((c) => c.securityContext?.privileged),
-    // The handler of a RuntimeClass has its name, unless somebody configured a runtime otherwise.
-    runtimeHandler: spec?.runtimeClassName ?? '',
+    runtimeHandler: '',
     sysctls: Object.fromEntries((spec?.securityContext?.sysctls ?? []).map((s) => [sysctlName(s.name), s.value])),
     dns: facts.dns,
     ports: spec?.hostNetwork ? [] : ports.map((port) => ({

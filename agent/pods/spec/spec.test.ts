@@ -20,6 +20,7 @@ const lookup: ObjectLookup = {
   configMap: (_ns, name) => (name === 'cfg' ? { data: { A: 'a', B: 'b' } } : undefined),
   secret: (_ns, name) => (name === 'sec' ? { data: { P: Buffer.from('pw').toString('base64') } } : undefined),
   services: () => [service('kubernetes', 'default', '10.43.0.1'), service('my-db', 'app', '10.43.0.9'), service('other', 'elsewhere', '10.43.0.8'), service('headless', 'app', 'None')],
+  runtimeClass: () => undefined,
 };
 
 describe('environment', () => {
@@ -116,9 +117,9 @@ describe('names and addresses', () => {
   const sandboxOf = (pod: Pod) => sandboxConfig(pod, { attempt: 1, logDirectory: '/l', cgroupRoot: '/k', clusterDomain: 'cluster.local', dns: dnsFacts.host });
   it('maps ports and namespaces', () => {
     const pod = testPod('p', { hostPID: true, containers: [testContainer('app', { ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }] })] });
-    expect(sandboxOf(pod)).toMatchObject({ attempt: 1, hostPid: true, hostIpc: false, privileged: false, runtimeHandler: '', hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
-    const other = testPod('p', { hostIPC: true, shareProcessNamespace: true, runtimeClassName: 'gvisor', containers: [testContainer('app', { securityContext: { privileged: true } })] });
-    expect(sandboxOf(other)).toMatchObject({ hostIpc: true, shareProcessNamespace: true, privileged: true, runtimeHandler: 'gvisor' });
+    expect(sandboxOf(pod)).toMatchObject({ attempt: 1, hostPid: true, hostIpc: false, privileged: false, hostname: 'p', ports: [{ protocol: 'UDP', containerPort: 80, hostPort: 8080 }] });
+    const other = testPod('p', { hostIPC: true, shareProcessNamespace: true, containers: [testContainer('app', { securityContext: { privileged: true } })] });
+    expect(sandboxOf(other)).toMatchObject({ hostIpc: true, shareProcessNamespace: true, privileged: true });
   });
   it('names the host as the pod says', () => {
     const fqdn = { hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true };

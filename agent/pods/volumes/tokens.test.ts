@@ -36,7 +36,7 @@ function token(request: PodTokenRequest, seconds = request.expirationSeconds): P
 
 const ensure = (seconds?: number, fsGroup?: number): Promise<number | undefined> => ensureVolumes(
   testPod('p', { volumes: [volume], ...(fsGroup !== undefined && { securityContext: { fsGroup } }) }), paths,
-  { configMap: () => undefined, secret: () => undefined, services: () => [], token: (request) => token(request, seconds) }, facts, nowMs,
+  { configMap: () => undefined, secret: () => undefined, services: () => [], runtimeClass: () => undefined, token: (request) => token(request, seconds) }, facts, nowMs,
 );
 const content = (): Promise<string> => readFile(join(paths.volumes, 'v/token'), 'utf8');
 

@@ -21,7 +21,7 @@ afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 const lookup: ObjectLookup = {
   configMap: (_namespace, name) => (name === 'cfg' ? { data, binaryData: { bin: 'AAE=' } } : undefined),
   secret: () => ({ data: { password: Buffer.from('xyzzy').toString('base64') } }),
-  services: () => [],
+  services: () => [], runtimeClass: () => undefined,
 };
 const facts = { nodeName: 'n', hostIps: [], podIps: [], allocatable: { cpuMillis: 2000, memoryBytes: 1 << 30 } };
 const ensure = (...volumes: Volume[]): Promise<number | undefined> => ensureVolumes(testPod('p', { volumes }, { labels: { x: 'y' } }), paths, lookup, facts);

@@ -23,6 +23,8 @@ export class FakeDriver implements RuntimeDriver {
   readonly name = 'fake';
   /** Calls that changed something, in order: `run-sandbox web`, `create app#0`, … */
   readonly calls: string[] = [];
+  /** Of the sandboxes that were asked for, in order. */
+  readonly sandboxConfigs: SandboxConfig[] = [];
   /** Images that are present: name → id. */
   readonly images = new Map<string, string>();
   /** Users of images; root for any other. */
@@ -92,6 +94,7 @@ export class FakeDriver implements RuntimeDriver {
 
   async runSandbox(config: SandboxConfig): Promise<string> {
     await this.#enter('runSandbox', `run-sandbox ${config.podName}`);
+    this.sandboxConfigs.push(config);
     const id = this.#id('sandbox');
     this.#sandboxes.set(id, {
       id, podUid: config.podUid, podNamespace: config.podNamespace, podName: config.podName, attempt: config.attempt,
