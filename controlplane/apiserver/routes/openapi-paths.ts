@@ -21,7 +21,7 @@ const parametersOf: Readonly<Record<string, readonly string[]>> = {
 export function pathsOf(kinds: readonly KindDefinition[], style: Style): Record<string, unknown> {
   const paths: Record<string, unknown> = {};
   for (const kind of kinds) {
-    const { resource, status, scale } = kind;
+    const { parts = {}, resource, status, scale } = kind;
     const prefix = `/${resource.group === '' ? 'api' : 'apis'}/${apiVersionOf(resource)}`;
     const base = `${prefix}/${resource.namespaced ? 'namespaces/{namespace}/' : ''}${resource.plural}`;
     const do_ = (action: string): Json => operation(kind, action, style);
@@ -35,6 +35,7 @@ export function pathsOf(kinds: readonly KindDefinition[], style: Style): Record<
     paths[`${base}/{name}`] = { get: do_('get'), put: do_('put'), patch: do_('patch'), delete: do_('delete'), parameters: one };
     if (resource.namespaced) paths[`${prefix}/${resource.plural}`] = { get: do_('list') };
     if (status) paths[`${base}/{name}/status`] = { get: do_('get'), put: do_('put'), patch: do_('patch'), parameters: one };
+    for (const part of Object.keys(parts)) paths[`${base}/{name}/${part}`] = { get: do_('get'), put: do_('put'), patch: do_('patch'), parameters: one };
     if (!scale) continue;
     const scaled: KindDefinition = { ...kind, resource: { ...resource, group: 'autoscaling', version: 'v1', kind: 'Scale' } };
     paths[`${base}/{name}/scale`] = { get: operation(scaled, 'get', style), put: operation(scaled, 'put', style), patch: operation(scaled, 'patch', style), parameters: one };
