@@ -21,7 +21,7 @@ export class AuthenticatorChain implements Authenticator {
   async authenticate(credentials: Credentials): Promise<User | undefined> {
     for (const authenticator of this.#authenticators) {
       const user = await authenticator.authenticate(credentials);
-      if (user) return { ...user, groups: [...user.groups, 'system:authenticated'] };
+      if (user) return { ...user, groups: [...new Set([...user.groups, 'system:authenticated'])] };
     }
     return undefined;
   }

@@ -119,6 +119,12 @@ describe('without credentials', () => {
 
   it('a certificate that has ended, or of another CA, is none', async () => {
     expect((await server.ask('/api', { identity: server.identity('ann', [], -1000) })).status).toBe(401);
+    const other = await TestServer.start();
+    const stranger = other.identity('admin', ['system:masters']);
+    await other.stop();
+    expect((await server.ask('/api', { identity: stranger })).status).toBe(401);
+    // A token beside it counts all the same.
+    expect((await server.ask('/api', { identity: stranger, headers: { authorization: 'Bearer weak-token' } })).status).toBe(200);
     expect((await server.ask('/api', { identity: server.identity('ann') })).status).toBe(200);
   });
 });

@@ -57,6 +57,7 @@ function attributesOf(user: User, resource: ResourceAttributes | undefined, path
     resource: {
       group: resource.group ?? '', version: resource.version ?? '', plural: resource.resource ?? '',
       subresource: resource.subresource || undefined, namespace: resource.namespace || undefined, name: resource.name || undefined,
+      fields: new Map((resource.fieldSelector?.requirements ?? []).flatMap(({ key, operator, values = [] }) => (operator === 'In' && values.length === 1 ? [[key, values[0] ?? '']] : []))),
     },
   };
 }
