@@ -38,15 +38,19 @@ export function hasRules(schema: Schema | undefined): boolean {
 /** The served versions of a definition as kinds, the preferred one first. None while its names are not accepted. */
 export function customKinds(definition: CustomResourceDefinition, deps: CustomKindDeps): KindDefinition[] {
   const served = definition.spec.versions.filter(({ served: isServed }) => isServed);
-  return served.sort((a, b) => compareVersions(a.name, b.name)).map((version) => customKind(definition, version, deps));
+  const schemas = new Map(definition.spec.versions.map((version) => [`${definition.spec.group}/${version.name}`, rootSchema(schemaOf(version))]));
+  return served.sort((a, b) => compareVersions(a.name, b.name)).map((version) => customKind(definition, version, schemas, deps));
 }
 
-function customKind(definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion, deps: CustomKindDeps): KindDefinition {
+/** The schema of each version, by `apiVersion`. */
+type Schemas = ReadonlyMap<string, Schema>;
+
+function customKind(definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion, schemas: Schemas, deps: CustomKindDeps): KindDefinition {
   const { spec, status } = definition;
   const { group, scope } = spec;
   const names = status?.acceptedNames?.plural ? status.acceptedNames : spec.names;
   const given = schemaOf(version);
-  const schema = rootSchema(given);
+  const schema = schemas.get(`${group}/${version.name}`) ?? rootSchema(given);
   const patterns = new Patterns();
   const rules = hasRules(given) ? deps.rules(schema) : undefined;
   const metadata = metadataRules(given);
@@ -73,16 +77,14 @@ function customKind(definition: CustomResourceDefinition, version: CustomResourc
     selectableFields: Object.fromEntries((version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.slice(1), (object) => textAt(object, simplePath(jsonPath))])),
     columns: printerColumns(version.additionalPrinterColumns),
     structure: { clean: (value) => cleanCustom(schema, value), check },
-    stored: storedForm(definition, version.name, storage.name, deps),
+    stored: storedForm(schemas, `${group}/${version.name}`, `${group}/${storage.name}`, deps),
     ...(version.deprecated === true && { warning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }),
     retired: deps.retired,
   };
 }
 
 /** Objects are pruned and defaulted by the version that they are stored in, then converted, then pruned by the one that is served, as in Kubernetes. */
-function storedForm({ spec }: CustomResourceDefinition, served: string, storage: string, { convert, since }: CustomKindDeps): StoredForm {
-  const apiVersion = (version: string): string => `${spec.group}/${version}`;
-  const schemas = new Map(spec.versions.map((version) => [apiVersion(version.name), rootSchema(schemaOf(version))]));
+function storedForm(schemas: Schemas, served: string, storage: string, { convert, since }: CustomKindDeps): StoredForm {
   const pruned = (object: KubeObject): KubeObject => {
     const schema = schemas.get(object.apiVersion ?? '');
     return schema ? cleanCustom(schema, object).value as KubeObject : object;
@@ -97,10 +99,10 @@ function storedForm({ spec }: CustomResourceDefinition, served: string, storage:
     return result instanceof Promise ? result.then((all) => all.map(finish)) : result.map(finish);
   };
   return {
-    apiVersion: apiVersion(storage), since,
-    load: (objects) => converted(objects.map((object) => defaulted(pruned(object))), apiVersion(served), pruned),
+    apiVersion: storage, since,
+    load: (objects) => converted(objects.map((object) => defaulted(pruned(object))), served, pruned),
     save: (object) => {
-      const result = converted([copyJson(object)], apiVersion(storage), (one) => defaulted(pruned(one)));
+      const result = converted([copyJson(object)], storage, (one) => defaulted(pruned(one)));
       return result instanceof Promise ? result.then(([one]) => one ?? object) : result[0] ?? object;
     },
   };

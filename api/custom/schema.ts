@@ -1,4 +1,4 @@
-import { isRecord } from '../meta/json.ts';
+import { isRecord, setOwn } from '../meta/json.ts';
 import type { Schema } from '../meta/schema.ts';
 
 const text: Schema = { type: 'string' };
@@ -22,15 +22,19 @@ function asResource(schema: Schema): Schema {
   return { ...schema, properties: { ...schema.properties, apiVersion: text, kind: text, metadata } };
 }
 
-/** Fields that hold nothing but checks of a value have no fields, items or resources of their own to expand. */
+/** Schemas are large: what needs no change is shared with what was given. */
 function expand(schema: Schema): Schema {
   const { properties, items, additionalProperties } = schema;
-  const expanded: Schema = {
-    ...schema,
-    ...(properties && { properties: Object.fromEntries(Object.entries(properties).map(([name, property]) => [name, expand(property)])) }),
-    ...(items && { items: expand(items) }),
-    ...(isRecord(additionalProperties) && { additionalProperties: expand(additionalProperties as Schema) }),
-  };
+  const changes: { properties?: Record<string, Schema>; items?: Schema; additionalProperties?: Schema } = {};
+  for (const [name, property] of Object.entries(properties ?? {})) {
+    const expanded = expand(property);
+    if (expanded !== property) setOwn(changes.properties ??= { ...properties }, name, expanded);
+  }
+  const item = items && expand(items);
+  if (item && item !== items) changes.items = item;
+  const rest = isRecord(additionalProperties) ? expand(additionalProperties as Schema) : undefined;
+  if (rest && rest !== additionalProperties) changes.additionalProperties = rest;
+  const expanded = Object.keys(changes).length > 0 ? { ...schema, ...changes } : schema;
   return schema['x-kubernetes-embedded-resource'] === true ? asResource(expanded) : expanded;
 }
 

@@ -78,7 +78,7 @@ export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, obj
 export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, object: T, old: T, subresource?: Subresource): T {
   const meta: ObjectMeta = (object.metadata ??= {});
   const oldMeta = old.metadata ?? {};
-  if (ofStatus(subresource)) restoreAllButStatus(object, old);
+  if (ofStatus(subresource)) restoreAllButStatus(object, old, kind.structure ? ['resourceVersion'] : ['resourceVersion', 'labels', 'annotations']);
   else if (partOf(kind, subresource)) restoreAllButPart(kind, object, old, subresource);
   else {
     keepServerFields(meta, oldMeta);
@@ -128,13 +128,13 @@ function keepServerFields(meta: ObjectMeta, old: ObjectMeta): void {
   if (old.deletionGracePeriodSeconds !== undefined) meta.deletionGracePeriodSeconds = old.deletionGracePeriodSeconds;
 }
 
-/** The client's resourceVersion stays: the store compares it. So do labels and annotations, by which status writers talk to each other. */
-function restoreAllButStatus(object: KubeObject, old: KubeObject): void {
+/** The client's resourceVersion stays: the store compares it. So do labels and annotations of built-in kinds, by which status writers talk to each other. */
+function restoreAllButStatus(object: KubeObject, old: KubeObject, kept: readonly ('resourceVersion' | 'labels' | 'annotations')[]): void {
   const { metadata: sent = {} } = object;
   for (const key of Object.keys(object)) if (key !== 'status') setField(object, key, undefined);
   for (const key of Object.keys(old)) if (key !== 'status') setField(object, key, copyJson(field(old, key)));
   const meta: ObjectMeta = (object.metadata ??= {});
-  for (const key of ['resourceVersion', 'labels', 'annotations'] as const) setField(meta, key, sent[key]);
+  for (const key of kept) setField(meta, key, sent[key]);
   if (sent.managedFields !== undefined) meta.managedFields = sent.managedFields;
 }
 

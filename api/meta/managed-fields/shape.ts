@@ -12,6 +12,8 @@ export type Shape =
   | { readonly kind: 'list'; readonly value: readonly unknown[]; readonly items: Schema; readonly element: (item: unknown, path: string, index: number) => string };
 
 const any: Schema = {};
+/** Fields that no schema knows are owned one by one, as far as they are objects. */
+const unknown: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
 const whole: Shape = { kind: 'whole' };
 /** What the API fills in for a key that a client left out. */
 const keyDefaults: Readonly<JsonRecord> = { protocol: 'TCP' };
@@ -22,9 +24,10 @@ export function shapeOf(schema: Schema, value: unknown): Shape {
   if (Array.isArray(value)) return listShape(schema, target, value);
   if (!isRecord(value) || (schema['x-kubernetes-map-type'] ?? target['x-kubernetes-map-type']) === 'atomic') return whole;
   const { properties, additionalProperties } = target;
-  if (properties === undefined && additionalProperties === undefined) return whole;
+  const open = target.type === 'object' && target['x-kubernetes-preserve-unknown-fields'] === true;
+  if (properties === undefined && additionalProperties === undefined && !open) return whole;
   const named = (key: string): boolean => properties !== undefined && Object.hasOwn(properties, key);
-  const rest = typeof additionalProperties === 'object' ? additionalProperties : any;
+  const rest = typeof additionalProperties === 'object' ? additionalProperties : open ? unknown : any;
   return { kind: 'map', value, named, schemaOf: (key) => (named(key) ? properties?.[key] ?? any : rest) };
 }
 
@@ -34,14 +37,14 @@ function listShape(schema: Schema, target: Schema, value: readonly unknown[]): S
   const merges = type === undefined && (schema['x-kubernetes-patch-strategy'] ?? '').split(',').includes('merge');
   const items = target.items ?? any;
   const keys = type === 'map' ? schema['x-kubernetes-list-map-keys'] ?? target['x-kubernetes-list-map-keys'] : merges && mergeKey !== undefined ? [mergeKey] : undefined;
-  if (keys !== undefined) return { kind: 'list', value, items, element: (item, path, index) => keyElement(keys, item, path, index) };
+  if (keys !== undefined) return { kind: 'list', value, items, element: (item, path, index) => keyElement(keys, items, item, path, index) };
   return type === 'set' || merges ? { kind: 'list', value, items, element: (item) => `v:${JSON.stringify(item)}` } : whole;
 }
 
-function keyElement(keys: readonly string[], item: unknown, path: string, index: number): string {
+function keyElement(keys: readonly string[], schema: Schema, item: unknown, path: string, index: number): string {
   const found: JsonRecord = {};
   for (const key of [...keys].sort()) {
-    const value = (isRecord(item) ? own(item, key) : undefined) ?? own(keyDefaults, key);
+    const value = (isRecord(item) ? own(item, key) : undefined) ?? schema.properties?.[key]?.default ?? own(keyDefaults, key);
     if (value === undefined || value === null) throw new StatusError('BadRequest', `${path}: element ${String(index)}: associative list with keys has an element that omits key field ${JSON.stringify(key)}`);
     found[key] = value;
   }

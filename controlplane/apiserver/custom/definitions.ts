@@ -1,5 +1,6 @@
 import type { CustomResourceDefinition } from '#api/gen/types.ts';
 import { customResourceDefinitions } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
@@ -8,20 +9,20 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Store } from '#controlplane/store/types.ts';
-import { parseBytes } from '../encoding.ts';
 import type { KindIndex } from '../kind-index.ts';
 import type { ConversionWebhook } from './conversion-webhook.ts';
 
 export interface CustomDefinitionsDeps {
   readonly store: Store;
   readonly kinds: KindIndex;
+  /** The frozen object in stored bytes, shared with others who have it: definitions can be large. */
+  readonly parse: (value: Uint8Array) => CustomResourceDefinition;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 interface Served {
-  /** What of the definition decides how it is served: the rest may change without a word. */
-  readonly text: string;
+  readonly definition: CustomResourceDefinition;
   readonly retire: AbortController;
 }
 
@@ -75,15 +76,14 @@ export class CustomDefinitions implements Runnable {
 
   /** A definition that cannot be served is one line in the log; it must not stop the others. `since`: objects written later were written under it. */
   async #set(name: string, value: Uint8Array, since: number): Promise<void> {
-    const definition = parseBytes(value) as CustomResourceDefinition;
-    const text = isEstablished(definition) ? JSON.stringify([definition.spec, definition.status?.acceptedNames, definition.metadata?.deletionTimestamp !== undefined]) : '';
+    const definition = this.#deps.parse(value);
     const before = this.#served.get(name);
-    if (before?.text === text || (text === '' && before === undefined)) return;
-    if (text === '') return this.#remove(name);
+    if (!isEstablished(definition)) return this.#remove(name);
+    if (before && isServedAlike(before.definition, definition)) return;
     const retire = new AbortController();
     try {
       await this.#serve(name, definition, { since, retired: retire.signal });
-      this.#served.set(name, { text, retire });
+      this.#served.set(name, { definition, retire });
     } catch (error) {
       this.#deps.log.error({ component: 'apiserver', name, err: messageOf(error) }, 'custom resource definition cannot be served');
     } finally {
@@ -116,6 +116,12 @@ export class CustomDefinitions implements Runnable {
     this.#deps.kinds.replace(name, []);
     before.retire.abort();
   }
+}
+
+/** What of a definition decides how it is served; the rest may change without a word. */
+function isServedAlike(a: CustomResourceDefinition, b: CustomResourceDefinition): boolean {
+  const facts = ({ spec, status, metadata }: CustomResourceDefinition): unknown => [spec, status?.acceptedNames, metadata?.deletionTimestamp !== undefined];
+  return equal(facts(a), facts(b));
 }
 
 function isEstablished({ status }: CustomResourceDefinition): boolean {
