@@ -1,7 +1,9 @@
 import type { MutatingWebhook, ValidatingWebhook } from '../gen/types.ts';
 import { duplicate, invalid, required, type FieldError } from '../meta/field-error.ts';
+import { equal } from '../meta/equal.ts';
 import { dns1035Label, fullyQualifiedName } from '../meta/names.ts';
 import { requiredNamed, supported, supportedIfSet } from '../meta/rules.ts';
+import { conditionErrors, loadChecks } from './expression-checks.ts';
 import { setRuleDefaults, validateClientConfig, validateConditions, validateRule, validateSelector } from './admission-rules.ts';
 
 /** Versions of AdmissionReview that there are; v1 is the one that is sent. */
@@ -29,8 +31,13 @@ function validateVersions(versions: readonly string[], field: string): FieldErro
   return errors;
 }
 
+/** Loads what their conditions are checked with, if there are any. */
+export function prepareWebhooks(webhooks: readonly (MutatingWebhook | ValidatingWebhook)[] | undefined): Promise<void> | undefined {
+  return loadChecks((webhooks ?? []).some(({ matchConditions }) => (matchConditions ?? []).length > 0));
+}
+
 /** The rules of both kinds of webhook. */
-export function validateWebhooks(webhooks: readonly (MutatingWebhook | ValidatingWebhook)[]): FieldError[] {
+export function validateWebhooks(webhooks: readonly (MutatingWebhook | ValidatingWebhook)[], old: readonly (MutatingWebhook | ValidatingWebhook)[] = []): FieldError[] {
   const names = webhooks.map(({ name }) => name);
   return webhooks.flatMap((webhook, i) => {
     const field = `webhooks[${i}]`;
@@ -48,6 +55,7 @@ export function validateWebhooks(webhooks: readonly (MutatingWebhook | Validatin
       ...validateSelector(webhook.namespaceSelector, `${field}.namespaceSelector`), ...validateSelector(webhook.objectSelector, `${field}.objectSelector`),
       ...validateClientConfig(webhook.clientConfig ?? {}, `${field}.clientConfig`),
       ...validateConditions(webhook.matchConditions ?? [], `${field}.matchConditions`),
+      ...(equal(webhook.matchConditions, old.find(({ name }) => name === webhook.name)?.matchConditions) ? [] : conditionErrors(webhook.matchConditions ?? [], `${field}.matchConditions`)),
     ];
   });
 }

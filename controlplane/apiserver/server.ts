@@ -114,7 +114,9 @@ export class ApiServer implements Runnable {
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
-    const admission = new AdmissionChain(admissionPlugins({ store, clock, access: this.#access.admission, allocation: this.#allocation, quota: this.#quota }, config));
+    const admission = new AdmissionChain(admissionPlugins({
+      store, clock, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation, quota: this.#quota,
+    }, config));
     this.#resources = new ResourceStore({ store, admission, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);

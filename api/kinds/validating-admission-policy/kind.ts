@@ -1,10 +1,12 @@
 import type { Validation, ValidatingAdmissionPolicy, Variable } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
+import { equal } from '../../meta/equal.ts';
 import { duplicate, invalid, required, type FieldError } from '../../meta/field-error.ts';
 import { qualifiedName } from '../../meta/names.ts';
 import { requiredNamed, supported, supportedIfSet } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { setMatchDefaults, validateConditions, validateMatch } from '../admission-rules.ts';
+import { loadChecks, policyErrors } from '../expression-checks.ts';
 import { validatingAdmissionPolicies } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -37,7 +39,7 @@ function validateVariables(variables: readonly Variable[], field: string): Field
   ]);
 }
 
-function validate({ spec }: ValidatingAdmissionPolicy): FieldError[] {
+function validate({ spec }: ValidatingAdmissionPolicy, old?: ValidatingAdmissionPolicy): FieldError[] {
   if (spec === undefined) return [required('spec.matchConstraints')];
   const { validations = [], auditAnnotations = [], matchConstraints, paramKind } = spec;
   const errors = supported('spec.failurePolicy', spec.failurePolicy, ['Fail', 'Ignore']);
@@ -52,7 +54,7 @@ function validate({ spec }: ValidatingAdmissionPolicy): FieldError[] {
   }
   if (validations.length === 0 && auditAnnotations.length === 0) errors.push(required('spec.validations', nothingSaid), required('spec.auditAnnotations', nothingSaid));
   return [
-    ...errors, ...validateConditions(spec.matchConditions ?? [], 'spec.matchConditions'), ...validateVariables(spec.variables ?? [], 'spec.variables'),
+    ...errors, ...(equal(spec, old?.spec) ? [] : policyErrors(spec)), ...validateConditions(spec.matchConditions ?? [], 'spec.matchConditions'), ...validateVariables(spec.variables ?? [], 'spec.variables'),
     ...validations.flatMap((validation, i) => validateValidation(validation, `spec.validations[${i}]`)),
     ...auditAnnotations.flatMap(({ key, valueExpression }, i) => [...requiredNamed(`spec.auditAnnotations[${i}].key`, key, qualifiedName), ...((valueExpression ?? '').trim() === '' ? [required(`spec.auditAnnotations[${i}].valueExpression`, 'valueExpression is not specified')] : [])]),
   ];
@@ -69,6 +71,7 @@ export const validatingAdmissionPolicy: KindDefinition<ValidatingAdmissionPolicy
   nameRule: 'dns-subdomain',
   setDefaults,
   prepareForCreate: (object) => { object.status = {}; },
+  prepareToValidate: () => loadChecks(true),
   validate,
   selectableFields: {},
   columns: [

@@ -3,7 +3,7 @@ import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { validatingWebhookConfigurations } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
-import { setWebhookDefaults, validateWebhooks } from '../webhook-rules.ts';
+import { prepareWebhooks, setWebhookDefaults, validateWebhooks } from '../webhook-rules.ts';
 
 export const validatingWebhookConfiguration: KindDefinition<ValidatingWebhookConfiguration> = {
   resource: validatingWebhookConfigurations,
@@ -16,7 +16,8 @@ export const validatingWebhookConfiguration: KindDefinition<ValidatingWebhookCon
   generation: true,
   nameRule: 'dns-subdomain',
   setDefaults: ({ webhooks }) => { setWebhookDefaults(webhooks); },
-  validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
+  prepareToValidate: ({ webhooks }) => prepareWebhooks(webhooks),
+  validate: ({ webhooks }, old) => validateWebhooks(webhooks ?? [], old?.webhooks),
   selectableFields: {},
   columns: [nameColumn(), column('Webhooks', 'How many there are', ({ webhooks }) => (webhooks ?? []).length, 'integer'), ageColumn()],
 };

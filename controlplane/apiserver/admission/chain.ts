@@ -9,7 +9,13 @@ export class AdmissionChain {
   }
 
   async admit(request: AdmissionRequest): Promise<void> {
-    for (const plugin of this.#plugins) await plugin.admit?.(request);
+    for (const [i, plugin] of this.#plugins.entries()) {
+      await plugin.admit?.(request);
+      const again = await plugin.mutate?.(request);
+      if (!again) continue;
+      for (const earlier of this.#plugins.slice(0, i)) await earlier.admit?.(request);
+      await again();
+    }
   }
 
   async validate(request: AdmissionRequest): Promise<void> {

@@ -31,6 +31,11 @@ export interface AdmissionPlugin {
   readonly name: string;
   /** Before validation. Refuses by throwing; may change `request.object` in place. */
   admit?(request: AdmissionRequest): Promise<void> | void;
+  /**
+   * As `admit`, for what others may make of the object. When it has changed, the plugins before this one run again, and
+   * then, once, what is returned.
+   */
+  mutate?(request: AdmissionRequest): Promise<(() => Promise<void>) | undefined>;
   /** After validation: sees the object as it is to be, and may only refuse. */
   validate?(request: AdmissionRequest): Promise<void> | void;
   /** After validation, right before the write, synchronously: takes what the object needs and writes it into `request.object`. */

@@ -69,7 +69,7 @@ async function post(target: Target, caBundle: string | undefined, body: string, 
   const socket = await connect(target, ca, signal, nodes);
   return new Promise((resolve, reject) => {
     const request = httpsRequest({
-      host, port, path, method: 'POST', signal, agent: false, ...(socket && { createConnection: () => socket }),
+      host, port, path, method: 'POST', signal, ...(socket ? { createConnection: () => socket } : { agent: false }),
       ...(isIP(serverName) === 0 && { servername: serverName }),
       // The certificate is the Service's, whichever endpoint answers.
       ...(isIP(host) !== 0 && isIP(serverName) === 0 && { headers: { host: `${serverName}:${String(port)}` } }),

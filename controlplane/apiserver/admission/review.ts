@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import type { Resource } from '#api/kinds/resources.ts';
+import { isRecord } from '#api/meta/json.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
+import type { User } from '../types.ts';
+import { operationOf } from './request-facts.ts';
+import type { AdmissionRequest } from './types.ts';
+
+const optionsKinds: Readonly<Record<AdmissionRequest['operation'], string>> = { create: 'CreateOptions', update: 'UpdateOptions', delete: 'DeleteOptions' };
+
+/** `request` of an AdmissionReview, also what expressions see. `resource` may be another version than the one that was asked for. */
+export function reviewRequest(request: AdmissionRequest, resource: Resource, objects: { readonly object: KubeObject | undefined; readonly old: KubeObject | undefined }, uid: string = randomUUID()): Record<string, unknown> {
+  const { kind, subresource, name, namespace, user, dryRun, operation } = request;
+  return {
+    uid,
+    kind: kindOf(resource), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
+    requestKind: kindOf(kind.resource), requestResource: resourceOf(kind.resource), ...(subresource !== undefined && { requestSubResource: subresource }),
+    name, ...(namespace !== undefined && { namespace }),
+    operation: operationOf(request), userInfo: userInfo(user),
+    object: objects.object ?? null, oldObject: objects.old ?? null, dryRun,
+    options: { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) },
+  };
+}
+
+function kindOf({ group, version, kind }: Resource): object {
+  return { group, version, kind };
+}
+
+function resourceOf({ group, version, plural }: Resource): object {
+  return { group, version, resource: plural };
+}
+
+function userInfo({ name, groups, uid, extra }: User): object {
+  return { username: name, ...(uid !== undefined && { uid }), groups, ...(extra !== undefined && { extra }) };
+}
+
+export interface ReviewResponse {
+  readonly allowed: boolean;
+  readonly result: Readonly<Record<string, unknown>>;
+  /** Parsed JSON; undefined when nothing is to change. */
+  readonly patch: unknown;
+  readonly warnings: readonly string[];
+}
+
+/** Reads the answer of a webhook. Throws an Error that says what is wrong with it. */
+export function readResponse(answer: unknown, uid: string, mayPatch: boolean): ReviewResponse {
+  if (!isRecord(answer) || answer['kind'] !== 'AdmissionReview' || answer['apiVersion'] !== 'admission.k8s.io/v1') throw new Error('expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview');
+  const { response } = answer;
+  if (!isRecord(response)) throw new Error('webhook response was absent');
+  if (response['uid'] !== uid) throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response['uid'] ?? '')}`);
+  const { allowed, status, patch, patchType, warnings } = response;
+  if (patch !== undefined && patch !== null) {
+    if (!mayPatch) throw new Error('webhook response may not contain a patch');
+    if (patchType !== 'JSONPatch') throw new Error(`invalid response.patchType: expected JSONPatch, got ${JSON.stringify(patchType ?? '')}`);
+  }
+  return {
+    allowed: allowed === true, result: isRecord(status) ? status : {},
+    patch: typeof patch === 'string' && patch !== '' ? JSON.parse(Buffer.from(patch, 'base64').toString('utf8')) as unknown : undefined,
+    warnings: Array.isArray(warnings) ? warnings.filter((text) => typeof text === 'string') : [],
+  };
+}
+
+/** What the client is told when somebody from outside refuses: `denied by …: why`, under the code that was asked for. */
+export function denial(denied: string, result: Readonly<Record<string, unknown>>): StatusError {
+  const { message, reason, code } = result;
+  const said = [message, reason].find((text) => typeof text === 'string' && text !== '');
+  const text = typeof said === 'string' ? `${denied}: ${said}` : `${denied} without explanation`;
+  const http = typeof code === 'number' && code >= 400 ? code : 400;
+  return new StatusError(codeFor(typeof reason === 'string' ? reason : '', http), text);
+}
+
+function codeFor(reason: string, http: number): StatusCode {
+  const codes = Object.entries(statusCodes) as [StatusCode, { readonly http: number }][];
+  const named = codes.find(([name, row]) => name === reason && row.http === http);
+  return (named ?? codes.find(([, row]) => row.http === http) ?? codes.find(([name]) => name === (http < 500 ? 'BadRequest' : 'InternalError')))?.[0] ?? 'Forbidden';
+}

@@ -1,0 +1,169 @@
+import type { MutatingWebhook, ValidatingWebhook } from '#api/gen/types.ts';
+import { applyDefaults, decode, prepareCreate, prepareUpdate } from '#api/kinds/engine.ts';
+import { mutatingWebhookConfigurations, validatingWebhookConfigurations, type Resource } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { equal } from '#api/meta/equal.ts';
+import { jsonPatch } from '#api/meta/patch.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { badRequest, forbidden } from '../../api-errors.ts';
+import type { WebhookCaller } from '../../custom/conversion-webhook.ts';
+import type { KindIndex } from '../../kind-index.ts';
+import type { Expressions } from '../expressions.ts';
+import { matchesNamespace, matchesObjects, matchesRule } from '../request-facts.ts';
+import { denial, readResponse, reviewRequest, type ReviewResponse } from '../review.ts';
+import type { StoredObjects } from '../stored-objects.ts';
+import type { AdmissionRequest } from '../types.ts';
+import { convert, equivalents } from './versions.ts';
+
+type Webhook = MutatingWebhook | ValidatingWebhook;
+
+export interface WebhookDeps {
+  readonly objects: StoredObjects;
+  readonly kinds: KindIndex;
+  readonly call: WebhookCaller;
+  /** Loaded with the first that is needed. */
+  readonly expressions: () => Promise<Expressions>;
+}
+
+/** A webhook that wants to see a request, and in which version. */
+interface Chosen { readonly webhook: Webhook; readonly kind: KindDefinition }
+
+/** Asks admission webhooks. Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ */
+export class WebhookDispatcher {
+  readonly #deps: WebhookDeps;
+
+  constructor(deps: WebhookDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * One after another, each with what those before have made of the object. What is returned, if something has changed, asks
+   * those again that want to see what came after them; call it once, when all other plugins have seen the change.
+   */
+  async mutate(request: AdmissionRequest): Promise<(() => Promise<void>) | undefined> {
+    const webhooks = await this.#webhooks<MutatingWebhook>(mutatingWebhookConfigurations);
+    const seen = new Map<MutatingWebhook, KubeObject | undefined>();
+    let changed = false;
+    for (const webhook of webhooks) {
+      const chosen = await this.#choose(webhook, request);
+      if (!chosen) continue;
+      changed = await this.#mutateOne(chosen, request) || changed;
+      seen.set(webhook, request.object && structuredClone(request.object));
+    }
+    if (!changed) return undefined;
+    return async () => {
+      for (const webhook of webhooks) {
+        if (webhook.reinvocationPolicy !== 'IfNeeded' || !seen.has(webhook) || equal(seen.get(webhook), request.object)) continue;
+        const chosen = await this.#choose(webhook, request);
+        if (chosen) await this.#mutateOne(chosen, request);
+      }
+    };
+  }
+
+  /** All at once. */
+  async validate(request: AdmissionRequest): Promise<void> {
+    const webhooks = await this.#webhooks<ValidatingWebhook>(validatingWebhookConfigurations);
+    const results = await Promise.allSettled(webhooks.map(async (webhook) => {
+      const chosen = await this.#choose(webhook, request);
+      if (chosen) await this.#ask(chosen, request, await this.#objects(chosen.kind, request), false);
+    }));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #webhooks<T extends Webhook>(resource: Resource<KubeObject & { webhooks?: T[] | undefined }>): Promise<T[]> {
+    return (await this.#deps.objects.list(resource)).flatMap(({ webhooks = [] }) => webhooks);
+  }
+
+  async #choose(webhook: Webhook, request: AdmissionRequest): Promise<Chosen | undefined> {
+    const rules = webhook.rules ?? [];
+    const matches = (kind: KindDefinition): boolean => rules.some((rule) => matchesRule(rule, { kind }, request));
+    const kind = matches(request.kind) ? request.kind : webhook.matchPolicy === 'Exact' ? undefined : equivalents(this.#deps.kinds, request.kind).find(matches);
+    if (!kind || !matchesObjects(webhook.objectSelector, request) || !await matchesNamespace(webhook.namespaceSelector, request, this.#deps.objects)) return undefined;
+    return await this.#conditionsHold(webhook, request) ? { webhook, kind } : undefined;
+  }
+
+  async #conditionsHold({ matchConditions: conditions = [], failurePolicy }: Webhook, request: AdmissionRequest): Promise<boolean> {
+    if (conditions.length === 0) return true;
+    const { evaluateConditions } = await import('../match-conditions.ts');
+    const match = await evaluateConditions(await this.#deps.expressions(), conditions, request);
+    if (typeof match === 'boolean') return match;
+    if (failurePolicy === 'Ignore') return false;
+    throw forbidden(request.kind.resource, request.name, match.message);
+  }
+
+  async #objects(kind: KindDefinition, { kind: own, object, old }: AdmissionRequest): Promise<{ object: KubeObject | undefined; old: KubeObject | undefined }> {
+    return { object: object && await convert(object, own, kind), old: old && await convert(old, own, kind) };
+  }
+
+  /** Undefined: it failed, and may. */
+  async #ask({ webhook, kind }: Chosen, request: AdmissionRequest, objects: { object: KubeObject | undefined; old: KubeObject | undefined }, mayPatch: boolean): Promise<ReviewResponse | undefined> {
+    if (request.dryRun && webhook.sideEffects !== 'None' && webhook.sideEffects !== 'NoneOnDryRun') throw badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`);
+    const asked = reviewRequest(request, kind.resource, objects);
+    const uid = String(asked['uid']);
+    let response: ReviewResponse;
+    try {
+      const answer = await this.#call(webhook, { kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', request: asked });
+      response = readAnswer(answer, uid, mayPatch);
+    } catch (error) {
+      if (webhook.failurePolicy === 'Ignore') return undefined;
+      throw new StatusError('InternalError', `Internal error occurred: failed calling webhook ${JSON.stringify(webhook.name)}: ${messageOf(error)}`, { cause: error });
+    }
+    for (const warning of response.warnings) request.warnings?.push(warning);
+    if (!response.allowed) throw denial(`admission webhook ${JSON.stringify(webhook.name)} denied the request`, response.result);
+    return response;
+  }
+
+  async #call({ clientConfig, timeoutSeconds = 10 }: Webhook, review: unknown): Promise<unknown> {
+    const query = `timeout=${String(timeoutSeconds)}s`;
+    const { url, service } = clientConfig;
+    const withTimeout = url === undefined ? { ...clientConfig, ...(service && { service: { ...service, path: `${service.path ?? '/'}?${query}` } }) } : { ...clientConfig, url: `${url}?${query}` };
+    try {
+      return await this.#deps.call(withTimeout, review, timeoutSeconds * 1000);
+    } catch (error) {
+      throw new Error(`failed to call webhook: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** True when the object has changed. */
+  async #mutateOne(chosen: Chosen, request: AdmissionRequest): Promise<boolean> {
+    const objects = await this.#objects(chosen.kind, request);
+    const response = await this.#ask(chosen, request, objects, true);
+    if (response?.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
+    const name = JSON.stringify(chosen.webhook.name);
+    if (!request.object) throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
+    try {
+      const patched = decode(chosen.kind, jsonPatch(objects.object, response.patch)).object;
+      return replace(request, await convert(patched, chosen.kind, request.kind));
+    } catch (error) {
+      throw new StatusError('InternalError', `Internal error occurred: the patch of admission webhook ${name} cannot be applied: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
+
+function readAnswer(answer: unknown, uid: string, mayPatch: boolean): ReviewResponse {
+  try {
+    return readResponse(answer, uid, mayPatch);
+  } catch (error) {
+    throw new Error(`received invalid webhook response: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** What the server keeps stays as it was; the rest is filled in as if the client had sent it. In place: plugins share the object. */
+function replace(request: AdmissionRequest, next: KubeObject): boolean {
+  const { kind, object, old, subresource } = request;
+  if (!object) return false;
+  const before = structuredClone(object);
+  applyDefaults(kind, next);
+  if (request.operation === 'create') {
+    const { uid, name, namespace, creationTimestamp, managedFields } = before.metadata ?? {};
+    prepareCreate(kind, next, uid);
+    next.metadata = { ...next.metadata, name, namespace, uid, creationTimestamp, managedFields };
+  } else if (old) {
+    prepareUpdate(kind, next, old, subresource);
+    if (next.metadata) next.metadata.managedFields = before.metadata?.managedFields;
+  }
+  for (const key of Object.keys(object)) Reflect.deleteProperty(object, key);
+  Object.assign(object, JSON.parse(JSON.stringify(next)));
+  return !equal(before, object);
+}

@@ -1,0 +1,19 @@
+import { qualifiedName } from '#api/kinds/resources.ts';
+import type { KindDefinition } from '#api/kinds/types.ts';
+import { copyJson } from '#api/meta/json.ts';
+import type { KubeObject } from '#api/meta/object.ts';
+import type { KindIndex } from '../../kind-index.ts';
+import { keptUnder } from '../../stored-form.ts';
+
+/** Other versions and groups under which the same objects are seen. */
+export function equivalents(kinds: KindIndex, kind: KindDefinition): KindDefinition[] {
+  const home = qualifiedName(keptUnder(kind));
+  return kinds.all.filter((other) => other !== kind && qualifiedName(keptUnder(other)) === home && other.resource.kind === kind.resource.kind);
+}
+
+/** A copy of an object of `from` as `to` shows it. */
+export async function convert(object: KubeObject, from: KindDefinition, to: KindDefinition): Promise<KubeObject> {
+  if (from === to) return copyJson(object);
+  const stored = copyJson(from.stored ? await from.stored.save(object) : object);
+  return to.stored ? copyJson((await to.stored.load([stored]))[0] ?? stored) : stored;
+}
