@@ -107,10 +107,10 @@ export class ApiServer implements Runnable {
     this.#config = config;
     const { store, clock, log } = deps;
     this.#kinds = new KindIndex(deps.kinds);
-    this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log });
     this.#allocation = new ServiceAllocation(config);
     this.#quota = new QuotaAdmission({ store, log });
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
+    this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
