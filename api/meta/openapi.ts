@@ -114,7 +114,9 @@ function extensions(schema: Schema): Schema {
   return Object.fromEntries(Object.entries(schema).filter(([key]) => key === 'description' || (key.startsWith('x-') && key !== 'x-kubernetes-int-or-string')));
 }
 
+const choices = new Set(['anyOf', 'oneOf', 'not', 'nullable']);
+
 /** Swagger 2.0 knows none of these. */
-function withoutChoices({ anyOf: _, oneOf: __, not: ___, nullable: ____, ...rest }: Schema): Schema {
-  return rest;
+function withoutChoices(schema: Schema): Schema {
+  return Object.fromEntries(Object.entries(schema).filter(([key]) => !choices.has(key)));
 }

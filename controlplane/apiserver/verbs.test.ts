@@ -10,7 +10,7 @@ const core = '/api/v1/namespaces/default';
 const configMaps = `${core}/configmaps`;
 const deployments = '/apis/apps/v1/namespaces/default/deployments';
 const ask = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> => server.ask(path, { method, ...(body !== undefined && { body }), headers });
-const message = async (answer: Promise<Answer>): Promise<[number, string]> => { const { status, json } = await answer; return [status, json<{ message: string }>().message]; };
+const message = async (answer: Promise<Answer>): Promise<[number, string]> => { const answered = await answer; return [answered.status, answered.json<{ message: string }>().message]; };
 const accept = (as: string, version = 'v1'): Record<string, string> => ({ accept: `application/json;as=${as};v=${version};g=meta.k8s.io` });
 const metadataOf = async (path: string): Promise<{ resourceVersion: string; continue?: string; remainingItemCount?: number }> => (await server.ask(path)).json<{ metadata: { resourceVersion: string; continue?: string } }>().metadata;
 const lease = (name: string, version?: string): unknown => ({ metadata: { name, ...(version && { resourceVersion: version }) }, spec: { holderIdentity: 'me' } });

@@ -19,7 +19,7 @@ export function parseYaml(text: string): YamlDocument {
   if (text.length > maxBytes) throw new StatusError('RequestEntityTooLarge', `the YAML is larger than ${String(maxBytes)} bytes; send it as JSON`);
   try {
     const lines = new yaml.LineCounter();
-    const document = yaml.parseDocument(text, { prettyErrors: false, merge: true, schema: 'core', uniqueKeys: false, lineCounter: lines });
+    const document = yaml.parseDocument(text, { prettyErrors: false, merge: true, schema: 'core', uniqueKeys: false, lineCounter: lines, logLevel: 'error' });
     const [error] = document.errors;
     if (error) throw error;
     // Through JSON: dates, maps with odd keys and the like have no place in an object.

@@ -5,7 +5,7 @@ import { equal } from '#api/meta/equal.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { isStatus, StatusError } from '#common/errors.ts';
+import { isStatus } from '#common/errors.ts';
 import { badRequest, invalid } from '../api-errors.ts';
 import { duplicateField, duplicateFields, problemsInOrder, unknownField } from '../http/duplicate-fields.ts';
 import { mediaType, readBody, type ApiRequest } from '../http/request.ts';

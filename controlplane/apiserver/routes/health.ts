@@ -28,7 +28,7 @@ export class Health {
     const checks = [...this.#checks[endpoint]].filter(([name]) => wanted === undefined || name === wanted);
     if (rest.length > 0 || checks.length === 0) throw noSuchPath();
     const excluded = new Set(request.query.getAll('exclude').flatMap((names) => names.split(',')).filter((name) => name !== ''));
-    const results = await Promise.all(checks.map(([name, check]) => (excluded.has(name) ? { ok: true, line: `[+]${name} excluded: ok` } : run(name, check, known))));
+    const results = await Promise.all(checks.map(async ([name, check]) => (excluded.has(name) ? { ok: true, line: `[+]${name} excluded: ok` } : run(name, check, known))));
     const unknown = [...excluded].filter((name) => !checks.some(([check]) => check === name)).sort();
     const lines = [...results.map(({ line }) => line), ...(unknown.length > 0 ? [`warn: some health checks cannot be excluded: no matches for ${unknown.map((name) => JSON.stringify(name)).join(', ')}`] : [])];
     const ok = results.every((result) => result.ok);
