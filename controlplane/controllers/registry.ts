@@ -2,6 +2,7 @@ import { certificateApprover } from './certificate-approver/controller.ts';
 import { certificateCleaner } from './certificate-cleaner/controller.ts';
 import { certificateSigner } from './certificate-signer/controller.ts';
 import { clusterRoleAggregation } from './cluster-role-aggregation/controller.ts';
+import { cronJobController } from './cronjob/controller.ts';
 import { customResourceDefinitionController } from './custom-resource-definition/controller.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
@@ -30,6 +31,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'certificate-cleaner': certificateCleaner,
   'certificate-signer': certificateSigner,
   'cluster-role-aggregation': clusterRoleAggregation,
+  'cronjob': cronJobController,
   'custom-resource-definition': customResourceDefinitionController,
   'daemonset': daemonSetController,
   'deployment': deploymentController,

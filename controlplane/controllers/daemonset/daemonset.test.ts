@@ -116,7 +116,7 @@ describe('the controller', () => {
     }
     await lab.clock.advance(1000);
   };
-  const images = (lab: ReturnType<typeof runControllers>): (string | undefined)[] => lab.api.all(pods).map(({ spec }) => spec?.containers[0]?.image).sort();
+  const images = (lab: ReturnType<typeof runControllers>): string[] => lab.api.all(pods).map(({ spec }) => spec?.containers[0]?.image ?? '').sort((a, b) => (a < b ? -1 : 1));
 
   it('follows nodes, updates, rolls back and keeps its history', async () => {
     const lab = runControllers(['daemonset']);
