@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeKey, pem } from '#common/pki/certificate.ts';
 import { makeSigningRequest } from '#common/pki/signing-request.ts';
@@ -127,5 +128,39 @@ describe.each(chosen.map((version) => [version.minor, version] as const))('kubec
     await kubectl.words('apply -f -', JSON.stringify(bare));
     expect(await kubectl.words('get pod bare -o jsonpath={.spec.volumes}')).toBe('');
     await kubectl.words('delete pod bare --wait=false --grace-period=1');
+  });
+});
+
+/** Kubernetes' own library for JavaScript as it is, run in a container by Node and libraries of the host. */
+describe('a stock client library in a pod', () => {
+  const modules = join(import.meta.dirname, '../../node_modules');
+  const program = `
+    import { CoreV1Api, KubeConfig } from '${modules}/@kubernetes/client-node/dist/index.js';
+    const config = new KubeConfig();
+    config.loadFromCluster();
+    const api = config.makeApiClient(CoreV1Api);
+    for (;;) {
+      const answer = await api.listNamespacedPod({ namespace: 'library' }).then(({ items }) => 'sees ' + items[0].metadata.name, (error) => 'refused with ' + (error.code ?? error));
+      console.log(answer);
+      if (answer.startsWith('sees')) break;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }`;
+
+  it('finds the API by itself, and may do what its service account may', async () => {
+    const kubectl = new Kubectl(cluster, versions.at(-1) ?? chosen[0]!, 'library');
+    await kubectl.words('create namespace library');
+    const folders = [modules, '/lib', '/usr/lib', '/lib64'].filter((folder) => existsSync(folder));
+    await kubectl.words('apply -f -', JSON.stringify({
+      apiVersion: 'v1', kind: 'Pod', metadata: { name: 'program' },
+      spec: {
+        restartPolicy: 'Never', terminationGracePeriodSeconds: 1,
+        containers: [{ name: 'c', image: 'cleat-hello:1', command: [join(modules, 'node/bin/node'), '--input-type=module', '-e', program], volumeMounts: folders.map((mountPath, i) => ({ name: `host-${String(i)}`, mountPath, readOnly: true })) }],
+        volumes: folders.map((path, i) => ({ name: `host-${String(i)}`, hostPath: { path } })),
+      },
+    }));
+    await kubectl.until('logs program', /refused with 403/, 60_000);
+    await kubectl.words('create rolebinding view --clusterrole=view --serviceaccount=library:default');
+    await kubectl.until('logs program', /sees program/, 30_000);
+    await kubectl.words('delete namespace library --wait=false');
   });
 });
