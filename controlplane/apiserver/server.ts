@@ -110,7 +110,7 @@ export class ApiServer implements Runnable {
     this.#allocation = new ServiceAllocation(config);
     this.#quota = new QuotaAdmission({ store, log });
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
-    this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
+    this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, nodes: deps.nodes, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });

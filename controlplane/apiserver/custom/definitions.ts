@@ -10,6 +10,7 @@ import type { Log } from '#common/log.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import type { KindIndex } from '../kind-index.ts';
+import type { NodeGateway } from '../types.ts';
 import type { ConversionWebhook } from './conversion-webhook.ts';
 
 export interface CustomDefinitionsDeps {
@@ -17,6 +18,8 @@ export interface CustomDefinitionsDeps {
   readonly kinds: KindIndex;
   /** The frozen object in stored bytes, shared with others who have it: definitions can be large. */
   readonly parse: (value: Uint8Array) => CustomResourceDefinition;
+  /** Webhooks in pods are reached through their nodes; absent where no agents connect. */
+  readonly nodes?: NodeGateway | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -106,7 +109,7 @@ export class CustomDefinitions implements Runnable {
 
   async #webhook(): Promise<ConversionWebhook> {
     const [{ ConversionWebhook: Webhook }, { webhookCaller }] = await Promise.all([import('./conversion-webhook.ts'), import('./webhook-caller.ts')]);
-    return new Webhook(webhookCaller(this.#deps.store));
+    return new Webhook(webhookCaller(this.#deps.store, this.#deps.nodes));
   }
 
   #remove(name: string): void {
