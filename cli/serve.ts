@@ -5,6 +5,7 @@ import { prepareFolder } from '#common/folder.ts';
 import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { collectWhenIdle, processMemory } from '#common/idle-memory.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
+import { optimizeWhenBusy, thisEngine } from '#common/optimize-when-busy.ts';
 import type { Io } from './types.ts';
 
 export const configFile = '/etc/cleat/config.yaml';
@@ -13,13 +14,15 @@ interface Program<S extends Settings> {
   readonly name: string;
   readonly settings: S & typeof hostSettings;
   readonly needsRoot: boolean;
+  /** Whether it may have much to compute, and so gets V8's optimizing compilers when it does; see ./cleat. */
+  readonly optimizes: boolean;
   /** Throws for settings that do not go together. */
   readonly check?: (config: Values<S>) => void;
 }
 interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log }
 
 /** What a long-running command needs before it runs, with a state directory that can be used; undefined when it only had to print. */
-export async function prepare<S extends Settings>({ name: program, settings, needsRoot, check }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
+export async function prepare<S extends Settings>({ name: program, settings, needsRoot, optimizes, check }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
   const { values, mode } = loadConfig(program, settings, argv, io.env, configFile);
   const host: Values<typeof hostSettings> = values;
   checkRanges(host);
@@ -35,6 +38,7 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
   await prepareFolder(host.stateDir, 'state-dir', 0o711);
   collectWhenIdle(systemClock, processMemory(), io.interrupted);
+  if (optimizes) optimizeWhenBusy(systemClock, thisEngine(), io.interrupted);
   return { config: values, log: createLog(host.logLevel as LogLevel) };
 }
 

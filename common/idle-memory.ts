@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from './clock.ts';
+import { busyShareMeter } from './event-loop.ts';
 
 /** The memory of this process, as far as it can be collected. */
 export interface Memory {
@@ -34,15 +35,9 @@ export function collectWhenIdle(clock: Clock, memory: Memory, signal: AbortSigna
 
 /** Of this process. */
 export function processMemory(): Memory {
-  let before = performance.eventLoopUtilization();
   let gc: NodeJS.GCFunction | undefined;
   return {
-    busyShare: () => {
-      const now = performance.eventLoopUtilization();
-      const { utilization } = performance.eventLoopUtilization(now, before);
-      before = now;
-      return utilization;
-    },
+    busyShare: busyShareMeter(),
     usedBytes: () => process.memoryUsage().heapUsed,
     collect: () => {
       gc ??= collector();

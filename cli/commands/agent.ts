@@ -7,7 +7,7 @@ import type { Command } from '../types.ts';
 export const command: Command = {
   help: () => serveHelp('agent --server https://HOST:6443 --token TOKEN', 'Join this host to a cluster and run its pods. The token is needed once.', agentSettings),
   async run(argv, io) {
-    const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true, check: checkServer }, argv, io);
+    const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true, optimizes: false, check: checkServer }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
     const { Agent } = await import('#agent/main.ts');

@@ -6,7 +6,7 @@ import type { Command } from '../types.ts';
 export const command: Command = {
   help: () => serveHelp('controlplane', 'Run the control plane: the API, the scheduler and the controllers.', controlPlaneSettings),
   async run(argv, io) {
-    const prepared = await prepare({ name: 'cleat controlplane', settings: controlPlaneSettings, needsRoot: false }, argv, io);
+    const prepared = await prepare({ name: 'cleat controlplane', settings: controlPlaneSettings, needsRoot: false, optimizes: true }, argv, io);
     if (!prepared) return 0;
     const { ControlPlane } = await import('#controlplane/main.ts');
     const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock }, prepared.config);

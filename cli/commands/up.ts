@@ -15,7 +15,7 @@ export const command: Command = {
   help: () => serveHelp('up', 'Run a whole cluster on this host: control plane and agent in one process.', settings),
   async run(argv, io) {
     const startedMs = performance.now();
-    const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true }, argv, io);
+    const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true, optimizes: true }, argv, io);
     if (!prepared) return 0;
     const { config, log } = prepared;
     io.out(`Starting Cleat; its state is in ${config.stateDir}\n`);

@@ -195,7 +195,8 @@ export class Writer {
     const count = batch.meta.count + (deleted ? 0 : 1) - (current ? 1 : 0);
     const sumBefore = (batch.meta.sum - (current?.crc ?? 0)) >>> 0;
     const row = durable ? encodeRow({ revision, deleted, key: request.key, createRevision, chain: batch.meta.head, count, value: encoded }, sumBefore) : undefined;
-    const value = row?.value ?? encoded;
+    // Kept for long: a view of Node's pool of small buffers would hold 64 KB.
+    const value = row?.value ?? new Uint8Array(encoded);
     if (!durable) this.#growVolatile(batch, (deleted ? 0 : value.byteLength) - (previous?.value.byteLength ?? 0));
     this.#next++;
     const entry = { key: request.key, value, createRevision, modRevision: revision };

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { ManualClock } from './clock.ts';
+import { exec } from './exec.ts';
+import { optimizeWhenBusy } from './optimize-when-busy.ts';
+
+it('optimizes once, after being busy for some time on end', async () => {
+  const clock = new ManualClock();
+  const engine = { busy: 0, optimized: 0, busyShare: () => engine.busy, optimize: () => { engine.optimized++; } };
+  const after = async (seconds: number, busy: number): Promise<number> => { engine.busy = busy; await clock.advance(seconds * 1000); return engine.optimized; };
+  optimizeWhenBusy(clock, engine, new AbortController().signal);
+  expect(await after(60, 0.3)).toBe(0);
+  expect(await after(4, 1)).toBe(0);
+  expect(await after(2, 0.1)).toBe(0);
+  expect(await after(4, 0.9)).toBe(0);
+  expect(await after(2, 0.9)).toBe(1);
+  expect(await after(600, 1)).toBe(1);
+});
+
+it('looks no more when the process ends', async () => {
+  const clock = new ManualClock();
+  const stop = new AbortController();
+  optimizeWhenBusy(clock, { busyShare: () => 1, optimize: () => { throw new Error('too late'); } }, stop.signal);
+  stop.abort();
+  await clock.advance(60_000);
+});
+
+it('is something that this Node can do while it runs', async () => {
+  const script = `
+    import { thisEngine } from ${JSON.stringify(new URL('optimize-when-busy.ts', import.meta.url).href)};
+    const sum = (items) => { let total = 0; for (let i = 0; i < items.length; i++) total += items[i].x * i; return total; };
+    const items = Array.from({ length: 1000 }, (_, x) => ({ x }));
+    const run = () => { for (let i = 0; i < 3000; i++) sum(items); return %GetOptimizationStatus(sum); };
+    const optimized = (status) => (status & 0b110000) !== 0;
+    const before = optimized(run());
+    thisEngine().optimize();
+    let after = false;
+    for (let i = 0; i < 200 && !after; i++) { after = optimized(run()); await new Promise((resolve) => { setTimeout(resolve, 1); }); }
+    console.log(before, after);`;
+  const { stdout, stderr } = await exec(process.execPath, ['--disable-warning=ExperimentalWarning', '--no-turbofan', '--no-maglev', '--no-sparkplug', '--allow-natives-syntax', '--input-type=module', '-e', script]);
+  expect(stdout, stderr).toBe('false true\n');
+});
