@@ -120,3 +120,30 @@ Spec:
   Pod CIDR:  c
 `);
 });
+
+const noPods = { ...context, client: { json: () => Promise.resolve({ items: [] }) } as unknown as RestClient };
+async function described(kind: string, object: object): Promise<string[]> {
+  const writer = new DescribeWriter();
+  await describerOf(kind)(writer, object, noPods);
+  return writer.toString().trimEnd().split('\n');
+}
+const template = { metadata: { labels: { app: 'db' } }, spec: { containers: [{ name: 'db', image: 'db:1' }] } };
+
+test('workloads read as kubectl shows them', async () => {
+  const spec = { replicas: 3, selector: { matchLabels: { app: 'db' } }, template, updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 1 } }, volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } }] };
+  const lines = await described('StatefulSet', { metadata: { name: 'db', namespace: 'default' }, spec, status: { replicas: 2 } });
+  expect(lines.slice(6, 10)).toEqual(['Replicas:           3 desired | 2 total', 'Update Strategy:    RollingUpdate', '  Partition:        1', 'Pods Status:        0 Running / 0 Waiting / 0 Succeeded / 0 Failed']);
+  expect(lines.slice(-6)).toEqual(['  Name:          data', '  StorageClass:  ', '  Labels:        <none>', '  Annotations:   <none>', '  Capacity:      1Gi', '  Access Modes:  [ReadWriteOnce]']);
+  const job = await described('Job', { metadata: { name: 'j' }, spec: { template, completions: 1 }, status: { startTime: '2026-01-01T00:00:00Z', completionTime: '2026-01-01T00:00:12Z', succeeded: 1, ready: 0 } });
+  expect(job).toEqual(expect.arrayContaining([expect.stringMatching(/^Duration: +12s$/), expect.stringMatching(/^Pods Statuses: +0 Active \(0 Ready\) \/ 1 Succeeded \/ 0 Failed$/)]));
+});
+
+test('limits read as kubectl shows them', async () => {
+  expect(await described('ResourceQuota', { metadata: { name: 'q' }, status: { hard: { pods: '10' }, used: { pods: '3' } } })).toEqual(['Name:     q', 'Resource  Used  Hard', '--------  ----  ----', 'pods      3     10']);
+  expect((await described('LimitRange', { metadata: { name: 'l' }, spec: { limits: [{ type: 'Pod', max: { cpu: '1' } }] } }))[3]).toBe('Pod    cpu       -    1    -                -              -');
+  const metrics = [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } }];
+  const status = { currentReplicas: 1, desiredReplicas: 2, currentMetrics: [{ type: 'Resource', resource: { name: 'cpu', current: { averageUtilization: 10, averageValue: '20m' } } }] };
+  expect(await described('HorizontalPodAutoscaler', { metadata: { name: 'h' }, spec: { scaleTargetRef: { kind: 'Deployment', name: 'web' }, maxReplicas: 3, metrics }, status })).toEqual(expect.arrayContaining([
+    '  resource cpu on pods  (as a percentage of request):  10% (20m) / 50%', expect.stringMatching(/^Deployment pods: +1 current \/ 2 desired$/),
+  ]));
+});

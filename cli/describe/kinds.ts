@@ -1,13 +1,21 @@
 import { describeAny } from './any.ts';
+import { describeAutoscaler } from './autoscaler.ts';
+import { describeCronJob, describeJob } from './batch.ts';
 import { describeConfigMap, describeNamespace, describeSecret } from './config.ts';
+import { describeBudget, describeLimitRange, describeQuota } from './limits.ts';
 import { describeNode } from './node.ts';
 import { describePod } from './pod.ts';
 import { describeService } from './service.ts';
+import { describeDaemonSet, describeReplicationController, describeStatefulSet } from './stateful.ts';
+import { describeClaim, describeVolume } from './storage.ts';
 import type { Describe } from './types.ts';
 import { describeDeployment, describeReplicaSet } from './workloads.ts';
 
 const byKind = {
   Pod: describePod, Node: describeNode, Deployment: describeDeployment, ReplicaSet: describeReplicaSet, Service: describeService,
+  StatefulSet: describeStatefulSet, DaemonSet: describeDaemonSet, ReplicationController: describeReplicationController, Job: describeJob, CronJob: describeCronJob,
+  PersistentVolume: describeVolume, PersistentVolumeClaim: describeClaim, ResourceQuota: describeQuota, LimitRange: describeLimitRange,
+  PodDisruptionBudget: describeBudget, HorizontalPodAutoscaler: describeAutoscaler,
   Namespace: describeNamespace, ConfigMap: describeConfigMap, Secret: describeSecret,
 } as const;
 
@@ -17,4 +25,4 @@ export function describerOf(kind: string): Describe<object> {
 }
 
 /** Kinds about which kubectl shows no Events. */
-export const kindsWithoutEvents: ReadonlySet<string> = new Set(['Namespace', 'Secret']);
+export const kindsWithoutEvents: ReadonlySet<string> = new Set(['LimitRange', 'Namespace', 'ResourceQuota', 'Secret']);
