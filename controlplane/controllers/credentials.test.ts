@@ -114,6 +114,27 @@ describe('controllers of credentials', () => {
     expect((await decide('ours', 'Approved', petra)).status).toBe(403);
   });
 
+  it('its subresources are read and written as those of other kinds', async () => {
+    await ask('parts', { signerName: 'example.com/any', usages: ['digital signature', 'key encipherment', 'server auth'] });
+    const merge = { 'content-type': 'application/merge-patch+json' };
+    const at = (sub: string) => `${path}/parts/${sub}`;
+    const condition = (type: string) => ({ type, status: 'True', reason: 'Test', message: 'Set by a test' });
+    expect((await server.ask(at('approval'))).json()).toMatchObject({ kind: 'CertificateSigningRequest', metadata: { name: 'parts' } });
+    const patched = await server.ask(at('approval'), { method: 'PATCH', headers: merge, body: { metadata: { annotations: { patched: 'true' } }, status: { conditions: [condition('ApprovalPatch')] } } });
+    expect(patched.json()).toMatchObject({ metadata: { annotations: { patched: 'true' } }, status: { conditions: [condition('ApprovalPatch')] } });
+    const object = patched.json<CertificateSigningRequest>();
+    const updated = await server.ask(at('approval'), { method: 'PUT', body: { ...object, status: { certificate: 'bm90IG1pbmU=', conditions: [...object.status?.conditions ?? [], condition('Approved')] } } });
+    expect(updated.json<CertificateSigningRequest>().status).toEqual({ conditions: [expect.objectContaining(condition('ApprovalPatch')), expect.objectContaining(condition('Approved'))] });
+    const signed = await server.ask(at('status'), { method: 'PATCH', headers: merge, body: { metadata: { annotations: { signed: 'true' } }, status: { certificate: Buffer.from(server.caPem).toString('base64') } } });
+    expect(signed.json()).toMatchObject({ metadata: { annotations: { patched: 'true', signed: 'true' } }, status: { certificate: Buffer.from(server.caPem).toString('base64') } });
+    const again = await server.ask(at('status'), { method: 'PATCH', headers: merge, body: { status: { certificate: 'AAAA' } } });
+    expect(again.json()).toMatchObject({ code: 422, message: expect.stringContaining('status.certificate: Forbidden: updates may not modify existing certificate content') as string });
+    // The request itself stays as it was asked.
+    const changed = await server.ask(`${path}/parts`, { method: 'PATCH', headers: merge, body: { spec: { username: 'mallory', signerName: 'kubernetes.io/kube-apiserver-client' }, metadata: { labels: { a: 'b' } } } });
+    expect(changed.json()).toMatchObject({ metadata: { labels: { a: 'b' } }, spec: { username: 'admin', signerName: 'example.com/any' } });
+    expect((await server.ask(at('approval'), { method: 'DELETE' })).status).toBe(405);
+  });
+
   it('what cannot be a request is refused', async () => {
     const message = async (over: Partial<CertificateSigningRequest['spec']>): Promise<string> => (await ask('bad', over)).json<{ message: string }>().message;
     expect(await message({ request: Buffer.from('rubbish').toString('base64') })).toContain('spec.request: Invalid value');

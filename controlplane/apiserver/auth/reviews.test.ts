@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestServer, type Answer, type Identity } from '../test-server.ts';
 
@@ -126,5 +127,27 @@ describe('without credentials', () => {
     // A token beside it counts all the same.
     expect((await server.ask('/api', { identity: stranger, headers: { authorization: 'Bearer weak-token' } })).status).toBe(200);
     expect((await server.ask('/api', { identity: server.identity('ann') })).status).toBe(200);
+  });
+});
+
+describe('bad input', () => {
+  const paths = [
+    '/apis/authorization.k8s.io/v1/subjectaccessreviews', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews',
+    '/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews', '/apis/authentication.k8s.io/v1/tokenreviews', '/apis/authentication.k8s.io/v1/selfsubjectreviews',
+    '/api/v1/namespaces/default/serviceaccounts/default/token', '/apis/certificates.k8s.io/v1/certificatesigningrequests', `${rbac}/clusterroles`, `${rbac}/clusterrolebindings`, `${rbac}/namespaces/default/rolebindings`,
+  ];
+  const words = fc.oneof(fc.constantFrom('', '*', 'get', 'pods', 'default', '/', 'a.b.c', 'system:masters', '__proto__', 'kubernetes.io/kubelet-serving'), fc.jsonValue({ maxDepth: 1 }));
+  const field = fc.constantFrom('resourceAttributes', 'nonResourceAttributes', 'user', 'groups', 'extra', 'namespace', 'token', 'audiences', 'boundObjectRef', 'expirationSeconds', 'request', 'signerName', 'usages', 'fieldSelector', 'verb', 'resource');
+  const some = fc.dictionary(field, fc.oneof(words, fc.array(words, { maxLength: 2 }), fc.dictionary(field, words, { maxKeys: 3 })), { maxKeys: 4 });
+  const body = fc.record({ metadata: fc.oneof(fc.constant({ generateName: 'x-' }), words), spec: fc.oneof(some, words), rules: fc.oneof(fc.array(some, { maxLength: 2 }), words), roleRef: fc.oneof(some, words), subjects: fc.oneof(fc.array(some, { maxLength: 2 }), words) }, { requiredKeys: [] });
+
+  it('is answered with a Status of the client\'s fault, never with one of ours', async () => {
+    await fc.assert(fc.asyncProperty(fc.constantFrom(...paths), body, async (path, value) => {
+      const { status, text } = await server.ask(path, { method: 'POST', body: value });
+      expect(status, `${path} ${JSON.stringify(value)} ${text}`).toBeLessThan(500);
+    }), { seed: 11, numRuns: 400 });
+    for (const authorization of ['Bearer', 'Bearer ', `Bearer ${'a.'.repeat(9000)}`, `Bearer ${Buffer.from('{"alg":"none"}').toString('base64url')}.e30.`, 'Bearer eyJhbGciOiJFUzI1NiJ9.bnVsbA.AA', 'Bearer ' + '\u0080']) {
+      expect((await server.ask('/api', { identity: 'none', headers: { authorization } })).status).toBe(401);
+    }
   });
 });

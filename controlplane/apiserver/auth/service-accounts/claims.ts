@@ -19,7 +19,6 @@ export interface TokenClaims extends BoundClaims {
   readonly audiences: readonly string[];
   /** A token without an end has none of these. */
   readonly expiresAtMs: number | undefined;
-  readonly notBeforeMs: number | undefined;
   readonly id: string | undefined;
   /** A token that stands in a Secret, and lasts as long as that. */
   readonly legacySecretName: string | undefined;
@@ -75,7 +74,7 @@ function parseBound(claims: JsonRecord): TokenClaims | undefined {
   if (namespace === undefined || !serviceAccount || expiresAtMs === undefined || claims['sub'] !== accountUser(namespace, serviceAccount.name)) return undefined;
   const audience = claims['aud'];
   return {
-    namespace, serviceAccount, ...(pod && { pod }), ...(secret && { secret }), ...(node && { node }), expiresAtMs, notBeforeMs: epochMs(claims['nbf']), id: text(claims['jti']), legacySecretName: undefined,
+    namespace, serviceAccount, ...(pod && { pod }), ...(secret && { secret }), ...(node && { node }), expiresAtMs, id: text(claims['jti']), legacySecretName: undefined,
     audiences: (Array.isArray(audience) ? audience as unknown[] : [audience]).filter((one) => typeof one === 'string'),
   };
 }
@@ -84,7 +83,7 @@ function parseLegacy(claims: JsonRecord): TokenClaims | undefined {
   const field = (name: string): string | undefined => text(claims[privatePrefix + name]);
   const [namespace, name, uid, legacySecretName] = [field('namespace'), field('service-account.name'), field('service-account.uid'), field('secret.name')];
   if (namespace === undefined || name === undefined || uid === undefined || legacySecretName === undefined || claims['sub'] !== accountUser(namespace, name)) return undefined;
-  return { namespace, serviceAccount: { name, uid }, audiences: [], expiresAtMs: undefined, notBeforeMs: undefined, id: undefined, legacySecretName };
+  return { namespace, serviceAccount: { name, uid }, audiences: [], expiresAtMs: undefined, id: undefined, legacySecretName };
 }
 
 function reference(value: unknown): Reference | undefined {
