@@ -24,7 +24,8 @@ export function defaultErrors(root: Schema, field: string): FieldError[] {
 
 function valueErrors(schema: Schema, field: string, patterns: Patterns): FieldError[] {
   const path = `${field}.default`;
-  if (schema.default === null) return schema.nullable === true ? [] : [invalid(path, null, 'must not be null unless nullable is true')];
+  // The same as none.
+  if (schema.default === null) return [];
   const holder: Schema = { properties: { default: { ...schema, default: undefined } } };
   const value = { default: copyJson(schema.default) };
   const { value: clean, unknown } = cleanCustom(holder, value);
