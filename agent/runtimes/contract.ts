@@ -48,7 +48,7 @@ export function containerConfig(script: string, change: Partial<ContainerConfig>
   return {
     name: 'app', attempt: 0, image: helloImage, command: ['/bin/sh', '-c', script], args: [], workingDir: '', env: [], mounts: [],
     specHash: 'abc', graceSeconds: 7, logFile: 'app.log', stdin: false, stdinOnce: false, tty: false,
-    resources: { cpuShares: 2, cpuQuotaMicros: 0, cpuPeriodMicros: 100_000, memoryLimitBytes: 0, oomScoreAdj: 1000 },
+    resources: { cpuShares: 2, cpuQuotaMicros: 0, cpuPeriodMicros: 100_000, memoryLimitBytes: 0, oomScoreAdj: 1000, hugepageLimits: [] },
     security: { supplementalGroups: [], privileged: false, readOnlyRoot: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [], maskedPaths: [], readonlyPaths: [], seccomp: { type: 'Unconfined' } },
     ...change,
   };

@@ -165,6 +165,8 @@ export interface ContainerConfig {
     /** 0 for no limit. */
     readonly memoryLimitBytes: number;
     readonly oomScoreAdj: number;
+    /** `pageSize` as cgroups name it: `2MB`, `1GB`. */
+    readonly hugepageLimits: readonly { readonly pageSize: string; readonly limitBytes: number }[];
   };
   readonly security: {
     readonly runAsUser?: number;

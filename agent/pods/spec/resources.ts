@@ -1,4 +1,5 @@
 import type { Container, Pod } from '#api/gen/types.ts';
+import { quantityValue } from '#api/meta/quantity.ts';
 import type { CgroupLimits } from '#agent/runtimes/cgroups.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
 import { containersOf, initContainersOf, isSidecar } from './containers.ts';
@@ -51,6 +52,10 @@ export function cgroupResources(pod: Pod, container: Container, nodeMemoryBytes:
     cpuQuotaMicros: quotaOf(cpuMillisOf(limits) ?? 0),
     memoryLimitBytes: memoryBytesOf(limits) ?? 0,
     oomScoreAdj: oomScoreAdj(pod, memoryBytesOf(requests) ?? memoryBytesOf(limits) ?? 0, nodeMemoryBytes),
+    hugepageLimits: Object.entries(limits ?? {}).flatMap(([name, amount]) => {
+      const size = /^hugepages-(\d+[KMG])i$/.exec(name)?.[1];
+      return size === undefined ? [] : [{ pageSize: `${size}B`, limitBytes: quantityValue(amount) }];
+    }),
   };
 }
 

@@ -79,6 +79,11 @@ describe('resources', () => {
     expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20)).toMatchObject(expected);
   });
 
+  it('limit huge pages', () => {
+    const target = pod({ limits: { 'hugepages-2Mi': '4Mi', 'hugepages-1Gi': '1Gi', memory: '1Mi' } });
+    expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20).hugepageLimits).toEqual([{ pageSize: '2MB', limitBytes: 4 << 20 }, { pageSize: '1GB', limitBytes: 1 << 30 }]);
+  });
+
   it('of a pod are those of its containers together', () => {
     const container = (name: string, requests: object, limits: object, change: object = {}) => testContainer(name, { resources: { requests, limits } as object, ...change });
     const containers = [container('a', { cpu: '100m' }, { cpu: '200m', memory: '10Mi' }), container('b', { cpu: '300m' }, { cpu: '1', memory: '20Mi' })];

@@ -65,6 +65,7 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
         cpuPeriod: resources.cpuPeriodMicros,
         memoryLimitInBytes: resources.memoryLimitBytes,
         oomScoreAdj: resources.oomScoreAdj,
+        hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
       },
       securityContext: securityMessage(sandbox, config),
     },
