@@ -35,6 +35,11 @@ export function check(text: string, expr: Expr, declarations: Declarations): Che
 
 interface Scope { readonly name: string; readonly type: CelType; readonly outer: Scope | undefined }
 
+function isLocal(name: string, scope: Scope | undefined): boolean {
+  for (let here = scope; here; here = here.outer) if (here.name === name) return true;
+  return false;
+}
+
 class Checker {
   readonly issues: Issue[] = [];
   readonly #variables: ReadonlyMap<string, CelType>;
@@ -77,7 +82,9 @@ class Checker {
 
   #select(expr: Extract<Expr, { kind: 'select' }>, scope: Scope | undefined): Checked {
     const name = qualifiedName(expr);
-    if (name !== undefined && (this.#variables.has(name) || typeNames.has(name)) && this.#variable(name.split('.')[0] ?? '', scope) === undefined) {
+    const first = name?.split('.')[0] ?? '';
+    // The longest name that is declared wins, unless a macro's variable hides its beginning.
+    if (name !== undefined && (this.#variables.has(name) ? !isLocal(first, scope) : typeNames.has(name) && this.#variable(first, scope) === undefined)) {
       return { kind: 'ident', at: expr.at, name, type: this.#variable(name, scope) ?? t.dyn };
     }
     const operand = this.visit(expr.operand, scope);

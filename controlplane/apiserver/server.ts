@@ -9,9 +9,7 @@ import type { Log } from '#common/log.ts';
 import { Metrics } from '#common/metrics.ts';
 import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
-import { AdmissionChain } from './admission/chain.ts';
-import { admissionPlugins } from './admission/plugins.ts';
-import { QuotaAdmission } from './admission/quota/quota.ts';
+import { Admission } from './admission/plugins.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import { AccessControl } from './auth/access-control.ts';
 import type { Authorizer } from './auth/types.ts';
@@ -89,7 +87,7 @@ export class ApiServer implements Runnable {
   readonly #kinds: KindIndex;
   readonly #resources: ResourceStore;
   readonly #allocation: ServiceAllocation;
-  readonly #quota: QuotaAdmission;
+  readonly #admission: Admission;
   readonly #informers: Informers;
   readonly #access: AccessControl;
   readonly #definitions: CustomDefinitions;
@@ -108,16 +106,15 @@ export class ApiServer implements Runnable {
     const { store, clock, log } = deps;
     this.#kinds = new KindIndex(deps.kinds);
     this.#allocation = new ServiceAllocation(config);
-    this.#quota = new QuotaAdmission({ store, log });
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
     this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, nodes: deps.nodes, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
-    const admission = new AdmissionChain(admissionPlugins({
-      store, clock, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation, quota: this.#quota,
-    }, config));
-    this.#resources = new ResourceStore({ store, admission, clock });
+    this.#admission = new Admission({
+      store, clock, log, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation,
+    }, config);
+    this.#resources = new ResourceStore({ store, admission: this.#admission.chain, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
     const { authenticator, authorizer } = this.#access;
@@ -197,8 +194,7 @@ export class ApiServer implements Runnable {
     }
     const expiry = new EventExpiry(this.#deps, { ttlMs: eventTtlMs, maxEvents: 5000 });
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
-    const quotaController = this.client({ name: 'system:serviceaccount:kube-system:resourcequota-controller', groups: ['system:masters'] });
-    this.#tasks.run('resource quotas', signal, () => this.#quota.start(quotaController, signal));
+    this.#tasks.run('admission', signal, () => this.#admission.start((user) => this.client(user), signal));
     this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
@@ -214,7 +210,7 @@ export class ApiServer implements Runnable {
     const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
     for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
     await this.#definitions.load();
-    await this.#quota.load();
+    await this.#admission.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
       serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
