@@ -1,10 +1,10 @@
 import type { Affinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, Toleration, TopologySpreadConstraint } from '../gen/types.ts';
 import { duplicate, forbidden, invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
-import { labelValue, qualifiedName } from '../meta/names.ts';
+import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from '../meta/names.ts';
 import { named, requiredText, supported, supportedIfSet } from '../meta/rules.ts';
 import { validateLabelSelector } from '../meta/selectors.ts';
 
-function validateRequirement(requirement: NodeSelectorRequirement, field: string): FieldError[] {
+function validateRequirement(requirement: NodeSelectorRequirement, field: string, strict: boolean): FieldError[] {
   const { key, operator, values = [] } = requirement;
   const errors: FieldError[] = [];
   switch (operator) {
@@ -20,17 +20,20 @@ function validateRequirement(requirement: NodeSelectorRequirement, field: string
     default:
       errors.push(invalid(`${field}.operator`, operator, 'not a valid selector operator'));
   }
-  return [...errors, ...named(`${field}.key`, key ?? '', qualifiedName)];
+  errors.push(...named(`${field}.key`, key ?? '', qualifiedName));
+  return strict ? [...errors, ...values.flatMap((value, i) => named(`${field}.values[${i}]`, value, labelValue))] : errors;
 }
 
-export function validateNodeTerm(term: NodeSelectorTerm, field: string): FieldError[] {
-  const expressions = (term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, `${field}.matchExpressions[${i}]`));
+/** What is only preferred may hold values that no label can have: one node is enough to need no choice. */
+export function validateNodeTerm(term: NodeSelectorTerm, field: string, strict = true): FieldError[] {
+  const expressions = (term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, `${field}.matchExpressions[${i}]`, strict));
   const fields = (term.matchFields ?? []).flatMap(({ key, operator, values = [] }, i) => {
     const path = `${field}.matchFields[${i}]`;
     const errors: FieldError[] = [];
     if (operator !== 'In' && operator !== 'NotIn') errors.push(invalid(`${path}.operator`, operator, 'not a valid selector operator'));
     else if (values.length !== 1) errors.push(required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"));
     if (key !== 'metadata.name') errors.push(invalid(`${path}.key`, key, 'not a valid field selector key'));
+    else errors.push(...values.flatMap((value, j) => named(`${path}.values[${j}]`, value, dns1123Subdomain)));
     return errors;
   });
   return [...expressions, ...fields];
@@ -40,9 +43,22 @@ function validatePodTerm(term: PodAffinityTerm, field: string): FieldError[] {
   return [
     ...validateLabelSelector(term?.labelSelector, `${field}.labelSelector`),
     ...validateLabelSelector(term?.namespaceSelector, `${field}.namespaceSelector`),
+    ...(term?.namespaces ?? []).flatMap((name) => named(`${field}.namespace`, name, dns1123Label)),
+    ...validateLabelKeys(term ?? {}, field),
     ...requiredText(`${field}.topologyKey`, term?.topologyKey, 'can not be empty'),
-    ...(term?.topologyKey ? named(`${field}.topologyKey`, term.topologyKey, qualifiedName) : []),
+    ...named(`${field}.topologyKey`, term?.topologyKey ?? '', qualifiedName),
   ];
+}
+
+/** Keys whose values the pod's own labels give. */
+function validateLabelKeys({ labelSelector, matchLabelKeys = [], mismatchLabelKeys = [] }: Partial<PodAffinityTerm>, field: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [name, keys] of [['matchLabelKeys', matchLabelKeys], ['mismatchLabelKeys', mismatchLabelKeys]] as const) {
+    if (keys.length > 0 && labelSelector === undefined) errors.push(forbidden(`${field}.${name}`, 'must not be specified when labelSelector is not set'));
+    for (const [i, key] of keys.entries()) errors.push(...named(`${field}.${name}[${i}]`, key, qualifiedName));
+  }
+  for (const [i, key] of matchLabelKeys.entries()) if (mismatchLabelKeys.includes(key)) errors.push(invalid(`${field}.matchLabelKeys[${i}]`, key, 'exists in both matchLabelKeys and mismatchLabelKeys'));
+  return errors;
 }
 
 function validateWeight(weight: number, field: string): FieldError[] {
@@ -60,7 +76,7 @@ export function validateAffinity(affinity: Affinity | undefined, field: string):
   }
   for (const [i, { weight, preference }] of (nodes?.preferredDuringSchedulingIgnoredDuringExecution ?? []).entries()) {
     const path = `${field}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
-    errors.push(...validateWeight(weight, path), ...validateNodeTerm(preference ?? {}, `${path}.preference`));
+    errors.push(...validateWeight(weight, path), ...validateNodeTerm(preference ?? {}, `${path}.preference`, false));
   }
   for (const name of ['podAffinity', 'podAntiAffinity'] as const) {
     const pods = affinity?.[name];
@@ -75,7 +91,7 @@ export function validateAffinity(affinity: Affinity | undefined, field: string):
   return errors;
 }
 
-export const taintEffects = ['NoExecute', 'NoSchedule', 'PreferNoSchedule'];
+export const taintEffects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
 export function validateTolerations(tolerations: readonly Toleration[], field: string): FieldError[] {
   return tolerations.flatMap((toleration, index) => {
@@ -90,7 +106,7 @@ export function validateTolerations(tolerations: readonly Toleration[], field: s
     }
     if (operator === 'Equal' || operator === '') errors.push(...named(`${path}.operator`, value, labelValue));
     else if (operator !== 'Exists') errors.push(notSupported(`${path}.operator`, operator, ['Equal', 'Exists']));
-    else if (value !== '') errors.push(invalid(`${path}.operator`, toleration, "value must be empty when `operator` is 'Exists'"));
+    else if (value !== '') errors.push(invalid(`${path}.operator`, value, "value must be empty when `operator` is 'Exists'"));
     return [...errors, ...(effect ? supported(`${path}.effect`, effect, taintEffects) : [])];
   });
 }
@@ -111,6 +127,7 @@ export function validateSpread(constraints: readonly TopologySpreadConstraint[],
     if (minDomains !== undefined && constraint.whenUnsatisfiable !== 'DoNotSchedule') {
       errors.push(invalid(`${path}.minDomains`, minDomains, 'can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway'));
     }
+    errors.push(...validateLabelKeys({ labelSelector: constraint.labelSelector, matchLabelKeys: constraint.matchLabelKeys }, path));
     for (const name of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const) errors.push(...supportedIfSet(`${path}.${name}`, constraint[name], ['Honor', 'Ignore']));
     return [...errors, ...validateLabelSelector(constraint.labelSelector, `${path}.labelSelector`)];
   });

@@ -36,21 +36,26 @@ export function validateAllContainers(spec: PodSpec, field: string): FieldError[
   return errors;
 }
 
+/** What only a pod's own containers must be: templates are used in ways of their own. */
+export function validateImages(spec: PodSpec, field: string): FieldError[] {
+  return (['containers', 'initContainers', 'ephemeralContainers'] as const).flatMap((list) => (spec[list] ?? []).flatMap(({ image = '' }, i) => (
+    image === image.trim() ? [] : [invalid(`${field}.${list}[${i}].image`, image, 'must not have leading or trailing whitespace')])));
+}
+
 function validateContainer(container: Container, field: string, around: Surroundings): FieldError[] {
   const errors = requiredNamed(`${field}.name`, container.name, dns1123Label);
   if (container.name && around.names.has(container.name)) errors.push(duplicate(`${field}.name`, container.name));
   around.names.add(container.name);
   const image = container.image ?? '';
   errors.push(...requiredText(`${field}.image`, image));
-  if (image !== image.trim()) errors.push(invalid(`${field}.image`, image, 'must not have leading or trailing whitespace'));
   return [
     ...errors,
     ...validateLifecycle(container, field, around.spec.terminationGracePeriodSeconds),
     ...validateProbes(container, field),
-    ...supported(`${field}.terminationMessagePolicy`, container.terminationMessagePolicy, ['FallbackToLogsOnError', 'File']),
+    ...supported(`${field}.terminationMessagePolicy`, container.terminationMessagePolicy, ['File', 'FallbackToLogsOnError']),
     ...validatePorts(container, field),
     ...(container.env ?? []).flatMap((variable, i) => validateEnv(variable, `${field}.env[${i}]`)),
-    ...(container.envFrom ?? []).flatMap((source, i) => validateEnvFrom(source, `${field}.envFrom[${i}]`)),
+    ...(container.envFrom ?? []).flatMap((source, i) => validateEnvFrom(source, `${field}.envFrom`, i)),
     ...validateMounts(container, field, around.volumes),
     ...supported(`${field}.imagePullPolicy`, container.imagePullPolicy, ['Always', 'IfNotPresent', 'Never']),
     ...validateResources(container.resources, `${field}.resources`),

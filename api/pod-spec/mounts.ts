@@ -12,22 +12,24 @@ export function validateMounts(container: Container, field: string, volumes: Rea
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const path = `${field}.volumeMounts[${index}]`;
     errors.push(...requiredText(`${path}.name`, mount.name), ...requiredText(`${path}.mountPath`, mount.mountPath));
-    if (mount.name && !volumes.has(mount.name)) errors.push(notFound(`${path}.name`, mount.name));
+    if (!volumes.has(mount.name)) errors.push(notFound(`${path}.name`, mount.name));
     if (paths.has(mount.mountPath)) errors.push(invalid(`${path}.mountPath`, mount.mountPath, 'must be unique'));
     paths.add(mount.mountPath);
     if (deviceNames.has(mount.name)) errors.push(invalid(`${path}.name`, mount.name, 'must not already exist in volumeDevices'));
     if (devices.has(mount.mountPath)) errors.push(invalid(`${path}.mountPath`, mount.mountPath, 'must not already exist as a path in volumeDevices'));
-    errors.push(...validateSubPath(mount, path), ...validatePropagation(mount, path, container.securityContext), ...validateReadOnly(mount, path));
+    // What follows Kubernetes reports without the mount's index.
+    const list = `${field}.volumeMounts`;
+    errors.push(...validateSubPath(mount, path, list), ...validatePropagation(mount, list, container.securityContext), ...validateReadOnly(mount, list));
   }
   return [...errors, ...validateDevices(container, field, volumes)];
 }
 
-function validateSubPath(mount: VolumeMount, field: string): FieldError[] {
+function validateSubPath(mount: VolumeMount, field: string, list: string): FieldError[] {
   const errors = mount.subPath && mount.subPathExpr
     ? [invalid(`${field}.subPathExpr`, mount.subPathExpr, 'subPathExpr and subPath are mutually exclusive')] : [];
   for (const name of ['subPath', 'subPathExpr'] as const) {
     const problem = relativePathProblem(mount[name] ?? '');
-    if (problem !== undefined) errors.push(invalid(`${field}.${name}`, mount[name], problem));
+    if (problem !== undefined) errors.push(invalid(`${list}.${name}`, mount[name], problem));
   }
   return errors;
 }
@@ -49,7 +51,7 @@ function validateReadOnly({ mountPropagation, readOnly, recursiveReadOnly }: Vol
   return mountPropagation === undefined || mountPropagation === 'None' ? errors : [...errors, forbidden(path, 'may only be specified when mountPropagation is None or not specified')];
 }
 
-function validateDevices({ volumeDevices = [] }: Container, field: string, volumes: ReadonlyMap<string, Volume>): FieldError[] {
+function validateDevices({ volumeDevices = [], volumeMounts = [] }: Container, field: string, volumes: ReadonlyMap<string, Volume>): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
   const paths = new Set<string>();
@@ -58,13 +60,15 @@ function validateDevices({ volumeDevices = [] }: Container, field: string, volum
     const volume = volumes.get(name);
     errors.push(...requiredText(`${path}.name`, name));
     if (names.has(name)) errors.push(invalid(`${path}.name`, name, 'must be unique'));
-    if (name && volume === undefined) errors.push(notFound(`${path}.name`, name));
-    else if (volume !== undefined && volume.persistentVolumeClaim === undefined && volume.ephemeral === undefined) {
+    if (volume === undefined) errors.push(notFound(`${path}.name`, name));
+    else if (volume.persistentVolumeClaim === undefined && volume.ephemeral === undefined) {
       errors.push(invalid(`${path}.name`, name, 'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode'));
     }
     errors.push(...requiredText(`${path}.devicePath`, devicePath));
     if (paths.has(devicePath)) errors.push(invalid(`${path}.devicePath`, devicePath, 'must be unique'));
     if ((devicePath ?? '').split('/').includes('..')) errors.push(invalid(`${path}.devicePath`, devicePath, 'can not contain backsteps (\'..\')'));
+    if (volumeMounts.some((mount) => mount.name === name)) errors.push(invalid(`${path}.name`, name, 'must not already exist in volumeMounts'));
+    if (volumeMounts.some((mount) => mount.mountPath === devicePath)) errors.push(invalid(`${path}.devicePath`, devicePath, 'must not already exist as a path in volumeMounts'));
     names.add(name);
     paths.add(devicePath);
   }

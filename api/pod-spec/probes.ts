@@ -28,14 +28,17 @@ function validateHandler(handler: Handlers, field: string, graceSeconds: number 
   if (first === undefined) return [required(field, 'must specify a handler type')];
   const errors = more.map((name) => forbidden(`${field}.${name}`, 'may not specify more than 1 handler type'));
   const { exec, httpGet, tcpSocket, grpc, sleep } = handler;
-  if (exec !== undefined && (exec.command ?? []).length === 0) errors.push(required(`${field}.exec.command`));
-  if (httpGet !== undefined) errors.push(...validateHttp(httpGet, `${field}.httpGet`));
-  if (tcpSocket !== undefined) errors.push(...validatePortReference(tcpSocket.port, `${field}.tcpSocket.port`));
-  if (grpc !== undefined) errors.push(...validatePortReference(grpc.port, `${field}.grpc.port`));
-  if (sleep !== undefined && graceSeconds !== undefined && !(sleep.seconds >= 0 && sleep.seconds <= graceSeconds)) {
-    errors.push(invalid(`${field}.sleep`, sleep.seconds, `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`));
+  switch (first) {
+    case 'exec': return (exec?.command ?? []).length === 0 ? [required(`${field}.exec.command`), ...errors] : errors;
+    case 'httpGet': return [...(httpGet === undefined ? [] : validateHttp(httpGet, `${field}.httpGet`)), ...errors];
+    case 'tcpSocket': return [...validatePortReference(tcpSocket?.port, `${field}.tcpSocket.port`), ...errors];
+    case 'grpc': return [...validatePortReference(grpc?.port, `${field}.grpc.port`), ...errors];
+    case 'sleep': {
+      const seconds = sleep?.seconds ?? 0;
+      if (graceSeconds === undefined || (seconds >= 0 && seconds <= graceSeconds)) return errors;
+      return [invalid(`${field}.sleep`, seconds, `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`), ...errors];
+    }
   }
-  return errors;
 }
 
 function validateProbe(probe: Probe, field: string): FieldError[] {

@@ -1,7 +1,7 @@
 import type { ConfigMapKeySelector, DownwardAPIVolumeFile, ObjectFieldSelector, ResourceFieldSelector } from '../gen/types.ts';
 import { invalid, notSupported, required, type FieldError } from '../meta/field-error.ts';
-import { configMapKey, qualifiedName } from '../meta/names.ts';
-import { requiredNamed, requiredText } from '../meta/rules.ts';
+import { configMapKey, dns1123Subdomain, qualifiedName } from '../meta/names.ts';
+import { named, requiredNamed } from '../meta/rules.ts';
 
 export const envFields = [
   'metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName', 'spec.serviceAccountName', 'status.hostIP', 'status.hostIPs', 'status.podIP', 'status.podIPs',
@@ -17,7 +17,7 @@ export function validateFieldRef(ref: ObjectFieldSelector, allowed: readonly str
   if (subscript !== null) {
     const key = subscript[2] ?? '';
     const problem = qualifiedName(subscript[1] === 'metadata.annotations' ? key.toLowerCase() : key);
-    return problem === undefined ? [] : [invalid(path, key, problem)];
+    return problem === undefined ? [] : [invalid(field, key, problem)];
   }
   if (allowed.includes(ref.fieldPath)) return [];
   if ([...envFields, ...downwardFields].includes(ref.fieldPath)) return [notSupported(path, ref.fieldPath, allowed)];
@@ -27,12 +27,24 @@ export function validateFieldRef(ref: ObjectFieldSelector, allowed: readonly str
 export function validateResourceRef(ref: ResourceFieldSelector, field: string, inVolume: boolean): FieldError[] {
   if (inVolume && !ref.containerName) return [required(`${field}.containerName`)];
   if (!ref.resource) return [required(`${field}.resource`)];
-  return resources.includes(ref.resource) || /^(limits|requests)\.hugepages-/.test(ref.resource) ? [] : [notSupported(`${field}.resource`, ref.resource, resources)];
+  const known = resources.includes(ref.resource) || /^(limits|requests)\.hugepages-/.test(ref.resource);
+  return [...(known ? [] : [notSupported(`${field}.resource`, ref.resource, resources)]), ...validateDivisor(ref, field)];
+}
+
+const byteDivisors = ['1', '1k', '1M', '1G', '1T', '1P', '1E', '1Ki', '1Mi', '1Gi', '1Ti', '1Pi', '1Ei'];
+
+function validateDivisor({ divisor = '0', resource }: ResourceFieldSelector, field: string): FieldError[] {
+  if (divisor === '0') return [];
+  const counted = resource.slice(resource.indexOf('.') + 1);
+  const [allowed, what] = counted === 'cpu' ? [['1m', '1'], 'cpu'] as const
+    : [byteDivisors, counted === 'memory' ? 'memory' : counted === 'ephemeral-storage' ? 'local ephemeral storage' : 'hugepages'] as const;
+  const values = counted === 'cpu' ? '1m and 1' : byteDivisors.join(', ');
+  return allowed.some((one) => one === divisor) ? [] : [invalid(`${field}.divisor`, resource, `only divisor's values ${values} are supported with the ${what} resource`)];
 }
 
 /** A key of a ConfigMap or a Secret. */
 export function validateKeyRef(ref: ConfigMapKeySelector, field: string): FieldError[] {
-  return [...requiredText(`${field}.name`, ref.name), ...requiredNamed(`${field}.key`, ref.key, configMapKey)];
+  return [...named(`${field}.name`, ref.name ?? '', dns1123Subdomain), ...requiredNamed(`${field}.key`, ref.key, configMapKey)];
 }
 
 /** A path inside a volume. */

@@ -52,7 +52,7 @@ export function validatePodSecurity(spec: PodSpec, field: string): FieldError[] 
     errors.push(invalid(`${field}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
   }
   if (spec.hostUsers !== false) return errors;
-  return [...errors, ...(['hostNetwork', 'hostPID', 'hostIPC'] as const).flatMap((name) => (spec[name] === true ? [forbidden(`${field}.${name}`, 'when `hostUsers` is false')] : []))];
+  return [...errors, ...([['hostNetwork', 'hostNetwork'], ['hostPID', 'HostPID'], ['hostIPC', 'HostIPC']] as const).flatMap(([name, shown]) => (spec[name] === true ? [forbidden(`${field}.${shown}`, 'when `pod.Spec.HostUsers` is false')] : []))];
 }
 
 function validateSysctls({ hostIPC, hostNetwork, securityContext }: PodSpec, field: string): FieldError[] {

@@ -25,8 +25,8 @@ export function validatePodSpec(spec: PodSpec | undefined, field: string): Field
   return [
     ...validateVolumes(spec.volumes ?? [], `${field}.volumes`),
     ...validateAllContainers(spec, field),
-    ...supported(`${field}.restartPolicy`, spec.restartPolicy, ['Always', 'Never', 'OnFailure']),
-    ...supported(`${field}.dnsPolicy`, spec.dnsPolicy, ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None']),
+    ...supported(`${field}.restartPolicy`, spec.restartPolicy, ['Always', 'OnFailure', 'Never']),
+    ...supported(`${field}.dnsPolicy`, spec.dnsPolicy, ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None']),
     ...validateLabels(spec.nodeSelector, `${field}.nodeSelector`),
     ...validateHost(spec, field),
     ...validatePodSecurity(spec, field),
@@ -39,7 +39,7 @@ export function validatePodSpec(spec: PodSpec | undefined, field: string): Field
     ...validateNames(spec, field),
     ...inRange(`${field}.activeDeadlineSeconds`, spec.activeDeadlineSeconds, 1, maxInt32),
     ...notNegative(`${field}.terminationGracePeriodSeconds`, spec.terminationGracePeriodSeconds),
-    ...supportedIfSet(`${field}.preemptionPolicy`, spec.preemptionPolicy, ['Never', 'PreemptLowerPriority']),
+    ...supportedIfSet(`${field}.preemptionPolicy`, spec.preemptionPolicy, ['PreemptLowerPriority', 'Never']),
   ];
 }
 
@@ -47,7 +47,6 @@ function validateNames(spec: PodSpec, field: string): FieldError[] {
   const subdomains = ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName', 'schedulerName'] as const;
   const labels = ['hostname', 'subdomain'] as const;
   return [
-    ...(spec.imagePullSecrets ?? []).flatMap(({ name }, i) => requiredText(`${field}.imagePullSecrets[${i}].name`, name)),
     ...subdomains.flatMap((name) => (spec[name] ? named(`${field}.${name}`, spec[name], dns1123Subdomain) : [])),
     ...labels.flatMap((name) => (spec[name] ? named(`${field}.${name}`, spec[name], dns1123Label) : [])),
   ];
@@ -63,7 +62,7 @@ function validateGates({ os, overhead, readinessGates = [], schedulingGates = []
     if (seen.has(name)) errors.push(duplicate(path, name));
     seen.add(name);
   }
-  if (os !== undefined) errors.push(...supported(`${field}.os.name`, os.name, ['linux', 'windows']));
+  if (os !== undefined) errors.push(...os.name ? supported(`${field}.os`, os.name, ['linux', 'windows']) : [required(`${field}.os.name`, 'cannot be empty')]);
   return [...errors, ...validateResources({ limits: overhead }, `${field}.overhead`).map((error) => ({ ...error, field: error.field.replace('.overhead.limits', '.overhead') }))];
 }
 
@@ -73,7 +72,7 @@ function validateHost(spec: PodSpec, field: string): FieldError[] {
   for (const [c, container] of (spec.containers ?? []).entries()) {
     for (const [p, port] of (container.ports ?? []).entries()) {
       if (port.hostPort && port.hostPort !== port.containerPort) {
-        errors.push(invalid(`${field}.containers[${c}].ports[${p}].containerPort`, port.containerPort, 'must match `hostPort` when `hostNetwork` is true'));
+        errors.push(invalid(`${field}.containers[${c}].ports[${p}].hostPort`, port.hostPort, 'must match `containerPort` when `hostNetwork` is true'));
       }
     }
   }
@@ -97,7 +96,7 @@ function validateDns(spec: PodSpec, field: string): FieldError[] {
   errors.push(...(spec.dnsConfig?.options ?? []).flatMap(({ name }, i) => requiredText(`${path}.options[${i}]`, name, 'must not be empty')));
   for (const [i, alias] of (spec.hostAliases ?? []).entries()) {
     errors.push(...named(`${field}.hostAliases[${i}].ip`, alias.ip ?? '', ipProblem));
-    errors.push(...(alias.hostnames ?? []).flatMap((name) => named(`${field}.hostAliases[${i}].hostnames`, name, dns1123Subdomain)));
+    errors.push(...(alias.hostnames ?? []).flatMap((name, j) => named(`${field}.hostAliases[${i}].hostnames[${j}]`, name, dns1123Subdomain)));
   }
   return errors;
 }

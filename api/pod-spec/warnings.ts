@@ -58,6 +58,7 @@ function specWarnings(spec: PodSpec, field: string): string[] {
   for (const [i, volume] of (spec.volumes ?? []).entries()) {
     for (const name of Object.keys(volume)) if (Object.hasOwn(volumeWarnings, name)) warnings.push(`${field}.volumes[${i}].${name}: ${volumeWarnings[name] ?? ''}`);
   }
+  for (const [i, { name }] of (spec.imagePullSecrets ?? []).entries()) if (!name) warnings.push(`${field}.imagePullSecrets[${i}].name: invalid empty name ""`);
   warnings.push(...repeats(spec.imagePullSecrets, ({ name }) => name, (i, name) => `${field}.imagePullSecrets[${i}].name: duplicate name ${JSON.stringify(name)}`));
   warnings.push(...repeats(spec.hostAliases, ({ ip }) => ip, (i, ip, first) => `${field}.hostAliases[${i}].ip: duplicate ip with ${field}.hostAliases[${first}]: ${JSON.stringify(ip)}`));
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0) warnings.push(`${field}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`);

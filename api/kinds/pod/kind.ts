@@ -1,5 +1,6 @@
 import type { Pod } from '../../gen/types.ts';
 import { schemaNamed } from '../../meta/schema.ts';
+import { validateImages } from '../../pod-spec/containers.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.ts';
 import { qosClass } from '../../pod-spec/qos.ts';
 import { validatePodSpec } from '../../pod-spec/validate.ts';
@@ -33,6 +34,7 @@ export const pod: KindDefinition<Pod> = {
   },
   validate: (object, old) => [
     ...validatePodSpec(object.spec, 'spec'),
+    ...(object.spec === undefined ? [] : validateImages(object.spec, 'spec')),
     ...(old === undefined ? [] : validatePodUpdate(object, old)),
   ],
   validateNew: validateNewPod,

@@ -49,7 +49,7 @@ it.each<[string, Partial<PodSpec>, string[]]>([
   ['names twice', { initContainers: [container()] }, ['spec.initContainers[0].name: Duplicate value: "web"']],
   ['mount of no volume', { containers: [container({ volumeMounts: [{ name: 'x', mountPath: '/x' }] })] }, ['spec.containers[0].volumeMounts[0].name: Not found: "x"']],
   ['same path twice', { volumes: [{ name: 'x' }], containers: [container({ volumeMounts: [{ name: 'x', mountPath: '/x' }, { name: 'x', mountPath: '/x', subPath: '../y' }] })] },
-    ['spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/x": must be unique', "spec.containers[0].volumeMounts[1].subPath: Invalid value: \"../y\": must not contain '..'"]],
+    ['spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/x": must be unique', "spec.containers[0].volumeMounts.subPath: Invalid value: \"../y\": must not contain '..'"]],
   ['two volume types', { volumes: [{ name: 'x', emptyDir: {}, hostPath: { path: '/x' } }] }, ['spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type']],
   ['volume without what it needs', { volumes: [{ name: 'x', secret: {} }, { name: 'y', configMap: { items: [{ key: 'k', path: '/abs' }] } }] },
     ['spec.volumes[0].secret.secretName: Required value', 'spec.volumes[1].configMap.name: Required value', 'spec.volumes[1].configMap.items[0].path: Invalid value: "/abs": must be a relative path']],
@@ -61,14 +61,29 @@ it.each<[string, Partial<PodSpec>, string[]]>([
     ['spec.containers[0].resources.requests: Invalid value: "65Mi": must be less than or equal to memory limit of 64Mi']],
   ['device not by the piece', { containers: [container({ resources: { limits: { 'nvidia.com/gpu': '500m' } } })] }, ['spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be an integer', 'spec.containers[0].resources.requests[nvidia.com/gpu]']],
   ['probes', { containers: [container({ livenessProbe: { exec: { command: ['x'] }, tcpSocket: { port: 0 }, successThreshold: 2 }, startupProbe: {} })] },
-    ['spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type', 'spec.containers[0].livenessProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive',
+    ['spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type',
       'spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1', 'spec.containers[0].startupProbe: Required value: must specify a handler type']],
   ['ports', { containers: [container({ ports: [{ containerPort: 70_000, name: 'x' }, { containerPort: 1, name: 'x', protocol: 'QUIC' }] })] },
     ['spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive', 'spec.containers[0].ports[1].name: Duplicate value: "x"', 'spec.containers[0].ports[1].protocol: Unsupported value: "QUIC": supported values: "SCTP", "TCP", "UDP"']],
   ['tolerations', { tolerations: [{ operator: 'Equal' }, { key: 'a', operator: 'Exists', tolerationSeconds: 1 }] },
     ['spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty', "spec.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set"]],
   ['affinity', { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } }, podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: '' }] } } },
-    ['spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: must have at least one node selector term', 'spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty']],
+    ['spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: must have at least one node selector term', 'spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty', '[0].topologyKey: Invalid value: "": name part must be non-empty']],
+  ['labels that no node can have', { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'In', values: ['b c'] }] }] } } } },
+    ['nodeSelectorTerms[0].matchExpressions[0].values[0]: Invalid value: "b c": a valid label must be an empty string']],
+  ['policies', { restartPolicy: 'Sometimes', dnsPolicy: 'Mine', preemptionPolicy: 'Maybe' }, ['spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
+    'spec.dnsPolicy: Unsupported value: "Mine": supported values: "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"', 'spec.preemptionPolicy: Unsupported value: "Maybe": supported values: "PreemptLowerPriority", "Never"']],
+  ['gates', { schedulingGates: [{ name: 'a/b' }, { name: 'a/b' }], readinessGates: [{ conditionType: '' }] }, ['spec.readinessGates[0].conditionType: Invalid value: "": name part must be non-empty', 'spec.schedulingGates[1]: Duplicate value: "a/b"']],
+  ['the host\'s namespaces without its users', { hostUsers: false, hostNetwork: true, hostPID: true }, ['spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false', 'spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false']],
+  ['security contexts', { securityContext: { seccompProfile: { type: 'Localhost' }, sysctls: [{ name: 'Bad', value: '1' }], fsGroupChangePolicy: 'Never' }, containers: [container({ securityContext: { procMount: 'Unmasked', appArmorProfile: { type: 'RuntimeDefault', localhostProfile: 'x' } } })] },
+    ['spec.containers[0].securityContext.procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`', 'spec.containers[0].securityContext.appArmorProfile.localhostProfile: Invalid value: "x": can only be set when AppArmor type is Localhost',
+      'spec.securityContext.fsGroupChangePolicy: Unsupported value: "Never": supported values: "Always", "OnRootMismatch"', 'spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost', 'spec.securityContext.sysctls[0].name: Invalid value: "Bad": must have at most 253 characters']],
+  ['devices that are no claims', { volumes: [{ name: 'x' }], containers: [container({ volumeDevices: [{ name: 'x', devicePath: '/dev/x' }, { name: 'y', devicePath: '/dev/../y' }] })] },
+    ['spec.containers[0].volumeDevices[0].name: Invalid value: "x": can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode', 'spec.containers[0].volumeDevices[1].name: Not found: "y"', "spec.containers[0].volumeDevices[1].devicePath: Invalid value: \"/dev/../y\": can not contain backsteps ('..')"]],
+  ['an ephemeral claim without a size', { volumes: [{ name: 'x', ephemeral: { volumeClaimTemplate: { spec: { accessModes: ['ReadWriteOnce'] } } } }] }, ['spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value']],
+  ['divisors that fit nothing', { containers: [container({ env: [{ name: 'A', valueFrom: { resourceFieldRef: { resource: 'limits.cpu', divisor: '2' } } }] })] },
+    ["spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Invalid value: \"limits.cpu\": only divisor's values 1m and 1 are supported with the cpu resource"]],
+  ['what comes later', { nodeName: 'n', schedulingGates: [{ name: 'a' }], ephemeralContainers: [{ name: 'e', image: 'i' }] }, ['spec.ephemeralContainers: Forbidden: cannot be set on create', 'spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared']],
 ])('refuses %s', (_, spec, expected) => {
   const found = problems(spec);
   expect(found).toHaveLength(expected.length);
@@ -95,6 +110,17 @@ describe('updates', () => {
     expect(changed((spec) => { spec.containers.push(container({ name: 'more', imagePullPolicy: 'Never', terminationMessagePolicy: 'File' })); })).toEqual(['spec.containers: Forbidden: pod updates may not add or remove containers']);
     expect(changed((spec) => { spec.tolerations = []; })[0]).toContain('existing toleration can not be modified');
     expect(changed((spec) => { spec.activeDeadlineSeconds = 11; })).toEqual(['spec.activeDeadlineSeconds: Invalid value: 11: must be less than or equal to previous value']);
+  });
+
+  it('may narrow where a gated pod goes, until its gates open', () => {
+    const required = (values: string[]): PodSpec['affinity'] => ({ nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator: 'In', values }] }] } } });
+    const gated = make({ schedulingGates: [{ name: 'a' }, { name: 'b' }], nodeSelector: { disk: 'ssd' } });
+    expect(changed((spec) => { Object.assign(spec, { schedulingGates: [{ name: 'b' }], nodeSelector: { disk: 'ssd', zone: 'x' }, affinity: required(['x']) }); }, gated)).toEqual([]);
+    expect(changed((spec) => { Object.assign(spec, { schedulingGates: [{ name: 'c' }], nodeSelector: {} }); }, gated)).toEqual([
+      "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'c'", 'spec.nodeSelector: Forbidden: only additions to spec.nodeSelector are allowed (no mutations or deletions)',
+    ]);
+    expect(changed((spec) => { spec.affinity = required(['y']); }, make({ schedulingGates: [{ name: 'a' }], affinity: required(['x']) }))).toEqual([expect.stringContaining('nodeSelectorTerms[0]: Invalid value: ')]);
+    expect(changed((spec) => { spec.nodeSelector = { disk: 'ssd' }; })[0]).toContain('spec: Forbidden');
   });
 
   it('keep status and spec apart, and count generations of the spec', () => {
