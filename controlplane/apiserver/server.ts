@@ -20,6 +20,7 @@ import { CustomDefinitions } from './custom/definitions.ts';
 import { parseBytes } from './encoding.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts';
+import { FairQueue } from './http/fair-queue.ts';
 import { RequestHandler } from './http/handler.ts';
 import { Listener } from './http/listener.ts';
 import { KindIndex } from './kind-index.ts';
@@ -62,6 +63,8 @@ export interface ApiServerConfig {
   readonly unreachableTolerationSeconds: number;
   /** PEM of the ECDSA P-256 key that signs tokens of service accounts, and what the tokens name as their issuer. */
   readonly serviceAccountKey: string;
+  /** PEM of the public keys that signed before; see `TokenAuthorityConfig`. */
+  readonly serviceAccountOldKeys?: string;
   readonly serviceAccountIssuer: string;
   /** Shown by `kubectl version`. */
   readonly version: string;
@@ -73,8 +76,9 @@ export const agentServerName = 'agents.cleat.internal';
 const limits = {
   maxHeaderBytes: 64 << 10, maxConnections: 5000, handshakeTimeoutMs: 15_000, requestTimeoutMs: 60_000, idleTimeoutMs: 120_000,
   maxBodyBytes: 3 << 20, maxBodyBytesInFlight: 48 << 20, bodyTimeoutMs: 30_000, maxUrlBytes: 32 << 10,
-  maxInFlight: 400, maxStreams: 2000, stallMs: 30_000,
+  maxInFlight: 1000, maxStreams: 2000, stallMs: 30_000,
 } as const;
+const seats = { seats: 200, seatsPerUser: 150, maxWaitingPerUser: 200, maxWaiting: 500, maxWaitMs: 15_000 } as const;
 const eventTtlMs = 3_600_000;
 
 /**
@@ -109,7 +113,7 @@ export class ApiServer implements Runnable {
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
     this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, nodes: deps.nodes, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
-      key: config.serviceAccountKey, issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
+      key: config.serviceAccountKey, oldKeys: config.serviceAccountOldKeys ?? '', issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
     this.#admission = new Admission({
       store, clock, log, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation,
@@ -126,8 +130,10 @@ export class ApiServer implements Runnable {
       { health: this.#health, metrics: this.metrics },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
+    const queue = new FairQueue(clock, seats);
+    this.metrics.add(() => queue.collect());
     const handler = new RequestHandler({
-      authenticator, authorizer, metrics: requests, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
+      authenticator, authorizer, metrics: requests, queue, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
   }

@@ -13,12 +13,13 @@ import type { Measured, RequestAbout, RequestMetrics } from '../request-metrics.
 import type { ResourceCall } from '../routes/types.ts';
 import { webSocketAuthorization } from '../streams/protocols.ts';
 import type { User } from '../types.ts';
+import type { FairQueue } from './fair-queue.ts';
 import type { HttpRequest, HttpResponse } from './listener.ts';
 import { BodyReader, parseTarget, type ApiRequest, type RequestLimits } from './request.ts';
 import { errorReply, sendReply, type Reply } from './reply.ts';
 
 export interface HandlerConfig extends RequestLimits {
-  /** Requests worked on at once, watches and logs aside. */
+  /** Requests worked on at once or waiting, watches and logs aside. */
   readonly maxInFlight: number;
   readonly maxStreams: number;
   /** A client that reads nothing for so long is cut off. */
@@ -31,6 +32,7 @@ export interface HandlerDeps {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly metrics: RequestMetrics;
+  readonly queue: FairQueue;
   readonly log: Log;
   /** Answers requests on resources. */
   readonly resource: (call: ResourceCall) => Promise<Reply>;
@@ -162,7 +164,15 @@ export class RequestHandler {
 
   async #route(request: ApiRequest, rawHeaders: readonly string[]): Promise<Reply> {
     const sender = await this.#authenticate(request);
-    const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
+    const leave = await this.#deps.queue.enter(sender?.name ?? '', request.signal);
+    try {
+      return await this.#routeFor(sender && await impersonated(rawHeaders, sender, this.#deps.authorizer), request);
+    } finally {
+      leave();
+    }
+  }
+
+  async #routeFor(user: User | undefined, request: ApiRequest): Promise<Reply> {
     if (!knownMethods.has(request.method) && !(request.method === 'OPTIONS' && parseResourcePath(request.segments)?.subresource === 'proxy')) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
     const path = parseResourcePath(request.segments);
     const verb = path ? verbOf(request, path) : undefined;
