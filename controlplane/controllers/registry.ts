@@ -20,6 +20,7 @@ import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
 import { serviceAccountToken } from './service-account-token/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
+import { statefulSetController } from './statefulset/controller.ts';
 import { taintEvictionController } from './taint-eviction/controller.ts';
 import { tokenCleaner } from './token-cleaner/controller.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished/controller.ts';
@@ -49,6 +50,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'root-ca-publisher': rootCaPublisher,
   'service-account': serviceAccountController,
   'service-account-token': serviceAccountToken,
+  'statefulset': statefulSetController,
   'taint-eviction': taintEvictionController,
   'token-cleaner': tokenCleaner,
   'ttl-after-finished': ttlAfterFinishedController,
