@@ -17,7 +17,7 @@ import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
 import { serverNames } from '#common/pki/server-names.ts';
-import { ensureLeaf, loadOrCreateCa, loadOrCreateKey } from '#common/pki/store.ts';
+import { ensureLeaf, loadOrCreateCa, loadOrCreateKey, readIfThere } from '#common/pki/store.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
@@ -140,7 +140,7 @@ export class ControlPlane implements Runnable {
     const informers = new Informers({ store, log, clock });
     const apiServer = new ApiServer({ store, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
-      serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
+      serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });
     const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
     const pods = informers.informer(resources.pods, podIndexes);

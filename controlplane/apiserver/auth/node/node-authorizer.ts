@@ -1,5 +1,5 @@
-import type { PersistentVolume, PersistentVolumeClaim, Pod, PolicyRule } from '#api/gen/types.ts';
-import { configMaps, persistentVolumeClaims, persistentVolumes, pods, secrets } from '#api/kinds/resources.ts';
+import type { PersistentVolume, PersistentVolumeClaim, Pod, PolicyRule, VolumeAttachment } from '#api/gen/types.ts';
+import { configMaps, persistentVolumeClaims, persistentVolumes, pods, secrets, volumeAttachments } from '#api/kinds/resources.ts';
 import type { Informer } from '#controlplane/cache/types.ts';
 import { referenceKey, referencesOf } from '#controlplane/dispatcher/references.ts';
 import { ruleAllows } from '../rbac/rules.ts';
@@ -23,17 +23,19 @@ export class NodeAuthorizer implements Authorizer {
   readonly #pods: Informer<Pod>;
   readonly #claims: Informer<PersistentVolumeClaim>;
   readonly #volumes: Informer<PersistentVolume>;
+  readonly #attachments: Informer<VolumeAttachment>;
   readonly #rules: readonly PolicyRule[];
 
   constructor(informers: Informers, rules: readonly PolicyRule[]) {
     this.#pods = informers.informer(pods, { node: (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []) });
     this.#claims = informers.informer(persistentVolumeClaims);
     this.#volumes = informers.informer(persistentVolumes);
+    this.#attachments = informers.informer(volumeAttachments);
     this.#rules = rules;
   }
 
   async synced(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#pods, this.#claims, this.#volumes].map((informer) => informer.synced(signal)));
+    await Promise.all([this.#pods, this.#claims, this.#volumes, this.#attachments].map((informer) => informer.synced(signal)));
   }
 
   authorize(attributes: Attributes): Decision {
@@ -51,6 +53,10 @@ export class NodeAuthorizer implements Authorizer {
       case 'serviceaccounts.': {
         if (verb !== 'create' || resource.subresource !== 'token') return no('can only create tokens for individual service accounts');
         return this.#related(node, verb, resource, ['create'], (pod) => pod.spec?.serviceAccountName === resource.name);
+      }
+      case 'volumeattachments.storage.k8s.io': {
+        if (verb !== 'get' || resource.subresource !== undefined) return no('can only get individual resources of this type');
+        return this.#attachments.get(undefined, resource.name ?? '')?.spec.nodeName === node ? allowed : no(`no relationship found between node '${node}' and this object`);
       }
       case 'pods.': return this.#podAccess(node, attributes, resource);
       case 'nodes.': return ownNode(node, attributes, resource, this.#rules);

@@ -20,7 +20,7 @@ export class RbacAuthorizer implements RuleAuthorizer {
   readonly #informers: readonly Pick<Informer<Role>, 'synced'>[];
 
   constructor(informers: Informers) {
-    const all = [informers.informer(roles), informers.informer(clusterRoles), informers.informer(roleBindings, { namespace: ({ metadata }) => [metadata?.namespace ?? ''] }), informers.informer(clusterRoleBindings)] as const;
+    const all = [informers.informer(roles), informers.informer(clusterRoles), informers.informer(roleBindings, { subject: subjectKeys }), informers.informer(clusterRoleBindings, { subject: subjectKeys })] as const;
     [this.#roles, this.#clusterRoles, this.#roleBindings, this.#clusterRoleBindings] = all;
     this.#informers = all;
   }
@@ -55,22 +55,40 @@ export class RbacAuthorizer implements RuleAuthorizer {
 
   /** What cannot be resolved is told in `problems` and grants nothing. */
   * #grants(user: User, namespace: string | undefined, problems: string[]): Generator<Grant> {
-    const bindings: Iterable<Binding>[] = [this.#clusterRoleBindings.list()];
-    if (namespace) bindings.push(this.#roleBindings.by('namespace', namespace));
-    for (const list of bindings) {
-      for (const binding of list) {
-        const home = binding.metadata?.namespace;
-        const subject = binding.subjects?.find((one) => subjectApplies(one, user, home ?? ''));
-        if (!subject) continue;
-        try {
-          for (const rule of this.rulesOf(binding.roleRef, home)) yield { rule, binding, subject };
-        } catch (error) {
-          if (!(error instanceof StatusError)) throw error;
-          problems.push(error.message);
-        }
+    for (const binding of this.#bindings(user, namespace)) {
+      const home = binding.metadata?.namespace;
+      const subject = binding.subjects?.find((one) => subjectApplies(one, user, home ?? ''));
+      if (!subject) continue;
+      try {
+        for (const rule of this.rulesOf(binding.roleRef, home)) yield { rule, binding, subject };
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error;
+        problems.push(error.message);
       }
     }
   }
+
+  /** Those that name the user or a group of theirs, each once: found by index, for a cluster may have thousands. */
+  #bindings(user: User, namespace: string | undefined): Set<Binding> {
+    const found = new Set<Binding>();
+    for (const key of userKeys(user)) {
+      for (const binding of this.#clusterRoleBindings.by('subject', key)) found.add(binding);
+      if (namespace) for (const binding of this.#roleBindings.by('subject', `${namespace} ${key}`)) found.add(binding);
+    }
+    return found;
+  }
+}
+
+/** `Group/dev`, `ServiceAccount/ci/builder`; with the namespace before it for a binding that is in one. */
+function subjectKeys({ metadata, subjects }: Binding): string[] {
+  const home = metadata?.namespace;
+  const keys = (subjects ?? []).map(({ kind, name, namespace }) => (kind === 'ServiceAccount' ? `${kind}/${namespace || (home ?? '')}/${name}` : `${kind}/${name}`));
+  return [...new Set(home ? keys.map((key) => `${home} ${key}`) : keys)];
+}
+
+function userKeys({ name, groups }: User): string[] {
+  const [, namespace, account] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name) ?? [];
+  return [...(namespace === undefined || account === undefined ? [] : [`ServiceAccount/${namespace}/${account}`]), `User/${name}`, ...groups.map((group) => `Group/${group}`)];
 }
 
 function describeBinding({ metadata, roleRef }: Binding, subject: Subject): string {

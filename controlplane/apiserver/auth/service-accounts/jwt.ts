@@ -6,17 +6,29 @@ export const algorithm = 'ES256';
 
 const maxTokenBytes = 16 << 10;
 
-export interface SigningKey {
+/** A key that tokens are checked with. */
+export interface VerifyingKey {
   readonly id: string;
-  readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
+}
+
+export interface SigningKey extends VerifyingKey {
+  readonly privateKey: KeyObject;
 }
 
 /** `pem`: an ECDSA P-256 key. Its id is the digest of the public key, as with Kubernetes. */
 export function signingKey(pem: string): SigningKey {
   const privateKey = createPrivateKey(pem);
-  const publicKey = createPublicKey(privateKey);
-  return { id: createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64url'), privateKey, publicKey };
+  return { ...verifyingKey(createPublicKey(privateKey)), privateKey };
+}
+
+function verifyingKey(publicKey: KeyObject): VerifyingKey {
+  return { id: createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64url'), publicKey };
+}
+
+/** The public keys in PEM text, one after the other. */
+export function verifyingKeys(pem: string): VerifyingKey[] {
+  return (pem.match(/-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----/g) ?? []).map((one) => verifyingKey(createPublicKey(one)));
 }
 
 export function signToken(key: SigningKey, claims: unknown): string {
@@ -35,7 +47,7 @@ export function unverifiedClaims(token: string): JsonRecord | undefined {
 }
 
 /** True when `key` has signed the token with the algorithm that is meant for it. */
-export function isSignedWith(key: SigningKey, token: string): boolean {
+export function isSignedWith(key: VerifyingKey, token: string): boolean {
   const [header = '', payload = '', signature = ''] = token.split('.');
   const { alg, kid } = decode(header) ?? {};
   // The header chooses nothing: a token that says "none", or another algorithm, is refused.
@@ -54,7 +66,7 @@ function decode(part: string | undefined): JsonRecord | undefined {
 }
 
 /** The public key as a JSON Web Key (RFC 7517). */
-export function webKey(key: SigningKey): JsonRecord {
+export function webKey(key: VerifyingKey): JsonRecord {
   const { kty, crv, x, y } = key.publicKey.export({ format: 'jwk' });
   return { use: 'sig', kty, kid: key.id, crv, alg: algorithm, x, y };
 }

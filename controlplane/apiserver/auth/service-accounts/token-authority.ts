@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '#common/clock.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import { boundClaims, legacyClaims, parseClaims, legacyIssuer, type BoundClaims, type Reference, type TokenClaims } from './claims.ts';
-import { isSignedWith, signToken, signingKey, unverifiedClaims, webKey, algorithm, type SigningKey } from './jwt.ts';
+import { algorithm, isSignedWith, signingKey, signToken, unverifiedClaims, verifyingKeys, webKey, type SigningKey, type VerifyingKey } from './jwt.ts';
 
 export interface TokenAuthorityConfig {
   /** PEM; see `signingKey`. */
   readonly key: string;
+  /** PEM of the public halves of keys that have signed before: their tokens stay good. */
+  readonly oldKeys?: string;
   /** `iss` of what is issued, and the audience that the API itself is. */
   readonly issuer: string;
   /** Where the public key is served. */
@@ -30,6 +32,7 @@ const maxKnown = 1000;
 export class TokenAuthority {
   readonly issuer: string;
   readonly #key: SigningKey;
+  readonly #keys: readonly VerifyingKey[];
   readonly #clock: Clock;
   readonly #config: TokenAuthorityConfig;
   /** Tokens whose signature was found good: each is sent with many requests. */
@@ -39,6 +42,7 @@ export class TokenAuthority {
     this.#clock = clock;
     this.#config = config;
     this.#key = signingKey(config.key);
+    this.#keys = [this.#key, ...verifyingKeys(config.oldKeys ?? '')];
     this.issuer = config.issuer;
   }
 
@@ -68,7 +72,7 @@ export class TokenAuthority {
   verify(token: string): TokenClaims | { readonly problem: string } {
     let claims = this.#known.get(token);
     if (!claims) {
-      if (!isSignedWith(this.#key, token)) return { problem: 'invalid signature' };
+      if (!this.#keys.some((key) => isSignedWith(key, token))) return { problem: 'invalid signature' };
       claims = parseClaims(unverifiedClaims(token) ?? {});
       if (!claims) return { problem: 'invalid claims' };
       this.#remember(token, claims);
@@ -92,6 +96,6 @@ export class TokenAuthority {
   }
 
   get keySet(): unknown {
-    return { keys: [webKey(this.#key)] };
+    return { keys: this.#keys.map(webKey) };
   }
 }

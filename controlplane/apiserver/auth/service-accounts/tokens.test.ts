@@ -4,6 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { systemClock } from '#common/clock.ts';
 import { makeKey } from '#common/pki/certificate.ts';
 import { TestServer, type Answer } from '../../test-server.ts';
+import { TokenAuthority } from './token-authority.ts';
 import { isSignedWith, signingKey, signToken, unverifiedClaims } from './jwt.ts';
 
 let server: TestServer;
@@ -139,6 +140,19 @@ describe('a service account\'s token', () => {
   it('is made by those who may', async () => {
     const asked = await server.ask('/api/v1/namespaces/ci/serviceaccounts/builder/token', { method: 'POST', body: { spec: {} }, ...bearer(await token()) });
     expect(asked.json()).toMatchObject({ code: 403, message: 'serviceaccounts "builder" is forbidden: User "system:serviceaccount:ci:builder" cannot create resource "serviceaccounts/token" in API group "" in the namespace "ci"' });
+  });
+
+  it('stays good when another key has taken over, as long as the old one is named', () => {
+    const [old, now] = [makeKey(), makeKey()];
+    const config = (key: string, oldKeys = '') => new TokenAuthority(clock, { key, oldKeys, issuer: 'i', jwksUri: '' });
+    const publicKey = (key: string): string => String(createPublicKey(createPrivateKey(key)).export({ type: 'spki', format: 'pem' }));
+    const bound = { namespace: 'n', serviceAccount: { name: 'a', uid: 'u' } };
+    const { token: before } = config(old).issue(bound, [], 3600);
+    const both = config(now, publicKey(makeKey()) + publicKey(old));
+    expect(both.verify(before)).toMatchObject(bound);
+    expect(both.verify(both.issue(bound, [], 3600).token)).toMatchObject(bound);
+    expect((both.keySet as { keys: unknown[] }).keys).toHaveLength(3);
+    expect(config(now).verify(before)).toEqual({ problem: 'invalid signature' });
   });
 
   it('survives a restart of the server', async () => {
