@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Budget, CelBudgetError, CelCompileError, CelError, compile, evaluate, fromJson, typeOfSchema, type CelType } from './cel.ts';
 import * as t from './types.ts';
@@ -107,5 +108,33 @@ describe('the budget', () => {
       return 1_000_000 - budget.left;
     };
     expect(spent('s + s == ""', 'x'.repeat(1000))).toBeGreaterThan(spent('s + s == ""', 'x') + 100);
+  });
+});
+
+describe('any text', () => {
+  it('is an expression or is refused, and has a value or an error of its own', () => {
+    const word = fc.constantFrom('1', '-', '2u', '1.5', '"a"', "b'x'", 'true', 'null', 'x', 'x.y', 'self', '.', '?', ':', '.?', '[', ']', '[?', '{', '}', '(', ')', ',', '+', '*', '/', '%', '==', '<', '&&', '||', '!', ' in ', '.all(e, ', '.map(e, ', '.exists(i, e, ', 'e', 'has(', 'size(', 'int(', 'string(', 'timestamp(', 'duration("1h")', '.matches(', '.format(', 'optional.of(', '__proto__', 'constructor', '\n', '\\', '"""', 'r"', '😀');
+    fc.assert(fc.property(fc.array(word, { maxLength: 12 }), (words) => {
+      try {
+        const program = compile(words.join(''), { variables: { self: t.dyn, x: t.dyn } });
+        evaluate(program, { self: fromJson({ a: [1, 'b', { c: null }], e: 1.5 }), x: fromJson({ y: [true] }) }, new Budget(10_000));
+      } catch (error) {
+        if (!(error instanceof CelCompileError) && !(error instanceof CelError) && !(error instanceof CelBudgetError)) throw error;
+      }
+    }), { numRuns: 5000, seed: 20_260_101 });
+  });
+
+  it.each([
+    'self.all(l, l.protocol in ["HTTP", "TCP"] ? !has(l.tls) : true)',
+    'self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && (has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : !has(l1.hostname) && !has(l2.hostname))))',
+    'self.filter(l, l.protocol == "HTTP").map(l, l.port).all(p, p > 0 && p < 65536)',
+    '(self.size() > 0 ? self[0].names.size() : 0) + (self.size() > 1 ? self[1].names.size() : 0) <= 128',
+    'self.all(l, l.names.all(n, !n.matches(r"""^([-0-9A-Za-z.])+$""") || n.find("^([^/]+)").endsWith("kubernetes.io")))',
+    '!self.exists(l, has(l.hostname) && isIP(l.hostname)) && self.map(l, l.port).isSorted()',
+  ])('as people write it is compiled: %s', (text) => {
+    const schema = { type: 'array', items: { type: 'object', properties: { protocol: { type: 'string' }, tls: { type: 'object', properties: {} }, port: { type: 'integer' }, hostname: { type: 'string' }, names: { type: 'array', items: { type: 'string' } } } } };
+    const self = typeOfSchema(schema);
+    const program = compile(text, { variables: { self } }, t.bool);
+    expect(evaluate(program, { self: fromJson([{ protocol: 'HTTP', port: 80, hostname: 'a.b', names: ['a/b'] }, { protocol: 'TCP', port: 81, names: [] }], self) })).toBeTypeOf('boolean');
   });
 });
