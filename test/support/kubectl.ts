@@ -25,18 +25,21 @@ export async function kubectlVersions(): Promise<KubectlVersion[]> {
 export class Kubectl {
   readonly minor: number;
   readonly #cluster: Cluster;
-  readonly #path: string;
+  readonly path: string;
   readonly #options: { readonly env: Readonly<Record<string, string>>; readonly timeoutMs: number };
   readonly namespace: string;
 
-  constructor(cluster: Cluster, { path, minor }: KubectlVersion, namespace: string) {
+  /** `env` is added to what it runs with. */
+  constructor(cluster: Cluster, { path, minor }: KubectlVersion, namespace: string, env: Readonly<Record<string, string>> = {}) {
     this.minor = minor;
     this.#cluster = cluster;
-    this.#path = path;
+    this.path = path;
     this.namespace = namespace;
     // A home of its own, which goes with the host: kubectl caches what a server offers there.
-    this.#options = { env: { KUBECONFIG: '/etc/cleat/kubeconfig', HOME: `/run/${namespace}`, TERM: 'dumb' }, timeoutMs: 40_000 };
+    this.#options = { env: { KUBECONFIG: '/etc/cleat/kubeconfig', HOME: `/run/${namespace}`, TERM: 'dumb', ...env }, timeoutMs: 40_000 };
   }
+
+  get env(): Readonly<Record<string, string>> { return this.#options.env; }
 
   /** Standard output of `kubectl -n NAMESPACE ARGS`; a failure throws with both streams. */
   async run(args: readonly string[], options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {}): Promise<string> {
@@ -58,12 +61,12 @@ export class Kubectl {
   }
 
   async result(args: readonly string[], { input, env }: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {}): ReturnType<Cluster['kubectlResult']> {
-    return this.#cluster.controlPlaneHost.exec(this.#path, ['-n', this.namespace, ...args], { ...this.#options, env: { ...this.#options.env, ...env }, ...(input !== undefined && { input }) });
+    return this.#cluster.controlPlaneHost.exec(this.path, ['-n', this.namespace, ...args], { ...this.#options, env: { ...this.#options.env, ...env }, ...(input !== undefined && { input }) });
   }
 
   /** A kubectl that goes on: `get -w`, `logs -f`. */
   spawn(name: string, line: string): LabProcess {
-    return this.#cluster.controlPlaneHost.spawn(`${this.namespace}-${name}`, this.#path, ['-n', this.namespace, ...line.split(' ')], { env: this.#options.env });
+    return this.#cluster.controlPlaneHost.spawn(`${this.namespace}-${name}`, this.path, ['-n', this.namespace, ...line.split(' ')], { env: this.#options.env });
   }
 
   /** Waits until a command's output matches. */
