@@ -138,3 +138,17 @@ describe('any text', () => {
     expect(evaluate(program, { self: fromJson([{ protocol: 'HTTP', port: 80, hostname: 'a.b', names: ['a/b'] }, { protocol: 'TCP', port: 81, names: [] }], self) })).toBeTypeOf('boolean');
   });
 });
+
+describe('what grows while it is evaluated', () => {
+  const doubled = (times: number): string => `[1]${Array.from({ length: times }, (_, i) => `.map(x${String(i)}, [x${String(i)}, x${String(i)}])`).join('')}`;
+
+  it.each([
+    `${doubled(60)} == ${doubled(60)}`, `'%s'.format([${doubled(60)}]) == ''`, '["aaaaaaaaaa"].map(a, a.replace("", a)).map(b, b.replace("", b)).map(c, c.replace("", c)).map(d, d.replace("", d)).size() == 1',
+    `[[1, 2]]${'.map(a, a + a)'.repeat(40)}.size() == 1`, 'lists.range(1000000).map(a, lists.range(1000000)).size() == 1',
+  ])('is ended: %s', (text) => { expect(() => run(text)).toThrow(CelBudgetError); });
+
+  it('has times that can be written', () => {
+    expect(() => run('timestamp(999999999999999).getFullYear()')).toThrow('timestamp overflow');
+    expect(() => run('timestamp("9999-12-31T00:00:00Z") + duration("48h") > timestamp("2000-01-01T00:00:00Z")')).toThrow('timestamp overflow');
+  });
+});

@@ -1,4 +1,4 @@
-import { CelError } from './errors.ts';
+import { CelBudgetError, CelError } from './errors.ts';
 
 /** Values at run time: JavaScript's own where they fit. An int is a bigint, a double a number. */
 export type Value = null | boolean | bigint | number | string | Uint8Array | Uint | Timestamp | Duration | TypeValue | Optional | Opaque | MapLike | readonly Value[];
@@ -8,10 +8,16 @@ export class Uint {
   constructor(value: bigint) { this.value = value; }
 }
 
-/** Nanoseconds since 1970. */
+const firstMoment = BigInt(Date.UTC(-1, 0, 1)) * 1_000_000n;
+const lastMoment = BigInt(Date.UTC(10_000, 0, 1)) * 1_000_000n;
+
+/** Nanoseconds since 1970, in the years that RFC 3339 can write. */
 export class Timestamp {
   readonly ns: bigint;
-  constructor(ns: bigint) { this.ns = ns; }
+  constructor(ns: bigint) {
+    if (ns < firstMoment || ns >= lastMoment) throw new CelError('timestamp overflow');
+    this.ns = ns;
+  }
 }
 
 export class Duration {
@@ -99,24 +105,36 @@ export function compareNumbers(a: bigint | number | Uint, b: bigint | number | U
   return x < y ? -1 : x > y ? 1 : x <= y ? 0 : undefined;
 }
 
-export function sameValue(a: Value, b: Value): boolean {
+/** Bounds walks through values: one that holds another twice, and so on, is as large as it is told, not as it is stored. */
+export class Steps {
+  #left = 1_000_000;
+
+  /** Throws CelBudgetError. */
+  take(count = 1): void {
+    this.#left -= count;
+    if (this.#left < 0) throw new CelBudgetError();
+  }
+}
+
+export function sameValue(a: Value, b: Value, steps = new Steps()): boolean {
+  steps.take();
   if (a === b) return true;
   if (isNumber(a)) return isNumber(b) && compareNumbers(a, b) === 0;
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && (a as readonly Value[]).every((item, i) => sameValue(item, b[i] as Value));
-  if (a instanceof MapLike) return b instanceof MapLike && sameMap(a, b);
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && (a as readonly Value[]).every((item, i) => sameValue(item, b[i] as Value, steps));
+  if (a instanceof MapLike) return b instanceof MapLike && sameMap(a, b, steps);
   if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0;
   if (a instanceof Timestamp) return b instanceof Timestamp && a.ns === b.ns;
   if (a instanceof Duration) return b instanceof Duration && a.ns === b.ns;
   if (a instanceof TypeValue) return b instanceof TypeValue && a.name === b.name;
-  if (a instanceof Optional) return b instanceof Optional && (a.value === undefined || b.value === undefined ? a.value === b.value : sameValue(a.value, b.value));
+  if (a instanceof Optional) return b instanceof Optional && (a.value === undefined || b.value === undefined ? a.value === b.value : sameValue(a.value, b.value, steps));
   return a instanceof Opaque && b instanceof Opaque && a.typeName === b.typeName && a.equals(b);
 }
 
-function sameMap(a: MapLike, b: MapLike): boolean {
+function sameMap(a: MapLike, b: MapLike, steps: Steps): boolean {
   if (a.size !== b.size) return false;
   for (const key of a.keys()) {
     const [left, right] = [a.get(key), b.get(key)];
-    if (left === undefined || right === undefined || !sameValue(left, right)) return false;
+    if (left === undefined || right === undefined || !sameValue(left, right, steps)) return false;
   }
   return true;
 }

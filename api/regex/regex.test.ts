@@ -37,3 +37,12 @@ describe('regular expressions', () => {
     }), { numRuns: 500, seed: 20_260_101 });
   });
 });
+
+describe('long texts', () => {
+  it('are matched fast by expressions that repeat much', () => {
+    const began = performance.now();
+    expect(compileRegex('^[a-z]{1,1000}-[a-z]{1,1000}$').test('a'.repeat(500_000))).toBe(false);
+    expect(compileRegex('(a|b){500}c').test('ab'.repeat(250_000))).toBe(false);
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+});

@@ -1,8 +1,11 @@
 import { compileProgram, type Instruction } from './program.ts';
+import { Automaton } from './automaton.ts';
 import { isWord, parseRegex } from './parse.ts';
 
 /** A compiled regular expression in RE2's syntax. Matching takes time in proportion to the text, whatever the expression. */
 export interface Regex {
+  /** How many steps one character can take. */
+  readonly size: number;
   /** Whether it matches anywhere in `text`. */
   test(text: string): boolean;
   /** The leftmost match; undefined when there is none. */
@@ -13,9 +16,12 @@ export interface Regex {
 
 /** Throws SyntaxError. */
 export function compileRegex(pattern: string): Regex {
-  const machine = new Machine(compileProgram(parseRegex(pattern)));
+  const program = compileProgram(parseRegex(pattern));
+  const machine = new Machine(program);
+  const automaton = Automaton.of(program);
   return {
-    test: (text) => machine.match(text, 0, true) !== undefined,
+    size: program.length,
+    test: (text) => automaton?.test(text) ?? machine.match(text, 0, true) !== undefined,
     find: (text) => {
       const found = machine.match(text, 0, false);
       return found && text.slice(...found);

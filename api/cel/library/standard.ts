@@ -67,7 +67,7 @@ const operators: readonly Overload[] = [
   define('_/_(double, double): double', (a: number, b: number) => a / b),
   define('_+_(string, string): string', (a: string, b: string) => a + b, both),
   define('_+_(bytes, bytes): bytes', (a: Uint8Array, b: Uint8Array) => Uint8Array.from([...a, ...b]), both),
-  define('_+_(list(A), list(A)): list(A)', (a: readonly Value[], b: readonly Value[]) => [...a, ...b]),
+  define('_+_(list(A), list(A)): list(A)', (a: readonly Value[], b: readonly Value[]) => [...a, ...b], (args) => args.reduce<number>((sum, arg) => sum + sizeOf(arg), 1)),
   define('_+_(timestamp, duration): timestamp', (a: Timestamp, b: Duration) => new Timestamp(a.ns + b.ns)),
   define('_+_(duration, timestamp): timestamp', (a: Duration, b: Timestamp) => new Timestamp(a.ns + b.ns)),
   define('_+_(duration, duration): duration', (a: Duration, b: Duration) => new Duration(asInt(a.ns + b.ns))),
@@ -141,7 +141,8 @@ const conversions: readonly Overload[] = [
   define('type(A): type', (a: Value) => new TypeValue(typeName(a))),
 ];
 
-const regexCost = ([text, pattern]: readonly Value[]): number => Math.ceil((1 + sizeOf(text as Value)) * 0.1) * Math.max(1, Math.ceil(sizeOf(pattern as Value) * 0.25));
+/** A repetition is short to write and long to match. */
+const regexCost = (size: number) => ([text, pattern]: readonly Value[]): number => Math.ceil((1 + sizeOf(text as Value)) * 0.1) * Math.max(1, Math.ceil(sizeOf(pattern as Value) * 0.25), Math.ceil(size * 0.1));
 
 /** Whether `pattern` is found in `text`. A pattern that is none is an error of the expression. */
 export function regex(pattern: string): ReturnType<typeof compileRegex> {
@@ -153,13 +154,16 @@ export function regex(pattern: string): ReturnType<typeof compileRegex> {
 }
 
 /** A function of a text and a pattern; the pattern of most is a literal, and then read once. */
-export function withPattern(signature: string, apply: (pattern: ReturnType<typeof regex>, text: string) => Value, cost: (args: readonly Value[]) => number): Overload {
+export function withPattern(signature: string, apply: (pattern: ReturnType<typeof regex>, text: string) => Value): Overload {
+  const declared = define(signature, () => null);
+  const call = (pattern: ReturnType<typeof regex>): Overload['call'] => (values, spend) => {
+    spend(regexCost(pattern.size)(values));
+    return apply(pattern, String(values[0]));
+  };
   return {
-    ...define(signature, (text: string, pattern: string) => apply(regex(pattern), text), cost),
-    specialize: (literal) => {
-      const pattern = regex(String(literal));
-      return define(signature, (text: string) => apply(pattern, text), cost);
-    },
+    ...declared,
+    call: (values, spend) => call(regex(String(values[1])))(values, spend),
+    specialize: (literal) => ({ ...declared, call: call(regex(String(literal))) }),
   };
 }
 
@@ -168,8 +172,8 @@ const texts: readonly Overload[] = [
   define('string.contains(string): bool', (a: string, b: string) => a.includes(b), ([a, b]) => traversal(sizeOf(a as Value)) * traversal(sizeOf(b as Value))),
   define('string.startsWith(string): bool', (a: string, b: string) => a.startsWith(b), ([, b]) => traversal(sizeOf(b as Value))),
   define('string.endsWith(string): bool', (a: string, b: string) => a.endsWith(b), ([, b]) => traversal(sizeOf(b as Value))),
-  withPattern('string.matches(string): bool', (pattern, text) => pattern.test(text), regexCost),
-  withPattern('matches(string, string): bool', (pattern, text) => pattern.test(text), regexCost),
+  withPattern('string.matches(string): bool', (pattern, text) => pattern.test(text)),
+  withPattern('matches(string, string): bool', (pattern, text) => pattern.test(text)),
 ];
 
 export const standard: readonly Overload[] = [...operators, ...conversions, ...texts];

@@ -1,11 +1,13 @@
 import { CelError } from '../errors.ts';
 import { define, type Overload } from '../functions.ts';
-import { isNumber, MapLike, sizeOf, Timestamp, Duration, TypeValue, Uint, type Value } from '../values.ts';
+import { isNumber, MapLike, sizeOf, Steps, Timestamp, Duration, TypeValue, Uint, type Value } from '../values.ts';
 import { printDouble, traversal } from './standard.ts';
 import { formatDuration, formatTimestamp } from './time.ts';
 
 /** cel-go's `strings` extension, version 2. Positions count characters. */
 const chars = (text: string): string[] => Array.from(text);
+/** By what it may grow to. */
+const replaced = ([text, from, to]: readonly Value[]): number => traversal(sizeOf(text as Value), ((sizeOf(text as Value) + 1) * sizeOf(to as Value)) / Math.max(1, sizeOf(from as Value)));
 const whole = ([text]: readonly Value[]): number => traversal(sizeOf(text as Value));
 
 function position(at: bigint, length: number): number {
@@ -69,7 +71,8 @@ function quote(text: string): string {
 }
 
 /** A value within `%s`. */
-function printed(value: Value): string {
+function printed(value: Value, steps: Steps): string {
+  steps.take(typeof value === 'string' ? 1 + value.length : 1);
   if (value === null) return 'null';
   if (typeof value === 'string') return value;
   if (typeof value === 'number') return printDouble(value);
@@ -79,13 +82,14 @@ function printed(value: Value): string {
   if (value instanceof Duration) return formatDuration(value);
   if (value instanceof TypeValue) return value.name;
   if (value instanceof Uint8Array) return Buffer.from(value).toString();
-  if (Array.isArray(value)) return `[${(value as readonly Value[]).map(printed).join(', ')}]`;
-  if (value instanceof MapLike) return `{${[...value.keys()].map((key) => `${printed(key)}: ${printed(value.get(key) ?? null)}`).sort().join(', ')}}`;
+  if (Array.isArray(value)) return `[${(value as readonly Value[]).map((item) => printed(item, steps)).join(', ')}]`;
+  if (value instanceof MapLike) return `{${[...value.keys()].map((key) => `${printed(key, steps)}: ${printed(value.get(key) ?? null, steps)}`).sort().join(', ')}}`;
   throw new CelError('could not convert argument to string');
 }
 
 function format(text: string, args: readonly Value[]): string {
   let next = 0;
+  const steps = new Steps();
   return text.replaceAll(/%(?:%|(?:\.(\d+))?([a-zA-Z]?))/g, (clause, precision: string | undefined, verb: string | undefined) => {
     if (clause === '%%') return '%';
     const value = args[next++];
@@ -93,10 +97,10 @@ function format(text: string, args: readonly Value[]): string {
     const digits = precision === undefined ? 6 : Number(precision);
     if (digits > 100) throw new CelError(`precision ${digits} is too large`);
     switch (verb) {
-      case 's': return printed(value);
-      case 'd': if (isNumber(value) || typeof value === 'bigint') return printed(value); break;
-      case 'f': if (isNumber(value)) return Number(printed(value)).toFixed(digits); break;
-      case 'e': if (isNumber(value)) return Number(printed(value)).toExponential(digits).replace(/e([+-])(\d)$/, 'e$10$2'); break;
+      case 's': return printed(value, steps);
+      case 'd': if (isNumber(value) || typeof value === 'bigint') return printed(value, steps); break;
+      case 'f': if (isNumber(value)) return Number(printed(value, steps)).toFixed(digits); break;
+      case 'e': if (isNumber(value)) return Number(printed(value, steps)).toExponential(digits).replace(/e([+-])(\d)$/, 'e$10$2'); break;
       case 'b': if (typeof value === 'boolean') return value ? '1' : '0'; return integer(value).toString(2);
       case 'o': return integer(value).toString(8);
       case 'x': return hex(value);
@@ -128,8 +132,8 @@ export const strings: readonly Overload[] = [
   define('string.lastIndexOf(string, int): int', lastIndexOf, whole),
   define('string.lowerAscii(): string', (a: string) => a.replaceAll(/[A-Z]+/g, (part) => part.toLowerCase()), whole),
   define('string.upperAscii(): string', (a: string) => a.replaceAll(/[a-z]+/g, (part) => part.toUpperCase()), whole),
-  define('string.replace(string, string): string', (a: string, from: string, to: string) => replace(a, from, to, -1n), whole),
-  define('string.replace(string, string, int): string', replace, whole),
+  define('string.replace(string, string): string', (a: string, from: string, to: string) => replace(a, from, to, -1n), replaced),
+  define('string.replace(string, string, int): string', replace, replaced),
   define('string.split(string): list(string)', (a: string, by: string) => split(a, by, -1n), whole),
   define('string.split(string, int): list(string)', split, whole),
   define('string.substring(int): string', (a: string, from: bigint) => substring(a, from, lengthOf(a)), whole),

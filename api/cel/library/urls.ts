@@ -48,7 +48,7 @@ export const urls: readonly Overload[] = [
     const query = new URLSearchParams(parts.query);
     return new ValueMap([...new Set(query.keys())].map((key) => [key, query.getAll(key)] as const));
   }),
-  withPattern('string.find(string): string', (pattern, text) => pattern.find(text) ?? '', whole),
-  withPattern('string.findAll(string): list(string)', (pattern, text) => pattern.findAll(text, -1), whole),
-  define('string.findAll(string, int): list(string)', (text: string, pattern: string, limit: bigint) => regex(pattern).findAll(text, Number(limit)), whole),
+  withPattern('string.find(string): string', (pattern, text) => pattern.find(text) ?? ''),
+  withPattern('string.findAll(string): list(string)', (pattern, text) => pattern.findAll(text, -1)),
+  define('string.findAll(string, int): list(string)', (text: string, pattern: string, limit: bigint) => regex(pattern).findAll(text, Number(limit)), ([text, pattern]) => traversal(sizeOf(text as Value)) * Math.max(1, sizeOf(pattern as Value))),
 ];
