@@ -2,6 +2,7 @@ import type { Pod } from '../../gen/types.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { validateImages } from '../../pod-spec/containers.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.ts';
+import { resolveLabelKeys } from '../../pod-spec/label-keys.ts';
 import { qosClass } from '../../pod-spec/qos.ts';
 import { validatePodSpec } from '../../pod-spec/validate.ts';
 import { podWarnings } from '../../pod-spec/warnings.ts';
@@ -27,6 +28,7 @@ export const pod: KindDefinition<Pod> = {
     setPodOnlyDefaults(object.spec);
   },
   prepareForCreate: (object) => {
+    if (object.spec !== undefined) resolveLabelKeys(object.spec, object.metadata?.labels ?? {});
     object.status = { phase: 'Pending', qosClass: qosClass(object.spec) };
     if ((object.spec?.schedulingGates ?? []).length > 0) {
       object.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates' }];

@@ -43,6 +43,14 @@ describe('defaults', () => {
   });
 });
 
+it('selectors say what the pod\'s own labels add to them', () => {
+  const term = { topologyKey: 'zone', labelSelector: { matchLabels: { app: 'web' } }, matchLabelKeys: ['rev', 'none'], mismatchLabelKeys: ['tenant'] };
+  const spec = { containers: [container()], affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } }, topologySpreadConstraints: [{ maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector: {}, matchLabelKeys: ['rev'] }] };
+  const made = prepareCreate(pod, decode(pod, { metadata: { name: 'web', labels: { rev: '1', tenant: 't' } }, spec }).object).spec;
+  expect(made?.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.[0]?.labelSelector?.matchExpressions).toEqual([{ key: 'rev', operator: 'In', values: ['1'] }, { key: 'tenant', operator: 'NotIn', values: ['t'] }]);
+  expect(made?.topologySpreadConstraints?.[0]?.labelSelector).toEqual({ matchExpressions: [{ key: 'rev', operator: 'In', values: ['1'] }] });
+});
+
 it.each<[string, Partial<PodSpec>, string[]]>([
   ['no containers', { containers: [] }, ['spec.containers: Required value']],
   ['no image, bad name', { containers: [{ name: 'My' }] }, ["spec.containers[0].name: Invalid value: \"My\": a lowercase RFC 1123 label must consist", 'spec.containers[0].image: Required value']],
