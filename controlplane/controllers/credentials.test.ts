@@ -106,7 +106,7 @@ describe('controllers of credentials', () => {
     await ask('acme', { signerName: 'acme.com/person' }, olga);
     expect((await decide('acme', 'Approved', olga)).json()).toMatchObject({ code: 403, message: 'certificatesigningrequests.certificates.k8s.io "acme" is forbidden: user not permitted to approve requests with signerName "acme.com/person"' });
     expect((await decide('acme', 'Approved', petra)).status).toBe(200);
-    const certificate = Buffer.from('-----BEGIN CERTIFICATE-----\n').toString('base64');
+    const certificate = Buffer.from(server.caPem).toString('base64');
     const sign = (identity: Identity) => server.ask(`${path}/acme/status`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: { status: { certificate } }, identity });
     expect((await sign(olga)).json()).toMatchObject({ code: 403, message: expect.stringContaining('user not permitted to sign requests with signerName "acme.com/person"') as string });
     expect((await sign(petra)).status).toBe(200);
@@ -125,6 +125,8 @@ describe('controllers of credentials', () => {
     const object = patched.json<CertificateSigningRequest>();
     const updated = await server.ask(at('approval'), { method: 'PUT', body: { ...object, status: { certificate: 'bm90IG1pbmU=', conditions: [...object.status?.conditions ?? [], condition('Approved')] } } });
     expect(updated.json<CertificateSigningRequest>().status).toEqual({ conditions: [expect.objectContaining(condition('ApprovalPatch')), expect.objectContaining(condition('Approved'))] });
+    const rubbish = await server.ask(at('status'), { method: 'PATCH', headers: merge, body: { status: { certificate: 'AAAA' } } });
+    expect(rubbish.json()).toMatchObject({ code: 422, message: expect.stringContaining('status.certificate: Invalid value: "<certificate data>"') as string });
     const signed = await server.ask(at('status'), { method: 'PATCH', headers: merge, body: { metadata: { annotations: { signed: 'true' } }, status: { certificate: Buffer.from(server.caPem).toString('base64') } } });
     expect(signed.json()).toMatchObject({ metadata: { annotations: { patched: 'true', signed: 'true' } }, status: { certificate: Buffer.from(server.caPem).toString('base64') } });
     const again = await server.ask(at('status'), { method: 'PATCH', headers: merge, body: { status: { certificate: 'AAAA' } } });

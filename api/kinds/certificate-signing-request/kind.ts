@@ -61,8 +61,17 @@ const has = (object: CertificateSigningRequest, type: string): boolean => object
 function validateStatus(object: CertificateSigningRequest, old: CertificateSigningRequest): FieldError[] {
   const errors = validateConditions(object.status?.conditions ?? []);
   for (const type of ['Approved', 'Denied', 'Failed']) if (has(old, type) && !has(object, type)) errors.push(forbidden('status.conditions', `updates may not remove a condition of type "${type}"`));
-  if (old.status?.certificate && object.status?.certificate !== old.status.certificate) errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'));
+  const certificate = object.status?.certificate;
+  if (old.status?.certificate) {
+    if (certificate !== old.status.certificate) errors.push(forbidden('status.certificate', 'updates may not modify existing certificate content'));
+  } else if (certificate && !isPem(certificate)) errors.push(invalid('status.certificate', '<certificate data>', 'must contain at least one PEM certificate, and nothing else'));
   return errors;
+}
+
+/** One certificate after the other; text between them, as in a certificate's description, is left to its readers. */
+function isPem(base64: string): boolean {
+  const blocks = Buffer.from(base64, 'base64').toString().split('-----BEGIN ').slice(1);
+  return blocks.length > 0 && blocks.every((block) => block.startsWith('CERTIFICATE-----\n') && block.includes('\n-----END CERTIFICATE-----'));
 }
 
 function condition(object: CertificateSigningRequest): string {
