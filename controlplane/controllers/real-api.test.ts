@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kinds } from '#api/kinds/registry.ts';
-import type { Deployment, Namespace, Node, Pod, Service } from '#api/gen/types.ts';
-import { configMaps, deployments, endpoints, endpointSlices, events, namespaces, nodes, pods, replicaSets, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import type { CronJob, DaemonSet, Deployment, Job, Namespace, Node, Pod, ReplicationController, Service, StatefulSet } from '#api/gen/types.ts';
+import {
+  configMaps, controllerRevisions, cronJobs, daemonSets, deployments, endpoints, endpointSlices, events, jobs,
+  namespaces, nodes, pods, replicaSets, replicationControllers, serviceAccounts, services, statefulSets, type Resource,
+} from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { systemClock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -50,7 +53,9 @@ describe('all controllers on the real API', () => {
       try {
         if (pod.metadata?.deletionTimestamp) await client.delete(pods, namespace, name, { gracePeriodSeconds: 0 });
         else if (!pod.spec?.nodeName) await client.bind(namespace, name, uid, 'node');
-        else if (!isReady(pod)) {
+        else if (pod.spec.containers[0]?.image === 'completes') {
+          if (pod.status?.phase !== 'Succeeded') await client.patch(pods, namespace, name, 'merge', { status: { phase: 'Succeeded' } }, 'status');
+        } else if (!isReady(pod)) {
           const address = `10.42.0.${String(ip++)}`;
           const now = rfc3339(Date.now());
           await client.patch(pods, namespace, name, 'merge', { status: { phase: 'Running', podIP: address, podIPs: [{ ip: address }], conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: now }] } }, 'status');
@@ -129,6 +134,52 @@ describe('all controllers on the real API', () => {
     await expect.poll(left).toBe(4);
     await client.delete(deployments, 'default', name, { propagationPolicy });
     await expect.poll(left).toBe(0);
+  });
+
+  it('keeps a DaemonSet, a StatefulSet and a ReplicationController, and rests', async () => {
+    const of = (app: string, image: string) => ({ metadata: { labels: { app } }, spec: { containers: [{ name: 'c', image }] } });
+    const selector = (app: string) => ({ matchLabels: { app } });
+    const podsOf = async (app: string): Promise<Pod[]> => (await client.list(pods, 'default')).items.filter((pod) => pod.metadata?.labels?.['app'] === app);
+    await client.create<DaemonSet>(daemonSets, { metadata: { name: 'log', namespace: 'default' }, spec: { selector: selector('log'), template: of('log', 'log:1') } });
+    await client.create<StatefulSet>(statefulSets, { metadata: { name: 'db', namespace: 'default' }, spec: { replicas: 2, serviceName: 'db', selector: selector('db'), template: of('db', 'db:1') } });
+    await client.create<ReplicationController>(replicationControllers, { metadata: { name: 'old', namespace: 'default' }, spec: { replicas: 2, template: of('old', 'old:1') } });
+    await expect.poll(async () => (await client.get(daemonSets, 'default', 'log')).status).toMatchObject({ desiredNumberScheduled: 1, numberAvailable: 1, updatedNumberScheduled: 1 });
+    await expect.poll(async () => (await client.get(statefulSets, 'default', 'db')).status).toMatchObject({ readyReplicas: 2, updatedReplicas: 2, availableReplicas: 2 });
+    await expect.poll(async () => (await client.get(replicationControllers, 'default', 'old')).status).toMatchObject({ replicas: 2, readyReplicas: 2 });
+    for (const [resource, name, image] of [[daemonSets, 'log', 'log:2'], [statefulSets, 'db', 'db:2']] as [Resource, string, string][]) {
+      await client.patch(resource, 'default', name, 'merge', { spec: { template: { spec: { containers: [{ name: 'c', image }] } } } });
+      await expect.poll(async () => new Set((await podsOf(name)).map((pod) => pod.spec?.containers[0]?.image))).toEqual(new Set([image]));
+    }
+    expect((await podsOf('db')).map(({ metadata }) => metadata?.name)).toEqual(['db-0', 'db-1']);
+    await expect.poll(async () => (await client.get(statefulSets, 'default', 'db')).status).toMatchObject({ readyReplicas: 2, currentReplicas: 2 });
+    await expect.poll(async () => (await client.get(daemonSets, 'default', 'log')).status).toMatchObject({ numberAvailable: 1, updatedNumberScheduled: 1 });
+    // A second look at them writes nothing: what is defaulted is not what differs.
+    const versions = async (): Promise<unknown> => Promise.all([daemonSets, statefulSets, replicationControllers, controllerRevisions].map(async (resource: Resource) => (await client.list(resource, 'default')).items.map(({ metadata }) => [metadata?.name, metadata?.generation, metadata?.labels?.['look']])));
+    const before = await versions();
+    expect((await client.list(controllerRevisions, 'default')).items.map(({ revision }) => revision).sort((a, b) => a - b)).toEqual([1, 1, 2, 2]);
+    const looks = (): number[] => ['daemonset', 'statefulset'].map((name) => manager.metrics[name]!.processed);
+    const looked = looks();
+    const touched = await Promise.all([client.patch(daemonSets, 'default', 'log', 'merge', { metadata: { annotations: { look: 'again' } } }), client.patch(statefulSets, 'default', 'db', 'merge', { metadata: { annotations: { look: 'again' } } })]);
+    await expect.poll(() => looks().every((n, i) => n > looked[i]!) && Object.values(manager.metrics).every((m) => m.depth === 0)).toBe(true);
+    expect(await versions()).toEqual(before);
+    expect([(await client.get(daemonSets, 'default', 'log')).metadata?.resourceVersion, (await client.get(statefulSets, 'default', 'db')).metadata?.resourceVersion]).toEqual(touched.map(({ metadata }) => metadata?.resourceVersion));
+    for (const [resource, name] of [[daemonSets, 'log'], [statefulSets, 'db'], [replicationControllers, 'old']] as [Resource, string][]) {
+      await client.delete(resource, 'default', name);
+      await expect.poll(async () => (await podsOf(name)).length).toBe(0);
+    }
+    await expect.poll(async () => (await client.list(controllerRevisions, 'default')).items).toEqual([]);
+  });
+
+  it('runs Jobs to their end, by the clock and by hand', async () => {
+    const template = { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'completes' }] } };
+    await client.create<Job>(jobs, { metadata: { name: 'work', namespace: 'default' }, spec: { completions: 3, parallelism: 2, completionMode: 'Indexed', template } });
+    await client.create<CronJob>(cronJobs, { metadata: { name: 'tick', namespace: 'default' }, spec: { schedule: '@every 1s', jobTemplate: { spec: { ttlSecondsAfterFinished: 0, template } } } });
+    await expect.poll(async () => (await client.get(jobs, 'default', 'work')).status).toMatchObject({ succeeded: 3, completedIndexes: '0-2', conditions: [{ type: 'SuccessCriteriaMet' }, { type: 'Complete' }] });
+    await expect.poll(async () => (await client.get(cronJobs, 'default', 'tick')).status?.lastSuccessfulTime).toBeDefined();
+    await client.delete(cronJobs, 'default', 'tick', { propagationPolicy: 'Foreground' });
+    await client.delete(jobs, 'default', 'work', { propagationPolicy: 'Background' });
+    await expect.poll(async () => (await client.list(jobs, 'default')).items).toEqual([]);
+    await expect.poll(async () => (await client.list(pods, 'default')).items.filter((pod) => pod.spec?.containers[0]?.image === 'completes')).toEqual([]);
   });
 
   it('empties and removes a namespace', async () => {
