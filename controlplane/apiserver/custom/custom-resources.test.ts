@@ -137,4 +137,50 @@ describe('a CustomResourceDefinition', () => {
     expect(scaled.json()).toMatchObject({ spec: { replicas: 4 } });
     expect((await server.ask(`${crontabs}/one`)).json()).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 4 } });
   });
+
+  it('ends watches when it changes, and serves what it then is', async () => {
+    await define(definition([version('v1', specSchema)]));
+    await create({ cron: 'a' });
+    const seen: string[] = [];
+    for await (const { type } of server.lines(`${crontabs}?watch=1`, new AbortController().signal)) {
+      seen.push(String(type));
+      await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: definition([version('v1', { spec: { type: 'object', properties: {} } })]) });
+    }
+    expect(seen).toEqual(['ADDED']);
+    expect((await server.ask(`${crontabs}/one`)).json()['spec']).toEqual({});
+  });
+
+  it('gets no name that another of its group has', async () => {
+    await define(definition([version('v1', specSchema)]));
+    const other = { ...definition([version('v1', specSchema)], { names: { plural: 'tabs', singular: 'tab', kind: 'CronTab', shortNames: ['ct'] } }), metadata: { name: 'tabs.stable.example.com' } };
+    await server.ask(definitions, { method: 'POST', body: other });
+    type Status = { status: { conditions?: { type: string; status: string; reason: string; message: string }[] } };
+    const conditions = await until(async () => (await server.ask(`${definitions}/tabs.stable.example.com`)).json<Status>().status.conditions);
+    expect(conditions.map(({ type, status, reason }) => [type, status, reason])).toEqual([['NamesAccepted', 'False', 'ShortNamesConflict'], ['Established', 'False', 'NotAccepted']]);
+    expect(conditions[0]?.message).toBe('"ct" is already in use, "CronTab" is already in use, "CronTabList" is already in use');
+    expect((await server.ask('/apis/stable.example.com/v1/tabs')).status).toBe(404);
+    await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'DELETE' });
+    await until(async () => (await server.ask('/apis/stable.example.com/v1/tabs')).status === 200);
+  });
+
+  it('holds objects to rules, and rules to the schema', async () => {
+    const withRule = (rule: string): Json => definition([version('v1', { spec: { type: 'object', properties: { a: { type: 'integer' } }, 'x-kubernetes-validations': [{ rule, message: 'a must be positive' }] } })]);
+    const refused = await server.ask(definitions, { method: 'POST', body: withRule('self.b > 0') });
+    expect(refused.status).toBe(422);
+    expect(refused.json()['message']).toContain("x-kubernetes-validations[0].rule: Invalid value: \"self.b > 0\": compilation failed: ERROR: <input>:1:5: undefined field 'b'");
+    await define(withRule('self.a > 0'));
+    expect((await create({ a: 1 })).status).toBe(201);
+    expect((await create({ a: 0 }, 'two')).json()['message']).toBe('CronTab.stable.example.com "two" is invalid: spec: Invalid value: "object": a must be positive');
+  });
+
+  it('takes the patches that custom resources take', async () => {
+    await define(definition([version('v1', specSchema)]));
+    await create({ cron: 'a', free: { x: { y: 1 } } });
+    const patch = (type: string, body: unknown): Promise<Answer> => server.ask(`${crontabs}/one?fieldManager=m`, { method: 'PATCH', headers: { 'content-type': type }, body });
+    expect((await patch('application/strategic-merge-patch+json', {})).status).toBe(415);
+    expect((await patch('application/json-patch+json', [{ op: 'add', path: '/spec/replicas', value: 2 }])).json()['spec']).toMatchObject({ replicas: 2 });
+    const applied = await patch('application/apply-patch+yaml', { apiVersion: 'stable.example.com/v1', kind: 'CronTab', metadata: { name: 'one' }, spec: { free: { x: { z: 2 } } } });
+    expect(applied.json()['spec']).toEqual({ cron: 'a', replicas: 2, free: { x: { y: 1, z: 2 } } });
+    expect(JSON.stringify(applied.json<{ metadata: { managedFields: unknown } }>().metadata.managedFields)).toContain('"f:free":{"f:x":{".":{},"f:z":{}}}');
+  });
 });
