@@ -189,6 +189,13 @@ export class ResourceStore {
     }
   }
 
+  /** Asks admission whether somebody may open a stream into an object; `options` say what for. */
+  async connect(kind: KindDefinition, namespace: string | undefined, name: string, subresource: 'exec' | 'attach' | 'portforward', options: KubeObject, user: User): Promise<void> {
+    const request: AdmissionRequest = { operation: 'connect', kind, namespace, name, user, dryRun: false, subresource, object: options, old: undefined };
+    await this.#admission.admit(request);
+    await this.#admission.validate(request);
+  }
+
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */
   delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
     return this.#locks.run(storeKey(keptUnder(kind), namespace, name), () => this.#delete(kind, namespace, name, request, options));

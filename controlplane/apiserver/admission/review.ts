@@ -7,19 +7,20 @@ import type { User } from '../types.ts';
 import { operationOf } from './request-facts.ts';
 import type { AdmissionRequest } from './types.ts';
 
-const optionsKinds: Readonly<Record<AdmissionRequest['operation'], string>> = { create: 'CreateOptions', update: 'UpdateOptions', delete: 'DeleteOptions' };
+const optionsKinds = { create: 'CreateOptions', update: 'UpdateOptions', delete: 'DeleteOptions', connect: undefined } as const;
 
 /** `request` of an AdmissionReview, also what expressions see. `resource` may be another version than the one that was asked for. */
 export function reviewRequest(request: AdmissionRequest, resource: Resource, objects: { readonly object: KubeObject | undefined; readonly old: KubeObject | undefined }, uid: string = randomUUID()): Record<string, unknown> {
   const { kind, subresource, name, namespace, user, dryRun, operation } = request;
+  const shown = operation === 'connect' ? { ...resource, kind: request.object?.kind ?? resource.kind } : resource;
   return {
     uid,
-    kind: kindOf(resource), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
-    requestKind: kindOf(kind.resource), requestResource: resourceOf(kind.resource), ...(subresource !== undefined && { requestSubResource: subresource }),
+    kind: kindOf(shown), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
+    requestKind: kindOf({ ...kind.resource, kind: operation === 'connect' ? shown.kind : kind.resource.kind }), requestResource: resourceOf(kind.resource), ...(subresource !== undefined && { requestSubResource: subresource }),
     name, ...(namespace !== undefined && { namespace }),
     operation: operationOf(request), userInfo: userInfo(user),
     object: objects.object ?? null, oldObject: objects.old ?? null, dryRun,
-    options: { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) },
+    options: optionsKinds[operation] === undefined ? null : { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) },
   };
 }
 

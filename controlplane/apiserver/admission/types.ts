@@ -5,7 +5,8 @@ import type { User } from '../types.ts';
 
 /** One write on its way into the store. */
 export interface AdmissionRequest {
-  readonly operation: 'create' | 'update' | 'delete';
+  /** `connect` writes nothing: `object` says what is asked of a stream into `name`. */
+  readonly operation: 'create' | 'update' | 'delete' | 'connect';
   readonly kind: KindDefinition;
   readonly namespace: string | undefined;
   readonly name: string;
@@ -13,7 +14,7 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
   /** Goes back to the client with the answer; what is added more than once is told once. Absent: nobody reads it. */
   readonly warnings?: string[] | undefined;
-  readonly subresource: Subresource | undefined;
+  readonly subresource: Subresource | 'exec' | 'attach' | 'portforward' | undefined;
   /** As it will be written; absent for a delete. */
   readonly object: KubeObject | undefined;
   /** As it is; absent for a create. Never changed. */

@@ -1,6 +1,7 @@
 import type { Binding, Pod } from '#api/gen/types.ts';
 import type { FieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
+import type { KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
 import { badRequest, invalid, methodNotAllowed } from '../api-errors.ts';
 import { bindPod } from '../binding.ts';
@@ -42,12 +43,24 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
 }
 
 /** pods/NAME/exec, attach and portforward: POST, and GET because WebSockets know no other. */
-export async function serveStream(deps: RouteDeps, { request, kind, path, verb }: KindCall): Promise<Reply> {
+export async function serveStream(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
   if (verb !== 'create' && verb !== 'get') throw methodNotAllowed(kind.resource, verb);
   const pod = parseBytes((await deps.resources.entry(kind, path.namespace, path.name ?? '')).value) as Pod;
+  const subresource = path.subresource as keyof typeof streamOptions;
+  await deps.resources.connect(kind, path.namespace, path.name ?? '', subresource, streamOptionsOf(subresource, request.query), user);
   if (path.subresource === 'portforward') return (await import('../streams/port-forward.ts')).servePortForward(deps, request, pod);
   const target = { pod, container: containerOf(pod, request.query.get('container') ?? ''), kind: path.subresource === 'exec' ? 'exec' as const : 'attach' as const };
   return (await import('../streams/command.ts')).serveCommand(deps, request, target);
+}
+
+const streamOptions = { exec: 'PodExecOptions', attach: 'PodAttachOptions', portforward: 'PodPortForwardOptions' } as const;
+
+/** The query as the object that admission sees. */
+function streamOptionsOf(subresource: keyof typeof streamOptions, query: URLSearchParams): KubeObject {
+  const flags = ['stdin', 'stdout', 'stderr', 'tty'].flatMap((name) => (query.has(name) ? [[name, booleanParameter(query, name)] as const] : []));
+  const ports = query.getAll('ports').map(Number);
+  const options = { ...Object.fromEntries(flags), ...(query.has('container') && { container: query.get('container') }), ...(query.has('command') && { command: query.getAll('command') }), ...(ports.length > 0 && { ports }) };
+  return { apiVersion: 'v1', kind: streamOptions[subresource], ...options };
 }
 
 function bindingError(field: string, type: FieldError['type'], message: string): StatusError {

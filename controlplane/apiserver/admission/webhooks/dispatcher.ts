@@ -1,5 +1,5 @@
 import type { MutatingWebhook, ValidatingWebhook } from '#api/gen/types.ts';
-import { applyDefaults, decode, prepareCreate, prepareUpdate } from '#api/kinds/engine.ts';
+import { applyDefaults, decode, prepareCreate, prepareUpdate, type Subresource } from '#api/kinds/engine.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations, type Resource } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
@@ -131,7 +131,7 @@ export class WebhookDispatcher {
     const response = await this.#ask(chosen, request, objects, true);
     if (response?.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
     const name = JSON.stringify(chosen.webhook.name);
-    if (!request.object) throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
+    if (!request.object || request.operation === 'connect') throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
     try {
       const patched = decode(chosen.kind, jsonPatch(objects.object, response.patch)).object;
       return replace(request, await convert(patched, chosen.kind, request.kind));
@@ -160,7 +160,7 @@ function replace(request: AdmissionRequest, next: KubeObject): boolean {
     prepareCreate(kind, next, uid);
     next.metadata = { ...next.metadata, name, namespace, uid, creationTimestamp, managedFields };
   } else if (old) {
-    prepareUpdate(kind, next, old, subresource);
+    prepareUpdate(kind, next, old, subresource as Subresource | undefined);
     if (next.metadata) next.metadata.managedFields = before.metadata?.managedFields;
   }
   for (const key of Object.keys(object)) Reflect.deleteProperty(object, key);

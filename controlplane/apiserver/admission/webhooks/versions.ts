@@ -13,7 +13,8 @@ export function equivalents(kinds: KindIndex, kind: KindDefinition): KindDefinit
 
 /** A copy of an object of `from` as `to` shows it. */
 export async function convert(object: KubeObject, from: KindDefinition, to: KindDefinition): Promise<KubeObject> {
-  if (from === to) return copyJson(object);
+  // What is asked of a stream is of no version.
+  if (from === to || object.kind !== from.resource.kind) return copyJson(object);
   const stored = copyJson(from.stored ? await from.stored.save(object) : object);
   return to.stored ? copyJson((await to.stored.load([stored]))[0] ?? stored) : stored;
 }
