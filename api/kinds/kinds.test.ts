@@ -64,6 +64,21 @@ describe('Service', () => {
     });
   });
 
+  it('checks what only load balancers have', () => {
+    const spec = { ports: [{ port: 80 }], loadBalancerSourceRanges: ['10.0.0.0/8'], healthCheckNodePort: 30_001, trafficDistribution: 'Nowhere' };
+    expect(problems(service, { spec })).toEqual([
+      "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+      "spec.healthCheckNodePort: Invalid value: 30001: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+      'spec.trafficDistribution: Unsupported value: "Nowhere": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"',
+    ]);
+    expect(problems(service, { spec: { ports: [{ port: 80 }], sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 90_000 } } } })).toEqual(['spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 90000: must be greater than 0 and less than 86400']);
+    const balanced = made({ type: 'LoadBalancer', ports: [{ port: 80 }] });
+    const status = (ingress: object[], object = balanced): string[] => validate(service, { ...object, status: { loadBalancer: { ingress } } } as Service, object, 'status').map(({ field, message }) => `${field}: ${message}`);
+    expect(status([{ ip: '192.0.2.1' }, { hostname: 'lb.example.com' }])).toEqual([]);
+    expect(status([{ hostname: '192.0.2.1' }])).toEqual(['status.loadBalancer.ingress[0].hostname: Invalid value: "192.0.2.1": must be a DNS name, not an IP address']);
+    expect(status([{ ip: '192.0.2.1' }], made({ ports: [{ port: 80 }] }))).toEqual(["status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"]);
+  });
+
   it('checks ports, names and types', () => {
     expect(problems(service, { spec: {} })).toEqual(['spec.ports: Required value']);
     expect(problems(service, { spec: { clusterIP: 'None' } })).toEqual([]);

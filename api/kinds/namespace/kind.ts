@@ -27,6 +27,11 @@ function validate({ spec }: Namespace): FieldError[] {
   return errors;
 }
 
+function validateStatus({ metadata, status }: Namespace): FieldError[] {
+  const [phase, word] = metadata?.deletionTimestamp === undefined ? ['Active', 'empty'] : ['Terminating', 'not empty'];
+  return status?.phase === phase ? [] : [invalid('status.Phase', status?.phase ?? '', `may only be '${phase}' if \`deletionTimestamp\` is ${word}`)];
+}
+
 export const namespace: KindDefinition<Namespace> = {
   resource: namespaces,
   singular: 'namespace',
@@ -50,6 +55,7 @@ export const namespace: KindDefinition<Namespace> = {
     else spec.finalizers = [...old.spec.finalizers];
   },
   validate,
+  validateStatus,
   selectableFields: { 'status.phase': ({ status }) => status?.phase ?? '' },
   columns: [nameColumn(), column('Status', 'Active, or Terminating while its contents are removed', ({ status }) => status?.phase ?? ''), ageColumn()],
 };

@@ -6,12 +6,12 @@ import { duplicate, forbidden, invalid, required, type FieldError } from '../../
 import { cidrProblem } from '../../meta/ip.ts';
 import { labelValue, qualifiedName } from '../../meta/names.ts';
 import { isQuantity, parseQuantity } from '../../meta/quantity.ts';
-import { named, requiredNamed, supported } from '../../meta/rules.ts';
+import { named, supported } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { nodes } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
-const taintEffects = ['NoExecute', 'NoSchedule', 'PreferNoSchedule'];
+const taintEffects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
 function setDefaults({ spec, status }: Node): void {
   // The single field and the list name the same addresses.
@@ -23,14 +23,15 @@ function setDefaults({ spec, status }: Node): void {
 function validateTaints({ spec }: Node): FieldError[] {
   const seen = new Set<string>();
   return (spec?.taints ?? []).flatMap((taint, index) => {
-    const path = `spec.taints[${index}]`;
+    // Kubernetes sees them here.
+    const path = `metadata.taints[${index}]`;
     const key = `${taint.key}:${taint.effect}`;
     const errors = [
-      ...requiredNamed(`${path}.key`, taint.key, qualifiedName),
+      ...named(`${path}.key`, taint.key ?? '', qualifiedName),
       ...named(`${path}.value`, taint.value ?? '', labelValue),
       ...supported(`${path}.effect`, taint.effect, taintEffects),
     ];
-    if (seen.has(key)) errors.push(duplicate(path, taint));
+    if (seen.has(key)) errors.push({ ...duplicate(path, taint), message: `${duplicate(path, taint).message}: taints must be unique by key and effect pair` });
     seen.add(key);
     return errors;
   });
@@ -40,9 +41,9 @@ function validateStatus({ status }: Node): FieldError[] {
   const errors: FieldError[] = [];
   for (const list of ['capacity', 'allocatable'] as const) {
     for (const [name, quantity] of Object.entries(status?.[list] ?? {})) {
-      errors.push(...named(`status.${list}[${name}]`, name, qualifiedName));
-      if (!isQuantity(quantity)) errors.push(invalid(`status.${list}[${name}]`, quantity, 'must be a quantity'));
-      else if (parseQuantity(quantity) < 0n) errors.push(invalid(`status.${list}[${name}]`, quantity, 'must be greater than or equal to 0'));
+      errors.push(...named(`status.${list}.${name}`, name, qualifiedName));
+      if (!isQuantity(quantity)) errors.push(invalid(`status.${list}.${name}`, quantity, 'must be a quantity'));
+      else if (parseQuantity(quantity) < 0n) errors.push(invalid(`status.${list}.${name}`, quantity, 'must be greater than or equal to 0'));
     }
   }
   const addresses = new Set<string>();

@@ -4,7 +4,7 @@ import { schemaNamed } from '../../meta/schema.ts';
 import { services } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { keepAllocated, normalizeClusterIPs } from './allocated.ts';
-import { validateService } from './validate.ts';
+import { validateService, validateServiceStatus } from './validate.ts';
 
 function setDefaults({ spec }: Service): void {
   if (spec === undefined) return;
@@ -60,6 +60,7 @@ export const service: KindDefinition<Service> = {
   },
   prepareForUpdate: keepAllocated,
   validate: validateService,
+  validateStatus: validateServiceStatus,
   selectableFields: {
     'spec.clusterIP': ({ spec }) => spec?.clusterIP ?? '',
     'spec.type': ({ spec }) => spec?.type ?? '',

@@ -7,6 +7,8 @@ import { inRange, named, requiredNamed, supported, supportedIfSet } from '../../
 
 const types = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const headless = 'None';
+const maxAffinitySeconds = 86_400;
+const onlyBalancers = "may only be used when `type` is 'LoadBalancer'";
 
 function isHeadless({ clusterIP, clusterIPs }: ServiceSpec): boolean {
   return clusterIP === headless || clusterIPs?.[0] === headless;
@@ -20,17 +22,24 @@ export function validateService({ spec }: Service, old?: Service): FieldError[] 
     ...validatePorts(spec),
     ...validateLabels(spec.selector, 'spec.selector'),
     ...supported('spec.sessionAffinity', spec.sessionAffinity, ['ClientIP', 'None']),
-    ...(spec.sessionAffinity === 'ClientIP' ? inRange('spec.sessionAffinityConfig.clientIP.timeoutSeconds', spec.sessionAffinityConfig?.clientIP?.timeoutSeconds, 1, 86_400) : []),
+    ...(spec.sessionAffinity === 'ClientIP' ? validateTimeout(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds) : []),
     ...validateAddresses(spec),
     ...validatePolicies(spec),
     ...(old?.spec === undefined ? [] : validateUpdate(spec, old.spec)),
   ];
 }
 
+function validateTimeout(seconds: number | undefined): FieldError[] {
+  const field = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+  if (seconds === undefined) return [required(field, 'when session affinity type is ClientIP')];
+  return seconds > 0 && seconds <= maxAffinitySeconds ? [] : [invalid(field, seconds, `must be greater than 0 and less than ${maxAffinitySeconds}`)];
+}
+
 function validateType(spec: ServiceSpec): FieldError[] {
   const errors = supported('spec.type', spec.type, types);
   if (spec.type === 'ExternalName') {
     if ((spec.clusterIPs ?? []).length > 0 || spec.clusterIP) errors.push(forbidden('spec.clusterIPs', 'may not be set for ExternalName services'));
+    for (const field of ['ipFamilies', 'ipFamilyPolicy'] as const) if ((spec[field] ?? '').length > 0) errors.push(forbidden(`spec.${field}`, 'may not be set for ExternalName services'));
     errors.push(...requiredNamed('spec.externalName', spec.externalName?.replace(/\.$/, ''), dns1123Subdomain));
   } else if ((spec.type === 'LoadBalancer' || spec.type === 'NodePort') && isHeadless(spec)) {
     errors.push(invalid('spec.clusterIPs[0]', headless, `may not be set to 'None' for ${spec.type} services`));
@@ -54,9 +63,9 @@ function validatePorts(spec: ServiceSpec): FieldError[] {
     numbers.add(number);
     if (!port.nodePort) continue;
     const nodePort = `${port.protocol}/${port.nodePort}`;
-    if (nodePorts.has(nodePort)) errors.push(duplicate(path, { protocol: port.protocol, nodePort: port.nodePort }));
+    if (nodePorts.has(nodePort)) errors.push(duplicate(`${path}.nodePort`, port.nodePort));
     nodePorts.add(nodePort);
-    if (spec.type === 'ClusterIP' || spec.type === 'ExternalName') errors.push(forbidden(`${path}.nodePort`, `may not be used when \`type\` is '${spec.type}'`));
+    if (spec.type === 'ClusterIP') errors.push(forbidden(`${path}.nodePort`, "may not be used when `type` is 'ClusterIP'"));
   }
   return errors;
 }
@@ -89,7 +98,9 @@ function validateAddresses(spec: ServiceSpec): FieldError[] {
   }
   for (const [index, family] of (spec.ipFamilies ?? []).entries()) errors.push(...supported(`spec.ipFamilies[${index}]`, family, ['IPv4', 'IPv6']));
   errors.push(...supportedIfSet('spec.ipFamilyPolicy', spec.ipFamilyPolicy, ['PreferDualStack', 'RequireDualStack', 'SingleStack']));
-  for (const [index, range] of (spec.loadBalancerSourceRanges ?? []).entries()) errors.push(...named(`spec.loadBalancerSourceRanges[${index}]`, range.trim(), cidrProblem));
+  const ranges = spec.loadBalancerSourceRanges ?? [];
+  if (ranges.length > 0 && spec.type !== 'LoadBalancer') errors.push(forbidden('spec.LoadBalancerSourceRanges', onlyBalancers));
+  for (const [index, range] of ranges.entries()) errors.push(...named(`spec.LoadBalancerSourceRanges[${index}]`, range.trim(), cidrProblem));
   return errors;
 }
 
@@ -100,18 +111,37 @@ function validatePolicies(spec: ServiceSpec): FieldError[] {
   else if (spec.externalTrafficPolicy) {
     errors.push(invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services'));
   }
-  if (spec.type !== 'LoadBalancer') {
-    for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const) {
-      if (spec[field] !== undefined) errors.push(forbidden(`spec.${field}`, "may only be used when `type` is 'LoadBalancer'"));
-    }
+  const checked = spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
+  if (spec.healthCheckNodePort && !checked) {
+    errors.push(invalid('spec.healthCheckNodePort', spec.healthCheckNodePort, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"));
   }
+  errors.push(...supportedIfSet('spec.trafficDistribution', spec.trafficDistribution, ['PreferClose', 'PreferSameZone', 'PreferSameNode']));
+  if (spec.type === 'LoadBalancer') return spec.loadBalancerClass === undefined ? errors : [...errors, ...named('spec.loadBalancerClass', spec.loadBalancerClass, qualifiedName)];
+  for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const) if (spec[field] !== undefined) errors.push(forbidden(`spec.${field}`, onlyBalancers));
   return errors;
 }
 
 function validateUpdate(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
-  if (spec.type === 'ExternalName' || old.type === 'ExternalName') return [];
+  const errors: FieldError[] = [];
+  if (spec.type === 'LoadBalancer' && old.type === 'LoadBalancer' && spec.loadBalancerClass !== old.loadBalancerClass) errors.push(invalid('spec.loadBalancerClass', spec.loadBalancerClass, 'may not change once set'));
+  if (spec.healthCheckNodePort && old.healthCheckNodePort && spec.healthCheckNodePort !== old.healthCheckNodePort) errors.push(forbidden('spec.healthCheckNodePort', 'field is immutable'));
+  if (spec.type === 'ExternalName' || old.type === 'ExternalName') return errors;
   const before = old.clusterIPs?.[0] ?? old.clusterIP;
   const now = spec.clusterIPs?.[0] ?? spec.clusterIP;
-  if (!before || now === before) return [];
-  return now ? [invalid('spec.clusterIPs[0]', now, 'may not change once set')] : [invalid('spec.clusterIPs[0]', spec.clusterIPs ?? [], 'primary clusterIP can not be unset')];
+  if (!before || now === before) return errors;
+  return [...errors, now ? invalid('spec.clusterIPs[0]', now, 'may not change once set') : invalid('spec.clusterIPs[0]', spec.clusterIPs ?? [], 'primary clusterIP can not be unset')];
+}
+
+/** What a load balancer reports. */
+export function validateServiceStatus({ spec, status }: Service): FieldError[] {
+  const field = 'status.loadBalancer.ingress';
+  const ingress = status?.loadBalancer?.ingress ?? [];
+  const errors = ingress.length > 0 && spec?.type !== 'LoadBalancer' ? [forbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")] : [];
+  for (const [i, { hostname, ip, ipMode }] of ingress.entries()) {
+    if (ip) errors.push(...named(`${field}[${i}].ip`, ip, ipProblem));
+    if (!ip && ipMode !== undefined) errors.push(forbidden(`${field}[${i}].ipMode`, 'may not be specified when `ip` is not set'));
+    errors.push(...supportedIfSet(`${field}[${i}].ipMode`, ipMode, ['Proxy', 'VIP']));
+    if (hostname) errors.push(...ipProblem(hostname) === undefined ? [invalid(`${field}[${i}].hostname`, hostname, 'must be a DNS name, not an IP address')] : named(`${field}[${i}].hostname`, hostname, dns1123Subdomain));
+  }
+  return errors;
 }
