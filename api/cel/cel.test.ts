@@ -94,6 +94,20 @@ describe('compiling', () => {
   });
 });
 
+describe('lists without order', () => {
+  const items = { type: 'object', properties: { k: { type: 'string' }, v: { type: 'integer' } } };
+  const type = typeOfSchema({ type: 'object', properties: { set: { type: 'array', 'x-kubernetes-list-type': 'set', items: { type: 'string' } }, map: { type: 'array', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['k'], items } } });
+  const holds = (text: string, self: object, oldSelf: object): Value => evaluate(compile(text, { variables: { self: type, oldSelf: type } }), { self: fromJson(self, type), oldSelf: fromJson(oldSelf, type) });
+
+  it('are equal in any order, and are joined by what makes items the same', () => {
+    expect(holds('self.set == oldSelf.set', { set: ['a', 'b'] }, { set: ['b', 'a'] })).toBe(true);
+    expect(holds('self.set == oldSelf.set', { set: ['a', 'b'] }, { set: ['b', 'c'] })).toBe(false);
+    expect(holds('(self.set + oldSelf.set).size() == 3', { set: ['a', 'b'] }, { set: ['b', 'c'] })).toBe(true);
+    expect(holds('self.map == oldSelf.map', { map: [{ k: 'a', v: 1 }, { k: 'b', v: 2 }] }, { map: [{ k: 'b', v: 2 }, { k: 'a', v: 1 }] })).toBe(true);
+    expect(holds('(self.map + oldSelf.map).map(i, i.v) == [3, 2]', { map: [{ k: 'a', v: 1 }] }, { map: [{ k: 'a', v: 3 }, { k: 'b', v: 2 }] })).toBe(true);
+  });
+});
+
 describe('the budget', () => {
   it('ends what costs too much, whatever passes over other errors', () => {
     const program = compile('[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a + b + c > 0))) || true', { variables: {} });

@@ -3,7 +3,7 @@ import { isDateTime } from '../meta/formats.ts';
 import { CelError } from './errors.ts';
 import { parseDay, parseDuration, parseTimestamp } from './library/time.ts';
 import { dyn, type CelType, type ObjectType } from './types.ts';
-import { MapLike, type Value } from './values.ts';
+import { MapLike, unordered, type Value } from './values.ts';
 
 /** JSON as a value of `type`. Nothing is copied: parts are made when they are looked at. */
 export function fromJson(json: unknown, type: CelType = dyn): Value {
@@ -13,7 +13,8 @@ export function fromJson(json: unknown, type: CelType = dyn): Value {
   if (typeof json === 'string') return fromText(json, type);
   if (Array.isArray(json)) {
     const item = type.kind === 'list' ? type.item : dyn;
-    return json.map((one) => fromJson(one, item));
+    const items = json.map((one) => fromJson(one, item));
+    return type.kind === 'list' && type.keys ? unordered(items, type.keys) : items;
   }
   if (!isRecord(json)) throw new CelError('unsupported value');
   return type.kind === 'object' ? new JsonObject(json, type) : new JsonMap(json, type.kind === 'map' ? type.value : dyn);

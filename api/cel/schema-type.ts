@@ -24,7 +24,7 @@ export function typeOfSchema(schema: Schema, resource = false, name = 'self'): C
   const target = resolve(schema);
   if (target['x-kubernetes-int-or-string'] === true) return t.dyn;
   switch (target.type) {
-    case 'array': return t.list(target.items ? typeOfSchema(target.items, false, `${name}.@idx`) : t.dyn);
+    case 'array': return { kind: 'list', item: target.items ? typeOfSchema(target.items, false, `${name}.@idx`) : t.dyn, ...listKeys(target) };
     case 'object': return objectType(target, resource || target['x-kubernetes-embedded-resource'] === true, name);
     case 'boolean': return t.bool;
     case 'integer': return t.int;
@@ -32,6 +32,13 @@ export function typeOfSchema(schema: Schema, resource = false, name = 'self'): C
     case 'string': return formats[target.format ?? ''] ?? t.string;
     default: return t.dyn;
   }
+}
+
+/** Lists that are sets or maps have no order. */
+function listKeys(schema: Schema): { keys?: readonly string[] } {
+  if (schema['x-kubernetes-list-type'] === 'set') return { keys: [] };
+  if (schema['x-kubernetes-list-type'] !== 'map') return {};
+  return { keys: (schema['x-kubernetes-list-map-keys'] ?? []).flatMap((key) => escapeName(key) ?? []) };
 }
 
 function objectType(schema: Schema, resource: boolean, name: string): CelType {

@@ -1,7 +1,8 @@
 /** The types of CEL, with Kubernetes' additions. Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md */
 export type CelType =
   | { readonly kind: 'dyn' | 'null' | 'bool' | 'int' | 'uint' | 'double' | 'string' | 'bytes' | 'timestamp' | 'duration' | 'type' }
-  | { readonly kind: 'list'; readonly item: CelType }
+  /** `keys`: items are one when these fields are; none: when they are equal. Absent where the order counts. */
+  | { readonly kind: 'list'; readonly item: CelType; readonly keys?: readonly string[] }
   | { readonly kind: 'map'; readonly key: CelType; readonly value: CelType }
   | ObjectType
   /** A type that only its own functions look into; `parameters` of `optional_type(T)`. */

@@ -76,6 +76,35 @@ export class ValueMap extends MapLike {
   *keys(): Iterable<Value> { for (const [key] of this.#entries.values()) yield key; }
 }
 
+const keysOf: unique symbol = Symbol('keys');
+interface Unordered extends ReadonlyArray<Value> { readonly [keysOf]?: readonly string[] }
+
+/** Makes a list one without order: a set, or a map by the fields `keys` of its items. */
+export function unordered(items: Value[], keys: readonly string[]): readonly Value[] {
+  return Object.defineProperty(items, keysOf, { value: keys, enumerable: false });
+}
+
+/** `a + b`. To a set comes what it lacks; in a map by keys the items of `b` take the places of those of `a`. */
+export function concatenated(a: readonly Value[], b: readonly Value[]): readonly Value[] {
+  const keys = (a as Unordered)[keysOf];
+  if (!keys) return [...a, ...b];
+  const steps = new Steps();
+  const isSame = (x: Value, y: Value): boolean => (keys.length === 0 || !(x instanceof MapLike) || !(y instanceof MapLike) ? sameValue(x, y, steps) : keys.every((key) => sameValue(x.get(key) ?? null, y.get(key) ?? null, steps)));
+  const merged = a.map((item) => b.find((one) => isSame(one, item)) ?? item);
+  return unordered([...merged, ...b.filter((item) => !a.some((one) => isSame(one, item)))], keys);
+}
+
+function sameItems(a: readonly Value[], b: readonly Value[], steps: Steps): boolean {
+  if (a.length !== b.length) return false;
+  if (!(a as Unordered)[keysOf] || !(b as Unordered)[keysOf]) return a.every((item, i) => sameValue(item, b[i] as Value, steps));
+  const left = [...b];
+  return a.every((item) => {
+    const at = left.findIndex((one) => sameValue(one, item, steps));
+    if (at >= 0) left.splice(at, 1);
+    return at >= 0;
+  });
+}
+
 export function typeName(value: Value): string {
   if (value === null) return 'null_type';
   switch (typeof value) {
@@ -120,7 +149,7 @@ export function sameValue(a: Value, b: Value, steps = new Steps()): boolean {
   steps.take();
   if (a === b) return true;
   if (isNumber(a)) return isNumber(b) && compareNumbers(a, b) === 0;
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && (a as readonly Value[]).every((item, i) => sameValue(item, b[i] as Value, steps));
+  if (Array.isArray(a)) return Array.isArray(b) && sameItems(a as readonly Value[], b as readonly Value[], steps);
   if (a instanceof MapLike) return b instanceof MapLike && sameMap(a, b, steps);
   if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0;
   if (a instanceof Timestamp) return b instanceof Timestamp && a.ns === b.ns;

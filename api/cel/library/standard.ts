@@ -1,7 +1,7 @@
 import { compileRegex } from '../../regex/regex.ts';
 import { CelError } from '../errors.ts';
 import { define, type Overload } from '../functions.ts';
-import { compareValues, sizeOf, TypeValue, typeName, Uint, type Value } from '../values.ts';
+import { compareValues, concatenated, sizeOf, TypeValue, typeName, Uint, type Value } from '../values.ts';
 import { Duration, Timestamp } from '../values.ts';
 import { formatDuration, formatTimestamp, parseDuration, parseTimestamp } from './time.ts';
 
@@ -67,7 +67,7 @@ const operators: readonly Overload[] = [
   define('_/_(double, double): double', (a: number, b: number) => a / b),
   define('_+_(string, string): string', (a: string, b: string) => a + b, both),
   define('_+_(bytes, bytes): bytes', (a: Uint8Array, b: Uint8Array) => Uint8Array.from([...a, ...b]), both),
-  define('_+_(list(A), list(A)): list(A)', (a: readonly Value[], b: readonly Value[]) => [...a, ...b], (args) => args.reduce<number>((sum, arg) => sum + sizeOf(arg), 1)),
+  define('_+_(list(A), list(A)): list(A)', concatenated, (args) => args.reduce<number>((sum, arg) => sum + sizeOf(arg), 1)),
   define('_+_(timestamp, duration): timestamp', (a: Timestamp, b: Duration) => new Timestamp(a.ns + b.ns)),
   define('_+_(duration, timestamp): timestamp', (a: Duration, b: Timestamp) => new Timestamp(a.ns + b.ns)),
   define('_+_(duration, duration): duration', (a: Duration, b: Duration) => new Duration(asInt(a.ns + b.ns))),
