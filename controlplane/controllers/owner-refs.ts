@@ -48,7 +48,7 @@ export function claim<T extends KubeObject>(resource: Resource, owner: KubeObjec
     if (controller !== undefined && controller.uid !== uid) continue;
     if (controller !== undefined) {
       if (matches(object)) owned.push(object);
-      else if (!deleting) release.push(withMetadata(object, { ownerReferences: references.filter((r) => r !== controller) }));
+      else if (!deleting) release.push(withMetadata(object, { ownerReferences: references.length > 1 ? references.filter((r) => r !== controller) : undefined }));
     } else if (!deleting && object.metadata?.deletionTimestamp === undefined && matches(object)) {
       adopt.push(withMetadata(object, { ownerReferences: [...references, controllerReference(resource, owner)] }));
     }

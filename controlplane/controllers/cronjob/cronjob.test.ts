@@ -115,6 +115,17 @@ describe('a CronJob', () => {
     await run.stop();
   });
 
+  it('starts one Job a minute, as its name has no more room', async () => {
+    const run = await lab({ schedule: '@every 20s' });
+    await run.clock.advance(20_000);
+    await end(run, run.api.all(jobs)[0]);
+    await run.clock.advance(30_000);
+    expect([names(run), status(run)?.active, status(run)?.lastScheduleTime]).toEqual([[nameAt('2026-01-01T00:00:00Z')], undefined, '2026-01-01T00:00:40Z']);
+    await run.clock.advance(10_000);
+    expect(names(run)).toHaveLength(2);
+    await run.stop();
+  });
+
   it('forgets Jobs that went missing, and says what is wrong with its schedule', async () => {
     const run = await lab();
     await run.clock.advance(minutes(10));

@@ -116,8 +116,9 @@ function jobFromTemplate(cronJob: CronJob, scheduledMs: number, { zone }: Timeta
   };
 }
 
-/** The reference in the status, and when the Job was due. */
+/** The reference in the status, and when the Job was due. One that has ended already was started for this minute before. */
 export function withStarted(status: CronJobStatus, job: Job, scheduledMs: number): CronJobStatus {
   const { name, namespace, uid, resourceVersion } = job.metadata ?? {};
+  if (endOf(job) !== undefined) return { ...status, lastScheduleTime: rfc3339(scheduledMs) };
   return { ...status, active: [...status.active ?? [], { kind: jobs.kind, apiVersion: apiVersionOf(jobs), name, namespace, uid, resourceVersion }], lastScheduleTime: rfc3339(scheduledMs) };
 }

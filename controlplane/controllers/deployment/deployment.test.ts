@@ -202,7 +202,7 @@ it('adopts what matches, releases what no longer does, and touches nothing of ot
   const strayed = { ...set(1, 0), metadata: { ...set(1, 0).metadata, labels: {} } };
   const foreign = { ...set(3, 4), metadata: { ...set(3, 4).metadata, ownerReferences: [{ ...controllerReference(deployments, deployment()), uid: 'other' }] } };
   const updates = run(deployment(), [orphan, strayed, foreign]).actions.map((a) => (a as { object: ReplicaSet }).object.metadata);
-  expect(updates).toMatchObject([{ name: 'web-2', ownerReferences: [{ uid: 'd' }] }, { name: 'web-1', ownerReferences: [] }]);
+  expect(updates).toMatchObject([{ name: 'web-2', ownerReferences: [{ uid: 'd' }] }, { name: 'web-1', ownerReferences: undefined }]);
 });
 
 it('refuses a selector that selects everything', () => {

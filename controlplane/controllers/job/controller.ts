@@ -117,7 +117,7 @@ class JobController implements Controller {
   async #letGo({ metadata }: Pod): Promise<void> {
     const finalizers = (metadata?.finalizers ?? []).filter((finalizer) => finalizer !== trackingFinalizer);
     try {
-      await this.#deps.client.patch(pods, metadata?.namespace, metadata?.name ?? '', 'merge', { metadata: { uid: metadata?.uid, finalizers } });
+      await this.#deps.client.patch(pods, metadata?.namespace, metadata?.name ?? '', 'merge', { metadata: { uid: metadata?.uid, finalizers: finalizers.length > 0 ? finalizers : null } });
     } catch (error) {
       // Gone, or another pod of that name: nobody is held any more.
       if (!isStatus(error, 'NotFound', 'Conflict')) throw error;

@@ -63,7 +63,7 @@ describe('the plan', () => {
     ['deletes what is too much', plan(1, [pod('a'), pod('b'), pod('c')]), { claims: [], active: 3, create: 0, remove: 2 }],
     ['does not count pods that ended or are ending', plan(2, [pod('a'), ending, ended]), { claims: [], active: 1, create: 1, remove: 0 }],
     ['adopts an orphan instead of creating', plan(1, [orphan]), { claims: [['o', 1]], active: 1, create: 0, remove: 0 }],
-    ['releases what no longer matches and replaces it', plan(1, [stray]), { claims: [['s', 0]], active: 0, create: 1, remove: 0 }],
+    ['releases what no longer matches and replaces it', plan(1, [stray]), { claims: [['s', undefined]], active: 0, create: 1, remove: 0 }],
     ['leaves the pods of others alone', plan(1, [foreign]), { claims: [], active: 0, create: 1, remove: 0 }],
     ['does nothing while it is being deleted', plan(3, [orphan], { deletionTimestamp: ago(1) }), { claims: [], active: 0, create: 0, remove: 0 }],
   ])('%s', (_, actual, expected) => {
