@@ -49,19 +49,47 @@ export interface Schema {
   readonly [extension: `x-kubernetes-${string}`]: unknown;
 }
 
-let definitions: ReadonlyMap<string, Schema> | undefined;
+/** The generated contract: text until a definition is asked for, because most of them never are. */
+class Definitions {
+  readonly #byName = new Map<string, string | Schema>();
 
-/** Every definition of the generated contract by name. Read from disk at first use, then kept. */
-export function allDefinitions(): ReadonlyMap<string, Schema> {
-  definitions ??= new Map(Object.entries(
-    JSON.parse(readFileSync(new URL('../gen/schemas.json', import.meta.url), 'utf8')) as Record<string, Schema>,
-  ));
+  /** `text` has a definition a line, as `api/gen/generate.ts` writes it. */
+  constructor(text: string) {
+    for (const line of text.split('\n')) {
+      const end = line.indexOf('":');
+      if (end > 0) this.#byName.set(line.slice(1, end), line.slice(end + 2, line.endsWith(',') ? -1 : undefined));
+    }
+  }
+
+  get(name: string): Schema | undefined {
+    const known = this.#byName.get(name);
+    if (typeof known !== 'string') return known;
+    const schema = JSON.parse(known) as Schema;
+    this.#byName.set(name, schema);
+    return schema;
+  }
+
+  all(): ReadonlyMap<string, Schema> {
+    for (const name of this.#byName.keys()) this.get(name);
+    return this.#byName as ReadonlyMap<string, Schema>;
+  }
+}
+
+let definitions: Definitions | undefined;
+
+function contract(): Definitions {
+  definitions ??= new Definitions(readFileSync(new URL('../gen/schemas.json', import.meta.url), 'utf8'));
   return definitions;
+}
+
+/** Every definition of the generated contract by name. */
+export function allDefinitions(): ReadonlyMap<string, Schema> {
+  return contract().all();
 }
 
 /** A definition of the generated contract. Asking for a name that it lacks is a programming error. */
 export function schemaNamed(name: string): Schema {
-  const schema = allDefinitions().get(name);
+  const schema = contract().get(name);
   if (schema === undefined) throw new StatusError('InternalError', `no schema is named ${JSON.stringify(name)}; add its model to api/gen/generate.ts`);
   return schema;
 }
