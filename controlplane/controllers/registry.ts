@@ -15,6 +15,8 @@ import { namespaceController } from './namespace/controller.ts';
 import { nodeIpamController } from './node-ipam/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
+import { pvProtection } from './pv-protection/controller.ts';
+import { pvcProtection } from './pvc-protection/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
@@ -45,6 +47,8 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'node-ipam': nodeIpamController,
   'node-lifecycle': nodeLifecycleController,
   'pod-garbage-collector': podGarbageCollector,
+  'pv-protection': pvProtection,
+  'pvc-protection': pvcProtection,
   'replicaset': replicaSetController,
   'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,

@@ -18,7 +18,7 @@ import { runtimeClass } from './runtime-class.ts';
 import { serviceAccount } from './service-account.ts';
 import { StoredObjects } from './stored-objects.ts';
 import type { AdmissionPlugin } from './types.ts';
-import { claimResize } from './volumes.ts';
+import { claimResize, storageProtection } from './volumes.ts';
 import { mutatingWebhooks, validatingWebhooks } from './webhooks/plugin.ts';
 
 export interface AdmissionDeps {
@@ -54,7 +54,7 @@ export class Admission {
     this.#policies = new PolicyAdmission({ objects, kinds, policies, log });
     this.chain = new AdmissionChain([
       namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, podSecurity(objects), priority(objects), podDefaults(config),
-      defaultStorageClass(objects), claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), allocation,
+      defaultStorageClass(objects), storageProtection, claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), allocation,
       mutatingWebhooks(objects, webhooks), this.#policies, validatingWebhooks(objects, webhooks),
       // Counts last, when nobody can refuse any more.
       this.#quota,

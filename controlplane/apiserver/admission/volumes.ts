@@ -5,6 +5,20 @@ import { forbidden } from '../api-errors.ts';
 import type { StoredObjects } from './stored-objects.ts';
 import type { AdmissionPlugin } from './types.ts';
 
+const protection: Readonly<Record<string, string>> = { persistentvolumeclaims: 'kubernetes.io/pvc-protection', persistentvolumes: 'kubernetes.io/pv-protection' };
+
+/** Nothing that is in use goes away; controllers of the same name take the finalizers off again. */
+export const storageProtection: AdmissionPlugin = {
+  name: 'StorageObjectInUseProtection',
+  admit({ operation, kind, subresource, object }) {
+    const resource = qualifiedName(kind.resource);
+    const finalizer = Object.hasOwn(protection, resource) ? protection[resource] : undefined;
+    if (operation !== 'create' || subresource !== undefined || !object || finalizer === undefined) return;
+    const meta = (object.metadata ??= {});
+    if (!meta.finalizers?.includes(finalizer)) meta.finalizers = [...meta.finalizers ?? [], finalizer];
+  },
+};
+
 /** Claims grow only where their class lets them. */
 export function claimResize(objects: StoredObjects): AdmissionPlugin {
   return {
