@@ -21,6 +21,7 @@ import { ensureLeaf, loadOrCreateCa, loadOrCreateKey, readIfThere } from '#commo
 import { timeFloor } from '#common/pki/validity.ts';
 import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
+import type { Audit } from './apiserver/audit/audit.ts';
 import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
 import { Informers } from './cache/informers.ts';
@@ -110,13 +111,25 @@ export class ControlPlane implements Runnable {
     const sealing = async (): Promise<SealingConfig> => ({ prefixes: [storePrefix(resources.secrets)], keys: await loadOrCreateSealingKeys(join(stateDir, 'server/pki')) });
     const store = await openStore({ log, clock, sealing }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
     try {
-      await this.#serve(store, signal);
+      const auditing = await this.#audit();
+      try {
+        await this.#serve(store, auditing?.audit, signal);
+      } finally {
+        await auditing?.close();
+      }
     } finally {
       await store.close();
     }
   }
 
-  async #serve(store: Store, signal: AbortSignal): Promise<void> {
+  async #audit(): Promise<{ readonly audit: Audit; close(): Promise<void> } | undefined> {
+    const { auditLogPath: path, auditPolicyFile: policyFile, auditLogMaxSizeMb, auditLogMaxBackups: maxBackups, auditLogMaxAgeDays } = this.#config;
+    if (path === '') return undefined;
+    const { openAudit } = await import('./apiserver/audit/open.ts');
+    return openAudit({ clock: this.#deps.clock, log: this.#deps.log.child({ component: 'audit' }) }, { path, policyFile, maxBackups, maxBytes: auditLogMaxSizeMb << 20, maxAgeMs: auditLogMaxAgeDays * 86_400_000 });
+  }
+
+  async #serve(store: Store, audit: Audit | undefined, signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#deps;
     const config = this.#config;
     const pkiDir = join(config.stateDir, 'server/pki');
@@ -138,7 +151,7 @@ export class ControlPlane implements Runnable {
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
     const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), open: (...request) => dispatcher.open(...request) };
     const informers = new Informers({ store, log, clock });
-    const apiServer = new ApiServer({ store, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
+    const apiServer = new ApiServer({ store, audit, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });

@@ -11,6 +11,7 @@ import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { Admission } from './admission/plugins.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
+import type { Audit } from './audit/audit.ts';
 import { AccessControl } from './auth/access-control.ts';
 import type { Authorizer } from './auth/types.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -44,6 +45,8 @@ export interface ApiServerDeps {
   readonly informers?: Informers;
   /** The default is RBAC. */
   readonly authorizer?: Authorizer;
+  /** Records requests; nothing is recorded without it. */
+  readonly audit?: Audit | undefined;
   /** Bearer tokens; see `parseTokenFile`. */
   readonly tokens?: ReadonlyMap<string, User>;
 }
@@ -132,8 +135,9 @@ export class ApiServer implements Runnable {
     );
     const queue = new FairQueue(clock, seats);
     this.metrics.add(() => queue.collect());
+    this.metrics.add(() => deps.audit?.collect() ?? []);
     const handler = new RequestHandler({
-      authenticator, authorizer, metrics: requests, queue, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
+      authenticator, authorizer, metrics: requests, queue, audit: deps.audit, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
   }

@@ -7,6 +7,7 @@ import { noSuchPath } from '../api-errors.ts';
 import { resourceAttributes } from '../auth/attributes.ts';
 import type { Attributes, Authenticator, Authorizer } from '../auth/types.ts';
 import { refusal } from '../auth/authorizers.ts';
+import type { Audit, Trail } from '../audit/audit.ts';
 import { impersonated } from '../auth/impersonation.ts';
 import { parseResourcePath, verbOf } from '../routes/resource-path.ts';
 import type { Measured, RequestAbout, RequestMetrics } from '../request-metrics.ts';
@@ -33,6 +34,8 @@ export interface HandlerDeps {
   readonly authorizer: Authorizer;
   readonly metrics: RequestMetrics;
   readonly queue: FairQueue;
+  /** Absent when nothing is recorded. */
+  readonly audit: Audit | undefined;
   readonly log: Log;
   /** Answers requests on resources. */
   readonly resource: (call: ResourceCall) => Promise<Reply>;
@@ -40,8 +43,9 @@ export interface HandlerDeps {
   readonly other: (request: ApiRequest, user: User | undefined) => Promise<Reply | undefined>;
 }
 
-interface Answer { readonly reply: Reply; readonly about: RequestAbout }
+interface Answer { readonly reply: Reply; readonly about: RequestAbout; readonly trail: Trail | undefined }
 
+const nothingKnown: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
 const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
@@ -101,10 +105,10 @@ export class RequestHandler {
       if (incoming.headers.expect !== undefined && response instanceof http.ServerResponse) response.writeContinue();
     });
     const measured = this.#deps.metrics.begin(incoming.method);
-    let about: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
+    let answer: Answer | undefined;
     try {
-      const answer = await this.#answer(incoming, gone.signal, body.read);
-      about = answer.about;
+      answer = await this.#answer(incoming, gone.signal, body.read);
+      const { about } = answer;
       const takeOver = answer.reply.takeOver ?? (isUpgrade(incoming) ? await this.#overWebSocket(incoming, answer) : undefined);
       if (takeOver && response instanceof http.ServerResponse) await this.#streamed(measured, about, () => handOver(response, takeOver));
       else await this.#send(incoming, response, answer, measured);
@@ -112,7 +116,8 @@ export class RequestHandler {
       body.release();
       this.#stop.removeEventListener('abort', abort);
       gone.abort();
-      measured.end(about, response.statusCode);
+      measured.end(answer?.about ?? nothingKnown, response.statusCode);
+      answer?.trail?.ended(answer.reply, response.statusCode);
     }
   }
 
@@ -143,42 +148,46 @@ export class RequestHandler {
   }
 
   async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<Answer> {
-    let about: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
+    let about = nothingKnown;
+    let trail: Trail | undefined;
     this.#inFlight++;
     try {
       if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
       const method = incoming.method ?? 'GET';
       const target = parseTarget(incoming.url ?? '/', this.#config.maxUrlBytes);
-      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body };
+      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body: async () => { const read = await body(); trail?.sent(read); return read; } };
       const path = parseResourcePath(request.segments);
       const verb = knownMethods.has(method) ? (path ? verbOf(request, path) : undefined) ?? method.toLowerCase() : 'other';
       about = { verb, resource: path, path: `/${request.segments[0] ?? ''}`, dryRun: request.query.has('dryRun') };
-      const reply = this.#route(request, incoming.rawHeaders);
-      return { reply: path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), about };
+      trail = this.#deps.audit?.begin({ request, path, verb, longRunning: verb === 'watch' || (path !== undefined && isStream(path)) });
+      const reply = this.#route(request, incoming.rawHeaders, trail);
+      return answered(path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), about, trail);
     } catch (error) {
-      return { reply: errorReply(this.#translate(error)), about };
+      return answered(errorReply(this.#translate(error)), about, trail);
     } finally {
       this.#inFlight--;
     }
   }
 
-  async #route(request: ApiRequest, rawHeaders: readonly string[]): Promise<Reply> {
+  async #route(request: ApiRequest, rawHeaders: readonly string[], trail: Trail | undefined): Promise<Reply> {
     const sender = await this.#authenticate(request);
     const leave = await this.#deps.queue.enter(sender?.name ?? '', request.signal);
     try {
-      return await this.#routeFor(sender && await impersonated(rawHeaders, sender, this.#deps.authorizer), request);
+      const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
+      trail?.authenticated(sender, user);
+      return await this.#routeFor(user, request, trail);
     } finally {
       leave();
     }
   }
 
-  async #routeFor(user: User | undefined, request: ApiRequest): Promise<Reply> {
+  async #routeFor(user: User | undefined, request: ApiRequest, trail: Trail | undefined): Promise<Reply> {
     if (!knownMethods.has(request.method) && !(request.method === 'OPTIONS' && parseResourcePath(request.segments)?.subresource === 'proxy')) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
     const path = parseResourcePath(request.segments);
     const verb = path ? verbOf(request, path) : undefined;
     if (user) await this.#authorize(path && verb !== undefined
       ? resourceAttributes(user, verb, path, request.query)
-      : { user, verb: request.method.toLowerCase(), path: request.path });
+      : { user, verb: request.method.toLowerCase(), path: request.path }, trail);
     if (path && verb !== undefined && user) {
       if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
@@ -203,8 +212,9 @@ export class RequestHandler {
     throw new StatusError('Unauthorized', 'Unauthorized');
   }
 
-  async #authorize(attributes: Attributes): Promise<void> {
+  async #authorize(attributes: Attributes, trail: Trail | undefined): Promise<void> {
     const { allowed, reason } = await this.#deps.authorizer.authorize(attributes);
+    trail?.authorized(allowed);
     if (!allowed) throw refusal(attributes, reason);
   }
 
@@ -225,6 +235,10 @@ export class RequestHandler {
     if (statusCodes[status.code].http === 500) this.#deps.log.error({ err: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'request failed');
     return status;
   }
+}
+
+function answered(reply: Reply, about: RequestAbout, trail: Trail | undefined): Answer {
+  return { about, trail, reply: trail ? trail.answered({ ...reply, headers: { ...reply.headers, 'Audit-Id': trail.auditId } }) : reply };
 }
 
 /** What Kubernetes counts as long-running: no deadline once it has begun, and a place among the streams. */
