@@ -35,11 +35,19 @@ export function hasRules(schema: Schema | undefined): boolean {
   return schema !== undefined && [...parts(schema)].some(([, part]) => Array.isArray(part['x-kubernetes-validations']));
 }
 
-/** The served versions of a definition as kinds, the preferred one first. None while its names are not accepted. */
-export function customKinds(definition: CustomResourceDefinition, deps: CustomKindDeps): KindDefinition[] {
-  const served = definition.spec.versions.filter(({ served: isServed }) => isServed);
+export interface CustomKinds {
+  /** The versions that are served, the preferred one first. */
+  readonly served: readonly KindDefinition[];
+  /** The version that objects are stored in, served or not. */
+  readonly storage: KindDefinition | undefined;
+}
+
+/** The versions of a definition as kinds. */
+export function customKinds(definition: CustomResourceDefinition, deps: CustomKindDeps): CustomKinds {
   const schemas = new Map(definition.spec.versions.map((version) => [`${definition.spec.group}/${version.name}`, rootSchema(schemaOf(version))]));
-  return served.sort((a, b) => compareVersions(a.name, b.name)).map((version) => customKind(definition, version, schemas, deps));
+  const versions = definition.spec.versions.filter(({ served, storage }) => served || storage).sort((a, b) => compareVersions(a.name, b.name));
+  const all = versions.map((version) => ({ version, kind: customKind(definition, version, schemas, deps) }));
+  return { served: all.flatMap(({ version, kind }) => (version.served ? [kind] : [])), storage: all.find(({ version }) => version.storage)?.kind };
 }
 
 /** The schema of each version, by `apiVersion`. */

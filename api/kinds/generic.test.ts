@@ -52,7 +52,7 @@ describe('the registry', () => {
 /** A custom resource is held to the same: the one that the sample of CustomResourceDefinition defines. */
 function customKind(): KindDefinition {
   const definition = JSON.parse(readFileSync(new URL('custom-resource-definition/sample.json', import.meta.url), 'utf8')) as CustomResourceDefinition;
-  const [kind] = customKinds(definition, { since: 0, retired: new AbortController().signal, convert: (objects) => objects, rules: () => () => [] });
+  const { storage: kind } = customKinds(definition, { since: 0, retired: new AbortController().signal, convert: (objects) => objects, rules: () => () => [] });
   if (!kind) throw new Error('the sample defines no kind');
   return kind;
 }

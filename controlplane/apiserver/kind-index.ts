@@ -19,6 +19,8 @@ type Versions = readonly KindDefinition[];
 export class KindIndex {
   readonly #builtIn: ReadonlyMap<string, Versions>;
   readonly #custom = new Map<string, Versions>();
+  /** The version that objects of a custom resource are stored in: what this process itself reads and writes. */
+  readonly #stored = new Map<string, KindDefinition>();
   readonly #byPath = new Map<string, KindDefinition>();
   readonly #listeners = new Set<() => void>();
   #groupVersions: readonly GroupVersion[] | undefined;
@@ -55,7 +57,7 @@ export class KindIndex {
   of({ group, plural, version }: Pick<Resource, 'group' | 'plural'> & { readonly version?: string }): KindDefinition {
     const name = qualifiedName({ group, plural });
     const versions = this.#builtIn.get(name) ?? this.#custom.get(name);
-    const kind = versions?.find(({ resource }) => resource.version === version) ?? versions?.[0];
+    const kind = versions?.find(({ resource }) => resource.version === version) ?? this.#stored.get(name) ?? versions?.[0];
     if (!kind) throw new StatusError('NotFound', `no kind is registered for ${name}`);
     return kind;
   }
@@ -70,9 +72,11 @@ export class KindIndex {
     return this.groupVersions().find((one) => one.group === group && one.version === version);
   }
 
-  /** Serves `kinds`, versions of one resource, in place of what was served for it; none: no longer. Built-in kinds are never replaced. */
-  replace(name: string, kinds: Versions): void {
+  /** Serves `kinds`, versions of one resource, in place of what was served for it; none: no longer. Without `stored` its objects are gone too. Built-in kinds are never replaced. */
+  replace(name: string, kinds: Versions, stored?: KindDefinition): void {
     if (this.#builtIn.has(name)) return;
+    if (stored) this.#stored.set(name, stored);
+    else this.#stored.delete(name);
     for (const kind of this.#custom.get(name) ?? []) this.#byPath.delete(pathOf(kind.resource));
     if (kinds.length > 0) this.#custom.set(name, kinds);
     else if (!this.#custom.delete(name)) return;

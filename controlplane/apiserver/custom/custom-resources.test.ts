@@ -123,6 +123,29 @@ describe('a CustomResourceDefinition', () => {
     expect(group.json<{ versions: { version: string }[] }>().versions.map((one) => one.version)).toEqual(['v2', 'v1', 'v1beta1']);
   });
 
+  it('stores in another version from then on, and what is written again too', async () => {
+    const versions = (storage: string): Json[] => ['v1', 'v2'].map((name) => version(name, specSchema, { storage: name === storage }));
+    await define(definition(versions('v1')));
+    await create({ cron: 'a' });
+    const storedAs = async (): Promise<unknown> => (JSON.parse(Buffer.from((await server.store.get('stable.example.com/crontabs/default/one'))?.value ?? []).toString()) as Json)['apiVersion'];
+    expect(await storedAs()).toBe('stable.example.com/v1');
+    const changed = await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: definition(versions('v2')) });
+    expect(changed.json<{ status: { storedVersions: string[] } }>().status.storedVersions).toEqual(['v1', 'v2']);
+    const one = await server.ask(`${crontabs}/one`);
+    await until(async () => (await server.ask(`${crontabs}/one`, { method: 'PUT', body: one.json() })).status === 200 && await storedAs() === 'stable.example.com/v2');
+    expect((await server.ask(`${crontabs}/one`)).json()).toMatchObject({ apiVersion: 'stable.example.com/v1', metadata: { generation: 1 }, spec: { cron: 'a' } });
+  });
+
+  it('takes objects with it of which no version is served', async () => {
+    await define(definition([version('v1', specSchema)]));
+    await create({ cron: 'a' });
+    await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: definition([version('v1', specSchema, { served: false })]) });
+    await until(async () => (await server.ask(crontabs)).status === 404);
+    await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'DELETE' });
+    await until(async () => (await server.ask(`${definitions}/crontabs.stable.example.com`)).status === 404);
+    expect(server.store.count('stable.example.com/')).toBe(0);
+  });
+
   it('has status and scale where it asks for them', async () => {
     const status = { status: { type: 'object', properties: { replicas: { type: 'integer' }, selector: { type: 'string' } } } };
     await define(definition([version('v1', { ...specSchema, ...status }, { subresources: { status: {}, scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas', labelSelectorPath: '.status.selector' } } })]));

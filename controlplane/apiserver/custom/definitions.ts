@@ -1,3 +1,5 @@
+import type { customKinds } from '#api/custom/kind.ts';
+import type { ruleChecker } from '#api/custom/rules.ts';
 import type { CustomResourceDefinition } from '#api/gen/types.ts';
 import { customResourceDefinitions } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
@@ -81,11 +83,13 @@ export class CustomDefinitions implements Runnable {
   async #set(name: string, value: Uint8Array, since: number): Promise<void> {
     const definition = this.#deps.parse(value);
     const before = this.#served.get(name);
+    // Also for what is not served yet: once clients see that it is Established they come at once.
+    const code = await codeFor(definition);
     if (!isEstablished(definition)) return this.#remove(name);
     if (before && isServedAlike(before.definition, definition)) return;
     const retire = new AbortController();
     try {
-      await this.#serve(name, definition, { since, retired: retire.signal });
+      await this.#serve(name, definition, code, { since, retired: retire.signal });
       this.#served.set(name, { definition, retire });
     } catch (error) {
       this.#deps.log.error({ component: 'apiserver', name, err: messageOf(error) }, 'custom resource definition cannot be served');
@@ -94,17 +98,15 @@ export class CustomDefinitions implements Runnable {
     }
   }
 
-  async #serve(name: string, definition: CustomResourceDefinition, life: { readonly since: number; readonly retired: AbortSignal }): Promise<void> {
-    const { customKinds, hasRules, schemaOf } = await import('#api/custom/kind.ts');
-    const rules = definition.spec.versions.some((version) => hasRules(schemaOf(version))) ? await import('#api/custom/rules.ts') : undefined;
+  async #serve(name: string, definition: CustomResourceDefinition, { customKinds, ruleChecker }: Code, life: { readonly since: number; readonly retired: AbortSignal }): Promise<void> {
     const { conversion } = definition.spec;
     const webhook = conversion?.strategy === 'Webhook' && conversion.webhook ? { config: conversion.webhook, caller: await this.#webhook() } : undefined;
-    const kinds = customKinds(definition, {
+    const { served, storage } = customKinds(definition, {
       ...life,
       convert: (objects, apiVersion) => (webhook ? webhook.caller.convert(name, webhook.config, objects, apiVersion) : objects.map((object): KubeObject => ({ ...object, apiVersion }))),
-      rules: (schema) => rules?.ruleChecker(schema) ?? (() => []),
+      rules: (schema) => ruleChecker?.(schema) ?? (() => []),
     });
-    this.#deps.kinds.replace(name, kinds);
+    this.#deps.kinds.replace(name, served, storage);
   }
 
   async #webhook(): Promise<ConversionWebhook> {
@@ -119,6 +121,15 @@ export class CustomDefinitions implements Runnable {
     this.#deps.kinds.replace(name, []);
     before.retire.abort();
   }
+}
+
+interface Code { readonly customKinds: typeof customKinds; readonly ruleChecker: typeof ruleChecker | undefined }
+
+/** What serving a definition takes, loaded with the first that there is; expressions with the first that has some. */
+async function codeFor({ spec }: CustomResourceDefinition): Promise<Code> {
+  const { customKinds: make, hasRules, schemaOf } = await import('#api/custom/kind.ts');
+  const rules = spec.versions.some((version) => hasRules(schemaOf(version))) ? await import('#api/custom/rules.ts') : undefined;
+  return { customKinds: make, ruleChecker: rules?.ruleChecker };
 }
 
 /** What of a definition decides how it is served; the rest may change without a word. */
