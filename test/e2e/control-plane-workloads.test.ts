@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CronJob, DaemonSet, Job, Pod, StatefulSet } from '#api/gen/types.ts';
+import { Cluster } from '../support/cluster.ts';
+import { eventually } from '../support/lab/eventually.ts';
+
+const image = 'cleat-hello:1';
+
+/** The workloads beside Deployments, on real containers and driven with stock kubectl. */
+describe('workloads', () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await Cluster.create({ agents: 2 });
+    await cluster.importImage();
+  });
+  afterAll(async () => { await cluster?.destroy(); });
+
+  const get = <T>(kind: string, name: string): Promise<T> => cluster.json<T>(['get', kind, name]);
+  const podsOf = async (app: string): Promise<Pod[]> => (await cluster.json<{ items: Pod[] }>(['get', 'pods', '-l', `app=${app}`])).items;
+  const isReady = (pod: Pod): boolean => pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+  const until = <T>(what: string, condition: () => Promise<T>): Promise<unknown> => eventually(condition, { what, timeoutMs: 60_000, intervalMs: 200, explain: () => cluster.diagnostics() });
+  const shell = (script: string, more: object = {}): object => ({ terminationGracePeriodSeconds: 0, containers: [{ name: 'c', image, command: ['sh', '-c', script], ...more }] });
+  const stay = 'trap exit TERM; echo "$VERSION"; while :; do sleep 1 & wait $!; done';
+  const workload = (kind: string, name: string, spec: object, script = stay, more: object = {}): object => ({
+    apiVersion: 'apps/v1', kind, metadata: { name }, spec: { ...spec, selector: { matchLabels: { app: name } }, template: { metadata: { labels: { app: name } }, spec: shell(script, more) } },
+  });
+  const version = (value: string): object => ({ env: [{ name: 'VERSION', value }] });
+
+  it('a DaemonSet has a pod on every host, updates and rolls back', async () => {
+    await cluster.apply(workload('DaemonSet', 'log', {}, stay, version('one')));
+    expect(await cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s'])).toContain('successfully rolled out');
+    expect(new Set((await podsOf('log')).map(({ spec }) => spec?.nodeName))).toEqual(new Set(cluster.nodeNames));
+    await cluster.apply(workload('DaemonSet', 'log', {}, stay, version('two')));
+    await cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s']);
+    const logs = async (): Promise<string[]> => Promise.all((await podsOf('log')).map(({ metadata }) => cluster.kubectl(['logs', metadata?.name ?? ''])));
+    await until('the second version', async () => (await logs()).join('') === 'two\ntwo\n');
+    expect(await cluster.kubectl(['rollout', 'history', 'daemonset/log'])).toMatch(/REVISION.*\n1 .*\n2 /);
+    await cluster.kubectl(['rollout', 'undo', 'daemonset/log']);
+    await cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s']);
+    await until('the first version', async () => (await logs()).join('') === 'one\none\n');
+    const { status } = await get<DaemonSet>('daemonset', 'log');
+    expect(status).toMatchObject({ desiredNumberScheduled: 2, currentNumberScheduled: 2, numberReady: 2, updatedNumberScheduled: 2, numberAvailable: 2, numberMisscheduled: 0 });
+    await cluster.kubectl(['delete', 'daemonset/log']);
+  });
+
+  it('a StatefulSet starts in order, keeps names, and updates from the last', async () => {
+    await cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'db' }, spec: { clusterIP: 'None', selector: { app: 'db' }, ports: [{ port: 1 }] } });
+    await cluster.apply(workload('StatefulSet', 'db', { serviceName: 'db', replicas: 3 }, stay, version('one')));
+    expect(await cluster.kubectl(['rollout', 'status', 'statefulset/db', '--timeout=60s'], { timeoutMs: 70_000 })).toContain('complete');
+    const pods = await podsOf('db');
+    expect(pods.map(({ metadata, spec }) => [metadata?.name, spec?.hostname, spec?.subdomain])).toEqual([0, 1, 2].map((i) => [`db-${String(i)}`, `db-${String(i)}`, 'db']));
+    const started = pods.map(({ status }) => status?.startTime ?? '');
+    expect([...started].sort((a, b) => (a < b ? -1 : 1))).toEqual(started);
+    await cluster.kubectl(['delete', 'pod', 'db-1']);
+    await until('db-1 to be back', async () => (await podsOf('db')).filter(isReady).length === 3);
+    await cluster.apply(workload('StatefulSet', 'db', { serviceName: 'db', replicas: 3, updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 1 } } }, stay, version('two')));
+    await until('the update above the partition', async () => (await get<StatefulSet>('statefulset', 'db')).status?.updatedReplicas === 2 && (await podsOf('db')).every(isReady));
+    expect((await podsOf('db')).map(({ spec }) => spec?.containers[0]?.env?.[0]?.value)).toEqual(['one', 'two', 'two']);
+    await cluster.kubectl(['delete', 'statefulset/db', 'service/db']);
+    await until('its pods to go', async () => (await podsOf('db')).length === 0);
+  });
+
+  it('a Job runs to its completions, fails at its limit, and a CronJob makes Jobs', async () => {
+    const job = (name: string, spec: object, script: string): object => ({ apiVersion: 'batch/v1', kind: 'Job', metadata: { name }, spec: { ...spec, template: { metadata: { labels: { app: name } }, spec: { ...shell(script), restartPolicy: 'Never' } } } });
+    await cluster.apply([
+      job('indexed', { completions: 3, parallelism: 2, completionMode: 'Indexed' }, 'echo "index $JOB_COMPLETION_INDEX"'),
+      job('broken', { backoffLimit: 0 }, 'exit 3'),
+      { apiVersion: 'batch/v1', kind: 'CronJob', metadata: { name: 'tick' }, spec: { schedule: '@every 2s', jobTemplate: { spec: { template: { metadata: { labels: { app: 'tick' } }, spec: { ...shell('echo tick'), restartPolicy: 'Never' } } } } } },
+    ]);
+    await cluster.kubectl(['wait', '--for=condition=complete', 'job/indexed', '--timeout=60s'], { timeoutMs: 70_000 });
+    expect((await get<Job>('job', 'indexed')).status).toMatchObject({ succeeded: 3, completedIndexes: '0-2' });
+    const logs = await Promise.all((await podsOf('indexed')).map(({ metadata }) => cluster.kubectl(['logs', metadata?.name ?? ''])));
+    expect(new Set(logs)).toEqual(new Set(['index 0\n', 'index 1\n', 'index 2\n']));
+    await cluster.kubectl(['wait', '--for=condition=failed', 'job/broken', '--timeout=60s'], { timeoutMs: 70_000 });
+    expect((await get<Job>('job', 'broken')).status).toMatchObject({ failed: 1, conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'BackoffLimitExceeded' }] });
+    await until('a tick', async () => (await get<CronJob>('cronjob', 'tick')).status?.lastSuccessfulTime !== undefined);
+    await cluster.kubectl(['delete', 'cronjob/tick', 'job/indexed', 'job/broken']);
+    await until('all pods to go', async () => (await cluster.json<{ items: Pod[] }>(['get', 'pods'])).items.length === 0);
+  });
+
+  it('finishes what it was at when it is killed', async () => {
+    const script = 'sleep 2';
+    await cluster.apply({ apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'many' }, spec: { completions: 8, parallelism: 4, template: { metadata: { labels: { app: 'many' } }, spec: { ...shell(script), restartPolicy: 'Never' } } } });
+    for (let i = 0; i < 3; i++) {
+      await until('a pod to end', async () => ((await get<Job>('job', 'many')).status?.succeeded ?? 0) > i);
+      await cluster.stopControlPlane('SIGKILL');
+      await cluster.startControlPlane();
+    }
+    await cluster.kubectl(['wait', '--for=condition=complete', 'job/many', '--timeout=60s'], { timeoutMs: 70_000 });
+    expect((await get<Job>('job', 'many')).status).toMatchObject({ succeeded: 8, uncountedTerminatedPods: {} });
+    expect((await podsOf('many')).map(({ status, metadata }) => [status?.phase, metadata?.finalizers])).toEqual(Array.from({ length: 8 }, () => ['Succeeded', undefined]));
+  });
+});
