@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { withinAskedTime } from './http/asked-timeout.ts';
 import { TestServer, type Answer } from './test-server.ts';
 
 /** What the reference of Kubernetes' API says of each verb's parameters and answers. */
@@ -101,6 +103,23 @@ describe('watches', () => {
   it('tell in an ERROR event that a revision is forgotten', async () => {
     await server.store.compact(server.store.revision);
     expect(await events('resourceVersion=1', 1)).toMatchObject([{ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } }]);
+  });
+});
+
+describe('requests', () => {
+  it('may say how long they wait, but not nonsense', async () => {
+    for (const timeout of ['invalid', '5', '-1s']) expect(await message(server.ask(`${configMaps}?timeout=${timeout}`))).toEqual([400, 'invalid timeout specified in the request URL']);
+    for (const timeout of ['', '0', '1m30.5s', '10s']) expect((await server.ask(`${configMaps}?timeout=${timeout}`)).status).toBe(200);
+    const clock = new ManualClock();
+    const late = withinAskedTime(new URLSearchParams('timeout=1m'), clock, () => new Promise<never>(() => undefined));
+    const refused = expect(late).rejects.toMatchObject({ code: 'Timeout', message: 'request did not complete within requested timeout - context deadline exceeded' });
+    await clock.advance(60_000);
+    await refused;
+  });
+
+  it('that are not kept are not shown as tables', async () => {
+    const review = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: { resourceAttributes: { verb: 'get', resource: 'pods' } } };
+    expect((await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', review, accept('Table'))).status).toBe(406);
   });
 });
 

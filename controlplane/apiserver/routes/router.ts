@@ -1,7 +1,8 @@
 import type { Metrics } from '#common/metrics.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
-import { prefersYaml } from '../http/accept.ts';
+import { notAcceptable, objectForm, prefersYaml } from '../http/accept.ts';
+import { withinAskedTime } from '../http/asked-timeout.ts';
 import { json, text, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import { reviewKinds } from './computed-kinds.ts';
@@ -47,11 +48,14 @@ export class Router {
   async resource(call: ResourceCall): Promise<Reply> {
     const { path } = call;
     if (path.group === 'metrics.k8s.io') return (await this.#usage()).serve(call);
-    if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
+    if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) {
+      if (objectForm(call.request).form !== 'object') throw notAcceptable();
+      return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
+    }
     const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
     if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
     if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
-    const answer = await this.#onKind({ ...call, kind });
+    const answer = await (call.verb === 'watch' ? this.#onKind({ ...call, kind }) : withinAskedTime(call.request.query, this.#deps.clock, () => this.#onKind({ ...call, kind })));
     const reply = prefersYaml(call.request) ? (await import('../http/yaml.ts')).yamlReply(answer) : answer;
     return kind.warning === undefined ? reply : { ...reply, warnings: [...reply.warnings ?? [], kind.warning] };
   }
