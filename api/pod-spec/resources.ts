@@ -1,8 +1,9 @@
-import type { ResourceRequirements } from '../gen/types.ts';
+import type { PodSpec, ResourceRequirements } from '../gen/types.ts';
 import { forbidden, invalid, required, type FieldError } from '../meta/field-error.ts';
 import { own } from '../meta/json.ts';
 import { qualifiedName } from '../meta/names.ts';
-import { compareQuantities, isQuantity, parseQuantity } from '../meta/quantity.ts';
+import { compareQuantities, formatQuantity, isQuantity, parseQuantity } from '../meta/quantity.ts';
+import { podTotals } from './totals.ts';
 
 const containerResources = new Set(['cpu', 'memory', 'ephemeral-storage']);
 
@@ -45,6 +46,28 @@ export function validateResources(resources: ResourceRequirements | undefined, f
   for (const [name, quantity] of Object.entries(requests)) errors.push(...againstLimit(name, quantity, own(limits, name), field));
   const names = Object.keys({ ...limits, ...requests });
   if (names.some((name) => name.startsWith('hugepages-')) && !names.includes('cpu') && !names.includes('memory')) errors.push(forbidden(field, 'HugePages require cpu or memory'));
+  return errors;
+}
+
+/** What is asked for the pod as a whole must hold what its containers ask for. */
+export function validatePodResources(spec: PodSpec, field: string): FieldError[] {
+  const { resources } = spec;
+  if (resources === undefined) return [];
+  const errors = (resources.claims ?? []).length > 0 ? [forbidden(`${field}.claims`, 'claims cannot be set for Resources at pod-level')] : [];
+  errors.push(...validateResources(resources, field));
+  const together = podTotals({ ...spec, resources: undefined, overhead: undefined }, 'requests');
+  for (const [name, nanos] of together) {
+    const quantity = own(resources.requests ?? {}, name) ?? '0';
+    if (typeof quantity !== 'string' || !isQuantity(quantity) || parseQuantity(quantity) >= nanos) continue;
+    errors.push(invalid(`${field}.requests[${name}]`, quantity, `must be greater than or equal to aggregate container requests of ${formatQuantity(nanos)}`));
+  }
+  for (const [i, container] of (spec.containers ?? []).entries()) {
+    for (const [name, limit] of Object.entries(container.resources?.limits ?? {})) {
+      const most = own(resources.limits ?? {}, name);
+      if (typeof most !== 'string' || !isQuantity(most) || !isQuantity(limit) || compareQuantities(limit, most) <= 0) continue;
+      errors.push(invalid(`${field}.containers[${i}][${name}].limits`, limit, `must be less than or equal to pod limits of ${most}`));
+    }
+  }
   return errors;
 }
 

@@ -1,4 +1,5 @@
 import type { Container, ObjectMeta, PodSpec, PodTemplateSpec, ResourceRequirements } from '../gen/types.ts';
+import { dns1123Label } from '../meta/names.ts';
 import { isQuantity, parseQuantity } from '../meta/quantity.ts';
 import { allContainers } from './defaults.ts';
 
@@ -31,6 +32,12 @@ export function templateWarnings(template: PodTemplateSpec | undefined, field: s
 export function podWarnings(metadata: ObjectMeta | undefined, spec: PodSpec, field = ''): string[] {
   const prefix = field === '' ? '' : `${field}.`;
   return [...annotationWarnings(metadata, `${prefix}metadata`), ...specWarnings(spec, `${prefix}spec`)];
+}
+
+/** A name that is no label cannot be a host's, which is what pods are called after it. `use` says what the name is used in. */
+export function nameWarnings(metadata: ObjectMeta | undefined, use: string): string[] {
+  const problem = dns1123Label(metadata?.name ?? '');
+  return problem === undefined ? [] : [`metadata.name: this is used in ${use}, which can result in surprising behavior; a DNS label is recommended: [${problem}]`];
 }
 
 function annotationWarnings(metadata: ObjectMeta | undefined, field: string): string[] {

@@ -9,7 +9,7 @@ import { validateLabelSelector } from '../../meta/selectors.ts';
 import { templateColumns } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
 import { hasTerms, validateRunningTemplate } from '../../pod-spec/validate.ts';
-import { templateWarnings } from '../../pod-spec/warnings.ts';
+import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { deployments } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -98,7 +98,7 @@ export const deployment: KindDefinition<Deployment> = {
   prepareForCreate: (object) => { object.status = {}; },
   validate,
   validateStatus,
-  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
+  warnings: (object, old) => [...old === undefined ? nameWarnings(object.metadata, 'Pod names and hostnames') : [], ...templateWarnings(object.spec?.template, 'spec.template')],
   selectableFields: {},
   columns: [
     nameColumn(),

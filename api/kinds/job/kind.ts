@@ -1,7 +1,7 @@
 import type { Job } from '../../gen/types.ts';
 import { setJobTemplateDefaults } from '../../job-spec/defaults.ts';
 import { schemaNamed } from '../../meta/schema.ts';
-import { templateWarnings } from '../../pod-spec/warnings.ts';
+import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { jobs } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { jobColumns } from './columns.ts';
@@ -51,7 +51,7 @@ export const job: KindDefinition<Job> = {
   },
   validate: validateJob,
   validateStatus: validateJobStatus,
-  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
+  warnings: (object, old) => [...old === undefined ? nameWarnings(object.metadata, 'Pod names and hostnames') : [], ...templateWarnings(object.spec?.template, 'spec.template')],
   selectableFields: { 'status.successful': ({ status }) => String(status?.succeeded ?? 0) },
   columns: jobColumns,
 };

@@ -5,7 +5,7 @@ import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.
 import { resolveLabelKeys } from '../../pod-spec/label-keys.ts';
 import { qosClass } from '../../pod-spec/qos.ts';
 import { validatePodSpec } from '../../pod-spec/validate.ts';
-import { podWarnings } from '../../pod-spec/warnings.ts';
+import { nameWarnings, podWarnings } from '../../pod-spec/warnings.ts';
 import { pods } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { podColumns } from './columns.ts';
@@ -41,7 +41,7 @@ export const pod: KindDefinition<Pod> = {
   ],
   validateNew: validateNewPod,
   validateStatus: validatePodStatus,
-  warnings: ({ metadata, spec }) => (spec === undefined ? [] : podWarnings(metadata, spec)),
+  warnings: ({ metadata, spec }, old) => [...old === undefined ? nameWarnings(metadata, "the Pod's hostname") : [], ...spec === undefined ? [] : podWarnings(metadata, spec)],
   selectableFields: {
     'spec.nodeName': (object) => object.spec?.nodeName ?? '',
     'spec.restartPolicy': (object) => object.spec?.restartPolicy ?? '',

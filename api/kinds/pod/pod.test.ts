@@ -91,6 +91,8 @@ it.each<[string, Partial<PodSpec>, string[]]>([
   ['an ephemeral claim without a size', { volumes: [{ name: 'x', ephemeral: { volumeClaimTemplate: { spec: { accessModes: ['ReadWriteOnce'] } } } }] }, ['spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value']],
   ['divisors that fit nothing', { containers: [container({ env: [{ name: 'A', valueFrom: { resourceFieldRef: { resource: 'limits.cpu', divisor: '2' } } }] })] },
     ["spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Invalid value: \"limits.cpu\": only divisor's values 1m and 1 are supported with the cpu resource"]],
+  ['less for the pod than for its containers', { resources: { requests: { cpu: '1' }, limits: { cpu: '1' } }, containers: [container({ resources: { requests: { cpu: '800m' }, limits: { cpu: '2' } } }), container({ name: 'b', resources: { requests: { cpu: '300m' } } })] },
+    ['spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 1100m', 'spec.resources.containers[0][cpu].limits: Invalid value: "2": must be less than or equal to pod limits of 1']],
   ['what comes later', { nodeName: 'n', schedulingGates: [{ name: 'a' }], ephemeralContainers: [{ name: 'e', image: 'i' }] }, ['spec.ephemeralContainers: Forbidden: cannot be set on create', 'spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared']],
 ])('refuses %s', (_, spec, expected) => {
   const found = problems(spec);

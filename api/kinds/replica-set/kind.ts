@@ -8,7 +8,7 @@ import { validateLabelSelector } from '../../meta/selectors.ts';
 import { templateColumns } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
 import { hasTerms, validateRunningTemplate } from '../../pod-spec/validate.ts';
-import { templateWarnings } from '../../pod-spec/warnings.ts';
+import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { replicaSets } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -58,7 +58,7 @@ export const replicaSet: KindDefinition<ReplicaSet> = {
   prepareForCreate: (object) => { object.status = { replicas: 0 }; },
   validate,
   validateStatus,
-  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
+  warnings: (object, old) => [...old === undefined ? nameWarnings(object.metadata, 'Pod names and hostnames') : [], ...templateWarnings(object.spec?.template, 'spec.template')],
   selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
   columns: [
     nameColumn(),

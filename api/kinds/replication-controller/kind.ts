@@ -6,7 +6,7 @@ import { schemaNamed } from '../../meta/schema.ts';
 import { containersColumn, imagesColumn } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
 import { validateRunningTemplate } from '../../pod-spec/validate.ts';
-import { templateWarnings } from '../../pod-spec/warnings.ts';
+import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { replicationControllers } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -59,7 +59,7 @@ export const replicationController: KindDefinition<ReplicationController> = {
   prepareForCreate: (object) => { object.status = { replicas: 0 }; },
   validate,
   validateStatus,
-  warnings: (object) => templateWarnings(object.spec?.template, 'spec.template'),
+  warnings: (object, old) => [...old === undefined ? nameWarnings(object.metadata, 'Pod names and hostnames') : [], ...templateWarnings(object.spec?.template, 'spec.template')],
   selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
   columns: [
     nameColumn(),
