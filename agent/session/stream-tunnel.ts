@@ -12,13 +12,13 @@ export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFr
   const ends = AbortSignal.any([signal, gone.signal]);
   const cancel = (): void => { call.cancel(); };
   signal.addEventListener('abort', cancel, { once: true });
-  let tunnel: TunnelChannels | undefined;
+  const request = parseRequest(kind, bytes);
+  const command = request && 'stdin' in request ? request : undefined;
+  const tunnel = new TunnelChannels(call, command ? channelsOf(command) : [0], () => { call.end(); });
+  void tunnel.closed.then(() => { gone.abort(new StatusError('ServiceUnavailable', 'nobody needs this stream any more')); });
   try {
-    const request = parseRequest(kind, bytes);
-    const command = 'stdin' in request ? request : undefined;
-    tunnel = new TunnelChannels(call, command ? channelsOf(command) : [0], () => { call.end(); });
-    void tunnel.closed.then(() => { gone.abort(new StatusError('ServiceUnavailable', 'nobody needs this stream any more')); });
     await tunnel.send({ id });
+    if (!request) throw new StatusError('BadRequest', 'a stream request that is not what the edge contract says');
     if (!handlers) throw new StatusError('TooManyRequests', 'too many streams are open on this node');
     if (!handlers.open) throw new StatusError('MethodNotAllowed', 'this agent serves no streams');
     const target = await handlers.open(request, ends);
@@ -35,11 +35,10 @@ export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFr
     await tunnel.send({ end: true });
   } catch (error) {
     const { code, message } = toStatus(error);
-    if (!ends.aborted) await tunnel?.send({ error: Buffer.from(JSON.stringify({ code, message })) }).catch(() => undefined);
+    if (!ends.aborted) await tunnel.send({ error: Buffer.from(JSON.stringify({ code, message })) }).catch(() => undefined);
   } finally {
     signal.removeEventListener('abort', cancel);
-    if (tunnel) tunnel.close();
-    else call.cancel();
+    tunnel.close();
   }
 }
 
@@ -50,14 +49,22 @@ function endless(tunnel: TunnelChannels): { channel: TunnelChannels['channel']; 
 
 const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial' };
 
-function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamRequest {
+/** Undefined when it is not what the contract says. */
+function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamRequest | undefined {
   const kind = kinds[wireKind];
-  const request: unknown = JSON.parse(bytes.toString());
-  const broken = (): StatusError => new StatusError('BadRequest', 'a stream request that is not what the edge contract says');
-  if (!isRecord(request) || kind === undefined) throw broken();
+  const request = parseJson(bytes);
+  if (!isRecord(request) || kind === undefined) return undefined;
   const isPort = Number.isInteger(request['port']) && Number(request['port']) > 0 && Number(request['port']) < 65_536;
   const named = kind === 'dial' ? isPort && typeof request['host'] === 'string' : typeof request['podUid'] === 'string';
   const whole = kind === 'port-forward' ? isPort : kind === 'dial' || typeof request['container'] === 'string';
-  if (!named || !whole || (kind === 'exec' && !(Array.isArray(request['command']) && request['command'].every((part) => typeof part === 'string')))) throw broken();
+  if (!named || !whole || (kind === 'exec' && !(Array.isArray(request['command']) && request['command'].every((part) => typeof part === 'string')))) return undefined;
   return { ...request, kind } as unknown as StreamRequest;
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
 }

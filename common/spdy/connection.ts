@@ -80,6 +80,12 @@ export class SpdyStream implements ByteStream {
     this.#forgetWhenDone();
   }
 
+  /** For the connection: nobody reads any more. */
+  discard(): void {
+    this.broken();
+    this.#queue.discard();
+  }
+
   #forgetWhenDone(): void {
     if (this.#sent && this.#received) this.#connection.forget(this.id);
   }
@@ -105,7 +111,8 @@ export class SpdyConnection {
     this.#config = config;
     this.#nextId = config.role === 'client' ? 1 : 2;
     socket.on('error', () => undefined);
-    socket.once('close', () => { this.close(); });
+    // What came before it may still have to be read: the streams end with the reading.
+    socket.once('close', () => { this.#closed.resolve(undefined); });
     // Streams opened right after this call must find their order, so reading begins with the next turn.
     setImmediate(() => { this.#read().catch(() => undefined); });
   }
@@ -124,6 +131,12 @@ export class SpdyConnection {
 
   /** Says goodbye and ends; what was written before still arrives. */
   close(): void {
+    const unread = [...this.#streams.values()];
+    this.#end();
+    for (const stream of unread) stream.discard();
+  }
+
+  #end(): void {
     if (this.#over) return;
     if (this.#socket.writable) {
       this.#socket.write(goAway(this.#lastSeen));
@@ -161,7 +174,7 @@ export class SpdyConnection {
     } catch (error) {
       this.#socket.destroy(toStatus(error, 'BadRequest'));
     } finally {
-      this.close();
+      this.#end();
       this.#socket.destroy();
     }
   }

@@ -86,6 +86,15 @@ function groupsOf(kinds: KindIndex): readonly Group[] {
   })), ...computedGroups];
 }
 
+const connect = ['create', 'get'];
+const proxied = ['create', 'delete', 'get', 'patch', 'update'];
+/** Subresources that connect to what runs: name, kind of the options, verbs. */
+const streams: Readonly<Record<string, readonly (readonly [string, string, string[]])[]>> = {
+  pods: [['attach', 'PodAttachOptions', connect], ['exec', 'PodExecOptions', connect], ['portforward', 'PodPortForwardOptions', connect], ['proxy', 'PodProxyOptions', proxied]],
+  services: [['proxy', 'ServiceProxyOptions', proxied]],
+  nodes: [['proxy', 'NodeProxyOptions', proxied]],
+};
+
 function entriesOf(kind: KindDefinition): ResourceEntry[] {
   const { plural, kind: name, namespaced } = kind.resource;
   const base = { singularName: '', namespaced, kind: name };
@@ -95,6 +104,7 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
     ...Object.keys(kind.parts ?? {}).map((name) => ({ ...base, name: `${plural}/${name}`, verbs: subVerbs })),
     ...(plural === 'pods' ? [{ ...base, name: 'pods/log', verbs: ['get'] }, { ...base, name: 'pods/binding', kind: 'Binding', verbs: ['create'] }, { ...base, name: 'pods/eviction', kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] }] : []),
+    ...(streams[plural] ?? []).map(([subresource, options, verbs]) => ({ ...base, name: `${plural}/${subresource}`, kind: options, verbs })),
     ...(plural === 'serviceaccounts' ? [{ ...base, name: 'serviceaccounts/token', kind: 'TokenRequest', group: 'authentication.k8s.io', version: 'v1', verbs: ['create'] }] : []),
     ...(plural === 'certificatesigningrequests' ? [{ ...base, name: 'certificatesigningrequests/approval', verbs: subVerbs }] : []),
     ...(plural === 'namespaces' ? [{ ...base, name: 'namespaces/finalize', verbs: ['update'] }] : []),

@@ -112,7 +112,10 @@ class Forward {
       const number = Buffer.of(port & 0xff, port >> 8);
       await data.write(number);
       await error.write(number);
-      await this.#one(port, data, error, this.#signal);
+      // These protocols cannot tell that a direction has ended: it is over when the pod says so.
+      const over = Promise.withResolvers<undefined>();
+      const whole: ByteStream = { write: (bytes) => data.write(bytes), end: () => { over.resolve(undefined); return Promise.resolve(); }, [Symbol.asyncIterator]: () => data[Symbol.asyncIterator]() };
+      await Promise.race([this.#one(port, whole, error, this.#signal), over.promise]);
     }))]).catch(() => undefined);
     this.#signal.removeEventListener('abort', stop);
     user.close();
