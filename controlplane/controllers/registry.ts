@@ -6,6 +6,7 @@ import { cronJobController } from './cronjob/controller.ts';
 import { customResourceDefinitionController } from './custom-resource-definition/controller.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { disruptionController } from './disruption/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
@@ -38,6 +39,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'custom-resource-definition': customResourceDefinitionController,
   'daemonset': daemonSetController,
   'deployment': deploymentController,
+  'disruption': disruptionController,
   'endpoint-slice': endpointSliceController,
   'endpoints': endpointsController,
   'garbage-collector': garbageCollector,

@@ -1,0 +1,76 @@
+import type { OwnerReference, Pod, PodDisruptionBudget } from '#api/gen/types.ts';
+import { deployments, podDisruptionBudgets, pods, replicaSets, replicationControllers, statefulSets } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
+import { keyOf, splitKey } from '#api/meta/object.ts';
+import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
+import { isStatus } from '#common/errors.ts';
+import { execute } from '../execute.ts';
+import { ownedIndexes, podIndexes } from '../indexes.ts';
+import { controllerOf } from '../owner-refs.ts';
+import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
+import { reconcileDisruption, type Wanted } from './reconcile.ts';
+
+/** Keeps the status of PodDisruptionBudgets, by which evictions are allowed or refused. */
+export function disruptionController(deps: ControllerDeps): Controller {
+  const { informers, client, clock } = deps;
+  const budgets = informers.informer(podDisruptionBudgets);
+  const podLister = informers.informer(pods, podIndexes);
+  const sets = informers.informer(replicaSets, ownedIndexes);
+  const [deploymentLister, statefulLister, replicationLister] = [informers.informer(deployments), informers.informer(statefulSets), informers.informer(replicationControllers)];
+
+  function* podChanged({ object, old }: Change<Pod>): Iterable<string> {
+    const pod = object ?? old;
+    for (const budget of budgets.list(pod?.metadata?.namespace)) {
+      if ([object, old].some((one) => one !== undefined && selects(budget, one))) yield keyOf(budget);
+    }
+  }
+
+  /** Uid and wanted size of what makes pods of this owner. */
+  function scaleOf(namespace: string | undefined, owner: OwnerReference): { uid: string; replicas: number } | undefined {
+    const direct = { ReplicaSet: sets, StatefulSet: statefulLister, ReplicationController: replicationLister }[owner.kind]?.get(namespace, owner.name);
+    if (direct?.metadata?.uid !== owner.uid) return undefined;
+    const above = controllerOf(direct);
+    const deployment = above?.kind === deployments.kind ? deploymentLister.get(namespace, above.name) : undefined;
+    const top = deployment?.metadata?.uid === above?.uid ? deployment ?? direct : direct;
+    return { uid: top.metadata?.uid ?? '', replicas: top.spec?.replicas ?? 1 };
+  }
+
+  function wantedOf(own: readonly Pod[]): Wanted {
+    const scales = new Map<string, number>();
+    let unmanaged = false;
+    for (const pod of own) {
+      const owner = controllerOf(pod);
+      const scale = owner && scaleOf(pod.metadata?.namespace, owner);
+      if (owner === undefined) unmanaged = true;
+      else if (scale === undefined) return { count: 0, unmanaged, problem: `found no controllers with a scale for pod ${JSON.stringify(pod.metadata?.name ?? '')}` };
+      else scales.set(scale.uid, scale.replicas);
+    }
+    return { count: [...scales.values()].reduce((a, b) => a + b, 0), unmanaged };
+  }
+
+  return {
+    watches: [
+      watch(budgets, ({ object }) => (object ? [keyOf(object)] : [])),
+      watch(podLister, podChanged),
+      ...[sets, deploymentLister, statefulLister, replicationLister].map((lister) => ({ synced: (signal: AbortSignal) => lister.synced(signal), subscribe: () => () => undefined })),
+    ],
+    async reconcile(key) {
+      const { namespace, name } = splitKey(key);
+      const budget = budgets.get(namespace, name);
+      if (budget === undefined) return undefined;
+      const own = podLister.list(namespace).filter((pod) => selects(budget, pod));
+      const { actions, status, afterMs } = reconcileDisruption({ budget, pods: own, wanted: () => wantedOf(own), nowMs: clock.now() });
+      await execute(deps, actions);
+      try {
+        if (!equal(status, budget.status)) await client.update(podDisruptionBudgets, { ...budget, status }, 'status');
+      } catch (error) {
+        if (!isStatus(error, 'NotFound')) throw error;
+      }
+      return { afterMs };
+    },
+  };
+}
+
+function selects({ metadata, spec }: PodDisruptionBudget, pod: Pod): boolean {
+  return metadata?.namespace === pod.metadata?.namespace && matchesLabels(requirementsOf(spec?.selector), pod.metadata?.labels);
+}

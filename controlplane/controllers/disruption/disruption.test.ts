@@ -1,0 +1,50 @@
+import { expect, it } from 'vitest';
+import type { Pod, PodDisruptionBudget, PodDisruptionBudgetSpec } from '#api/gen/types.ts';
+import { deployments, podDisruptionBudgets, pods, replicaSets } from '#api/kinds/resources.ts';
+import { rfc3339 } from '#common/time.ts';
+import { runControllers } from '#test/support/run-controllers.ts';
+import { reconcileDisruption } from './reconcile.ts';
+
+const nowMs = Date.UTC(2026, 0, 2);
+const budget = (spec: Partial<PodDisruptionBudgetSpec>, status: PodDisruptionBudget['status'] = {}): PodDisruptionBudget => ({ metadata: { name: 'web', namespace: 'default', generation: 2 }, spec: { selector: { matchLabels: { app: 'web' } }, ...spec }, status });
+const pod = (name: string, ready = true, ending = false): Pod => ({ metadata: { name, namespace: 'default', labels: { app: 'web' }, ...(ending && { deletionTimestamp: rfc3339(nowMs) }) }, status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] } });
+const four = ['a', 'b', 'c', 'd'].map((name) => pod(name));
+const at = (secondsAgo: number): string => rfc3339(nowMs - secondsAgo * 1000);
+
+it.each<[string, PodDisruptionBudget, Pod[], { count?: number; problem?: string }, [number, number, number, number, string]]>([
+  ['minAvailable', budget({ minAvailable: 3 }), four, {}, [4, 4, 3, 1, 'SufficientPods']],
+  ['minAvailable as a share of what is wanted', budget({ minAvailable: '50%' }), four, { count: 5 }, [5, 4, 3, 1, 'SufficientPods']],
+  ['maxUnavailable', budget({ maxUnavailable: 1 }), four, { count: 4 }, [4, 4, 3, 1, 'SufficientPods']],
+  ['maxUnavailable as a share rounds up', budget({ maxUnavailable: '30%' }), four, { count: 4 }, [4, 4, 2, 2, 'SufficientPods']],
+  ['pods that are ill or ending', budget({ minAvailable: 2 }), [pod('a'), pod('b', false), pod('c', true, true), pod('d')], {}, [4, 2, 2, 0, 'InsufficientPods']],
+  ['pods that were evicted and are still there', budget({ minAvailable: 2 }, { disruptedPods: { a: at(10), b: at(200) } }), four, {}, [4, 3, 2, 1, 'SufficientPods']],
+  ['no pods', budget({ minAvailable: 0 }), [], {}, [0, 0, 0, 0, 'InsufficientPods']],
+  ['what cannot be told', budget({ maxUnavailable: 1 }, { expectedPods: 4, currentHealthy: 4, desiredHealthy: 3, disruptionsAllowed: 1 }), four, { problem: 'why' }, [4, 4, 3, 0, 'SyncFailed']],
+])('counts %s', (_, object, own, wanted, [expectedPods, currentHealthy, desiredHealthy, disruptionsAllowed, reason]) => {
+  const { status } = reconcileDisruption({ budget: object, pods: own, wanted: () => ({ count: 0, unmanaged: false, ...wanted }), nowMs });
+  expect(status).toMatchObject({ expectedPods, currentHealthy, desiredHealthy, disruptionsAllowed, conditions: [{ type: 'DisruptionAllowed', reason, status: reason === 'SufficientPods' ? 'True' : 'False', observedGeneration: 2 }] });
+});
+
+it('waits for evicted pods to go, and says so when they do not', () => {
+  const decision = reconcileDisruption({ budget: budget({ minAvailable: 1 }, { disruptedPods: { a: at(10), b: at(200), gone: at(1) } }), pods: four, wanted: () => ({ count: 0, unmanaged: false }), nowMs });
+  expect([decision.afterMs, decision.status.disruptedPods]).toEqual([110_000, { a: at(10) }]);
+  expect(decision.actions).toMatchObject([{ reason: 'NotDeleted', message: "Pod was expected by PDB default/web to be deleted but it wasn't" }]);
+});
+
+it('follows the pods of a Deployment', async () => {
+  const lab = runControllers(['deployment', 'replicaset', 'disruption']);
+  await lab.api.create(podDisruptionBudgets, budget({ maxUnavailable: 1 }));
+  await lab.api.create(deployments, { metadata: { name: 'web', namespace: 'default' }, spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web' } }, spec: { containers: [] } } } });
+  await lab.start();
+  const status = () => lab.api.all(podDisruptionBudgets)[0]?.status;
+  expect(status()).toMatchObject({ expectedPods: 3, desiredHealthy: 2, currentHealthy: 0, disruptionsAllowed: 0 });
+  for (const own of lab.api.all(pods)) await lab.api.update(pods, { ...own, status: pod('x').status }, 'status');
+  await lab.clock.advance(0);
+  expect(status()).toMatchObject({ currentHealthy: 3, disruptionsAllowed: 1 });
+  await lab.api.create<Pod>(pods, { ...pod('stray'), metadata: { ...pod('stray').metadata, ownerReferences: [{ apiVersion: 'v1', kind: 'Odd', name: 'o', uid: 'o', controller: true }] } });
+  await lab.clock.advance(0);
+  expect(status()).toMatchObject({ disruptionsAllowed: 0, conditions: [{ reason: 'SyncFailed', message: 'found no controllers with a scale for pod "stray"' }] });
+  expect(lab.api.recorded.at(-1)).toMatch(/^controllermanager: PodDisruptionBudget\/web Warning CalculateExpectedPodCountFailed/);
+  expect(lab.api.all(replicaSets)).toHaveLength(1);
+  await lab.stop();
+});
