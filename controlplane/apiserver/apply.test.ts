@@ -81,6 +81,18 @@ describe('server-side apply', () => {
     expect((await put({ metadata: { name: 'scaled' }, spec: { replicas: -1 } })).json()).toMatchObject({ code: 422, message: 'Scale.autoscaling "scaled" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0' });
   });
 
+  it('takes null for a value that is taken away and owned, and nothing said where a map or a list stands', async () => {
+    await apply(`${deployments}/nulls`, deployment('nulls', { replicas: 3, paused: true }));
+    const said = (fields: object): unknown => ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'nulls' }, spec: fields });
+    expect((await apply(`${deployments}/nulls`, said({ replicas: null }), 'fieldManager=other')).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "me": .spec.replicas' });
+    const forced = (await apply(`${deployments}/nulls`, said({ replicas: null, selector: null, template: null }), 'fieldManager=other&force=true')).json<Thing>();
+    expect(forced.spec).toMatchObject({ replicas: 1, paused: true, selector: { matchLabels: { a: 'b' } } });
+    expect(forced.metadata.managedFields?.find(({ manager }) => manager === 'other')?.fieldsV1).toEqual({ 'f:spec': { 'f:replicas': {} } });
+    const made = await apply(`${configMaps}/nulls`, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'nulls', labels: null }, immutable: null, data: { a: null, b: 'x' } });
+    expect(made.json()).toMatchObject({ data: { a: '', b: 'x' } });
+    expect(made.json()).not.toHaveProperty('immutable');
+  });
+
   it.each([
     ['no manager', `${configMaps}/bad`, configMap('bad', {}), '', 422, 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'],
     ['a manager too long', `${configMaps}/bad`, configMap('bad', {}), `fieldManager=${'x'.repeat(200)}`, 422, 'fieldManager: Too long: may not be more than 128 bytes'],

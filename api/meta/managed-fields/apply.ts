@@ -5,6 +5,7 @@ import type { KubeObject } from '../object.ts';
 import type { Schema } from '../schema.ts';
 import { difference, emptySet, intersection, isEmptySet, pathsOf, sameSet, union, withoutTrees, type FieldSet } from './field-set.ts';
 import { areReadable, encodeManagers, isSameManager, managersOf, ownable, withFewUpdaters, type Manager } from './managers.ts';
+import { withoutNulls } from './nulls.ts';
 import { compare, fieldsOf, merge, removeFields, withStructs } from './typed.ts';
 
 /** Who writes, when and through what. */
@@ -38,8 +39,9 @@ export function serverSideApply(schema: Schema, live: KubeObject | undefined, co
   const others = known.filter((manager) => manager !== last);
   const merged = merge(schema, before, config) as KubeObject;
   // Merged again for what is said to be empty: nobody owns that, and pruning takes it along.
-  const object = copyJson(merge(schema, prune(schema, merged, self.fields, last?.fields, others), config) as KubeObject);
-  const changes = compare(schema, withoutManagers(before), withoutManagers(object));
+  const whole = merge(schema, prune(schema, merged, self.fields, last?.fields, others), config) as KubeObject;
+  const changes = compare(schema, withoutManagers(before), withoutManagers(whole));
+  const object = copyJson(withoutNulls(schema, whole) as KubeObject);
   // kubectl that changes from one way of applying to the other is no stranger to what it has said before.
   const own = writer.manager === 'kubectl' && live !== undefined ? lastApplied(schema, live) : undefined;
   const settled = yieldFields(others, changes, (lost) => (force ? emptySet : difference(lost, own ?? emptySet)));

@@ -63,7 +63,7 @@ function byElement(shape: ListShape): Map<string, unknown> {
 
 /** `live` with everything that `config` says. Items that both have keep the order of `config`; the others their places. */
 export function merge(schema: Schema, live: unknown, config: unknown): unknown {
-  if (config === undefined || config === null) return live;
+  if (config === undefined) return live;
   const [a, b] = [shapeOf(schema, live), shapeOf(schema, config)];
   if (a.kind === 'list' && b.kind === 'list') return mergeItems(a, b);
   if (b.kind !== 'map') return config;
