@@ -58,7 +58,7 @@ export class CustomDefinitions implements Runnable {
 
   /** Follows definitions until the signal aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted;) {
+    for (let failures = 0; ;) {
       try {
         for await (const events of this.#deps.store.watch({ prefix, after: this.#revision, signal })) {
           for (const event of events) {
@@ -69,13 +69,13 @@ export class CustomDefinitions implements Runnable {
           }
           failures = 0;
         }
+        return;
       } catch (error) {
         if (isAbort(error, signal)) return;
         this.#deps.log.warn({ component: 'apiserver', err: messageOf(error) }, 'custom resource definitions are read anew');
         await this.#deps.clock.sleep(backoffMs(retry, ++failures, () => 0), signal).catch(() => undefined);
         await this.load().catch(() => undefined);
       }
-      if (!signal.aborted && failures === 0) return;
     }
   }
 
