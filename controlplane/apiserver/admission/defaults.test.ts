@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Ingress, LimitRange, PersistentVolumeClaim, Pod, PodSpec, PriorityClass, RuntimeClass } from '#api/gen/types.ts';
-import { ingressClasses, ingresses, limitRanges, namespaces, persistentVolumeClaims, pods, priorityClasses, runtimeClasses, serviceAccounts, storageClasses } from '#api/kinds/resources.ts';
+import type { Ingress, LimitRange, Node, PersistentVolumeClaim, Pod, PodSpec, PriorityClass, RuntimeClass } from '#api/gen/types.ts';
+import { ingressClasses, ingresses, limitRanges, namespaces, nodes, persistentVolumeClaims, persistentVolumes, pods, priorityClasses, runtimeClasses, serviceAccounts, storageClasses } from '#api/kinds/resources.ts';
 import { TestServer } from '../test-server.ts';
 import type { ApiClient } from '../types.ts';
 
@@ -93,5 +93,14 @@ describe('classes', () => {
     await client.create(ingressClasses, { metadata: { name: 'edge', annotations: { 'ingressclass.kubernetes.io/is-default-class': 'true' } }, spec: { controller: 'a.example.com/b' } });
     const ingress = await client.create<Ingress>(ingresses, { metadata: { name: 'i', namespace: ns }, spec: { defaultBackend: { service: { name: 's', port: { number: 80 } } } } });
     expect(ingress.spec?.ingressClassName).toBe('edge');
+  });
+});
+
+describe('what is new', () => {
+  it('gets no pods before it is ready, and is not taken away while it is used', async () => {
+    const node = await client.create<Node>(nodes, { metadata: { name: 'new' } });
+    expect(node.spec?.taints).toEqual([{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }]);
+    const volume = await client.create(persistentVolumes, { metadata: { name: 'v' }, spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], nfs: { server: 's', path: '/' } } });
+    expect(volume.metadata?.finalizers).toEqual(['kubernetes.io/pv-protection']);
   });
 });

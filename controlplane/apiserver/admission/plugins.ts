@@ -9,6 +9,7 @@ import { AdmissionChain } from './chain.ts';
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { taintNewNodes } from './node-taint.ts';
 import { podDefaults, type PodDefaultsConfig } from './pod-defaults.ts';
 import { podSecurity } from './pod-security.ts';
 import { PolicyAdmission } from './policies/plugin.ts';
@@ -53,7 +54,7 @@ export class Admission {
     this.#quota = new QuotaAdmission({ store, log });
     this.#policies = new PolicyAdmission({ objects, kinds, policies, log });
     this.chain = new AdmissionChain([
-      namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, podSecurity(objects), priority(objects), podDefaults(config),
+      namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, taintNewNodes, podSecurity(objects), priority(objects), podDefaults(config),
       defaultStorageClass(objects), storageProtection, claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), allocation,
       mutatingWebhooks(objects, webhooks), this.#policies, validatingWebhooks(objects, webhooks),
       // Counts last, when nobody can refuse any more.
