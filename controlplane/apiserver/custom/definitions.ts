@@ -52,7 +52,9 @@ export class CustomDefinitions implements Runnable {
     const { entries, revision } = await this.#deps.store.list({ prefix });
     const present = new Set(entries.map(({ key }) => key.slice(prefix.length)));
     for (const name of this.#served.keys()) if (!present.has(name)) this.#remove(name);
-    for (const { key, value, modRevision } of entries) await this.#set(key.slice(prefix.length), value, modRevision);
+    // At first nothing has been written since that an older definition let in.
+    const isFirst = this.#revision === 0;
+    for (const { key, value, modRevision } of entries) await this.#set(key.slice(prefix.length), value, isFirst ? modRevision : revision);
     this.#revision = revision;
   }
 
