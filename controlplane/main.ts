@@ -168,8 +168,10 @@ export class ControlPlane implements Runnable {
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
     const manager = this.#controllers(apiServer, informers, ca);
+    const scheduler = this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
-    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, this.#scheduler(apiServer, informers), manager];
+    apiServer.metrics.add(() => scheduler.collect());
+    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, scheduler, manager];
 
     // One part that cannot go on ends all: half a control plane is worse than a restart.
     const stop = new AbortController();

@@ -4,6 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Counter, gauge, Histogram, type Family } from '#common/metrics.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { Assumptions } from './assumptions.ts';
@@ -43,6 +44,8 @@ export const defaultSchedulerConfig: SchedulerConfig = {
   schedulerName: 'default-scheduler', maxBindings: 256, assumedTtlMs: 30_000, queue: defaultQueueConfig,
 };
 
+const attemptSeconds = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
+
 /** The loop lets others run after this long. */
 const sliceMs = 10;
 
@@ -62,6 +65,8 @@ export class Scheduler implements Runnable {
   readonly #intake: Intake;
   readonly #binder: Binder;
   readonly #tasks: TaskGroup;
+  readonly #attempts = new Counter('scheduler_schedule_attempts_total', 'Attempts to give a pod a node, by result.', ['profile', 'result']);
+  readonly #seconds = new Histogram('scheduler_scheduling_attempt_duration_seconds', 'How long it took to find a node, or to find that there is none.', ['profile', 'result'], attemptSeconds);
   #start = 0;
 
   constructor(deps: SchedulerDeps, config: SchedulerConfig = defaultSchedulerConfig) {
@@ -83,6 +88,13 @@ export class Scheduler implements Runnable {
     this.#assumptions = new Assumptions({ cache, queue, pods, clock, log }, config);
     this.#binder = new Binder({ api, cache, queue, framework, assumptions: this.#assumptions, events, log });
     this.#intake = new Intake({ cache, queue, log, onGated: (pod) => { this.#conditions.gated(pod); } }, config);
+  }
+
+  /** What is counted, under Kubernetes' names. */
+  * collect(): Iterable<Family> {
+    yield* this.#attempts.collect();
+    yield* this.#seconds.collect();
+    yield gauge('scheduler_pending_pods', 'Pods that wait for a node.', Object.entries(this.#queue.lengths).map(([queue, value]) => ({ labels: { queue }, value })));
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -120,37 +132,44 @@ export class Scheduler implements Runnable {
     do {
       const entry = this.#queue.pop();
       if (!entry) return;
+      const begun = this.#deps.clock.monotonic();
+      let result = 'error';
       try {
-        this.#scheduleOne(entry, signal);
+        result = this.#scheduleOne(entry, signal) ? 'scheduled' : 'unschedulable';
       } catch (error) {
         const { namespace, name } = entry.pod;
         this.#deps.log.error({ namespace, name, err: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'scheduling cycle failed');
         this.#cache.forget(entry.pod.uid);
         this.#queue.retry(entry);
       }
+      const labels = [this.#config.schedulerName, result];
+      this.#attempts.add(labels);
+      this.#seconds.observe(labels, (this.#deps.clock.monotonic() - begun) / 1000);
     } while (this.#binder.underWay < this.#config.maxBindings && this.#deps.clock.monotonic() < endMs);
   }
 
-  #scheduleOne(entry: QueuedPod, signal: AbortSignal): void {
+  /** True when there is a node for it. */
+  #scheduleOne(entry: QueuedPod, signal: AbortSignal): boolean {
     const decision = schedule({ framework: this.#framework, random: this.#deps.random }, this.#cache, entry.pod, this.#start);
     if (decision.type === 'no-fit') {
       this.#refuse(entry, decision.rejectedBy, decision.message);
-      return;
+      return false;
     }
     this.#start = decision.nextStart;
-    this.#place(entry, decision, signal);
+    return this.#place(entry, decision, signal);
   }
 
-  #place(entry: QueuedPod, { node, state }: Fit, signal: AbortSignal): void {
+  #place(entry: QueuedPod, { node, state }: Fit, signal: AbortSignal): boolean {
     const { pod } = entry;
     this.#cache.assume(pod, node.name);
     const refusal = this.#framework.reserveAll(pod, node.name, state);
     if (refusal) {
       this.#cache.forget(pod.uid);
       this.#refuse(entry, new Set([refusal.plugin]), `${refusal.rejection.reasons.join(', ')} (node ${node.name})`);
-      return;
+      return false;
     }
     this.#tasks.run('bind', signal, () => this.#binder.bind({ entry, pod, nodeName: node.name, state }, signal));
+    return true;
   }
 
   #refuse(entry: QueuedPod, rejectedBy: ReadonlySet<string>, message: string): void {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { compareVersions } from '#api/meta/versions.ts';
@@ -19,6 +20,8 @@ interface ResourceEntry {
   readonly verbs: readonly string[];
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
+  /** Changes when objects are stored in another version. */
+  readonly storageVersionHash?: string;
 }
 
 interface GroupVersionEntry { readonly version: string; readonly resources: readonly ResourceEntry[] }
@@ -99,7 +102,7 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
   const { plural, kind: name, namespaced } = kind.resource;
   const base = { singularName: '', namespaced, kind: name };
   return [
-    { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
+    { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, storageVersionHash: storageHash(kind), ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
     ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
     ...Object.keys(kind.parts ?? {}).map((name) => ({ ...base, name: `${plural}/${name}`, verbs: subVerbs })),
@@ -109,6 +112,12 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
     ...(plural === 'certificatesigningrequests' ? [{ ...base, name: 'certificatesigningrequests/approval', verbs: subVerbs }] : []),
     ...(plural === 'namespaces' ? [{ ...base, name: 'namespaces/finalize', verbs: ['update'] }] : []),
   ];
+}
+
+/** As Kubernetes makes it: clients compare it, and no more. */
+function storageHash({ resource: { group, version, kind }, stored }: KindDefinition): string {
+  const [, storedVersion = version] = /([^/]+)$/.exec(stored?.apiVersion ?? '') ?? [];
+  return createHash('sha256').update(`${group}/${storedVersion}/${kind}`).digest().subarray(0, 8).toString('base64');
 }
 
 const reviews = (group: string): ResourceEntry[] => Object.values(reviewKinds).flatMap((kind) => (kind?.resource.group === group
