@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CronJob, DaemonSet, Job, Pod, StatefulSet } from '#api/gen/types.ts';
+import type { CronJob, DaemonSet, Job, Pod, PodDisruptionBudget, StatefulSet } from '#api/gen/types.ts';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 
@@ -75,6 +75,25 @@ describe('workloads', () => {
     await until('a tick', async () => (await get<CronJob>('cronjob', 'tick')).status?.lastSuccessfulTime !== undefined);
     await cluster.kubectl(['delete', 'cronjob/tick', 'job/indexed', 'job/broken']);
     await until('all pods to go', async () => (await cluster.json<{ items: Pod[] }>(['get', 'pods'])).items.length === 0);
+  });
+
+  it('a disruption budget holds a drain to what it can spare', async () => {
+    await cluster.apply([
+      workload('Deployment', 'web', { replicas: 4 }, stay, { readinessProbe: { exec: { command: ['true'] }, periodSeconds: 1 } }),
+      { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: 'web' }, spec: { maxUnavailable: 1, selector: { matchLabels: { app: 'web' } } } },
+    ]);
+    await cluster.kubectl(['rollout', 'status', 'deployment/web', '--timeout=60s']);
+    await until('the budget', async () => (await get<PodDisruptionBudget>('pdb', 'web')).status?.disruptionsAllowed === 1);
+    const [drained, other] = cluster.nodeNames;
+    const draining = cluster.kubectl(['drain', drained ?? '', '--force', '--timeout=60s'], { timeoutMs: 70_000 }).finally(() => { done = true; });
+    let done = false;
+    let fewest = 4;
+    while (!done) fewest = Math.min(fewest, (await podsOf('web')).filter((pod) => isReady(pod) && pod.metadata?.deletionTimestamp === undefined).length);
+    expect(await draining).toContain(`node/${drained ?? ''} drained`);
+    expect(fewest).toBeGreaterThanOrEqual(3);
+    await until('all pods on the other host', async () => { const pods = await podsOf('web'); return pods.length === 4 && pods.every((pod) => isReady(pod) && pod.spec?.nodeName === other); });
+    await cluster.kubectl(['uncordon', drained ?? '']);
+    await cluster.kubectl(['delete', 'deployment/web', 'pdb/web']);
   });
 
   it('finishes what it was at when it is killed', async () => {
