@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isStatus } from '#common/errors.ts';
+import { customKinds } from '../../custom/kind.ts';
 import type { CustomResourceDefinition } from '../../gen/types.ts';
 import { printFieldError } from '../../meta/field-error.ts';
+import { copyJson } from '../../meta/json.ts';
+import { renderTable } from '../../meta/table.ts';
 import { applyDefaults, decode, prepareCreate, prepareUpdate, validate } from '../engine.ts';
 import { customResourceDefinition as kind } from './kind.ts';
 
@@ -79,5 +84,42 @@ describe('a CustomResourceDefinition', () => {
     expect(validate(kind, next, old).map(printFieldError)).toEqual([
       'spec.scope: Invalid value: "Cluster": field is immutable', 'spec.names.kind: Invalid value: "Other": field is immutable', expect.stringContaining('status.storedVersions[1]: Invalid value: "v0": missing from spec.versions; v0 was previously a storage version'),
     ]);
+  });
+});
+
+describe('any schema', () => {
+  const name = fc.constantFrom('a', 'b', 'metadata', 'kind', 'apiVersion', '__proto__', 'constructor', 'x-y');
+  const scalar = fc.oneof(fc.constantFrom('string', 'integer', 'object', 'array', 'number', 'boolean', 'set', 'map', 'atomic', '', '^a*$', '(', 'date-time'), fc.boolean(), fc.integer({ min: -2, max: 5 }), fc.constant(null), fc.jsonValue({ maxDepth: 1 }));
+  const rule = fc.record({ rule: fc.constantFrom('self.a == oldSelf.a', 'has(self.b)', 'self > 1', 'self.all(x, x == 1)', 'true', 'self.size() > 0', '1/0 == 1', 'self ==', '') }, { requiredKeys: ['rule'] });
+  const schema = fc.letrec((again) => ({
+    schema: fc.oneof({ maxDepth: 4 }, scalar, fc.record({
+      type: fc.oneof({ weight: 8, arbitrary: fc.constantFrom('string', 'integer', 'object', 'array', 'number', 'boolean') }, { weight: 1, arbitrary: scalar }),
+      properties: fc.dictionary(name, again('schema'), { maxKeys: 3 }), items: again('schema'), additionalProperties: again('schema'), default: fc.jsonValue({ maxDepth: 2 }), nullable: scalar, enum: fc.array(scalar, { maxLength: 2 }), required: fc.array(name, { maxLength: 2 }),
+      anyOf: fc.array(again('schema'), { maxLength: 2 }), not: again('schema'), pattern: scalar, maxLength: scalar, maxItems: scalar, format: scalar, 'x-kubernetes-validations': fc.array(rule, { maxLength: 2 }),
+      'x-kubernetes-preserve-unknown-fields': scalar, 'x-kubernetes-int-or-string': scalar, 'x-kubernetes-embedded-resource': scalar, 'x-kubernetes-list-type': scalar, 'x-kubernetes-list-map-keys': fc.array(name, { maxLength: 2 }), 'x-kubernetes-map-type': scalar,
+    }, { requiredKeys: [] })),
+  })).schema;
+
+  it('is refused in words, or makes a kind that answers any object in words', { timeout: 30_000 }, async () => {
+    const { ruleChecker } = await import('../../custom/rules.ts');
+    let accepted = 0;
+    await fc.assert(fc.asyncProperty(fc.dictionary(name, schema, { maxKeys: 3 }), fc.dictionary(name, fc.jsonValue({ maxDepth: 3 }), { maxKeys: 3 }), async (properties, value) => {
+      try {
+        const definition = make(({ spec }) => { spec.versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object', properties: properties as never } } }]; });
+        await kind.prepareToValidate?.(definition);
+        if (validate(kind, definition).length > 0) return;
+        accepted++;
+        const { storage } = customKinds(definition, { since: 0, retired: new AbortController().signal, convert: (objects) => objects, rules: ruleChecker });
+        if (!storage) throw new Error('no kind');
+        const object = applyDefaults(storage, prepareCreate(storage, decode(storage, { ...value, apiVersion: 'stable.example.com/v1', kind: 'CronTab', metadata: { name: 'x', namespace: 'y' } }).object));
+        validate(storage, object);
+        validate(storage, prepareUpdate(storage, applyDefaults(storage, copyJson(object)), object), object);
+        renderTable(storage, [object], 0);
+      } catch (error) {
+        if (!isStatus(error)) throw error;
+      }
+    }), { numRuns: 1500, seed: 20_260_101 });
+    expect(accepted).toBeGreaterThan(100);
+    expect(Object.keys(Object.prototype)).toEqual([]);
   });
 });
