@@ -83,6 +83,18 @@ describe('networking', () => {
   });
 });
 
+describe('discovery and coordination', () => {
+  it('checks hints and topology of endpoints', () => {
+    const endpoint = (change: JsonRecord): JsonRecord => ({ endpoints: [{ addresses: ['10.0.0.1'], ...change }] });
+    check('endpointslices.discovery.k8s.io', [
+      [endpoint({ hints: { forZones: [{ name: 'a' }, { name: 'a' }] } }), 'endpoints[0].hints.forZones[1].name: Duplicate value: "a"'],
+      [endpoint({ hints: { forNodes: Array.from({ length: 9 }, (_, i) => ({ name: `n${i}` })) } }), /^endpoints\[0\]\.hints\.forNodes: Too many: 9: must have at most 8 items$/],
+      [endpoint({ deprecatedTopology: { 'topology.kubernetes.io/zone': 'a' } }), 'endpoints[0].deprecatedTopology[topology.kubernetes.io/zone]: Invalid value: "a": reserved key cannot be set in deprecatedTopology'],
+    ]);
+    check('leases.coordination.k8s.io', [[{ spec: { leaseDurationSeconds: 0, leaseTransitions: -1 } }, 'spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0', 'spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0']]);
+  });
+});
+
 describe('classes', () => {
   it('checks PriorityClasses and RuntimeClasses', () => {
     check('priorityclasses.scheduling.k8s.io', [

@@ -1,8 +1,9 @@
-import type { EndpointSlice } from '../../gen/types.ts';
+import type { Endpoint, EndpointSlice } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
 import { duplicate, invalid, notSupported, required, tooMany, type FieldError } from '../../meta/field-error.ts';
 import { isIPv4, isIPv6, specialAddressProblem } from '../../meta/ip.ts';
-import { dns1123Label, dns1123Subdomain, portName, qualifiedName } from '../../meta/names.ts';
+import { validateLabels } from '../../meta/metadata.ts';
+import { dns1123Label, dns1123Subdomain, labelValue, portName, qualifiedName } from '../../meta/names.ts';
 import { inRange, named, supported } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { endpointSlices } from '../resources.ts';
@@ -12,6 +13,8 @@ const addressTypes = ['FQDN', 'IPv4', 'IPv6'];
 const maxEndpoints = 1000;
 const maxPorts = 20_000;
 const maxAddresses = 100;
+const maxTopologyLabels = 16;
+const maxHints = 8;
 
 function setDefaults({ ports }: EndpointSlice): void {
   for (const port of ports ?? []) {
@@ -39,8 +42,26 @@ function validateEndpoints({ addressType, endpoints = [] }: EndpointSlice): Fiel
     }
     if (endpoint.hostname) errors.push(...named(`${path}.hostname`, endpoint.hostname, dns1123Label));
     if (endpoint.nodeName) errors.push(...named(`${path}.nodeName`, endpoint.nodeName, dns1123Subdomain));
+    errors.push(...validateTopology(endpoint, path));
   }
   return errors;
+}
+
+function validateTopology({ deprecatedTopology = {}, hints = {} }: Endpoint, field: string): FieldError[] {
+  const topology = `${field}.deprecatedTopology`;
+  const size = Object.keys(deprecatedTopology).length;
+  const zone = deprecatedTopology['topology.kubernetes.io/zone'];
+  return [
+    ...(size > maxTopologyLabels ? [tooMany(topology, size, maxTopologyLabels)] : validateLabels(deprecatedTopology, topology)),
+    ...(zone === undefined ? [] : [invalid(`${topology}[topology.kubernetes.io/zone]`, zone, 'reserved key cannot be set in deprecatedTopology')]),
+    ...validateHints(hints.forZones ?? [], `${field}.hints.forZones`, labelValue), ...validateHints(hints.forNodes ?? [], `${field}.hints.forNodes`, dns1123Subdomain),
+  ];
+}
+
+function validateHints(hints: readonly { readonly name: string }[], field: string, problem: (name: string) => string | undefined): FieldError[] {
+  if (hints.length > maxHints) return [tooMany(field, hints.length, maxHints)];
+  const names = hints.map(({ name }) => name);
+  return names.flatMap((name, i) => [...(names.indexOf(name) < i ? [duplicate(`${field}[${i}].name`, name)] : []), ...named(`${field}[${i}].name`, name ?? '', problem)]);
 }
 
 function validatePorts({ ports = [] }: EndpointSlice): FieldError[] {
