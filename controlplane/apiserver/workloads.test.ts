@@ -40,6 +40,14 @@ it('a ResourceQuota keeps its annotations when its status is counted', async () 
   await server.ask(path, { method: 'DELETE' });
 });
 
+it('component statuses are what they always were, and read-only', async () => {
+  const { items } = (await server.ask('/api/v1/componentstatuses')).json<{ items: { metadata: { name: string }; conditions: unknown[] }[] }>();
+  expect(items.map(({ metadata }) => metadata.name)).toEqual(['controller-manager', 'etcd-0', 'scheduler']);
+  expect(items[1]?.conditions).toEqual([{ type: 'Healthy', status: 'True', message: 'ok' }]);
+  expect((await server.ask('/api/v1/componentstatuses/nobody')).json()).toMatchObject({ code: 404, message: 'componentstatuses "nobody" not found' });
+  expect((await post('/api/v1/componentstatuses', {})).status).toBe(405);
+});
+
 it('autoscalers are one, in two versions', async () => {
   const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
   const path = (version: string): string => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers`;

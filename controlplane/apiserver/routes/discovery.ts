@@ -85,9 +85,11 @@ export class Discovery {
 function groupsOf(kinds: KindIndex): readonly Group[] {
   const byGroup = Map.groupBy(kinds.groupVersions(), ({ group }) => group);
   return [...[...byGroup].map(([name, versions]) => ({
-    name, versions: versions.map(({ version, kinds: members }) => ({ version, resources: members.flatMap(entriesOf) })).sort((a, b) => compareVersions(a.version, b.version)),
+    name, versions: versions.map(({ version, kinds: members }) => ({ version, resources: [...name === '' ? [componentStatuses] : [], ...members.flatMap(entriesOf)] })).sort((a, b) => compareVersions(a.version, b.version)),
   })), ...computedGroups];
 }
+
+const componentStatuses: ResourceEntry = { name: 'componentstatuses', singularName: 'componentstatus', namespaced: false, kind: 'ComponentStatus', verbs: ['get', 'list'], shortNames: ['cs'] };
 
 const connect = ['create', 'get'];
 const proxied = ['create', 'delete', 'get', 'patch', 'update'];

@@ -52,6 +52,7 @@ export class Router {
       if (objectForm(call.request).form !== 'object') throw notAcceptable();
       return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
     }
+    if (path.group === '' && path.plural === 'componentstatuses' && path.namespace === undefined) return (await import('./component-statuses.ts')).serveComponentStatuses(this.#deps, call);
     const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
     if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
     if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
