@@ -1,5 +1,6 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { isStatus, StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
 import type { Connection } from './kubeconfig.ts';
 
@@ -63,6 +64,21 @@ export class RestClient {
       if (isStatus(error, 'NotFound')) return undefined;
       throw error;
     }
+  }
+
+  /** A connection that the server has upgraded; rejects with its Status when it has not. */
+  async upgrade(path: string, headers: Readonly<Record<string, string>>): Promise<Duplex> {
+    const { server, token } = this.connection;
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    const sent = httpsRequest(new URL(path, server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', 'user-agent': 'cleat', ...(token !== undefined && { authorization: `Bearer ${token}` }) } });
+    sent.once('upgrade', (_answer, socket, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket);
+    });
+    sent.once('response', (answer) => { readAll(answer).then((body) => { reject(statusFrom(answer.statusCode ?? 0, body, `POST ${path}`)); }, reject); });
+    sent.once('error', (error) => { reject(connectionError(error, server)); });
+    sent.end();
+    return promise;
   }
 
   #send(method: string, path: string, options: RequestOptions): Promise<IncomingMessage> {

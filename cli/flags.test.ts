@@ -17,6 +17,12 @@ describe('parseFlags', () => {
     expect(parsed.args).toEqual(['pods', 'web', '-n']);
     expect([parsed.string('namespace'), parsed.int('tail'), parsed.list('filename'), parsed.bool('all')]).toEqual(['a', 3, ['x', 'y', 'z'], true]);
   });
+  it('reads single letters that stand together', () => {
+    const flags: Flag[] = [{ name: 'stdin', short: 'i', type: 'bool', description: '' }, { name: 'tty', short: 't', type: 'bool', description: '' }, { name: 'container', short: 'c', type: 'string', description: '' }];
+    const parsed = parseFlags('exec', flags, ['-itcmain', 'pod']);
+    expect([parsed.bool('stdin'), parsed.bool('tty'), parsed.string('container'), parsed.args]).toEqual([true, true, 'main', ['pod']]);
+    expect(parseFlags('exec', flags, ['-i=false']).bool('stdin')).toBe(false);
+  });
   it('knows defaults, bare values and what was given', () => {
     expect([parse().int('tail'), parse('--dry-run').string('dry-run'), parse().string('dry-run'), parse().has('tail')]).toEqual([-1, 'server', 'none', false]);
   });

@@ -41,19 +41,26 @@ export function parseFlags(command: string, flags: readonly Flag[], argv: readon
     if (flag.type === 'duration') durationOf(command, flag.name, value);
     values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
   };
-  for (let i = 0; i < argv.length; i++) {
-    const argument = argv[i] ?? '';
-    if (argument === '--') { args.push(...argv.slice(i + 1)); break; }
+  const queue = [...argv];
+  for (let i = 0; i < queue.length; i++) {
+    const argument = queue[i] ?? '';
+    if (argument === '--') { args.push(...queue.slice(i + 1)); break; }
     if (argument === '-' || !argument.startsWith('-')) { args.push(argument); continue; }
     const long = /^--([^=]+)(?:=([\s\S]*))?$/.exec(argument);
     const flag = flags.find((f) => (long ? f.name === long[1] : f.short === argument[1]));
     if (!flag) throw refuse(command, long ? `unknown flag: --${long[1] ?? ''}` : `unknown shorthand flag: '${argument[1] ?? ''}' in ${argument}`);
+    // Single letters may stand together: `-it`.
+    if (!long && flag.type === 'bool' && argument.length > 2 && argument[2] !== '=') {
+      set(flag, 'true');
+      queue[i--] = `-${argument.slice(2)}`;
+      continue;
+    }
     const inline = long ? long[2] : argument.length > 2 ? argument.slice(argument[2] === '=' ? 3 : 2) : undefined;
     if (inline !== undefined) set(flag, inline);
     else if (flag.type === 'bool') set(flag, 'true');
     else if (flag.optional !== undefined) set(flag, flag.optional);
     else {
-      const value = argv[++i];
+      const value = queue[++i];
       if (value === undefined) throw refuse(command, `flag needs an argument: ${argument}`);
       set(flag, value);
     }

@@ -14,6 +14,9 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   delete: () => import('./commands/delete.ts'),
   scale: () => import('./commands/scale.ts'),
   logs: () => import('./commands/logs.ts'),
+  exec: () => import('./commands/exec.ts'),
+  attach: () => import('./commands/attach.ts'),
+  'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
   version: () => import('./commands/version.ts'),
@@ -35,6 +38,9 @@ Use:
   delete        delete objects
   scale         set the number of replicas
   logs          print what containers wrote
+  exec          run a command in a container
+  attach        connect to a container's program
+  port-forward  reach a pod's ports from this host
   top           CPU and memory in use
   nodes         the fleet at a glance
   version       versions of client and server
@@ -54,7 +60,8 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
     return 1;
   }
   const { command } = await load();
-  if (rest.includes('--help') || rest.includes('-h')) {
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+  if (own.includes('--help') || own.includes('-h')) {
     io.out(await command.help());
     return 0;
   }

@@ -118,6 +118,35 @@ describe.each(ends.map((mode) => [label(mode), mode] as const))('kubectl %s, fur
   });
 });
 
+describe('cleat', () => {
+  const cleat = join(import.meta.dirname, '../../cleat');
+  const run = (args: readonly string[], input = ''): ReturnType<typeof cluster.controlPlaneHost.exec> => cluster.controlPlaneHost.exec(cleat, args, { input, timeoutMs: 30_000 });
+
+  it('runs commands', async () => {
+    const result = await run(['exec', 'box', '-c', 'main', '--', 'sh', '-c', 'echo out; echo err >&2; exit 5']);
+    expect([result.exitCode, result.stdout, result.stderr]).toEqual([5, 'out\n', 'err\n']);
+    expect((await run(['exec', '-i', 'service/box', '--', 'cat'], 'some input\n'.repeat(100_000))).stdout).toBe('some input\n'.repeat(100_000));
+    const terminal = await cluster.controlPlaneHost.exec('script', ['-qec', `stty rows 33 cols 77; exec ${cleat} exec -it box -- sh -c 'sleep 0.2; stty size; tty'`, '/dev/null'], { timeoutMs: 30_000 });
+    expect(terminal.stdout).toMatch(/33 77\r*\n\/dev\/pts\/\d+/);
+    const failed = await run(['exec', 'box', '-c', 'absent', '--', 'true']);
+    expect([failed.exitCode, failed.stderr]).toEqual([1, expect.stringContaining('container absent is not valid for pod box')]);
+    expect((await run(['exec', 'box', '--', 'absent-program'])).stderr).toContain('executable file not found');
+    expect((await run(['exec', 'box', '--', 'ls', '-h', '/www'])).stdout).toContain('index.html');
+  });
+
+  it('attaches, and forwards ports', async () => {
+    const attached = cluster.controlPlaneHost.spawn('cleat-attach', 'sh', ['-c', `(sleep 1; echo hello-cleat; sleep 60) | ${cleat} attach -i box -c echo`]);
+    await attached.waitForOutput('got hello-cleat', 20_000);
+    await attached.kill('SIGKILL');
+    const forward = cluster.controlPlaneHost.spawn('cleat-forward', cleat, ['port-forward', 'service/box', ':80']);
+    await forward.waitForOutput(/127\.0\.0\.1:\d+ -> 8080\n/);
+    const [, port = ''] = /127\.0\.0\.1:(\d+)/.exec(forward.output()) ?? [];
+    const pages = await Promise.all(Array.from({ length: 8 }, () => cluster.controlPlaneHost.execOk('curl', ['-sS', `http://127.0.0.1:${port}/`])));
+    expect(new Set(pages)).toEqual(new Set(['<a href="/other">page</a>\n']));
+    expect((await forward.kill('SIGINT')).code).toBe(130);
+  });
+});
+
 it('closes the input of a program that wants it once, when its user leaves', async () => {
   if (!last) throw new Error('there is no kubectl');
   const k = client({ ...last, webSockets: false });

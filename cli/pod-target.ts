@@ -1,0 +1,38 @@
+import { StatusError } from '#common/errors.ts';
+import type { RestClient } from './client.ts';
+import { parseTargets, pathOf, resolveResource } from './resources.ts';
+
+interface Meta { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }
+export interface TargetPod {
+  readonly metadata: Meta;
+  readonly spec: { readonly containers: readonly { readonly name: string; readonly tty?: boolean; readonly stdin?: boolean; readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[] }[] };
+  readonly status?: { readonly phase?: string };
+}
+interface Owner { readonly kind?: string; readonly spec: { readonly selector?: Record<string, unknown> & { readonly matchLabels?: Record<string, string> }; readonly ports?: readonly ServicePort[] } }
+export interface ServicePort { readonly port: number; readonly targetPort?: number | string }
+
+/** The pod that is named, or a running one behind `deployment/web` or `service/web`; with a Service, its ports. */
+export async function findPod(client: RestClient, name: string): Promise<{ readonly pod: TargetPod; readonly servicePorts: readonly ServicePort[] | undefined }> {
+  const { namespace } = client.connection;
+  const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`]);
+  if (!target) throw new StatusError('BadRequest', 'expected a pod, or TYPE/NAME');
+  if (target.type.kind === 'Pod') return { pod: await client.json<TargetPod>('GET', pathOf(target.type, namespace, target.name)), servicePorts: undefined };
+  const { kind, spec } = await client.json<Owner>('GET', pathOf(target.type, namespace, target.name));
+  const labels = spec.selector?.matchLabels ?? (spec.selector as Record<string, string> | undefined) ?? {};
+  const selector = Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',');
+  if (selector === '') throw new StatusError('BadRequest', `${name} has no selector, so no pod stands behind it`);
+  const { items } = await client.json<{ items: TargetPod[] }>('GET', `${pathOf(await resolveResource(client, 'pods'), namespace)}?labelSelector=${encodeURIComponent(selector)}`);
+  const [pod] = items.filter(({ status }) => status?.phase === 'Running').sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  if (!pod) throw new StatusError('NotFound', `${name} has no running pods`);
+  return { pod, servicePorts: kind === 'Service' ? spec.ports ?? [] : undefined };
+}
+
+/** The container that is meant: the one named, the pod's default, or the first. */
+export function containerOf({ metadata, spec }: TargetPod, named: string | undefined): string {
+  return named ?? metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? spec.containers[0]?.name ?? '';
+}
+
+/** The pod's path in the API. */
+export function podPath({ metadata: { namespace, name } }: TargetPod): string {
+  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+}
