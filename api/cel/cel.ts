@@ -1,13 +1,14 @@
 import { check, type Checked } from './check.ts';
-import { Budget, plan, type Plan, type Variables } from './evaluate.ts';
 import { CelCompileError } from './errors.ts';
+import { plan, type Plan } from './evaluate.ts';
+import { Budget, type Variables } from './frame.ts';
 import type { Functions } from './functions.ts';
 import { libraryWith } from './library/library.ts';
 import { parse } from './parser.ts';
 import { assignable, printType, type CelType } from './types.ts';
 import type { Value } from './values.ts';
 
-export { Budget, type Variables } from './evaluate.ts';
+export { Budget, type Variables } from './frame.ts';
 export { CelBudgetError, CelCompileError, CelError } from './errors.ts';
 export { define, type Functions, type Overload } from './functions.ts';
 export { libraryWith } from './library/library.ts';

@@ -1,37 +1,9 @@
 import type { Checked } from './check.ts';
-import { CelBudgetError, CelError } from './errors.ts';
-import { fits, type Overload, type Spend } from './functions.ts';
-import { compareValues, mapKey, MapLike, Optional, sameValue, sizeOf, TypeValue, Uint, ValueMap, type Value } from './values.ts';
-
-/** What evaluations may cost together, in Kubernetes' units of cost. */
-export class Budget {
-  #left: number;
-
-  constructor(limit: number) {
-    this.#left = limit;
-  }
-
-  get left(): number { return this.#left; }
-
-  /** Throws CelBudgetError when there is not so much. */
-  spend(cost: number): void {
-    this.#left -= cost;
-    if (this.#left < 0) throw new CelBudgetError();
-  }
-}
-
-/** The values of variables. A variable may be given as a function, which is called when it is first looked at. */
-export type Variables = Readonly<Record<string, Value | (() => Value) | undefined>>;
-
-interface Frame {
-  readonly variables: ReadonlyMap<string, Value> | undefined;
-  readonly outer: Frame | undefined;
-  readonly root: Root;
-}
-
-interface Root { readonly given: Variables; readonly spend: Spend; readonly made: Map<string, Value> }
-
-type Step = (frame: Frame) => Value;
+import { comprehensionStep } from './comprehension.ts';
+import { CelError } from './errors.ts';
+import { attempt, boolean, lookup, mapLike, within, type Budget, type Frame, type Step, type Variables } from './frame.ts';
+import { fits, type Overload } from './functions.ts';
+import { mapKey, Optional, sameValue, sizeOf, Uint, ValueMap, type Value } from './values.ts';
 
 /** A compiled expression: what runs, again and again, on other variables. */
 export type Plan = (variables: Variables, budget: Budget) => Value;
@@ -50,30 +22,8 @@ function stepOf(expr: Checked): Step {
     case 'list': return listStep(expr);
     case 'map': return mapStep(expr);
     case 'let': return letStep(expr);
-    case 'comprehension': return comprehensionStep(expr);
+    case 'comprehension': return comprehensionStep(expr, stepOf);
   }
-}
-
-function lookup(frame: Frame, name: string): Value {
-  for (let here: Frame | undefined = frame; here; here = here.outer) {
-    const found = here.variables?.get(name);
-    if (found !== undefined) return found;
-  }
-  const { given, made } = frame.root;
-  const known = made.get(name);
-  if (known !== undefined) return known;
-  const value = Object.hasOwn(given, name) ? given[name] : undefined;
-  if (typeof value === 'function') {
-    const result = value();
-    made.set(name, result);
-    return result;
-  }
-  if (value !== undefined) return value;
-  return new TypeValue(name);
-}
-
-function within(frame: Frame, variables: ReadonlyMap<string, Value>): Frame {
-  return { variables, outer: frame, root: frame.root };
 }
 
 function selectStep({ operand, field, form }: Extract<Checked, { kind: 'select' }>): Step {
@@ -93,11 +43,6 @@ function selectStep({ operand, field, form }: Extract<Checked, { kind: 'select' 
 }
 
 const none = new Optional(undefined);
-
-function mapLike(value: Value): MapLike {
-  if (value instanceof MapLike) return value;
-  throw new CelError('no such overload');
-}
 
 function callStep({ name, args, overloads }: Extract<Checked, { kind: 'call' }>): Step {
   const steps = args.map(stepOf);
@@ -135,11 +80,6 @@ function functionStep(steps: readonly Step[], overloads: readonly Overload[]): S
   };
 }
 
-function boolean(value: Value): boolean {
-  if (typeof value === 'boolean') return value;
-  throw new CelError('no such overload');
-}
-
 /** `decisive` on either side is the answer, whatever is wrong with the other. */
 function logical(left: Step, right: Step, decisive: boolean): Step {
   return (frame) => {
@@ -151,22 +91,9 @@ function logical(left: Step, right: Step, decisive: boolean): Step {
   };
 }
 
-function attempt<T>(work: () => T): T | CelError {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof CelError) return error;
-    throw error;
-  }
-}
-
 function equality(frame: Frame, a: Value, b: Value): boolean {
-  frame.root.spend(Math.max(1, Math.ceil(Math.min(deepSize(a), deepSize(b)) * 0.1)));
+  frame.root.spend(Math.max(1, Math.ceil(Math.min(sizeOf(a), sizeOf(b)) * 0.1)));
   return sameValue(a, b);
-}
-
-function deepSize(value: Value): number {
-  return sizeOf(value);
 }
 
 function index(frame: Frame, holder: Value, key: Value): Value {
@@ -241,56 +168,4 @@ function letStep({ macro, name, value, body }: Extract<Checked, { kind: 'let' }>
     const result = then(within(frame, new Map([[name, found.value]])));
     return macro === 'optMap' ? new Optional(result) : result;
   };
-}
-
-/** What one round of a comprehension costs beside its body. */
-const roundCost = 2;
-
-function comprehensionStep(expr: Extract<Checked, { kind: 'comprehension' }>): Step {
-  const { macro, variables } = expr;
-  const [range, body, filter] = [stepOf(expr.range), stepOf(expr.body), expr.filter && stepOf(expr.filter)];
-  const rounds = function* (frame: Frame): Iterable<readonly [Value, Value, Frame]> {
-    for (const [key, value] of entriesOf(range(frame), variables.length)) {
-      frame.root.spend(roundCost);
-      const names = new Map([[variables[0] ?? '', variables.length === 1 ? value : key]]);
-      if (variables[1] !== undefined) names.set(variables[1], value);
-      const inner = within(frame, names);
-      if (filter === undefined || boolean(filter(inner))) yield [key, value, inner];
-    }
-  };
-  switch (macro) {
-    case 'all': return (frame) => quantified(rounds(frame), body, false);
-    case 'exists': return (frame) => quantified(rounds(frame), body, true);
-    case 'exists_one': return (frame) => [...rounds(frame)].filter(([, , inner]) => boolean(body(inner))).length === 1;
-    case 'map': case 'transformList': return (frame) => Array.from(rounds(frame), ([, , inner]) => body(inner));
-    case 'filter': return (frame) => [...rounds(frame)].filter(([, , inner]) => boolean(body(inner))).map(([, value]) => value);
-    case 'transformMap': return (frame) => new ValueMap(Array.from(rounds(frame), ([key, , inner]) => [key, body(inner)] as const));
-    case 'transformMapEntry': return (frame) => new ValueMap([...rounds(frame)].flatMap(([, , inner]) => {
-      const made = mapLike(body(inner));
-      return [...made.keys()].map((key) => [key, made.get(key) ?? null] as const);
-    }));
-    case 'sortBy': return (frame) => Array.from(rounds(frame), ([, value, inner]) => ({ value, by: body(inner) })).sort((x, y) => compareValues(x.by, y.by)).map(({ value }) => value);
-  }
-}
-
-/** Items with their index, or keys with their value; with one variable maps are walked by key. */
-function* entriesOf(range: Value, variables: number): Iterable<readonly [Value, Value]> {
-  if (Array.isArray(range)) {
-    for (const [i, item] of (range as readonly Value[]).entries()) yield [BigInt(i), item];
-    return;
-  }
-  const holder = mapLike(range);
-  for (const key of holder.keys()) yield variables === 1 ? [key, key] : [key, holder.get(key) ?? null];
-}
-
-/** As a chain of `&&`, or of `||` where `decisive` is true: an error counts only if nothing decides. */
-function quantified(rounds: Iterable<readonly [Value, Value, Frame]>, body: Step, decisive: boolean): boolean {
-  let wrong: CelError | undefined;
-  for (const [, , inner] of rounds) {
-    const found = attempt(() => boolean(body(inner)));
-    if (found === decisive) return decisive;
-    if (found instanceof CelError) wrong ??= found;
-  }
-  if (wrong) throw wrong;
-  return !decisive;
 }
