@@ -19,7 +19,10 @@ describe('PersistentVolumeClaim', () => {
       'spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes',
       'spec.volumeMode: Unsupported value: "Tape": supported values: "Block", "Filesystem"',
     ]);
-    expect(problems(persistentVolumeClaim, { spec: { ...spec, dataSource: { kind: 'Pod', name: 'x' } } })[0]).toBe('spec.dataSource: Invalid value: "Pod": must be \'PersistentVolumeClaim\' when referencing the default apiGroup');
+    expect(problems(persistentVolumeClaim, { spec: { ...spec, dataSourceRef: { kind: 'Pod', name: 'x' } } })[0]).toBe('spec.dataSource: Invalid value: "Pod": must be \'PersistentVolumeClaim\' when referencing the default apiGroup');
+    const source = { kind: 'PersistentVolumeClaim', name: 'other' };
+    expect(make(persistentVolumeClaim, { spec: { ...spec, dataSource: source } }).spec?.dataSourceRef).toEqual(source);
+    expect(make(persistentVolumeClaim, { spec: { ...spec, dataSource: { kind: 'Pod', name: 'x' } } }).spec?.dataSource).toBeUndefined();
   });
 
   it('grows once it is bound, and changes in nothing else', () => {

@@ -2,7 +2,7 @@ import type { PersistentVolumeClaim } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn, wideColumn } from '../../meta/columns.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { classWarnings, printAccessModes, storageClassOf } from '../../claim-spec/columns.ts';
-import { setClaimSpecDefaults } from '../../claim-spec/defaults.ts';
+import { normalizeSources, setClaimSpecDefaults } from '../../claim-spec/defaults.ts';
 import { isFraction } from '../../pod-spec/warnings.ts';
 import { persistentVolumeClaims } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
@@ -19,7 +19,10 @@ export const persistentVolumeClaim: KindDefinition<PersistentVolumeClaim> = {
   generation: false,
   nameRule: 'dns-subdomain',
   setDefaults: ({ spec }) => { if (spec !== undefined) setClaimSpecDefaults(spec); },
-  prepareForCreate: (object) => { object.status = { phase: 'Pending' }; },
+  prepareForCreate: (object) => {
+    object.status = { phase: 'Pending' };
+    if (object.spec !== undefined) normalizeSources(object.spec);
+  },
   validate: validateClaim,
   validateStatus: validateClaimStatus,
   warnings: ({ metadata, spec }) => {
