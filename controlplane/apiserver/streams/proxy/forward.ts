@@ -16,12 +16,12 @@ const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'pro
 const notForTarget = /^(authorization|impersonate-.*|:.*|http2-settings|x-remote-.*)$/;
 const notForClient = /^access-control-allow-(credentials|headers|methods|origin)$/;
 
-/** Hands a request on, and the answer back: bodies as they come, upgrades too. `path` is the server's own, with its query. */
+/** Hands a request on, and the answer back: bodies as they come, upgrades too. `path` is the server's own, with its query; where `prefix` is empty pages stay as they are. */
 export async function forward(request: ApiRequest, target: ProxyTarget, path: string, prefix: string): Promise<Reply> {
   const place = { prefix, requestHost: hostOf(request), targetHost: target.host };
   try {
     const connection = await connect(target, request.signal);
-    return await exchange(request, connection, path, place);
+    return await exchange(request, connection, path, place, target.headers);
   } catch (error) {
     if (isStatus(error, 'TooManyRequests') || request.signal.aborted) throw error;
     throw new StatusError('ServiceUnavailable', `error trying to reach service: ${messageOf(error)}`, { cause: error });
@@ -41,9 +41,9 @@ async function connect(target: ProxyTarget, signal: AbortSignal): Promise<Duplex
   });
 }
 
-function exchange(request: ApiRequest, connection: Duplex, path: string, place: ProxyPlace): Promise<Reply> {
+function exchange(request: ApiRequest, connection: Duplex, path: string, place: ProxyPlace, own: ProxyTarget['headers']): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const sent = http.request({ method: request.method, path, headers: requestHeaders(request, place.prefix + path), setHost: false, createConnection: () => connection, signal: request.signal });
+    const sent = http.request({ method: request.method, path, headers: { ...requestHeaders(request, place.prefix + path), ...own }, setHost: false, createConnection: () => connection, signal: request.signal });
     sent.once('error', reject);
     sent.once('response', (answer) => { sent.on('error', () => undefined); resolve(reply(answer, place)); });
     sent.once('upgrade', (answer, socket, head) => { resolve(upgraded(answer, socket, head)); });
@@ -84,7 +84,7 @@ async function reply(answer: IncomingMessage, place: ProxyPlace): Promise<Reply>
   const headers = answerHeaders(answer.headers);
   const { location, 'content-type': contentType = '' } = headers;
   if (typeof location === 'string') headers['location'] = rewriteUrl(location, place);
-  const isPage = location === undefined && typeof contentType === 'string' && /^\s*text\/html\s*(;|$)/i.test(contentType);
+  const isPage = place.prefix !== '' && location === undefined && typeof contentType === 'string' && /^\s*text\/html\s*(;|$)/i.test(contentType);
   const body = isPage ? await rewritten(answer, headers, place) : answer as AsyncIterable<Uint8Array>;
   delete headers['content-type'];
   return { status: answer.statusCode ?? 502, contentType: String(contentType), headers, body };

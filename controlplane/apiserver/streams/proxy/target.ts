@@ -15,6 +15,8 @@ export interface ProxyTarget {
   readonly secure: boolean;
   /** `host:port`, as messages and the rewriting of links know it. */
   readonly host: string;
+  /** Sent in place of what the client says. */
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   connect(signal: AbortSignal): Promise<Duplex>;
 }
 
