@@ -39,7 +39,9 @@ export class AdmissionExpressions {
 }
 
 /** What is wrong with an expression of an object, in Kubernetes' words; nothing: it compiles. */
-export function expressionErrors(field: string, expression: string, compileIt: (expression: string) => Program): FieldError[] {
+export function expressionErrors(field: string, expression: string | undefined, compileIt: (expression: string) => Program): FieldError[] {
+  // That it is missing is told elsewhere.
+  if (!expression?.trim()) return [];
   try {
     compileIt(expression);
     return [];

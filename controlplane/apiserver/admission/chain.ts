@@ -10,8 +10,10 @@ export class AdmissionChain {
 
   async admit(request: AdmissionRequest): Promise<void> {
     for (const [i, plugin] of this.#plugins.entries()) {
-      await plugin.admit?.(request);
-      const again = await plugin.mutate?.(request);
+      const admitted = plugin.admit?.(request);
+      // Most have nothing to wait for: a turn of the loop less for each of them.
+      if (admitted) await admitted;
+      const again = plugin.mutate && await plugin.mutate(request);
       if (!again) continue;
       for (const earlier of this.#plugins.slice(0, i)) await earlier.admit?.(request);
       await again();
@@ -19,7 +21,10 @@ export class AdmissionChain {
   }
 
   async validate(request: AdmissionRequest): Promise<void> {
-    for (const plugin of this.#plugins) await plugin.validate?.(request);
+    for (const plugin of this.#plugins) {
+      const validated = plugin.validate?.(request);
+      if (validated) await validated;
+    }
   }
 
   /** If one plugin refuses, those before it get back what they gave. */

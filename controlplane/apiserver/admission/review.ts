@@ -62,11 +62,13 @@ export function readResponse(answer: unknown, uid: string, mayPatch: boolean): R
   };
 }
 
+const maxMessage = 32 << 10;
+
 /** What the client is told when somebody from outside refuses: `denied by …: why`, under the code that was asked for. */
 export function denial(denied: string, result: Readonly<Record<string, unknown>>): StatusError {
   const { message, reason, code } = result;
   const said = [message, reason].find((text) => typeof text === 'string' && text !== '');
-  const text = typeof said === 'string' ? `${denied}: ${said}` : `${denied} without explanation`;
+  const text = typeof said === 'string' ? `${denied}: ${said.slice(0, maxMessage)}` : `${denied} without explanation`;
   const http = typeof code === 'number' && code >= 400 ? code : 400;
   return new StatusError(codeFor(typeof reason === 'string' ? reason : '', http), text);
 }

@@ -26,6 +26,9 @@ export interface WebhookDeps {
   readonly expressions: () => Promise<Expressions>;
 }
 
+/** More would not fit into the headers of an answer. */
+const maxWarnings = 20;
+
 /** A webhook that wants to see a request, and in which version. */
 interface Chosen { readonly webhook: Webhook; readonly kind: KindDefinition }
 
@@ -109,7 +112,7 @@ export class WebhookDispatcher {
       if (webhook.failurePolicy === 'Ignore') return undefined;
       throw new StatusError('InternalError', `Internal error occurred: failed calling webhook ${JSON.stringify(webhook.name)}: ${messageOf(error)}`, { cause: error });
     }
-    for (const warning of response.warnings) request.warnings?.push(warning);
+    for (const warning of response.warnings.slice(0, maxWarnings)) request.warnings?.push(warning);
     if (!response.allowed) throw denial(`admission webhook ${JSON.stringify(webhook.name)} denied the request`, response.result);
     return response;
   }
