@@ -18,8 +18,23 @@ function isServed(kind: Kind, bytes: Uint8Array, revision: number): boolean {
   return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(head.length, bytes.length)).toString() === head;
 }
 
+const loaded = new WeakMap<StoredForm, WeakMap<Uint8Array, Uint8Array>>();
+
+/**
+ * Bytes are loaded once for each form, as long as somebody has them. Most turn out to be right as they are, and then
+ * nothing more is held.
+ */
 async function loadBytes(stored: StoredForm, all: readonly Uint8Array[]): Promise<Uint8Array[]> {
-  return (await stored.load(all.map(parseBytes))).map(toBytes);
+  let known = loaded.get(stored);
+  if (!known) loaded.set(stored, known = new WeakMap());
+  const cache = known;
+  const missing = [...new Set(all)].filter((bytes) => !cache.has(bytes));
+  const objects = missing.length > 0 ? await stored.load(missing.map(parseBytes)) : [];
+  for (const [i, bytes] of missing.entries()) {
+    const made = toBytes(objects[i]);
+    cache.set(bytes, Buffer.compare(made, bytes) === 0 ? bytes : made);
+  }
+  return all.map((bytes) => cache.get(bytes) ?? bytes);
 }
 
 /** Stored entries as `kind` serves them: the bytes themselves where they are kept so, the others loaded together. */

@@ -86,10 +86,13 @@ describe('conversion by webhook', () => {
 
   it('converts a list by one call, and changes and selects in the version asked for', async () => {
     await make('v1', 'two', { hostPort: 'b:81' });
+    await make('v1', 'two-more', { hostPort: 'd:84' });
     asked = [];
     const list = (await server.ask(places('v2'))).json<{ items: Converted[] }>();
-    expect(list.items.map(({ spec }) => spec['host'])).toEqual(['a', 'b']);
+    expect(list.items.map(({ spec }) => spec['host'])).toEqual(['a', 'b', 'd']);
+    // The first has been read in v2 before.
     expect(asked.map(({ request }) => request.objects.length)).toEqual([2]);
+    await server.ask(places('v2', 'two-more'), { method: 'DELETE' });
     expect((await server.ask(`${places('v2')}?fieldSelector=spec.host%3Db`)).json<{ items: Converted[] }>().items).toHaveLength(1);
     const patched = await server.ask(places('v2', 'two'), { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: { spec: { port: 82 } } });
     expect(patched.json()).toMatchObject({ spec: { host: 'b', port: 82 } });
