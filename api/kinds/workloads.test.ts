@@ -93,6 +93,14 @@ describe('ReplicationController', () => {
   });
 });
 
+it('no workload reports more pods than it has', () => {
+  const old = make(replicationController, { spec: { template } });
+  expect(problems(replicationController, { status: { replicas: 2, readyReplicas: 3, availableReplicas: 4, fullyLabeledReplicas: -1 } }, old, 'status')).toEqual([
+    'status.fullyLabeledReplicas: Invalid value: -1: must be greater than or equal to 0', 'status.readyReplicas: Invalid value: 3: cannot be greater than status.replicas',
+    'status.availableReplicas: Invalid value: 4: cannot be greater than status.replicas', 'status.availableReplicas: Invalid value: 4: cannot be greater than readyReplicas',
+  ]);
+});
+
 describe('PodDisruptionBudget', () => {
   it('has one of two limits', () => {
     expect(problems(podDisruptionBudget, { spec: { minAvailable: 1, maxUnavailable: '20%' } })).toEqual(['spec: Invalid value: {"minAvailable":1,"maxUnavailable":"20%"}: minAvailable and maxUnavailable cannot be both set']);

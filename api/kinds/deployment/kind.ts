@@ -1,14 +1,14 @@
 import type { Deployment, DeploymentSpec } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
-import { equal } from '../../meta/equal.ts';
 import { forbidden, invalid, notSupported, required, type FieldError } from '../../meta/field-error.ts';
-import { percentOf, validateIntOrPercent } from '../../meta/int-or-percent.ts';
-import { notNegative } from '../../meta/rules.ts';
+import { isNone, validateAtMostAll, validateIntOrPercent } from '../../meta/int-or-percent.ts';
+import { immutable, notNegative } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
-import { validateLabelSelector } from '../../meta/selectors.ts';
 import { templateColumns } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
-import { hasTerms, validateRunningTemplate } from '../../pod-spec/validate.ts';
+import { validateReplicaCounts } from '../../pod-spec/replica-status.ts';
+import { validateOwnSelector } from '../../pod-spec/selected.ts';
+import { validateRunningTemplate } from '../../pod-spec/validate.ts';
 import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { deployments } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
@@ -28,10 +28,6 @@ function setDefaults({ spec }: Deployment): void {
   setTemplateDefaults(spec.template);
 }
 
-function isZero(value: number | string | undefined): boolean {
-  return value === 0 || percentOf(value) === 0;
-}
-
 function validateStrategy({ strategy = {} }: DeploymentSpec): FieldError[] {
   const field = 'spec.strategy';
   const { type, rollingUpdate } = strategy;
@@ -43,45 +39,33 @@ function validateStrategy({ strategy = {} }: DeploymentSpec): FieldError[] {
   const { maxSurge, maxUnavailable } = rollingUpdate;
   const path = `${field}.rollingUpdate`;
   const errors = [...validateIntOrPercent(maxUnavailable, `${path}.maxUnavailable`), ...validateIntOrPercent(maxSurge, `${path}.maxSurge`)];
-  if (isZero(maxUnavailable) && isZero(maxSurge)) errors.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
-  if ((percentOf(maxUnavailable) ?? 0) > 100) errors.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'must not be greater than 100%'));
-  return errors;
+  if (isNone(maxUnavailable) && isNone(maxSurge)) errors.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
+  return [...errors, ...validateAtMostAll(maxUnavailable, `${path}.maxUnavailable`)];
 }
 
 function validate({ spec }: Deployment, old?: Deployment): FieldError[] {
   if (spec === undefined) return [required('spec.selector'), required('spec.template')];
   const { selector, replicas, minReadySeconds = 0, revisionHistoryLimit, progressDeadlineSeconds } = spec;
-  const errors = notNegative('spec.replicas', replicas);
-  if (selector === undefined) errors.push(required('spec.selector'));
-  else {
-    errors.push(...validateLabelSelector(selector, 'spec.selector'));
-    if (!hasTerms(selector)) errors.push(invalid('spec.selector', selector, 'empty selector is invalid for deployment'));
-  }
-  errors.push(
+  const errors = [
+    ...notNegative('spec.replicas', replicas),
+    ...validateOwnSelector(selector, 'deployment'),
     ...validateRunningTemplate(spec.template, selector, 'spec.template', 'Deployment'),
     ...validateStrategy(spec),
     ...notNegative('spec.minReadySeconds', minReadySeconds),
     ...notNegative('spec.revisionHistoryLimit', revisionHistoryLimit),
-  );
+  ];
   if (progressDeadlineSeconds !== undefined) {
     errors.push(...notNegative('spec.progressDeadlineSeconds', progressDeadlineSeconds));
     if (progressDeadlineSeconds <= minReadySeconds) {
       errors.push(invalid('spec.progressDeadlineSeconds', progressDeadlineSeconds, 'must be greater than minReadySeconds'));
     }
   }
-  if (old?.spec !== undefined && !equal(old.spec.selector, selector)) errors.push(invalid('spec.selector', selector, 'field is immutable'));
-  return errors;
+  return old?.spec === undefined ? errors : [...errors, ...immutable('spec.selector', selector, old.spec.selector)];
 }
 
-function validateStatus({ status = {} }: Deployment): FieldError[] {
-  const errors = (['replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'observedGeneration', 'collisionCount'] as const)
-    .flatMap((name) => notNegative(`status.${name}`, status[name]));
-  const { replicas = 0, readyReplicas = 0 } = status;
-  for (const name of ['updatedReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-    if ((status[name] ?? 0) > replicas) errors.push(invalid(`status.${name}`, status[name], 'cannot be greater than status.replicas'));
-  }
-  if ((status.availableReplicas ?? 0) > readyReplicas) errors.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'));
-  return errors;
+function validateStatus({ status }: Deployment): FieldError[] {
+  const parts = ['updatedReplicas', 'readyReplicas', 'availableReplicas'];
+  return validateReplicaCounts(status, ['replicas', ...parts, 'unavailableReplicas', 'observedGeneration', 'collisionCount'], parts);
 }
 
 export const deployment: KindDefinition<Deployment> = {

@@ -1,13 +1,13 @@
 import type { ReplicaSet } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
-import { equal } from '../../meta/equal.ts';
-import { invalid, required, type FieldError } from '../../meta/field-error.ts';
-import { notNegative } from '../../meta/rules.ts';
+import { required, type FieldError } from '../../meta/field-error.ts';
+import { immutable, notNegative } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
-import { validateLabelSelector } from '../../meta/selectors.ts';
 import { templateColumns } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
-import { hasTerms, validateRunningTemplate } from '../../pod-spec/validate.ts';
+import { validateReplicaCounts } from '../../pod-spec/replica-status.ts';
+import { validateOwnSelector } from '../../pod-spec/selected.ts';
+import { validateRunningTemplate } from '../../pod-spec/validate.ts';
 import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { replicaSets } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
@@ -15,29 +15,16 @@ import type { KindDefinition } from '../types.ts';
 function validate({ spec }: ReplicaSet, old?: ReplicaSet): FieldError[] {
   if (spec === undefined) return [required('spec.selector'), required('spec.template')];
   const { selector, replicas, minReadySeconds, template } = spec;
-  const errors = [...notNegative('spec.replicas', replicas), ...notNegative('spec.minReadySeconds', minReadySeconds)];
-  if (selector === undefined) errors.push(required('spec.selector'));
-  else {
-    errors.push(...validateLabelSelector(selector, 'spec.selector'));
-    if (!hasTerms(selector)) errors.push(invalid('spec.selector', selector, 'empty selector is invalid for deployment'));
-  }
+  // The word is Kubernetes' own.
+  const errors = [...notNegative('spec.replicas', replicas), ...notNegative('spec.minReadySeconds', minReadySeconds), ...validateOwnSelector(selector, 'deployment')];
   if (template === undefined) errors.push(required('spec.template'));
   else errors.push(...validateRunningTemplate(template, selector, 'spec.template', 'ReplicaSet'));
-  if (old?.spec !== undefined && !equal(old.spec.selector, selector)) errors.push(invalid('spec.selector', selector, 'field is immutable'));
-  return errors;
+  return old?.spec === undefined ? errors : [...errors, ...immutable('spec.selector', selector, old.spec.selector)];
 }
 
 function validateStatus({ status }: ReplicaSet): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const name of ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'] as const) {
-    errors.push(...notNegative(`status.${name}`, status?.[name]));
-  }
-  const { replicas = 0, readyReplicas = 0 } = status ?? {};
-  for (const name of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-    if ((status?.[name] ?? 0) > replicas) errors.push(invalid(`status.${name}`, status?.[name], 'cannot be greater than status.replicas'));
-  }
-  if ((status?.availableReplicas ?? 0) > readyReplicas) errors.push(invalid('status.availableReplicas', status?.availableReplicas, 'cannot be greater than readyReplicas'));
-  return errors;
+  const parts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'];
+  return validateReplicaCounts(status, ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'], parts);
 }
 
 export const replicaSet: KindDefinition<ReplicaSet> = {

@@ -1,10 +1,11 @@
 import type { ReplicationController } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn, printLabels, wideColumn } from '../../meta/columns.ts';
-import { invalid, required, type FieldError } from '../../meta/field-error.ts';
+import { required, type FieldError } from '../../meta/field-error.ts';
 import { notNegative } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { containersColumn, imagesColumn } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
+import { validateReplicaCounts } from '../../pod-spec/replica-status.ts';
 import { validateRunningTemplate } from '../../pod-spec/validate.ts';
 import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { replicationControllers } from '../resources.ts';
@@ -36,13 +37,8 @@ function validate({ spec }: ReplicationController): FieldError[] {
 }
 
 function validateStatus({ status }: ReplicationController): FieldError[] {
-  const { availableReplicas = 0, readyReplicas = 0, replicas = 0 } = status ?? {};
-  const errors = (['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'] as const).flatMap((name) => notNegative(`status.${name}`, status?.[name]));
-  for (const name of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-    if ((status?.[name] ?? 0) > replicas) errors.push(invalid(`status.${name}`, status?.[name], 'cannot be greater than status.replicas'));
-  }
-  if (availableReplicas > readyReplicas) errors.push(invalid('status.availableReplicas', availableReplicas, 'cannot be greater than readyReplicas'));
-  return errors;
+  const parts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'];
+  return validateReplicaCounts(status, ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'], parts);
 }
 
 export const replicationController: KindDefinition<ReplicationController> = {

@@ -5,6 +5,7 @@ import { dns1123Subdomain } from '../../meta/names.ts';
 import { named, notNegative, supportedIfSet } from '../../meta/rules.ts';
 import { validateOwnSelector } from '../../pod-spec/selected.ts';
 import { validateRunningTemplate } from '../../pod-spec/validate.ts';
+import { validateReplicaCounts } from '../../pod-spec/replica-status.ts';
 
 const changeable = ['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy', 'minReadySeconds'] as const;
 const immutableText = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -62,12 +63,6 @@ export function validateStatefulSet({ spec }: StatefulSet, old?: StatefulSet): F
 }
 
 export function validateStatefulSetStatus({ status }: StatefulSet): FieldError[] {
-  const errors = (['replicas', 'readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas', 'observedGeneration', 'collisionCount'] as const)
-    .flatMap((name) => notNegative(`status.${name}`, status?.[name]));
-  const { replicas = 0, readyReplicas = 0, availableReplicas = 0 } = status ?? {};
-  for (const name of ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const) {
-    if ((status?.[name] ?? 0) > replicas) errors.push(invalid(`status.${name}`, status?.[name], 'cannot be greater than status.replicas'));
-  }
-  if (availableReplicas > readyReplicas) errors.push(invalid('status.availableReplicas', availableReplicas, 'cannot be greater than status.readyReplicas'));
-  return errors;
+  const parts = ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'];
+  return validateReplicaCounts(status, ['replicas', ...parts, 'observedGeneration', 'collisionCount'], parts, 'status.readyReplicas');
 }
