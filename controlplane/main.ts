@@ -21,6 +21,7 @@ import { ensureLeaf, loadOrCreateCa, loadOrCreateKey, readIfThere } from '#commo
 import { timeFloor } from '#common/pki/validity.ts';
 import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
+import { frontProxyName, type FrontProxy } from './apiserver/aggregation/front-proxy.ts';
 import type { Audit } from './apiserver/audit/audit.ts';
 import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
@@ -151,7 +152,9 @@ export class ControlPlane implements Runnable {
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
     const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), open: (...request) => dispatcher.open(...request) };
     const informers = new Informers({ store, log, clock });
-    const apiServer = new ApiServer({ store, audit, kinds, clock, log, nodes, informers, tokens: await readTokens(config.tokenAuthFile) }, {
+    const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
+    const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
+    const apiServer = new ApiServer({ store, audit, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });
@@ -202,7 +205,7 @@ export class ControlPlane implements Runnable {
     }, {
       podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
-      resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources,
+      resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, checkApiService: (...about) => apiServer.checkApiService(...about),
     });
   }
 

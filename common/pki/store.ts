@@ -13,12 +13,12 @@ export interface KeyPair {
 }
 
 /**
- * The cluster's CA from `ca.crt` and `ca.key` in `folder`; made when neither exists. A CA that cannot be used is an
+ * A CA from `NAME.crt` and `NAME.key` in `folder`, the cluster's when no name is given; made when neither exists. A CA that cannot be used is an
  * error, never replaced: every agent has pinned it.
  */
-export async function loadOrCreateCa(folder: string, nowMs: number): Promise<CertificateAuthority> {
-  const certPath = join(folder, 'ca.crt');
-  const keyPath = join(folder, 'ca.key');
+export async function loadOrCreateCa(folder: string, nowMs: number, name = 'ca'): Promise<CertificateAuthority> {
+  const certPath = join(folder, `${name}.crt`);
+  const keyPath = join(folder, `${name}.key`);
   const [oldCert, oldKey] = await Promise.all([readIfThere(certPath), readIfThere(keyPath)]);
   if (oldCert !== undefined && oldKey === undefined) {
     throw new StatusError('NotFound', `${keyPath} is missing, but ${certPath} is there: without the key no certificate can be issued; restore it from a backup`);
@@ -26,21 +26,21 @@ export async function loadOrCreateCa(folder: string, nowMs: number): Promise<Cer
   // The key is written first: a key without a certificate is a first start that was cut short.
   const keyPem = oldKey ?? makeKey();
   if (oldKey === undefined) await writeFileAtomic(keyPath, keyPem, 0o600);
-  const certPem = oldCert ?? makeCaCertificate(keyPem, 'cleat-ca', nowMs, caLifetimeMs);
-  const ca = parseCa(certPem, keyPem, folder);
+  const certPem = oldCert ?? makeCaCertificate(keyPem, `cleat-${name}`, nowMs, caLifetimeMs);
+  const ca = parseCa(certPem, keyPem, join(folder, name));
   if (oldCert === undefined) await writeFileAtomic(certPath, certPem, 0o600);
   return ca;
 }
 
-function parseCa(certPem: string, keyPem: string, folder: string): CertificateAuthority {
+function parseCa(certPem: string, keyPem: string, path: string): CertificateAuthority {
   try {
     const certificate = new X509Certificate(certPem);
     const key = createPrivateKey(keyPem);
     if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('its key is not ECDSA P-256');
-    if (!certificate.ca || !certificate.checkPrivateKey(key)) throw new Error('ca.crt is no CA certificate of ca.key');
+    if (!certificate.ca || !certificate.checkPrivateKey(key)) throw new Error('the certificate is no CA certificate of the key');
     return { certPem, certificate, key };
   } catch (error) {
-    throw new StatusError('Invalid', `the CA in ${folder} cannot be used: ${messageOf(error)}; restore ca.crt and ca.key from a backup`, { cause: error });
+    throw new StatusError('Invalid', `the CA ${path}.crt cannot be used: ${messageOf(error)}; restore it and ${path}.key from a backup`, { cause: error });
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount } from '#api/gen/types.ts';
-import { endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount } from '#api/gen/types.ts';
+import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
@@ -10,6 +10,8 @@ export interface BootstrapConfig {
   /** Where the API is reached, for pods; empty when not known. */
   readonly advertiseAddress: string;
   readonly port: number;
+  /** Whom aggregated servers believe; see `authenticationData`. */
+  readonly authentication: Readonly<Record<string, string>>;
 }
 
 const systemClasses = {
@@ -23,6 +25,7 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
   for (const name of initialNamespaces) await ensure<Namespace>(client, namespaces, { metadata: { name } });
   for (const namespace of initialNamespaces) await ensure<ServiceAccount>(client, serviceAccounts, { metadata: { name: 'default', namespace } });
   for (const [name, { value, description }] of Object.entries(systemClasses)) await ensure<PriorityClass>(client, priorityClasses, { metadata: { name }, value, description });
+  await ensure<ConfigMap>(client, configMaps, { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { ...config.authentication } });
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
     metadata,

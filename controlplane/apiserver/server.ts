@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { KindDefinition } from '#api/kinds/types.ts';
-import type { Service } from '#api/gen/types.ts';
+import type { APIService, Service } from '#api/gen/types.ts';
 import { services, type Resource } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
@@ -10,6 +10,8 @@ import { Metrics } from '#common/metrics.ts';
 import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { Admission } from './admission/plugins.ts';
+import { Aggregated } from './aggregation/aggregated.ts';
+import { authenticationData, type FrontProxy } from './aggregation/front-proxy.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import type { Audit } from './audit/audit.ts';
 import { AccessControl } from './auth/access-control.ts';
@@ -47,6 +49,8 @@ export interface ApiServerDeps {
   readonly authorizer?: Authorizer;
   /** Records requests; nothing is recorded without it. */
   readonly audit?: Audit | undefined;
+  /** How servers behind APIServices know this one; absent in some tests. */
+  readonly frontProxy?: FrontProxy;
   /** Bearer tokens; see `parseTokenFile`. */
   readonly tokens?: ReadonlyMap<string, User>;
 }
@@ -98,6 +102,7 @@ export class ApiServer implements Runnable {
   readonly #informers: Informers;
   readonly #access: AccessControl;
   readonly #definitions: CustomDefinitions;
+  readonly #aggregated: Aggregated;
   /** What /metrics tells; other parts add what they count. */
   readonly metrics = new Metrics();
   readonly #health = new Health();
@@ -118,6 +123,7 @@ export class ApiServer implements Runnable {
     this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
       key: config.serviceAccountKey, oldKeys: config.serviceAccountOldKeys ?? '', issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
+    this.#aggregated = new Aggregated({ informers: this.#informers, nodes: deps.nodes, frontProxy: deps.frontProxy });
     this.#admission = new Admission({
       store, clock, log, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation,
     }, config);
@@ -130,7 +136,7 @@ export class ApiServer implements Runnable {
     this.metrics.add(() => serverMetrics({ store, kinds: this.#kinds, version: config.version }));
     const router = new Router(
       { store, resources: this.#resources, kinds: this.#kinds, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
-      { health: this.#health, metrics: this.metrics },
+      { health: this.#health, metrics: this.metrics, aggregated: this.#aggregated },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
     const queue = new FairQueue(clock, seats);
@@ -156,6 +162,11 @@ export class ApiServer implements Runnable {
   get customResources(): { readonly resources: readonly Resource[]; subscribe(listener: () => void): () => void } {
     const kinds = this.#kinds;
     return { get resources() { return kinds.custom; }, subscribe: (listener) => kinds.subscribe(listener) };
+  }
+
+  /** Throws when the server behind an APIService does not answer for its group version. */
+  async checkApiService(apiService: APIService, signal: AbortSignal): Promise<void> {
+    await (await this.#aggregated.load()).check(apiService, signal);
   }
 
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
@@ -196,7 +207,7 @@ export class ApiServer implements Runnable {
       await this.prepare();
       signal.throwIfAborted();
       if (!this.#deps.informers) this.#tasks.run('informers', signal, () => this.#informers.start(signal));
-      await this.#access.synced(signal);
+      await Promise.all([this.#access.synced(signal), this.#aggregated.services.synced(signal)]);
       await this.#listener.listen();
     } catch (error) {
       this.#listening.reject(error);
@@ -224,6 +235,7 @@ export class ApiServer implements Runnable {
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
       serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
+      authentication: authenticationData(this.#config.clientCa, this.#deps.frontProxy),
     });
     await bootstrapPolicy(client);
   }

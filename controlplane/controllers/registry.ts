@@ -1,3 +1,5 @@
+import { apiServiceAvailability } from './api-service-availability/controller.ts';
+import { apiServiceRegistration } from './api-service-registration/controller.ts';
 import { certificateApprover } from './certificate-approver/controller.ts';
 import { certificateCleaner } from './certificate-cleaner/controller.ts';
 import { certificateSigner } from './certificate-signer/controller.ts';
@@ -31,6 +33,8 @@ import type { ControllerFactory } from './types.ts';
 
 /** Every controller there is, by the name of its folder. */
 export const controllers: Readonly<Record<string, ControllerFactory>> = {
+  'api-service-availability': apiServiceAvailability,
+  'api-service-registration': apiServiceRegistration,
   'certificate-approver': certificateApprover,
   'certificate-cleaner': certificateCleaner,
   'certificate-signer': certificateSigner,

@@ -1,3 +1,4 @@
+import type { APIService } from '#api/gen/types.ts';
 import type { Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
@@ -45,6 +46,8 @@ export interface ControllerConfig {
   readonly credentials?: ClusterCredentials;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
   readonly resources: readonly Resource[];
+  /** Throws, with the reason, when the server behind an APIService does not answer; absent where none can be asked, as in some tests. */
+  readonly checkApiService?: (apiService: APIService, signal: AbortSignal) => Promise<void>;
   /** Those beside them that come and go with CustomResourceDefinitions; see `every-resource.ts`. */
   readonly custom?: CustomResources;
 }

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { compareVersions } from '#api/meta/versions.ts';
+import type { Aggregated } from '../aggregation/aggregated.ts';
+import type { RemoteService } from '../aggregation/api-services.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { tagged } from '../http/compress.ts';
@@ -10,7 +12,7 @@ import type { ApiRequest } from '../http/request.ts';
 import type { KindIndex } from '../kind-index.ts';
 import { reviewKinds } from './computed-kinds.ts';
 
-interface ResourceEntry {
+export interface ResourceEntry {
   readonly name: string;
   readonly singularName: string;
   readonly namespaced: boolean;
@@ -24,7 +26,12 @@ interface ResourceEntry {
   readonly storageVersionHash?: string;
 }
 
-interface GroupVersionEntry { readonly version: string; readonly resources: readonly ResourceEntry[] }
+interface GroupVersionEntry {
+  readonly version: string;
+  readonly resources: readonly ResourceEntry[];
+  /** Who knows the resources, where that is not this server. */
+  readonly remote?: RemoteService;
+}
 /** The preferred version comes first. */
 interface Group { readonly name: string; readonly versions: readonly GroupVersionEntry[] }
 
@@ -34,15 +41,17 @@ const subVerbs = ['get', 'patch', 'update'];
 /** What is served, in both of Kubernetes' forms: one document per group version, and everything at once. */
 export class Discovery {
   readonly #kinds: KindIndex;
-  #known: { readonly edition: number; readonly groups: readonly Group[] } | undefined;
+  readonly #aggregated: Aggregated;
+  #known: { readonly edition: string; readonly groups: readonly Group[] } | undefined;
 
-  constructor(kinds: KindIndex) {
+  constructor(kinds: KindIndex, aggregated: Aggregated) {
     this.#kinds = kinds;
+    this.#aggregated = aggregated;
   }
 
   get #groups(): readonly Group[] {
-    const { edition } = this.#kinds;
-    if (this.#known?.edition !== edition) this.#known = { edition, groups: groupsOf(this.#kinds) };
+    const edition = `${String(this.#kinds.edition)} ${String(this.#aggregated.services.edition)}`;
+    if (this.#known?.edition !== edition) this.#known = { edition, groups: groupsOf(this.#kinds, this.#aggregated.services) };
     return this.#known.groups;
   }
 
@@ -50,11 +59,11 @@ export class Discovery {
   serve(request: ApiRequest): Promise<Reply> | Reply | undefined {
     const [root, group, version, ...rest] = request.segments;
     if (root === 'api') {
-      if (group === undefined) return this.#aggregated(request, true) ?? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: request.headers.host ?? request.headers[':authority'] ?? '' }] });
+      if (group === undefined) return this.#asWhole(request, true) ?? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: request.headers.host ?? request.headers[':authority'] ?? '' }] });
       return version === undefined ? this.#resources('', group) : undefined;
     }
     if (root !== 'apis' || rest.length > 0) return undefined;
-    if (group === undefined) return this.#aggregated(request, false) ?? json({ kind: 'APIGroupList', apiVersion: 'v1', groups: this.#groups.filter(({ name }) => name !== '').map(groupDocument) });
+    if (group === undefined) return this.#asWhole(request, false) ?? json({ kind: 'APIGroupList', apiVersion: 'v1', groups: this.#groups.filter(({ name }) => name !== '').map(groupDocument) });
     if (version !== undefined) return this.#resources(group, version);
     const found = this.#groups.find(({ name }) => name === group && name !== '');
     if (!found) throw noSuchPath();
@@ -68,28 +77,43 @@ export class Discovery {
   }
 
   /** Undefined when the client does not ask for the aggregated form. */
-  #aggregated(request: ApiRequest, core: boolean): Promise<Reply> | undefined {
+  #asWhole(request: ApiRequest, core: boolean): Promise<Reply> | undefined {
     for (const range of mediaRanges(request.headers.accept)) {
       if (!isJson(range)) continue;
       const version = range.params.get('v') ?? '';
       if (range.params.get('as') === undefined) return undefined;
       if (range.params.get('g') !== 'apidiscovery.k8s.io' || range.params.get('as') !== 'APIGroupDiscoveryList' || !['v2', 'v2beta1'].includes(version)) continue;
-      const items = this.#groups.filter(({ name }) => (name === '') === core).map(aggregatedGroup);
-      const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items });
-      return tagged(request, { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } });
+      return this.#whole(request, version, core);
     }
     throw notAcceptable();
   }
+
+  async #whole(request: ApiRequest, version: string, core: boolean): Promise<Reply> {
+    const groups = this.#groups.filter(({ name }) => (name === '') === core);
+    const items = await Promise.all(groups.map(async ({ name, versions }) => ({
+      metadata: { ...(name !== '' && { name }), creationTimestamp: null },
+      versions: await Promise.all(versions.map(async (one) => (one.remote ? this.#foreign(one.remote) : aggregatedVersion(name, one)))),
+    })));
+    const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items });
+    return tagged(request, { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } });
+  }
+
+  async #foreign(remote: RemoteService): Promise<unknown> {
+    const { resources, isCurrent } = await (await this.#aggregated.load()).documents.resources(remote);
+    return { ...aggregatedVersion(remote.group, { version: remote.version, resources }), ...(!isCurrent && { freshness: 'Stale' }) };
+  }
 }
 
-function groupsOf(kinds: KindIndex): readonly Group[] {
-  const byGroup = Map.groupBy(kinds.groupVersions(), ({ group }) => group);
-  return [...[...byGroup].map(([name, versions]) => ({
-    name, versions: versions.map(({ version, kinds: members }) => ({ version, resources: [...name === '' ? [componentStatuses] : [], ...members.flatMap(entriesOf)] })).sort((a, b) => compareVersions(a.version, b.version)),
-  })), ...computedGroups];
+function groupsOf(kinds: KindIndex, services: Aggregated['services']): readonly Group[] {
+  const local = [...kinds.groupVersions().map((gv) => ({ group: gv.group, version: gv.version, resources: gv.kinds.flatMap(entriesOf) })), ...computed];
+  const remote = services.remotes.map((one) => ({ group: one.group, version: one.version, resources: [], remote: one }));
+  const all = [...local.filter(({ group, version }) => !services.remote(group, version)), ...remote].map((one) => ({ ...one, ...services.priority(one.group, one.version) }));
+  const groups = [...Map.groupBy(all, ({ group }) => group)].map(([name, versions]) => ({
+    name, rank: Math.max(...versions.map(({ groupPriorityMinimum }) => groupPriorityMinimum)),
+    versions: versions.sort((a, b) => b.versionPriority - a.versionPriority || compareVersions(a.version, b.version)),
+  }));
+  return groups.sort((a, b) => b.rank - a.rank || (a.name < b.name ? -1 : 1));
 }
-
-const componentStatuses: ResourceEntry = { name: 'componentstatuses', singularName: 'componentstatus', namespaced: false, kind: 'ComponentStatus', verbs: ['get', 'list'], shortNames: ['cs'] };
 
 const connect = ['create', 'get'];
 const proxied = ['create', 'delete', 'get', 'patch', 'update'];
@@ -125,14 +149,14 @@ function storageHash({ resource: { group, version, kind }, stored }: KindDefinit
 const reviews = (group: string): ResourceEntry[] => Object.values(reviewKinds).flatMap((kind) => (kind?.resource.group === group
   ? [{ name: kind.resource.plural, singularName: kind.singular, namespaced: kind.resource.namespaced, kind: kind.resource.kind, verbs: ['create'] }] : []));
 
-/** Groups whose objects are computed, not stored. */
-const computedGroups: readonly Group[] = [
-  { name: 'authentication.k8s.io', versions: [{ version: 'v1', resources: reviews('authentication.k8s.io') }] },
-  { name: 'authorization.k8s.io', versions: [{ version: 'v1', resources: reviews('authorization.k8s.io') }] },
-  { name: 'metrics.k8s.io', versions: [{ version: 'v1beta1', resources: [
+/** Group versions whose objects are computed, not stored. */
+const computed: readonly ({ readonly group: string } & GroupVersionEntry)[] = [
+  { group: 'authentication.k8s.io', version: 'v1', resources: reviews('authentication.k8s.io') },
+  { group: 'authorization.k8s.io', version: 'v1', resources: reviews('authorization.k8s.io') },
+  { group: 'metrics.k8s.io', version: 'v1beta1', resources: [
     { name: 'nodes', singularName: '', namespaced: false, kind: 'NodeMetrics', verbs: ['get', 'list'] },
     { name: 'pods', singularName: '', namespaced: true, kind: 'PodMetrics', verbs: ['get', 'list'] },
-  ] }] },
+  ] },
 ];
 
 function groupDocument({ name, versions }: Group): Record<string, unknown> {
@@ -140,17 +164,13 @@ function groupDocument({ name, versions }: Group): Record<string, unknown> {
   return { name, versions: entries, preferredVersion: entries[0] };
 }
 
-function aggregatedGroup({ name, versions }: Group): unknown {
-  return { metadata: { ...(name !== '' && { name }), creationTimestamp: null }, versions: versions.map((one) => aggregatedVersion(name, one)) };
-}
-
-function aggregatedVersion(group: string, { version, resources }: GroupVersionEntry): unknown {
+function aggregatedVersion(group: string, { version, resources }: GroupVersionEntry): Readonly<Record<string, unknown>> {
   const main = resources.filter((resource) => !resource.name.includes('/'));
   return {
     version, freshness: 'Current',
     resources: main.map((resource) => ({
       resource: resource.name,
-      responseKind: { group, version, kind: resource.kind },
+      responseKind: { group: resource.group ?? group, version: resource.version ?? version, kind: resource.kind },
       scope: resource.namespaced ? 'Namespaced' : 'Cluster',
       singularResource: resource.singularName,
       verbs: resource.verbs,

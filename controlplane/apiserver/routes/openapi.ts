@@ -7,6 +7,8 @@ import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { compressed, hashOf, hasTag, tagged } from '../http/compress.ts';
 import { jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
+import type { Aggregated } from '../aggregation/aggregated.ts';
+import type { RemoteService } from '../aggregation/api-services.ts';
 import type { GroupVersion, KindIndex } from '../kind-index.ts';
 import { reviewKinds } from './computed-kinds.ts';
 import { pathsOf } from './openapi-paths.ts';
@@ -15,6 +17,10 @@ import { pathsOf } from './openapi-paths.ts';
 const swaggerProtobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 const info = { title: 'Kubernetes', version: 'v1.34.0' };
 const yearMs = 365 * 86_400_000;
+const maxHashes = 1000;
+
+interface Foreign { readonly remote: RemoteService; readonly document: Readonly<Record<string, unknown>> }
+interface Swagger { readonly swagger: string; readonly info: typeof info; readonly paths: Record<string, unknown>; readonly definitions: Record<string, unknown> }
 
 /**
  * OpenAPI documents, made when asked for and not kept: clients cache them by their hash. kubectl looks in them for
@@ -22,11 +28,13 @@ const yearMs = 365 * 86_400_000;
  */
 export class OpenApi {
   readonly #kinds: KindIndex;
+  readonly #aggregated: Aggregated;
   readonly #hashes = new Map<string, string>();
-  #edition = -1;
+  #edition = '';
 
-  constructor(kinds: KindIndex) {
+  constructor(kinds: KindIndex, aggregated: Aggregated) {
     this.#kinds = kinds;
+    this.#aggregated = aggregated;
   }
 
   /** Undefined when the path is not one of OpenAPI's. */
@@ -36,8 +44,11 @@ export class OpenApi {
     if (version === 'v2' && rest.length === 0) return this.#v2(request);
     if (version !== 'v3') throw noSuchPath();
     const groups = this.#groupVersions();
+    const remote = this.#aggregated.services.remote(rest[1] ?? '', rest[2] ?? '');
+    if (remote && rest.length === 3 && rest[0] === 'apis') return this.#foreign(request, remote);
     if (rest.length === 0) {
-      const paths = Object.fromEntries(groups.map((gv) => [root3(gv), { serverRelativeURL: `/openapi/v3/${root3(gv)}?hash=${this.#hash(root3(gv), () => this.#v3(gv))}` }]));
+      const hashes = [...groups.map((gv) => [root3(gv), this.#hash(root3(gv), () => this.#v3(gv))] as const), ...await this.#foreignHashes()];
+      const paths = Object.fromEntries(hashes.map(([name, hash]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }]));
       return compressed(request, { status: 200, contentType: jsonType, body: JSON.stringify({ paths }) });
     }
     const found = groups.find((gv) => root3(gv) === rest.join('/'));
@@ -46,11 +57,36 @@ export class OpenApi {
     return this.#document(request, root3(found), jsonType, () => this.#v3(found));
   }
 
-  #v2(request: ApiRequest): Promise<Reply> {
+  async #foreign(request: ApiRequest, remote: RemoteService): Promise<Reply> {
+    const document = await (await this.#aggregated.load()).documents.openApi(remote);
+    if (!document) throw noSuchPath();
+    return tagged(request, { status: 200, contentType: jsonType, body: JSON.stringify(document) });
+  }
+
+  /** Of the documents of servers that have one now. */
+  async #foreignHashes(): Promise<(readonly [string, string])[]> {
+    const { remotes } = this.#aggregated.services;
+    if (remotes.length === 0) return [];
+    const { documents } = await this.#aggregated.load();
+    const all = await Promise.all(remotes.map(async (remote) => [root3(remote), await documents.openApi(remote)] as const));
+    return all.flatMap(([name, document]) => (document ? [[name, hashOf(JSON.stringify(document))] as const] : []));
+  }
+
+  async #foreignSwaggers(): Promise<readonly Foreign[]> {
+    const { remotes } = this.#aggregated.services;
+    if (remotes.length === 0) return [];
+    const { documents } = await this.#aggregated.load();
+    const all = await Promise.all(remotes.map(async (remote) => ({ remote, document: await documents.swagger(remote) })));
+    return all.flatMap(({ remote, document }) => (document ? [{ remote, document }] : []));
+  }
+
+  async #v2(request: ApiRequest): Promise<Reply> {
+    const foreign = await this.#foreignSwaggers();
+    const key = foreign.length === 0 ? '' : ` ${hashOf(JSON.stringify(foreign.map(({ document }) => document)))}`;
     for (const range of mediaRanges(request.headers.accept)) {
-      if (isJson(range)) return this.#document(request, 'v2', jsonType, () => Buffer.from(JSON.stringify(this.#swagger())));
+      if (isJson(range)) return this.#document(request, `v2${key}`, jsonType, async () => Buffer.from(JSON.stringify(await this.#swagger(foreign))));
       if (range.type.replace('@', '.') === swaggerProtobuf) {
-        return this.#document(request, 'v2 protobuf', swaggerProtobuf, async () => (await import('../protobuf/swagger.ts')).encodeSwagger(this.#swagger()));
+        return this.#document(request, `v2 protobuf${key}`, swaggerProtobuf, async () => (await import('../protobuf/swagger.ts')).encodeSwagger(await this.#swagger(foreign)));
       }
     }
     throw notAcceptable();
@@ -69,9 +105,10 @@ export class OpenApi {
   }
 
   #known(key: string): string | undefined {
-    if (this.#edition !== this.#kinds.edition) {
+    const edition = `${String(this.#kinds.edition)} ${String(this.#aggregated.services.edition)}`;
+    if (this.#edition !== edition || this.#hashes.size > maxHashes) {
       this.#hashes.clear();
-      this.#edition = this.#kinds.edition;
+      this.#edition = edition;
     }
     return this.#hashes.get(key);
   }
@@ -86,11 +123,11 @@ export class OpenApi {
     const computed = [...Map.groupBy(computedKinds, ({ resource }) => apiVersionOf(resource)).values()];
     const known = new Set(this.#kinds.groupVersions().map((gv) => root3(gv)));
     return [...this.#kinds.groupVersions(), ...computed.flatMap((kinds) => (kinds[0] ? [{ group: kinds[0].resource.group, version: kinds[0].resource.version, kinds }] : []))
-      .filter((gv) => !known.has(root3(gv)))];
+      .filter((gv) => !known.has(root3(gv)))].filter(({ group, version }) => !this.#aggregated.services.remote(group, version));
   }
 
   get #all(): readonly KindDefinition[] {
-    return [...this.#kinds.all, ...computedKinds];
+    return [...this.#kinds.all, ...computedKinds].filter(({ resource: { group, version } }) => !this.#aggregated.services.remote(group, version));
   }
 
   #v3(gv: GroupVersion): Buffer {
@@ -98,9 +135,12 @@ export class OpenApi {
     return Buffer.from(JSON.stringify({ openapi: '3.0.0', info, paths: pathsOf(gv.kinds, { version: 3, names }), components: { schemas: definitionsFor(gv.kinds, 3, names) } }));
   }
 
-  #swagger(): { readonly swagger: string; readonly info: typeof info; readonly paths: Record<string, unknown>; readonly definitions: Record<string, unknown> } {
+  async #swagger(foreign: readonly Foreign[]): Promise<Swagger> {
     const names = new OpenApiNames(this.#all);
-    return { swagger: '2.0', info, paths: pathsOf(this.#all, { version: 2, names }), definitions: definitionsFor(this.#all, 2, names) };
+    const own: Swagger = { swagger: '2.0', info, paths: pathsOf(this.#all, { version: 2, names }), definitions: definitionsFor(this.#all, 2, names) };
+    if (foreign.length === 0) return own;
+    const { mergeSwagger } = await import('../aggregation/swagger.ts');
+    return foreign.reduce((all, { remote, document }) => mergeSwagger(all, document, remote), own);
   }
 }
 

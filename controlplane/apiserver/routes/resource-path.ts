@@ -9,6 +9,8 @@ export interface ResourcePath {
   readonly plural: string;
   readonly name: string | undefined;
   readonly subresource: string | undefined;
+  /** More segments than any resource of this server has; another server may know them. */
+  readonly beyond?: readonly string[];
   /** Below `/watch/`, as watches were asked for before `?watch`. */
   readonly watched?: boolean;
 }
@@ -24,8 +26,8 @@ export function parseResourcePath(segments: readonly string[]): ResourcePath | u
   const rest = watched ? all.slice(1) : all;
   const inNamespace = rest[0] === 'namespaces' && rest.length >= 3 && !(rest.length === 3 && namespaceSubresources.has(rest[2] ?? ''));
   const [plural, name, subresource, ...more] = inNamespace ? rest.slice(2) : rest;
-  if (version === undefined || plural === undefined || more.length > 0) return undefined;
-  return { group, version, namespace: inNamespace ? rest[1] : undefined, plural, name, subresource, ...(watched && { watched }) };
+  if (version === undefined || plural === undefined) return undefined;
+  return { group, version, namespace: inNamespace ? rest[1] : undefined, plural, name, subresource, ...(more.length > 0 && { beyond: more }), ...(watched && { watched }) };
 }
 
 /** Kubernetes' verb for a method on a resource; undefined for methods that none has. */

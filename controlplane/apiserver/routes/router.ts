@@ -7,6 +7,7 @@ import { json, text, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import { reviewKinds } from './computed-kinds.ts';
 import { Discovery } from './discovery.ts';
+import type { Aggregated } from '../aggregation/aggregated.ts';
 import type { Health } from './health.ts';
 import { ObjectRoutes } from './objects.ts';
 import type { OpenApi } from './openapi.ts';
@@ -31,22 +32,27 @@ export class Router {
   readonly #metrics: Metrics;
   readonly #objects: ObjectRoutes;
   readonly #discovery: Discovery;
+  readonly #aggregated: Aggregated;
   readonly #openApi: () => Promise<OpenApi>;
   readonly #usage: () => Promise<UsageMetrics>;
 
-  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: Metrics }, config: RouterConfig) {
+  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: Metrics; readonly aggregated: Aggregated }, config: RouterConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#health = parts.health;
     this.#metrics = parts.metrics;
     this.#objects = new ObjectRoutes(deps);
-    this.#discovery = new Discovery(deps.kinds);
-    this.#openApi = once(async () => new (await import('./openapi.ts')).OpenApi(deps.kinds));
+    this.#aggregated = parts.aggregated;
+    this.#discovery = new Discovery(deps.kinds, parts.aggregated);
+    this.#openApi = once(async () => new (await import('./openapi.ts')).OpenApi(deps.kinds, parts.aggregated));
     this.#usage = once(async () => new (await import('./usage-metrics.ts')).UsageMetrics(deps));
   }
 
   async resource(call: ResourceCall): Promise<Reply> {
     const { path } = call;
+    const remote = this.#aggregated.services.remote(path.group, path.version);
+    if (remote) return (await this.#aggregated.load()).serve(remote, call.request, call.user);
+    if (path.beyond) throw noSuchPath();
     if (path.group === 'metrics.k8s.io') return (await this.#usage()).serve(call);
     if (reviewKinds[`${path.plural}.${path.group}`] !== undefined) {
       if (objectForm(call.request).form !== 'object') throw notAcceptable();
@@ -77,7 +83,7 @@ export class Router {
     switch (request.segments[0]) {
       case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
       case 'api':
-      case 'apis': return this.#discovery.serve(request);
+      case 'apis': return await this.#remote(request, user) ?? this.#discovery.serve(request);
       case 'openapi': return (await this.#openApi()).serve(request);
       case 'version': return request.segments.length === 1 ? json(versionInfo(this.#config.version)) : undefined;
       case '.well-known':
@@ -86,6 +92,13 @@ export class Router {
       case 'metrics': return request.segments.length === 1 ? metricsReply(this.#metrics) : undefined;
       default: return this.#health.serve(request, user !== undefined);
     }
+  }
+
+  /** `/apis/GROUP/VERSION` of another server. */
+  async #remote(request: ApiRequest, user: User | undefined): Promise<Reply | undefined> {
+    const [, group = '', version = '', ...rest] = request.segments;
+    const remote = rest.length === 0 ? this.#aggregated.services.remote(group, version) : undefined;
+    return remote && user && (await this.#aggregated.load()).serve(remote, request, user);
   }
 
   /** How others check tokens of service accounts. Source: https://openid.net/specs/openid-connect-discovery-1_0.html */
