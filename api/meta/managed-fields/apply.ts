@@ -60,7 +60,7 @@ export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeOb
   // One empty entry asks for a reset.
   const reset = sent?.length === 1 && Object.keys(sent[0] ?? {}).length === 0;
   const given = sent !== undefined && sent.length > 0 && !reset && areReadable(sent);
-  const known = reset ? [] : managersOf(given ? after : before ?? {});
+  const known = reset ? [] : given ? managersOf(after, false) : managersOf(before ?? {});
   if (before !== undefined && known.length === 0) return withManagers(after, []);
   const changes = compare(schema, { ...skeletonOf(after), ...withoutManagers(before ?? {}) }, withoutManagers(after));
   if (before !== undefined && !given && isNothing(changes)) return withEntries(after, before.metadata?.managedFields ?? []);
@@ -68,7 +68,7 @@ export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeOb
   const self: Manager = { name: writer.manager, operation: 'Update', subresource: writer.subresource, apiVersion: writer.apiVersion, time: writer.now, fields: taken };
   const last = known.find((manager) => isSameManager(manager, self));
   const settled = yieldFields(known.filter((manager) => manager !== last), changes, () => emptySet);
-  const kept = last && { ...last, fields: withoutTrees(last.fields, changes.removed) };
+  const kept = last && (isEmptySet(changes.removed) ? last : { ...last, fields: withoutTrees(last.fields, changes.removed), encoded: undefined });
   const mine = isEmptySet(taken) ? kept : { ...self, fields: union(kept?.fields ?? emptySet, taken) };
   return withManagers(after, mine ? [...settled, mine] : settled);
 }
@@ -127,7 +127,8 @@ function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof co
   const settled = managers.map((manager) => {
     const lost = intersection(manager.fields, changed);
     conflicts.push(...pathsOf(refused(lost)).map((field) => ({ owner: describe(manager), field })));
-    return { ...manager, fields: withoutTrees(difference(manager.fields, lost), changes.removed) };
+    if (isEmptySet(lost) && isEmptySet(changes.removed)) return manager;
+    return { ...manager, fields: withoutTrees(difference(manager.fields, lost), changes.removed), encoded: undefined };
   });
   if (conflicts.length > 0) throw conflict(conflicts);
   return settled;

@@ -11,6 +11,8 @@ export interface Manager {
   readonly apiVersion: string;
   readonly time: string | undefined;
   readonly fields: FieldSet;
+  /** `fields` as they were read, while they are the same. */
+  readonly encoded?: unknown;
 }
 
 /** Who applies is one manager in every version; who updates, one in each. */
@@ -23,10 +25,11 @@ export function areReadable(entries: readonly ManagedFieldsEntry[]): boolean {
   return entries.every(({ operation, apiVersion, fieldsType }) => (operation === 'Apply' || operation === 'Update') && !!apiVersion && fieldsType === 'FieldsV1');
 }
 
-export function managersOf(object: KubeObject): Manager[] {
+/** `ours`: the entries are as we wrote them. */
+export function managersOf(object: KubeObject, ours = true): Manager[] {
   return (object.metadata?.managedFields ?? []).map((entry) => ({
     name: entry.manager ?? '', operation: entry.operation === 'Apply' ? 'Apply' : 'Update', subresource: entry.subresource ?? '',
-    apiVersion: entry.apiVersion ?? '', time: entry.time, fields: decodeFields(entry.fieldsV1),
+    apiVersion: entry.apiVersion ?? '', time: entry.time, fields: decodeFields(entry.fieldsV1), ...(ours && { encoded: entry.fieldsV1 }),
   }));
 }
 
@@ -34,8 +37,8 @@ export function managersOf(object: KubeObject): Manager[] {
 export function encodeManagers(managers: readonly Manager[]): ManagedFieldsEntry[] {
   const order = ({ operation, time = '', name, apiVersion, subresource }: Manager): string => [operation, time, name, apiVersion, subresource].join('\0');
   const listed = managers.filter(({ fields }) => !isEmptySet(fields)).map((manager) => ({ manager, order: order(manager) }));
-  return listed.sort((a, b) => (a.order < b.order ? -1 : 1)).map(({ manager: { name, operation, subresource, apiVersion, time, fields } }) => ({
-    manager: name, operation, apiVersion, ...(time !== undefined && { time }), fieldsType: 'FieldsV1', fieldsV1: encodeFields(fields), ...(subresource !== '' && { subresource }),
+  return listed.sort((a, b) => (a.order < b.order ? -1 : 1)).map(({ manager: { name, operation, subresource, apiVersion, time, fields, encoded } }) => ({
+    manager: name, operation, apiVersion, ...(time !== undefined && { time }), fieldsType: 'FieldsV1', fieldsV1: encoded ?? encodeFields(fields), ...(subresource !== '' && { subresource }),
   }));
 }
 
@@ -51,7 +54,7 @@ export function withFewUpdaters(managers: readonly Manager[]): readonly Manager[
   const buckets = new Map<string, Manager>();
   for (const manager of updaters) {
     const bucket = buckets.get(manager.apiVersion);
-    buckets.set(manager.apiVersion, bucket ? { ...bucket, name: 'ancient-changes', subresource: '', time: manager.time, fields: union(bucket.fields, manager.fields) } : manager);
+    buckets.set(manager.apiVersion, bucket ? { ...bucket, name: 'ancient-changes', subresource: '', time: manager.time, fields: union(bucket.fields, manager.fields), encoded: undefined } : manager);
     gone.add(manager);
     if (bucket && --over === 0) break;
   }

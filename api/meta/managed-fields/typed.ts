@@ -9,14 +9,14 @@ import { shapeOf, type Shape } from './shape.ts';
 type MapShape = Extract<Shape, { kind: 'map' }>;
 type ListShape = Extract<Shape, { kind: 'list' }>;
 
-/** Every field of a value: leaves, keys of free maps, items of lists. */
-export function fieldsOf(schema: Schema, value: unknown, path = ''): FieldSet {
+/** Every field of a value: leaves, keys of free maps, items of lists. `all`: everything on the way to them as well. */
+export function fieldsOf(schema: Schema, value: unknown, path = '', all = false): FieldSet {
   const shape = shapeOf(schema, value);
   if (shape.kind === 'whole') return leaf;
-  if (shape.kind === 'list') return setOf(false, shape.value.map((item, i) => [shape.element(item, path, i), { ...fieldsOf(shape.items, item, `${path}[${String(i)}]`), member: true }]));
-  return setOf(false, Object.keys(shape.value).map((key) => {
+  if (shape.kind === 'list') return setOf(all, shape.value.map((item, i) => [shape.element(item, path, i), { ...fieldsOf(shape.items, item, `${path}[${String(i)}]`, all), member: true }]));
+  return setOf(all, Object.keys(shape.value).map((key) => {
     const child = own(shape.value, key);
-    const fields = fieldsOf(shape.schemaOf(key), child, `${path}.${key}`);
+    const fields = fieldsOf(shape.schemaOf(key), child, `${path}.${key}`, all);
     const isEmpty = typeof child === 'object' && child !== null && Object.keys(child).length === 0;
     return [`f:${key}`, { ...fields, member: fields.member || !shape.named(key) || (isEmpty && !Array.isArray(child)) }];
   }));
@@ -28,7 +28,7 @@ const unchanged: Comparison = { added: emptySet, modified: emptySet, removed: em
 
 /** Which fields tell `before` from `after`; undefined is absent. */
 export function compare(schema: Schema, before: unknown, after: unknown): Comparison {
-  if (before === undefined && after === undefined) return unchanged;
+  if (before === after) return unchanged;
   if (before === undefined) return { ...unchanged, added: wholeTree(schema, after) };
   if (after === undefined) return { ...unchanged, removed: wholeTree(schema, before) };
   const [a, b] = [shapeOf(schema, before), shapeOf(schema, after)];
@@ -37,6 +37,8 @@ export function compare(schema: Schema, before: unknown, after: unknown): Compar
     return join([...keys].map((key) => [`f:${key}`, compare(b.schemaOf(key), own(a.value, key), own(b.value, key))]));
   }
   if (a.kind === 'list' && b.kind === 'list') {
+    // Most lists stay as they are; to look is cheaper than to name their items.
+    if (equal(before, after)) return unchanged;
     const [left, right] = [byElement(a), byElement(b)];
     return join([...new Set([...left.keys(), ...right.keys()])].map((element) => [element, compare(b.items, left.get(element), right.get(element))]));
   }
@@ -45,14 +47,12 @@ export function compare(schema: Schema, before: unknown, after: unknown): Compar
 
 /** What comes or goes as a whole does so with everything on the way to its leaves. */
 function wholeTree(schema: Schema, value: unknown): FieldSet {
-  return everyMember(fieldsOf(schema, value));
+  return { ...fieldsOf(schema, value, '', true), member: true };
 }
 
-function everyMember({ children }: FieldSet): FieldSet {
-  return { member: true, children: new Map([...children].map(([element, child]) => [element, everyMember(child)])) };
-}
-
-function join(parts: readonly (readonly [string, Comparison])[]): Comparison {
+function join(all: readonly (readonly [string, Comparison])[]): Comparison {
+  const parts = all.filter(([, part]) => part !== unchanged);
+  if (parts.length === 0) return unchanged;
   const pick = (which: keyof Comparison): FieldSet => setOf(false, parts.map(([element, part]) => [element, part[which]]));
   return { added: pick('added'), modified: pick('modified'), removed: pick('removed') };
 }
