@@ -1,6 +1,6 @@
 import { Budget, CelBudgetError, CelError, compile, evaluate, fromJson, perCallLimit, perObjectLimit, typeOfSchema, type CelType, type Program, type Value } from '../cel/cel.ts';
 import type { Checked } from '../cel/check.ts';
-import { bool, optional, string } from '../cel/types.ts';
+import { bool, dyn, optional, string } from '../cel/types.ts';
 import { Optional } from '../cel/values.ts';
 import type { ValidationRule } from '../gen/types.ts';
 import { equal } from '../meta/equal.ts';
@@ -67,8 +67,10 @@ export function ruleChecker(schema: Schema): (object: KubeObject, old: KubeObjec
 
 function nodeOf(schema: Schema, isRoot: boolean): RuleNode | undefined {
   if (schema.$ref !== undefined) return undefined;
-  const type = selfType(schema, isRoot);
-  const rules = rulesOf(schema).flatMap((rule) => {
+  const given = rulesOf(schema);
+  // Types of large schemas are large, and most parts have no rules.
+  const type = given.length > 0 ? selfType(schema, isRoot) : dyn;
+  const rules = given.flatMap((rule) => {
     try {
       return [compileRule(rule, type)];
     } catch {
