@@ -72,7 +72,7 @@ export class TestServer {
     await this.#api.listening;
   }
 
-  static async start(extra: Partial<Pick<ApiServerDeps, 'nodes' | 'authorizer' | 'tokens' | 'audit'>> & { readonly store?: Store; readonly clock?: Clock } = {}): Promise<TestServer> {
+  static async start(extra: Partial<Pick<ApiServerDeps, 'nodes' | 'authorizer' | 'tokens' | 'audit' | 'frontProxy'>> & { readonly store?: Store; readonly clock?: Clock } = {}): Promise<TestServer> {
     const caKey = makeKey();
     const certPem = makeCaCertificate(caKey, 'test-ca', Date.now(), 10 * dayMs);
     const ca = { certPem, certificate: new X509Certificate(certPem), key: createPrivateKey(caKey) };

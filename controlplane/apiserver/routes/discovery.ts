@@ -3,7 +3,6 @@ import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { compareVersions } from '#api/meta/versions.ts';
 import type { Aggregated } from '../aggregation/aggregated.ts';
-import type { RemoteService } from '../aggregation/api-services.ts';
 import { noSuchPath } from '../api-errors.ts';
 import { isJson, mediaRanges, notAcceptable } from '../http/accept.ts';
 import { tagged } from '../http/compress.ts';
@@ -29,8 +28,8 @@ export interface ResourceEntry {
 interface GroupVersionEntry {
   readonly version: string;
   readonly resources: readonly ResourceEntry[];
-  /** Who knows the resources, where that is not this server. */
-  readonly remote?: RemoteService;
+  /** Another server knows the resources. */
+  readonly isRemote?: boolean;
 }
 /** The preferred version comes first. */
 interface Group { readonly name: string; readonly versions: readonly GroupVersionEntry[] }
@@ -92,21 +91,22 @@ export class Discovery {
     const groups = this.#groups.filter(({ name }) => (name === '') === core);
     const items = await Promise.all(groups.map(async ({ name, versions }) => ({
       metadata: { ...(name !== '' && { name }), creationTimestamp: null },
-      versions: await Promise.all(versions.map(async (one) => (one.remote ? this.#foreign(one.remote) : aggregatedVersion(name, one)))),
+      versions: await Promise.all(versions.map(async (one) => (one.isRemote ? this.#foreign(name, one) : aggregatedVersion(name, one)))),
     })));
     const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items });
     return tagged(request, { status: 200, contentType: `${jsonType};g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, body, headers: { Vary: 'Accept' } });
   }
 
-  async #foreign(remote: RemoteService): Promise<unknown> {
-    const { resources, isCurrent } = await (await this.#aggregated.load()).documents.resources(remote);
-    return { ...aggregatedVersion(remote.group, { version: remote.version, resources }), ...(!isCurrent && { freshness: 'Stale' }) };
+  async #foreign(group: string, entry: GroupVersionEntry): Promise<unknown> {
+    const remote = this.#aggregated.services.remote(group, entry.version);
+    const { resources, isCurrent } = remote ? await (await this.#aggregated.load()).documents.resources(remote) : { resources: [], isCurrent: false };
+    return { ...aggregatedVersion(group, { ...entry, resources }), ...(!isCurrent && { freshness: 'Stale' }) };
   }
 }
 
 function groupsOf(kinds: KindIndex, services: Aggregated['services']): readonly Group[] {
   const local = [...kinds.groupVersions().map((gv) => ({ group: gv.group, version: gv.version, resources: gv.kinds.flatMap(entriesOf) })), ...computed];
-  const remote = services.remotes.map((one) => ({ group: one.group, version: one.version, resources: [], remote: one }));
+  const remote = services.remotes.map((one) => ({ group: one.group, version: one.version, resources: [], isRemote: true }));
   const all = [...local.filter(({ group, version }) => !services.remote(group, version)), ...remote].map((one) => ({ ...one, ...services.priority(one.group, one.version) }));
   const groups = [...Map.groupBy(all, ({ group }) => group)].map(([name, versions]) => ({
     name, rank: Math.max(...versions.map(({ groupPriorityMinimum }) => groupPriorityMinimum)),
