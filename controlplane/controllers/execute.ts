@@ -28,12 +28,25 @@ async function write(client: ApiClient, action: Exclude<Action, { type: 'event' 
 
 /** Deletes exactly this object (by uid). False when it, or the object of that uid, is gone already. */
 export async function deleteObject(client: ApiClient, resource: Resource, object: KubeObject, options: Omit<DeleteRequest, 'preconditions'> = {}): Promise<boolean> {
-  const { namespace, name = '', uid } = object.metadata ?? {};
+  const { uid } = object.metadata ?? {};
+  return deleteIf(client, resource, object, uid === undefined ? options : { ...options, preconditions: { uid } });
+}
+
+/**
+ * Deletes the object as it was judged: one that was not ready may be so by now. False when it has changed, which the
+ * cache is about to show, or is gone already.
+ */
+export async function deleteAsSeen(client: ApiClient, resource: Resource, object: KubeObject): Promise<boolean> {
+  const { uid, resourceVersion } = object.metadata ?? {};
+  return deleteIf(client, resource, object, { preconditions: { ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) } });
+}
+
+async function deleteIf(client: ApiClient, resource: Resource, object: KubeObject, request: DeleteRequest): Promise<boolean> {
   try {
-    await client.delete(resource, namespace, name, uid === undefined ? options : { ...options, preconditions: { uid } });
+    await client.delete(resource, object.metadata?.namespace, object.metadata?.name ?? '', request);
     return true;
   } catch (error) {
-    // A Conflict says that another object has taken the name.
+    // A Conflict says that it is another object or another version.
     if (isStatus(error, 'NotFound', 'Conflict')) return false;
     throw error;
   }

@@ -2,7 +2,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { pods, type Resource } from '#api/kinds/resources.ts';
 import { objectKey, type KubeObject } from '#api/meta/object.ts';
 import { messageOf } from '#common/errors.ts';
-import { deleteObject, eventAction, execute, isNamespaceTerminating, type ExecuteDeps } from './execute.ts';
+import { deleteAsSeen, eventAction, execute, isNamespaceTerminating, type ExecuteDeps } from './execute.ts';
 import type { Expectations } from './expectations.ts';
 import { controllerOf } from './owner-refs.ts';
 import { isTerminating } from './pod-state.ts';
@@ -56,8 +56,9 @@ export class PodControl {
     this.#expectations.created(key, create.length - succeeded);
     const results = await Promise.allSettled(remove.map((pod) => this.#delete(key, owner, pod)));
     const failed = results.filter((result) => result.status === 'rejected');
+    const removed = results.filter((result) => result.status === 'fulfilled' && result.value).length;
     const failure: PodFailure | undefined = error !== undefined ? { reason: 'FailedCreate', error } : failed[0] && { reason: 'FailedDelete', error: failed[0].reason };
-    return { created: succeeded, removed: remove.length - failed.length, failure };
+    return { created: succeeded, removed, failure };
   }
 
   async #create(owner: KubeObject, pod: Pod | undefined): Promise<void> {
@@ -71,10 +72,12 @@ export class PodControl {
     }
   }
 
-  async #delete(key: string, owner: KubeObject, pod: Pod): Promise<void> {
+  async #delete(key: string, owner: KubeObject, pod: Pod): Promise<boolean> {
     try {
-      if (await deleteObject(this.#deps.client, pods, pod)) await this.#tell(owner, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata?.name ?? ''}`);
+      const done = await deleteAsSeen(this.#deps.client, pods, pod);
+      if (done) await this.#tell(owner, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata?.name ?? ''}`);
       else this.#expectations.deleted(key, pod.metadata?.uid ?? '');
+      return done;
     } catch (error) {
       this.#expectations.deleted(key, pod.metadata?.uid ?? '');
       await this.#tell(owner, 'Warning', 'FailedDelete', `Error deleting: ${messageOf(error)}`);

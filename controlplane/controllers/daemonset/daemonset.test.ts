@@ -78,6 +78,8 @@ describe('the plan', () => {
     expect(plan(surging, [...old, pod('na', 'a', { ready: false, age: 1 })])).toEqual(nothing);
     expect(plan(surging, [...old, pod('na', 'a', { age: 1 })])).toEqual({ ...nothing, remove: ['pa'] });
     expect(plan(surging, [pod('na', 'a'), ...old.slice(1)])).toEqual({ ...nothing, create: ['b'] });
+    // Updated again before it was done: what serves stays until the next does.
+    expect(plan(surging, [pod('pa', 'a', { hash: 'oldest', ready: false }), pod('na', 'a', { hash: 'old', age: 1 }), pod('pb', 'b'), pod('pc', 'c')])).toEqual({ ...nothing, remove: ['pa'] });
   });
 });
 

@@ -1,7 +1,7 @@
 import type { DaemonSet, Pod } from '#api/gen/types.ts';
 import { daemonSets } from '#api/kinds/resources.ts';
 import { eventAction } from '../execute.ts';
-import { availableInMs, isTerminal, isTerminating } from '../pod-state.ts';
+import { availableInMs, isReady, isTerminal, isTerminating } from '../pod-state.ts';
 import { revisionLabel } from '../revision-history.ts';
 import type { Action } from '../types.ts';
 import { fitOf } from './nodes.ts';
@@ -73,6 +73,8 @@ function excess({ daemonSet, hash, nowMs }: DaemonSnapshot, own: readonly Pod[])
   if (own.length <= 1) return [];
   const sorted = [...own].sort(byAge);
   if (!surges(daemonSet)) return sorted.slice(1);
+  // Of several versions that are all old by now the one that serves stays; Kubernetes keeps the oldest, which may never have.
+  sorted.sort((a, b) => Number(isReady(b)) - Number(isReady(a)));
   const [newest, ...moreNew] = sorted.filter((pod) => pod.metadata?.labels?.[revisionLabel] === hash);
   const [oldest, ...moreOld] = sorted.filter((pod) => pod.metadata?.labels?.[revisionLabel] !== hash);
   const spare = [...moreNew, ...moreOld];

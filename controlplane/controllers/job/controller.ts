@@ -44,7 +44,8 @@ class JobController implements Controller {
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
     if (key.startsWith(strayPrefix)) return this.#stray(key.slice(strayPrefix.length));
     const { namespace, name } = splitKey(key);
-    const job = this.#jobs.get(namespace, name);
+    // As the API has it: by an old status, pods that are counted and let go would seem never to have been.
+    const job = this.#jobs.get(namespace, name) && await this.#current(namespace, name);
     // Another controller's, by the Job's own word.
     if (job === undefined || isFinished(job) || (job.spec?.managedBy ?? 'kubernetes.io/job-controller') !== 'kubernetes.io/job-controller') return undefined;
     const settled = this.#expectations.remainingMs(key) === 0;
@@ -52,7 +53,7 @@ class JobController implements Controller {
     const count = countJob(snapshot);
     const { outcome, done, afterMs } = await this.#manage(key, snapshot, count, settled, signal);
     const tracking = trackJob(snapshot, count, {
-      active: count.active.length - outcome.removed + outcome.created, removed: outcome.removed, done,
+      active: count.active.length - outcome.removed + outcome.created, removed: outcome.removed, done, settled,
       cleared: count.ending !== undefined && settled && outcome.removed === count.active.length,
     });
     await execute(this.#deps, tracking.events);
@@ -61,13 +62,24 @@ class JobController implements Controller {
     return { afterMs: earliest(afterMs, count.ending === undefined ? deadlineInMs({ ...job, status: tracking.status }, snapshot.nowMs) : undefined) };
   }
 
+  async #current(namespace: string | undefined, name: string): Promise<Job | undefined> {
+    try {
+      return await this.#deps.client.get(jobs, namespace, name);
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+
   async #snapshot(key: string, job: Job): Promise<JobSnapshot> {
     const { namespace = '', uid = '' } = job.metadata ?? {};
     const requirements = requirementsOf(job.spec?.selector);
+    // A copy: the cache goes on while these pods are judged.
+    const released = new Set(this.#released.get(key));
     const { owned, adopt, release } = claim(jobs, job, [...this.#pods.by('controller', uid), ...this.#pods.by('orphan', namespace)], (pod) => matchesLabels(requirements, pod.metadata?.labels));
     const tracked = adopt.map((pod) => withMetadata(pod, { finalizers: [...new Set([...pod.metadata?.finalizers ?? [], trackingFinalizer])] }));
     for (const pod of [...tracked, ...release]) await this.#deps.client.update(pods, pod);
-    return { job, pods: [...owned, ...tracked], released: this.#released.get(key) ?? new Set(), backoff: this.#backoff.get(key) ?? noFailures, nowMs: this.#deps.clock.now() };
+    return { job, pods: [...owned, ...tracked], released, backoff: this.#backoff.get(key) ?? noFailures, nowMs: this.#deps.clock.now() };
   }
 
   async #manage(key: string, snapshot: JobSnapshot, count: JobCount, settled: boolean, signal: AbortSignal): Promise<{ outcome: PodOutcome; done: boolean; afterMs?: number | undefined }> {

@@ -22,6 +22,8 @@ export interface Managed {
   readonly done: boolean;
   /** All that run were to be removed, and were. */
   readonly cleared: boolean;
+  /** The cache shows every pod that was made: nothing can be left running unseen. */
+  readonly settled: boolean;
 }
 
 export interface Tracking {
@@ -54,11 +56,11 @@ export function trackJob(snapshot: JobSnapshot, count: JobCount, managed: Manage
   };
 }
 
-function endingOf({ job, nowMs }: JobSnapshot, count: JobCount, { active, cleared }: Managed): JobCondition | undefined {
+function endingOf({ job, nowMs }: JobSnapshot, count: JobCount, { active, cleared, settled }: Managed): JobCondition | undefined {
   if (count.ending !== undefined) return cleared ? count.ending : undefined;
   const { completions } = specOf(job);
   const enough = completions === undefined ? count.succeeded > 0 : count.succeeded >= completions;
-  return enough && active === 0 ? condition('SuccessCriteriaMet', 'True', 'CompletionsReached', 'Reached expected number of succeeded pods', nowMs) : undefined;
+  return enough && active === 0 && settled ? condition('SuccessCriteriaMet', 'True', 'CompletionsReached', 'Reached expected number of succeeded pods', nowMs) : undefined;
 }
 
 /** The Suspended condition, and when the Job has started: a resumed one starts anew, or its deadline would run while it rests. */

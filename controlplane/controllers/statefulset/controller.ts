@@ -4,7 +4,7 @@ import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
-import { deleteObject, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
+import { deleteAsSeen, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
 import { claim, controllerOf, isControlledBy } from '../owner-refs.ts';
 import { planHistory, surplusRevisions, type History } from '../revision-history.ts';
@@ -133,7 +133,7 @@ class StatefulSetController implements Controller {
   async #delete(set: StatefulSet, pod: Pod): Promise<void> {
     const name = `${pod.metadata?.name ?? ''} in StatefulSet ${set.metadata?.name ?? ''}`;
     try {
-      if (await deleteObject(this.#deps.client, pods, pod)) await execute(this.#deps, [eventAction(statefulSets, set, 'Normal', 'SuccessfulDelete', `delete Pod ${name} successful`)]);
+      if (await deleteAsSeen(this.#deps.client, pods, pod)) await execute(this.#deps, [eventAction(statefulSets, set, 'Normal', 'SuccessfulDelete', `delete Pod ${name} successful`)]);
     } catch (error) {
       await execute(this.#deps, [eventAction(statefulSets, set, 'Warning', 'FailedDelete', `delete Pod ${name} failed error: ${messageOf(error)}`)]);
       throw error;

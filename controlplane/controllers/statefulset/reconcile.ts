@@ -115,6 +115,9 @@ function isBrokenTarget({ set, update }: StatefulSnapshot, replicas: readonly Re
 
 function shrink(snapshot: StatefulSnapshot, replicas: readonly Replica[], condemned: readonly Pod[]): { remove: Pod[]; blocked: boolean } {
   if (!isOrdered(snapshot.set)) return { remove: condemned.filter((pod) => !isTerminating(pod)), blocked: false };
+  const ended = condemned.filter((pod) => isTerminal(pod) && !isTerminating(pod));
+  // They serve nobody, and nothing heals them: nobody need wait for them or before them.
+  if (ended.length > 0) return { remove: ended, blocked: true };
   const [last] = condemned;
   if (last === undefined) return { remove: [], blocked: false };
   const firstUnhealthy = replicas.find(({ pod }) => !isHealthy(snapshot, pod))?.pod ?? condemned.findLast((pod) => !isHealthy(snapshot, pod));

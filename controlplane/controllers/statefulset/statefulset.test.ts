@@ -52,6 +52,7 @@ describe('the plan', () => {
     ['removes from the last', [pod(0), pod(1), pod(2), pod(3), pod(4)], {}, [], ['db-4']],
     ['one at a time', [pod(0), pod(1), pod(2), pod(3), pod(4, 'ending')], {}, [], []],
     ['not while an earlier one is ill', [pod(0), pod(1), pod(2, 'starting'), pod(3)], {}, [], []],
+    ['removes what has ended out of order', [pod(0), pod(1), pod(2), pod(3, 'failed'), pod(4, 'ended'), pod(5, 'starting')], {}, [], ['db-4', 'db-3']],
     ['removes below its start too', [pod(0), pod(1), pod(2), pod(3)], { ordinals: { start: 1 } }, [], ['db-0']],
     ['removes all at once where they need not wait', [pod(0), pod(1), pod(2), pod(3), pod(4, 'starting')], parallel, [], ['db-4', 'db-3']],
     ['updates from the last', [old(0), old(1), old(2)], {}, [], ['db-2']],
