@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { duplicateFields } from './duplicate-fields.ts';
+import { duplicateFields, problemsInOrder } from './duplicate-fields.ts';
 
 describe('duplicate fields', () => {
   it.each([
@@ -15,6 +15,14 @@ describe('duplicate fields', () => {
   ])('in %s', (text, expected) => {
     JSON.parse(text);
     expect(duplicateFields(text)).toEqual(expected);
+  });
+
+  it('and unknown ones are told of in the order of the text, in no time', () => {
+    expect(problemsInOrder('{"a":1,"x.y":{"b":1,"b":2},"c":[{"z":1}],"a":2}', ['x.y', 'c[0].z'])).toEqual(['unknown field "x.y"', 'unknown field "c[0].z"', 'duplicate field "a"']);
+    const keys = Array.from({ length: 200_000 }, (_, i) => `"k${String(i)}":1`).join(',');
+    const begin = performance.now();
+    expect(problemsInOrder(`${'{"a":'.repeat(90)}{${keys},"z":{${keys.replaceAll(/k\d+/g, 'k')}}}${'}'.repeat(90)}`, ['z', 'y'])).toHaveLength(1);
+    expect(performance.now() - begin).toBeLessThan(1000);
   });
 
   it('are never seen where there are none', () => {

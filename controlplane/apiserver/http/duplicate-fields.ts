@@ -1,5 +1,7 @@
 /** More than this tells a reader nothing new. */
 const maxFound = 20;
+/** A text may be made of nothing but keys that come twice. */
+const maxLooks = 5000;
 
 interface Level {
   /** Undefined in an array. */
@@ -27,8 +29,11 @@ export function problemsInOrder(text: string, unknown: readonly string[]): strin
   const found = new Set<string>();
   const unread = new Set(unknown);
   const within = (path: string): string | undefined => unknown.find((outer) => path.startsWith(outer) && (path.length === outer.length || path[outer.length] === '.' || path[outer.length] === '['));
-  walkKeys(text, (path, isRepeated) => {
-    if (!isRepeated && unread.size === 0) return true;
+  const lastKeys = new Set(unknown.map((path) => path.slice(path.lastIndexOf('.') + 1).replace(/\[\d+\]$/, '')));
+  let looks = 0;
+  walkKeys(text, (path, isRepeated, key) => {
+    if (!isRepeated && (unread.size === 0 || !lastKeys.has(key.slice(key.lastIndexOf('.') + 1)))) return true;
+    if (looks++ > maxLooks) return false;
     const here = path();
     const outer = within(here);
     if (outer !== undefined) found.add(unknownField(outer));
@@ -48,7 +53,7 @@ export function unknownField(path: string): string {
 }
 
 /** Visits every key of every object, until `visit` returns false. */
-function walkKeys(text: string, visit: (path: () => string, isRepeated: boolean) => boolean): void {
+function walkKeys(text: string, visit: (path: () => string, isRepeated: boolean, key: string) => boolean): void {
   const levels: Level[] = [];
   const path = (): string => pathOf(levels);
   /** Where the last string began and ended: a key, if a colon follows. */
@@ -64,13 +69,18 @@ function walkKeys(text: string, visit: (path: () => string, isRepeated: boolean)
       case '"': begin = i; i = end = endOfString(text, i); break;
       case ':':
         if (!top?.keys) break;
-        top.at = JSON.parse(text.slice(begin, end + 1)) as string;
-        if (!visit(path, top.keys.has(top.at))) return;
+        top.at = keyIn(text, begin, end);
+        if (!visit(path, top.keys.has(top.at), top.at)) return;
         top.keys.add(top.at);
         break;
       default: break;
     }
   }
+}
+
+function keyIn(text: string, begin: number, end: number): string {
+  const raw = text.slice(begin + 1, end);
+  return raw.includes('\\') ? JSON.parse(text.slice(begin, end + 1)) as string : raw;
 }
 
 /** The closing quote of the string that opens at `start`. No regular expression: a string may be as long as a body. */
