@@ -39,6 +39,8 @@ export function upgradeOf(headers: IncomingHttpHeaders): string {
 export function negotiate(headers: IncomingHttpHeaders, offer: Offer): Upgrade {
   const upgrade = upgradeOf(headers);
   if (upgrade === 'websocket') {
+    // Looked at before anything is started for the client.
+    if (headers['sec-websocket-version'] !== '13' || !/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) throw badRequest('the WebSocket handshake needs Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key of 16 bytes');
     const asked = askedProtocols(headers);
     const protocol = offer.websocket.find((known) => (asked.length === 0 ? known === '' : asked.includes(known)));
     if (protocol === undefined) throw badRequest(`none of the WebSocket protocols ${JSON.stringify(asked)} is served; served are ${offer.websocket.filter((known) => known !== '').join(', ')}`);
