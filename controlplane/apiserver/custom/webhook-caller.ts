@@ -12,7 +12,7 @@ import type { WebhookCaller } from './conversion-webhook.ts';
 
 const maxAnswerBytes = 16 << 20;
 
-interface Target { readonly host: string; readonly port: number; readonly path: string; readonly serverName: string; readonly nodeName?: string | undefined }
+interface Target { readonly host: string; readonly port: number; readonly path: string; readonly serverName: string; readonly nodeName?: string | undefined; readonly servicePort?: number }
 type Config = Parameters<WebhookCaller>[0];
 
 /** Calls webhooks over HTTPS, by URL or by Service: through the endpoint's own node where that is known, since only there is it sure that packets arrive. */
@@ -23,7 +23,7 @@ export function webhookCaller(store: Store, nodes?: NodeGateway): WebhookCaller 
     try {
       return JSON.parse(await post(target, config.caBundle, JSON.stringify(review), signal, nodes)) as unknown;
     } catch (error) {
-      throw new StatusError('ServiceUnavailable', `Post "https://${target.serverName}:${String(target.port)}${target.path}": ${signal.aborted ? 'context deadline exceeded' : messageOf(error)}`, { cause: error });
+      throw new StatusError('ServiceUnavailable', `Post "https://${target.serverName}:${String(target.servicePort ?? target.port)}${target.path}": ${signal.aborted ? 'context deadline exceeded' : messageOf(error)}`, { cause: error });
     }
   };
 }
@@ -52,7 +52,7 @@ async function serviceTarget(store: Store, { namespace, name, path = '/', port =
   }));
   const [chosen] = found.slice(Math.floor(Math.random() * found.length));
   if (!chosen) throw new StatusError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(name)}`);
-  return { ...chosen, path: at, serverName };
+  return { ...chosen, path: at, serverName, servicePort: port };
 }
 
 /** Through the agent of a node; undefined: directly. */
@@ -72,7 +72,7 @@ async function post(target: Target, caBundle: string | undefined, body: string, 
       host, port, path, method: 'POST', signal, ...(socket ? { createConnection: () => socket } : { agent: false }),
       ...(isIP(serverName) === 0 && { servername: serverName }),
       // The certificate is the Service's, whichever endpoint answers.
-      ...(isIP(host) !== 0 && isIP(serverName) === 0 && { headers: { host: `${serverName}:${String(port)}` } }),
+      ...(isIP(host) !== 0 && isIP(serverName) === 0 && { headers: { host: `${serverName}:${String(target.servicePort ?? port)}` } }),
       ...(ca !== undefined && { ca }),
     }, (response) => {
       const chunks: Buffer[] = [];
