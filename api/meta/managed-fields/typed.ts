@@ -80,18 +80,21 @@ function mergeMap(live: JsonRecord, { value, schemaOf }: MapShape): JsonRecord {
 function mergeItems(live: ListShape, config: ListShape): unknown[] {
   const wanted = byElement(config);
   const existing = byElement(live);
-  const queue = [...wanted];
+  const queue = wanted.entries();
+  const waiting = new Set(wanted.keys());
   const result: unknown[] = [];
   const take = (upTo: string | undefined): void => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      result.push(merge(config.items, existing.get(next[0]), next[1]));
-      if (next[0] === upTo) return;
+    for (let next = queue.next(); !next.done; next = queue.next()) {
+      const [element, item] = next.value;
+      result.push(merge(config.items, existing.get(element), item));
+      waiting.delete(element);
+      if (element === upTo) return;
     }
   };
   for (const [i, item] of live.value.entries()) {
     const element = live.element(item, '', i);
     if (!wanted.has(element)) result.push(item);
-    else if (queue.some(([name]) => name === element)) take(element);
+    else if (waiting.has(element)) take(element);
   }
   take(undefined);
   return result;
