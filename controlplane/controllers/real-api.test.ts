@@ -185,10 +185,12 @@ describe('all controllers on the real API', () => {
   it('empties and removes a namespace', async () => {
     await client.create<Namespace>(namespaces, { metadata: { name: 'shop' } });
     await client.create<Deployment>(deployments, { metadata: { name: 'web', namespace: 'shop' }, spec: { replicas: 5, selector: { matchLabels: { app: 'web' } }, template: template('web:1') } });
-    await expect.poll(async () => (await client.list(pods, 'shop')).items.length).toBe(5);
+    await client.create<Job>(jobs, { metadata: { name: 'work', namespace: 'shop' }, spec: { parallelism: 2, completions: 2, template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'work' }] } } } });
+    await client.create<StatefulSet>(statefulSets, { metadata: { name: 'db', namespace: 'shop' }, spec: { selector: { matchLabels: { app: 'db' } }, template: { metadata: { labels: { app: 'db' } }, spec: { containers: [{ name: 'c', image: 'db' }] } } } });
+    await expect.poll(async () => (await client.list(pods, 'shop')).items.length).toBe(8);
     await client.delete(namespaces, undefined, 'shop');
     await expect.poll(async () => (await client.list(namespaces)).items.some((n) => n.metadata?.name === 'shop')).toBe(false);
-    for (const resource of [pods, deployments, replicaSets, configMaps, serviceAccounts] as Resource[]) expect((await client.list(resource, 'shop')).items).toEqual([]);
+    for (const resource of [pods, deployments, replicaSets, jobs, statefulSets, controllerRevisions, configMaps, serviceAccounts] as Resource[]) expect((await client.list(resource, 'shop')).items).toEqual([]);
     expect(Object.values(manager.metrics).reduce((sum, m) => sum + m.errors, 0)).toBe(0);
   });
 });
