@@ -1,5 +1,5 @@
 import type { ConfigMap, Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount } from '#api/gen/types.ts';
-import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, services, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, serviceCidrs, services, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
@@ -7,6 +7,8 @@ import type { ApiClient } from './types.ts';
 export interface BootstrapConfig {
   /** First address of the service range. */
   readonly serviceAddress: string;
+  /** One range, or one of each family. */
+  readonly serviceCidr: string;
   /** Where the API is reached, for pods; empty when not known. */
   readonly advertiseAddress: string;
   readonly port: number;
@@ -26,6 +28,7 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
   for (const namespace of initialNamespaces) await ensure<ServiceAccount>(client, serviceAccounts, { metadata: { name: 'default', namespace } });
   for (const [name, { value, description }] of Object.entries(systemClasses)) await ensure<PriorityClass>(client, priorityClasses, { metadata: { name }, value, description });
   await ensure<ConfigMap>(client, configMaps, { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { ...config.authentication } });
+  await ensureServiceRange(client, config.serviceCidr.split(','));
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
     metadata,
@@ -42,6 +45,17 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
     endpoints: [{ addresses: [config.advertiseAddress], conditions: { ready: true } }],
     ports: [{ name: 'https', port: config.port, protocol: 'TCP' }],
   });
+}
+
+/** Made once: what it says cannot be changed, and addresses are handed out by the flag all the same. */
+async function ensureServiceRange(client: ApiClient, cidrs: readonly string[]): Promise<void> {
+  try {
+    const { metadata } = await client.create(serviceCidrs, { metadata: { name: 'kubernetes' }, spec: { cidrs: cidrs.map((cidr) => cidr.trim()) } });
+    const ready = { type: 'Ready', status: 'True', reason: '', message: 'Kubernetes Service CIDR is ready', lastTransitionTime: metadata?.creationTimestamp };
+    await client.patch(serviceCidrs, undefined, 'kubernetes', 'merge', { status: { conditions: [ready] } }, 'status');
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error;
+  }
 }
 
 /** Creates the object, or brings what is there to the same fields: addresses and ports may have changed since. */

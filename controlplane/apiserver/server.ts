@@ -234,7 +234,7 @@ export class ApiServer implements Runnable {
     await this.#admission.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
-      serviceAddress: this.#allocation.firstAddress, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
+      serviceAddress: this.#allocation.firstAddress, serviceCidr: this.#config.serviceCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
       authentication: authenticationData(this.#config.clientCa, this.#deps.frontProxy),
     });
     await bootstrapPolicy(client);

@@ -20,6 +20,7 @@ import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
 import { pvProtection } from './pv-protection/controller.ts';
 import { pvcProtection } from './pvc-protection/controller.ts';
+import { serviceIpAddresses } from './service-ip-addresses/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
@@ -55,6 +56,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'pod-garbage-collector': podGarbageCollector,
   'pv-protection': pvProtection,
   'pvc-protection': pvcProtection,
+  'service-ip-addresses': serviceIpAddresses,
   'replicaset': replicaSetController,
   'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,

@@ -104,6 +104,20 @@ spec: {policyName: few-${namespace}, validationActions: [Deny], matchResources: 
   });
 });
 
+it('has an object for each address of a Service, and one for their range', async () => {
+  const newest = chosen.at(-1);
+  if (!newest) throw new Error('no kubectl');
+  const kubectl = new Kubectl(cluster, newest, 'default');
+  const address = await kubectl.words('get service kubernetes -o jsonpath={.spec.clusterIP}');
+  await kubectl.until(`get ipaddress ${address}`, /services\/default\/kubernetes/);
+  expect(await kubectl.words('get servicecidr')).toMatch(/^kubernetes\s+10\.43\.0\.0\/16/m);
+  await kubectl.words('create service clusterip gone --tcp=80');
+  const other = await kubectl.words('get service gone -o jsonpath={.spec.clusterIP}');
+  await kubectl.until(`get ipaddress ${other}`, /services\/default\/gone/);
+  await kubectl.words('delete service gone');
+  await kubectl.until(`get ipaddress ${other} --ignore-not-found -o name`, '');
+});
+
 // The columns come from the server: one kubectl is enough.
 describe('tables', () => {
   const newest = chosen.at(-1);

@@ -1,8 +1,7 @@
 import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod, ResourceRequirements } from '#api/gen/types.ts';
 import { limitRanges, qualifiedName } from '#api/kinds/resources.ts';
 import { own } from '#api/meta/json.ts';
-import { parseQuantity } from '#api/meta/quantity.ts';
-import { formatQuantity } from '#api/meta/quantity.ts';
+import { formatQuantity, parseQuantity } from '#api/meta/quantity.ts';
 import { podTotals, type Totals } from '#api/pod-spec/totals.ts';
 import { forbidden } from '../api-errors.ts';
 import type { StoredObjects } from './stored-objects.ts';

@@ -24,22 +24,19 @@ function kindsOf({ spec }: ValidatingAdmissionPolicy, kinds: KindIndex): KindDef
 export function typeWarnings(policy: ValidatingAdmissionPolicy, kinds: KindIndex): ExpressionWarning[] {
   const { validations = [], variables = [], paramKind } = policy.spec ?? {};
   const param = paramKind && kinds.all.find(({ resource }) => resource.kind === paramKind.kind && apiVersionOf(resource) === paramKind.apiVersion);
-  const named = kindsOf(policy, kinds);
-  return validations.flatMap(({ expression, messageExpression }, i) => [
-    ...warningsOf(`spec.validations[${String(i)}].expression`, expression), ...(messageExpression ? warningsOf(`spec.validations[${String(i)}].messageExpression`, messageExpression) : []),
-  ]);
+  const checks = kindsOf(policy, kinds).map((kind) => ({ name: `${kind.resource.group}/${kind.resource.version}, Kind=${kind.resource.kind}`, types: new TypedExpressions(kind.schema(), param?.schema(), variables) }));
+  return validations.flatMap(({ expression, messageExpression }, i) => [['expression', expression], ['messageExpression', messageExpression]].flatMap(([field = '', text]) => {
+    const problems = text ? checks.flatMap(({ name, types }) => problemOf(name, types, text)) : [];
+    return problems.length === 0 ? [] : [{ fieldRef: `spec.validations[${String(i)}].${field}`, warning: problems.join('\n') }];
+  }));
+}
 
-  function warningsOf(fieldRef: string, expression: string): ExpressionWarning[] {
-    const problems = named.flatMap((kind) => {
-      const { group, version, kind: word } = kind.resource;
-      try {
-        new TypedExpressions(kind.schema(), param?.schema(), variables).check(expression);
-        return [];
-      } catch (error) {
-        if (!(error instanceof StatusError)) throw error;
-        return [`${group === '' ? version : `${group}/${version}`}, Kind=${word}: ${error.message}`];
-      }
-    });
-    return problems.length === 0 ? [] : [{ fieldRef, warning: problems.join('\n') }];
+function problemOf(name: string, types: TypedExpressions, expression: string): string[] {
+  try {
+    types.check(expression);
+    return [];
+  } catch (error) {
+    if (error instanceof StatusError) return [`${name}: ${error.message}`];
+    throw error;
   }
 }
