@@ -9,14 +9,16 @@ import type { AdmissionRequest } from './types.ts';
 
 const optionsKinds = { create: 'CreateOptions', update: 'UpdateOptions', delete: 'DeleteOptions', connect: undefined } as const;
 
+const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
+
 /** `request` of an AdmissionReview, also what expressions see. `resource` may be another version than the one that was asked for. */
 export function reviewRequest(request: AdmissionRequest, resource: Resource, objects: { readonly object: KubeObject | undefined; readonly old: KubeObject | undefined }, uid: string = randomUUID()): Record<string, unknown> {
   const { kind, subresource, name, namespace, user, dryRun, operation } = request;
-  const shown = operation === 'connect' ? { ...resource, kind: request.object?.kind ?? resource.kind } : resource;
+  const as = (own: Resource): Pick<Resource, 'group' | 'version' | 'kind'> => (subresource === 'scale' && kind.scale ? scale : operation === 'connect' ? { ...own, kind: request.object?.kind ?? own.kind } : own);
   return {
     uid,
-    kind: kindOf(shown), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
-    requestKind: kindOf({ ...kind.resource, kind: operation === 'connect' ? shown.kind : kind.resource.kind }), requestResource: resourceOf(kind.resource), ...(subresource !== undefined && { requestSubResource: subresource }),
+    kind: kindOf(as(resource)), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
+    requestKind: kindOf(as(kind.resource)), requestResource: resourceOf(kind.resource), ...(subresource !== undefined && { requestSubResource: subresource }),
     name, ...(namespace !== undefined && { namespace }),
     operation: operationOf(request), userInfo: userInfo(user),
     object: objects.object ?? null, oldObject: objects.old ?? null, dryRun,
@@ -24,7 +26,7 @@ export function reviewRequest(request: AdmissionRequest, resource: Resource, obj
   };
 }
 
-function kindOf({ group, version, kind }: Resource): object {
+function kindOf({ group, version, kind }: Pick<Resource, 'group' | 'version' | 'kind'>): object {
   return { group, version, kind };
 }
 

@@ -12,7 +12,7 @@ import { matchesNamespace, matchesObjects, matchesRule, matchesSelector, namespa
 import { reviewRequest } from '../review.ts';
 import type { StoredObjects } from '../stored-objects.ts';
 import type { AdmissionRequest } from '../types.ts';
-import { convert, equivalents } from '../webhooks/versions.ts';
+import { equivalents, objectsFor } from '../webhooks/versions.ts';
 import { findings, type Finding } from './evaluate.ts';
 
 export interface PolicyDeps {
@@ -75,8 +75,7 @@ export class Policies {
       if (!(error instanceof StatusError)) throw error;
       return spec.failurePolicy === 'Ignore' ? [] : [{ message: `failed to configure binding: ${error.message}`, reason: 'Invalid' }];
     }
-    const { object, old, kind: own } = request;
-    const shown = { object: object && await convert(object, own, kind), old: old && await convert(old, own, kind) };
+    const shown = await objectsFor(request, kind);
     const review = reviewRequest(request, kind.resource, { object: undefined, old: undefined });
     const namespaceObject = await namespaceOf(this.#deps.objects, request);
     const all: Finding[] = [];

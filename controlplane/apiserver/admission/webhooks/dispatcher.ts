@@ -1,4 +1,4 @@
-import type { MutatingWebhook, ValidatingWebhook } from '#api/gen/types.ts';
+import type { MutatingWebhook, Scale, ValidatingWebhook } from '#api/gen/types.ts';
 import { applyDefaults, decode, prepareCreate, prepareUpdate, type Subresource } from '#api/kinds/engine.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations, type Resource } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
@@ -9,12 +9,13 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { badRequest, forbidden } from '../../api-errors.ts';
 import type { WebhookCaller } from '../../custom/conversion-webhook.ts';
 import type { KindIndex } from '../../kind-index.ts';
+import { scaleKind, withScale } from '../../scale.ts';
 import type { Expressions } from '../expressions.ts';
 import { matchesNamespace, matchesObjects, matchesRule } from '../request-facts.ts';
 import { denial, readResponse, reviewRequest, type ReviewResponse } from '../review.ts';
 import type { StoredObjects } from '../stored-objects.ts';
 import type { AdmissionRequest } from '../types.ts';
-import { convert, equivalents } from './versions.ts';
+import { convert, equivalents, objectsFor } from './versions.ts';
 
 type Webhook = MutatingWebhook | ValidatingWebhook;
 
@@ -69,7 +70,7 @@ export class WebhookDispatcher {
     const webhooks = await this.#webhooks<ValidatingWebhook>(validatingWebhookConfigurations);
     const results = await Promise.allSettled(webhooks.map(async (webhook) => {
       const chosen = await this.#choose(webhook, request);
-      if (chosen) await this.#ask(chosen, request, await this.#objects(chosen.kind, request), false);
+      if (chosen) await this.#ask(chosen, request, await objectsFor(request, chosen.kind), false);
     }));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
@@ -93,10 +94,6 @@ export class WebhookDispatcher {
     if (typeof match === 'boolean') return match;
     if (failurePolicy === 'Ignore') return false;
     throw forbidden(request.kind.resource, request.name, match.message);
-  }
-
-  async #objects(kind: KindDefinition, { kind: own, object, old }: AdmissionRequest): Promise<{ object: KubeObject | undefined; old: KubeObject | undefined }> {
-    return { object: object && await convert(object, own, kind), old: old && await convert(old, own, kind) };
   }
 
   /** Undefined: it failed, and may. */
@@ -130,14 +127,17 @@ export class WebhookDispatcher {
 
   /** True when the object has changed. */
   async #mutateOne(chosen: Chosen, request: AdmissionRequest): Promise<boolean> {
-    const objects = await this.#objects(chosen.kind, request);
+    const objects = await objectsFor(request, chosen.kind);
     const response = await this.#ask(chosen, request, objects, true);
     if (response?.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
     const name = JSON.stringify(chosen.webhook.name);
     if (!request.object || request.operation === 'connect') throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
     try {
-      const patched = decode(chosen.kind, jsonPatch(objects.object, response.patch)).object;
-      return replace(request, await convert(patched, chosen.kind, request.kind));
+      const patched = jsonPatch(objects.object, response.patch);
+      const { kind, subresource, object } = request;
+      return replace(request, subresource === 'scale' && kind.scale
+        ? withScale(kind.scale, object, decode(scaleKind, patched).object as Scale)
+        : await convert(decode(chosen.kind, patched).object, chosen.kind, kind));
     } catch (error) {
       throw new StatusError('InternalError', `Internal error occurred: the patch of admission webhook ${name} cannot be applied: ${messageOf(error)}`, { cause: error });
     }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConfigMap, MutatingWebhook, ValidatingWebhook } from '#api/gen/types.ts';
-import { endpointSlices, mutatingWebhookConfigurations, namespaces, pods, serviceAccounts, services, validatingWebhookConfigurations } from '#api/kinds/resources.ts';
+import { deployments, endpointSlices, mutatingWebhookConfigurations, namespaces, pods, serviceAccounts, services, validatingWebhookConfigurations } from '#api/kinds/resources.ts';
 import { TestServer, type Answer } from '../../test-server.ts';
 import type { ApiClient } from '../../types.ts';
 import { FakeNodes } from '../../streams/testing.ts';
@@ -135,6 +135,16 @@ describe('validating webhooks', () => {
     expect(webhook.asked.at(-1)?.request).toMatchObject({
       operation: 'CONNECT', subResource: 'attach', name: 'p', kind: { group: '', version: 'v1', kind: 'PodAttachOptions' }, object: { kind: 'PodAttachOptions', container: 'a', stdin: true }, options: null,
     });
+  });
+
+  it('see and change the Scale of what is scaled', async () => {
+    const { ns, mine } = await place();
+    const labels = { app: 'web' };
+    await client.create(deployments, { metadata: { name: 'web', namespace: ns }, spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: 'a', image: 'i' }] } } } });
+    await mutating([{ ...mine, clientConfig: webhook.at('/scale', () => patching([{ op: 'replace', path: '/spec/replicas', value: 2 }])), rules: [{ operations: ['UPDATE'], apiGroups: ['apps'], apiVersions: ['v1'], resources: ['deployments/scale'] }] }]);
+    const scaled = await server.ask(`/apis/apps/v1/namespaces/${ns}/deployments/web/scale`, { method: 'PUT', body: { metadata: { name: 'web', namespace: ns }, spec: { replicas: 9 } } });
+    expect(scaled.json()).toMatchObject({ kind: 'Scale', spec: { replicas: 2 } });
+    expect(webhook.asked.at(-1)?.request).toMatchObject({ kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' }, resource: { resource: 'deployments' }, subResource: 'scale', object: { kind: 'Scale', spec: { replicas: 9 } }, oldObject: { spec: { replicas: 1 } } });
   });
 
   it('are asked only where their conditions hold', async () => {
