@@ -26,3 +26,10 @@ export function isDateTime(text: string): boolean {
   // Refuses days that a month lacks, which Date would carry over into the next.
   return date.getUTCDate() === day && !Number.isNaN(Date.parse(text.replace(',', '.')));
 }
+
+/** As Kubernetes writes a time: in UTC, whole seconds, or six digits of a second where those matter. The text must be a time. */
+export function canonicalTime(text: string, hasMicroseconds: boolean): string {
+  if (text.endsWith('Z') && text.length === (hasMicroseconds ? 27 : 20)) return text;
+  const seconds = new Date(Math.floor(Date.parse(text.replace(',', '.')) / 1000) * 1000).toISOString().slice(0, 19);
+  return hasMicroseconds ? `${seconds}.${(/[.,](\d{1,6})/.exec(text)?.[1] ?? '').padEnd(6, '0')}Z` : `${seconds}Z`;
+}

@@ -57,3 +57,13 @@ it('prune deletes in place what the schema lacks, and nothing below what it leav
   prune(schema, value);
   expect(JSON.stringify(value)).toBe('{"kept":[{"a":1}],"open":{"x":{"y":1}}}');
 });
+
+describe('times', () => {
+  it('are kept as Kubernetes writes them, whoever sent them', () => {
+    const schema: Schema = { type: 'object', properties: { at: { type: 'string', format: 'date-time' }, renewTime: { type: 'string', format: 'date-time' } } };
+    const clean = (at: string, renewTime: string): unknown => cleanCopy(schema, { at, renewTime }).value;
+    expect(clean('2026-11-21T07:42:16.000Z', '2026-11-21T07:42:16.123Z')).toEqual({ at: '2026-11-21T07:42:16Z', renewTime: '2026-11-21T07:42:16.123000Z' });
+    expect(clean('2026-11-21T09:42:16.999+02:00', '2026-11-21T07:42:16.123456789Z')).toEqual({ at: '2026-11-21T07:42:16Z', renewTime: '2026-11-21T07:42:16.123456Z' });
+    expect(clean('2026-11-21T07:42:16Z', '2026-11-21T07:42:16Z')).toEqual({ at: '2026-11-21T07:42:16Z', renewTime: '2026-11-21T07:42:16.000000Z' });
+  });
+});

@@ -2,7 +2,7 @@ import { invalid, notSupported, required, typeInvalid, type FieldError } from '.
 import { isRecord, maxDepth, own, setOwn, copyJson, deeperThan, type JsonRecord } from './json.ts';
 import { equal } from './equal.ts';
 import { canonicalQuantity } from './quantity.ts';
-import { formatProblem } from './formats.ts';
+import { canonicalTime, formatProblem } from './formats.ts';
 import { resolve, type Schema } from './schema.ts';
 
 export interface StructureReport {
@@ -14,9 +14,16 @@ export interface StructureReport {
 /** More of either than this tells a reader nothing new, and an answer must stay small. */
 const maxReports = 100;
 
+/** Fields of the type MicroTime, which the schemas do not tell from Time. */
+const microTimes = new Set<string | number | undefined>(['acquireTime', 'eventTime', 'lastObservedTime', 'renewTime']);
+
 /** Where the walk stands. Written out only when there is something to report. */
 class Path {
   readonly #parts: Array<string | number> = [];
+
+  get last(): string | number | undefined {
+    return this.#parts.at(-1);
+  }
 
   get depth(): number {
     return this.#parts.length;
@@ -41,7 +48,7 @@ class Path {
 
 /**
  * One pass over a value that reports what is wrong and builds a clean copy: without unknown fields, with null
- * meaning absent, with quantities in canonical form.
+ * meaning absent, with quantities and times in canonical form.
  */
 class Walk {
   readonly report: StructureReport = { errors: [], unknown: [] };
@@ -58,6 +65,7 @@ class Walk {
     if (Array.isArray(value) && target.items !== undefined) return this.#list(target.items, value);
     if (isRecord(value) && (target.properties !== undefined || target.additionalProperties !== undefined)) return this.#object(target, value);
     if (target.format === 'quantity') return canonicalQuantity(value as string | number);
+    if (target.format === 'date-time' && typeof value === 'string') return canonicalTime(value, microTimes.has(this.#path.last));
     return this.#open(value);
   }
 
