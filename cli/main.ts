@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   logs: () => import('./commands/logs.ts'),
   exec: () => import('./commands/exec.ts'),
   attach: () => import('./commands/attach.ts'),
+  cp: () => import('./commands/cp.ts'),
   'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
@@ -40,6 +41,7 @@ Use:
   logs          print what containers wrote
   exec          run a command in a container
   attach        connect to a container's program
+  cp            copy files from and to containers
   port-forward  reach a pod's ports from this host
   top           CPU and memory in use
   nodes         the fleet at a glance

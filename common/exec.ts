@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { messageOf, StatusError } from './errors.ts';
 
 export interface ExecOptions {
@@ -49,6 +50,31 @@ export async function execOk(command: string, args: readonly string[], options: 
     throw new StatusError('InternalError', `${command} ${args.join(' ')} exited with ${String(exitCode)}: ${(stderr || stdout).trim().slice(0, 2000)}`);
   }
   return stdout;
+}
+
+export interface PipedCommand {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Rejects with the command's own words when it fails. */
+  readonly ended: Promise<void>;
+  kill(): void;
+}
+
+/** A command whose input and output are streamed, for as long as it takes. */
+export function pipeCommand(command: string, args: readonly string[]): PipedCommand {
+  const child = spawn(command, [...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let words = '';
+  child.stderr.on('data', (chunk: Buffer) => { words = (words + chunk.toString()).slice(-2000); });
+  child.stdin.on('error', () => undefined); // how it ended says more
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('error', (error) => { reject(new StatusError('InternalError', `cannot run ${command}: ${error.message}`, { cause: error })); });
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve();
+      else reject(new StatusError('InternalError', `${command} ${args.join(' ')} ended with ${signal ?? `exit code ${String(code)}`}: ${words.trim()}`));
+    });
+  });
+  ended.catch(() => undefined);
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => { child.kill('SIGKILL'); } };
 }
 
 export interface Daemon {

@@ -134,6 +134,19 @@ describe('cleat', () => {
     expect((await run(['exec', 'box', '--', 'ls', '-h', '/www'])).stdout).toContain('index.html');
   });
 
+  it('copies files and folders', async () => {
+    const host = cluster.controlPlaneHost;
+    await host.sh('mkdir -p /tmp/from/sub; head -c 5000000 /dev/urandom > /tmp/from/data; echo text > /tmp/from/sub/file; ln -s file /tmp/from/sub/link');
+    for (const args of [['/tmp/from', 'box:/tmp/to'], ['/tmp/from/data', 'box:/tmp'], ['box:/tmp/to', '/tmp/back'], ['box:/tmp/data', '/tmp/data']]) {
+      const result = await run(['cp', ...args, '-c', 'main']);
+      expect([args, result.exitCode, result.stderr]).toEqual([args, 0, '']);
+    }
+    await host.sh('diff -r /tmp/from /tmp/back; cmp /tmp/from/data /tmp/data; test "$(readlink /tmp/back/sub/link)" = file');
+    const failed = await run(['cp', 'box:/absent', '/tmp/x']);
+    expect([failed.exitCode, failed.stderr]).toEqual([1, expect.stringMatching(/exit code 1: .*absent/)]);
+    expect((await run(['cp', '/absent', 'box:/x'])).exitCode).toBe(1);
+  });
+
   it('attaches, and forwards ports', async () => {
     const attached = cluster.controlPlaneHost.spawn('cleat-attach', 'sh', ['-c', `(sleep 1; echo hello-cleat; sleep 60) | ${cleat} attach -i box -c echo`]);
     await attached.waitForOutput('got hello-cleat', 20_000);
