@@ -58,3 +58,17 @@ describe('one kind in two groups', () => {
     expect(changed.status).toBe(422);
   });
 });
+
+describe('one kind in two versions', () => {
+  const path = (version: string, name = ''): string => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers${name}`;
+  it('is made in one and read in the other; discovery prefers the newer', async () => {
+    const spec = { maxReplicas: 3, scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' }, targetCPUUtilizationPercentage: 50 };
+    const made = await server.ask(path('v1'), { method: 'POST', body: { apiVersion: 'autoscaling/v1', kind: 'HorizontalPodAutoscaler', metadata: { name: 'web' }, spec } });
+    expect(made.json()).toMatchObject({ apiVersion: 'autoscaling/v1', spec: { targetCPUUtilizationPercentage: 50, minReplicas: 1 } });
+    expect((await server.ask(path('v2', '/web'))).json()).toMatchObject({ apiVersion: 'autoscaling/v2', spec: { metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } }] } });
+    const patched = await server.ask(path('v2', '/web'), { method: 'PATCH', body: { spec: { maxReplicas: 5 } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect(patched.json()).toMatchObject({ apiVersion: 'autoscaling/v2', spec: { maxReplicas: 5 } });
+    expect((await server.ask(path('v1', '/web'))).json()).toMatchObject({ apiVersion: 'autoscaling/v1', spec: { maxReplicas: 5, targetCPUUtilizationPercentage: 50 } });
+    expect((await server.ask('/apis/autoscaling')).json()).toMatchObject({ preferredVersion: { version: 'v2' }, versions: [{ version: 'v2' }, { version: 'v1' }] });
+  });
+});
