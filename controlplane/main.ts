@@ -170,7 +170,7 @@ export class ControlPlane implements Runnable {
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
-    const manager = this.#controllers(apiServer, informers, ca);
+    const manager = this.#controllers(apiServer, informers, ca, nodes);
     const scheduler = this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
     apiServer.metrics.add(() => scheduler.collect());
@@ -195,7 +195,7 @@ export class ControlPlane implements Runnable {
     });
   }
 
-  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority): ControllerManager {
+  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: NodeGateway): ControllerManager {
     const { tokens, authorizer } = apiServer.access;
     return new ControllerManager({
       controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
@@ -204,6 +204,7 @@ export class ControlPlane implements Runnable {
       recorder: (component) => apiServer.recorder({ component }),
     }, {
       podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
+      autoscaling: { scales: apiServer.scaleClient({ name: 'system:kube-controller-manager', groups: ['system:masters'] }), usage: (...about) => nodes.usage(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, checkApiService: (...about) => apiServer.checkApiService(...about),
     });

@@ -30,10 +30,11 @@ import { KindIndex } from './kind-index.ts';
 import { listPage } from './resource-lists.ts';
 import { RequestMetrics } from './request-metrics.ts';
 import { ResourceStore } from './resource-store.ts';
+import { InProcessScaleClient } from './scale-client.ts';
 import { serverMetrics } from './server-metrics.ts';
 import { Health, type HealthCheck, type HealthEndpoint } from './routes/health.ts';
 import { Router } from './routes/router.ts';
-import type { ApiClient, EventRecorder, NodeGateway, User } from './types.ts';
+import type { ApiClient, EventRecorder, NodeGateway, ScaleClient, User } from './types.ts';
 
 export interface ApiServerDeps {
   readonly store: Store;
@@ -172,6 +173,11 @@ export class ApiServer implements Runnable {
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
   client(user: User): ApiClient {
     return new InProcessClient({ store: this.#deps.store, resources: this.#resources, kinds: this.#kinds, clock: this.#deps.clock }, user);
+  }
+
+  /** The same for whatever can be scaled. */
+  scaleClient(user: User): ScaleClient {
+    return new InProcessScaleClient({ resources: this.#resources, kinds: this.#kinds }, user);
   }
 
   recorder(config: EventRecorderConfig): EventRecorder {

@@ -1,6 +1,6 @@
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
-import type { ObjectMeta } from '#api/gen/types.ts';
+import type { CrossVersionObjectReference, ObjectMeta, Scale } from '#api/gen/types.ts';
 import type { KubeList, KubeObject } from '#api/meta/object.ts';
 import type { Resource } from '#api/kinds/resources.ts';
 
@@ -40,6 +40,13 @@ export interface ApiClient {
   delete<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, name: string, options?: DeleteRequest): Promise<void>;
   /** The pod's `binding` subresource: sets spec.nodeName once and the PodScheduled condition. */
   bind(namespace: string, podName: string, podUid: string, nodeName: string): Promise<void>;
+}
+
+/** The `scale` subresource of whatever kind `target` is; rejects with NotFound when that kind has none. */
+export interface ScaleClient {
+  get(target: CrossVersionObjectReference, namespace: string): Promise<Scale>;
+  /** Compare-and-swap on the resourceVersion that `scale` carries. */
+  update(target: CrossVersionObjectReference, scale: Scale): Promise<void>;
 }
 
 /** Who an event is about and what happened; repeats are counted, not repeated. */

@@ -12,6 +12,7 @@ import { disruptionController } from './disruption/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
+import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts';
 import { jobController } from './job/controller.ts';
 import { leaseCleaner } from './lease-cleaner/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
@@ -48,6 +49,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'endpoint-slice': endpointSliceController,
   'endpoints': endpointsController,
   'garbage-collector': garbageCollector,
+  'horizontal-pod-autoscaler': horizontalPodAutoscaler,
   'job': jobController,
   'lease-cleaner': leaseCleaner,
   'namespace': namespaceController,

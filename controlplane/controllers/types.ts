@@ -5,7 +5,7 @@ import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import type { CertificateAuthority } from '#common/pki/certificate.ts';
 import type { Authorizer } from '../apiserver/auth/types.ts';
-import type { ApiClient, DeleteRequest, EventRecorder } from '../apiserver/types.ts';
+import type { ApiClient, DeleteRequest, EventRecorder, NodeUsage, ScaleClient } from '../apiserver/types.ts';
 import type { Indexes, Informer } from '../cache/types.ts';
 
 /** One informer per resource, shared by all that ask; `cache/informers.ts` is one. */
@@ -31,6 +31,13 @@ export interface ClusterCredentials {
   readonly authorizer: Authorizer;
 }
 
+/** What autoscaling reads and writes beside objects. */
+export interface Autoscaling {
+  readonly scales: ScaleClient;
+  /** What a node's pods use. Rejects when the node does not answer. */
+  readonly usage: (nodeName: string, signal: AbortSignal) => Promise<NodeUsage>;
+}
+
 export interface ControllerConfig {
   /** Range that every node's pod range is cut from. */
   readonly podCidr: string;
@@ -44,6 +51,8 @@ export interface ControllerConfig {
   readonly rootCa: string;
   /** Absent where nothing is signed, as in some tests. */
   readonly credentials?: ClusterCredentials;
+  /** Absent where nothing is measured, as in some tests. */
+  readonly autoscaling?: Autoscaling;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
   readonly resources: readonly Resource[];
   /** Throws, with the reason, when the server behind an APIService does not answer; absent where none can be asked, as in some tests. */

@@ -1,0 +1,82 @@
+import type { Pod } from '#api/gen/types.ts';
+import { StatusError } from '#common/errors.ts';
+import { groupPods, nameOf, requestsOf, type Measured, type PodUsage } from './pod-metrics.ts';
+
+/** What is wanted of the pods on average: a share in percent of what they ask for, or an amount in thousandths. */
+export type Target = { readonly utilization: number } | { readonly average: number };
+
+export interface ReplicasSnapshot {
+  readonly measured: Measured;
+  readonly target: Target;
+  readonly currentReplicas: number;
+  /** Those that the scale's selector selects. */
+  readonly pods: readonly Pod[];
+  /** By uid of the pod. */
+  readonly usage: ReadonlyMap<string, PodUsage>;
+  readonly nowMs: number;
+}
+
+export interface Proposal {
+  readonly replicas: number;
+  /** In percent of what the pods ask for, where that was asked about. */
+  readonly utilization?: number | undefined;
+  /** Thousandths per pod. */
+  readonly average: number;
+}
+
+interface Reading extends Omit<Proposal, 'replicas'> { /** Of what is used to what is wanted. */ readonly ratio: number }
+
+/** A ratio this near to 1 is left alone. */
+const tolerance = 0.1;
+
+/**
+ * How many pods would bring the average to the target. Pods that cannot be measured count as what makes the change
+ * smaller, and never turn its direction. Throws when nothing can be said.
+ */
+export function proposeReplicas({ measured, target, currentReplicas, pods, usage, nowMs }: ReplicasSnapshot): Proposal {
+  if (pods.length === 0) throw unknown('no pods returned by selector while calculating replica count');
+  const { values, unready, missing } = groupPods(pods, usage, measured, nowMs);
+  if (usage.size === 0) throw unknown(`unable to get metrics for resource ${measured.resource}: no metrics returned from resource metrics API`);
+  if (values.size === 0) throw unknown('did not receive metrics for targeted pods (pods might be unready)');
+  const requests = 'utilization' in target ? requestsOf(pods, measured) : new Map<string, number>();
+  const { ratio, ...reading } = read(values, requests, target);
+  const stay = { replicas: currentReplicas, ...reading };
+  const raisesUnready = unready.length > 0 && ratio > 1;
+  if (!raisesUnready && missing.length === 0) return isNear(ratio) ? stay : { replicas: ceil(ratio * values.size), ...reading };
+  const filled = new Map(values);
+  if (ratio !== 1) for (const pod of missing) filled.set(nameOf(pod), ratio < 1 ? fullUse(nameOf(pod), requests, target) : 0);
+  if (raisesUnready) for (const pod of unready) filled.set(nameOf(pod), 0);
+  const { ratio: careful } = read(filled, requests, target);
+  if (isNear(careful) || (ratio < 1) !== (careful < 1)) return stay;
+  const replicas = ceil(careful * filled.size);
+  const isTurned = careful < 1 ? replicas > currentReplicas : replicas < currentReplicas;
+  return isTurned ? stay : { replicas, ...reading };
+}
+
+function read(values: ReadonlyMap<string, number>, requests: ReadonlyMap<string, number>, target: Target): Reading {
+  const total = [...values.values()].reduce((a, b) => a + b, 0);
+  const average = Math.trunc(total / values.size);
+  if ('average' in target) return { ratio: average / target.average, average };
+  const requested = [...values.keys()].reduce((sum, name) => sum + (requests.get(name) ?? 0), 0);
+  if (requested === 0) throw unknown('no metrics returned matched known pods');
+  const utilization = Math.trunc((total * 100) / requested);
+  return { ratio: utilization / target.utilization, utilization, average };
+}
+
+/** What a pod that should not be missed is taken to use while there seem to be too many. */
+function fullUse(pod: string, requests: ReadonlyMap<string, number>, target: Target): number {
+  return 'average' in target ? target.average : ((requests.get(pod) ?? 0) * Math.max(100, target.utilization)) / 100;
+}
+
+function isNear(ratio: number): boolean {
+  return ratio >= 1 - tolerance && ratio <= 1 + tolerance;
+}
+
+/** Without the dust of floating point, which would cost a pod. */
+function ceil(value: number): number {
+  return Math.ceil(Number(value.toFixed(9)));
+}
+
+function unknown(message: string): StatusError {
+  return new StatusError('ServiceUnavailable', message);
+}
