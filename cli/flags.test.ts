@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseFlags, type Flag } from './flags.ts';
+import { parseFlags, verbFirst, type Flag } from './flags.ts';
 
 const flags: readonly Flag[] = [
   { name: 'namespace', short: 'n', type: 'string', description: '' },
@@ -22,6 +22,11 @@ describe('parseFlags', () => {
     const parsed = parseFlags('exec', flags, ['-itcmain', 'pod']);
     expect([parsed.bool('stdin'), parsed.bool('tty'), parsed.string('container'), parsed.args]).toEqual([true, true, 'main', ['pod']]);
     expect(parseFlags('exec', flags, ['-i=false']).bool('stdin')).toBe(false);
+  });
+  it('finds the verb behind flags of the cluster', () => {
+    expect(verbFirst(['-n', 'web', '--kubeconfig=x', 'get', 'pods'])).toEqual(['get', '-n', 'web', '--kubeconfig=x', 'pods']);
+    expect(verbFirst(['--help'])).toEqual(['--help']);
+    expect(verbFirst(['get', '-n', 'web'])).toEqual(['get', '-n', 'web']);
   });
   it('knows defaults, bare values and what was given', () => {
     expect([parse().int('tail'), parse('--dry-run').string('dry-run'), parse().string('dry-run'), parse().has('tail')]).toEqual([-1, 'server', 'none', false]);

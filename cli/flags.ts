@@ -31,13 +31,24 @@ export const clusterFlags: readonly Flag[] = [
   { name: 'namespace', short: 'n', type: 'string', description: 'namespace of the request' },
 ];
 
+/** Puts the verb first where flags of the cluster stand before it: `-n web get pods`. */
+export function verbFirst(argv: readonly string[]): readonly string[] {
+  let at = 0;
+  for (let argument = argv[at]; argument?.startsWith('-'); argument = argv[++at]) {
+    const flag = clusterFlags.find(({ name, short }) => argument === `--${name}` || argument === `-${short ?? ''}`);
+    if (flag) at++;
+    else if (!clusterFlags.some(({ name, short }) => argument?.startsWith(`--${name}=`) === true || (short !== undefined && argument?.startsWith(`-${short}`) === true))) return argv;
+  }
+  return at < argv.length ? [argv[at] ?? '', ...argv.slice(0, at), ...argv.slice(at + 1)] : argv;
+}
+
 /** Reads flags as kubectl does: anywhere, `--name value`, `--name=value`, `-n value`, `-nvalue`; `--` ends them. Throws a StatusError ready to print. */
 export function parseFlags(command: string, flags: readonly Flag[], argv: readonly string[]): ParsedFlags {
   const values = new Map<string, string[]>();
   const args: string[] = [];
   const set = (flag: Flag, value: string): void => {
     if (flag.type === 'int' && !/^-?\d+$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected a whole number`);
-    if (flag.type === 'bool' && !/^(true|false)$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected true or false`);
+    if (flag.type === 'bool' && !/^([tT]|[fF]|[01]|true|True|TRUE|false|False|FALSE)$/.test(value)) throw refuse(command, `invalid argument "${value}" for "--${flag.name}" flag: expected true or false`);
     if (flag.type === 'duration') durationOf(command, flag.name, value);
     values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
   };
@@ -69,7 +80,7 @@ export function parseFlags(command: string, flags: readonly Flag[], argv: readon
   return {
     args,
     has: (name) => values.has(name),
-    bool: (name) => last(name) === 'true',
+    bool: (name) => /^(1|t|true)$/i.test(last(name) ?? ''),
     string: last,
     int: (name) => (last(name) === undefined ? undefined : Number(last(name))),
     durationMs: (name) => (last(name) === undefined ? undefined : durationOf(command, name, last(name) ?? '')),

@@ -1,4 +1,5 @@
 import { errorText } from './error-text.ts';
+import { verbFirst } from './flags.ts';
 import type { Command, Io } from './types.ts';
 
 /** Each verb is loaded when it is asked for: `cleat get pods` must not pay for `cleat up`. */
@@ -51,7 +52,7 @@ Use:
 `;
 
 async function main(argv: readonly string[], io: Io): Promise<number> {
-  const [verb = 'help', ...rest] = argv;
+  const [verb = 'help', ...rest] = verbFirst(argv);
   if (verb === 'help' || verb === '--help' || verb === '-h') {
     io.out(usage);
     return 0;

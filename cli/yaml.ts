@@ -25,7 +25,7 @@ export function parseYaml(text: string, source: string): unknown[] {
   });
 }
 
-/** As kubectl writes it: keys in order, text quoted that would be read as something else. */
+/** As kubectl writes it: keys in order, text quoted that any reader of YAML 1.1 would take for something else, times among it. */
 export function formatYaml(value: unknown): string {
-  return stringify(value, { ...options, lineWidth: 0, aliasDuplicateObjects: false, sortMapEntries: true, indentSeq: false, defaultStringType: 'PLAIN' });
+  return stringify(value, { ...options, compat: 'yaml-1.1', lineWidth: 0, aliasDuplicateObjects: false, sortMapEntries: true, indentSeq: false, defaultStringType: 'PLAIN' });
 }

@@ -4,7 +4,7 @@ import { errorText } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
-import { displayName, pathOf, type ResourceType, type Target } from '../resources.ts';
+import { pathOf, type ResourceType, type Target } from '../resources.ts';
 import { fileFlags, readTargets } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 
@@ -18,6 +18,8 @@ const flags: readonly Flag[] = [
   { name: 'watch-only', type: 'bool', description: 'show changes only' },
   { name: 'label-columns', short: 'L', type: 'list', description: 'add a column for each of these labels' },
   { name: 'show-labels', type: 'bool', description: 'add a column with the labels' },
+  { name: 'show-kind', type: 'bool', description: 'put the kind before each name' },
+  { name: 'show-managed-fields', type: 'bool', description: 'keep metadata.managedFields in YAML and JSON' },
   { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
   { name: 'ignore-not-found', type: 'bool', description: 'an object that is not there is no failure' },
   { name: 'sort-by', type: 'string', description: 'order by this JSONPath, e.g. .metadata.creationTimestamp' },
@@ -46,6 +48,7 @@ export const command: Command = {
 async function get(client: RestClient, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
   const targets = await readTargets('get', client, parsed, io);
+  if ((parsed.has('selector') || parsed.has('field-selector')) && targets.some(({ name }) => name !== undefined)) throw new StatusError('BadRequest', 'name cannot be provided when a selector is specified');
   if (namespace === undefined && targets.some(({ name }) => name !== undefined)) throw new StatusError('BadRequest', 'a resource cannot be retrieved by name across all namespaces');
   if (parsed.bool('watch') || parsed.bool('watch-only')) return watch(client, targets, namespace, parsed, output, io);
   return output === '' || output === 'wide' ? printTables(client, targets, namespace, parsed, output, io) : printObjects(client, targets, namespace, parsed, output, io);
@@ -77,7 +80,7 @@ async function printTables(client: RestClient, targets: readonly Target[], names
       const { evaluate, compareValues } = await import('../printing/jsonpath.ts');
       table.rows.sort((a, b) => compareValues(evaluate(sortBy, a.object), evaluate(sortBy, b.object)));
     }
-    io.out((shown++ > 0 ? '\n' : '') + printer(type, groups.size > 1).print({ columnDefinitions: table.columnDefinitions, rows: table.rows }));
+    io.out((shown++ > 0 ? '\n' : '') + printer(type, groups.size > 1 || parsed.bool('show-kind')).print({ columnDefinitions: table.columnDefinitions, rows: table.rows }));
   }
   for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
   if (failures.length > 0) throw failures.at(-1);
@@ -87,11 +90,16 @@ async function printTables(client: RestClient, targets: readonly Target[], names
 
 async function printObjects(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const items: object[] = [];
+  const failures: unknown[] = [];
   for (const { type, name, namespace: own } of targets) {
     const path = pathOf(type, own ?? namespace, name) + query(parsed, name === undefined, false);
     if (name !== undefined) {
-      const found = parsed.bool('ignore-not-found') ? await client.find<Named>(path) : await client.json<Named>('GET', path);
-      if (found) items.push(found);
+      try {
+        items.push(await client.json<Named>('GET', path));
+      } catch (error) {
+        // As with tables, one object that is missing must not hide the others.
+        if (!(isStatus(error, 'NotFound') && parsed.bool('ignore-not-found'))) failures.push(error);
+      }
     } else {
       const list = await client.json<ObjectList>('GET', path);
       const apiVersion = list.apiVersion;
@@ -99,21 +107,12 @@ async function printObjects(client: RestClient, targets: readonly Target[], name
     }
   }
   const single = targets.length === 1 && targets[0]?.name !== undefined;
-  if (single && items.length === 0) return 0;
-  if (output.startsWith('custom-columns=')) {
-    const { customColumns } = await import('../printing/custom-columns.ts');
-    io.out(customColumns(output.slice('custom-columns='.length), items, !parsed.bool('no-headers')));
-    return 0;
+  if (items.length > 0 || !single) {
+    const { printObjects: print } = await import('../printing/objects.ts');
+    io.out(await print(items, { output, headers: !parsed.bool('no-headers'), managedFields: parsed.bool('show-managed-fields'), single }));
   }
-  const { printObject } = await import('../printing/objects.ts');
-  if (output === 'name') {
-    for (const item of items as (Named & { kind: string; apiVersion: string })[]) {
-      const group = item.apiVersion.includes('/') ? (item.apiVersion.split('/')[0] ?? '') : '';
-      io.out(`${displayName({ group, version: '', plural: '', singular: item.kind.toLowerCase(), kind: item.kind, namespaced: true, shortNames: [] }, item.metadata.name)}\n`);
-    }
-    return 0;
-  }
-  io.out(await printObject(single ? items[0] : { apiVersion: 'v1', items, kind: 'List', metadata: { resourceVersion: '' } }, output));
+  for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
+  if (failures.length > 0) throw failures.at(-1);
   return 0;
 }
 
@@ -127,9 +126,15 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
   const accept = asTable ? tableAccept : 'application/json';
   const selector = new URLSearchParams(query(parsed, true, false));
   if (name !== undefined) selector.set('fieldSelector', `metadata.name=${name}`);
+  let shown = 0;
   const show = async (object: unknown): Promise<void> => {
     if (asTable) io.out(printer.print(object as Table));
-    else io.out(await (await import('../printing/objects.ts')).printObject(object, output));
+    else {
+      const { printObjects: print } = await import('../printing/objects.ts');
+      const text = await print([object as object], { output, headers: shown === 0 && !parsed.bool('no-headers'), managedFields: parsed.bool('show-managed-fields'), single: true });
+      io.out(output === 'yaml' && shown > 0 ? `---\n${text}` : text);
+      shown++;
+    }
   };
   const list = await client.json<Table & { metadata: { resourceVersion: string }; items?: unknown[] }>('GET', `${pathOf(type, namespace)}?${selector.toString()}`, undefined, { accept });
   if (!parsed.bool('watch-only')) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { humanAge } from './age.ts';
 import { render } from './jsonpath.ts';
-import { printObject } from './objects.ts';
+import { printObjects } from './objects.ts';
 import { TablePrinter } from './table.ts';
 
 const list = { kind: 'List', items: [{ metadata: { name: 'a', labels: { 'x.y/z': '1' } }, status: { n: 3, ready: true } }, { metadata: { name: 'b' }, status: { n: 1, ready: false } }] };
@@ -43,10 +43,13 @@ describe('TablePrinter', () => {
   });
 });
 
-describe('printObject', () => {
+describe('printObjects', () => {
   it('prints YAML with sorted keys and JSON with four blanks', async () => {
-    expect(await printObject({ b: ['x', { y: 1 }], a: 'yes' }, 'yaml')).toBe('a: "yes"\nb:\n- x\n- "y": 1\n');
-    expect(await printObject({ a: 1 }, 'json')).toBe('{\n    "a": 1\n}\n');
+    const print = (object: object, output: string) => printObjects([object], { output, headers: true, managedFields: false, single: true });
+    expect(await print({ b: ['x', { y: 1 }], a: 'yes', time: '2026-11-21T07:32:25Z' }, 'yaml')).toBe('a: "yes"\nb:\n- x\n- "y": 1\ntime: "2026-11-21T07:32:25Z"\n');
+    expect(await print({ metadata: { name: 'web', managedFields: [{}] } }, 'json')).not.toContain('managedFields');
+    expect(await print({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' } }, 'name')).toBe('deployment.apps/web\n');
+    expect(await print({ a: 1 }, 'json')).toBe('{\n    "a": 1\n}\n');
   });
 });
 
