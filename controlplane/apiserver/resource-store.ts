@@ -189,9 +189,9 @@ export class ResourceStore {
     }
   }
 
-  /** Asks admission whether somebody may open a stream into an object; `options` say what for. */
-  async connect(kind: KindDefinition, namespace: string | undefined, name: string, subresource: 'exec' | 'attach' | 'portforward', options: KubeObject, user: User): Promise<void> {
-    const request: AdmissionRequest = { operation: 'connect', kind, namespace, name, user, dryRun: false, subresource, object: options, old: undefined };
+  /** Asks admission whether somebody may do what writes nothing itself: open a stream into an object, evict it. `object` says what. */
+  async permit(kind: KindDefinition, namespace: string | undefined, name: string, { operation, subresource, object }: Pick<AdmissionRequest, 'operation' | 'subresource' | 'object'>, options: WriteOptions): Promise<void> {
+    const request: AdmissionRequest = { operation, kind, namespace, name, ...options, subresource, object, old: undefined };
     await this.#admission.admit(request);
     await this.#admission.validate(request);
   }

@@ -14,7 +14,7 @@ const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 /** `request` of an AdmissionReview, also what expressions see. `resource` may be another version than the one that was asked for. */
 export function reviewRequest(request: AdmissionRequest, resource: Resource, objects: { readonly object: KubeObject | undefined; readonly old: KubeObject | undefined }, uid: string = randomUUID()): Record<string, unknown> {
   const { kind, subresource, name, namespace, user, dryRun, operation } = request;
-  const as = (own: Resource): Pick<Resource, 'group' | 'version' | 'kind'> => (subresource === 'scale' && kind.scale ? scale : operation === 'connect' ? { ...own, kind: request.object?.kind ?? own.kind } : own);
+  const as = (own: Resource): Pick<Resource, 'group' | 'version' | 'kind'> => (subresource === 'scale' && kind.scale ? scale : subresource === undefined || request.object?.kind === kind.resource.kind ? own : typeOf(request.object) ?? own);
   return {
     uid,
     kind: kindOf(as(resource)), resource: resourceOf(resource), ...(subresource !== undefined && { subResource: subresource }),
@@ -24,6 +24,12 @@ export function reviewRequest(request: AdmissionRequest, resource: Resource, obj
     object: objects.object ?? null, oldObject: objects.old ?? null, dryRun,
     options: optionsKinds[operation] === undefined ? null : { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) },
   };
+}
+
+/** What is asked of a subresource may be an object of its own type. */
+function typeOf(object: KubeObject | undefined): Pick<Resource, 'group' | 'version' | 'kind'> | undefined {
+  const [version = '', group = ''] = (object?.apiVersion ?? '').split('/').reverse();
+  return object?.kind === undefined ? undefined : { group, version, kind: object.kind };
 }
 
 function kindOf({ group, version, kind }: Pick<Resource, 'group' | 'version' | 'kind'>): object {

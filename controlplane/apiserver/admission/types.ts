@@ -5,7 +5,7 @@ import type { User } from '../types.ts';
 
 /** One write on its way into the store. */
 export interface AdmissionRequest {
-  /** `connect` writes nothing: `object` says what is asked of a stream into `name`. */
+  /** `connect` opens a stream into `name`, and `object` says what for. */
   readonly operation: 'create' | 'update' | 'delete' | 'connect';
   readonly kind: KindDefinition;
   readonly namespace: string | undefined;

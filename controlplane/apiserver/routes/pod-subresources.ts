@@ -37,6 +37,8 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
   if (name !== undefined && name !== path.name) throw badRequest(`name in URL does not match name in Eviction object: ${path.name ?? ''} != ${String(name)}`);
   const options = parseDeleteOptions(given, request.query, user);
   const dryRun = options.dryRun || writeOptions(request, user).dryRun;
+  const object = { ...eviction, apiVersion: 'policy/v1', kind: 'Eviction' };
+  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'create', subresource: 'eviction', object }, { user, dryRun });
   const { evictPod } = await import('../eviction.ts');
   await evictPod(deps, kind, { namespace: path.namespace ?? '', podName: path.name ?? '', deletion: options }, { user, dryRun });
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
@@ -47,7 +49,7 @@ export async function serveStream(deps: RouteDeps, { request, kind, path, verb, 
   if (verb !== 'create' && verb !== 'get') throw methodNotAllowed(kind.resource, verb);
   const pod = parseBytes((await deps.resources.entry(kind, path.namespace, path.name ?? '')).value) as Pod;
   const subresource = path.subresource as keyof typeof streamOptions;
-  await deps.resources.connect(kind, path.namespace, path.name ?? '', subresource, streamOptionsOf(subresource, request.query), user);
+  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'connect', subresource, object: streamOptionsOf(subresource, request.query) }, { user, dryRun: false });
   if (path.subresource === 'portforward') return (await import('../streams/port-forward.ts')).servePortForward(deps, request, pod);
   const target = { pod, container: containerOf(pod, request.query.get('container') ?? ''), kind: path.subresource === 'exec' ? 'exec' as const : 'attach' as const };
   return (await import('../streams/command.ts')).serveCommand(deps, request, target);

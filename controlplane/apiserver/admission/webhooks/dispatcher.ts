@@ -131,7 +131,7 @@ export class WebhookDispatcher {
     const response = await this.#ask(chosen, request, objects, true);
     if (response?.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
     const name = JSON.stringify(chosen.webhook.name);
-    if (!request.object || request.operation === 'connect') throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
+    if (!request.object || request.object.kind !== request.kind.resource.kind) throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
     try {
       const patched = jsonPatch(objects.object, response.patch);
       const { kind, subresource, object } = request;

@@ -15,7 +15,7 @@ export function equivalents(kinds: KindIndex, kind: KindDefinition): KindDefinit
 
 /** A copy of an object of `from` as `to` shows it. */
 export async function convert(object: KubeObject, from: KindDefinition, to: KindDefinition): Promise<KubeObject> {
-  // What is asked of a stream is of no version.
+  // What is asked of a subresource is of a type of its own.
   if (from === to || object.kind !== from.resource.kind) return copyJson(object);
   const stored = copyJson(from.stored ? await from.stored.save(object) : object);
   return to.stored ? copyJson((await to.stored.load([stored]))[0] ?? stored) : stored;

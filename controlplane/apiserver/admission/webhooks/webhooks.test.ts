@@ -125,12 +125,17 @@ describe('validating webhooks', () => {
     expect((await post(ns, 'a')).json<{ message: string }>().message).toBe('admission webhook "guard-0.example.com" denied the request: through the service');
   });
 
-  it('may refuse streams into pods', async () => {
+  it('may refuse streams into pods, and their eviction', async () => {
     const { ns, mine } = await place();
     await client.create(pods, { metadata: { name: 'p', namespace: ns }, spec: { containers: [{ name: 'a', image: 'i' }] } });
     await validating([{ ...mine, clientConfig: webhook.at('/attach', () => ({ allowed: false, status: { message: 'hands off' } })), rules: [{ operations: ['CONNECT'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/attach'] }] }]);
     const stream = (name: string): Promise<Answer> => server.ask(`/api/v1/namespaces/${ns}/pods/p/${name}?container=a&stdin=true&stdout=true&command=sh`, { method: 'POST' });
     expect((await stream('attach')).json<{ message: string }>().message).toBe('admission webhook "guard-0.example.com" denied the request: hands off');
+    await validating([{ ...mine, clientConfig: webhook.at('/evict', () => ({ allowed: false, status: { message: 'stays' } })), rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/eviction'] }] }]);
+    const evicted = await server.ask(`/api/v1/namespaces/${ns}/pods/p/eviction`, { method: 'POST', body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'p' } } });
+    expect(evicted.json<{ message: string }>().message).toContain('stays');
+    expect(webhook.asked.at(-1)?.request).toMatchObject({ operation: 'CREATE', subResource: 'eviction', kind: { group: 'policy', version: 'v1', kind: 'Eviction' }, resource: { resource: 'pods' } });
+    webhook.asked.pop();
     expect((await stream('exec')).json<{ message: string }>().message).not.toContain('hands off');
     expect(webhook.asked.at(-1)?.request).toMatchObject({
       operation: 'CONNECT', subResource: 'attach', name: 'p', kind: { group: '', version: 'v1', kind: 'PodAttachOptions' }, object: { kind: 'PodAttachOptions', container: 'a', stdin: true }, options: null,

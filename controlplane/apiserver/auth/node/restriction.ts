@@ -33,6 +33,8 @@ const guarded = new Set(['pods', 'nodes', 'leases.coordination.k8s.io', 'csinode
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 function admitPod(node: string, { operation, subresource, object, old }: AdmissionRequest, refuse: Refuse): void {
+  // The delete that an eviction comes to is looked at.
+  if (subresource === 'eviction') return;
   const [pod, before] = [object as Pod | undefined, old as Pod | undefined];
   if (operation === 'delete') {
     if (before?.spec?.nodeName !== node) throw refuse(`node "${node}" can only delete pods with spec.nodeName set to itself`);
