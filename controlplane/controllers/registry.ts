@@ -10,6 +10,7 @@ import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { disruptionController } from './disruption/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
+import { endpointSliceMirroring } from './endpoint-slice-mirroring/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
 import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts';
@@ -47,6 +48,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'deployment': deploymentController,
   'disruption': disruptionController,
   'endpoint-slice': endpointSliceController,
+  'endpoint-slice-mirroring': endpointSliceMirroring,
   'endpoints': endpointsController,
   'garbage-collector': garbageCollector,
   'horizontal-pod-autoscaler': horizontalPodAutoscaler,
