@@ -29,6 +29,12 @@ describe('threeWayPatch', () => {
     const previous = deployment([{ name: 'a', image: 'a:1', ports: [port(80), port(81)] }]);
     expect(applied(previous, previous, deployment([{ name: 'a', image: 'a:1', ports: [port(81)] }]))).toEqual(deployment([{ name: 'a', image: 'a:1', ports: [port(81)] }]));
   });
+  it('replaces lists whole where their kind does, and where it is asked to', () => {
+    const account = (...names: string[]): Json => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'a' }, imagePullSecrets: names.map((name) => ({ name })) });
+    const patch = threeWayPatch(account('x', 'y'), account('x', 'y'), account('y')) ?? {};
+    expect(strategicMergePatch(schemaNamed('ServiceAccount'), account('x', 'y'), patch)).toEqual(account('y'));
+    expect(threeWayPatch({}, deployment([{ name: 'a' }, { name: 'b' }]), deployment([{ name: 'b' }]), 'whole lists')).toEqual({ spec: { template: { spec: { containers: [{ name: 'b' }] } } } });
+  });
   it('applied to its own result changes nothing, whatever came before', () => {
     const names = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 4 });
     const object = fc.record({ names, image: fc.constantFrom('x:1', 'x:2'), replicas: fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined }) })

@@ -1,5 +1,5 @@
 import { isStatus, StatusError } from '#common/errors.ts';
-import type { RestClient } from './client.ts';
+import type { Answer, RestClient } from './client.ts';
 import type { Manifest } from './manifests.ts';
 import { displayName, pathOf, resolveKind, type ResourceType } from './resources.ts';
 
@@ -13,7 +13,9 @@ export interface Applied {
   readonly namespace: string | undefined;
   /** `deployment.apps/web`. */
   readonly display: string;
-  readonly outcome: 'created' | 'configured' | 'unchanged';
+  readonly outcome: 'created' | 'configured' | 'unchanged' | 'serverside-applied';
+  /** As the server has it now, or would have it. */
+  readonly object: object;
   readonly warnings: readonly string[];
 }
 
@@ -21,7 +23,12 @@ export interface ApplyOptions {
   readonly namespace: string;
   /** True when the user named the namespace: then a manifest must not name another. */
   readonly enforceNamespace: boolean;
-  readonly dryRun: boolean;
+  /** `client` asks the server for nothing but the object as it is. */
+  readonly dryRun: 'none' | 'client' | 'server';
+  /** What the server does about fields that it does not know. */
+  readonly validate?: 'Strict' | 'Warn' | 'Ignore';
+  /** Lets the server merge, by who owns which field. */
+  readonly serverSide?: { readonly manager: string; readonly force: boolean };
   /** True: an object that was last applied from this very manifest is left alone, whatever was done to it since. */
   readonly onlyNew?: boolean;
 }
@@ -42,25 +49,38 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
     throw new StatusError('BadRequest', `the namespace from the provided object "${own}" does not match the namespace "${options.namespace}". You must pass '--namespace=${own}' to perform this operation.`);
   }
   const namespace = type.namespaced ? (own ?? options.namespace) : undefined;
+  const { serverSide, dryRun } = options;
+  const suffix = `?fieldValidation=${options.validate ?? 'Strict'}&fieldManager=${encodeURIComponent(serverSide?.manager ?? 'kubectl-client-side-apply')}${dryRun === 'server' ? '&dryRun=All' : ''}`;
+  const done = (outcome: Applied['outcome'], object: object, warnings: readonly string[] = []): Applied => ({ type, name, namespace, display: displayName(type, name), outcome, object, warnings });
+  if (serverSide) {
+    const body = JSON.stringify({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && { namespace }) } });
+    const answer = await client.request('PATCH', `${pathOf(type, namespace, name)}${suffix}&force=${String(serverSide.force)}`, { body, contentType: 'application/apply-patch+yaml' });
+    return done('serverside-applied', JSON.parse(answer.body) as object, answer.warnings);
+  }
   const wanted = annotate(manifest, namespace);
-  const suffix = `?fieldValidation=Strict&fieldManager=kubectl-client-side-apply${options.dryRun ? '&dryRun=All' : ''}`;
-  const done = (outcome: Applied['outcome'], warnings: readonly string[] = []): Applied => ({ type, name, namespace, display: displayName(type, name), outcome, warnings });
 
   for (let attempt = 1; ; attempt++) {
     const current = await client.find<Json>(pathOf(type, namespace, name));
     try {
       if (!current) {
-        const { warnings } = await client.request('POST', pathOf(type, namespace) + suffix, { body: JSON.stringify(wanted) });
-        return done('created', warnings);
+        if (dryRun === 'client') return done('created', wanted);
+        const { body, warnings } = await client.request('POST', pathOf(type, namespace) + suffix, { body: JSON.stringify(wanted) });
+        return done('created', JSON.parse(body) as object, warnings);
       }
       const annotations = ((current['metadata'] as Json | undefined)?.['annotations'] ?? {}) as Record<string, string>;
-      if (options.onlyNew === true && annotations[lastApplied] === (wanted['metadata'] as { annotations: Record<string, string> }).annotations[lastApplied]) return done('unchanged');
+      if (options.onlyNew === true && annotations[lastApplied] === (wanted['metadata'] as { annotations: Record<string, string> }).annotations[lastApplied]) return done('unchanged', current);
       const previous = JSON.parse(annotations[lastApplied] ?? '{}') as Json;
       const patch = threeWayPatch(previous, current, wanted);
-      if (patch === undefined) return done('unchanged');
-      const { body, warnings } = await client.request('PATCH', pathOf(type, namespace, name) + suffix, { body: JSON.stringify(patch), contentType: 'application/strategic-merge-patch+json' });
+      if (patch === undefined) return done('unchanged', current);
+      if (dryRun === 'client') return done('configured', wanted);
+      const send = (value: Json, format: string): Promise<Answer> => client.request('PATCH', pathOf(type, namespace, name) + suffix, { body: JSON.stringify(value), contentType: `application/${format}+json` });
+      // Custom resources have no strategic merge: there lists are replaced whole.
+      const { body, warnings } = await send(patch, 'strategic-merge-patch').catch((error: unknown) => {
+        if (!isStatus(error, 'UnsupportedMediaType')) throw error;
+        return send(threeWayPatch(previous, current, wanted, 'whole lists') ?? {}, 'merge-patch');
+      });
       const after = JSON.parse(body) as { metadata?: { resourceVersion?: string } };
-      return done(after.metadata?.resourceVersion === (current['metadata'] as Json | undefined)?.['resourceVersion'] ? 'unchanged' : 'configured', warnings);
+      return done(after.metadata?.resourceVersion === (current['metadata'] as Json | undefined)?.['resourceVersion'] ? 'unchanged' : 'configured', after, warnings);
     } catch (error) {
       if (!isStatus(error, 'Conflict', 'AlreadyExists', 'NotFound') || attempt >= attempts) throw error;
     }
@@ -76,8 +96,11 @@ function annotate(manifest: Manifest, namespace: string | undefined): Json {
 /** Keys by which lists of objects are merged; Kubernetes' patch merge keys for the lists of everyday kinds. */
 const mergeKeys: Readonly<Record<string, readonly string[]>> = {
   containers: ['name'], initContainers: ['name'], ephemeralContainers: ['name'], env: ['name'], volumes: ['name'], volumeMounts: ['mountPath'], volumeDevices: ['devicePath'],
-  imagePullSecrets: ['name'], hostAliases: ['ip'], topologySpreadConstraints: ['topologyKey'], ownerReferences: ['uid'], conditions: ['type'], taints: ['key'], secrets: ['name'],
+  imagePullSecrets: ['name'], hostAliases: ['ip'], topologySpreadConstraints: ['topologyKey'], ownerReferences: ['uid'], conditions: ['type'], secrets: ['name'],
+  resourceClaims: ['name'], schedulingGates: ['name'], webhooks: ['name'], matchConditions: ['name'], variables: ['name'],
 };
+/** Kinds whose lists are replaced whole although they are named as those above. */
+const kindsOfWholeLists: ReadonlySet<unknown> = new Set(['EndpointSlice', 'ServiceAccount']);
 /** `ports` is keyed by `port` in a Service and by `containerPort` in a container. */
 function keyOfList(field: string, items: readonly unknown[]): string | undefined {
   if (field === 'ports') return items.some((item) => isObject(item) && 'containerPort' in item) ? 'containerPort' : 'port';
@@ -86,17 +109,18 @@ function keyOfList(field: string, items: readonly unknown[]): string | undefined
 
 /**
  * A strategic merge patch that brings `current` to `wanted`, removing what `previous` had and `wanted` has not;
- * undefined when nothing differs. Lists without a merge key are replaced whole.
+ * undefined when nothing differs. Lists without a merge key are replaced whole; with `whole lists` all are, which makes
+ * it a JSON merge patch.
  */
-export function threeWayPatch(previous: Json, current: Json, wanted: Json): Json | undefined {
+export function threeWayPatch(previous: Json, current: Json, wanted: Json, lists: 'merged lists' | 'whole lists' = kindsOfWholeLists.has(wanted['kind']) ? 'whole lists' : 'merged lists'): Json | undefined {
   const patch: Json = {};
   for (const [field, value] of Object.entries(wanted)) {
     const before = previous[field];
     const now = current[field];
     if (isObject(value) && isObject(now)) {
-      const nested = threeWayPatch(isObject(before) ? before : {}, now, value);
+      const nested = threeWayPatch(isObject(before) ? before : {}, now, value, lists);
       if (nested !== undefined) patch[field] = nested;
-    } else if (Array.isArray(value) && Array.isArray(now)) {
+    } else if (lists === 'merged lists' && Array.isArray(value) && Array.isArray(now)) {
       Object.assign(patch, listPatch(field, Array.isArray(before) ? before : [], now, value));
     } else if (!sameJson(value, now) && !(value === null && now === undefined)) {
       patch[field] = value;

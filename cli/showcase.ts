@@ -40,7 +40,7 @@ export async function showcase(files: readonly string[], kubeconfig: string, nod
     const applied: Applied[] = [];
     await nodeTakesPods(client, nodeName, io);
     for (const manifest of manifests) {
-      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: false, onlyNew: true });
+      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: 'none', onlyNew: true });
       io.out(`${one.display} ${one.outcome}\n`);
       applied.push(one);
     }

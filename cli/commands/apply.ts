@@ -1,16 +1,23 @@
-import { StatusError } from '#common/errors.ts';
-import { applyManifest } from '../apply.ts';
+import { matchesLabels, parseLabelSelector } from '#api/meta/selectors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { applyManifest, type ApplyOptions } from '../apply.ts';
 import { RestClient } from '../client.ts';
 import { errorText } from '../error-text.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
-import { readManifests } from '../manifests.ts';
+import { readManifests, type Read } from '../manifests.ts';
 import { fileFlags } from '../targets.ts';
-import type { Command } from '../types.ts';
+import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
   ...clusterFlags, ...fileFlags,
-  { name: 'dry-run', type: 'string', optional: 'server', default: 'none', description: 'none, or server: ask the server, change nothing' },
+  { name: 'dry-run', type: 'string', optional: 'client', default: 'none', description: 'none, client: say what would be done, or server: ask the server, change nothing' },
+  { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
+  { name: 'output', short: 'o', type: 'string', description: 'print the objects as yaml, json, name or jsonpath=TEMPLATE' },
+  { name: 'server-side', type: 'bool', description: 'let the server merge, by who owns which field' },
+  { name: 'force-conflicts', type: 'bool', description: 'with --server-side: take over fields that others own' },
+  { name: 'field-manager', type: 'string', default: 'kubectl', description: 'with --server-side: name under which fields are owned' },
+  { name: 'validate', type: 'string', optional: 'strict', default: 'strict', description: 'strict, warn or ignore: what is done about fields that the server does not know' },
 ];
 
 export const command: Command = {
@@ -18,28 +25,61 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('apply', flags, argv);
     if (parsed.args.length > 0) throw refuse('apply', `unexpected arguments: ${parsed.args.join(' ')}`);
-    const dryRun = parsed.string('dry-run') ?? 'none';
-    if (!['none', 'server'].includes(dryRun)) throw refuse('apply', `invalid --dry-run value "${dryRun}": expected none or server`);
-    const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+    const given = optionsOf(parsed);
+    const suffix = { none: '', client: ' (dry run)', server: ' (server dry run)' }[given.dryRun];
+    const output = parsed.string('output');
+    const read = await readChosen(parsed, io);
+    const objects: object[] = [];
     const client = new RestClient(await readConnection(parsed, io.env));
     const failures: StatusError[] = [];
     try {
       for (const { manifest, source } of read) {
         try {
-          const applied = await applyManifest(client, manifest, { namespace: client.connection.namespace, enforceNamespace: parsed.has('namespace'), dryRun: dryRun === 'server' });
+          const applied = await applyManifest(client, manifest, { ...given, namespace: client.connection.namespace });
           for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
-          io.out(`${applied.display} ${applied.outcome}${dryRun === 'server' ? ' (server dry run)' : ''}\n`);
+          if (output === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
+          else objects.push(applied.object);
         } catch (error) {
           // One bad object must not keep the others from being applied.
           if (!(error instanceof StatusError) || error.code === 'ServiceUnavailable') throw error;
-          failures.push(new StatusError(error.code, `error when applying "${source}": ${error.message}`, { cause: error, ...(error.details && { details: error.details }) }));
+          failures.push(new StatusError(error.code, `error when applying "${source}": ${error.message}${isStatus(error, 'Conflict') && given.serverSide ? conflictAdvice : ''}`, { cause: error, ...(error.details && { details: error.details }) }));
         }
       }
     } finally {
       client.close();
+    }
+    if (output !== undefined && objects.length > 0) {
+      const { printObjects } = await import('../printing/objects.ts');
+      io.out(await printObjects(objects, { output, headers: true, managedFields: false, single: objects.length === 1 }));
     }
     for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
     if (failures.length > 0) throw failures.at(-1);
     return 0;
   },
 };
+
+const conflictAdvice = '\nOthers own these fields. Take them over with --force-conflicts, leave them out of the manifest, or set them to what they are to own them together.';
+const validations = { strict: 'Strict', true: 'Strict', warn: 'Warn', ignore: 'Ignore', false: 'Ignore' } as const;
+
+function optionsOf(parsed: ParsedFlags): Omit<ApplyOptions, 'namespace'> {
+  const dryRun = parsed.string('dry-run') ?? 'none';
+  if (dryRun !== 'none' && dryRun !== 'client' && dryRun !== 'server') throw refuse('apply', `Invalid dry-run value (${dryRun}). Must be "none", "server", or "client".`);
+  const validation = parsed.string('validate') ?? 'strict';
+  if (!Object.hasOwn(validations, validation)) throw refuse('apply', `invalid - validate option "${validation}": expected strict, warn or ignore`);
+  const serverSide = parsed.bool('server-side');
+  if (serverSide && dryRun === 'client') throw refuse('apply', "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
+  if (!serverSide && parsed.bool('force-conflicts')) throw refuse('apply', '--force-conflicts only works with --server-side');
+  return {
+    dryRun, enforceNamespace: parsed.has('namespace'), validate: validations[validation as keyof typeof validations],
+    ...(serverSide && { serverSide: { manager: parsed.string('field-manager') ?? 'kubectl', force: parsed.bool('force-conflicts') } }),
+  };
+}
+
+/** The manifests with the labels asked for; at least one. */
+async function readChosen(parsed: ParsedFlags, io: Io): Promise<Read[]> {
+  const requirements = parseLabelSelector(parsed.string('selector') ?? '');
+  const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+  const chosen = read.filter(({ manifest }) => matchesLabels(requirements, manifest.metadata['labels'] as Record<string, string> | undefined));
+  if (chosen.length === 0) throw new StatusError('BadRequest', 'no objects passed to apply');
+  return chosen;
+}
