@@ -141,7 +141,7 @@ describe('a host that is not as it should be', () => {
   it('has an identity or a CA that is damaged', async () => {
     await host.sh('mkdir -p /run/bad/agent/pki /run/bad/server/pki && echo rubbish > /run/bad/agent/pki/node.crt && echo rubbish > /run/bad/server/pki/ca.crt && echo rubbish > /run/bad/server/pki/ca.key');
     expectRefusal(await cleat('agent', '--state-dir=/run/bad', '--server=https://127.0.0.1:6443'), "this host's identity in /run/bad/agent/pki cannot be used");
-    expectRefusal(await cleat('controlplane', '--state-dir=/run/bad'), 'the CA in /run/bad/server/pki cannot be used');
+    expectRefusal(await cleat('controlplane', '--state-dir=/run/bad'), 'the CA /run/bad/server/pki/ca.crt cannot be used');
     expect(await host.sh('cat /run/bad/server/pki/ca.key')).toBe('rubbish\n');
   });
 
