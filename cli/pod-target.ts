@@ -18,13 +18,24 @@ export async function findPod(client: RestClient, name: string): Promise<{ reado
   if (!target) throw new StatusError('BadRequest', 'expected a pod, or TYPE/NAME');
   if (target.type.kind === 'Pod') return { pod: await client.json<TargetPod>('GET', pathOf(target.type, namespace, target.name)), servicePorts: undefined };
   const { kind, spec } = await client.json<Owner>('GET', pathOf(target.type, namespace, target.name));
-  const labels = spec.selector?.matchLabels ?? (spec.selector as Record<string, string> | undefined) ?? {};
-  const selector = Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',');
+  const selector = podSelectorOf(spec.selector);
   if (selector === '') throw new StatusError('BadRequest', `${name} has no selector, so no pod stands behind it`);
   const { items } = await client.json<{ items: TargetPod[] }>('GET', `${pathOf(await resolveResource(client, 'pods'), namespace)}?labelSelector=${encodeURIComponent(selector)}`);
   const [pod] = items.filter(({ status }) => status?.phase === 'Running').sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
   if (!pod) throw new StatusError('NotFound', `${name} has no running pods`);
   return { pod, servicePorts: kind === 'Service' ? spec.ports ?? [] : undefined };
+}
+
+/** The labels of the pods behind a workload (`matchLabels` and `matchExpressions`) or a Service (a map) as a selector's text; empty without any. */
+export function podSelectorOf(selector: Readonly<Record<string, unknown>> | undefined): string {
+  const { matchLabels, matchExpressions, ...map } = (selector ?? {}) as { matchLabels?: Record<string, string>; matchExpressions?: readonly { key: string; operator: string; values?: readonly string[] }[] };
+  const terms = Object.entries(matchLabels ?? (matchExpressions ? {} : map)).map(([key, value]) => `${key}=${String(value)}`);
+  for (const { key, operator, values = [] } of matchExpressions ?? []) {
+    if (operator === 'Exists') terms.push(key);
+    else if (operator === 'DoesNotExist') terms.push(`!${key}`);
+    else terms.push(`${key} ${operator.toLowerCase()} (${values.join(',')})`);
+  }
+  return terms.join(',');
 }
 
 /** The container that is meant: the one named, the pod's default, or the first. */

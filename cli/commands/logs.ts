@@ -4,6 +4,7 @@ import { RestClient } from '../client.ts';
 import { errorText } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
+import { podSelectorOf } from '../pod-target.ts';
 import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
 import type { Command, Io } from '../types.ts';
 
@@ -13,6 +14,7 @@ const flags: readonly Flag[] = [
   { name: 'previous', short: 'p', type: 'bool', description: 'of the container before the last restart' },
   { name: 'container', short: 'c', type: 'string', description: 'this container' },
   { name: 'all-containers', type: 'bool', description: 'every container of the pod' },
+  { name: 'all-pods', type: 'bool', description: 'of all pods of a workload; says before each line where it comes from' },
   { name: 'selector', short: 'l', type: 'string', description: 'of all pods with these labels' },
   { name: 'prefix', type: 'bool', description: 'say before each line where it comes from' },
   { name: 'tail', type: 'int', description: 'only this many last lines; 10 with a selector' },
@@ -24,7 +26,7 @@ const flags: readonly Flag[] = [
 ];
 
 interface PodSpecPart { readonly containers: readonly { readonly name: string }[]; readonly initContainers?: readonly { readonly name: string }[] }
-interface Pod { readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }; readonly spec: PodSpecPart }
+interface Pod { readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }; readonly spec: PodSpecPart; readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }
 interface Source { readonly pod: string; readonly container: string | undefined; readonly path: string }
 
 export const command: Command = {
@@ -33,11 +35,15 @@ export const command: Command = {
     const parsed = parseFlags('logs', flags, argv);
     const client = new RestClient(await readConnection(parsed, io.env));
     try {
-      const sources = await findSources(client, parsed);
-      if (sources.length === 0) throw new StatusError('NotFound', `No resources found in ${client.connection.namespace} namespace.`);
+      const sources = await findSources(client, parsed, io);
+      if (sources.length === 0) {
+        io.err(`No resources found in ${client.connection.namespace} namespace.\n`);
+        return 0;
+      }
       const limit = parsed.int('max-log-requests') ?? 5;
       if (parsed.bool('follow') && sources.length > limit) throw new StatusError('BadRequest', `you are attempting to follow ${String(sources.length)} log streams, but maximum allowed concurrency is ${String(limit)}, use --max-log-requests to increase the limit`);
-      const print = (source: Source): Promise<void> => stream(client, source, parsed.bool('prefix') ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
+      const prefixed = parsed.bool('prefix') || parsed.bool('all-pods');
+      const print = (source: Source): Promise<void> => stream(client, source, prefixed ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
       // One pod that has no log yet must not hide those of the others.
       const failures: unknown[] = [];
       const tried = (source: Source): Promise<unknown> => print(source).catch((error: unknown) => failures.push(error));
@@ -52,37 +58,47 @@ export const command: Command = {
   },
 };
 
-async function findSources(client: RestClient, parsed: ParsedFlags): Promise<Source[]> {
+async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Promise<Source[]> {
   const pods = await resolveResource(client, 'pods');
   const { namespace } = client.connection;
   const selector = parsed.string('selector');
   const [first = '', ...others] = parsed.args;
   if (first === '' && selector === undefined) throw refuse('logs', 'expected a pod, TYPE/NAME or -l SELECTOR');
   if (first !== '' && selector !== undefined) throw refuse('logs', 'only a selector (-l) or a POD name is allowed');
+  if ((parsed.int('tail') ?? -1) < -1) throw refuse('logs', '--tail must be greater than or equal to -1');
+  if (parsed.has('since') && parsed.has('since-time')) throw refuse('logs', 'at most one of --since and --since-time may be used');
   if (others.length > 1) throw refuse('logs', `unexpected arguments: ${others.slice(1).join(' ')}`);
   const container = parsed.string('container') ?? others[0];
   const list = async (labels: string): Promise<Pod[]> => (await client.json<{ items: Pod[] }>('GET', `${pathOf(pods, namespace)}?labelSelector=${encodeURIComponent(labels)}`)).items;
-  const several = selector === undefined ? [] : await list(selector);
   // A pod named without anything else needs no look-up: the server picks its container and explains what is wrong.
-  if (selector === undefined && !first.includes('/') && !parsed.bool('all-containers') && !parsed.bool('prefix')) {
+  if (selector === undefined && !first.includes('/') && !parsed.bool('all-containers') && !parsed.bool('prefix') && !parsed.bool('all-pods')) {
     return [sourceOf(pods, namespace, first, container, parsed, undefined)];
   }
-  const chosen = selector === undefined ? [await podBehind(client, pods, namespace, first, list)] : several;
+  const chosen = selector === undefined ? await podsBehind(client, pods, first, list, parsed, io) : await list(selector);
   return chosen.flatMap((pod) => {
     const names = parsed.bool('all-containers') ? [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name) : [container ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? pod.spec.containers[0]?.name];
     return names.map((name) => sourceOf(pods, namespace, pod.metadata.name, name, parsed, selector === undefined ? undefined : 10));
   });
 }
 
-/** The pod named, or for `deployment/web` the first of its pods. */
-async function podBehind(client: RestClient, pods: ResourceType, namespace: string, name: string, list: (labels: string) => Promise<Pod[]>): Promise<Pod> {
+/** The pod named, or for `deployment/web` one of its pods, the one most worth reading, or all. */
+async function podsBehind(client: RestClient, pods: ResourceType, name: string, list: (labels: string) => Promise<Pod[]>, parsed: ParsedFlags, io: Io): Promise<Pod[]> {
+  const { namespace } = client.connection;
   const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`]);
-  if (!target || target.type.kind === 'Pod') return client.json<Pod>('GET', pathOf(pods, namespace, target?.name ?? name));
-  const owner = await client.json<{ spec: { selector?: { matchLabels?: Record<string, string> } & Record<string, unknown> } }>('GET', pathOf(target.type, namespace, target.name));
-  const labels = owner.spec.selector?.matchLabels ?? (owner.spec.selector as Record<string, string> | undefined) ?? {};
-  const [pod] = (await list(Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','))).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  if (!target || target.type.kind === 'Pod') return [await client.json<Pod>('GET', pathOf(pods, namespace, target?.name ?? name))];
+  const { spec } = await client.json<{ spec?: { selector?: Record<string, unknown> } }>('GET', pathOf(target.type, namespace, target.name));
+  const selector = podSelectorOf(spec?.selector);
+  if (selector === '') throw new StatusError('BadRequest', `cannot get the logs of ${name}: it has no selector, so no pods stand behind it`);
+  const found = (await list(selector)).sort((a, b) => Number(isReady(b)) - Number(isReady(a)) || (a.metadata.name < b.metadata.name ? -1 : 1));
+  const [pod] = found;
   if (!pod) throw new StatusError('NotFound', `${name} has no pods`);
-  return pod;
+  if (parsed.bool('all-pods')) return found;
+  if (found.length > 1) io.err(`Found ${String(found.length)} pods, using pod/${pod.metadata.name}\n`);
+  return [pod];
+}
+
+function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
 }
 
 function sourceOf(pods: ResourceType, namespace: string, pod: string, container: string | undefined, parsed: ParsedFlags, defaultTail: number | undefined): Source {
@@ -94,7 +110,7 @@ function sourceOf(pods: ResourceType, namespace: string, pod: string, container:
   if (tail !== undefined && tail >= 0) query.set('tailLines', String(tail));
   if (sinceMs !== undefined) query.set('sinceSeconds', String(Math.max(1, Math.ceil(sinceMs / 1000))));
   if (parsed.has('since-time')) query.set('sinceTime', parsed.string('since-time') ?? '');
-  if (parsed.has('limit-bytes')) query.set('limitBytes', parsed.string('limit-bytes') ?? '');
+  if ((parsed.int('limit-bytes') ?? 0) !== 0) query.set('limitBytes', parsed.string('limit-bytes') ?? '');
   return { pod, container, path: `${pathOf(pods, namespace, pod, 'log')}?${query.toString()}` };
 }
 
