@@ -9,13 +9,15 @@ export interface Engine {
   optimize(): void;
 }
 
-const checkMs = 2000;
-const busyShare = 0.7;
-const busyChecks = 3;
+/** A start is always busy, and over soon. */
+const graceMs = 10_000;
+const checkMs = 1000;
+const busyShare = 0.6;
+const busyChecks = 2;
 
 /**
  * A process started without V8's optimizing compilers holds 12 MB less, and while it mostly waits it misses nothing.
- * Once it has been busy for some seconds on end it gets them after all, for good.
+ * Once it has been busy for two seconds on end it gets them after all, for good.
  */
 export function optimizeWhenBusy(clock: Clock, engine: Engine, signal: AbortSignal): void {
   let busy = 0;
@@ -25,7 +27,10 @@ export function optimizeWhenBusy(clock: Clock, engine: Engine, signal: AbortSign
     if (busy === busyChecks) engine.optimize();
     else clock.after(checkMs, look);
   };
-  clock.after(checkMs, look);
+  clock.after(graceMs, () => {
+    engine.busyShare();
+    clock.after(checkMs, look);
+  });
 }
 
 export function thisEngine(): Engine {
