@@ -147,3 +147,11 @@ test('limits read as kubectl shows them', async () => {
     '  resource cpu on pods  (as a percentage of request):  10% (20m) / 50%', expect.stringMatching(/^Deployment pods: +1 current \/ 2 desired$/),
   ]));
 });
+
+test('endpoints and their slices read as kubectl shows them', async () => {
+  expect(await text('Endpoints', { metadata: { name: 'web', namespace: 'a' }, subsets: [{ addresses: [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }], ports: [{ name: 'http', port: 80, protocol: 'TCP' }] }] })).toBe(
+    'Name:         web\nNamespace:    a\nLabels:       <none>\nAnnotations:  <none>\nSubsets:\n  Addresses:          10.0.0.1,10.0.0.2\n  NotReadyAddresses:  <none>\n  Ports:\n    Name  Port  Protocol\n    ----  ----  --------\n    http  80    TCP\n\n',
+  );
+  const slice = await text('EndpointSlice', { metadata: { name: 's', namespace: 'a' }, addressType: 'IPv4', ports: [{ port: 81, protocol: 'TCP' }], endpoints: [{ addresses: ['10.0.0.3'], conditions: { ready: false }, targetRef: { kind: 'Pod', name: 'p' } }] });
+  expect(slice).toContain('Ports:\n  Name     Port  Protocol\n  ----     ----  --------\n  <unset>  81    TCP\nEndpoints:\n  - Addresses:  10.0.0.3\n    Conditions:\n      Ready:    false\n    Hostname:   <unset>\n    TargetRef:  Pod/p\n');
+});

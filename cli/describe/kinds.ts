@@ -1,7 +1,8 @@
 import { describeAny } from './any.ts';
 import { describeAutoscaler } from './autoscaler.ts';
 import { describeCronJob, describeJob } from './batch.ts';
-import { describeConfigMap, describeNamespace, describeSecret } from './config.ts';
+import { describeConfigMap, describeNamespace, describeSecret, describeServiceAccount } from './config.ts';
+import { describeEndpoints, describeEndpointSlice } from './endpoints.ts';
 import { describeBudget, describeLimitRange, describeQuota } from './limits.ts';
 import { describeNode } from './node.ts';
 import { describePod } from './pod.ts';
@@ -16,7 +17,7 @@ const byKind = {
   StatefulSet: describeStatefulSet, DaemonSet: describeDaemonSet, ReplicationController: describeReplicationController, Job: describeJob, CronJob: describeCronJob,
   PersistentVolume: describeVolume, PersistentVolumeClaim: describeClaim, ResourceQuota: describeQuota, LimitRange: describeLimitRange,
   PodDisruptionBudget: describeBudget, HorizontalPodAutoscaler: describeAutoscaler,
-  Namespace: describeNamespace, ConfigMap: describeConfigMap, Secret: describeSecret,
+  Namespace: describeNamespace, ConfigMap: describeConfigMap, Secret: describeSecret, ServiceAccount: describeServiceAccount, Endpoints: describeEndpoints, EndpointSlice: describeEndpointSlice,
 } as const;
 
 /** How a kind is described; one that is not known is printed field by field. */

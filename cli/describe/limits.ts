@@ -1,28 +1,38 @@
-import type { LimitRange, PodDisruptionBudget, ResourceQuota } from '#api/gen/types.ts';
+import type { LimitRange, LimitRangeItem, PodDisruptionBudget, ResourceQuota } from '#api/gen/types.ts';
 import { printSelector } from '#api/pod-spec/columns.ts';
 import { describeName } from './metadata.ts';
 import type { Describe } from './types.ts';
+import type { DescribeWriter } from './writer.ts';
 
 export const describeQuota: Describe<ResourceQuota> = (writer, { metadata, spec, status }) => {
   describeName(writer, metadata);
   if ((spec?.scopes ?? []).length > 0) writer.row(0, 'Scopes:', [...spec?.scopes ?? []].sort().join(', '));
-  writer.row(0, 'Resource', 'Used', 'Hard').row(0, '--------', '----', '----');
-  for (const name of Object.keys(status?.hard ?? {}).sort()) writer.row(0, name, status?.used?.[name] ?? '0', status?.hard?.[name] ?? '0');
+  describeQuotaRows(writer, 0, { status }, '----');
   return Promise.resolve();
 };
+
+/** `rule` is as long as kubectl draws it, which differs from place to place. */
+export function describeQuotaRows(writer: DescribeWriter, level: number, { status }: { readonly status?: ResourceQuota['status'] | undefined }, rule: string): void {
+  writer.row(level, 'Resource', 'Used', 'Hard').row(level, '--------', rule, rule);
+  for (const name of Object.keys(status?.hard ?? {}).sort()) writer.row(level, name, status?.used?.[name] ?? '0', status?.hard?.[name] ?? '0');
+}
 
 const limitLists = ['min', 'max', 'defaultRequest', 'default', 'maxLimitRequestRatio'] as const;
 
 export const describeLimitRange: Describe<LimitRange> = (writer, { metadata, spec }) => {
   describeName(writer, metadata);
-  writer.row(0, 'Type', 'Resource', 'Min', 'Max', 'Default Request', 'Default Limit', 'Max Limit/Request Ratio');
-  writer.row(0, '----', '--------', '---', '---', '---------------', '-------------', '-----------------------');
-  for (const item of spec?.limits ?? []) {
-    const names = new Set(limitLists.flatMap((list) => Object.keys(item[list] ?? {})));
-    for (const name of [...names].sort()) writer.row(0, item.type, name, ...limitLists.map((list) => item[list]?.[name] ?? '-'));
-  }
+  describeLimits(writer, spec?.limits ?? []);
   return Promise.resolve();
 };
+
+export function describeLimits(writer: DescribeWriter, limits: readonly LimitRangeItem[], indent = ''): void {
+  writer.row(0, `${indent}Type`, 'Resource', 'Min', 'Max', 'Default Request', 'Default Limit', 'Max Limit/Request Ratio');
+  writer.row(0, `${indent}----`, '--------', '---', '---', '---------------', '-------------', '-----------------------');
+  for (const item of limits) {
+    const names = new Set(limitLists.flatMap((list) => Object.keys(item[list] ?? {})));
+    for (const name of [...names].sort()) writer.row(0, `${indent}${item.type}`, name, ...limitLists.map((list) => item[list]?.[name] ?? '-'));
+  }
+}
 
 export const describeBudget: Describe<PodDisruptionBudget> = (writer, { metadata, spec, status }) => {
   describeName(writer, metadata);
