@@ -2,7 +2,7 @@
 # usage: packages.sh [--dev] [PROGRAM:PACKAGE ...]
 # Installs what a checkout needs and this host lacks: the npm packages (they bring Node 24) and, on Debian and its
 # relatives, the runtime's packages. Says what it does; does nothing, and asks no network, when all is there.
-# --dev: what tests and benchmarks need too. PROGRAM:PACKAGE: one more program, and the package that has it.
+# --dev: what tests and benchmarks need too. PROGRAM:PACKAGE: one more program, or a folder, and the package that has it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -33,7 +33,7 @@ if ! cmp -s package-lock.json "$marker" || [ ! -x node_modules/node/bin/node ] |
 fi
 
 missing=
-need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || missing="$missing $2"; }
+need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || [ -d "$1" ] || missing="$missing $2"; }
 need containerd containerd
 need runc runc
 need nft nftables

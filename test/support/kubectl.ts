@@ -1,18 +1,19 @@
-import { readdirSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { exec, execOk } from '#common/exec.ts';
+import { exec } from '#common/exec.ts';
 import type { Cluster } from './cluster.ts';
 import { eventually } from './lab/eventually.ts';
 import type { LabProcess } from './lab/process.ts';
 
 export interface KubectlVersion { readonly path: string; readonly minor: number }
 
-/** Stock kubectl, one of each minor version on this machine, oldest first: the one on the PATH, and `kubectl.1.NN` beside its real file. Throws when there is none. */
+/** Stock kubectl, one of each minor version on this machine, oldest first: every one on the PATH, Debian's, and `kubectl.1.NN` beside their real files. Throws when there is none. */
 export async function kubectlVersions(): Promise<KubectlVersion[]> {
-  const onPath = realpathSync((await execOk('sh', ['-c', 'command -v kubectl'])).trim());
-  const folder = dirname(onPath);
-  const beside = readdirSync(folder).filter((file) => /^kubectl\.1\.\d+$/.test(file)).map((file) => join(folder, file));
-  const versions = await Promise.all([onPath, ...beside].map(async (path) => {
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin'];
+  const found = [...new Set(folders.map((folder) => join(folder, 'kubectl')).filter((path) => existsSync(path)).map((path) => realpathSync(path)))];
+  if (found.length === 0) throw new Error('there is no kubectl on this machine: install kubernetes-client');
+  const beside = found.map((path) => dirname(path)).flatMap((folder) => readdirSync(folder).filter((file) => /^kubectl\.1\.\d+$/.test(file)).map((file) => join(folder, file)));
+  const versions = await Promise.all([...found, ...beside].map(async (path) => {
     const { exitCode, stdout, stderr } = await exec(path, ['version', '--client', '-o', 'json']);
     if (exitCode !== 0) throw new Error(`${path} version: ${stderr}`);
     const { clientVersion } = JSON.parse(stdout) as { clientVersion: { minor: string } };
