@@ -10,6 +10,8 @@ export interface ResourceType {
   readonly kind: string;
   readonly namespaced: boolean;
   readonly shortNames: readonly string[];
+  /** Words that stand for several kinds, such as `all`. */
+  readonly categories?: readonly string[];
 }
 
 const known = (group: string, plural: string, kind: string, namespaced: boolean, ...shortNames: string[]): ResourceType =>
@@ -32,10 +34,7 @@ const everyday: readonly ResourceType[] = [
   known('coordination.k8s.io', 'leases', 'Lease', true),
 ];
 
-/** What `all` stands for. */
-const all = ['pods', 'services', 'deployments', 'replicasets'];
-
-interface ApiResourceList { readonly groupVersion: string; readonly resources: readonly { name: string; singularName?: string; kind: string; namespaced: boolean; shortNames?: string[] }[] }
+interface ApiResourceList { readonly groupVersion: string; readonly resources: readonly { name: string; singularName?: string; kind: string; namespaced: boolean; shortNames?: string[]; categories?: string[] }[] }
 interface ApiGroupList { readonly groups: readonly { readonly preferredVersion: { readonly groupVersion: string } }[] }
 
 /** Finds a kind by plural, singular, short name or kind, with or without its group (`deploy`, `deployments.apps`). */
@@ -43,6 +42,17 @@ export async function resolveResource(client: RestClient, name: string): Promise
   const found = everyday.find((type) => answersTo(type, name)) ?? (await discover(client)).find((type) => answersTo(type, name));
   if (!found) throw new StatusError('NotFound', `the server doesn't have a resource type "${name}"`);
   return found;
+}
+
+/** The kind of that name, or all of a category: `all`, or one that a custom resource names. */
+async function resolveTypes(client: RestClient, name: string): Promise<readonly ResourceType[]> {
+  const found = everyday.find((type) => answersTo(type, name));
+  if (found) return [found];
+  const types = await discover(client);
+  const type = types.find((one) => answersTo(one, name));
+  const members = type ? [type] : types.filter(({ categories = [] }) => categories.includes(name));
+  if (members.length === 0) throw new StatusError('NotFound', `the server doesn't have a resource type "${name}"`);
+  return members;
 }
 
 /** Finds the kind of an object in a file. */
@@ -65,7 +75,7 @@ async function discover(client: RestClient): Promise<ResourceType[]> {
   const lists = await Promise.all(paths.map((path) => client.json<ApiResourceList>('GET', path)));
   return lists.flatMap((list) => {
     const [group = '', version = ''] = list.groupVersion.includes('/') ? list.groupVersion.split('/') : ['', list.groupVersion];
-    return list.resources.filter((r) => !r.name.includes('/')).map((r) => ({ group, version, plural: r.name, singular: r.singularName || r.kind.toLowerCase(), kind: r.kind, namespaced: r.namespaced, shortNames: r.shortNames ?? [] }));
+    return list.resources.filter((r) => !r.name.includes('/')).map((r) => ({ group, version, plural: r.name, singular: r.singularName || r.kind.toLowerCase(), kind: r.kind, namespaced: r.namespaced, shortNames: r.shortNames ?? [], categories: r.categories ?? [] }));
   });
 }
 
@@ -99,6 +109,7 @@ export async function parseTargets(client: RestClient, args: readonly string[]):
       return { type: await resolveResource(client, type), name };
     }));
   }
-  const types = await Promise.all(first.split(',').flatMap((name) => (name === 'all' ? all : [name])).map((name) => resolveResource(client, name)));
-  return types.flatMap((type): Target[] => (rest.length === 0 ? [{ type, name: undefined }] : rest.map((name) => ({ type, name }))));
+  const types = await Promise.all(first.split(',').map((name) => resolveTypes(client, name)));
+  const once = new Map(types.flat().map((type) => [`${type.plural}.${type.group}`, type])).values();
+  return [...once].flatMap((type): Target[] => (rest.length === 0 ? [{ type, name: undefined }] : rest.map((name) => ({ type, name }))));
 }
