@@ -3,18 +3,27 @@ import { ManualClock } from './clock.ts';
 import { exec } from './exec.ts';
 import { optimizeWhenBusy } from './optimize-when-busy.ts';
 
-it('optimizes once, after being busy for some time on end', async () => {
+it('optimizes once, after a burst, and not for the start', async () => {
   const clock = new ManualClock();
   const engine = { busy: 0, optimized: 0, busyShare: () => engine.busy, optimize: () => { engine.optimized++; } };
   const after = async (seconds: number, busy: number): Promise<number> => { engine.busy = busy; await clock.advance(seconds * 1000); return engine.optimized; };
   optimizeWhenBusy(clock, engine, new AbortController().signal);
   expect(await after(10, 1)).toBe(0);
-  expect(await after(60, 0.3)).toBe(0);
+  expect(await after(3600, 0.02)).toBe(0);
   expect(await after(1, 1)).toBe(0);
-  expect(await after(1, 0.1)).toBe(0);
-  expect(await after(1, 0.9)).toBe(0);
-  expect(await after(1, 0.9)).toBe(1);
+  expect(await after(60, 0.01)).toBe(0);
+  expect(await after(2, 1)).toBe(1);
   expect(await after(600, 1)).toBe(1);
+});
+
+it('optimizes a process that is a little busy for long', async () => {
+  const clock = new ManualClock();
+  let optimized = 0;
+  optimizeWhenBusy(clock, { busyShare: () => 0.1, optimize: () => { optimized++; } }, new AbortController().signal);
+  await clock.advance(20_000);
+  expect(optimized).toBe(0);
+  await clock.advance(20_000);
+  expect(optimized).toBe(1);
 });
 
 it('looks no more when the process ends', async () => {

@@ -12,19 +12,21 @@ export interface Engine {
 /** A start is always busy, and over soon. */
 const graceMs = 10_000;
 const checkMs = 1000;
-const busyShare = 0.6;
-const busyChecks = 2;
+/** A process that is never busier than this does without; one that is, in all, for so long above it does not. */
+const quietShare = 0.03;
+const enoughMs = 1500;
 
 /**
  * A process started without V8's optimizing compilers holds 12 MB less, and while it mostly waits it misses nothing.
- * Once it has been busy for two seconds on end it gets them after all, for good.
+ * Once it has had enough to do it gets them after all, for good: a burst of two seconds is enough, and so is half a
+ * minute at a tenth of a core.
  */
 export function optimizeWhenBusy(clock: Clock, engine: Engine, signal: AbortSignal): void {
-  let busy = 0;
+  let busyMs = 0;
   const look = (): void => {
     if (signal.aborted) return;
-    busy = engine.busyShare() < busyShare ? 0 : busy + 1;
-    if (busy === busyChecks) engine.optimize();
+    busyMs = Math.max(0, busyMs + (engine.busyShare() - quietShare) * checkMs);
+    if (busyMs >= enoughMs) engine.optimize();
     else clock.after(checkMs, look);
   };
   clock.after(graceMs, () => {
