@@ -151,6 +151,8 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
       revision = event.object.metadata?.resourceVersion ?? event.object.rows?.[0]?.object?.metadata?.resourceVersion ?? revision;
       if (event.type !== 'BOOKMARK') await show(event.object);
     }
+    // Whoever limits a request's time means the watch, not each of its streams.
+    if (client.connection.timeoutMs > 0) return 0;
   }
   return 130;
 }

@@ -70,15 +70,25 @@ async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Pro
   if (others.length > 1) throw refuse('logs', `unexpected arguments: ${others.slice(1).join(' ')}`);
   const container = parsed.string('container') ?? others[0];
   const list = async (labels: string): Promise<Pod[]> => (await client.json<{ items: Pod[] }>('GET', `${pathOf(pods, namespace)}?labelSelector=${encodeURIComponent(labels)}`)).items;
-  // A pod named without anything else needs no look-up: the server picks its container and explains what is wrong.
-  if (selector === undefined && !first.includes('/') && !parsed.bool('all-containers') && !parsed.bool('prefix') && !parsed.bool('all-pods')) {
+  // A container that is named needs no look-up: the server explains what is wrong.
+  if (selector === undefined && !first.includes('/') && container !== undefined && !['all-containers', 'all-pods', 'prefix'].some((flag) => parsed.bool(flag))) {
     return [sourceOf(pods, namespace, first, container, parsed, undefined)];
   }
   const chosen = selector === undefined ? await podsBehind(client, pods, first, list, parsed, io) : await list(selector);
   return chosen.flatMap((pod) => {
-    const names = parsed.bool('all-containers') ? [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name) : [container ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? pod.spec.containers[0]?.name];
+    const names = parsed.bool('all-containers') ? [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name) : [container ?? defaultContainer(pod, io)];
     return names.map((name) => sourceOf(pods, namespace, pod.metadata.name, name, parsed, selector === undefined ? undefined : 10));
   });
+}
+
+/** The one that the pod names as its default; else the first, which is said where there are others. */
+function defaultContainer({ metadata, spec }: Pod, io: Io): string | undefined {
+  const named = metadata.annotations?.['kubectl.kubernetes.io/default-container'];
+  if (named !== undefined) return named;
+  const [first] = spec.containers;
+  const all = [...spec.containers.map(({ name }) => name), ...(spec.initContainers ?? []).map(({ name }) => `${name} (init)`)];
+  if (all.length > 1) io.err(`Defaulted container "${first?.name ?? ''}" out of: ${all.join(', ')}\n`);
+  return first?.name;
 }
 
 /** The pod named, or for `deployment/web` one of its pods, the one most worth reading, or all. */
