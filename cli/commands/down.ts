@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemClock } from '#common/clock.ts';
 import { bool, list, loadConfig } from '#common/config.ts';
 import { StatusError } from '#common/errors.ts';
@@ -34,7 +34,8 @@ export const command: Command = {
       await rm(config.kubeconfig, { force: true });
       await rmdir(dirname(config.kubeconfig)).catch(() => undefined);
     } else {
-      io.out(`The state is kept in ${config.stateDir}: 'cleat up' starts everything again, 'cleat down --purge' removes it.\n`);
+      const start = existsSync(join(config.stateDir, 'server')) ? 'cleat up' : 'cleat agent';
+      io.out(`The state is kept in ${config.stateDir}: '${start}' starts everything again, 'cleat down --purge' removes it.\n`);
     }
     return 0;
   },
