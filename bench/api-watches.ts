@@ -8,12 +8,14 @@ interface FanOut { readonly p99Ms: number; readonly deliveredPerSecond: number; 
 const watchers = 2000;
 const perConnection = 100;
 const changesPerSecond = 200;
+const objects = 50;
+const path = '/api/v1/namespaces/kube-public/configmaps';
 
-/** 2,000 watchers of one object, which changes 200 times a second: from when a change is sent until each of them has it. */
+/** 2,000 watchers of the same objects, of which 200 change each second: from when a change is sent until each of them has it. */
 export async function watchRows(api: ApiProcess, seconds: number): Promise<Row[]> {
-  const size = await sizeOfEvent(api);
-  const floor = await fanOut(api, 'floor', '/watch', '/tick', seconds, size);
-  const ours = await fanOut(api, 'api', '/api/v1/namespaces/default/configmaps?watch=1&fieldSelector=metadata.name%3Dtick', '/api/v1/namespaces/default/configmaps/tick', seconds, 0);
+  const size = await makeObjects(api);
+  const floor = await fanOut(api, 'floor', seconds, size);
+  const ours = await fanOut(api, 'api', seconds, 0);
   const megabytes = (bytes: number): number => Math.round(bytes / (1 << 20));
   return [
     {
@@ -27,18 +29,24 @@ export async function watchRows(api: ApiProcess, seconds: number): Promise<Row[]
   ];
 }
 
-async function sizeOfEvent(api: ApiProcess): Promise<number> {
+/** The size of an event about one. */
+async function makeObjects(api: ApiProcess): Promise<number> {
   const agent = new https.Agent({ keepAlive: true });
-  const { bytes } = await api.ask(agent, 'api', '/api/v1/namespaces/default/configmaps', { method: 'POST', body: change(0, 0) });
+  let size = 0;
+  for (let i = 0; i < objects; i++) size = (await api.ask(agent, 'api', path, { method: 'POST', body: change(i, 0) })).bytes;
   agent.destroy();
-  return bytes + '{"type":"MODIFIED","object":}'.length;
+  return size + '{"type":"MODIFIED","object":}'.length;
 }
 
 function change(i: number, bytes: number): unknown {
-  return { metadata: { name: 'tick' }, data: { i: String(i), ...(bytes > 0 && { padding: 'p'.repeat(Math.max(0, bytes - 70)) }) } };
+  return { metadata: { name: nameOf(i), labels: { fan: 'out' } }, data: { i: String(i), ...(bytes > 0 && { padding: 'p'.repeat(Math.max(0, bytes - 100)) }) } };
 }
 
-async function fanOut(api: ApiProcess, of: 'api' | 'floor', watchPath: string, changePath: string, seconds: number, bytes: number): Promise<FanOut> {
+function nameOf(i: number): string {
+  return `tick-${String(i % objects)}`;
+}
+
+async function fanOut(api: ApiProcess, of: 'api' | 'floor', seconds: number, bytes: number): Promise<FanOut> {
   const total = changesPerSecond * seconds;
   const sentAt = new Float64Array(total);
   const histogram = new Uint32Array(60_000);
@@ -56,13 +64,20 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', watchPath: string, c
   };
   const sessions = Array.from({ length: watchers / perConnection }, () => api.connect(of));
   await Promise.all(sessions.flatMap((session) => Array.from({ length: perConnection }, async () => {
-    const stream = session.request({ ':path': watchPath });
+    const stream = session.request({ ':path': of === 'api' ? `${path}?watch=1&labelSelector=fan` : '/watch' });
     await once(stream, 'response');
     // A watch begins with what is there.
-    if (of === 'api') await once(stream, 'data');
-    stream.on('data', take());
+    let first = of === 'api' ? objects : 0;
+    const started = Promise.withResolvers<undefined>();
+    const count = take();
+    stream.on('data', (chunk: Buffer) => {
+      if (first === 0) return count(chunk);
+      first -= linesIn(chunk);
+      if (first === 0) started.resolve(undefined);
+    });
+    if (first > 0) await started.promise;
   })));
-  const agent = new https.Agent({ keepAlive: true, maxSockets: 8 });
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
   const started = performance.now();
   const puts: Promise<unknown>[] = [];
   let rssBefore = 0;
@@ -72,7 +87,7 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', watchPath: string, c
     if (wait > 0) await new Promise((resolve) => { setTimeout(resolve, wait); });
     if (i === changesPerSecond) rssBefore = (await api.memory()).rss;
     sentAt[i] = Math.min(performance.now(), due + 1);
-    puts.push(api.ask(agent, of, changePath, { method: 'PUT', body: change(i + 1, bytes) }));
+    puts.push(api.ask(agent, of, of === 'api' ? `${path}/${nameOf(i)}` : '/', { method: 'PUT', body: change(i + objects, bytes) }));
   }
   await Promise.all(puts);
   const deadline = performance.now() + 30_000;
@@ -87,6 +102,12 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', watchPath: string, c
 function percentileOf(histogram: Uint32Array, total: number, part: number): number {
   let seen = 0;
   return histogram.findIndex((count) => (seen += count) >= total * part);
+}
+
+function linesIn(chunk: Buffer): number {
+  let lines = 0;
+  for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
+  return lines;
 }
 
 function settled(): Promise<void> {

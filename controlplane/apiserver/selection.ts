@@ -16,12 +16,16 @@ const keyFields = new Set(['metadata.name', 'metadata.namespace']);
 /** Label and field selectors of one request. Names are matched on the key; bytes are parsed only when they must be. */
 export class Selection {
   readonly #kind: KindDefinition;
+  /** Same text, same selection of one kind in one version. */
+  readonly text: string;
   readonly #labels: readonly LabelRequirement[];
   readonly #keyFields: readonly FieldRequirement[];
   readonly #fields: readonly FieldRequirement[];
 
   constructor(kind: KindDefinition, text: SelectorText) {
     this.#kind = kind;
+    const { group, version, plural } = kind.resource;
+    this.text = JSON.stringify([group, version, plural, text.labelSelector ?? '', text.fieldSelector ?? '']);
     this.#labels = text.labelSelector ? parseLabelSelector(text.labelSelector) : [];
     const fields = text.fieldSelector ? parseFieldSelector(text.fieldSelector) : [];
     for (const { field } of fields) {

@@ -68,16 +68,11 @@ async function* frames(deps: WatchDeps, request: WatchRequest, selection: Select
         seen = deps.store.revision;
         continue;
       }
-      const lines: Uint8Array[] = [];
-      for (const event of await loadEvents(kind, batch)) {
-        const line = eventFrame(event, selection, format);
-        if (line) {
-          lines.push(line);
-          format = format.later;
-        }
-        sent = event.revision;
-      }
-      if (lines.length > 0) yield lines.length === 1 && lines[0] ? lines[0] : Buffer.concat(lines);
+      const events = kind.stored ? await loadEvents(kind, batch) : batch;
+      const chunk = chunkOf(events, selection, format);
+      if (chunk) format = format.later;
+      sent = events.at(-1)?.revision ?? sent;
+      if (chunk) yield chunk;
     }
   } catch (error) {
     if (!request.signal.aborted) yield frame('ERROR', JSON.stringify(failure(expired(error))));
@@ -122,6 +117,29 @@ async function* ticking(deps: WatchDeps, request: WatchRequest, prefix: string, 
     stop.abort();
     void batches.return?.();
   }
+}
+
+const chunks = new WeakMap<readonly StoreEvent[], Map<string, Uint8Array | undefined>>();
+
+/** The frames of a batch, joined once for all watchers that are given the same batch and see it the same way. Undefined: nothing for this one. */
+function chunkOf(events: readonly StoreEvent[], selection: Selection, format: EventFormat): Uint8Array | undefined {
+  const [only] = events;
+  if (only && events.length === 1) return eventFrame(only, selection, format);
+  const key = `${selection.text}\n${format.name}`;
+  let known = chunks.get(events);
+  if (!known) chunks.set(events, known = new Map());
+  if (known.has(key)) return known.get(key);
+  const lines: Uint8Array[] = [];
+  let next = format;
+  for (const event of events) {
+    const line = eventFrame(event, selection, next);
+    if (!line) continue;
+    lines.push(line);
+    next = format.later;
+  }
+  const chunk = lines.length > 1 ? Buffer.concat(lines) : lines[0];
+  known.set(key, chunk);
+  return chunk;
 }
 
 const variants = new WeakMap<StoreEvent, Map<string, Uint8Array | undefined>>();

@@ -37,7 +37,7 @@ export class MvccStore implements Store {
     const { rows, state, log, clock } = deps;
     this.#rows = rows;
     this.#state = state;
-    this.#hub = new WatchHub({ revision: () => state.revision, eventsAfter: (prefix, after) => this.#eventsAfter(prefix, after) });
+    this.#hub = new WatchHub({ clock, revision: () => state.revision, eventsAfter: (prefix, after) => this.#eventsAfter(prefix, after) });
     this.#writer = new Writer({
       rows, state, log, clock,
       load: (versions) => this.#load(versions),

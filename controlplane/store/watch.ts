@@ -1,3 +1,4 @@
+import type { Clock } from '#common/clock.ts';
 import type { StoreEvent, WatchRequest } from './types.ts';
 
 /** Events after a revision that match a prefix, at most a batch of them, and up to where that is all. */
@@ -7,6 +8,7 @@ export interface EventPage {
 }
 
 export interface WatchDeps {
+  readonly clock: Clock;
   readonly revision: () => number;
   /** Throws or rejects with `Expired`. Synchronous when the bytes are in memory. */
   readonly eventsAfter: (prefix: string, after: number) => EventPage | Promise<EventPage>;
@@ -15,8 +17,17 @@ export interface WatchDeps {
 interface Group {
   readonly prefix: string;
   readonly waiting: Set<Watcher>;
+  /** Those that came while a batch was held back, of which they have seen a part: they read by cursor when it goes out. */
+  readonly late: Set<Watcher>;
   batch: StoreEvent[];
+  deliveredAt: number;
+  /** Cancels the delivery of what is held back. */
+  cancel: (() => void) | undefined;
 }
+
+/** A crowd is told no more often than this: else each change would keep everybody so busy that the next one waits for long. */
+const crowdSize = 100;
+const crowdPaceMs = 40;
 
 /**
  * Wakes watchers. Those that have seen everything wait in groups of one prefix; a change is matched once per
@@ -59,15 +70,26 @@ export class WatchHub {
         end = event.key.indexOf('/', end) + 1;
       } while (end > 0);
     }
-    const revision = this.#deps.revision();
     for (const group of touched) {
-      const batch = group.batch;
-      const waiting = [...group.waiting];
-      group.batch = [];
-      group.waiting.clear();
-      for (const watcher of waiting) watcher.deliver(batch, revision);
-      if (group.waiting.size === 0) this.#remove(group);
+      const holdMs = group.waiting.size < crowdSize ? 0 : group.deliveredAt + crowdPaceMs - this.#deps.clock.monotonic();
+      if (holdMs > 0) group.cancel = this.#deps.clock.after(holdMs, () => { this.#deliver(group); });
+      else this.#deliver(group);
     }
+  }
+
+  #deliver(group: Group): void {
+    const { batch } = group;
+    const revision = this.#deps.revision();
+    const [waiting, late] = [[...group.waiting], [...group.late]];
+    group.batch = [];
+    group.cancel = undefined;
+    group.deliveredAt = this.#deps.clock.monotonic();
+    group.waiting.clear();
+    group.late.clear();
+    for (const watcher of waiting) watcher.deliver(batch, revision);
+    for (const watcher of late) watcher.lookAgain();
+    // A crowd that was told comes back: its group stays, and with it the pace.
+    if (waiting.length < crowdSize) this.#removeEmpty(group);
   }
 
   /** Ends every watch. */
@@ -81,17 +103,19 @@ export class WatchHub {
     let groups = this.#byPath.get(path);
     if (!groups) this.#byPath.set(path, groups = new Map<string, Group>());
     let group = groups.get(prefix);
-    if (!group) groups.set(prefix, group = { prefix, waiting: new Set(), batch: [] });
-    group.waiting.add(watcher);
+    if (!group) groups.set(prefix, group = { prefix, waiting: new Set(), late: new Set(), batch: [], deliveredAt: -Infinity, cancel: undefined });
+    (group.cancel ? group.late : group.waiting).add(watcher);
   }
 
   forget(watcher: Watcher, prefix: string): void {
     this.#watchers.delete(watcher);
     const group = this.#byPath.get(pathOf(prefix))?.get(prefix);
-    if (group?.waiting.delete(watcher) && group.waiting.size === 0) this.#remove(group);
+    if (group && (group.waiting.delete(watcher) || group.late.delete(watcher))) this.#removeEmpty(group);
   }
 
-  #remove(group: Group): void {
+  #removeEmpty(group: Group): void {
+    if (group.waiting.size > 0 || group.late.size > 0) return;
+    group.cancel?.();
     const path = pathOf(group.prefix);
     const groups = this.#byPath.get(path);
     groups?.delete(group.prefix);
@@ -137,7 +161,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
       this.#wake = resolve;
       this.#hub.park(this, this.#prefix);
     });
-    return batch ? { done: false, value: batch } : done;
+    return batch ? { done: false, value: batch } : this.#ended ? done : this.next();
   }
 
   return(): Promise<IteratorResult<readonly StoreEvent[], undefined>> {
@@ -148,6 +172,12 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
   deliver(batch: readonly StoreEvent[], revision: number): void {
     this.#cursor = revision;
     this.#wake?.(batch);
+    this.#wake = undefined;
+  }
+
+  /** There may be something behind the cursor. */
+  lookAgain(): void {
+    this.#wake?.(undefined);
     this.#wake = undefined;
   }
 
