@@ -50,6 +50,19 @@ it('keeps an owner in foreground deletion until its dependents are gone', async 
   expect(names()).toEqual([]);
 });
 
+it('ends a circle of owners in foreground deletion', async () => {
+  await lab.start();
+  const circle = await Promise.all(['a', 'b', 'c'].map(async (name) => create(pods, name)));
+  for (const [i, pod] of circle.entries()) {
+    const owner = circle[(i + 2) % 3] ?? {};
+    await lab.api.patch(pods, 'default', pod.metadata?.name ?? '', 'merge', { metadata: { ownerReferences: [controllerReference(pods, owner)] } });
+  }
+  await lab.clock.advance(100);
+  await lab.api.delete(pods, 'default', 'a', { propagationPolicy: 'Foreground' });
+  await lab.clock.advance(1000);
+  expect(names()).toEqual([]);
+});
+
 it('lets dependents go free when asked to orphan them', async () => {
   await chain();
   await lab.start();

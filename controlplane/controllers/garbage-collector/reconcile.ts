@@ -57,6 +57,11 @@ function withoutOwners({ resource, object }: Member, drop: (reference: OwnerRefe
   return { type: 'update', resource, object: withMetadata(object, { ownerReferences }) };
 }
 
+function withoutBlocking({ resource, object }: Member): Action {
+  const ownerReferences = object.metadata?.ownerReferences?.map((reference) => ({ ...reference, blockOwnerDeletion: false })) ?? [];
+  return { type: 'update', resource, object: withMetadata(object, { ownerReferences }) };
+}
+
 /** An object goes with the last of its owners; while one remains it only loses the references to the others. */
 function asDependent(snapshot: OwnershipSnapshot): Action[] {
   const { resource, object, owners, dependents } = snapshot;
@@ -66,5 +71,8 @@ function asDependent(snapshot: OwnershipSnapshot): Action[] {
     return [withoutOwners(snapshot, (reference) => gone.some((owner) => owner.reference.uid === reference.uid))];
   }
   const foreground = owners.some(({ state }) => state === 'deleting') && dependents.length > 0;
+  // A circle: it would wait for those that wait for it. Let go of its owners first; the change brings it here again.
+  const blocks = object.metadata?.ownerReferences?.some(({ blockOwnerDeletion }) => blockOwnerDeletion === true) ?? false;
+  if (foreground && blocks && dependents.some((dependent) => waitsForDependents(dependent.object))) return [withoutBlocking(snapshot)];
   return [{ type: 'delete', resource, object, options: foreground ? { propagationPolicy: 'Foreground' } : {} }];
 }
