@@ -269,6 +269,7 @@ function tunnelHandlers(pods: PodManager, driver: RuntimeDriver): TunnelHandlers
   return {
     logs: (request, signal) => pods.logs(request, signal),
     usage: (signal) => pods.usage(signal),
+    removeVolume: (name) => pods.removeVolume(name),
     open: async (request, signal) => (await import('./streams/pod-streams.ts')).openStream(driver, request, signal),
   };
 }

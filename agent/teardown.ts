@@ -87,7 +87,7 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
 }
 
 /** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
-const ownNames = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp'];
+const ownNames = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
 
 /** Removes all that Cleat kept, and the directory when nothing else is in it. Rejects before it touches anything when something is mounted below, or a control plane runs on it. */
 export async function purgeState(stateDir: string): Promise<void> {

@@ -165,12 +165,13 @@ export class ControlPlane implements Runnable {
       informers: {
         pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
         services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices), runtimeClasses: informers.informer(resources.runtimeClasses),
+        claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes),
       },
     }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
-    const manager = this.#controllers(apiServer, informers, ca, nodes);
+    const manager = this.#controllers(apiServer, informers, ca, dispatcher);
     const scheduler = this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
     apiServer.metrics.add(() => scheduler.collect());
@@ -191,11 +192,12 @@ export class ControlPlane implements Runnable {
     return new Scheduler({
       api: apiServer.client({ name: 'system:kube-scheduler', groups: ['system:masters'] }), events: apiServer.recorder({ component: 'default-scheduler' }),
       pods: informers.informer(resources.pods), nodes: informers.informer(resources.nodes), namespaces: informers.informer(resources.namespaces),
+      storage: { claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes), classes: informers.informer(resources.storageClasses) },
       plugins: schedulerPlugins, clock: this.#deps.clock, random: Math.random, log: this.#deps.log.child({ component: 'scheduler' }),
     });
   }
 
-  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: NodeGateway): ControllerManager {
+  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: Dispatcher): ControllerManager {
     const { tokens, authorizer } = apiServer.access;
     return new ControllerManager({
       controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
@@ -205,6 +207,7 @@ export class ControlPlane implements Runnable {
     }, {
       podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
       autoscaling: { scales: apiServer.scaleClient({ name: 'system:kube-controller-manager', groups: ['system:masters'] }), usage: (...about) => nodes.usage(...about) },
+      nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, checkApiService: (...about) => apiServer.checkApiService(...about),
     });

@@ -1,5 +1,5 @@
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
+import { configMaps, persistentVolumeClaims, persistentVolumes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
@@ -73,6 +73,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       secret: (namespace, name) => deps.state.get(secrets, namespace, name),
       services: () => deps.state.list(services),
       runtimeClass: (name) => deps.state.get(runtimeClasses, undefined, name),
+      claim: (namespace, name) => deps.state.get(persistentVolumeClaims, namespace, name),
+      volume: (name) => deps.state.get(persistentVolumes, undefined, name),
       ...(tokens && { token: (request) => tokens.token(request) }),
     };
   }
@@ -107,6 +109,12 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   }
 
   usage(signal: AbortSignal): Promise<UsageReport> { return this.#usage.read(signal); }
+
+  /** Removes the directory of a local volume that no pod uses any more. */
+  async removeVolume(name: string): Promise<void> {
+    const { removeLocalVolume } = await import('./volumes/claims.ts');
+    await removeLocalVolume(this.#config.stateDir, name);
+  }
 
   /** Ids look like `containerd://…`, by the name that the runtime gives itself. */
   async #learnRuntimeName(signal: AbortSignal): Promise<void> {

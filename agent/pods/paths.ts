@@ -6,6 +6,8 @@ export interface PodPaths {
   /** Per container name: `<attempt>.log`. */
   readonly logs: string;
   readonly volumes: string;
+  /** Volumes that outlive pods, each by its own name. */
+  readonly localVolumes: string;
   readonly hostsFile: string;
   terminationLog(container: string, attempt: number): string;
 }
@@ -20,6 +22,10 @@ export function podsDir(stateDir: string): string {
   return join(stateDir, 'pods');
 }
 
+export function localVolumesDir(stateDir: string): string {
+  return join(stateDir, 'volumes');
+}
+
 /** The uid in a directory's name; undefined when it is no pod's. */
 export function uidOfPodDir(name: string): string | undefined {
   return /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
@@ -31,6 +37,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     root,
     logs: root,
     volumes: join(root, '.volumes'),
+    localVolumes: localVolumesDir(stateDir),
     hostsFile: join(root, '.files', 'hosts'),
     terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
   };

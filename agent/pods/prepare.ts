@@ -80,7 +80,7 @@ export interface ContainerInputs {
 /** Everything that a container needs on disk, and its configuration. */
 export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, ...more }: ContainerInputs): Promise<ContainerConfig> {
   const env = containerEnv(pod, container, lookup, facts);
-  const mounts = await containerMounts(pod, container, paths, env);
+  const mounts = await containerMounts(pod, container, paths, env, lookup);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
   const own = (containerPath: string, hostPath: string): void => {
     if (!mounts.some((m) => m.containerPath === containerPath)) mounts.push({ containerPath, hostPath, readOnly: false, propagation: 'None' });

@@ -72,6 +72,10 @@ export class AgentTunnels {
       case 'USAGE':
         await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal), signal))));
         return;
+      case 'REMOVE_VOLUME':
+        if (this.#handlers.removeVolume === undefined) break;
+        await this.#handlers.removeVolume(parseVolumeName(request.request));
+        return;
       default:
     }
     throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
@@ -95,6 +99,13 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     signal.addEventListener('abort', abort, { once: true });
     promise.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort); }).catch(() => undefined);
   });
+}
+
+/** The name becomes a part of a path. */
+function parseVolumeName(bytes: Buffer): string {
+  const query: unknown = JSON.parse(bytes.toString());
+  if (!isRecord(query) || typeof query['name'] !== 'string' || !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(query['name'])) throw new StatusError('BadRequest', 'the name of a volume that is none');
+  return query['name'];
 }
 
 function parseLogQuery(bytes: Buffer): LogQuery {

@@ -68,6 +68,8 @@ export interface TunnelHandlers {
   /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
   usage(signal: AbortSignal): Promise<UsageReport>;
+  /** Removes the directory of a local volume, if it is there. */
+  removeVolume?(name: string): Promise<void>;
   /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
   open?(request: StreamRequest, signal: AbortSignal): Promise<Channels>;
 }

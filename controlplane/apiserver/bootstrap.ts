@@ -1,6 +1,7 @@
-import type { ConfigMap, Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount } from '#api/gen/types.ts';
-import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, serviceCidrs, services, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount, StorageClass } from '#api/gen/types.ts';
+import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, serviceCidrs, services, storageClasses, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
+import { localPathProvisioner } from '#api/volumes/binding.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
 
@@ -29,6 +30,7 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
   for (const [name, { value, description }] of Object.entries(systemClasses)) await ensure<PriorityClass>(client, priorityClasses, { metadata: { name }, value, description });
   await ensure<ConfigMap>(client, configMaps, { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { ...config.authentication } });
   await ensureServiceRange(client, config.serviceCidr.split(','));
+  await ensureStorageClass(client);
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
     metadata,
@@ -45,6 +47,22 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
     endpoints: [{ addresses: [config.advertiseAddress], conditions: { ready: true } }],
     ports: [{ name: 'https', port: config.port, protocol: 'TCP' }],
   });
+}
+
+/** Volumes that are directories on the nodes. Left as it is when it is there, and the default only where there is no other. */
+async function ensureStorageClass(client: ApiClient): Promise<void> {
+  const { items } = await client.list<StorageClass>(storageClasses);
+  const isDefault = 'storageclass.kubernetes.io/is-default-class';
+  const hasDefault = items.some(({ metadata }) => metadata?.annotations?.[isDefault] === 'true');
+  const storageClass: StorageClass = {
+    metadata: { name: 'local-path', ...(!hasDefault && { annotations: { [isDefault]: 'true' } }) },
+    provisioner: localPathProvisioner, reclaimPolicy: 'Delete', volumeBindingMode: 'WaitForFirstConsumer',
+  };
+  try {
+    await client.create(storageClasses, storageClass);
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error;
+  }
 }
 
 /** Made once: what it says cannot be changed, and addresses are handed out by the flag all the same. */

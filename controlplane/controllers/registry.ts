@@ -19,6 +19,7 @@ import { leaseCleaner } from './lease-cleaner/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { nodeIpamController } from './node-ipam/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
+import { persistentVolumeBinder } from './persistent-volume-binder/controller.ts';
 import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
 import { pvProtection } from './pv-protection/controller.ts';
 import { pvcProtection } from './pvc-protection/controller.ts';
@@ -57,6 +58,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'namespace': namespaceController,
   'node-ipam': nodeIpamController,
   'node-lifecycle': nodeLifecycleController,
+  'persistent-volume-binder': persistentVolumeBinder,
   'pod-garbage-collector': podGarbageCollector,
   'pv-protection': pvProtection,
   'pvc-protection': pvcProtection,

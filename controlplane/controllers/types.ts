@@ -38,6 +38,12 @@ export interface Autoscaling {
   readonly usage: (nodeName: string, signal: AbortSignal) => Promise<NodeUsage>;
 }
 
+/** What is done to volumes on nodes. */
+export interface NodeVolumes {
+  /** Resolves when the directory is no longer there. Rejects with `ServiceUnavailable` while the node is not connected. */
+  readonly remove: (nodeName: string, volume: string, signal: AbortSignal) => Promise<void>;
+}
+
 export interface ControllerConfig {
   /** Range that every node's pod range is cut from. */
   readonly podCidr: string;
@@ -53,6 +59,8 @@ export interface ControllerConfig {
   readonly credentials?: ClusterCredentials;
   /** Absent where nothing is measured, as in some tests. */
   readonly autoscaling?: Autoscaling;
+  /** Absent where there are no nodes to ask, as in some tests. */
+  readonly nodeVolumes?: NodeVolumes;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */
   readonly resources: readonly Resource[];
   /** Throws, with the reason, when the server behind an APIService does not answer; absent where none can be asked, as in some tests. */

@@ -1,10 +1,11 @@
-import type { ConfigMap, EndpointSlice, Node, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
-import { configMaps, endpointSlices, nodes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, EndpointSlice, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
+import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
+import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
-import { referenceKey, type ReferenceKey } from './references.ts';
+import { referenceKey, type Referable, type ReferenceKey } from './references.ts';
 import { trimNode, trimOther } from './trim.ts';
 
 /**
@@ -24,7 +25,12 @@ export interface AssignmentInformers {
   readonly endpointSlices: Informer<EndpointSlice>;
   readonly nodes: Informer<Node>;
   readonly runtimeClasses: Informer<RuntimeClass>;
+  /** Absent where no pod has claims, as in some tests. */
+  readonly claims?: Informer<PersistentVolumeClaim>;
+  readonly volumes?: Informer<PersistentVolume>;
 }
+
+const noObjects: Lister<KubeObject> = { get: () => undefined, list: () => [], by: () => [] };
 
 /**
  * Works out what each connected node must be told. A change of an object only marks it in the assignments that it
@@ -53,7 +59,7 @@ export class Assignments implements AssignmentSource {
   /** Follows the informers until the returned function is called. */
   start(): () => void {
     const informers = this.#informers;
-    const reference = (resource: typeof secrets | typeof configMaps) => ({ object, old }: { object: KubeObject | undefined; old: KubeObject | undefined }): void => {
+    const reference = (resource: Referable) => ({ object, old }: { object: KubeObject | undefined; old: KubeObject | undefined }): void => {
       const { namespace, name } = (object ?? old)?.metadata ?? {};
       const key = referenceKey(resource, namespace, name ?? '');
       for (const assignment of this.#referrers.get(key) ?? []) assignment.markReference(key);
@@ -70,13 +76,16 @@ export class Assignments implements AssignmentSource {
       }),
       informers.secrets.subscribe(reference(secrets)),
       informers.configMaps.subscribe(reference(configMaps)),
+      informers.claims?.subscribe(reference(persistentVolumeClaims)),
+      informers.claims?.subscribe(({ object, old }) => { if (object && old && object.spec?.volumeName !== old.spec?.volumeName) this.#claimBound(object); }),
+      informers.volumes?.subscribe(reference(persistentVolumes)),
       informers.services.subscribe(everyone(services)),
       informers.endpointSlices.subscribe(everyone(endpointSlices)),
       informers.runtimeClasses.subscribe(everyone(runtimeClasses)),
       informers.nodes.subscribe(({ object, old }) => { this.#nodeChanged(object, old); }),
     ];
     return () => {
-      for (const stop of stops) stop();
+      for (const stop of stops) stop?.();
       this.#cancelFlush?.();
     };
   }
@@ -114,6 +123,8 @@ export class Assignments implements AssignmentSource {
     switch (resource.plural) {
       case secrets.plural: return this.#informers.secrets;
       case configMaps.plural: return this.#informers.configMaps;
+      case persistentVolumeClaims.plural: return this.#informers.claims ?? noObjects;
+      case persistentVolumes.plural: return this.#informers.volumes ?? noObjects;
       case services.plural: return this.#informers.services;
       case endpointSlices.plural: return this.#informers.endpointSlices;
       case runtimeClasses.plural: return this.#informers.runtimeClasses;
@@ -133,6 +144,16 @@ export class Assignments implements AssignmentSource {
     if (this.#encoded.size === 0) setImmediate(() => { this.#encoded = new Map(); });
     this.#encoded.set(cacheKey, { object, json });
     return json;
+  }
+
+  get claims(): AssignmentInformers['claims'] { return this.#informers.claims; }
+
+  /** Pods that were put on a node before their claim had a volume have one more to know now. */
+  #claimBound(claim: PersistentVolumeClaim): void {
+    const { namespace, name } = claim.metadata ?? {};
+    for (const assignment of this.#referrers.get(referenceKey(persistentVolumeClaims, namespace, name ?? '')) ?? []) {
+      for (const pod of this.#informers.pods.by('node', assignment.nodeName)) if (pod.metadata?.namespace === namespace && claimNamesOf(pod).includes(name ?? '')) assignment.markPod(keyOf(pod));
+    }
   }
 
   #nodeChanged(object: Node | undefined, old: Node | undefined): void {

@@ -229,6 +229,12 @@ export class Dispatcher implements Runnable, NodeGateway {
     return parseUsage(Buffer.concat(chunks).toString(), nodeName);
   }
 
+  /** Resolves when the directory of a local volume is no longer on the node. */
+  async removeVolume(nodeName: string, name: string, signal: AbortSignal): Promise<void> {
+    for await (const _ of this.#tunnels.read(this.#sessionOf(nodeName), 'REMOVE_VOLUME', { name }, signal)) { /* says nothing but its end */ }
+    signal.throwIfAborted();
+  }
+
   async open(nodeName: string, { kind, ...request }: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels> {
     const wireKinds = { exec: 'EXEC', attach: 'ATTACH', 'port-forward': 'PORT_FORWARD', dial: 'DIAL' } as const;
     return this.#tunnels.open(this.#sessionOf(nodeName), wireKinds[kind], request, channels, signal);

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { Pod } from '#api/gen/types.ts';
-import { configMaps, endpointSlices, nodes, pods, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import type { PersistentVolumeClaim, Pod } from '#api/gen/types.ts';
+import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, pods, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { splitKey } from '#api/meta/object.ts';
 import type { ObjectRef, WireObject } from '#proto/edge/v1/messages.ts';
 import type { Lister } from '../cache/types.ts';
@@ -11,6 +11,8 @@ export type AssignmentChange = { readonly set: WireObject } | { readonly removed
 
 /** What an assignment needs of all: objects as they are sent, and being told when a Secret or ConfigMap changes. */
 export interface AssignmentSource {
+  /** By which a pod's claims lead to volumes; absent where there are none, as in some tests. */
+  readonly claims?: Pick<Lister<PersistentVolumeClaim>, 'get'> | undefined;
   /** The object behind a key now; undefined when there is none. */
   encode(resource: Resource, key: string): Uint8Array | undefined;
   addReferrer(key: ReferenceKey, assignment: NodeAssignment): void;
@@ -18,7 +20,7 @@ export interface AssignmentSource {
 }
 
 const everyonesResources = new Map([services, endpointSlices, nodes, runtimeClasses].map((resource: Resource) => [qualifiedName(resource), resource]));
-const referenceResources = new Map([secrets, configMaps].map((resource: Resource) => [qualifiedName(resource), resource]));
+const referenceResources = new Map([secrets, configMaps, persistentVolumeClaims, persistentVolumes].map((resource: Resource) => [qualifiedName(resource), resource]));
 
 interface Marks {
   readonly pods: Set<string>;
@@ -89,9 +91,10 @@ export class NodeAssignment {
       return;
     }
     const json = Buffer.from(JSON.stringify(trimPod(pod)));
-    const digest = hash('sha1', json, 'base64');
+    const references = referencesOf(pod, this.#all.claims);
+    // Claims find their volumes when the pod is here already, if somebody has put it here.
+    const digest = hash('sha1', Buffer.concat([json, Buffer.from(references.join())]), 'base64');
     if (digest === sent?.digest) return;
-    const references = referencesOf(pod);
     this.#sentPods.set(key, { digest, references });
     for (const reference of references) {
       const count = this.#referenceCounts.get(reference) ?? 0;

@@ -1,16 +1,21 @@
-import type { Container, EphemeralContainer, Pod, Volume } from '#api/gen/types.ts';
-import { configMaps, qualifiedName, secrets } from '#api/kinds/resources.ts';
+import type { Container, EphemeralContainer, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
+import { configMaps, persistentVolumeClaims, persistentVolumes, qualifiedName, secrets } from '#api/kinds/resources.ts';
 import { objectKey } from '#api/meta/object.ts';
+import { claimNamesOf } from '#api/volumes/binding.ts';
+import type { Lister } from '../cache/types.ts';
 
-/** A Secret or ConfigMap as `secrets namespace/name`. */
+/** What can be referred to. */
+export type Referable = typeof secrets | typeof configMaps | typeof persistentVolumeClaims | typeof persistentVolumes;
+
+/** A Secret, ConfigMap, claim or volume as `secrets namespace/name`. */
 export type ReferenceKey = string;
 
-export function referenceKey(resource: typeof secrets | typeof configMaps, namespace: string | undefined, name: string): ReferenceKey {
+export function referenceKey(resource: Referable, namespace: string | undefined, name: string): ReferenceKey {
   return `${qualifiedName(resource)} ${objectKey(namespace, name)}`;
 }
 
-/** All Secrets and ConfigMaps that a pod needs in order to run, each once. */
-export function referencesOf(pod: Pod): ReferenceKey[] {
+/** All Secrets, ConfigMaps, claims and volumes that a pod needs in order to run, each once. */
+export function referencesOf(pod: Pod, claims?: Pick<Lister<PersistentVolumeClaim>, 'get'>): ReferenceKey[] {
   const namespace = pod.metadata?.namespace;
   const found = new Set<ReferenceKey>();
   const secret = (name: string | undefined): void => { if (name) found.add(referenceKey(secrets, namespace, name)); };
@@ -19,6 +24,11 @@ export function referencesOf(pod: Pod): ReferenceKey[] {
   for (const reference of spec?.imagePullSecrets ?? []) secret(reference.name);
   for (const container of [...spec?.initContainers ?? [], ...spec?.containers ?? [], ...spec?.ephemeralContainers ?? []]) ofContainer(container, secret, configMap);
   for (const volume of spec?.volumes ?? []) ofVolume(volume, secret, configMap);
+  for (const name of claimNamesOf(pod)) {
+    found.add(referenceKey(persistentVolumeClaims, namespace, name));
+    const volume = claims?.get(namespace, name)?.spec?.volumeName;
+    if (volume) found.add(referenceKey(persistentVolumes, undefined, volume));
+  }
   return [...found];
 }
 

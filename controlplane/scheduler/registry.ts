@@ -11,6 +11,7 @@ import { nodeUnschedulable } from './plugins/node-unschedulable/plugin.ts';
 import { podTopologySpread } from './plugins/pod-topology-spread/plugin.ts';
 import { schedulingGates } from './plugins/scheduling-gates/plugin.ts';
 import { taintToleration } from './plugins/taint-toleration/plugin.ts';
+import { volumeBinding } from './plugins/volume-binding/plugin.ts';
 import type { PluginRegistry } from './types.ts';
 
 /** Every plugin by its folder, in the order in which they are asked: cheap and decisive ones first. */
@@ -22,6 +23,7 @@ export const schedulerPlugins: PluginRegistry = {
   'node-affinity': nodeAffinity,
   'node-ports': nodePorts,
   'node-resources-fit': nodeResourcesFit,
+  'volume-binding': volumeBinding,
   'pod-topology-spread': podTopologySpread,
   'inter-pod-affinity': interPodAffinity,
   'node-resources-balanced': nodeResourcesBalanced,

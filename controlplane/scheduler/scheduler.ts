@@ -1,4 +1,4 @@
-import type { Namespace, Node, Pod } from '#api/gen/types.ts';
+import type { Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '#api/gen/types.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
@@ -23,6 +23,8 @@ export interface SchedulerDeps {
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
   readonly namespaces: Pick<Lister<Namespace>, 'get'>;
+  /** Absent where pods have no claims, as in some tests. */
+  readonly storage?: { readonly claims: Informer<PersistentVolumeClaim>; readonly volumes: Informer<PersistentVolume>; readonly classes: Informer<StorageClass> };
   readonly plugins: PluginRegistry;
   readonly clock: Clock;
   /** 0 to 1; breaks ties. */
@@ -73,7 +75,7 @@ export class Scheduler implements Runnable {
     const { api, clock, events, log, pods } = deps;
     this.#deps = deps;
     this.#config = config;
-    const framework = new Framework(Object.values(deps.plugins).map((make) => make({ api })));
+    const framework = new Framework(Object.values(deps.plugins).map((make) => make({ api, storage: deps.storage && { ...deps.storage, clock } })));
     const cache = new SchedulerCache(deps);
     const queue = new SchedulingQueue({
       clock,
@@ -100,10 +102,12 @@ export class Scheduler implements Runnable {
   async start(signal: AbortSignal): Promise<void> {
     const unsubscribe: (() => void)[] = [];
     try {
-      await Promise.all([this.#deps.nodes.synced(signal), this.#deps.pods.synced(signal)]);
+      const storage = Object.values(this.#deps.storage ?? {});
+      await Promise.all([this.#deps.nodes, this.#deps.pods, ...storage].map((informer) => informer.synced(signal)));
       unsubscribe.push(
         this.#deps.nodes.subscribe((change) => { this.#intake.onNode(change); }),
         this.#deps.pods.subscribe((change) => { this.#intake.onPod(change); }),
+        ...storage.map((informer) => informer.subscribe(() => { this.#queue.on('storage-changed'); })),
       );
       this.#tasks.run('conditions', signal, () => this.#conditions.start(signal));
       await this.#run(signal);

@@ -1,6 +1,8 @@
-import type { Node, Pod } from '#api/gen/types.ts';
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '#api/gen/types.ts';
 import type { LabelRequirement } from '#api/meta/selectors.ts';
+import type { Clock } from '#common/clock.ts';
 import type { ApiClient } from '../apiserver/types.ts';
+import type { Informer, Lister } from '../cache/types.ts';
 
 /**
  * The scheduling framework: what a plugin sees and what it may do, in the shape of
@@ -124,7 +126,9 @@ export interface Rejection {
 /** What changed in the cluster, as far as waiting pods may care. */
 export type ClusterEvent =
   | 'node-added' | 'node-allocatable-changed' | 'node-labels-changed' | 'node-taints-changed'
-  | 'assigned-pod-added' | 'assigned-pod-updated' | 'assigned-pod-deleted';
+  | 'assigned-pod-added' | 'assigned-pod-updated' | 'assigned-pod-deleted'
+  /** A claim, a volume or a storage class. */
+  | 'storage-changed';
 
 /** A typed slot of a CycleState; each plugin makes its own. */
 export interface StateKey<T> {
@@ -189,8 +193,18 @@ export interface Plugin {
 }
 
 /** What a plugin that needs more than its arguments is made with. */
+/** What there is to mount. */
+export interface Storage {
+  readonly claims: Informer<PersistentVolumeClaim>;
+  readonly volumes: Informer<PersistentVolume>;
+  readonly classes: Lister<StorageClass>;
+  readonly clock: Clock;
+}
+
 export interface PluginHandle {
   readonly api: ApiClient;
+  /** Absent where pods have no claims, as in some tests. */
+  readonly storage?: Storage | undefined;
 }
 
 export type PluginFactory = (handle: PluginHandle) => Plugin;

@@ -80,7 +80,7 @@ it('ends with exactly what each node needs, whatever changes and whenever it is 
       const expected = new Map<string, string>();
       const mine = cluster.informers.pods.list().filter((pod) => pod.spec?.nodeName === name);
       for (const pod of mine) expected.set(`pods d/${pod.metadata?.name ?? ''}`, '');
-      for (const key of new Set(mine.flatMap(referencesOf))) {
+      for (const key of new Set(mine.flatMap((pod) => referencesOf(pod)))) {
         const object = (key.startsWith('secrets') ? cluster.informers.secrets : cluster.informers.configMaps).get('d', key.slice(key.indexOf('/') + 1));
         if (object) expected.set(key, (object.data as { v: string }).v);
       }

@@ -1,4 +1,4 @@
-import type { ConfigMap, Container, EnvVar, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
+import type { ConfigMap, Container, EnvVar, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
 import { expand } from './expansion.ts';
@@ -11,6 +11,9 @@ export interface ObjectLookup {
   secret(namespace: string, name: string): Secret | undefined;
   services(): readonly Service[];
   runtimeClass(name: string): RuntimeClass | undefined;
+  /** Absent where no claims are known, as in some tests. */
+  claim?(namespace: string, name: string): PersistentVolumeClaim | undefined;
+  volume?(name: string): PersistentVolume | undefined;
   /** Absent where no control plane can be asked. */
   token?(request: PodTokenRequest): Promise<string>;
 }

@@ -1,6 +1,6 @@
-import { chmod, chown, lstat, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
-import type { Container, HostPathVolumeSource, Pod, Volume } from '#api/gen/types.ts';
+import type { Container, Pod, Volume } from '#api/gen/types.ts';
 import { quantityValue } from '#api/meta/quantity.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
@@ -10,6 +10,7 @@ import type { ObjectLookup } from '../spec/env.ts';
 import { expand } from '../spec/expansion.ts';
 import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
+import { ensureHostPath, makeFolders } from './host-path.ts';
 import { volumePayload } from './payload.ts';
 import { volumeTokens } from './tokens.ts';
 
@@ -38,11 +39,12 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   const dir = volumePath(volume, paths);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
+  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup); return undefined; }
   if (volume.emptyDir) { await ensureEmptyDir(dir, volume.emptyDir, fsGroup); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
-  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected');
+  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
 }
@@ -70,31 +72,20 @@ async function ensureEmptyDir(dir: string, source: NonNullable<Volume['emptyDir'
   }
 }
 
-async function ensureHostPath({ path, type = '' }: HostPathVolumeSource): Promise<void> {
-  if (type === 'DirectoryOrCreate') { await makeFolders(path); return; }
-  if (type === 'FileOrCreate') { await (await open(path, 'a', 0o644)).close(); return; }
-  if (type === '') return;
-  const found = await stat(path).catch(() => undefined);
-  const matches = found && {
-    Directory: found.isDirectory(), File: found.isFile(), Socket: found.isSocket(), CharDevice: found.isCharacterDevice(), BlockDevice: found.isBlockDevice(),
-  }[type];
-  if (matches === undefined && found) throw new StatusError('Invalid', `unknown hostPath type ${type}`);
-  if (!matches) throw new StatusError('NotFound', `hostPath type check failed: ${path} is not a ${type.toLowerCase()}`);
-}
-
 /** The container's mounts; volumes must be there. */
-export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env']): Promise<ContainerConfig['mounts'][number][]> {
+export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env'], lookup?: ObjectLookup): Promise<ContainerConfig['mounts'][number][]> {
   const values = new Map(env.map(({ name, value }) => [name, value]));
   const mounts: ContainerConfig['mounts'][number][] = [];
   for (const mount of container.volumeMounts ?? []) {
     const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
-    const base = volumePath(volume, paths);
+    const claimed = lookup && (volume.persistentVolumeClaim ?? volume.ephemeral) ? (await import('./claims.ts')).claimedPath(pod, volume, paths, lookup) : undefined;
+    const base = claimed ?? volumePath(volume, paths);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
       hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
-      readOnly: (mount.readOnly ?? false) || mirrorsObjects(volume),
+      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || mirrorsObjects(volume),
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
     });
   }
@@ -123,20 +114,6 @@ async function ensureSubPath(base: string, subPath: string): Promise<string> {
   }
   if (!(await inside(path))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
   return realpath(path);
-}
-
-/** Like `mkdir -p`. Node's own `recursive` never ends where a file system refuses new folders as if their parent were missing (/proc). */
-async function makeFolders(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o755 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
-    const parent = dirname(path);
-    if (code !== 'ENOENT' || await stat(parent).catch(() => undefined)) throw error;
-    await makeFolders(parent);
-    await mkdir(path, { mode: 0o755 });
-  }
 }
 
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */

@@ -82,7 +82,7 @@ describe('classes', () => {
     const ns = await namespace();
     const claim = (extra: object = {}): Promise<PersistentVolumeClaim> => client.create<PersistentVolumeClaim>(persistentVolumeClaims, {
       metadata: { name: `c-${String(++count)}`, namespace: ns }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, ...extra } });
-    expect((await claim()).spec?.storageClassName).toBeUndefined();
+    expect((await claim()).spec?.storageClassName).toBe('local-path');
     await client.create(storageClasses, { metadata: { name: 'disk', annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' } }, provisioner: 'a/b' });
     const made = await claim();
     expect(made.spec?.storageClassName).toBe('disk');

@@ -30,7 +30,7 @@ export interface ObjectRef { resource: string; namespace: string; name: string }
 export interface Welcome { heartbeatPeriodMs: number }
 export interface Complete { objects: WireObject[]; revision: number; last: boolean }
 export interface Incremental { fromRevision: number; toRevision: number; set: WireObject[]; removed: ObjectRef[] }
-export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL';
+export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL' | 'REMOVE_VOLUME';
 export interface OpenTunnel { id: string; kind: TunnelKind; request: Buffer }
 
 /** At most one field is set. */

@@ -1,0 +1,59 @@
+import { chmod, chown, lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PersistentVolume, Pod, Volume } from '#api/gen/types.ts';
+import { annotations, isFor, isFullyBound, localPathProvisioner } from '#api/volumes/binding.ts';
+import { StatusError } from '#common/errors.ts';
+import { localVolumesDir, type PodPaths } from '../paths.ts';
+import type { ObjectLookup } from '../spec/env.ts';
+import { ensureHostPath } from './host-path.ts';
+
+/** The directory behind a pod's claim, which must be bound. */
+export function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
+  return pathOf(volumeOf(pod, volume, lookup), paths);
+}
+
+/** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. */
+export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): Promise<void> {
+  const found = volumeOf(pod, volume, lookup);
+  const path = pathOf(found, paths);
+  if (isOurs(found)) await makeLocalVolume(path, pod.spec?.securityContext?.fsGroup);
+  else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
+  else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
+}
+
+/** Removes the directory, if it is there, and all that is in it. */
+export async function removeLocalVolume(stateDir: string, name: string): Promise<void> {
+  await rm(join(localVolumesDir(stateDir), name), { recursive: true, force: true });
+}
+
+function volumeOf(pod: Pod, { name, persistentVolumeClaim }: Volume, lookup: ObjectLookup): PersistentVolume {
+  const { namespace = '', name: podName = '' } = pod.metadata ?? {};
+  const claimName = persistentVolumeClaim?.claimName ?? `${podName}-${name}`;
+  const claim = lookup.claim?.(namespace, claimName);
+  if (claim === undefined) throw new StatusError('NotFound', `persistentvolumeclaim "${claimName}" not found`);
+  if (claim.spec?.volumeMode === 'Block') throw new StatusError('Invalid', `persistentvolumeclaim "${claimName}" is of a block device, which this node cannot attach`);
+  const volume = isFullyBound(claim) ? lookup.volume?.(claim.spec?.volumeName ?? '') : undefined;
+  if (volume === undefined || !isFor(volume, claim)) throw new StatusError('ServiceUnavailable', `persistentvolumeclaim "${claimName}" is not bound`);
+  return volume;
+}
+
+function isOurs({ metadata, spec }: PersistentVolume): boolean {
+  return metadata?.annotations?.[annotations.provisionedBy] === localPathProvisioner && spec?.local !== undefined;
+}
+
+/** The control plane does not know where this host keeps its state: what the volume says is where most do. */
+function pathOf(volume: PersistentVolume, { localVolumes }: PodPaths): string {
+  const path = isOurs(volume) ? join(localVolumes, volume.metadata?.name ?? '') : volume.spec?.local?.path ?? volume.spec?.hostPath?.path;
+  if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local or hostPath`);
+  return path;
+}
+
+/** Made aside, so that it appears complete; what pods make of its owner and mode later is theirs. */
+async function makeLocalVolume(dir: string, fsGroup: number | undefined): Promise<void> {
+  if (await lstat(dir).catch(() => undefined)) return;
+  const fresh = `${dir}.new`;
+  await mkdir(fresh, { recursive: true, mode: 0o755 });
+  await chown(fresh, 0, fsGroup ?? 0);
+  await chmod(fresh, fsGroup === undefined ? 0o777 : 0o2777);
+  await rename(fresh, dir);
+}

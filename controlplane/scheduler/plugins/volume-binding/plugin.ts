@@ -1,0 +1,168 @@
+import type { PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts';
+import { persistentVolumeClaims, persistentVolumes } from '#api/kinds/resources.ts';
+import { keyOf } from '#api/meta/object.ts';
+import { annotations, findVolume, isFor, isFullyBound, storageClassOf } from '#api/volumes/binding.ts';
+import { StatusError } from '#common/errors.ts';
+import { matchesTerm } from '../../node-selector.ts';
+import type { CycleState, NodeInfo, Plugin, PluginHandle, PodInfo, Rejection, StateKey, Storage } from '../../types.ts';
+
+const noProvisioner = 'kubernetes.io/no-provisioner';
+/** How long volumes may take to be made before the pod is tried anew, perhaps elsewhere. */
+const bindTimeoutMs = 600_000;
+
+const conflict: Rejection = { reasons: ["node(s) didn't match PersistentVolume's node affinity"], resolvable: false };
+const noVolumes: Rejection = { reasons: ["node(s) didn't find available persistent volumes to bind"], resolvable: false };
+const lost: Rejection = { reasons: ['node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)'], resolvable: false };
+
+/** A pod's claims: those that have a volume, and those that wait for the pod to have a node. */
+interface Claims { readonly bound: readonly PersistentVolumeClaim[]; readonly waiting: readonly PersistentVolumeClaim[] }
+/** By claim, the volume that the node has for it; none: one is to be made there. */
+type Choice = ReadonlyMap<PersistentVolumeClaim, PersistentVolume | undefined>;
+
+const claimsKey: StateKey<Claims> = { plugin: 'VolumeBinding' };
+const choicesKey: StateKey<Map<string, Choice>> = { plugin: 'VolumeBinding' };
+
+/** Keeps pods where their volumes are, and has volumes bound, or made, where pods go. */
+export function volumeBinding({ api, storage }: PluginHandle): Plugin {
+  /** Volumes that pods on their way to a node have chosen, with the pod's uid. */
+  const assumed = new Map<string, string>();
+
+  return {
+    name: 'VolumeBinding',
+    events: ['storage-changed', 'node-added', 'node-labels-changed', 'assigned-pod-deleted'],
+    preFilter(pod, _, state) {
+      const names = namesOf(pod);
+      if (storage === undefined || names.length === 0) return 'skip';
+      const found = claimsOf(storage, pod, names);
+      if ('reasons' in found) return { rejection: found };
+      state.set(claimsKey, found);
+      state.set(choicesKey, new Map());
+      return undefined;
+    },
+    filter(pod, node, state) {
+      const claims = state.get(claimsKey);
+      if (storage === undefined || claims === undefined) return undefined;
+      for (const claim of claims.bound) {
+        const volume = storage.volumes.get(undefined, claim.spec?.volumeName ?? '');
+        if (volume === undefined) return lost;
+        if (!isReachable(volume, node)) return conflict;
+      }
+      const choice = choose(storage, claims.waiting, node, (volume) => (assumed.get(volume) ?? pod.uid) === pod.uid);
+      if (choice === undefined) return noVolumes;
+      state.get(choicesKey)?.set(node.name, choice);
+      return undefined;
+    },
+    reserve(pod, nodeName, state) {
+      for (const volume of chosen(state, nodeName)) assumed.set(volume, pod.uid);
+      return undefined;
+    },
+    unreserve(pod) {
+      for (const [volume, uid] of assumed) if (uid === pod.uid) assumed.delete(volume);
+    },
+    async preBind(pod, nodeName, state, signal) {
+      const choice = state.get(choicesKey)?.get(nodeName);
+      if (storage === undefined || choice === undefined || choice.size === 0) return;
+      for (const [claim, volume] of choice) {
+        const { name = '', namespace, uid } = claim.metadata ?? {};
+        if (volume === undefined) await api.patch(persistentVolumeClaims, namespace, name, 'merge', { metadata: { annotations: { [annotations.selectedNode]: nodeName } } });
+        else if (volume.spec?.claimRef?.uid !== uid) {
+          await api.update(persistentVolumes, {
+            ...volume, metadata: { ...volume.metadata, annotations: { ...volume.metadata?.annotations, ...(volume.spec?.claimRef === undefined && { [annotations.boundByController]: 'yes' }) } },
+            spec: { ...volume.spec, claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name, namespace, uid } },
+          });
+        }
+      }
+      await untilBound(storage, [...choice.keys()], signal);
+      for (const [volume, uid] of assumed) if (uid === pod.uid) assumed.delete(volume);
+    },
+  };
+}
+
+function namesOf({ pod }: PodInfo): { name: string; ephemeral: boolean }[] {
+  return (pod.spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }): { name: string; ephemeral: boolean }[] => {
+    if (persistentVolumeClaim) return [{ name: persistentVolumeClaim.claimName, ephemeral: false }];
+    return ephemeral ? [{ name: `${pod.metadata?.name ?? ''}-${name}`, ephemeral: true }] : [];
+  });
+}
+
+function claimsOf({ claims, classes }: Storage, { namespace, uid }: PodInfo, names: ReturnType<typeof namesOf>): Claims | Rejection {
+  const refuse = (reason: string): Rejection => ({ reasons: [reason], resolvable: false });
+  const bound: PersistentVolumeClaim[] = [];
+  const waiting: PersistentVolumeClaim[] = [];
+  for (const { name, ephemeral } of names) {
+    const claim = claims.get(namespace, name);
+    if (claim === undefined) return refuse(ephemeral ? `waiting for ephemeral volume controller to create the persistentvolumeclaim "${name}"` : `persistentvolumeclaim "${name}" not found`);
+    if (claim.status?.phase === 'Lost') return refuse(`persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${claim.spec?.volumeName ?? ''}"`);
+    if (claim.metadata?.deletionTimestamp !== undefined) return refuse(`persistentvolumeclaim "${name}" is being deleted`);
+    if (ephemeral && !claim.metadata?.ownerReferences?.some((owner) => owner.uid === uid && owner.controller)) return refuse(`PVC ${namespace}/${name} was not created for pod ${namespace}/${name} (pod is not owner)`);
+    if (isFullyBound(claim)) bound.push(claim);
+    else if (classes.get(undefined, storageClassOf(claim))?.volumeBindingMode === 'WaitForFirstConsumer' && !claim.spec?.volumeName) waiting.push(claim);
+    else return refuse('pod has unbound immediate PersistentVolumeClaims');
+  }
+  return { bound, waiting };
+}
+
+function isReachable({ spec }: PersistentVolume, node: NodeInfo): boolean {
+  const terms = spec?.nodeAffinity?.required?.nodeSelectorTerms;
+  return terms === undefined || terms.some((term) => matchesTerm(term, node));
+}
+
+/** What the node has for the claims, or can be made there; undefined when that is not enough. */
+function choose({ classes, volumes }: Storage, waiting: readonly PersistentVolumeClaim[], node: NodeInfo, isOurs: (volume: string) => boolean): Choice | undefined {
+  const choice = new Map<PersistentVolumeClaim, PersistentVolume | undefined>();
+  const taken = new Set<string>();
+  for (const claim of waiting) {
+    const selected = claim.metadata?.annotations?.[annotations.selectedNode];
+    const volume = findVolume(claim, volumes.list(), (one) => isReachable(one, node) && !taken.has(one.metadata?.name ?? '') && isOurs(one.metadata?.name ?? ''));
+    if (volume === undefined) {
+      const storageClass = classes.get(undefined, storageClassOf(claim));
+      const isMade = storageClass !== undefined && storageClass.provisioner !== noProvisioner && claim.spec?.selector === undefined;
+      if (!isMade || (selected !== undefined && selected !== node.name) || !isAllowed(storageClass.allowedTopologies, node)) return undefined;
+    } else taken.add(volume.metadata?.name ?? '');
+    choice.set(claim, volume);
+  }
+  return choice;
+}
+
+function isAllowed(terms: NonNullable<ReturnType<Storage['classes']['get']>>['allowedTopologies'], { labels }: NodeInfo): boolean {
+  return terms === undefined || terms.length === 0
+    || terms.some(({ matchLabelExpressions = [] }) => matchLabelExpressions.every(({ key, values }) => values.includes(labels[key] ?? '')));
+}
+
+function chosen(state: CycleState, nodeName: string): string[] {
+  return [...state.get(choicesKey)?.get(nodeName)?.values() ?? []].flatMap((volume) => volume?.metadata?.name ?? []);
+}
+
+/** Resolves when the binder is done with all of them; rejects when it takes too long, or says that it failed here. */
+async function untilBound({ claims, volumes, clock }: Storage, waiting: readonly PersistentVolumeClaim[], signal: AbortSignal): Promise<void> {
+  const isDone = (claim: PersistentVolumeClaim): boolean => {
+    const { name = '', namespace, uid } = claim.metadata ?? {};
+    const now = claims.get(namespace, name);
+    if (now?.metadata?.uid !== uid) throw new StatusError('Conflict', `persistentvolumeclaim "${name}" is gone`);
+    if (!now || !isFullyBound(now)) return false;
+    const volume = volumes.get(undefined, now.spec?.volumeName ?? '');
+    return volume !== undefined && isFor(volume, now);
+  };
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const keys = new Set(waiting.map(keyOf));
+  const look = (): void => {
+    try {
+      if (waiting.every(isDone)) resolve(undefined);
+    } catch (error) {
+      reject(error as Error);
+    }
+  };
+  const stop = (): void => { reject(signal.reason as Error); };
+  const ends = [
+    claims.subscribe(({ object, old }) => { if (keys.has(keyOf(object ?? old ?? {}))) look(); }), volumes.subscribe(look),
+    clock.after(bindTimeoutMs, () => { reject(new StatusError('Timeout', 'binding volumes: context deadline exceeded')); }),
+  ];
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    look();
+    await promise;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    for (const end of ends) end();
+  }
+}
