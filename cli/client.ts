@@ -24,9 +24,13 @@ const maxBodyBytes = 512 << 20;
 export class RestClient {
   readonly connection: Connection;
   readonly #agent: Agent;
+  readonly #warn: (text: string) => unknown;
+  readonly #warned = new Set<string>();
 
-  constructor(connection: Connection) {
+  /** `warn` hears once what the server warns of in an answer to `json` or `find`. */
+  constructor(connection: Connection, warn: (text: string) => unknown = () => undefined) {
     this.connection = connection;
+    this.#warn = warn;
     const { ca, cert, key, insecure, serverName } = connection;
     this.#agent = new Agent({
       keepAlive: true, maxSockets: 8, rejectUnauthorized: !insecure,
@@ -53,6 +57,10 @@ export class RestClient {
 
   async json<T>(method: string, path: string, body?: unknown, options: Omit<RequestOptions, 'body'> = {}): Promise<T> {
     const answer = await this.request(method, path, { ...options, body: body === undefined ? undefined : JSON.stringify(body) });
+    for (const warning of answer.warnings) {
+      if (!this.#warned.has(warning)) this.#warn(`Warning: ${warning}\n`);
+      this.#warned.add(warning);
+    }
     return JSON.parse(answer.body) as T;
   }
 

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 export interface Io {
   /** False when the reader is slow: wait for `drain` of standard output. */
   out(text: string | Uint8Array): boolean;
-  err(text: string): unknown;
+  readonly err: (text: string) => unknown;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable;
   /** True when standard output is a terminal. */

@@ -32,7 +32,7 @@ export const command: Command = {
   help: () => helpText('delete (TYPE [NAME ...] | -f FILE) [flags]', 'Delete objects by name, file or selector.', flags, ['cleat delete pod web', 'cleat delete -f examples/hello.yaml', 'cleat delete pods -l app=web']),
   async run(argv, io) {
     const parsed = parseFlags('delete', flags, argv);
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
       return await run(client, parsed, io);
     } finally {

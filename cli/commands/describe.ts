@@ -23,7 +23,7 @@ export const command: Command = {
   help: () => helpText('describe (TYPE [NAME ...] | -f FILE) [flags]', 'Show one object, what belongs to it, and its Events.', flags, ['cleat describe pod web', 'cleat describe deployments -l app=web']),
   async run(argv, io) {
     const parsed = parseFlags('describe', flags, argv);
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
       const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
       let shown = 0;

@@ -22,6 +22,8 @@ const flags: readonly Flag[] = [
   { name: 'show-managed-fields', type: 'bool', description: 'keep metadata.managedFields in YAML and JSON' },
   { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
   { name: 'ignore-not-found', type: 'bool', description: 'an object that is not there is no failure' },
+  { name: 'raw', type: 'string', description: 'what the server has at this path, as it comes, e.g. /metrics' },
+  { name: 'chunk-size', type: 'int', default: '0', description: 'taken for the sake of scripts: lists come whole' },
   { name: 'sort-by', type: 'string', description: 'order by this JSONPath, e.g. .metadata.creationTimestamp' },
 ];
 
@@ -36,7 +38,7 @@ export const command: Command = {
     const parsed = parseFlags('get', flags, argv);
     const output = parsed.string('output') ?? '';
     if (!/^(|wide|yaml|json|name|(jsonpath|custom-columns)=.+)$/s.test(output)) throw refuse('get', `unable to match a printer suitable for the output format "${output}", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml`);
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
       return await get(client, parsed, output, io);
     } finally {
@@ -46,6 +48,13 @@ export const command: Command = {
 };
 
 async function get(client: RestClient, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
+  const raw = parsed.string('raw');
+  if (raw !== undefined) {
+    if (parsed.args.length > 0) throw refuse('get', 'arguments may not be passed when --raw is specified');
+    if (!raw.startsWith('/')) throw refuse('get', `--raw must begin with a slash: "/${raw}"?`);
+    for await (const chunk of (await client.open('GET', raw, { accept: '*/*', signal: io.interrupted })) as AsyncIterable<Buffer>) io.out(chunk);
+    return 0;
+  }
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
   const targets = await readTargets('get', client, parsed, io);
   if ((parsed.has('selector') || parsed.has('field-selector')) && targets.some(({ name }) => name !== undefined)) throw new StatusError('BadRequest', 'name cannot be provided when a selector is specified');

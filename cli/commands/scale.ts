@@ -31,7 +31,7 @@ export const command: Command = {
     if (replicas < 0) throw refuse('scale', 'The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0');
     const suffix = new Map([['none', ''], ['client', ' (dry run)'], ['server', ' (server dry run)']]).get(parsed.string('dry-run') ?? 'none');
     if (suffix === undefined) throw refuse('scale', `Invalid dry-run value (${parsed.string('dry-run') ?? ''}). Must be "none", "server", or "client".`);
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
       const failures: unknown[] = [];
       for (const target of await select(client, parsed, io)) {

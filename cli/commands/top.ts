@@ -13,6 +13,8 @@ const flags: readonly Flag[] = [
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
   { name: 'containers', type: 'bool', description: 'a line for each container' },
   { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
+  { name: 'sum', type: 'bool', description: 'pods: a last line with the sums' },
+  { name: 'show-capacity', type: 'bool', description: 'nodes: percentages of what they have, not of what pods may take' },
   { name: 'sort-by', type: 'string', description: 'cpu or memory' },
 ];
 
@@ -38,7 +40,7 @@ export const command: Command = {
         header = ['NAME', 'CPU(cores)', 'CPU(%)', 'MEMORY(bytes)', 'MEMORY(%)'];
         const items = await fetchItems<NodeMetrics>(client, `${root}/nodes`, name, query);
         if (items.length === 0) throw notYet();
-        rows = await nodeRows(client, items);
+        rows = await nodeRows(client, items, parsed.bool('show-capacity') ? 'capacity' : 'allocatable');
       } else if (/^(pods?|po)$/.test(what)) {
         const all = parsed.bool('all-namespaces');
         const path = all ? `${root}/pods` : `${root}/namespaces/${client.connection.namespace}/pods`;
@@ -53,6 +55,7 @@ export const command: Command = {
         }
       } else throw refuse('top', `unknown subject "${what}": expected nodes or pods`);
       if (sortBy !== undefined) rows.sort((a, b) => (sortBy === 'cpu' ? b.cpuMillis - a.cpuMillis : b.memoryBytes - a.memoryBytes));
+      if (parsed.bool('sum') && !header.includes('CPU(%)')) rows.push(...sumRows(rows, header.length));
       io.out(columns([...(parsed.bool('no-headers') ? [] : [header]), ...rows.map(({ cells }) => cells)]));
     } finally {
       client.close();
@@ -74,10 +77,10 @@ async function fetchItems<T>(client: RestClient, path: string, name: string | un
   }
 }
 
-async function nodeRows(client: RestClient, items: readonly NodeMetrics[]): Promise<Row[]> {
-  const nodes = await client.json<{ items: { metadata: { name: string }; status?: { allocatable?: Partial<Usage> } }[] }>('GET', '/api/v1/nodes');
+async function nodeRows(client: RestClient, items: readonly NodeMetrics[], base: 'allocatable' | 'capacity'): Promise<Row[]> {
+  const nodes = await client.json<{ items: { metadata: { name: string }; status?: { allocatable?: Partial<Usage>; capacity?: Partial<Usage> } }[] }>('GET', '/api/v1/nodes');
   const rows = items.map(({ metadata, usage }): Row => {
-    const allocatable = nodes.items.find((node) => node.metadata.name === metadata.name)?.status?.allocatable ?? {};
+    const allocatable = nodes.items.find((node) => node.metadata.name === metadata.name)?.status?.[base] ?? {};
     const [cpuMillis, memoryBytes] = [millisOf(usage.cpu), bytesOf(usage.memory)];
     return { cpuMillis, memoryBytes, cells: [metadata.name, `${String(cpuMillis)}m`, percent(cpuMillis, millisOf(allocatable.cpu ?? '0')), mebiOf(memoryBytes), percent(memoryBytes, bytesOf(allocatable.memory ?? '0'))] };
   });
@@ -94,6 +97,14 @@ function podRows(items: readonly PodMetrics[], namespaces: boolean, containers: 
     };
     return containers ? parts.map(({ name, usage }) => row([metadata.name, name], [usage])) : [row([metadata.name], parts.map(({ usage }) => usage))];
   });
+}
+
+/** A rule below the numbers, then their sums. */
+function sumRows(rows: readonly Row[], columnCount: number): Row[] {
+  const cpuMillis = rows.reduce((sum, row) => sum + row.cpuMillis, 0);
+  const memoryBytes = rows.reduce((sum, row) => sum + row.memoryBytes, 0);
+  const names = Array.from({ length: columnCount - 2 }, () => '');
+  return [{ cpuMillis, memoryBytes, cells: [...names, '________', '________'] }, { cpuMillis, memoryBytes, cells: [...names, `${String(cpuMillis)}m`, mebiOf(memoryBytes)] }];
 }
 
 function percent(value: number, of: number): string {
