@@ -1,5 +1,6 @@
 import type { Pod } from '#api/gen/types.ts';
 import { configMaps, persistentVolumeClaims, persistentVolumes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
+import { claimNamesOf } from '#api/volumes/binding.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
@@ -133,6 +134,9 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
         this.#podChanged(namespace, name, change.type === 'set' ? change.object : undefined);
       } else if (change.resource.group === '' && (change.resource.kind === 'ConfigMap' || change.resource.kind === 'Secret')) {
         for (const worker of this.#workers.values()) if (worker.uses(change.resource.kind, namespace, name)) worker.refresh();
+      } else if (change.type === 'set' && change.resource.group === '' && (change.resource.kind === 'PersistentVolumeClaim' || change.resource.kind === 'PersistentVolume')) {
+        // Pods that wait for a claim to be bound go on.
+        for (const worker of this.#workers.values()) if ((namespace === undefined || worker.pod.metadata?.namespace === namespace) && claimNamesOf(worker.pod).length > 0) worker.refresh();
       }
     }
     if (!this.#wasCertain && this.#isCertain) {

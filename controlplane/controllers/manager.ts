@@ -13,7 +13,7 @@ export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events'> {
 }
 
 /** Who a controller's Events are from, as in Kubernetes; where nothing is said, its folder and `-controller`. */
-const components: Readonly<Record<string, string>> = { 'disruption': 'controllermanager', 'horizontal-pod-autoscaler': 'horizontal-pod-autoscaler', 'node-lifecycle': 'node-controller', 'node-ipam': 'cidrAllocator', 'persistent-volume-binder': 'persistentvolume-controller' };
+const components: Readonly<Record<string, string>> = { 'disruption': 'controllermanager', 'ephemeral-volume': 'ephemeral_volume', 'horizontal-pod-autoscaler': 'horizontal-pod-autoscaler', 'node-lifecycle': 'node-controller', 'node-ipam': 'cidrAllocator', 'persistent-volume-binder': 'persistentvolume-controller' };
 
 /** Runs controllers side by side; the failure of one to start is logged and leaves the others running. */
 export class ControllerManager implements Runnable {

@@ -12,6 +12,7 @@ import { disruptionController } from './disruption/controller.ts';
 import { endpointSliceController } from './endpoint-slice/controller.ts';
 import { endpointSliceMirroring } from './endpoint-slice-mirroring/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
+import { ephemeralVolumeController } from './ephemeral-volume/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
 import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts';
 import { jobController } from './job/controller.ts';
@@ -51,6 +52,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'endpoint-slice': endpointSliceController,
   'endpoint-slice-mirroring': endpointSliceMirroring,
   'endpoints': endpointsController,
+  'ephemeral-volume': ephemeralVolumeController,
   'garbage-collector': garbageCollector,
   'horizontal-pod-autoscaler': horizontalPodAutoscaler,
   'job': jobController,

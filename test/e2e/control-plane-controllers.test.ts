@@ -62,3 +62,15 @@ it('a claim gets a directory where its pod runs, keeps what is in it for the nex
   await until('the volume to go', async () => (await cluster.json<{ items: PersistentVolume[] }>(['get', 'pv'])).items.length === 0);
   expect(await found()).toBe('');
 });
+
+it('an ephemeral volume comes and goes with its pod', async () => {
+  const claimSpec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } };
+  await cluster.apply({
+    apiVersion: 'v1', kind: 'Pod', metadata: { name: 'brief' },
+    spec: { restartPolicy: 'Never', volumes: [{ name: 'scratch', ephemeral: { volumeClaimTemplate: { spec: claimSpec } } }], containers: [{ name: 'c', image, command: ['sh', '-c', 'echo x > /scratch/file'], volumeMounts: [{ name: 'scratch', mountPath: '/scratch' }] }] },
+  });
+  await until('the pod to end', async () => (await cluster.json<Pod>(['get', 'pod', 'brief'])).status?.phase === 'Succeeded');
+  expect((await cluster.json<PersistentVolumeClaim>(['get', 'pvc', 'brief-scratch'])).status?.phase).toBe('Bound');
+  await cluster.kubectl(['delete', 'pod/brief']);
+  await until('claim and volume to go', async () => (await cluster.json<{ items: unknown[] }>(['get', 'pvc,pv'])).items.length === 0);
+});
