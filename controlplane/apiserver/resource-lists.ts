@@ -68,7 +68,7 @@ async function load(kind: KindDefinition, result: ListResult): Promise<ListResul
 /** Reads on, at one revision, until enough entries match. */
 async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request): Promise<Page> {
   const entries: Entry[] = [];
-  let next: Request = { ...first, limit: pageSize };
+  let next: Request = { ...first, limit: pageSize, countRemaining: false };
   for (;;) {
     const result = await load(kind, await store.list(next));
     for (const [i, entry] of result.entries.entries()) {

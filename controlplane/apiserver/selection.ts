@@ -21,12 +21,15 @@ export class Selection {
   readonly #labels: readonly LabelRequirement[];
   readonly #keyFields: readonly FieldRequirement[];
   readonly #fields: readonly FieldRequirement[];
+  /** What the bytes of every object that matches hold somewhere: most others need not be parsed. */
+  readonly #marks: readonly Buffer[];
 
   constructor(kind: KindDefinition, text: SelectorText) {
     this.#kind = kind;
     const { group, version, plural } = kind.resource;
     this.text = JSON.stringify([group, version, plural, text.labelSelector ?? '', text.fieldSelector ?? '']);
     this.#labels = text.labelSelector ? parseLabelSelector(text.labelSelector) : [];
+    this.#marks = this.#labels.flatMap(markOf);
     const fields = text.fieldSelector ? parseFieldSelector(text.fieldSelector) : [];
     for (const { field } of fields) {
       if (keyFields.has(field) || Object.hasOwn(kind.selectableFields, field)) continue;
@@ -63,6 +66,19 @@ export class Selection {
   }
 
   matches(entry: { readonly key: string; readonly value: Uint8Array }): boolean {
-    return this.matchesKey(entry.key) && (this.byKeyOnly || this.matchesObject(parseBytes(entry.value)));
+    return this.matchesKey(entry.key) && (this.byKeyOnly || (this.#isMarked(entry.value) && this.matchesObject(parseBytes(entry.value))));
   }
+
+  #isMarked({ buffer, byteOffset, length }: Uint8Array): boolean {
+    if (this.#marks.length === 0) return true;
+    const bytes = Buffer.from(buffer, byteOffset, length);
+    return this.#marks.every((mark) => bytes.includes(mark));
+  }
+}
+
+/** Objects are stored as `JSON.stringify` writes them, which leaves but one form for a label. */
+function markOf({ key, operator, values }: LabelRequirement): Buffer[] {
+  const [value] = values;
+  if ((operator === '=' || operator === 'in') && values.length === 1) return [Buffer.from(`${JSON.stringify(key)}:${JSON.stringify(value)}`)];
+  return operator === '!=' || operator === 'notin' || operator === '!exists' ? [] : [Buffer.from(`${JSON.stringify(key)}:`)];
 }

@@ -61,12 +61,13 @@ export class MvccStore implements Store {
   }
 
   async list(request: ListRequest): Promise<ListResult> {
-    let selection = this.#state.select(request);
+    let about = { revision: 0, remaining: 0 };
     const entries = await this.#readCurrent(() => {
-      selection = this.#state.select(request);
-      return selection.versions;
+      const { versions, ...rest } = this.#state.select(request);
+      about = rest;
+      return versions;
     });
-    return { entries, revision: selection.revision, more: selection.remaining > 0, remaining: selection.remaining };
+    return { entries, ...about, more: about.remaining > 0 };
   }
 
   count(prefix: string): number {

@@ -99,8 +99,12 @@ export class State {
     for (const slot of this.#index.range(request.prefix, request.after)) {
       const version = slot.latest.revision <= revision ? (slot.latest.deleted ? undefined : slot.latest) : visibleAt(slot.latest, revision);
       if (!version) continue;
-      if (versions.length < limit) versions.push(version);
-      else remaining++;
+      if (versions.length < limit) {
+        versions.push(version);
+        continue;
+      }
+      remaining++;
+      if (request.countRemaining === false) break;
     }
     return { versions, revision, remaining };
   }

@@ -39,6 +39,8 @@ export interface ListRequest {
   /** Only keys greater than this (a continue token's key). */
   readonly after?: string;
   readonly limit?: number;
+  /** False: `remaining` only tells whether there is more, which spares a walk over all of it. */
+  readonly countRemaining?: boolean;
 }
 
 export interface ListResult {
