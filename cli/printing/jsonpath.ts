@@ -59,7 +59,7 @@ function evaluateNodes(nodes: readonly Node[], current: unknown, root: unknown):
   return nodes.map((node) => {
     switch (node.type) {
       case 'text': return node.text;
-      case 'path': return walk(node.steps, current).map(show).join(' ');
+      case 'path': return walk(node.steps, current, 'strict').map(show).join(' ');
       case 'range': return walk(node.steps, current).map((item) => evaluateNodes(node.body, item, root)).join('');
     }
   }).join('');
@@ -96,8 +96,12 @@ function parsePath(source: string): Step[] {
   return steps;
 }
 
-function walk(steps: readonly Step[], start: unknown): unknown[] {
-  return steps.reduce<unknown[]>((values, step) => values.flatMap((value) => follow(step, value)), [start]);
+/** `strict`: an index beyond the end of a list is an error, as kubectl has it for templates; a field that is missing never is. */
+function walk(steps: readonly Step[], start: unknown, mode: 'strict' | 'lenient' = 'lenient'): unknown[] {
+  return steps.reduce<unknown[]>((values, step) => values.flatMap((value) => {
+    if (mode === 'strict' && step.type === 'index' && Array.isArray(value) && value.at(step.at) === undefined) throw new StatusError('BadRequest', `error executing jsonpath: array index out of bounds: index ${String(step.at)}, length ${String(value.length)}`);
+    return follow(step, value);
+  }), [start]);
 }
 
 function follow(step: Step, value: unknown): unknown[] {

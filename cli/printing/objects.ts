@@ -12,8 +12,8 @@ export interface ObjectPrinting {
 interface Printed { readonly apiVersion?: string; readonly kind?: string; readonly metadata?: { readonly name?: string; managedFields?: unknown } }
 
 export async function printObjects(items: readonly Printed[], { output, headers, managedFields, single }: ObjectPrinting): Promise<string> {
-  // Who owns which field fills screens: like kubectl, only whoever asks for it sees it.
-  if (!managedFields) for (const { metadata } of items) delete metadata?.managedFields;
+  // Who owns which field fills screens: like kubectl, only whoever asks for it sees it. Templates choose for themselves.
+  if (!managedFields && (output === 'yaml' || output === 'json')) for (const { metadata } of items) delete metadata?.managedFields;
   if (output.startsWith('custom-columns=')) return (await import('./custom-columns.ts')).customColumns(output.slice('custom-columns='.length), items, headers);
   if (output === 'name') return items.map(nameOf).join('');
   return printObject(single ? items[0] : { apiVersion: 'v1', items, kind: 'List', metadata: { resourceVersion: '' } }, output);
@@ -32,7 +32,7 @@ async function printObject(object: unknown, output: string): Promise<string> {
   const template = /^jsonpath=([\s\S]*)$/.exec(output)?.[1];
   if (template === undefined) throw new StatusError('BadRequest', `unknown output format "${output}"`);
   const { render } = await import('./jsonpath.ts');
-  return render(template.replace(/^(['"])([\s\S]*)\1$/, '$2'), object);
+  return render(template.replace(/^(['"])([\s\S]*)\1$/, '$2'), sorted(object));
 }
 
 /** Keys in order, as kubectl prints them. */

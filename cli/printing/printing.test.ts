@@ -27,6 +27,9 @@ describe('jsonpath', () => {
   it.each(['{.a', '{range .items[*]}{.a}', '{end}', '{.items[}'])('refuses %s', (template) => {
     expect(() => render(template, list)).toThrow('error parsing jsonpath');
   });
+  it('refuses an index beyond the end of a list', () => {
+    expect(() => render('{.items[9].a}', { items: [{ a: 1 }] })).toThrow('array index out of bounds: index 9, length 1');
+  });
 });
 
 describe('TablePrinter', () => {
