@@ -4,14 +4,18 @@ import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey } from '#api/meta/object.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus } from '#common/errors.ts';
+import type { ScaleClient } from '../../apiserver/types.ts';
 import { execute } from '../execute.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
 import { controllerOf } from '../owner-refs.ts';
-import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
+import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { reconcileDisruption, type Wanted } from './reconcile.ts';
 
+/** Kinds whose sizes the cache knows. */
+const known: ReadonlySet<string> = new Set([replicaSets, statefulSets, replicationControllers].map(({ kind }) => kind));
+
 /** Keeps the status of PodDisruptionBudgets, by which evictions are allowed or refused. */
-export function disruptionController(deps: ControllerDeps): Controller {
+export function disruptionController(deps: ControllerDeps, { autoscaling }: ControllerConfig): Controller {
   const { informers, client, clock } = deps;
   const budgets = informers.informer(podDisruptionBudgets);
   const podLister = informers.informer(pods, podIndexes);
@@ -35,12 +39,13 @@ export function disruptionController(deps: ControllerDeps): Controller {
     return { uid: top.metadata?.uid ?? '', replicas: top.spec?.replicas ?? 1 };
   }
 
-  function wantedOf(own: readonly Pod[]): Wanted {
+  function wantedOf(own: readonly Pod[], others: ReadonlyMap<string, number>): Wanted {
     const scales = new Map<string, number>();
     let unmanaged = false;
     for (const pod of own) {
       const owner = controllerOf(pod);
-      const scale = owner && scaleOf(pod.metadata?.namespace, owner);
+      const size = others.get(owner?.uid ?? '');
+      const scale = owner && (size === undefined ? scaleOf(pod.metadata?.namespace, owner) : { uid: owner.uid, replicas: size });
       if (owner === undefined) unmanaged = true;
       else if (scale === undefined) return { count: 0, unmanaged, problem: `found no controllers with a scale for pod ${JSON.stringify(pod.metadata?.name ?? '')}` };
       else scales.set(scale.uid, scale.replicas);
@@ -59,7 +64,8 @@ export function disruptionController(deps: ControllerDeps): Controller {
       const budget = budgets.get(namespace, name);
       if (budget === undefined) return undefined;
       const own = podLister.list(namespace).filter((pod) => selects(budget, pod));
-      const { actions, status, afterMs } = reconcileDisruption({ budget, pods: own, wanted: () => wantedOf(own), nowMs: clock.now() });
+      const others = typeof budget.spec?.minAvailable === 'number' ? new Map<string, number>() : await otherScales(own, autoscaling?.scales);
+      const { actions, status, afterMs } = reconcileDisruption({ budget, pods: own, wanted: () => wantedOf(own, others), nowMs: clock.now() });
       await execute(deps, actions);
       try {
         if (!equal(status, budget.status)) await client.update(podDisruptionBudgets, { ...budget, status }, 'status');
@@ -73,4 +79,22 @@ export function disruptionController(deps: ControllerDeps): Controller {
 
 function selects({ metadata, spec }: PodDisruptionBudget, pod: Pod): boolean {
   return metadata?.namespace === pod.metadata?.namespace && matchesLabels(requirementsOf(spec?.selector), pod.metadata?.labels);
+}
+
+/** By uid, the wanted sizes of owners of other kinds that have a scale: custom resources, above all. */
+async function otherScales(own: readonly Pod[], scales: ScaleClient | undefined): Promise<ReadonlyMap<string, number>> {
+  const owners = new Map(own.flatMap((pod) => {
+    const owner = controllerOf(pod);
+    return owner && !known.has(owner.kind) ? [[owner.uid, { owner, namespace: pod.metadata?.namespace ?? '' }] as const] : [];
+  }));
+  const sizes = new Map<string, number>();
+  for (const [uid, { owner, namespace }] of owners) {
+    try {
+      const scale = await scales?.get(owner, namespace);
+      if (scale?.metadata?.uid === uid) sizes.set(uid, scale.spec?.replicas ?? 0);
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error;
+    }
+  }
+  return sizes;
 }

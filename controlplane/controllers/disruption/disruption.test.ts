@@ -48,3 +48,13 @@ it('follows the pods of a Deployment', async () => {
   expect(lab.api.all(replicaSets)).toHaveLength(1);
   await lab.stop();
 });
+
+it('asks for the scale of owners of other kinds', async () => {
+  const scales = { get: ({ kind }: { kind: string }) => Promise.resolve({ metadata: { uid: 'w' }, spec: { replicas: kind === 'Widget' ? 5 : 0 } }), update: () => Promise.resolve() };
+  const lab = runControllers(['disruption'], { config: { autoscaling: { scales, usage: () => Promise.reject(new Error('not asked')) } } });
+  await lab.api.create(podDisruptionBudgets, budget({ maxUnavailable: 1 }));
+  await lab.api.create<Pod>(pods, { ...pod('a'), metadata: { ...pod('a').metadata, ownerReferences: [{ apiVersion: 'example.com/v1', kind: 'Widget', name: 'w', uid: 'w', controller: true }] } });
+  await lab.start();
+  expect(lab.api.all(podDisruptionBudgets)[0]?.status).toMatchObject({ expectedPods: 5, desiredHealthy: 4, currentHealthy: 1, disruptionsAllowed: 0 });
+  await lab.stop();
+});
