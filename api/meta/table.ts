@@ -23,21 +23,24 @@ export interface TableOptions {
 
 /** `metadata` is empty: the caller sets the list's resourceVersion. Watch events may drop `columnDefinitions` after the first. */
 export function renderTable<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'columns'>, objects: readonly T[], nowMs: number, options: TableOptions = {}): Table {
-  const { includeObject = 'Metadata', apiVersion = 'meta.k8s.io/v1' } = options;
+  const { apiVersion = 'meta.k8s.io/v1' } = options;
   return {
     kind: 'Table',
     apiVersion,
     metadata: {},
     columnDefinitions: kind.columns.map(({ name, type, format, description, priority }) => ({ name, type, format: format ?? '', description, priority })),
-    rows: objects.map((object) => {
-      const cells = kind.columns.map((column) => column.value(object, nowMs));
-      switch (includeObject) {
-        case 'None': return { cells };
-        case 'Object': return { cells, object };
-        case 'Metadata': return { cells, object: { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata ?? {} } };
-      }
-    }),
+    rows: objects.map((object) => renderRow(kind, object, nowMs, options)),
   };
+}
+
+/** One row of `renderTable`. */
+export function renderRow<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'columns'>, object: T, nowMs: number, { includeObject = 'Metadata', apiVersion = 'meta.k8s.io/v1' }: TableOptions): TableRow {
+  const cells = kind.columns.map((column) => column.value(object, nowMs));
+  switch (includeObject) {
+    case 'None': return { cells };
+    case 'Object': return { cells, object };
+    case 'Metadata': return { cells, object: { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata ?? {} } };
+  }
 }
 
 const minute = 60;

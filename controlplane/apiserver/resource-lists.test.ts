@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { joinItems } from './resource-lists.ts';
+import { joinItems, joinMade } from './resource-lists.ts';
 
 it('joins items of every size, in pieces when they are many', () => {
   const item = fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 250_000, max: 300_000 }));
@@ -12,4 +12,12 @@ it('joins items of every size, in pieces when they are many', () => {
     expect(pieces.every((piece) => piece.length > 0)).toBe(true);
     expect(Buffer.concat(pieces).equals(Buffer.from(`${head}${items.join(',')}]}\n`))).toBe(true);
   }), { numRuns: 60 });
+});
+
+it.each([3, 3000])('makes %d items of their bytes as they are sent', (count) => {
+  const values = Array.from({ length: count }, (_, i) => Buffer.from(`${String(i)} `.padEnd(200, 'x')));
+  const make = (value: Uint8Array): Uint8Array => Buffer.from(JSON.stringify(Buffer.from(value).toString().split(' ')[0]));
+  const body = joinMade('{"rows":[', values, make, ']}\n');
+  const pieces = body instanceof Uint8Array ? [body] : [...(function* () { for (const piece of body) yield Buffer.from(piece); })()];
+  expect(JSON.parse(Buffer.concat(pieces).toString())).toEqual({ rows: values.map((_, i) => String(i)) });
 });

@@ -109,8 +109,19 @@ export function joinItems(head: string, items: readonly Uint8Array[], tail: stri
   return Buffer.concat([Buffer.from(head), ...items.flatMap((item, i) => (i > 0 ? [comma, item] : [item])), Buffer.from(tail)]);
 }
 
+/** As `joinItems`, with items that are made of stored bytes when their turn comes: of a large list but a part is held at a time. */
+export function joinMade(head: string, values: readonly Uint8Array[], make: (value: Uint8Array) => Uint8Array, tail: string): Uint8Array | Iterable<Uint8Array> {
+  let size = 0;
+  for (const value of values) size += value.length;
+  return size >= chunkBytes ? piecesOf(head, made(values, make), tail) : joinItems(head, values.map(make), tail);
+}
+
+function* made(values: readonly Uint8Array[], make: (value: Uint8Array) => Uint8Array): Iterable<Uint8Array> {
+  for (const value of values) yield make(value);
+}
+
 /** Pieces that a socket likes, by turns in two buffers: a large list would else be held twice while it is sent. */
-function* piecesOf(head: string, items: readonly Uint8Array[], tail: string): Iterable<Uint8Array> {
+function* piecesOf(head: string, items: Iterable<Uint8Array>, tail: string): Iterable<Uint8Array> {
   const room = chunkBytes + Buffer.byteLength(head) + Buffer.byteLength(tail);
   let [buffer, other] = [Buffer.allocUnsafeSlow(room), Buffer.allocUnsafeSlow(room)];
   let used = buffer.write(head);

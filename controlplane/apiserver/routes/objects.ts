@@ -1,7 +1,7 @@
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
-import { renderTable } from '#api/meta/table.ts';
+import { renderRow, renderTable } from '#api/meta/table.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 import { badRequest, invalid, methodNotAllowed, noSuchPath } from '../api-errors.ts';
@@ -13,7 +13,7 @@ import { bytes, json, jsonType, type Reply } from '../http/reply.ts';
 import { success } from '../http/status.ts';
 import { parseListOptions, revisionParameter, tooLarge } from '../list-options.ts';
 import { applyPatch } from '../patches.ts';
-import { encodeList, joinItems, listMetadata, listPage, type Page } from '../resource-lists.ts';
+import { encodeList, joinMade, listMetadata, listPage, type Page } from '../resource-lists.ts';
 import type { Change, Written } from '../resource-store.ts';
 import { createsOnUpdate, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
@@ -65,14 +65,18 @@ export class ObjectRoutes {
 
   #listReply(kind: KindDefinition, page: Page, form: ObjectForm): Reply {
     if (form.form === 'object') return { status: 200, contentType: jsonType, body: encodeList(kind, page) };
+    const values = page.entries.map(({ value }) => value);
     if (form.form === 'metadata') {
       const { apiVersion } = form;
       const head = JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion, metadata: listMetadata(page) });
-      const items = page.entries.map((entry) => toBytes(partialMetadata(parseBytes(entry.value), apiVersion)));
-      return { status: 200, contentType: jsonType, body: joinItems(`${head.slice(0, -1)},"items":[`, items, ']}\n') };
+      const make = (value: Uint8Array): Uint8Array => toBytes(partialMetadata(parseBytes(value), apiVersion));
+      return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"items":[`, values, make, ']}\n') };
     }
-    const objects = page.entries.map((entry) => parseBytes(entry.value));
-    return json({ ...renderTable(kind, objects, this.#deps.clock.now(), form), metadata: listMetadata(page) });
+    const now = this.#deps.clock.now();
+    const { rows: _, ...table } = renderTable(kind, [], now, form);
+    const head = JSON.stringify({ ...table, metadata: listMetadata(page) });
+    const make = (value: Uint8Array): Uint8Array => toBytes(renderRow(kind, parseBytes(value), now, form));
+    return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"rows":[`, values, make, ']}\n') };
   }
 
   async #create({ kind, path, request, user }: KindCall): Promise<Reply> {
