@@ -1,4 +1,4 @@
-import type { ContainerStatus, PodCondition, PodStatus } from '#api/gen/types.ts';
+import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api/gen/types.ts';
 import { rfc3339 } from '#common/time.ts';
 import type { PodView } from './types.ts';
 
@@ -9,6 +9,11 @@ interface Inputs {
   readonly containerStatuses: readonly ContainerStatus[];
   readonly sandboxReady: boolean;
   readonly previous: PodStatus | undefined;
+}
+
+/** Which of a pod's versions its status speaks of. */
+export function observedGeneration({ metadata }: Pod): { observedGeneration?: number } {
+  return metadata?.generation === undefined ? {} : { observedGeneration: metadata.generation };
 }
 
 interface Verdict { readonly type: string; readonly status: boolean; readonly reason?: string; readonly message?: string }
@@ -25,23 +30,29 @@ export function conditionsOf(inputs: Inputs): PodCondition[] {
     { type: 'PodScheduled', status: true },
   ];
   const earlier = inputs.previous?.conditions ?? view.pod.status?.conditions ?? [];
-  return verdicts.map((verdict) => condition(verdict, earlier, view.nowMs));
+  return verdicts.map((verdict) => ({ ...condition(verdict, earlier, view.nowMs), ...observedGeneration(view.pod) }));
 }
 
-function initialized({ phase, initContainerStatuses }: Inputs): Verdict {
+function initialized({ view, phase, initContainerStatuses, containerStatuses }: Inputs): Verdict {
   const type = 'Initialized';
   if (phase === 'Succeeded') return { type, status: true, reason: 'PodCompleted' };
   // A sidecar is done once it has started, any other init container once it has ended well.
-  const incomplete = initContainerStatuses.filter((s) => !s.ready && !s.started && s.state?.terminated?.exitCode !== 0).map((s) => s.name);
-  if (incomplete.length === 0) return { type, status: true };
+  const sidecars = sidecarNames(view);
+  const incomplete = initContainerStatuses.filter((s) => (sidecars.has(s.name) ? !s.started : !s.ready)).map((s) => s.name);
+  // Init containers that run again after a crash of the host take nothing back.
+  if (incomplete.length === 0 || containerStatuses.some((s) => s.state?.running ?? s.state?.terminated)) return { type, status: true };
   return { type, status: false, reason: 'ContainersNotInitialized', message: `containers with incomplete status: [${incomplete.join(' ')}]` };
+}
+
+function sidecarNames({ pod }: PodView): ReadonlySet<string> {
+  return new Set((pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === 'Always').map((c) => c.name));
 }
 
 function containersReady({ view, phase, initContainerStatuses, containerStatuses }: Inputs): Verdict {
   const type = 'ContainersReady';
   if (phase === 'Succeeded') return { type, status: false, reason: 'PodCompleted' };
   if (phase === 'Failed') return { type, status: false, reason: 'PodFailed' };
-  const sidecars = new Set((view.pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === 'Always').map((c) => c.name));
+  const sidecars = sidecarNames(view);
   const all = [...initContainerStatuses.filter((s) => sidecars.has(s.name)), ...containerStatuses];
   const unready = all.filter((s) => !s.ready).map((s) => s.name);
   if (unready.length === 0) return { type, status: true };

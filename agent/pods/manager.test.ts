@@ -106,6 +106,20 @@ describe('a pod', () => {
     expect(stateOf('web')?.lastState?.terminated).toMatchObject({ ...times, exitCode: 1, reason: 'Error', containerID: stateOf('web')?.containerID });
   });
 
+  it('is initialized once its init containers have ended well, not while they run', async () => {
+    const web = testPod('web', { initContainers: [testContainer('first'), testContainer('second')] });
+    state.set({ ...web, metadata: { ...web.metadata, generation: 3 } });
+    await until(() => driver.running('web-uid').length === 1 && statusOf('web')?.initContainerStatuses?.[0]?.state?.running !== undefined);
+    expect(statusOf('web')?.initContainerStatuses?.[0]).toMatchObject({ ready: false, started: true });
+    expect(statusOf('web')?.conditions).toContainEqual(expect.objectContaining({ type: 'Initialized', status: 'False', message: 'containers with incomplete status: [first second]', observedGeneration: 3 }));
+    driver.exit(driver.running('web-uid')[0]!.id, 0);
+    await until(() => statusOf('web')?.initContainerStatuses?.[1]?.state?.running !== undefined);
+    expect(statusOf('web')?.conditions).toContainEqual(expect.objectContaining({ type: 'Initialized', message: 'containers with incomplete status: [second]' }));
+    driver.exit(driver.running('web-uid')[0]!.id, 0);
+    await until(() => condition(statusOf('web'), 'Initialized') === 'True');
+    expect(statusOf('web')).toMatchObject({ observedGeneration: 3, initContainerStatuses: [{ ready: true }, { ready: true }] });
+  });
+
   it('completes when its containers do', async () => {
     state.set(testPod('job', { restartPolicy: 'Never', containers: [testContainer('app'), testContainer('b')] }));
     await until(() => driver.running('job-uid').length === 2);

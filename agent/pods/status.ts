@@ -1,7 +1,7 @@
 import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus } from '#api/gen/types.ts';
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
-import { conditionsOf } from './conditions.ts';
+import { conditionsOf, observedGeneration } from './conditions.ts';
 import { attemptsOf, crashLoop, currentSandbox, initFailed, isFinished, isInitialized, isPastDeadline, isRunning, knownRestarts, restarts, wasTerminal } from './observed.ts';
 import { allContainersOf, containersOf, ephemeralContainersOf, initContainersOf, isSidecar } from './spec/containers.ts';
 import type { Rejection } from './spec/admission.ts';
@@ -36,6 +36,7 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const ips = podIps(view, facts);
   const [hostIP] = facts.hostIps;
   return {
+    ...observedGeneration(pod),
     phase,
     ...reasonOf(view, phase),
     conditions: conditionsOf({ view, phase, initContainerStatuses, containerStatuses, sandboxReady: sandbox !== undefined, previous: facts.previous }),
@@ -50,7 +51,7 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
 }
 
 function rejected(view: PodView, { reason, message }: Rejection): PodStatus {
-  return { phase: 'Failed', reason, message: `Pod was rejected: ${message}`, startTime: view.startTime ?? rfc3339(view.nowMs), qosClass: qosClassOf(view.pod) };
+  return { ...observedGeneration(view.pod), phase: 'Failed', reason, message: `Pod was rejected: ${message}`, startTime: view.startTime ?? rfc3339(view.nowMs), qosClass: qosClassOf(view.pod) };
 }
 
 /** A finished pod keeps the address that it had. */
@@ -98,13 +99,13 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
   const running = latest?.state === 'running';
   const started = running && (probe?.started ?? true);
   const { state, lastState } = statesOf(view, facts, spec, latest, before);
-  const completedInit = initContainersOf(view.pod).includes(spec) && !isSidecar(spec) && state.terminated?.exitCode === 0;
+  const isInit = initContainersOf(view.pod).includes(spec) && !isSidecar(spec);
   const id = latest ?? before;
   return {
     name: spec.name,
     state,
     ...(lastState && { lastState }),
-    ready: completedInit || (started && (probe?.ready ?? true)),
+    ready: isInit ? state.terminated?.exitCode === 0 : started && (probe?.ready ?? true),
     restartCount: latest?.attempt ?? knownRestarts(view.pod, spec.name),
     image: latest?.image === undefined || latest.image === '' ? spec.image ?? '' : latest.image,
     imageID: latest?.imageId ?? '',
