@@ -173,6 +173,17 @@ describe('a CustomResourceDefinition', () => {
     expect((await server.ask(`${crontabs}/one`)).json()['spec']).toEqual({});
   });
 
+  it('lets watches see its objects leave when it is deleted', async () => {
+    await define(definition([version('v1', specSchema)]));
+    await create({ cron: 'a' });
+    const seen: string[] = [];
+    for await (const { type } of server.lines(`${crontabs}?watch=1`, new AbortController().signal)) {
+      seen.push(String(type));
+      if (type === 'ADDED') await server.ask(`${definitions}/crontabs.stable.example.com`, { method: 'DELETE' });
+    }
+    expect(seen.at(-1)).toBe('DELETED');
+  });
+
   it('gets no name that another of its group has', async () => {
     await define(definition([version('v1', specSchema)]));
     const other = { ...definition([version('v1', specSchema)], { names: { plural: 'tabs', singular: 'tab', kind: 'CronTab', shortNames: ['ct'] } }), metadata: { name: 'tabs.stable.example.com' } };

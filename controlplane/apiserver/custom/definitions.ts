@@ -89,14 +89,15 @@ export class CustomDefinitions implements Runnable {
     const code = await codeFor(definition);
     if (!isEstablished(definition)) return this.#remove(name);
     if (before && isServedAlike(before.definition, definition)) return;
-    const retire = new AbortController();
+    // Watches go on while a definition that is being deleted lets go of its objects: they are to see them leave.
+    const retire = before && isSameKind(before.definition, definition) ? before.retire : new AbortController();
     try {
       await this.#serve(name, definition, code, { since, retired: retire.signal });
       this.#served.set(name, { definition, retire });
     } catch (error) {
       this.#deps.log.error({ component: 'apiserver', name, err: messageOf(error) }, 'custom resource definition cannot be served');
     } finally {
-      before?.retire.abort();
+      if (before && before.retire !== retire) before.retire.abort();
     }
   }
 
@@ -136,8 +137,12 @@ async function codeFor({ spec }: CustomResourceDefinition): Promise<Code> {
 
 /** What of a definition decides how it is served; the rest may change without a word. */
 function isServedAlike(a: CustomResourceDefinition, b: CustomResourceDefinition): boolean {
-  const facts = ({ spec, status, metadata }: CustomResourceDefinition): unknown => [spec, status?.acceptedNames, metadata?.deletionTimestamp !== undefined];
-  return equal(facts(a), facts(b));
+  const isLeaving = ({ metadata }: CustomResourceDefinition): boolean => metadata?.deletionTimestamp !== undefined;
+  return isLeaving(a) === isLeaving(b) && isSameKind(a, b);
+}
+
+function isSameKind(a: CustomResourceDefinition, b: CustomResourceDefinition): boolean {
+  return equal([a.spec, a.status?.acceptedNames], [b.spec, b.status?.acceptedNames]);
 }
 
 function isEstablished({ status }: CustomResourceDefinition): boolean {
