@@ -61,19 +61,35 @@ function allowedLabels(nodeName: string, labels: Readonly<Record<string, string>
   return { 'kubernetes.io/hostname': nodeName, ...Object.fromEntries(Object.entries(labels).filter(([key, value]) => allowed(key) && typeof value === 'string')) };
 }
 
-/** The node's word replaces the status; conditions that it does not name stay, and those that say the same keep their time. */
+/**
+ * The node's word replaces the status; conditions that it does not name stay, and those that say the same keep their time.
+ * Capacity of extended resources that an operator wrote stays too, and all of it can be allocated.
+ */
 export function mergeNodeStatus(old: NodeStatus, reported: NodeStatus, nowMs: number): NodeStatus {
   let conditions: readonly NodeCondition[] = old.conditions ?? [];
   for (const condition of reported.conditions ?? []) conditions = setCondition(conditions, condition, rfc3339(nowMs));
-  return { ...reported, ...(conditions.length > 0 && { conditions: [...conditions] }) };
+  const added = extendedResources(old.capacity, reported);
+  return {
+    ...reported,
+    ...(Object.keys(added).length > 0 && { capacity: { ...reported.capacity, ...added }, allocatable: { ...reported.allocatable, ...added } }),
+    ...(conditions.length > 0 && { conditions: [...conditions] }),
+  };
+}
+
+/** Those that the node itself says nothing of. */
+function extendedResources(list: NodeStatus['capacity'], reported: NodeStatus): Record<string, string> {
+  const isExtended = (name: string): boolean => name.includes('/') && !/(^|\.)kubernetes\.io\//.test(name);
+  return Object.fromEntries(Object.entries(list ?? {}).filter(([name]) => isExtended(name) && reported.capacity?.[name] === undefined));
 }
 
 function withoutHeartbeats(status: NodeStatus): NodeStatus {
   return { ...status, conditions: status.conditions?.map(({ lastHeartbeatTime: _time, ...condition }) => condition) };
 }
 
-/** True when somebody wrote a condition that the node itself says otherwise, as the node lifecycle does for a lost node. */
+/** True when somebody wrote a condition that the node itself says otherwise, as the node lifecycle does for a lost node, or extended resources that cannot be allocated yet. */
 export function contradicts(node: Node, report: NodeReport): boolean {
+  const { capacity, allocatable } = node.status ?? {};
+  if (!equal(extendedResources(capacity, report.status), extendedResources(allocatable, report.status))) return true;
   return report.status.conditions?.some((reported) => node.status?.conditions?.find((stored) => stored.type === reported.type)?.status !== reported.status) ?? false;
 }
 
