@@ -101,6 +101,9 @@ describe('Service', () => {
     expect(validate(service, next, old)).toEqual([]);
     expect(next.spec?.ports?.[0]?.nodePort).toBeUndefined();
     expect(update({ type: 'ExternalName', externalName: 'example.com', clusterIP: '10.43.0.5', clusterIPs: ['10.43.0.5'] }).spec).toEqual({ type: 'ExternalName', externalName: 'example.com', sessionAffinity: 'None' });
+    const dual = made({ type: 'ClusterIP', clusterIP: '10.43.0.5', ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', ports: [{ port: 80 }] });
+    const cleared = { type: 'ExternalName', externalName: 'example.com', clusterIP: '', ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', ports: [{ port: 80 }] };
+    expect(validate(service, prepareUpdate(service, applyDefaults(service, decode(service, { metadata, spec: cleared }).object), dual), dual)).toEqual([]);
   });
 
   it('keeps its address', () => {

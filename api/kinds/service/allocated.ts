@@ -61,8 +61,11 @@ function keepNodePorts(spec: ServiceSpec, before: ServiceSpec): void {
 }
 
 function dropForType(spec: ServiceSpec, before: ServiceSpec): void {
-  if (needsClusterIP(before) && !needsClusterIP(spec) && spec.clusterIP === before.clusterIP && equal(spec.clusterIPs ?? [], before.clusterIPs ?? [])) {
-    for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy'] as const) delete spec[field];
+  if (needsClusterIP(before) && !needsClusterIP(spec)) {
+    const same = (fields: readonly (keyof ServiceSpec)[]): boolean => fields.every((field) => equal(spec[field] ?? [], before[field] ?? []));
+    for (const fields of [['clusterIP', 'clusterIPs'], ['ipFamilies'], ['ipFamilyPolicy']] as const) {
+      if (same(fields)) for (const field of fields) delete spec[field];
+    }
   }
   if (needsNodePort(before) && !needsNodePort(spec)) {
     const old = new Set((before.ports ?? []).map(({ nodePort }) => nodePort));
