@@ -49,7 +49,7 @@ describe('events', () => {
   it('name the part of the object, and the host that reports', async () => {
     const recorder = new ApiEventRecorder({ client, clock, log: silentLog }, { component: 'kubelet' });
     for (const container of ['one', 'two', 'one']) recorder.event({ ...pod('a'), fieldPath: `spec.containers{${container}}`, host: 'node-1' }, 'Normal', 'Pulled', 'present');
-    await vi.waitFor(async () => { expect((await list()).map((event) => event.count).sort()).toEqual([1, 2]); });
+    await vi.waitFor(async () => { expect((await list()).map((event) => event.count).sort((a = 0, b = 0) => a - b)).toEqual([1, 2]); });
     expect((await list()).find((event) => event.count === 2)).toMatchObject({ involvedObject: { name: 'a', fieldPath: 'spec.containers{one}' }, source: { component: 'kubelet', host: 'node-1' }, reportingComponent: 'kubelet', reportingInstance: 'node-1' });
   });
 
