@@ -136,13 +136,14 @@ describe('cleat', () => {
 
   it('copies files and folders', async () => {
     const host = cluster.controlPlaneHost;
-    await host.sh('mkdir -p /tmp/from/sub; head -c 5000000 /dev/urandom > /tmp/from/data; echo text > /tmp/from/sub/file; ln -s file /tmp/from/sub/link');
-    for (const args of [['/tmp/from', 'box:/tmp/to'], ['/tmp/from/data', 'box:/tmp'], ['box:/tmp/to', '/tmp/back'], ['box:/tmp/data', '/tmp/data']]) {
+    // A folder that goes with the host.
+    await host.sh('mkdir -p /run/cp/from/sub; cd /run/cp/from; head -c 5000000 /dev/urandom > data; echo text > sub/file; ln -s file sub/link');
+    for (const args of [['/run/cp/from', 'box:/tmp/to'], ['/run/cp/from/data', 'box:/tmp'], ['box:/tmp/to', '/run/cp/back'], ['box:/tmp/data', '/run/cp/data']]) {
       const result = await run(['cp', ...args, '-c', 'main']);
       expect([args, result.exitCode, result.stderr]).toEqual([args, 0, '']);
     }
-    await host.sh('diff -r /tmp/from /tmp/back; cmp /tmp/from/data /tmp/data; test "$(readlink /tmp/back/sub/link)" = file');
-    const failed = await run(['cp', 'box:/absent', '/tmp/x']);
+    await host.sh('cd /run/cp; diff -r from back; cmp from/data data; test "$(readlink back/sub/link)" = file');
+    const failed = await run(['cp', 'box:/absent', '/run/cp/x']);
     expect([failed.exitCode, failed.stderr]).toEqual([1, expect.stringMatching(/exit code 1: .*absent/)]);
     expect((await run(['cp', '/absent', 'box:/x'])).exitCode).toBe(1);
   });
