@@ -28,6 +28,8 @@ export interface CriConfig {
 }
 
 const quickMs = 10_000;
+/** How long the runtime may take to write down an exit that it has told of. */
+const maxSettleMs = 60_000;
 const slowMs = 120_000;
 const pullMs = 30 * 60_000;
 
@@ -252,11 +254,14 @@ export class CriDriver implements RuntimeDriver {
     }
   }
 
-  /** An exit event overtakes the runtime's own bookkeeping by some milliseconds: waits for it, at most about two seconds. */
+  /**
+   * An exit event overtakes the runtime's own bookkeeping: by some milliseconds as a rule, by seconds on a busy host, and
+   * by more where containerd has to try again. Waits for it, for a minute at most.
+   */
   async #settle(id: string, signal: AbortSignal): Promise<string | undefined> {
     const podUid = this.#podOf.get(id);
     if (podUid === undefined) return undefined;
-    for (let waitMs = 2; waitMs <= 1024; waitMs *= 2) {
+    for (let waitMs = 2, waitedMs = 0; waitedMs < maxSettleMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
       const [container, sandbox] = await Promise.all([
         optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
         optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
