@@ -37,6 +37,7 @@ export async function exec(command: string, args: readonly string[], options: Ex
     ...(signal && { cancelSignal: signal }),
   });
   if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`);
+  if (result.isMaxBuffer) throw new StatusError('InternalError', `${command} ${args.join(' ')} said more than ${String(maxBytes)} bytes`);
   if (result.exitCode === undefined) {
     throw new StatusError('InternalError', `cannot run ${command}: ${result.signal === undefined ? messageOf(result.cause ?? result.message) : `it was ended by ${result.signal}`}`, { cause: result.cause });
   }
