@@ -6,7 +6,7 @@ import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
-import { podEvents } from './events.ts';
+import { podEvents, type Settled } from './events.ts';
 import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 import { setupOf } from './setup.ts';
@@ -28,8 +28,6 @@ export interface CriConfig {
 }
 
 const quickMs = 10_000;
-/** How long the runtime may take to write down an exit that it has told of. */
-const maxSettleMs = 60_000;
 const slowMs = 120_000;
 const pullMs = 30 * 60_000;
 
@@ -185,7 +183,7 @@ export class CriDriver implements RuntimeDriver {
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
-    return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, stop) => this.#settle(id, stop) }, signal);
+    return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, maxMs, stop) => this.#settle(id, maxMs, stop) }, signal);
   }
 
   async stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>> {
@@ -255,21 +253,21 @@ export class CriDriver implements RuntimeDriver {
   }
 
   /**
-   * An exit event overtakes the runtime's own bookkeeping: by some milliseconds as a rule, by seconds on a busy host, and
-   * by more where containerd has to try again. Waits for it, for a minute at most.
+   * An exit event overtakes the runtime's own bookkeeping, by some milliseconds as a rule. Waits for it; false when it
+   * has not been written down within `maxMs`.
    */
-  async #settle(id: string, signal: AbortSignal): Promise<string | undefined> {
+  async #settle(id: string, maxMs: number, signal: AbortSignal): Promise<Settled> {
     const podUid = this.#podOf.get(id);
-    if (podUid === undefined) return undefined;
-    for (let waitMs = 2, waitedMs = 0; waitedMs < maxSettleMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
+    if (podUid === undefined) return { podUid, settled: true };
+    for (let waitMs = 2, waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
       const [container, sandbox] = await Promise.all([
         optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
         optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
       ]);
-      if (container?.status?.state !== 'CONTAINER_RUNNING' && sandbox?.status?.state !== 'SANDBOX_READY') break;
+      if (container?.status?.state !== 'CONTAINER_RUNNING' && sandbox?.status?.state !== 'SANDBOX_READY') return { podUid, settled: true };
       await this.#deps.clock.sleep(waitMs, signal);
     }
-    return podUid;
+    return { podUid, settled: false };
   }
 
   /** containerd's CRI learns of imported images by an event of its own. */

@@ -10,8 +10,14 @@ export interface EventDeps {
   readonly connection: CriConnection;
   readonly clock: Clock;
   readonly log: Log;
-  /** Resolves with the pod's uid once the runtime's own status of the container reflects the event; undefined when the id is unknown. */
-  readonly settle: (containerId: string, signal: AbortSignal) => Promise<string | undefined>;
+  /** Resolves once the runtime's own status of the container reflects the event, or `maxMs` have passed. */
+  readonly settle: (containerId: string, maxMs: number, signal: AbortSignal) => Promise<Settled>;
+}
+
+export interface Settled {
+  /** Undefined when the id is unknown. */
+  readonly podUid: string | undefined;
+  readonly settled: boolean;
 }
 
 type Source = () => { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined };
@@ -21,6 +27,8 @@ const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
 const relistMs = 60_000;
 /** With one: a subscription takes a moment to begin at the other side, and nobody promises that no event is ever lost. */
 const againMs = [500, 300_000];
+/** How long the runtime may take to write down an exit that it has told of, before the pod is looked at all the same. */
+const settleMs = [2000, 60_000];
 /** What changes by itself; what the agent starts it sees anyway. */
 const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
@@ -93,10 +101,18 @@ async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal):
   const cancel = (): void => { stream.cancel(); };
   signal.addEventListener('abort', cancel, { once: true });
   const settled = AbortSignal.any([signal, stop.signal]);
+  // On a busy host, or where containerd has to try again, the bookkeeping may come much later: then there is a second look.
+  const settle = async (id: string): Promise<void> => {
+    for (const maxMs of settleMs) {
+      const { podUid, settled: done } = await deps.settle(id, maxMs, settled);
+      pending.add(podUid);
+      if (done) return;
+    }
+  };
   stream.on('data', (message: unknown) => {
     const id = containerId(message);
     if (id === undefined) return;
-    deps.settle(id, settled).then((uid) => { pending.add(uid); }, () => { pending.add(undefined); });
+    settle(id).catch(() => { pending.add(undefined); });
   });
   stream.on('error', (error) => { ended = fromCri('events', error); pending.wake(); });
   stream.on('end', () => { ended ??= fromCri('events', new Error('the event stream ended')); pending.wake(); });
