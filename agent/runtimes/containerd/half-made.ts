@@ -42,11 +42,15 @@ export async function removeHalfMade(paths: ContainerdPaths, inherited: Inherite
   }
 }
 
-/** Of `ctr leases ls`: an id and a time in each line, after a title. */
+/**
+ * Of `ctr leases ls`: an id and a time in whole seconds in each line, after a title. An id that containerd made up begins
+ * with the nanoseconds of its time.
+ */
 export function staleLeases(listed: string, beforeMs: number): string[] {
   return listed.split('\n').slice(1).flatMap((line) => {
     const [id = '', created = ''] = line.split(/\s+/);
-    return Date.parse(created) < beforeMs - 1000 ? [id] : [];
+    const nanos = /^(\d{1,9})-/.exec(id)?.[1] ?? 1e9;
+    return Date.parse(created) + Number(nanos) / 1e6 < beforeMs ? [id] : [];
   });
 }
 
