@@ -63,8 +63,9 @@ describe('@kubernetes/client-node', () => {
     await ready(1);
     await expect(apps.replaceNamespacedDeployment({ namespace, name: 'typed', body: made })).rejects.toMatchObject({ code: 409 });
     await apps.deleteNamespacedDeployment({ namespace, name: 'typed', propagationPolicy: 'Foreground' });
-    await until('its pods to go', async () => (await core.listNamespacedPod({ namespace, labelSelector: 'app=typed' })).items.length === 0);
+    await until('it to go', async () => (await apps.listNamespacedDeployment({ namespace, fieldSelector: 'metadata.name=typed' })).items.length === 0);
     await expect(apps.readNamespacedDeployment({ namespace, name: 'typed' })).rejects.toMatchObject({ code: 404 });
+    expect((await core.listNamespacedPod({ namespace, labelSelector: 'app=typed' })).items).toEqual([]);
   });
 
   it('runs commands: output, errors, exit code, input to its end', async () => {
