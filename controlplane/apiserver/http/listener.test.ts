@@ -1,7 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import { request as plainRequest, type IncomingMessage } from 'node:http';
 import * as http2 from 'node:http2';
 import * as https from 'node:https';
 import type { TLSSocket } from 'node:tls';
@@ -104,6 +104,13 @@ describe('one TLS port', () => {
 
   it('shows an expired certificate only on the connection itself, so that it can be renewed', async () => {
     expect(await who(issue('system:node:old', 'client', -1000))).toEqual({ known: 'system:node:old' });
+  });
+
+  it.each(['GET', 'POST'])('tells who sends a plain HTTP %s what is wrong', async (method) => {
+    const [response] = await once(plainRequest({ host: '127.0.0.1', port: listener.port, path: '/api', method, agent: false }).end(), 'response') as [IncomingMessage];
+    let body = '';
+    for await (const chunk of response) body += String(chunk);
+    expect([response.statusCode, body]).toEqual([400, 'Client sent an HTTP request to an HTTPS server.\n']);
   });
 
   it('says what to do when the port is taken', async () => {

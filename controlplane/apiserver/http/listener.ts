@@ -41,7 +41,7 @@ export class Listener {
   readonly #http2: http2.Http2Server;
   readonly #config: ListenerConfig;
   /** As accepted: those that have not finished their handshake, too. */
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Map<string, Socket>();
   #agents: ((socket: tls.TLSSocket) => void) | undefined;
 
   constructor(deps: { readonly log: Log; readonly handle: (request: HttpRequest, response: HttpResponse) => void }, config: ListenerConfig) {
@@ -77,11 +77,14 @@ export class Listener {
     });
     this.#tls.maxConnections = config.maxConnections;
     this.#tls.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => { this.#sockets.delete(socket); });
+      const peer = peerOf(socket);
+      this.#sockets.set(peer, socket);
+      socket.on('close', () => { this.#sockets.delete(peer); });
     });
-    this.#tls.on('tlsClientError', (error, socket) => {
+    this.#tls.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
       log.debug({ err: messageOf(error) }, 'tls handshake failed');
+      const plain = error.code === 'ERR_SSL_HTTP_REQUEST' ? this.#sockets.get(peerOf(socket)) : undefined;
+      if (plain?.writable === true) plain.on('error', () => undefined).end('HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n', () => { plain.destroy(); });
       // One that took too long is only told of, not closed.
       socket.destroy();
     });
@@ -125,7 +128,7 @@ export class Listener {
   /** Refuses new connections, ends open ones: at once, so that a restart is quick and watchers reconnect. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => { this.#tls.close(() => { resolve(); }); });
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
     this.#http1.closeAllConnections();
     this.#http1.close();
     await closed;
@@ -145,6 +148,10 @@ export class Listener {
       this.#http1.emit('connection', socket);
     }
   }
+}
+
+function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  return `${remoteAddress} ${String(remotePort)}`;
 }
 
 /** Upgrades that nothing here is behind are passed over, as HTTP allows: the request is answered as if none was asked for. */
