@@ -11,7 +11,7 @@ export const hostSettings = {
   }),
   podCidr: text('pod-cidr', { default: '10.42.0.0/16', placeholder: 'CIDR', description: 'range of the pods of all nodes', check: checkPodCidr }),
   serviceCidr: text('service-cidr', { default: '10.43.0.0/16', placeholder: 'CIDR', description: 'range of Service addresses', check: checkCidr }),
-  clusterDns: text('cluster-dns', { default: '10.43.0.10', placeholder: 'IP', description: 'address that is kept for a cluster DNS; pods ask it as soon as a Service in kube-system has it (Cleat brings no DNS server yet)', check: checkIp }),
+  clusterDns: text('cluster-dns', { default: '10.43.0.10', placeholder: 'IP', description: 'address of the cluster DNS, which pods of dnsPolicy ClusterFirst ask', check: checkIp }),
   clusterDomain: text('cluster-domain', { default: 'cluster.local', placeholder: 'DOMAIN', description: 'suffix of all Service names', check: checkDomain }),
 } as const;
 

@@ -98,7 +98,7 @@ export class PodActions {
       return;
     }
     try {
-      const config = { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, this.#deps.lookup), runtimeHandler: runtimeHandler(pod, this.#deps.lookup) };
+      const config = { ...await prepareSandbox(pod, attempt, this.#paths, this.#config), runtimeHandler: runtimeHandler(pod, this.#deps.lookup) };
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
@@ -161,7 +161,7 @@ export class PodActions {
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
     });
-    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config, this.#deps.lookup);
+    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
     return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
   }
 

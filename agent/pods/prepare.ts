@@ -22,10 +22,10 @@ export function fieldFacts(config: PodManagerConfig, node: NodeFacts, podIps: re
   return { nodeName: config.nodeName, hostIps: node.hostIps(), podIps, allocatable: node.allocatable() };
 }
 
-export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig, lookup: ObjectLookup): Promise<SandboxConfig> {
+export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig): Promise<SandboxConfig> {
   await mkdir(paths.logs, { recursive: true, mode: 0o750 });
   const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
-  const dns = podDns(pod, { clusterDns: clusterDns(config, lookup), clusterDomain: config.clusterDomain, host });
+  const dns = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
   return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, clusterDomain: config.clusterDomain, dns });
 }
 
@@ -36,15 +36,6 @@ export function runtimeHandler({ spec }: Pod, lookup: ObjectLookup): string {
   const found = lookup.runtimeClass(name);
   if (!found) throw new StatusError('NotFound', `failed to lookup RuntimeClass ${name}: runtimeclass.node.k8s.io "${name}" not found`);
   return found.handler;
-}
-
-/**
- * Only what would answer: a Service with the address. A resolver waits seconds for an address that nobody has before it
- * asks the next, for every name. A Service that has no endpoint for a moment counts, for a pod's file is never rewritten.
- */
-function clusterDns(config: PodManagerConfig, lookup: ObjectLookup): string[] {
-  const taken = new Set(lookup.services().flatMap(({ spec }) => spec?.clusterIPs ?? spec?.clusterIP ?? []));
-  return config.clusterDns.filter((address) => taken.has(address));
 }
 
 /**

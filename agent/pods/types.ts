@@ -10,7 +10,7 @@ export interface PodManagerConfig {
   /** Parent cgroup of all pods, e.g. `/kubepods`. */
   readonly cgroupRoot: string;
   readonly clusterDomain: string;
-  /** Addresses kept for the cluster's DNS. Pods are given those that a Service has. */
+  /** Addresses of the cluster's DNS. */
   readonly clusterDns: readonly string[];
   /** The host's resolver configuration; `/etc/resolv.conf`. */
   readonly resolvConfPath: string;
