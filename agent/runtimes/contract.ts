@@ -162,6 +162,29 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       await remove(sandboxId);
     });
 
+    it('ends a program by the signal that was asked for', async () => {
+      const { sandbox, sandboxId, id } = await pod("trap 'exit 6' USR1; trap 'exit 5' TERM; echo up; while true; do sleep 0.1; done", { stopSignal: 'SIGUSR1' });
+      // A trap is set by the time that the program has spoken.
+      if (harness.real) await eventually(async () => (await readFile((await find(sandbox)).container?.logPath ?? '', 'utf8').catch(() => '')) !== '');
+      await find(sandbox);
+      await driver.stopContainer(id, 20, signal);
+      const { container } = await find(sandbox);
+      expect(container?.state).toBe('exited');
+      if (harness.real) expect(container?.exitCode).toBe(6);
+      await remove(sandboxId);
+    });
+
+    it('changes what a running container may use', async () => {
+      const { sandboxId, id } = await pod('sleep 1000', { resources: { ...containerConfig('').resources, cpuShares: 102, memoryLimitBytes: 64 << 20 } });
+      await driver.updateContainer(id, { ...containerConfig('').resources, cpuShares: 512, cpuQuotaMicros: 50_000, memoryLimitBytes: 96 << 20 }, signal);
+      if (harness.real) {
+        const found = await driver.exec(id, ['/bin/sh', '-c', 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares 2>/dev/null || cat memory.max cpu.max'], 5000, signal);
+        expect(found.output.trim().split('\n').slice(0, 2).map((line) => Number.parseInt(line, 10))).toEqual([96 << 20, 50_000]);
+      }
+      await expect(driver.updateContainer('absent', containerConfig('').resources, signal)).rejects.toMatchObject({ code: 'NotFound' });
+      await remove(sandboxId);
+    });
+
     it('runs commands inside', async () => {
       const { sandboxId, id } = await pod('sleep 1000', { env: [{ name: 'GREETING', value: 'hello' }] });
       const result = await driver.exec(id, ['/bin/sh', '-c', 'echo $GREETING; exit ${CODE:-0}'], 5000, signal);

@@ -24,7 +24,9 @@ export interface RuntimeDriver {
   removeSandbox(id: string, signal: AbortSignal): Promise<void>;
   createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string>;
   startContainer(id: string, signal: AbortSignal): Promise<void>;
-  /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Idempotent. */
+  /** Changes what a running container may use; what cannot be changed in a running one (huge pages) is left as it is. */
+  updateContainer(id: string, resources: ContainerConfig['resources'], signal: AbortSignal): Promise<void>;
+  /** SIGTERM (or `stopSignal`, or the image's stop signal), then SIGKILL after `graceSeconds`. Idempotent. */
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
   /** After the log file was renamed: go on in a new file of the old name. */
@@ -151,6 +153,8 @@ export interface ContainerConfig {
   readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean; readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional' }[];
   readonly specHash: string;
   readonly graceSeconds: number;
+  /** What tells the program to end, e.g. `SIGQUIT`; absent: what the image says, or SIGTERM. */
+  readonly stopSignal?: string;
   /** File name below the sandbox's log directory. */
   readonly logFile: string;
   readonly stdin: boolean;

@@ -7,8 +7,8 @@ import type { CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
 import { podEvents, type Settled } from './events.ts';
-import { containerMessage, sandboxMessage, selector, toContainer, toSandbox } from './mapping.ts';
-import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
+import { containerMessage, resourcesMessage, sandboxMessage, selector, stopSignal, toContainer, toSandbox } from './mapping.ts';
+import type { ContainerStatusMessage, CriCalls, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 import { setupOf } from './setup.ts';
 import type { StreamConnect, StreamingServer } from './streaming.ts';
 
@@ -106,8 +106,15 @@ export class CriDriver implements RuntimeDriver {
     await this.#connection.call('StartContainer', { containerId: id }, slowMs, signal);
   }
 
+  async updateContainer(id: string, resources: ContainerConfig['resources'], signal: AbortSignal): Promise<void> {
+    await this.#connection.call('UpdateContainerResources', { containerId: id, linux: resourcesMessage(resources) }, slowMs, signal);
+  }
+
   async stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
-    await absentIsFine(this.#connection.call('StopContainer', { containerId: id, timeout: graceSeconds }, graceSeconds * 1000 + slowMs, signal));
+    const ownSignal = this.#containerStatus.get(id)?.status.annotations[stopSignal] !== undefined;
+    const status = (): Promise<CriCalls['ContainerStatus'][1] | undefined> => optional(this.#connection.call('ContainerStatus', { containerId: id, verbose: true }, quickMs, signal));
+    const timeout = ownSignal ? await (await import('./stop-signal.ts')).stopBySignal(status, graceSeconds, this.#deps.clock, signal) : graceSeconds;
+    await absentIsFine(this.#connection.call('StopContainer', { containerId: id, timeout }, timeout * 1000 + slowMs, signal));
   }
 
   async removeContainer(id: string, signal: AbortSignal): Promise<void> {
@@ -281,7 +288,7 @@ export class CriDriver implements RuntimeDriver {
 }
 
 /** Of a container that the runtime lists but cannot say more about. */
-const unknownStatus: Omit<ContainerStatusMessage, 'state'> = { startedAt: '0', finishedAt: '0', exitCode: 255, image: null, imageRef: '', reason: 'ContainerStatusUnknown', message: '', logPath: '' };
+const unknownStatus: Omit<ContainerStatusMessage, 'state'> = { startedAt: '0', finishedAt: '0', exitCode: 255, image: null, imageRef: '', reason: 'ContainerStatusUnknown', message: '', annotations: {}, logPath: '' };
 
 async function absentIsFine(call: Promise<unknown>): Promise<void> {
   await optional(call);

@@ -9,6 +9,8 @@ const containerName = 'io.kubernetes.container.name';
 const owner = 'cleat.dev/owner';
 const specHash = 'cleat.dev/spec-hash';
 const graceSeconds = 'cleat.dev/grace-seconds';
+/** Of a container whose program is ended by another signal than its image says: older runtimes know only that one. */
+export const stopSignal = 'cleat.dev/stop-signal';
 
 /** Selects what the agent named `owner` made; with `uid`, of one pod. */
 export function selector(ownerName: string, uid?: string): Record<string, string> {
@@ -53,23 +55,25 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
     envs: config.env.map((e) => ({ key: e.name, value: e.value })),
     mounts: config.mounts.map((m) => ({ containerPath: m.containerPath, hostPath: m.hostPath, readonly: m.readOnly, propagation: propagation[m.propagation] })),
     labels: { ...podLabels(ownerName, sandbox), [containerName]: config.name },
-    annotations: { [specHash]: config.specHash, [graceSeconds]: String(config.graceSeconds) },
+    annotations: { [specHash]: config.specHash, [graceSeconds]: String(config.graceSeconds), ...(config.stopSignal !== undefined && { [stopSignal]: config.stopSignal }) },
     logPath: config.logFile,
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
     tty: config.tty,
     linux: {
       resources: {
-        cpuShares: resources.cpuShares,
-        cpuQuota: resources.cpuQuotaMicros,
-        cpuPeriod: resources.cpuPeriodMicros,
-        memoryLimitInBytes: resources.memoryLimitBytes,
+        ...resourcesMessage(resources),
         oomScoreAdj: resources.oomScoreAdj,
         hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
       },
       securityContext: securityMessage(sandbox, config),
     },
   };
+}
+
+/** What can be changed in a running container. */
+export function resourcesMessage({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes }: ContainerConfig['resources']): object {
+  return { cpuShares, cpuQuota: cpuQuotaMicros, cpuPeriod: cpuPeriodMicros, memoryLimitInBytes: memoryLimitBytes };
 }
 
 function securityMessage(sandbox: SandboxConfig, { security, targetContainerId }: ContainerConfig): object {

@@ -34,6 +34,7 @@ export interface ContainerStatusMessage {
   imageRef: string;
   reason: string;
   message: string;
+  annotations: Record<string, string>;
   logPath: string;
 }
 
@@ -53,7 +54,8 @@ export interface CriCalls {
   StopPodSandbox: [{ podSandboxId: string }, object];
   RemovePodSandbox: [{ podSandboxId: string }, object];
   ListContainers: [{ filter: { labelSelector: Record<string, string> } }, { containers: ListedContainer[] }];
-  ContainerStatus: [{ containerId: string }, { status: ContainerStatusMessage | null }];
+  ContainerStatus: [{ containerId: string; verbose?: boolean }, { status: ContainerStatusMessage | null; info: Record<string, string> }];
+  UpdateContainerResources: [{ containerId: string; linux: object }, object];
   CreateContainer: [{ podSandboxId: string; config: object; sandboxConfig: object }, { containerId: string }];
   StartContainer: [{ containerId: string }, object];
   StopContainer: [{ containerId: string; timeout: number }, object];

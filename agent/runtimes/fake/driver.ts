@@ -147,6 +147,12 @@ export class FakeDriver implements RuntimeDriver {
     this.#config.onStart?.(container, container.config, this);
   }
 
+  async updateContainer(id: string, resources: ContainerConfig['resources']): Promise<void> {
+    const container = this.#container(id);
+    await this.#enter('updateContainer', `update ${container.name} cpu=${String(resources.cpuShares)}/${String(resources.cpuQuotaMicros)} memory=${String(resources.memoryLimitBytes)}`);
+    if (container.state !== 'running') throw new StatusError('InternalError', 'container is not running');
+  }
+
   async stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     const container = this.#containers.get(id);
     await this.#enter('stopContainer', `stop ${container?.name ?? id} ${String(graceSeconds)}s`);
