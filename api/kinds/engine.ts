@@ -4,6 +4,8 @@ import { printFieldError, type FieldError } from '../meta/field-error.ts';
 import { copyJson, isRecord, own, setOwn, type JsonRecord } from '../meta/json.ts';
 import { validateMetadata, validateMetadataUpdate } from '../meta/metadata.ts';
 import type { KubeObject, ObjectMeta } from '../meta/object.ts';
+import { omitEmpty } from '../meta/omit-empty.ts';
+import { schemaNamed } from '../meta/schema.ts';
 import { checkStructure, cleanCopy } from '../meta/validate.ts';
 import { apiVersionOf } from './resources.ts';
 import type { KindDefinition, ObjectPart } from './types.ts';
@@ -68,6 +70,7 @@ export function prepareCreate<T extends KubeObject>(kind: KindDefinition<T>, obj
   if (uid !== undefined) meta.uid = uid;
   if (kind.prepareForCreate) kind.prepareForCreate(object);
   else setField(object, 'status', undefined);
+  omitEmptyFields(kind, object);
   return object;
 }
 
@@ -85,11 +88,18 @@ export function prepareUpdate<T extends KubeObject>(kind: KindDefinition<T>, obj
     if (kind.status) setField(object, 'status', copyJson(field(old, 'status')));
     if (subresource === undefined) kind.prepareForUpdate?.(object, old);
   }
+  omitEmptyFields(kind, object);
   const current: ObjectMeta = (object.metadata ??= {});
   const counts = countsGenerations(kind);
   if (counts) current.generation = (oldMeta.generation ?? 0) + (sameSpec(kind, object, old) ? 0 : 1);
   if (current.generation === 0 || !counts) delete current.generation;
   return object;
+}
+
+/** Of a custom resource the metadata only: the rest is its author's. */
+function omitEmptyFields<T extends KubeObject>(kind: KindDefinition<T>, object: T): void {
+  if (kind.structure) omitEmpty(schemaNamed('ObjectMeta'), object.metadata);
+  else omitEmpty(kind.schema(), object);
 }
 
 /** Subresources by which nothing but the status is written; by `approval` a certificate signing request's decision. */

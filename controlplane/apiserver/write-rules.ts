@@ -41,3 +41,8 @@ export function orphansByDefault({ resource }: Kind): boolean {
   const name = qualifiedName(resource);
   return name === 'replicationcontrollers' || name === 'jobs.batch';
 }
+
+/** Namespaces go one by one: each takes all that is in it along. */
+export function deletesCollections({ resource }: Pick<Kind, 'resource'>): boolean {
+  return qualifiedName(resource) !== 'namespaces';
+}

@@ -14,6 +14,7 @@ function computed<T extends KubeObject>(group: string, plural: string, kind: str
 const authentication = 'authentication.k8s.io';
 const authorization = 'authorization.k8s.io';
 
+export const bindingKind = computed<k.Binding>('', 'bindings', 'Binding', true);
 export const tokenRequest = computed<k.TokenRequest>(authentication, 'serviceaccounts', 'TokenRequest', true);
 export const tokenReview = computed<k.TokenReview>(authentication, 'tokenreviews', 'TokenReview');
 export const selfSubjectReview = computed<k.SelfSubjectReview>(authentication, 'selfsubjectreviews', 'SelfSubjectReview');

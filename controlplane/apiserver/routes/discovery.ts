@@ -9,6 +9,7 @@ import { tagged } from '../http/compress.ts';
 import { json, jsonType, type Reply } from '../http/reply.ts';
 import type { ApiRequest } from '../http/request.ts';
 import type { KindIndex } from '../kind-index.ts';
+import { deletesCollections } from '../write-rules.ts';
 import { reviewKinds } from './computed-kinds.ts';
 
 export interface ResourceEntry {
@@ -105,7 +106,7 @@ export class Discovery {
 }
 
 function groupsOf(kinds: KindIndex, services: Aggregated['services']): readonly Group[] {
-  const local = [...kinds.groupVersions().map((gv) => ({ group: gv.group, version: gv.version, resources: gv.kinds.flatMap(entriesOf) })), ...computed];
+  const local = [...kinds.groupVersions().map((gv) => ({ group: gv.group, version: gv.version, resources: [...gv.kinds.flatMap(entriesOf), ...(gv.group === '' ? computedInCore : [])].sort((a, b) => (a.name < b.name ? -1 : 1)) })), ...computed];
   const remote = services.remotes.map((one) => ({ group: one.group, version: one.version, resources: [], isRemote: true }));
   const all = [...local.filter(({ group, version }) => !services.remote(group, version)), ...remote].map((one) => ({ ...one, ...services.priority(one.group, one.version) }));
   const groups = [...Map.groupBy(all, ({ group }) => group)].map(([name, versions]) => ({
@@ -128,7 +129,7 @@ function entriesOf(kind: KindDefinition): ResourceEntry[] {
   const { plural, kind: name, namespaced } = kind.resource;
   const base = { singularName: '', namespaced, kind: name };
   return [
-    { ...base, name: plural, singularName: kind.singular, verbs: allVerbs, storageVersionHash: storageHash(kind), ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
+    { ...base, name: plural, singularName: kind.singular, verbs: deletesCollections(kind) ? allVerbs : allVerbs.filter((verb) => verb !== 'deletecollection'), storageVersionHash: storageHash(kind), ...(kind.shortNames.length > 0 && { shortNames: kind.shortNames }), ...(kind.categories.length > 0 && { categories: kind.categories }) },
     ...(kind.status ? [{ ...base, name: `${plural}/status`, verbs: subVerbs }] : []),
     ...(kind.scale ? [{ ...base, name: `${plural}/scale`, kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: subVerbs }] : []),
     ...Object.keys(kind.parts ?? {}).map((name) => ({ ...base, name: `${plural}/${name}`, verbs: subVerbs })),
@@ -148,6 +149,12 @@ function storageHash({ resource: { group, version, kind }, stored }: KindDefinit
 
 const reviews = (group: string): ResourceEntry[] => Object.values(reviewKinds).flatMap((kind) => (kind?.resource.group === group
   ? [{ name: kind.resource.plural, singularName: kind.singular, namespaced: kind.resource.namespaced, kind: kind.resource.kind, verbs: ['create'] }] : []));
+
+/** What `v1` has beside the kinds that are stored. */
+const computedInCore: readonly ResourceEntry[] = [
+  { name: 'bindings', singularName: 'binding', namespaced: true, kind: 'Binding', verbs: ['create'] },
+  { name: 'componentstatuses', singularName: 'componentstatus', namespaced: false, kind: 'ComponentStatus', shortNames: ['cs'], verbs: ['get', 'list'] },
+];
 
 /** Group versions whose objects are computed, not stored. */
 const computed: readonly ({ readonly group: string } & GroupVersionEntry)[] = [

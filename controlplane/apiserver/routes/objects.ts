@@ -15,7 +15,7 @@ import { parseListOptions, revisionParameter, tooLarge } from '../list-options.t
 import { applyPatch } from '../patches.ts';
 import { encodeList, joinMade, listMetadata, listPage, type Page } from '../resource-lists.ts';
 import type { Change, Written } from '../resource-store.ts';
-import { createsOnUpdate, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
+import { createsOnUpdate, deletesCollections, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
 import { requireCreate } from './create-access.ts';
 import { decodeFor, decodePatched, readStrictly } from './documents.ts';
@@ -43,7 +43,7 @@ export class ObjectRoutes {
       case 'update': if (path.name === undefined) break; return this.#update(call);
       case 'patch': if (path.name === undefined) break; return this.#patch(call);
       case 'delete': if (subresource !== undefined) break; return this.#delete(call);
-      case 'deletecollection': return this.#deleteCollection(call);
+      case 'deletecollection': if (!deletesCollections(kind)) break; return this.#deleteCollection(call);
       default: break;
     }
     throw methodNotAllowed(kind.resource, verb);

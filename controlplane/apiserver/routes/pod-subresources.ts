@@ -1,4 +1,4 @@
-import type { Binding, Pod } from '#api/gen/types.ts';
+import type { Pod } from '#api/gen/types.ts';
 import type { FieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import type { KubeObject } from '#api/meta/object.ts';
@@ -10,20 +10,27 @@ import { readDocument } from '../http/request.ts';
 import { json, type Reply } from '../http/reply.ts';
 import { booleanParameter, integerParameter } from '../list-options.ts';
 import type { LogRequest } from '../types.ts';
+import { bindingKind } from './computed-kinds.ts';
 import type { KindCall, RouteDeps } from './types.ts';
-import { parseDeleteOptions, writeOptions } from './write-parameters.ts';
+import { checkAddress, decodeFor, parseDeleteOptions, readStrictly, writeOptions } from './write-parameters.ts';
 
-/** POST pods/NAME/binding: what schedulers call. */
+/** POST pods/NAME/binding, which schedulers call, and POST bindings, where the Binding itself says whom. */
 export async function serveBinding(deps: RouteDeps, { request, kind, path, verb, user }: KindCall): Promise<Reply> {
   if (verb !== 'create') throw methodNotAllowed(kind.resource, verb);
-  const binding = await readDocument(request) as Binding;
-  if (!isRecord(binding) || !isRecord(binding.target)) throw badRequest('the object provided is not a Binding with a target');
-  const { target, metadata } = binding;
-  if ((target.kind ?? 'Node') !== 'Node') throw bindingError('target.kind', 'FieldValueNotSupported', `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
-  if (typeof target.name !== 'string' || target.name === '') throw bindingError('target.name', 'FieldValueRequired', 'Required value');
-  const bind = { namespace: path.namespace ?? '', podName: path.name ?? '', podUid: String(metadata?.uid ?? ''), nodeName: target.name };
-  await bindPod(deps.resources, kind, bind, writeOptions(request, user), deps.clock.now());
-  return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
+  const warnings: string[] = [];
+  const binding = decodeFor(bindingKind, await readStrictly(request), request.query, warnings);
+  const { target, metadata = {} } = binding;
+  const podName = path.name ?? metadata.name ?? '';
+  const namespace = path.namespace ?? '';
+  if (podName === '') throw bindingError('metadata.name', 'FieldValueRequired', 'Required value: name or generateName is required');
+  checkAddress(binding, namespace, podName);
+  if ((target?.kind || 'Node') !== 'Node') throw bindingError('target.kind', 'FieldValueNotSupported', `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`);
+  if (!target?.name) throw bindingError('target.name', 'FieldValueRequired', 'Required value');
+  const options = writeOptions(request, user);
+  await deps.resources.permit(kind, namespace, podName, { operation: 'create', subresource: 'binding', object: binding }, { ...options, warnings });
+  const { uid = '', resourceVersion = '', annotations = {} } = metadata;
+  await bindPod(deps.resources, kind, { namespace, podName, podUid: uid, resourceVersion, annotations, nodeName: target.name }, options, deps.clock.now());
+  return { ...json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201), warnings };
 }
 
 /** POST pods/NAME/eviction: a delete that asks the pod's disruption budget first. */

@@ -1,3 +1,4 @@
+import { pods } from '#api/kinds/resources.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
@@ -59,6 +60,7 @@ export class Router {
       return (await import('./access-reviews.ts')).serveAccessReview(this.#deps, call);
     }
     if (path.group === '' && path.plural === 'componentstatuses' && path.namespace === undefined) return (await import('./component-statuses.ts')).serveComponentStatuses(this.#deps, call);
+    if (path.group === '' && path.plural === 'bindings' && path.namespace !== undefined && path.name === undefined) return serveBinding(this.#deps, { ...call, kind: this.#deps.kinds.of(pods) });
     const kind = this.#deps.kinds.find(path.group, path.version, path.plural);
     if (!kind || (path.namespace !== undefined && !kind.resource.namespaced)) throw noSuchPath();
     if (kind.resource.namespaced && path.namespace === undefined && path.name !== undefined) throw noSuchPath();
