@@ -1,8 +1,9 @@
 #!/bin/sh
-# usage: packages.sh [--dev] [PROGRAM:PACKAGE ...]
+# usage: packages.sh [--dev] [PROGRAM:PACKAGE ...] [-- COMMAND ...]
 # Installs what a checkout needs and this host lacks: the npm packages (they bring Node 24) and, on Debian and its
 # relatives, the runtime's packages. Says what it does; does nothing, and asks no network, when all is there.
 # --dev: what tests and benchmarks need too. PROGRAM:PACKAGE: one more program, or a folder, and the package that has it.
+# COMMAND takes this shell's place in the end, so that whoever signals one signals the other.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,37 @@ if [ "$(id -u)" != 0 ]; then
   say "this needs root: it installs packages and runs containers. Try: sudo npm ${npm_lifecycle_event:-start}"
   exit 1
 fi
+
+# Interrupted, this ends what it runs: an npm that went on would install behind the back of the next one.
+child=
+log=
+interrupted() {
+  trap - INT TERM HUP
+  if [ -n "$child" ]; then
+    kill -TERM "-$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  fi
+  rm -f "$log"
+  say "interrupted; run this again to go on"
+  exit "$1"
+}
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+trap 'interrupted 129' HUP
+# In the background, for a shell hears no signal while it waits in the foreground; in a group of its own, to end all of it.
+run() {
+  setsid "$@" &
+  child=$!
+  status=0
+  wait "$child" || status=$?
+  child=
+  return "$status"
+}
+
+# One at a time in this folder: who comes second waits, and finds everything there. npm holds the lock with us, so that
+# one that is left behind is waited for; the services that apt-get starts must not.
+exec 9<install/packages.sh
+flock -n 9 || { say "waiting for another installation to end"; run flock 9; }
 
 only=--omit=dev
 if [ "${1:-}" = --dev ]; then only=; shift; fi
@@ -24,7 +56,7 @@ if ! cmp -s package-lock.json "$marker" || [ ! -x node_modules/node/bin/node ] |
   say "installing npm packages (once; a minute or two on a slow line)"
   rm -f "$marker"
   # shellcheck disable=SC2086 # a flag or nothing
-  npm ci $only --ignore-scripts=false --no-audit --no-fund --loglevel=error >&2 || {
+  run npm ci $only --ignore-scripts=false --no-audit --no-fund --loglevel=error >&2 || {
     say "the npm packages could not be installed. Check that this host reaches the npm registry (npm ping), then run this again."
     exit 1
   }
@@ -45,8 +77,10 @@ cni() { for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ -x "$dir/ptp
 cni || missing="$missing containernetworking-plugins"
 # busybox-static is the one file of the example's image.
 [ -x /bin/busybox ] && ! ldd /bin/busybox 2>/dev/null | grep -q '=>' || missing="$missing busybox-static"
-for extra in "$@"; do need "${extra%%:*}" "${extra##*:}"; done
-[ -n "$missing" ] || exit 0
+while [ $# -gt 0 ] && [ "$1" != -- ]; do need "${1%%:*}" "${1##*:}"; shift; done
+[ $# = 0 ] || shift
+finish() { exec 9<&-; [ $# = 0 ] || exec "$@"; exit 0; }
+[ -n "$missing" ] || finish "$@"
 
 if ! command -v apt-get >/dev/null 2>&1; then
   say "missing:$missing (Debian's names). Install them with this host's package manager, then run this again."
@@ -54,14 +88,16 @@ if ! command -v apt-get >/dev/null 2>&1; then
 fi
 say "installing with apt-get:$missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 # A new host may be busy updating itself, so wait for dpkg; its package lists may be missing or old, so then fetch them.
 # shellcheck disable=SC2086 # a list of words
-install() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >>"$log" 2>&1; }
-update() { apt-get update -qq -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any >>"$log" 2>&1; }
-install || { update && install; } || {
+install() { run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >>"$log" 2>&1 9<&-; }
+update() { run apt-get update -qq -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any >>"$log" 2>&1; }
+# One that was interrupted before may have left packages half configured.
+mend() { run dpkg --configure -a >>"$log" 2>&1 9<&-; }
+install || { mend; update && install; } || {
   cat "$log" >&2
+  rm -f "$log"
   say "apt-get could not install:$missing. Mend what it says above, then run this again."
   exit 1
 }
@@ -69,3 +105,5 @@ install || { update && install; } || {
 case "$missing " in
   *" containerd "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet containerd || true; fi ;;
 esac
+rm -f "$log"
+finish "$@"
