@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
@@ -12,6 +13,8 @@ import { ensureHelloImage, ensurePauseImage, helloImage, pauseImage } from '#ins
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
+import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
+import { exchange } from './dns/exchange.ts';
 import { Ledger } from './node/ledger.ts';
 import { LinuxHost } from './node/readings.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
@@ -104,13 +107,16 @@ export class Agent implements Runnable {
     try {
       this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
       const containerd = this.#containerd();
-      await containerd?.ensure(signal);
-      const driver = await this.#connectDriver(containerd);
-      done.push(`${String(await removePods(driver, signal))} pods removed`);
-      if (containerd) {
-        await containerd.stop(signal);
-        await removeRunDir(containerd.paths.runDir);
-        done.push('containerd stopped');
+      // A control plane alone has run neither a containerd nor pods.
+      if (!containerd || existsSync(containerd.paths.config)) {
+        await containerd?.ensure(signal);
+        const driver = await this.#connectDriver(containerd);
+        done.push(`${String(await removePods(driver, signal))} pods removed`);
+        if (containerd) {
+          await containerd.stop(signal);
+          await removeRunDir(containerd.paths.runDir);
+          done.push('containerd stopped');
+        }
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
       done.push(...await undo(new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now())));
@@ -173,7 +179,11 @@ export class Agent implements Runnable {
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, parallelStarts,
       });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
-      const running = [network, proxy, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
+      const dns = new ClusterDns(
+        { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
+        { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [this.#config.podCidr, this.#config.serviceCidr] },
+      );
+      const running = [network, proxy, dns, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events },
         { stateDir, server: this.#config.server, agentVersion: version },
@@ -260,6 +270,7 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
   return {
     hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
     allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
+    resources: () => node.current().status.allocatable ?? {},
     usage: (signal) => usage.read(signal),
   };
 }

@@ -76,6 +76,10 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       return 'routes to other hosts removed';
     case 'nftables-table':
       return (await exec('nft', ['delete', 'table', ...target.split(' ')])).exitCode === 0 ? `nftables table ${target} removed` : undefined;
+    case 'address': {
+      const [address = '', device = ''] = target.split(' ');
+      return (await exec('ip', ['address', 'del', address, 'dev', device])).exitCode === 0 ? `address ${address} removed` : undefined;
+    }
     case 'file':
       if (before !== null) return undefined;
       await rm(target, { force: true });
@@ -88,6 +92,15 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
 
 /** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
 const ownNames = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
+
+/** Whether Cleat ever ran with this state directory, and was not purged since. */
+export async function hasState(stateDir: string): Promise<boolean> {
+  const names = await readdir(stateDir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.some((name) => ownNames.includes(name));
+}
 
 /** Removes all that Cleat kept, and the directory when nothing else is in it. Rejects before it touches anything when something is mounted below, or a control plane runs on it. */
 export async function purgeState(stateDir: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { systemClock } from '#common/clock.ts';
 import { describeSettings, formatSetting, loadConfig, type Settings, type Values } from '#common/config.ts';
-import { StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { collectWhenIdle, processMemory } from '#common/idle-memory.ts';
@@ -37,6 +37,8 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   check?.(values);
   if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
   await prepareFolder(host.stateDir, 'state-dir', 0o711);
+  // Whoever reads the log later should see that somebody ended it, and how.
+  io.interrupted.addEventListener('abort', () => { io.err(`${program} ends: it got ${messageOf(io.interrupted.reason)}\n`); }, { once: true });
   collectWhenIdle(systemClock, processMemory(), io.interrupted);
   if (optimizes) optimizeWhenBusy(systemClock, thisEngine(), io.interrupted);
   return { config: values, log: createLog(host.logLevel as LogLevel) };

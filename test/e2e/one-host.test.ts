@@ -93,7 +93,7 @@ describe('one host', () => {
       const address = await cleat(host, 'get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}');
       expect(await interrupt(up)).toBe(0);
       expectNoNoise(up.output());
-      expect(up.output()).toMatch(/Ctrl-C stops Cleat and leaves the containers running\.\n$/);
+      expect(up.output()).toMatch(/Ctrl-C stops Cleat and leaves the containers running\.\ncleat up ends: it got SIGINT\n$/);
       expect(await containers(host)).toEqual(before);
       expect(await host.sh(`wget -qO- http://${address}/`)).toContain('Hello from hello-');
     });
@@ -246,7 +246,10 @@ describe('one host', () => {
       expect(await traces(host)).toEqual(await traces(lab.host(1)));
       expect(await host.sh('ls -A /var/lib/cleat; ls -d /etc/cleat /run/cleat 2>/dev/null || true')).toBe('');
       // The state directory is a mount point here, and so cannot be removed itself.
-      expect(await attempt(host, ['down', '--state-dir=/var/lib/nothing'])).toEqual({ exitCode: 0, stderr: '', stdout: 'Nothing to do: there is no state in /var/lib/nothing\n' });
+      await host.sh('mkdir /var/lib/empty');
+      for (const dir of ['/var/lib/nothing', '/var/lib/empty']) {
+        expect(await attempt(host, ['down', `--state-dir=${dir}`])).toEqual({ exitCode: 0, stderr: '', stdout: `Nothing to do: there is no state of Cleat in ${dir}\n` });
+      }
     });
   });
 
