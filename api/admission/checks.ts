@@ -1,4 +1,6 @@
 import type { MatchCondition, ValidatingAdmissionPolicySpec } from '../gen/types.ts';
+import { compile } from '../cel/cel.ts';
+import { bool, dyn } from '../cel/types.ts';
 import type { FieldError } from '../meta/field-error.ts';
 import { AdmissionExpressions, expressionErrors } from './expressions.ts';
 
@@ -19,4 +21,9 @@ export function policyErrors({ validations = [], variables = [], auditAnnotation
     ]),
     ...auditAnnotations.flatMap(({ valueExpression }, i) => expressionErrors(`spec.auditAnnotations[${i}].valueExpression`, valueExpression, (text) => library.annotation(text))),
   ];
+}
+
+/** A selector sees one device, of which is known only what its driver says. */
+export function deviceErrors(expression: string, field: string): FieldError[] {
+  return expressionErrors(field, expression, (text) => compile(text, { variables: { device: dyn } }, bool));
 }

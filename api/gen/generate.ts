@@ -27,9 +27,10 @@ const roots = [
   'V1LocalSubjectAccessReview', 'V1SelfSubjectAccessReview', 'V1SelfSubjectRulesReview', 'V1SubjectAccessReview',
   'V1MutatingWebhookConfiguration', 'V1ValidatingAdmissionPolicy', 'V1ValidatingAdmissionPolicyBinding', 'V1ValidatingWebhookConfiguration',
   'V1CustomResourceDefinition', 'V1APIService', 'V1FlowSchema', 'V1PriorityLevelConfiguration',
+  'V1DeviceClass', 'ResourceV1ResourceClaim', 'V1ResourceClaimTemplate', 'V1ResourceSlice',
 ];
 
-const prefixes = 'V1|V2|CoreV1|DiscoveryV1|EventsV1|AuthenticationV1|StorageV1|RbacV1|FlowcontrolV1|AdmissionregistrationV1|ApiextensionsV1|ApiregistrationV1';
+const prefixes = 'V1|V2|CoreV1|DiscoveryV1|EventsV1|AuthenticationV1|StorageV1|RbacV1|ResourceV1|FlowcontrolV1|AdmissionregistrationV1|ApiextensionsV1|ApiregistrationV1';
 
 /** Names that two API groups share; the TypeScript name must tell them apart. */
 const renamed: Record<string, string> = {
@@ -99,6 +100,17 @@ const laterMergeKeys: MergeKeys = {
     allocatedResources: { quantity: true },
   },
   ServiceSpec: { selector: { 'x-kubernetes-map-type': 'atomic' } },
+  ResourceClaimStatus: {
+    devices: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['driver', 'device', 'pool'] },
+    reservedFor: mapBy('uid'),
+  },
+  AllocatedDeviceStatus: { conditions: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] } },
+  CapacityRequestPolicy: { default: { quantity: true }, validValues: { quantity: true } },
+  CapacityRequestPolicyRange: { max: { quantity: true }, min: { quantity: true }, step: { quantity: true } },
+  CapacityRequirements: { requests: { quantity: true } },
+  Counter: { value: { quantity: true } },
+  DeviceCapacity: { value: { quantity: true } },
+  DeviceRequestAllocationResult: { consumedCapacity: { quantity: true } },
   ResourceRequirements: { claims: { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] } },
 };
 

@@ -4,6 +4,7 @@ import type { FieldError } from '../meta/field-error.ts';
 interface Checks {
   readonly conditionErrors: (conditions: readonly MatchCondition[], field: string, forPolicy: boolean) => FieldError[];
   readonly policyErrors: (spec: ValidatingAdmissionPolicySpec) => FieldError[];
+  readonly deviceErrors: (expression: string, field: string) => FieldError[];
 }
 
 /** CEL, kept once some object has asked for it: most clusters never do. */
@@ -21,4 +22,9 @@ export function conditionErrors(conditions: readonly MatchCondition[], field: st
 
 export function policyErrors(spec: ValidatingAdmissionPolicySpec): FieldError[] {
   return checks?.policyErrors(spec) ?? [];
+}
+
+/** Of a selector of devices. */
+export function deviceExpressionErrors(expression: string, field: string): FieldError[] {
+  return checks?.deviceErrors(expression, field) ?? [];
 }

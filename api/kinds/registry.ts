@@ -12,6 +12,7 @@ import { csiStorageCapacity } from './csi-storage-capacity/kind.ts';
 import { customResourceDefinition } from './custom-resource-definition/kind.ts';
 import { daemonSet } from './daemon-set/kind.ts';
 import { deployment } from './deployment/kind.ts';
+import { deviceClass } from './device-class/kind.ts';
 import { endpointSlice } from './endpoint-slice/kind.ts';
 import { endpoints } from './endpoints/kind.ts';
 import { eventsEvent } from './event/events-v1.ts';
@@ -38,7 +39,10 @@ import { priorityClass } from './priority-class/kind.ts';
 import { priorityLevelConfiguration } from './priority-level-configuration/kind.ts';
 import { replicaSet } from './replica-set/kind.ts';
 import { replicationController } from './replication-controller/kind.ts';
+import { resourceClaimTemplate } from './resource-claim-template/kind.ts';
+import { resourceClaim } from './resource-claim/kind.ts';
 import { resourceQuota } from './resource-quota/kind.ts';
+import { resourceSlice } from './resource-slice/kind.ts';
 import { role } from './role/kind.ts';
 import { roleBinding } from './role-binding/kind.ts';
 import { runtimeClass } from './runtime-class/kind.ts';
@@ -114,6 +118,10 @@ export const kinds: Readonly<Record<string, KindDefinition>> = {
   'validatingadmissionpolicies.admissionregistration.k8s.io': erase(validatingAdmissionPolicy),
   'validatingadmissionpolicybindings.admissionregistration.k8s.io': erase(validatingAdmissionPolicyBinding),
   'apiservices.apiregistration.k8s.io': erase(apiService),
+  'deviceclasses.resource.k8s.io': erase(deviceClass),
+  'resourceclaims.resource.k8s.io': erase(resourceClaim),
+  'resourceclaimtemplates.resource.k8s.io': erase(resourceClaimTemplate),
+  'resourceslices.resource.k8s.io': erase(resourceSlice),
   'flowschemas.flowcontrol.apiserver.k8s.io': erase(flowSchema),
   'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': erase(priorityLevelConfiguration),
 };

@@ -35,6 +35,7 @@ export const userRoles: readonly ClusterRole[] = [
     rule(write, 'policy', 'poddisruptionbudgets'),
     rule(write, 'networking.k8s.io', 'ingresses', 'networkpolicies'),
     rule(readWrite, 'coordination.k8s.io', 'leases'),
+    rule(write, 'resource.k8s.io', 'resourceclaims', 'resourceclaimtemplates'),
   ], { labels: { [toEdit]: 'true' } }),
   clusterRole('system:aggregate-to-view', [
     rule(read, core, 'configmaps', 'endpoints', 'persistentvolumeclaims', 'persistentvolumeclaims/status', 'pods', 'replicationcontrollers', 'replicationcontrollers/scale', 'serviceaccounts', 'services', 'services/status'),
@@ -46,6 +47,7 @@ export const userRoles: readonly ClusterRole[] = [
     rule(read, 'batch', 'cronjobs', 'cronjobs/status', 'jobs', 'jobs/status'),
     rule(read, 'policy', 'poddisruptionbudgets', 'poddisruptionbudgets/status'),
     rule(read, 'networking.k8s.io', 'ingresses', 'ingresses/status', 'networkpolicies'),
+    rule(read, 'resource.k8s.io', 'resourceclaims', 'resourceclaims/status', 'resourceclaimtemplates'),
   ], { labels: { [toView]: 'true' } }),
   // Usage is served without an add-on, so this comes with the cluster too.
   clusterRole('system:aggregated-metrics-reader', [rule(read, 'metrics.k8s.io', 'nodes', 'pods')], { labels: { [toAdmin]: 'true', [toEdit]: 'true', [toView]: 'true' } }),
