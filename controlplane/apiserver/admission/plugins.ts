@@ -7,6 +7,7 @@ import type { KindIndex } from '../kind-index.ts';
 import type { ApiClient, NodeGateway, User } from '../types.ts';
 import { AdmissionChain } from './chain.ts';
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
+import { disconnectPolicy } from './disconnect-policy.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { taintNewNodes } from './node-taint.ts';
@@ -54,7 +55,7 @@ export class Admission {
     this.#quota = new QuotaAdmission({ store, log });
     this.#policies = new PolicyAdmission({ objects, kinds, policies, log });
     this.chain = new AdmissionChain([
-      namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, taintNewNodes, podSecurity(objects), priority(objects), podDefaults(config),
+      namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, taintNewNodes, podSecurity(objects), priority(objects), podDefaults(config), disconnectPolicy(objects),
       defaultStorageClass(objects), storageProtection, claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), allocation,
       mutatingWebhooks(objects, webhooks), this.#policies, validatingWebhooks(objects, webhooks),
       // Counts last, when nobody can refuse any more.

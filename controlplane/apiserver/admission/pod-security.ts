@@ -1,10 +1,10 @@
-import type { CronJob, Namespace, ObjectMeta, Pod, PodTemplateSpec } from '#api/gen/types.ts';
+import type { Namespace, ObjectMeta, Pod, PodTemplateSpec } from '#api/gen/types.ts';
 import { namespaces, pods, qualifiedName } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { invalid as invalidField, type FieldError } from '#api/meta/field-error.ts';
-import type { KubeObject } from '#api/meta/object.ts';
 import type { Level } from '#api/pod-security/standards.ts';
 import { forbidden, invalid } from '../api-errors.ts';
+import { podTemplateOf } from './pod-templates.ts';
 import type { StoredObjects } from './stored-objects.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './types.ts';
 
@@ -18,12 +18,6 @@ interface Policy { readonly level: Level; readonly version: string }
 const maxChecked = 3000;
 const maxWarnings = 10;
 
-/** Where the pod is in the objects that make pods. Those are never refused: their user is only told. */
-const templates: Readonly<Record<string, (object: KubeObject) => PodTemplateSpec | undefined>> = Object.assign(
-  Object.fromEntries(['deployments.apps', 'replicasets.apps', 'statefulsets.apps', 'daemonsets.apps', 'jobs.batch', 'replicationcontrollers'].map((name) => [name, (object: KubeObject) => (object as { spec?: { template?: PodTemplateSpec } }).spec?.template])),
-  { 'cronjobs.batch': (object: KubeObject) => (object as CronJob).spec?.jobTemplate?.spec?.template, podtemplates: (object: KubeObject) => (object as { template?: PodTemplateSpec }).template },
-) as Readonly<Record<string, (object: KubeObject) => PodTemplateSpec | undefined>>;
-
 /** Pod Security Admission: a namespace's labels say how far pods in it may reach. Namespaces without such labels cost a look. */
 export function podSecurity(objects: StoredObjects): AdmissionPlugin {
   return {
@@ -33,10 +27,11 @@ export function podSecurity(objects: StoredObjects): AdmissionPlugin {
       if (operation === 'delete' || !object) return;
       const resource = qualifiedName(kind.resource);
       if (resource === 'namespaces') return subresource === undefined ? checkNamespace(objects, request) : undefined;
-      const template = Object.hasOwn(templates, resource) ? templates[resource] : undefined;
+      const template = podTemplateOf(resource);
       if (!namespace || (resource !== 'pods' && (!template || subresource !== undefined))) return;
       const labels = (await objects.get(namespaces, undefined, namespace))?.metadata?.labels;
       if (!labels || !Object.keys(labels).some((key) => key.startsWith(prefix))) return;
+      // What makes pods is never refused: its user is only told.
       if (template) await warnOf(request, policyOf(labels, 'warn'), template(object));
       else if (isSignificant(request)) await checkPod(request, labels);
     },
