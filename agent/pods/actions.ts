@@ -6,6 +6,8 @@ import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { actuate, resizeText } from './allocation/actuate.ts';
+import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
 import { ensureImage } from './images.ts';
@@ -23,7 +25,7 @@ import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
-import { sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
+import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
 import { ensureVolumes, removePodFiles } from './volumes/volumes.ts';
 
 export interface ActionDeps {
@@ -49,11 +51,14 @@ export class PodActions {
   readonly #memory: PodMemory;
   readonly #paths: PodPaths;
 
-  constructor(deps: ActionDeps, config: PodManagerConfig, memory: PodMemory, paths: PodPaths) {
+  readonly #allocation: PodAllocation;
+
+  constructor(deps: ActionDeps, config: PodManagerConfig, memory: PodMemory, paths: PodPaths, allocation: PodAllocation) {
     this.#deps = deps;
     this.#config = config;
     this.#memory = memory;
     this.#paths = paths;
+    this.#allocation = allocation;
   }
 
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
@@ -63,6 +68,7 @@ export class PodActions {
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
       case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
+      case 'resize': return this.#resize(view, signals.stop);
       case 'prune': return this.#prune(decision, signals.stop);
       case 'remove': return this.#remove(view, signals.stop);
     }
@@ -153,7 +159,9 @@ export class PodActions {
     if (this.#memory.preparedFor !== decision.sandboxId) {
       await this.#ensureVolumes(pod, facts);
       await writeHostsFile(pod, podIps, this.#paths, this.#config);
+      await this.#allocation.begin(pod);
       await this.#limit(pod);
+      await this.#allocation.reached(wholePod);
       this.#memory.preparedFor = decision.sandboxId;
     }
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
@@ -162,7 +170,9 @@ export class PodActions {
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
     });
     const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
-    return this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
+    const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
+    await this.#allocation.reached(spec.name);
+    return id;
   }
 
   async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {
@@ -202,6 +212,19 @@ export class PodActions {
       remaining = Math.max(minStopSeconds, graceSeconds - Math.round((clock.monotonic() - started) / 1000));
     }
     await driver.stopContainer(id, remaining, interrupt);
+  }
+
+  async #resize(view: PodView, stop: AbortSignal): Promise<void> {
+    const { driver, recorder, clock, node } = this.#deps;
+    try {
+      await actuate({ driver, allocation: this.#allocation, cgroup: this.#cgroup(view.pod), nodeMemoryBytes: node.allocatable().memoryBytes }, view, stop);
+      this.#memory.failures.delete(resizeKey);
+      recorder.emit('Normal', 'ResizeCompleted', resizeText(view.pod));
+    } catch (error) {
+      if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      this.#memory.fail(resizeKey, 'ResizeError', messageOf(error), clock.monotonic(), configBackoff);
+      recorder.emit('Warning', 'ResizeError', `Pod resize error: ${messageOf(error)}`);
+    }
   }
 
   /** Also one that is not ready: only this frees its network and its address. */

@@ -1,4 +1,5 @@
 import type { PodStatus } from '#api/gen/types.ts';
+import type { ResizeView } from './allocation/allocation.ts';
 import type { PodRecorder } from './recorder.ts';
 import type { PodView } from './types.ts';
 
@@ -13,9 +14,16 @@ export class Announcer {
     this.#recorder = recorder;
   }
 
-  announce({ pod, rejection, ending }: PodView, status: PodStatus): void {
+  /** How a change of what the pod may use goes on. */
+  announceResize(resize: ResizeView | undefined): void {
+    if (resize?.refusal) this.#recorder.emit('Warning', `Resize${resize.refusal.reason}`, resize.refusal.message);
+    else if (resize) this.#recorder.emit('Normal', 'ResizeStarted', 'Pod resize started');
+  }
+
+  announce({ pod, rejection, eviction, ending }: PodView, status: PodStatus): void {
     if (status.reason !== this.#reason) {
       if (rejection) this.#recorder.emit('Warning', rejection.reason, rejection.message);
+      else if (eviction) this.#recorder.emit('Warning', eviction.reason, eviction.message);
       else if (status.reason === 'DeadlineExceeded') this.#recorder.emit('Normal', status.reason, status.message ?? '');
     }
     this.#reason = status.reason;

@@ -1,6 +1,6 @@
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api/gen/types.ts';
 import { rfc3339 } from '#common/time.ts';
-import type { PodView } from './types.ts';
+import { resizeKey, type PodView } from './types.ts';
 
 interface Inputs {
   readonly view: PodView;
@@ -29,8 +29,22 @@ export function conditionsOf(inputs: Inputs): PodCondition[] {
     ready,
     { type: 'PodScheduled', status: true },
   ];
+  verdicts.push(...ofResize(view), ...ofEviction(view));
   const earlier = inputs.previous?.conditions ?? view.pod.status?.conditions ?? [];
   return verdicts.map((verdict) => ({ ...condition(verdict, earlier, view.nowMs), ...observedGeneration(view.pod) }));
+}
+
+/** There only while they are true. */
+function ofResize({ resize, failures }: PodView): Verdict[] {
+  const failure = failures.get(resizeKey);
+  return [
+    ...(resize?.refusal ? [{ type: 'PodResizePending', status: true, ...resize.refusal }] : []),
+    ...((resize?.former.size ?? 0) > 0 ? [{ type: 'PodResizeInProgress', status: true, ...(failure && { reason: 'Error', message: failure.message }) }] : []),
+  ];
+}
+
+function ofEviction({ eviction }: PodView): Verdict[] {
+  return eviction?.disruption ? [{ type: 'DisruptionTarget', status: true, ...eviction.disruption }] : [];
 }
 
 function initialized({ view, phase, initContainerStatuses, containerStatuses }: Inputs): Verdict {

@@ -145,7 +145,7 @@ describe('pods on containerd', () => {
     const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(Seccomp|CapEff):" /proc/self/status';
     expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nSeccomp:\t0\n$/);
     expect(await inside('asked', `${look}; hostname; id -G; cat /proc/sys/kernel/shm_rmid_forced; $b grep alias /etc/hosts; $b grep -v search /etc/resolv.conf`))
-      .toMatch(/^0\n.*\n0\nCapEff:\t0+\nSeccomp:\t2\nh\.sub\.default\.svc\.cluster\.local\n0 3000 4000\n1\n192\.0\.2\.9\talias\nnameserver 192\.0\.2\.53\noptions ndots:1\n$/);
+      .toMatch(/^0\n.*\n0\nCapEff:\t0+\nSeccomp:\t2\nh\.sub\.default\.svc\.cluster\.local\n0 3000 4000\n1\n192\.0\.2\.9\talias\nnameserver 10\.43\.0\.10\nnameserver 192\.0\.2\.53\noptions ndots:1\n$/);
     const [bytes, ...rest] = (await inside('open', 'b=busybox; cat /proc/interrupts | $b wc -c; cat /proc/1/comm; $b readlink /proc/self/ns/ipc; $b grep -c " /proc/sys " /proc/mounts')).split('\n');
     expect(Number(bytes)).toBeGreaterThan(0);
     expect(rest).toEqual(['pause', await readlink('/proc/self/ns/ipc'), '0', '']);

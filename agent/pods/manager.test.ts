@@ -319,6 +319,83 @@ describe('probes', () => {
   });
 });
 
+describe('resources of a pod', () => {
+  const sized = (name: string, cpu: string, memory: string, change: Partial<Parameters<typeof testContainer>[1]> = {}): Pod => testPod(name, { containers: [testContainer('app', { resources: { requests: { cpu, memory }, limits: { cpu, memory } }, ...change })] });
+  const conditionOf = (name: string, type: string) => statusOf(name)?.conditions?.find((c) => c.type === type);
+
+  it('are changed while it runs', async () => {
+    state.set(sized('web', '1', '64Mi'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    const { id } = app('web');
+    expect(stateOf('web')).toMatchObject({ allocatedResources: { cpu: '1', memory: '64Mi' }, resources: { limits: { cpu: '1', memory: '64Mi' } } });
+    state.set(sized('web', '2', '128Mi'));
+    await until(() => stateOf('web')?.resources?.limits?.['cpu'] === '2');
+    expect(driver.calls.filter((call) => call.startsWith('update'))).toEqual([`update app cpu=2048/200000 memory=${String(128 << 20)}`]);
+    expect(app('web').id).toBe(id);
+    expect(statusOf('web')?.conditions?.filter((c) => c.type.startsWith('PodResize'))).toEqual([]);
+    expect(events.map((e) => e.reason)).toEqual(expect.arrayContaining(['ResizeStarted', 'ResizeCompleted']));
+  });
+
+  it('are changed by a new container where the container asks for that', async () => {
+    const change = { resizePolicy: [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }, { resourceName: 'cpu', restartPolicy: 'NotRequired' }] };
+    state.set(sized('web', '1', '64Mi', change));
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(sized('web', '1', '128Mi', change));
+    await until(() => stateOf('web')?.restartCount === 1 && stateOf('web')?.state?.running !== undefined);
+    expect(driver.configOf(app('web').id).resources.memoryLimitBytes).toBe(128 << 20);
+    expect(driver.calls.some((call) => call.startsWith('update'))).toBe(false);
+    await until(() => statusOf('web')?.conditions?.some((c) => c.type === 'PodResizeInProgress') === false);
+  });
+
+  it('wait until the node has them, and are refused when it never will', async () => {
+    state.set(sized('web', '1', '64Mi'), sized('other', '2', '64Mi'));
+    await until(() => ['web', 'other'].every((name) => statusOf(name)?.phase === 'Running'));
+    state.set(sized('web', '3', '64Mi'));
+    await until(() => conditionOf('web', 'PodResizePending') !== undefined);
+    expect(conditionOf('web', 'PodResizePending')).toMatchObject({ status: 'True', reason: 'Deferred', message: "Node didn't have enough resource: cpu, requested: 3000, used: 2000, capacity: 4000" });
+    expect(stateOf('web')).toMatchObject({ allocatedResources: { cpu: '1' }, resources: { limits: { cpu: '1' } } });
+    state.remove(pods, 'default', 'other');
+    await until(() => stateOf('web')?.resources?.limits?.['cpu'] === '3');
+    state.set(sized('web', '5', '64Mi'));
+    await until(() => conditionOf('web', 'PodResizePending')?.reason === 'Infeasible');
+    expect(conditionOf('web', 'PodResizePending')?.message).toBe("Node didn't have enough capacity: cpu, requested: 5000, capacity: 4000");
+    state.set(sized('web', '3', '64Mi'));
+    await until(() => conditionOf('web', 'PodResizePending') === undefined);
+  });
+
+  it('are changed when an agent comes that did not see the change, and tried again when that fails', async () => {
+    state.set(sized('web', '1', '64Mi'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    await end();
+    state.set(sized('web', '2', '64Mi'));
+    driver.failures.set('updateContainer', [new StatusError('InternalError', 'device busy')]);
+    begin();
+    await until(() => conditionOf('web', 'PodResizeInProgress')?.reason === 'Error');
+    expect(conditionOf('web', 'PodResizeInProgress')?.message).toBe('device busy');
+    await clock.advance(10_000);
+    await until(() => stateOf('web')?.resources?.limits?.['cpu'] === '2' && conditionOf('web', 'PodResizeInProgress') === undefined);
+  });
+
+  it('are refused for good where a pod that comes needs more than is left', async () => {
+    state.set(sized('web', '3', '64Mi'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(sized('late', '2', '64Mi'));
+    await until(() => statusOf('late')?.phase === 'Failed');
+    expect(statusOf('late')).toMatchObject({ reason: 'OutOfcpu', message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 3000, capacity: 4000" });
+    state.remove(pods, 'default', 'web');
+    await until(() => driver.running('web-uid').length === 0);
+    expect(driver.running('late-uid')).toEqual([]);
+    // Pods that began here come back, even where they would not fit any more.
+    state.set(sized('a', '2', '64Mi'), sized('b', '2', '64Mi'));
+    await until(() => ['a', 'b'].every((name) => statusOf(name)?.phase === 'Running'));
+    await end();
+    driver.wipe();
+    state.set(sized('0', '1', '64Mi'));
+    begin();
+    await until(() => ['a', 'b'].every((name) => statusOf(name)?.phase === 'Running') && statusOf('0')?.phase === 'Failed');
+  });
+});
+
 describe('an agent that restarts', () => {
   it('adopts what runs and touches nothing', async () => {
     state.set(testPod('web', { containers: [testContainer('app', { readinessProbe: { tcpSocket: { port: 1 }, initialDelaySeconds: 600 } })] }));
@@ -331,8 +408,7 @@ describe('an agent that restarts', () => {
     begin();
     const seen: (boolean | undefined)[] = [];
     manager.subscribe((r) => seen.push(r.status.containerStatuses?.[0]?.ready));
-    await clock.advance(1);
-    await until(() => stateOf('web')?.ready === true);
+    await until(() => { void clock.advance(1); return stateOf('web')?.ready === true; });
     expect(app('web').id).toBe(before);
     expect(driver.calls.length).toBe(calls);
     // It never said that a ready pod was not.

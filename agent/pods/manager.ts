@@ -9,7 +9,8 @@ import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { AgentEvents, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { NodeCapacity } from './allocation/capacity.ts';
+import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
 import { queryLogs } from './logs/query.ts';
 import { defaultRotation, rotateLog } from './logs/rotate.ts';
@@ -55,6 +56,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   readonly #limit: Limit;
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
+  readonly #capacity: NodeCapacity;
   readonly #tasks: TaskGroup;
   readonly #endWaiters = new Set<EndWaiter>();
   #runtimeName = 'containerd';
@@ -67,6 +69,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     this.#log = deps.log.child({ component: 'pods' });
     this.#limit = new Limit(config.parallelStarts);
     this.#usage = new UsageMeter(deps);
+    this.#capacity = new NodeCapacity(() => allocatableOf(deps.node), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     const { tokens } = deps;
     this.#lookup = {
@@ -87,6 +90,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     const unsubscribe = this.#deps.state.subscribe((changes) => { this.#apply(changes); });
     try {
       await this.#learnRuntimeName(signal);
+      await this.#adopt();
       for (const pod of this.#deps.state.list(pods)) this.#want(pod);
       this.#tasks.run('log rotation', signal, () => this.#rotateLogs(signal));
       for await (const { podUid } of this.#deps.driver.events(signal)) {
@@ -115,6 +119,15 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   async removeVolume(name: string): Promise<void> {
     const { removeLocalVolume } = await import('./volumes/claims.ts');
     await removeLocalVolume(this.#config.stateDir, name);
+  }
+
+  /** Pods that have begun here keep their part of the node before any new one gets a part. */
+  async #adopt(): Promise<void> {
+    const begun = await podsWithFiles(this.#config.stateDir);
+    for (const pod of this.#deps.state.list(pods)) {
+      const phase = pod.status?.phase;
+      if (begun.has(pod.metadata?.uid ?? '') && phase !== 'Succeeded' && phase !== 'Failed') this.#capacity.adopt(pod);
+    }
   }
 
   /** Ids look like `containerd://…`, by the name that the runtime gives itself. */
@@ -174,6 +187,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       log: this.#log,
       lookup: this.#lookup,
       limit: this.#limit,
+      capacity: this.#capacity,
       check: this.#deps.check ?? systemCheck(this.#deps.driver),
       recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),
       runtimeName: () => this.#runtimeName,
@@ -263,6 +277,12 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       }
     }
   }
+}
+
+function allocatableOf(node: NodeFacts): Readonly<Record<string, string>> {
+  if (node.resources) return node.resources();
+  const { cpuMillis, memoryBytes } = node.allocatable();
+  return { cpu: `${String(cpuMillis)}m`, memory: String(memoryBytes) };
 }
 
 function groupByPod(snapshot: RuntimeSnapshot): Map<string, { sandboxes: RuntimeSnapshot['sandboxes'][number][]; containers: RuntimeSnapshot['containers'][number][] }> {

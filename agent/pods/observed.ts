@@ -1,5 +1,6 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
+import { needsRestart } from './allocation/resources.ts';
 import { crashKey, restartAtMs } from './crash-backoff.ts';
 import { containersOf, ephemeralContainersOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
 import type { PodView } from './types.ts';
@@ -30,6 +31,12 @@ export function restarts(pod: Pod, spec: ContainerSpec, ended: Container): boole
   const policy = restartPolicyOf(pod);
   if (policy === 'Never') return false;
   return policy === 'Always' && !initContainersOf(pod).includes(spec) ? true : ended.exitCode !== 0;
+}
+
+/** Whether the container has resources that only a new one can exchange. */
+export function mustRestart({ resize }: PodView, spec: ContainerSpec): boolean {
+  const former = resize?.former.get(spec.name);
+  return former !== undefined && needsRestart(spec, former);
 }
 
 /** The back-off that keeps an ended container from starting, and its (monotonic) end; undefined when nothing does. */
@@ -79,7 +86,7 @@ export function isFinished(view: PodView): boolean {
   if (initFailed(view)) return true;
   return containersOf(pod).length > 0 && containersOf(pod).every((spec) => {
     const latest = attemptsOf(view, spec.name)[0];
-    return latest?.state === 'exited' && latest.specHash === specHash(spec) && !restarts(pod, spec, latest);
+    return latest?.state === 'exited' && latest.specHash === specHash(spec) && !mustRestart(view, spec) && !restarts(pod, spec, latest);
   });
 }
 

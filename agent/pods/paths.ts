@@ -9,6 +9,8 @@ export interface PodPaths {
   /** Volumes that outlive pods, each by its own name. */
   readonly localVolumes: string;
   readonly hostsFile: string;
+  /** What the pod's containers have been given. */
+  readonly allocation: string;
   terminationLog(container: string, attempt: number): string;
 }
 
@@ -39,6 +41,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     volumes: join(root, '.volumes'),
     localVolumes: localVolumesDir(stateDir),
     hostsFile: join(root, '.files', 'hosts'),
+    allocation: join(root, '.files', 'resources.json'),
     terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
   };
 }

@@ -60,14 +60,21 @@ function podIps(view: PodView, facts: StatusFacts): readonly string[] {
   const current = currentSandbox(view)?.ips;
   if (current && current.length > 0) return current;
   const earlier = facts.previous?.podIPs ?? view.pod.status?.podIPs ?? [];
-  return isFinished(view) || wasTerminal(view) || isPastDeadline(view) || view.ending ? earlier.map(({ ip }) => ip) : [];
+  return isOver(view) || view.ending ? earlier.map(({ ip }) => ip) : [];
+}
+
+/** Nothing of it will be started again. */
+function isOver(view: PodView): boolean {
+  return isFinished(view) || wasTerminal(view) || isPastDeadline(view) || view.eviction !== undefined;
 }
 
 /** Why the pod as a whole has failed; what the control plane was told of that stays. */
 function reasonOf(view: PodView, phase: string): Pick<PodStatus, 'reason' | 'message'> {
   const { status } = view.pod;
   if (wasTerminal(view)) return { ...(status?.reason !== undefined && { reason: status.reason }), ...(status?.message !== undefined && { message: status.message }) };
-  if (phase !== 'Failed' || !isPastDeadline(view)) return {};
+  if (phase !== 'Failed') return {};
+  if (view.eviction) return { reason: view.eviction.reason, message: view.eviction.message };
+  if (!isPastDeadline(view)) return {};
   return { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' };
 }
 
@@ -75,7 +82,7 @@ function phaseOf(view: PodView, statuses: readonly ContainerStatus[]): string {
   const { pod } = view;
   if (wasTerminal(view)) return pod.status?.phase ?? '';
   if (initFailed(view)) return 'Failed';
-  if (isPastDeadline(view) && !isFinished(view) && !view.containers.some(isRunning)) return 'Failed';
+  if ((view.eviction ?? isPastDeadline(view)) && !isFinished(view) && !view.containers.some(isRunning)) return 'Failed';
   if (isFinished(view)) {
     // What is final is said when nothing goes on any more: sidecars are still ending.
     const sidecars = initContainersOf(pod).filter(isSidecar).map((spec) => spec.name);
@@ -111,6 +118,18 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
     imageID: latest?.imageId ?? '',
     ...(id && { containerID: `${facts.runtimeName}://${id.id}` }),
     started,
+    ...resourcesOf(view, spec),
+    ...(spec.lifecycle?.stopSignal !== undefined && { stopSignal: spec.lifecycle.stopSignal }),
+  };
+}
+
+/** What it has been given, and what it has by now. Ephemeral containers are given nothing. */
+function resourcesOf({ pod, resize }: PodView, spec: ContainerSpec): Pick<ContainerStatus, 'allocatedResources' | 'resources'> {
+  if (ephemeralContainersOf(pod).some(({ name }) => name === spec.name)) return {};
+  const { requests, limits } = resize?.former.get(spec.name) ?? spec.resources ?? {};
+  return {
+    ...(spec.resources?.requests && { allocatedResources: spec.resources.requests }),
+    resources: { ...(requests && { requests }), ...(limits && { limits }) },
   };
 }
 
@@ -126,7 +145,7 @@ function statesOf(view: PodView, facts: StatusFacts, spec: ContainerSpec, latest
 function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | undefined): { reason: string; message?: string } | undefined {
   const { pod } = view;
   if (latest?.state === 'exited') {
-    if (view.ending || wasTerminal(view) || isPastDeadline(view) || isFinished(view) || !restarts(pod, spec, latest)) return undefined;
+    if (view.ending || isOver(view) || !restarts(pod, spec, latest)) return undefined;
     const loop = crashLoop(view, spec, latest);
     if (loop) {
       const delay = duration(loop.delayMs);

@@ -5,7 +5,7 @@ import { crashKey } from './crash-backoff.ts';
 import { specHash } from './spec/containers.ts';
 import { step } from './step.ts';
 import { testContainer, testPod } from './testing.ts';
-import { sandboxKey, type Decision, type PodView, type ProbeView } from './types.ts';
+import { resizeKey, sandboxKey, type Decision, type PodView, type ProbeView } from './types.ts';
 
 const now = 1_000_000;
 
@@ -23,7 +23,7 @@ function container(name: string, change: Partial<Container> = {}): Container {
 function view(pod: Pod, change: Partial<PodView> = {}): PodView {
   const ended = new Map((change.containers ?? []).filter((c) => c.state === 'exited').map((c) => [c.id, c.finishedAtMs]));
   return {
-    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
+    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, eviction: undefined, resize: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
     ended, stopped: new Set(), ...change,
   };
 }
@@ -46,6 +46,11 @@ const other = { specHash: 'other' };
 const stopped = { stopped: new Set(['s0']) };
 const ending = (graceSeconds: number | undefined, sinceMs = now): Pick<PodView, 'ending'> => ({ ending: { graceSeconds, sinceMs } });
 
+const resized = (change: Partial<Parameters<typeof testContainer>[1]> = {}): Pod => testPod('p', { restartPolicy: 'OnFailure', containers: [testContainer('app', { resources: { requests: { cpu: '2' } }, ...change })] });
+const byRestart = resized({ resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] });
+const former = (...names: string[]): Pick<PodView, 'resize'> => ({ resize: { refusal: undefined, former: new Map(names.map((name) => [name, name === '' ? {} : { requests: { cpu: '1' } }])) } });
+const evicted: Pick<PodView, 'eviction'> = { eviction: { reason: 'Evicted', message: '', graceSeconds: 4, disruption: undefined } };
+
 const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][] = [
   ['a new pod gets a sandbox', view(always, { sandboxes: [] }), { type: 'run-sandbox', attempt: 0 }],
   ['then its container', view(always), start('app')],
@@ -54,6 +59,15 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['but not again at once when that failed', view(always, { containers: [container('app', { state: 'created' })], failures: new Map([['app', { reason: 'RunContainerError', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
   ['containers start one after the other', view(two, { containers: [container('app')] }), start('side')],
   ['a created container is started', view(always, { containers: [container('app', { state: 'created' })] }), { type: 'resume', name: 'app', id: 'app0' }],
+
+  ['new resources are given to a running container', view(resized(), { containers: [container('app')], ...former('app', '') }), { type: 'resize' }],
+  ['not to one that does not run', view(resized(), { containers: [exited('app', 1)], ...former('app') }), start('app', 1)],
+  ['to the pod as a whole last', view(resized(), { containers: [container('app')], ...former('') }), { type: 'resize' }],
+  ['not again at once when that failed', view(resized(), { containers: [container('app')], ...former('app', ''), failures: new Map([[resizeKey, { reason: 'ResizeError', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
+  ['a container that asks for that is killed for them', view(byRestart, { containers: [container('app')], ...former('app', '') }), { type: 'kill', kills: [{ id: 'app0', name: 'app', graceSeconds: 30, message: 'Container app resize requires restart' }] }],
+  ['and started again, however it ended', view(byRestart, { containers: [exited('app', 0)], ...former('app') }), start('app', 1)],
+  ['an evicted pod is killed within its grace', view(always, { containers: [container('app')], ...evicted }), { type: 'kill', kills: [{ id: 'app0', name: 'app', graceSeconds: 4, message: 'Stopping container app' }] }],
+  ['and not started again', view(always, { containers: [exited('app', 1)], ...evicted }), { type: 'stop-sandbox', id: 's0' }],
 
   ['Always restarts after success', view(always, { containers: [exited('app', 0)] }), start('app', 1)],
   ['OnFailure restarts after failure', view(onFailure, { containers: [exited('app', 1)] }), start('app', 1)],

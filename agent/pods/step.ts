@@ -1,8 +1,9 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
-import { attemptsOf, crashLoop, currentSandbox, initDone, isFinished, isInitialized, isPastDeadline, isRunning, newestSandbox, nextAttempt, restarts, untilDeadlineMs, wasTerminal } from './observed.ts';
+import { wholePod } from './allocation/allocation.ts';
+import { attemptsOf, crashLoop, currentSandbox, initDone, isFinished, isInitialized, isPastDeadline, isRunning, mustRestart, newestSandbox, nextAttempt, restarts, untilDeadlineMs, wasTerminal } from './observed.ts';
 import { containersOf, ephemeralContainersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
-import { sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
+import { resizeKey, sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
 
 /** Sidecars end last and get what the others left of the grace period, but never less than this. */
 const minSidecarGraceSeconds = 2;
@@ -15,7 +16,7 @@ const minSidecarGraceSeconds = 2;
 export function step(view: PodView): Decision {
   if (view.ending) return end(view);
   if (view.rejection) return { type: 'done' };
-  if (wasTerminal(view) || isFinished(view) || isPastDeadline(view)) return finish(view);
+  if (wasTerminal(view) || isFinished(view) || isPastDeadline(view) || view.eviction) return finish(view);
   const leftMs = untilDeadlineMs(view);
   const decision = advance(view);
   if (leftMs === undefined || (decision.type !== 'wait' && decision.type !== 'done')) return decision;
@@ -34,6 +35,8 @@ function advance(view: PodView): Decision {
   if (kills.length > 0) return { type: 'kill', kills };
 
   const waits: number[] = [];
+  const resize = resizeRunning(view, waits);
+  if (resize) return resize;
   // First, because they are there to find out why the others do not start.
   for (const spec of ephemeralContainersOf(view.pod)) {
     const latest = attemptsOf(view, spec.name)[0];
@@ -51,6 +54,16 @@ function advance(view: PodView): Decision {
   return prune(view, sandbox) ?? waitOrDone(waits);
 }
 
+/** What must be started anew for it has been killed before; what does not run gets it when it starts. */
+function resizeRunning(view: PodView, waits: number[]): Decision | undefined {
+  const { former } = view.resize ?? {};
+  if (former === undefined || !(former.has(wholePod) || view.containers.some((c) => isRunning(c) && former.has(c.name)))) return undefined;
+  const failure = view.failures.get(resizeKey);
+  if (!failure || failure.untilMs <= view.monotonicMs) return { type: 'resize' };
+  waits.push(failure.untilMs);
+  return undefined;
+}
+
 /** Stop everything, then remove everything. */
 function end(view: PodView): Decision {
   const passedSeconds = Math.round((view.monotonicMs - (view.ending?.sinceMs ?? view.monotonicMs)) / 1000);
@@ -66,7 +79,7 @@ function end(view: PodView): Decision {
 
 /** Everything ran to its end: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
 function finish(view: PodView): Decision {
-  const kills = killsInOrder(view, () => graceSecondsOf(view.pod));
+  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity));
   if (kills.length > 0) return { type: 'kill', kills };
   const used = view.sandboxes.find((s) => holdsNetwork(view, s));
   return used ? { type: 'stop-sandbox', id: used.id } : { type: 'done' };
@@ -108,6 +121,7 @@ function containersToKill(view: PodView, sandbox: Sandbox): Kill[] {
 function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, container: Container, newest: boolean): { message: string; graceSeconds?: number | undefined } | undefined {
   if (!newest || container.sandboxId !== sandbox.id) return { message: `Stopping container ${spec.name}` };
   if (container.specHash !== specHash(spec)) return { message: `Container ${spec.name} definition changed, will be restarted` };
+  if (mustRestart(view, spec)) return { message: `Container ${spec.name} resize requires restart` };
   const failed = view.probes.get(container.id)?.failed;
   if (failed) {
     const probe = failed === 'liveness' ? spec.livenessProbe : spec.startupProbe;
@@ -143,7 +157,7 @@ function startContainer(view: PodView, sandbox: Sandbox, spec: ContainerSpec, wa
   if (latest?.state === 'exited') {
     // A new sandbox runs its init containers anew, whatever became of them in the old one.
     const anew = !here && initContainersOf(view.pod).includes(spec);
-    if (!anew && latest.specHash === specHash(spec) && !restarts(view.pod, spec, latest)) return undefined;
+    if (!anew && latest.specHash === specHash(spec) && !mustRestart(view, spec) && !restarts(view.pod, spec, latest)) return undefined;
     const loop = here ? crashLoop(view, spec, latest) : undefined;
     if (loop) { waits.push(loop.untilMs); return undefined; }
   }

@@ -1,6 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { ResourceUsage } from '#agent/session/types.ts';
+import type { ResizeView } from './allocation/allocation.ts';
 import type { Rejection } from './spec/admission.ts';
 
 export interface PodManagerConfig {
@@ -25,6 +26,8 @@ export interface NodeFacts {
   hostIps(): readonly string[];
   /** For resourceFieldRef limits of containers that have none. */
   allocatable(): { readonly cpuMillis: number; readonly memoryBytes: number };
+  /** All that pods can be given; CPU and memory alone when absent. */
+  resources?(): Readonly<Record<string, string>>;
   usage(signal: AbortSignal): Promise<ResourceUsage>;
 }
 
@@ -34,6 +37,14 @@ export interface Ending {
   readonly graceSeconds: number | undefined;
   /** Monotonic; when this agent began to end it. */
   readonly sinceMs: number;
+}
+
+/** The node ends the pod for good: it has failed, for this reason. */
+export interface Eviction extends Rejection {
+  /** At most so long, whatever the pod asks for. */
+  readonly graceSeconds: number;
+  /** Its condition DisruptionTarget, if a disruption it is. */
+  readonly disruption: { readonly reason: string; readonly message: string } | undefined;
 }
 
 /** The result of a container's probes so far. */
@@ -62,6 +73,7 @@ export interface CrashBackoff { readonly delayMs: number; readonly updatedMs: nu
 
 /** Everything that `step` and the status look at. */
 export interface PodView {
+  /** With the resources that it has been given, which are not always those that its spec asks for by now. */
   readonly pod: Pod;
   /** Wall clock, for timestamps and the pod's deadline. */
   readonly nowMs: number;
@@ -72,13 +84,16 @@ export interface PodView {
   readonly ending: Ending | undefined;
   /** Set when the node refuses a pod of which nothing has run yet. */
   readonly rejection: Rejection | undefined;
+  readonly eviction: Eviction | undefined;
+  /** Set while resources are changing. */
+  readonly resize: ResizeView | undefined;
   readonly sandboxes: readonly Sandbox[];
   readonly containers: readonly Container[];
   /** By container id. Absent: not probed, so started and ready as long as it runs. */
   readonly probes: ReadonlyMap<string, ProbeView>;
   /** By container name and spec hash, see `crashKey`. */
   readonly crashes: ReadonlyMap<string, CrashBackoff>;
-  /** By container name; `sandboxKey` for the sandbox. */
+  /** By container name; `sandboxKey` for the sandbox, `resizeKey` for a change of resources. */
   readonly failures: ReadonlyMap<string, Failure>;
   /** By container id, the monotonic time at which its end was first seen. */
   readonly ended: ReadonlyMap<string, number>;
@@ -87,6 +102,8 @@ export interface PodView {
 }
 
 export const sandboxKey = '';
+/** No container's name. */
+export const resizeKey = ' resize';
 
 export interface Kill {
   readonly id: string;
@@ -103,6 +120,8 @@ export type Decision =
   /** Created by an agent that did not come to starting it. */
   | { readonly type: 'resume'; readonly name: string; readonly id: string }
   | { readonly type: 'kill'; readonly kills: readonly Kill[] }
+  /** Give running containers, and the pod as a whole, what they have been allotted. */
+  | { readonly type: 'resize' }
   /** Old attempts that nobody can ask for any more. */
   | { readonly type: 'prune'; readonly containers: readonly Container[]; readonly sandboxes: readonly Sandbox[] }
   /** Nothing runs any more: remove what is left of the pod on this host. */

@@ -4,23 +4,27 @@ import { messageOf } from '#common/errors.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
+import { PodAllocation } from './allocation/allocation.ts';
+import type { NodeCapacity } from './allocation/capacity.ts';
 import { Announcer } from './announce.ts';
 import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
 import { ContainerProbes } from './probes/probes.ts';
-import { rejectionOf } from './spec/admission.ts';
-import { allContainersOf, containerNamed } from './spec/containers.ts';
+import { referencesOf } from './references.ts';
+import { rejectionOf, type Rejection } from './spec/admission.ts';
+import { containerNamed } from './spec/containers.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
-import { sandboxKey, type Decision, type Ending, type PodManagerConfig, type PodView } from './types.ts';
+import { sandboxKey, type Decision, type Ending, type Eviction, type PodManagerConfig, type PodView } from './types.ts';
 import { hasTokens } from './volumes/tokens.ts';
 
 export interface WorkerDeps extends ActionDeps {
   /** For `containerID`. */
   readonly runtimeName: () => string;
   readonly report: (report: PodReport) => void;
+  readonly capacity: NodeCapacity;
 }
 
 const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
@@ -44,7 +48,13 @@ export class PodWorker {
   readonly #announcer: Announcer;
   readonly #allowedUnsafeSysctls: readonly string[];
   readonly #paths: PodPaths;
+  readonly #allocation: PodAllocation;
+  /** As it was last asked for. */
+  #wanted: Pod;
+  /** The same with what it has been given. */
   #pod: Pod;
+  #rejection: Rejection | undefined;
+  #eviction: Eviction | undefined;
   #ending: Ending | undefined;
   /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
   #desired = true;
@@ -65,9 +75,10 @@ export class PodWorker {
     const { uid = '', namespace = '', name = '' } = pod.metadata ?? {};
     this.uid = uid;
     this.#deps = deps;
-    this.#pod = pod;
+    this.#wanted = this.#pod = pod;
     this.#paths = podPaths(config.stateDir, { namespace, name, uid });
-    this.#actions = new PodActions(deps, config, this.#memory, this.#paths);
+    this.#allocation = new PodAllocation(this.#paths.allocation, deps.capacity);
+    this.#actions = new PodActions(deps, config, this.#memory, this.#paths, this.#allocation);
     this.#announcer = new Announcer(deps.recorder);
     this.#allowedUnsafeSysctls = config.allowedUnsafeSysctls;
     this.#ending = this.#endingOf(pod);
@@ -75,15 +86,30 @@ export class PodWorker {
 
   get pod(): Pod { return this.#pod; }
 
+  /** It waits for room on this node, to be given more. */
+  get isDeferred(): boolean { return this.#allocation.view?.refusal?.reason === 'Deferred'; }
+
+  /** What it was last reported as. */
+  get status(): PodStatus | undefined { return this.#lastStatus; }
+
+  /** Ends the pod for good, as failed. One that has ended, or is ending, is left to that. */
+  evict(eviction: Eviction): void {
+    if (this.#eviction || this.#ending || isTerminal(this.#lastStatus ?? this.#pod.status)) return;
+    this.#eviction = eviction;
+    this.#interruptNow();
+    this.wake();
+  }
+
   /** The pod as it is wanted now. */
   update(pod: Pod): void {
     const before = this.#ending;
-    const [wanted, known] = [pod, this.#pod].map((p) => JSON.stringify([p.spec, p.metadata?.labels, p.metadata?.annotations]));
+    const [wanted, known] = [pod, this.#wanted].map((p) => JSON.stringify([p.spec, p.metadata?.labels, p.metadata?.annotations]));
     if (wanted !== known) {
       this.#memory.failures.clear();
       this.#stale = true;
     }
-    this.#pod = pod;
+    this.#wanted = pod;
+    this.#pod = this.#allocation.of(pod);
     this.#desired = true;
     this.#ending = this.#endingOf(pod);
     if (this.#ending && (!before || (this.#ending.graceSeconds ?? 0) < (before.graceSeconds ?? Infinity))) this.#interruptNow();
@@ -113,7 +139,7 @@ export class PodWorker {
 
   /** Whether the pod refers to the ConfigMap or Secret. */
   uses(kind: 'ConfigMap' | 'Secret', namespace: string | undefined, name: string): boolean {
-    return this.#pod.metadata?.namespace === namespace && references(this.#pod, kind).has(name);
+    return this.#wanted.metadata?.namespace === namespace && referencesOf(this.#wanted, kind).has(name);
   }
 
   /** Works until aborted, or until a pod that is not wanted any more is gone. */
@@ -126,6 +152,7 @@ export class PodWorker {
       }
     } finally {
       for (const probes of this.#memory.probes.values()) probes.stop();
+      if (this.#removed) this.#deps.capacity.release(this.uid);
     }
   }
 
@@ -176,6 +203,7 @@ export class PodWorker {
       this.#memory.ended.set(container.id, this.#deps.clock.monotonic());
       this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container));
     }
+    await this.#allot(snapshot);
     const view = this.#view(snapshot);
     this.#syncProbes(view);
     // What an adopted pod's tokens need is not known yet.
@@ -183,6 +211,16 @@ export class PodWorker {
     this.#observedBefore = true;
     await this.#refreshVolumes(view);
     return this.#view(snapshot);
+  }
+
+  /** Settles whether a new pod may be here, and what one that is here may have. */
+  async #allot({ sandboxes, containers }: RuntimeSnapshot): Promise<void> {
+    if (!this.#observedBefore) await this.#allocation.load();
+    // What runs is not ended by a rule that came later.
+    const isNew = sandboxes.length + containers.length === 0;
+    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? this.#deps.capacity.admit(this.#wanted);
+    if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
+    this.#pod = this.#allocation.of(this.#wanted);
   }
 
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
@@ -212,8 +250,9 @@ export class PodWorker {
       monotonicMs: this.#deps.clock.monotonic(),
       startTime: this.#lastStatus?.startTime ?? this.#pod.status?.startTime,
       ending: this.#ending,
-      // What runs is not ended by a rule that came later.
-      rejection: snapshot.sandboxes.length + snapshot.containers.length === 0 ? rejectionOf(this.#pod, this.#allowedUnsafeSysctls) : undefined,
+      rejection: this.#rejection,
+      eviction: this.#eviction,
+      resize: this.#allocation.view,
       ...snapshot,
       probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),
       crashes: this.#memory.crashes,
@@ -249,6 +288,7 @@ export class PodWorker {
     });
     if (!wasTerminal(view)) this.#announcer.announce(view, status);
     this.#lastStatus = status;
+    if (isTerminal(status)) this.#deps.capacity.release(this.uid);
     this.#report(status, false);
   }
 
@@ -292,6 +332,10 @@ export class PodWorker {
   }
 }
 
+function isTerminal(status: PodStatus | undefined): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
+
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? a ?? b : Math.min(a, b);
 }
@@ -299,20 +343,4 @@ function earliest(a: number | undefined, b: number | undefined): number | undefi
 /** Changes with every container or sandbox that comes, goes or changes its state. */
 export function signatureOf({ sandboxes, containers }: RuntimeSnapshot): string {
   return [...sandboxes, ...containers].map((x) => `${x.id}=${x.state}`).sort().join();
-}
-
-function references(pod: Pod, kind: 'ConfigMap' | 'Secret'): Set<string> {
-  const names = new Set<string | undefined>();
-  const map = kind === 'ConfigMap';
-  for (const volume of pod.spec?.volumes ?? []) {
-    names.add(map ? volume.configMap?.name : volume.secret?.secretName);
-    for (const source of volume.projected?.sources ?? []) names.add(map ? source.configMap?.name : source.secret?.name);
-  }
-  for (const container of allContainersOf(pod)) {
-    for (const source of container.envFrom ?? []) names.add(map ? source.configMapRef?.name : source.secretRef?.name);
-    for (const { valueFrom } of container.env ?? []) names.add(map ? valueFrom?.configMapKeyRef?.name : valueFrom?.secretKeyRef?.name);
-  }
-  if (!map) for (const { name } of pod.spec?.imagePullSecrets ?? []) names.add(name);
-  names.delete(undefined);
-  return names as Set<string>;
 }

@@ -145,6 +145,13 @@ describe('an agent', () => {
     const id = stateOf(limited)?.containerID?.slice('containerd://'.length) ?? '';
     const limitsOf = async (cgroup: string): Promise<string[]> => (await host().sh(`for f in $(find /sys/fs/cgroup -path '*${cgroup}/*' -prune \\( -name memory.limit_in_bytes -o -name memory.max -o -name cpu.cfs_quota_us -o -name cpu.max \\)); do cat $f; done`)).trim().split('\n').sort();
     for (const cgroup of [`/kubepods/pod${limited.metadata?.uid ?? ''}`, `/kubepods/pod${limited.metadata?.uid ?? ''}/${id}`]) expect(await limitsOf(cgroup)).toEqual([expect.stringMatching(/^25000( 100000)?$/), '67108864']);
+    // In place: the same container, with more.
+    const wanted = await get('limited');
+    Object.assign(wanted.spec?.containers[0] ?? {}, { resources: { requests: { cpu: '200m', memory: '64Mi' }, limits: { cpu: '500m', memory: '96Mi' } } });
+    await cluster.kubectl(['replace', '--raw', '/api/v1/namespaces/default/pods/limited/resize', '-f', '-'], { input: JSON.stringify(wanted) });
+    const grown = await until('limited', (p) => stateOf(p)?.resources?.limits?.['memory'] === '96Mi' && p.status?.conditions?.every(({ type }) => !type.startsWith('PodResize')) === true);
+    expect(stateOf(grown)).toMatchObject({ containerID: `containerd://${id}`, restartCount: 0, allocatedResources: { cpu: '200m' } });
+    for (const cgroup of [`/kubepods/pod${limited.metadata?.uid ?? ''}`, `/kubepods/pod${limited.metadata?.uid ?? ''}/${id}`]) expect(await limitsOf(cgroup)).toEqual(['100663296', expect.stringMatching(/^50000( 100000)?$/)]);
     await until('plain-user', isReady);
     expect(await inside('plain-user', 'id -u; id -g; touch /x 2>&1; touch /disk/f /memory/f; stat -c %g /disk/f /memory/f; grep -E "CapEff|NoNewPrivs" /proc/1/status; dd if=/dev/zero of=/memory/big bs=1k count=2000 2>/dev/null || echo full'))
       .toMatch(/^1000\n2000\ntouch: \/x: Read-only file system\n3000\n3000\nCapEff:\s+0+\nNoNewPrivs:\s+1\nfull\n$/);
