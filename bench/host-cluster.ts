@@ -3,13 +3,13 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parse } from 'yaml';
 import type { Pod } from '#api/gen/types.ts';
-import { lines, RestClient } from '#cli/client.ts';
+import { lines, type RestClient } from '#cli/client.ts';
 import { execOk } from '#common/exec.ts';
 import { Cluster, type ClusterConfig } from '#test/support/cluster.ts';
 import { eventually } from '#test/support/lab/eventually.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
+import { adminClient } from './admin-client.ts';
 
 const node = join(import.meta.dirname, '../node_modules/node/bin/node');
 const pods = '/api/v1/namespaces/default/pods';
@@ -33,12 +33,7 @@ export class HostCluster {
     const text = readFileSync(cluster.controlPlaneHost.path('/etc/cleat/kubeconfig'), 'utf8').replace(/server: .*/, `server: ${cluster.server}`);
     this.kubeconfig = join(folder, 'kubeconfig');
     writeFileSync(this.kubeconfig, text, { mode: 0o600 });
-    const { clusters: [found], users: [user] } = parse(text) as { clusters: [{ cluster: Record<string, string> }]; users: [{ user: Record<string, string> }] };
-    const pem = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
-    this.#client = new RestClient({
-      server: cluster.server, namespace: 'default', ca: pem(found.cluster['certificate-authority-data']), cert: pem(user.user['client-certificate-data']), key: pem(user.user['client-key-data']),
-      token: undefined, insecure: false, serverName: undefined, timeoutMs: 60_000,
-    });
+    this.#client = adminClient(text, cluster.server);
   }
 
   static async create(config: ClusterConfig): Promise<HostCluster> {

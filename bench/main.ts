@@ -8,6 +8,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   scheduler: () => import('./rows/scheduler.ts'),
   proxy: () => import('./rows/proxy.ts'),
   host: () => import('./rows/host.ts'),
+  fleet: () => import('./rows/fleet.ts'),
 };
 
 const args = process.argv.slice(2);

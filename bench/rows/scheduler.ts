@@ -1,6 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import { schedule } from '#controlplane/scheduler/cycle.ts';
 import { Framework } from '#controlplane/scheduler/framework.ts';
+import { Nominator } from '#controlplane/scheduler/nominator.ts';
 import { podInfo } from '#controlplane/scheduler/pod-info.ts';
 import { schedulerPlugins } from '#controlplane/scheduler/registry.ts';
 import { cluster, fakeApi, FakeInformer, node, pod } from '#controlplane/scheduler/testing.ts';
@@ -39,7 +40,7 @@ function measure(name: string, specOf: (app: string) => Partial<NonNullable<Pod[
   const began = performance.now();
   for (const item of pods) {
     const info = podInfo(item);
-    const decision = schedule({ framework, random: Math.random }, cache, info, start);
+    const decision = schedule({ framework, nominator: new Nominator(), random: Math.random }, cache, info, start);
     if (decision.type === 'no-fit') continue;
     start = decision.nextStart;
     placed++;

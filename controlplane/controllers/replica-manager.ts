@@ -9,6 +9,7 @@ import { isNamespaceTerminating } from './execute.ts';
 import { Expectations } from './expectations.ts';
 import { ownedIndexes, podIndexes } from './indexes.ts';
 import { controllerOf } from './owner-refs.ts';
+import { Pace } from './pace.ts';
 import { PodControl, type PodFailure } from './pod-control.ts';
 import { podFromTemplate } from './pod-from-template.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from './types.ts';
@@ -21,6 +22,9 @@ export interface ReplicaKind<T extends KubeObject> {
   readonly view: (object: T) => ReplicaSet;
 }
 
+/** How much faster than by one look per pod and millisecond; see `Pace`. */
+const podsPerMs = 4;
+
 /** Keeps each object of one kind at its number of pods. */
 export class ReplicaManager<T extends KubeObject> implements Controller {
   readonly workers = 4;
@@ -32,6 +36,7 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
   readonly #pods;
   readonly #expectations: Expectations;
   readonly #control: PodControl;
+  readonly #pace: Pace;
 
   constructor(kind: ReplicaKind<T>, deps: ControllerDeps, config: ControllerConfig) {
     this.#kind = kind;
@@ -40,15 +45,17 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     this.#sets = deps.informers.informer(kind.resource, ownedIndexes as Indexes<T>);
     this.#pods = deps.informers.informer(pods, podIndexes);
     this.#expectations = new Expectations(deps.clock);
+    this.#pace = new Pace(deps.clock);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations }, kind.resource);
     this.watches = [
       watch(this.#sets, ({ object, old }) => {
         const set = object ?? old;
         if (!set) return [];
         if (!object || (old && old.metadata?.uid !== object.metadata?.uid)) this.#expectations.forget(keyOf(set));
+        if (object?.metadata?.generation !== old?.metadata?.generation) this.#pace.forget(keyOf(set));
         return [keyOf(set)];
       }),
-      watch(this.#pods, (change) => this.#podChanged(change)),
+      watch(this.#pods, (change) => this.#pace.awake(this.#podChanged(change))),
     ];
   }
 
@@ -57,6 +64,9 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     const object = this.#sets.get(namespace, name);
     if (object === undefined) return undefined;
     const set = this.#kind.view(object);
+    // A look counts all pods, and writes what a rollout goes by: a Deployment's steps become fewer and larger, not slower.
+    const restMs = this.#pace.waitMs(key, this.#pods.by('controller', set.metadata?.uid ?? '').length / podsPerMs);
+    if (restMs > 0) return { afterMs: restMs };
     const nowMs = this.#deps.clock.now();
     // Before the plan and without a wait in between: what the plan was made from must be what is judged here.
     const waitMs = this.#expectations.remainingMs(key);

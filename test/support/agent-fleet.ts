@@ -3,7 +3,8 @@
  * pod that it is given that it runs (and is ready, unless its image is called `never-ready`), or that it is gone. For
  * loading a control plane; run with node.
  *
- *   agent-fleet.ts HOST PORT PKI-FOLDER COUNT    prints `connected` when all have their state; on SIGTERM a line of totals
+ *   agent-fleet.ts HOST PORT PKI-FOLDER COUNT [FIRST]    prints `connected` when all have their state; on SIGTERM a line of
+ *                                                        totals. FIRST: the number of the first, 0 when not given
  */
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
@@ -98,9 +99,9 @@ class FleetAgent {
   }
 }
 
-const [host = '', port = '6443', folder = '', count = '1'] = process.argv.slice(2);
+const [host = '', port = '6443', folder = '', count = '1', first = '0'] = process.argv.slice(2);
 const ca = await loadOrCreateCa(folder, Date.now());
-const fleet = Array.from({ length: Number(count) }, (_, i) => new FleetAgent(i, ca, host, Number(port)));
+const fleet = Array.from({ length: Number(count) }, (_, i) => new FleetAgent(Number(first) + i, ca, host, Number(port)));
 let connected = 0;
 for (const agent of fleet) agent.open(() => { if (++connected === fleet.length) console.log('connected'); });
 process.on('SIGTERM', () => {

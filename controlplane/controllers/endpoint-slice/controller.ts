@@ -1,9 +1,11 @@
 import type { EndpointSlice } from '#api/gen/types.ts';
 import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { deleteObject, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
 import { endpointSliceIndexes, serviceNameLabel } from '../indexes.ts';
+import { Pace } from '../pace.ts';
 import { servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, managedByUs, reconcileSlices, type SliceChanges } from './reconcile.ts';
@@ -18,6 +20,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
   const podLister = informers.informer(pods);
   const sliceLister = informers.informer(endpointSlices, endpointSliceIndexes);
   const expectations = new Expectations(deps.clock);
+  const pace = new Pace(deps.clock);
 
   function* sliceChanged({ object, old }: Change<EndpointSlice>): Iterable<string> {
     const slice = object ?? old;
@@ -27,7 +30,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
     if (old === undefined) expectations.created(key);
     else expectations.deleted(key, versionOf(old));
     if (object === undefined) expectations.deleted(key, slice.metadata.uid ?? '');
-    yield key;
+    yield* pace.awake([key]);
   }
 
   async function writeAll(key: string, { create, update, remove }: SliceChanges): Promise<void> {
@@ -49,17 +52,24 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
   return {
     workers: 2,
     watches: [
-      watch(serviceLister, ({ object, old }) => { const service = object ?? old; return service ? [keyOf(service)] : []; }),
-      watch(podLister, (change) => servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change)),
+      watch(serviceLister, ({ object, old }) => {
+        const service = object ?? old;
+        if (!service) return [];
+        if (object?.metadata?.uid !== old?.metadata?.uid || !equal(object?.spec, old?.spec)) pace.forget(keyOf(service));
+        return [keyOf(service)];
+      }),
+      watch(podLister, (change) => pace.awake(servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change))),
       watch(sliceLister, sliceChanged),
     ],
     async reconcile(key) {
       const { namespace, name } = splitKey(key);
       const service = serviceLister.get(namespace, name);
       if (service === undefined || service.metadata?.deletionTimestamp !== undefined) return undefined;
+      const slices = sliceLister.by('service', key).filter((slice) => slice.metadata?.labels?.[managedByLabel] === managedByUs);
+      const restMs = pace.waitMs(key, slices.reduce((sum, { endpoints }) => sum + (endpoints?.length ?? 0), 0));
+      if (restMs > 0) return { afterMs: restMs };
       const waitMs = expectations.remainingMs(key);
       if (waitMs > 0) return { afterMs: waitMs };
-      const slices = sliceLister.by('service', key).filter((slice) => slice.metadata?.labels?.[managedByLabel] === managedByUs);
       const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice });
       if (changes.create.length + changes.update.length + changes.remove.length === 0) return undefined;
       expectations.expect(key, changes.create.length, [...changes.update.map(versionOf), ...changes.remove.map((slice) => slice.metadata?.uid ?? '')]);

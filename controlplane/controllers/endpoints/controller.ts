@@ -1,6 +1,9 @@
+import type { Endpoints } from '#api/gen/types.ts';
 import { endpoints, pods, services } from '#api/kinds/resources.ts';
+import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { deleteObject, execute, isNamespaceTerminating } from '../execute.ts';
+import { Pace } from '../pace.ts';
 import { servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, reconcileEndpoints } from './reconcile.ts';
@@ -11,6 +14,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
   const serviceLister = informers.informer(services);
   const podLister = informers.informer(pods);
   const lister = informers.informer(endpoints);
+  const pace = new Pace(deps.clock);
   const own = ({ object, old }: Change<KubeObject>): string[] => {
     const changed = object ?? old;
     return changed ? [keyOf(changed)] : [];
@@ -18,9 +22,13 @@ export function endpointsController(deps: ControllerDeps): Controller {
   return {
     workers: 2,
     watches: [
-      watch(serviceLister, own),
-      watch(lister, own),
-      watch(podLister, (change) => servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change)),
+      watch(serviceLister, (change) => {
+        const keys = own(change);
+        if (!equal(change.object?.spec, change.old?.spec)) for (const key of keys) pace.forget(key);
+        return keys;
+      }),
+      watch(lister, (change) => pace.awake(own(change))),
+      watch(podLister, (change) => pace.awake(servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change))),
     ],
     async reconcile(key) {
       const { namespace, name } = splitKey(key);
@@ -32,6 +40,8 @@ export function endpointsController(deps: ControllerDeps): Controller {
         return undefined;
       }
       if (service.metadata?.deletionTimestamp !== undefined) return undefined;
+      const restMs = pace.waitMs(key, sizeOf(current));
+      if (restMs > 0) return { afterMs: restMs };
       try {
         await execute(deps, reconcileEndpoints({ service, pods: podLister.list(namespace), endpoints: current }));
       } catch (error) {
@@ -40,4 +50,8 @@ export function endpointsController(deps: ControllerDeps): Controller {
       return undefined;
     },
   };
+}
+
+function sizeOf(endpoints: Endpoints | undefined): number {
+  return (endpoints?.subsets ?? []).reduce((sum, { addresses, notReadyAddresses }) => sum + (addresses?.length ?? 0) + (notReadyAddresses?.length ?? 0), 0);
 }

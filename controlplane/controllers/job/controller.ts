@@ -8,6 +8,7 @@ import { execute, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
 import { podIndexes } from '../indexes.ts';
 import { claim, controllerOf, withMetadata } from '../owner-refs.ts';
+import { Pace } from '../pace.ts';
 import { PodControl, type PodOutcome } from '../pod-control.ts';
 import { watch, type Change, type Controller, type ControllerDeps, type ReconcileResult } from '../types.ts';
 import { countJob, deadlineInMs, type JobCount } from './count.ts';
@@ -18,9 +19,6 @@ import { isFinished, isHeld, noFailures, trackingFinalizer, uidOf, type BackoffR
 
 const strayPrefix = 'stray pod|';
 const releasesAtATime = 16;
-/** A Job of more pods is not looked at after each change of each: that would take the square of their number. */
-const fewPods = 100;
-const longestPauseMs = 1000;
 
 /** Runs the pods of Jobs to their completion. Keys are Jobs, and pods that no Job waits for any more. */
 class JobController implements Controller {
@@ -34,15 +32,14 @@ class JobController implements Controller {
   readonly #backoff = new Map<string, BackoffRecord>();
   /** Uids of pods let go, by job, until the cache shows it. */
   readonly #released = new Map<string, Set<string>>();
-  readonly #lookedAt = new Map<string, number>();
-  /** Jobs that are looked at again soon in any case. */
-  readonly #resting = new Set<string>();
+  readonly #pace: Pace;
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
     this.#jobs = deps.informers.informer(jobs);
     this.#pods = deps.informers.informer(pods, podIndexes);
     this.#expectations = new Expectations(deps.clock);
+    this.#pace = new Pace(deps.clock);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations }, jobs);
     this.watches = [watch(this.#jobs, (change) => this.#jobChanged(change)), watch(this.#pods, (change) => this.#podChanged(change))];
   }
@@ -54,7 +51,7 @@ class JobController implements Controller {
     const job = this.#jobs.get(namespace, name) && await this.#current(namespace, name);
     // Another controller's, by the Job's own word.
     if (job === undefined || isFinished(job) || (job.spec?.managedBy ?? 'kubernetes.io/job-controller') !== 'kubernetes.io/job-controller') return undefined;
-    const pauseMs = this.#pauseMs(key, this.#pods.by('controller', job.metadata?.uid ?? '').length);
+    const pauseMs = this.#pace.waitMs(key, this.#pods.by('controller', job.metadata?.uid ?? '').length);
     if (pauseMs > 0) return { afterMs: pauseMs };
     const settled = this.#expectations.remainingMs(key) === 0;
     const snapshot = await this.#snapshot(key, job);
@@ -68,20 +65,6 @@ class JobController implements Controller {
     await this.#track(key, snapshot, count, tracking);
     if (outcome.failure !== undefined && !isNamespaceTerminating(outcome.failure.error)) throw outcome.failure.error;
     return { afterMs: earliest(afterMs, count.ending === undefined ? deadlineInMs({ ...job, status: tracking.status }, snapshot.nowMs) : undefined) };
-  }
-
-  /** How long a look has to wait; 0 takes note of this one. */
-  #pauseMs(key: string, count: number): number {
-    const now = this.#deps.clock.monotonic();
-    const gapMs = count <= fewPods ? 0 : Math.min(longestPauseMs, count);
-    const waitMs = (this.#lookedAt.get(key) ?? -Infinity) + gapMs - now;
-    if (waitMs > 0) {
-      this.#resting.add(key);
-      return waitMs;
-    }
-    this.#resting.delete(key);
-    this.#lookedAt.set(key, now);
-    return 0;
   }
 
   async #current(namespace: string | undefined, name: string): Promise<Job | undefined> {
@@ -181,8 +164,7 @@ class JobController implements Controller {
       this.#expectations.forget(key);
       this.#backoff.delete(key);
       this.#released.delete(key);
-      this.#lookedAt.delete(key);
-      this.#resting.delete(key);
+      this.#pace.forget(key);
     }
     if (object === undefined || isFinished(object)) for (const pod of this.#pods.by('controller', job.metadata?.uid ?? '')) if (this.#isStray(pod)) yield strayPrefix + keyOf(pod);
     yield key;
@@ -194,7 +176,7 @@ class JobController implements Controller {
     if (!pod) return;
     const owner = controllerOf(pod);
     if (owner?.kind === jobs.kind && !object?.metadata?.finalizers?.includes(trackingFinalizer)) this.#released.get(objectKey(pod.metadata?.namespace, owner.name))?.delete(uidOf(pod));
-    for (const key of this.#control.changed(change)) if (!this.#resting.has(key)) yield key;
+    yield* this.#pace.awake(this.#control.changed(change));
     if (object === undefined) return;
     if (this.#isStray(object)) yield strayPrefix + keyOf(object);
     if (owner !== undefined) return;
