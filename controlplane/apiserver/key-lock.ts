@@ -5,16 +5,20 @@
 export class KeyLock {
   readonly #tails = new Map<string, Promise<void>>();
 
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /** `work` may let the next one in before its end: it is then itself no better off than who never asked. */
+  async run<T>(key: string, work: (release: () => void) => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#tails.set(key, promise);
-    try {
-      await before;
-      return await work();
-    } finally {
+    const release = (): void => {
       if (this.#tails.get(key) === promise) this.#tails.delete(key);
       resolve();
+    };
+    try {
+      await before;
+      return await work(release);
+    } finally {
+      release();
     }
   }
 }

@@ -12,7 +12,7 @@ import { isStatus } from '#common/errors.ts';
 import { storeKey } from '#controlplane/store/keys.ts';
 import type { Entry, Store, WriteRequest } from '#controlplane/store/types.ts';
 import type { AdmissionChain } from './admission/chain.ts';
-import type { AdmissionRequest } from './admission/types.ts';
+import type { AdmissionRequest, Annotate } from './admission/types.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-errors.ts';
 import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
@@ -29,6 +29,7 @@ export interface WriteOptions {
   readonly applied?: boolean;
   /** Takes what admission has to say to the client beside its answer. */
   readonly warnings?: string[];
+  readonly annotate?: Annotate | undefined;
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -49,6 +50,17 @@ export interface Written {
 export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
 
 const maxAttempts = 5;
+/** Whoever waits for an answer from outside does not keep others off the object, and may lose to them again and again. */
+const maxAttemptsUnlocked = 50;
+
+/** Asking others ends the hold on an object. */
+interface Hold { readonly beforeAsking: () => void; readonly attempts: () => number }
+
+function holdOf(release: () => void): Hold {
+  let attempts = maxAttempts;
+  return { attempts: () => attempts, beforeAsking: () => { attempts = maxAttemptsUnlocked; release(); } };
+}
+
 /** Of names that the server makes up. */
 const maxNames = 8;
 const nameAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
@@ -129,30 +141,30 @@ export class ResourceStore {
    * it is a Conflict; when it names none, or the current one's was kept, a lost race is run again.
    */
   update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
-    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), () => this.#update(kind, namespace, name, change, options));
+    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), (release) => this.#update(kind, namespace, name, change, options, holdOf(release)));
   }
 
-  async #update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions): Promise<Written> {
+  async #update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions, hold: Hold): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
       const entry = await this.entry(kind, namespace, name);
       const next = await change(parseBytes(entry.value));
       const wanted = metaOf(next).resourceVersion;
       if (wanted && wanted !== String(entry.modRevision)) throw conflict(kind.resource, name);
-      const written = await this.#swap(kind, namespace, name, entry, next, options);
+      const written = await this.#swap(kind, namespace, name, entry, next, options, hold);
       if (written) return written;
-      if (attempt >= maxAttempts) throw conflict(kind.resource, name);
+      if (attempt >= hold.attempts()) throw conflict(kind.resource, name);
     }
   }
 
   /** Undefined when someone else wrote first. */
-  async #swap(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, next: KubeObject, options: UpdateOptions): Promise<Written | undefined> {
+  async #swap(kind: KindDefinition, namespace: string | undefined, name: string, entry: Entry, next: KubeObject, options: UpdateOptions, { beforeAsking }: Hold): Promise<Written | undefined> {
     const old = parseBytes(entry.value);
     if (next.metadata?.uid && next.metadata.uid !== old.metadata?.uid) {
       throw conflict(kind.resource, name, `Precondition failed: UID in precondition: ${next.metadata.uid}, UID in object meta: ${old.metadata?.uid ?? ''}`);
     }
     metaOf(next).resourceVersion = String(entry.modRevision);
     const { subresource } = options;
-    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, warnings: options.warnings, subresource, object: next, old };
+    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, warnings: options.warnings, annotate: options.annotate, beforeAsking, subresource, object: next, old };
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
@@ -198,15 +210,15 @@ export class ResourceStore {
 
   /** Deletes as `request` says; the result is the object's last state, or its state while others finish. */
   delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
-    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), () => this.#delete(kind, namespace, name, request, options));
+    return this.#locks.run(storeKey(keptUnder(kind), namespace, name), (release) => this.#delete(kind, namespace, name, request, options, holdOf(release)));
   }
 
-  async #delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions): Promise<Written> {
+  async #delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions, hold: Hold): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
       const entry = await this.entry(kind, namespace, name);
       const object = parseBytes(entry.value);
       checkPreconditions(kind, object, request);
-      const admission: AdmissionRequest = { operation: 'delete', kind, namespace, name, ...options, subresource: undefined, object: undefined, old: object };
+      const admission: AdmissionRequest = { operation: 'delete', kind, namespace, name, ...options, beforeAsking: hold.beforeAsking, subresource: undefined, object: undefined, old: object };
       await this.#admission.admit(admission);
       await this.#admission.validate(admission);
       const plan = planDeletion(kind, object, request, this.#clock.now());
@@ -215,7 +227,7 @@ export class ResourceStore {
         ? await this.#remove(kind, namespace, name, entry, object, options)
         : options.dryRun ? { object: plan.object, bytes: toBytes(plan.object), removed: false } : await this.#put(kind, namespace, name, entry, plan.object);
       if (written) return written;
-      if (attempt >= maxAttempts) throw conflict(kind.resource, name);
+      if (attempt >= hold.attempts()) throw conflict(kind.resource, name);
     }
   }
 

@@ -35,6 +35,10 @@ export class Expressions {
     return this.#kept(`message ${expression}`, () => this.#library.message(expression));
   }
 
+  annotation(expression: string): Program {
+    return this.#kept(`annotation ${expression}`, () => this.#library.annotation(expression));
+  }
+
   variable(expression: string): Program {
     return this.#kept(`variable ${expression}`, () => this.#library.variable(expression));
   }

@@ -32,7 +32,7 @@ export function podSecurity(objects: StoredObjects): AdmissionPlugin {
       const labels = (await objects.get(namespaces, undefined, namespace))?.metadata?.labels;
       if (!labels || !Object.keys(labels).some((key) => key.startsWith(prefix))) return;
       // What makes pods is never refused: its user is only told.
-      if (template) await warnOf(request, policyOf(labels, 'warn'), template(object));
+      if (template) await tell(request, labels, template(object));
       else if (isSignificant(request)) await checkPod(request, labels);
     },
   };
@@ -50,12 +50,20 @@ async function checkPod(request: AdmissionRequest, labels: Readonly<Record<strin
   const enforce = policyOf(labels, 'enforce');
   const problems = await problemsOf(enforce, pod);
   if (problems) throw forbidden(pods, request.name, `violates PodSecurity "${enforce.level}:${enforce.version}": ${problems}`);
-  await warnOf(request, policyOf(labels, 'warn'), pod);
+  request.annotate?.(`${prefix}enforce-policy`, `${enforce.level}:${enforce.version}`);
+  await tell(request, labels, pod);
 }
 
-async function warnOf({ warnings }: AdmissionRequest, policy: Policy, pod: PodTemplateSpec | undefined): Promise<void> {
+/** The user by a warning, and the audit log. */
+async function tell({ warnings, annotate }: AdmissionRequest, labels: Readonly<Record<string, string>>, pod: PodTemplateSpec | undefined): Promise<void> {
+  const [warn, audit] = [await violationOf(policyOf(labels, 'warn'), pod), annotate && await violationOf(policyOf(labels, 'audit'), pod)];
+  if (warn) warnings?.push(warn);
+  if (audit) annotate?.(`${prefix}audit-violations`, audit);
+}
+
+async function violationOf(policy: Policy, pod: PodTemplateSpec | undefined): Promise<string> {
   const problems = await problemsOf(policy, pod ?? {});
-  if (problems) warnings?.push(`would violate PodSecurity "${policy.level}:${policy.version}": ${problems}`);
+  return problems && `would violate PodSecurity "${policy.level}:${policy.version}": ${problems}`;
 }
 
 async function problemsOf({ level, version }: Policy, { metadata, spec }: { metadata?: ObjectMeta | undefined; spec?: Pod['spec'] }): Promise<string> {

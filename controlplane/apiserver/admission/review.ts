@@ -50,6 +50,7 @@ export interface ReviewResponse {
   /** Parsed JSON; undefined when nothing is to change. */
   readonly patch: unknown;
   readonly warnings: readonly string[];
+  readonly auditAnnotations: Readonly<Record<string, string>>;
 }
 
 /** Reads the answer of a webhook. Throws an Error that says what is wrong with it. */
@@ -58,7 +59,7 @@ export function readResponse(answer: unknown, uid: string, mayPatch: boolean): R
   const { response } = answer;
   if (!isRecord(response)) throw new Error('webhook response was absent');
   if (response['uid'] !== uid) throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response['uid'] ?? '')}`);
-  const { allowed, status, patch, patchType, warnings } = response;
+  const { allowed, status, patch, patchType, warnings, auditAnnotations } = response;
   if (patch !== undefined && patch !== null) {
     if (!mayPatch) throw new Error('webhook response may not contain a patch');
     if (patchType !== 'JSONPatch') throw new Error(`invalid response.patchType: expected JSONPatch, got ${JSON.stringify(patchType ?? '')}`);
@@ -67,6 +68,7 @@ export function readResponse(answer: unknown, uid: string, mayPatch: boolean): R
     allowed: allowed === true, result: isRecord(status) ? status : {},
     patch: typeof patch === 'string' && patch !== '' ? JSON.parse(Buffer.from(patch, 'base64').toString('utf8')) as unknown : undefined,
     warnings: Array.isArray(warnings) ? warnings.filter((text) => typeof text === 'string') : [],
+    auditAnnotations: isRecord(auditAnnotations) ? Object.fromEntries(Object.entries(auditAnnotations).flatMap(([key, value]): [string, string][] => (typeof value === 'string' ? [[key, value]] : []))) : {},
   };
 }
 

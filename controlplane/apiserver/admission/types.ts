@@ -3,6 +3,9 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { User } from '../types.ts';
 
+/** Adds to the audit event of a request; `level` is the least at which an event has it. */
+export type Annotate = (key: string, value: string, level?: 'Metadata' | 'Request') => void;
+
 /** One write on its way into the store. */
 export interface AdmissionRequest {
   /** `connect` opens a stream into `name`, and `object` says what for. */
@@ -14,6 +17,10 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
   /** Goes back to the client with the answer; what is added more than once is told once. Absent: nobody reads it. */
   readonly warnings?: string[] | undefined;
+  /** Goes into the audit log, with the answer. Absent: nobody keeps one. */
+  readonly annotate?: Annotate | undefined;
+  /** To be called before somebody outside is asked, who may take long or want the same object: others may write it meanwhile. */
+  readonly beforeAsking?: (() => void) | undefined;
   readonly subresource: Subresource | 'exec' | 'attach' | 'portforward' | undefined;
   /** As it will be written; absent for a delete. */
   readonly object: KubeObject | undefined;

@@ -41,7 +41,7 @@ describe('the audit trail', () => {
     expect(events[1]).toMatchObject({
       kind: 'Event', apiVersion: 'audit.k8s.io/v1', level: 'Metadata', verb: 'create', requestURI: `${configMaps}?dryRun=All`, auditID: headers['audit-id'],
       user: { username: 'admin', groups: ['system:masters', 'system:authenticated'] }, sourceIPs: ['127.0.0.1'], objectRef: { resource: 'configmaps', namespace: 'default', apiVersion: 'v1' },
-      responseStatus: { code: 201 }, annotations: { 'authorization.k8s.io/decision': 'allow' },
+      responseStatus: { code: 201 }, annotations: { 'authorization.k8s.io/decision': 'allow', 'authorization.k8s.io/reason': '' },
     });
     expect(events[1]).not.toHaveProperty('requestObject');
   });

@@ -6,7 +6,7 @@ import type { ApiRequest } from '../http/request.ts';
 import type { Reply } from '../http/reply.ts';
 import type { ResourcePath } from '../routes/resource-path.ts';
 import type { User } from '../types.ts';
-import { decide, type AuditPolicy, type Decision, type Stage } from './policy.ts';
+import { decide, type AuditPolicy, type Decision, type Level, type Stage } from './policy.ts';
 
 export interface AuditDeps {
   readonly clock: Clock;
@@ -24,6 +24,8 @@ export interface AuditedCall {
 const anonymous: User = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 /** Bodies beyond this are left out. */
 const maxBodyBytes = 1 << 20;
+const maxAnnotations = 200;
+const maxAnnotationLength = 10 << 10;
 
 /** Writes who asked for what, and what became of it, as events of audit.k8s.io/v1, one JSON object a line. */
 export class Audit {
@@ -61,7 +63,8 @@ export class Trail {
   #user = anonymous;
   #impersonated: User | undefined;
   #body: Buffer | undefined;
-  #allowed: boolean | undefined;
+  /** By key, in the order they came. */
+  readonly #annotations = new Map<string, { readonly value: string; readonly level: 'Metadata' | 'Request' }>();
 
   constructor(policy: AuditPolicy, clock: Clock, write: (event: object) => void, call: AuditedCall) {
     this.#policy = policy;
@@ -78,8 +81,14 @@ export class Trail {
     this.#tell('RequestReceived');
   }
 
-  authorized(allowed: boolean): void {
-    this.#allowed = allowed;
+  authorized(allowed: boolean, reason: string): void {
+    this.annotate('authorization.k8s.io/decision', allowed ? 'allow' : 'forbid');
+    this.annotate('authorization.k8s.io/reason', reason);
+  }
+
+  /** What others have to say of the request; who speaks first of something is heard. */
+  annotate(key: string, value: string, level: 'Metadata' | 'Request' = 'Metadata'): void {
+    if (this.#annotations.size < maxAnnotations && !this.#annotations.has(key)) this.#annotations.set(key, { value: value.slice(0, maxAnnotationLength), level });
   }
 
   /** What was sent, where the policy wants it. */
@@ -111,6 +120,7 @@ export class Trail {
     const { level, omitStages } = this.#decided;
     if (level === 'None' || omitStages.has(stage)) return;
     const { request, path, verb } = this.#call;
+    const annotations = this.#annotationsAt(level);
     const requestObject = this.#body && parsed(this.#body);
     const responseObject = this.#wants('RequestResponse') && stage === 'ResponseComplete' ? parsed(reply?.body) : undefined;
     this.#write({
@@ -123,8 +133,12 @@ export class Trail {
       ...(requestObject !== undefined && { requestObject: this.#trimmed(requestObject) }),
       ...(responseObject !== undefined && { responseObject: this.#trimmed(responseObject) }),
       requestReceivedTimestamp: this.#received, stageTimestamp: micro(this.#clock.now()),
-      ...(this.#allowed !== undefined && { annotations: { 'authorization.k8s.io/decision': this.#allowed ? 'allow' : 'forbid' } }),
+      ...(annotations.length > 0 && { annotations: Object.fromEntries(annotations) }),
     });
+  }
+
+  #annotationsAt(level: Level): (readonly [string, string])[] {
+    return [...this.#annotations].flatMap(([key, annotation]) => (annotation.level === 'Metadata' || level !== 'Metadata' ? [[key, annotation.value] as const] : []));
   }
 
   #trimmed(object: unknown): unknown {

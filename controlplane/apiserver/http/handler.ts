@@ -157,7 +157,7 @@ export class RequestHandler {
       if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
       const method = incoming.method ?? 'GET';
       const target = parseTarget(incoming.url ?? '/', this.#config.maxUrlBytes);
-      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body: async () => { const read = await body(); trail?.sent(read); return read; } };
+      const request: ApiRequest = { method, ...target, headers: incoming.headers, socket: socketOf(incoming), incoming, signal, body: async () => { const read = await body(); trail?.sent(read); return read; }, annotate: this.#deps.audit && ((...said) => { trail?.annotate(...said); }) };
       const path = parseResourcePath(request.segments);
       const verb = knownMethods.has(method) ? (path ? verbOf(request, path) : undefined) ?? method.toLowerCase() : 'other';
       about = { verb, resource: path, path: `/${request.segments[0] ?? ''}`, dryRun: request.query.has('dryRun') };
@@ -216,7 +216,7 @@ export class RequestHandler {
 
   async #authorize(attributes: Attributes, trail: Trail | undefined): Promise<void> {
     const { allowed, reason } = await this.#deps.authorizer.authorize(attributes);
-    trail?.authorized(allowed);
+    trail?.authorized(allowed, reason);
     if (!allowed) throw refusal(attributes, reason);
   }
 

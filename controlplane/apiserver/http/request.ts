@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { deeperThan, maxDepth } from '#api/meta/json.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { badRequest, noSuchPath } from '../api-errors.ts';
+import type { Annotate } from '../admission/types.ts';
 import type { HttpRequest } from './listener.ts';
 
 export interface RequestLimits {
@@ -27,6 +28,8 @@ export interface ApiRequest {
   readonly incoming: HttpRequest;
   /** Aborts when the client has gone or the server stops. */
   readonly signal: AbortSignal;
+  /** Adds to the request's audit event; absent where none is kept. */
+  readonly annotate?: Annotate | undefined;
   /** The whole body, read once; empty when there is none. */
   body(): Promise<Buffer>;
 }

@@ -45,7 +45,7 @@ export async function serveEviction(deps: RouteDeps, { request, kind, path, verb
   const options = parseDeleteOptions(given, request.query, user);
   const dryRun = options.dryRun || writeOptions(request, user).dryRun;
   const object = { ...eviction, apiVersion: 'policy/v1', kind: 'Eviction' };
-  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'create', subresource: 'eviction', object }, { user, dryRun });
+  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'create', subresource: 'eviction', object }, { user, dryRun, annotate: request.annotate });
   const { evictPod } = await import('../eviction.ts');
   await evictPod(deps, kind, { namespace: path.namespace ?? '', podName: path.name ?? '', deletion: options }, { user, dryRun });
   return json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, 201);
@@ -56,7 +56,7 @@ export async function serveStream(deps: RouteDeps, { request, kind, path, verb, 
   if (verb !== 'create' && verb !== 'get') throw methodNotAllowed(kind.resource, verb);
   const pod = parseBytes((await deps.resources.entry(kind, path.namespace, path.name ?? '')).value) as Pod;
   const subresource = path.subresource as keyof typeof streamOptions;
-  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'connect', subresource, object: streamOptionsOf(subresource, request.query) }, { user, dryRun: false });
+  await deps.resources.permit(kind, path.namespace, path.name ?? '', { operation: 'connect', subresource, object: streamOptionsOf(subresource, request.query) }, { user, dryRun: false, annotate: request.annotate });
   if (path.subresource === 'portforward') return (await import('../streams/port-forward.ts')).servePortForward(deps, request, pod);
   const target = { pod, container: containerOf(pod, request.query.get('container') ?? ''), kind: path.subresource === 'exec' ? 'exec' as const : 'attach' as const };
   return (await import('../streams/command.ts')).serveCommand(deps, request, target);

@@ -11,8 +11,8 @@ import type { DeleteRequest, User } from '../types.ts';
 
 export { decodeFor, readStrictly } from './documents.ts';
 
-export function writeOptions(request: Pick<ApiRequest, 'query' | 'headers'>, user: User, kind = 'CreateOptions'): WriteOptions {
-  return { user, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind) };
+export function writeOptions(request: Pick<ApiRequest, 'query' | 'headers' | 'annotate'>, user: User, kind = 'CreateOptions'): WriteOptions {
+  return { user, annotate: request.annotate, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind) };
 }
 
 const maxManagerLength = 128;
@@ -50,7 +50,7 @@ export interface DeleteOptions extends DeleteRequest, WriteOptions {
 /** DeleteOptions come as a body, as query parameters, or not at all. */
 export async function deleteOptions(request: ApiRequest, user: User): Promise<DeleteOptions> {
   const body = await request.body();
-  return parseDeleteOptions(body.length > 0 ? await readDocument(request) : {}, request.query, user);
+  return { ...parseDeleteOptions(body.length > 0 ? await readDocument(request) : {}, request.query, user), annotate: request.annotate };
 }
 
 export function parseDeleteOptions(given: unknown, query: URLSearchParams, user: User): DeleteOptions {

@@ -13,7 +13,7 @@ import { reviewRequest } from '../review.ts';
 import type { StoredObjects } from '../stored-objects.ts';
 import type { AdmissionRequest } from '../types.ts';
 import { equivalents, objectsFor } from '../webhooks/versions.ts';
-import { findings, type Finding } from './evaluate.ts';
+import { judge, type Finding, type Verdict } from './evaluate.ts';
 
 export interface PolicyDeps {
   readonly objects: StoredObjects;
@@ -23,6 +23,28 @@ export interface PolicyDeps {
 
 type Denial = Finding & { readonly policy: string; readonly binding: string };
 const reasons: ReadonlySet<string> = new Set<StatusCode>(['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized']);
+
+/** What the policies on one request have for the audit log. */
+class Told {
+  readonly #values = new Map<string, Set<string>>();
+  readonly #failures: object[] = [];
+
+  /** The same key may come from many bindings and parameters. */
+  add(key: string, value: string): void {
+    const known = this.#values.get(key);
+    if (known) known.add(value);
+    else this.#values.set(key, new Set([value]));
+  }
+
+  fail(failures: readonly object[]): void {
+    this.#failures.push(...failures);
+  }
+
+  annotate({ annotate }: AdmissionRequest): void {
+    for (const [key, values] of this.#values) annotate?.(key, [...values].join(', '));
+    if (this.#failures.length > 0) annotate?.('validation.policy.admission.k8s.io/validation_failure', JSON.stringify(this.#failures));
+  }
+}
 
 /** ValidatingAdmissionPolicies with their bindings. Source: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ */
 export class Policies {
@@ -36,11 +58,13 @@ export class Policies {
     const { objects } = this.#deps;
     const bindings = await objects.list(validatingAdmissionPolicyBindings);
     const denied: Denial[] = [];
+    const told = new Told();
     for (const policy of await objects.list(validatingAdmissionPolicies)) {
       const own = bindings.filter(({ spec }) => spec?.policyName === policy.metadata?.name);
       const kind = own.length > 0 ? await this.#matches(policy.spec?.matchConstraints, request) : undefined;
-      if (kind) for (const binding of own) denied.push(...await this.#bound(policy, binding, kind, request));
+      if (kind) for (const binding of own) denied.push(...await this.#bound(policy, binding, kind, request, told));
     }
+    told.annotate(request);
     const [first] = denied;
     if (!first) return;
     const { details, message } = forbidden(request.kind.resource, request.name, `ValidatingAdmissionPolicy '${first.policy}' with binding '${first.binding}' denied request: ${first.message}`);
@@ -58,34 +82,37 @@ export class Policies {
   }
 
   /** What a binding that denies has found; one that warns only tells. */
-  async #bound(policy: ValidatingAdmissionPolicy, binding: ValidatingAdmissionPolicyBinding, kind: KindDefinition, request: AdmissionRequest): Promise<Denial[]> {
+  async #bound(policy: ValidatingAdmissionPolicy, binding: ValidatingAdmissionPolicyBinding, kind: KindDefinition, request: AdmissionRequest, told: Told): Promise<Denial[]> {
     const { spec } = binding;
     if (spec?.matchResources && !await this.#matches(spec.matchResources, request)) return [];
     const [policyName, bindingName] = [policy.metadata?.name ?? '', binding.metadata?.name ?? ''];
-    const found = await this.#evaluate(policy, binding, kind, request);
+    const { findings: found, annotations } = await this.#evaluate(policy, binding, kind, request);
+    for (const [key, value] of annotations) told.add(`${policyName}/${key}`, value);
+    if (spec?.validationActions?.includes('Audit')) told.fail(found.map(({ message, index }) => ({ message, policy: policyName, binding: bindingName, expressionIndex: Math.max(index, 0), validationActions: spec.validationActions })));
     if (spec?.validationActions?.includes('Warn')) for (const { message } of found) request.warnings?.push(`Validation failed for ValidatingAdmissionPolicy '${policyName}' with binding '${bindingName}': ${message}`);
-    return spec?.validationActions?.includes('Deny') ? found.map((finding) => ({ ...finding, policy: policyName, binding: bindingName })) : [];
+    const denies = spec?.validationActions?.includes('Deny') === true;
+    return found.filter(({ misconfigured }) => denies || misconfigured).map((finding) => ({ ...finding, policy: policyName, binding: bindingName }));
   }
 
-  async #evaluate({ spec = {} }: ValidatingAdmissionPolicy, binding: ValidatingAdmissionPolicyBinding, kind: KindDefinition, request: AdmissionRequest): Promise<Finding[]> {
+  async #evaluate({ spec = {} }: ValidatingAdmissionPolicy, binding: ValidatingAdmissionPolicyBinding, kind: KindDefinition, request: AdmissionRequest): Promise<Verdict> {
     let params: readonly (KubeObject | undefined)[];
     try {
       params = spec.paramKind ? await this.#params(spec.paramKind, binding, request) : [undefined];
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
-      return spec.failurePolicy === 'Ignore' ? [] : [{ message: `failed to configure binding: ${error.message}`, reason: 'Invalid' }];
+      return { annotations: [], findings: spec.failurePolicy === 'Ignore' ? [] : [{ message: `failed to configure binding: ${error.message}`, reason: 'Invalid', index: -1, misconfigured: true }] };
     }
     const shown = await objectsFor(request, kind);
     const review = reviewRequest(request, kind.resource, { object: undefined, old: undefined });
     const namespaceObject = await namespaceOf(this.#deps.objects, request);
-    const all: Finding[] = [];
+    const verdicts: Verdict[] = [];
     for (const param of params) {
-      all.push(...await this.#deps.expressions.answered(request, (ask, resource) => {
+      verdicts.push(await this.#deps.expressions.answered(request, (ask, resource) => {
         const facts: Facts = { object: shown.object, oldObject: shown.old, request: review, ask, resource };
-        return findings(spec, facts, { params: param, namespaceObject }, this.#deps.expressions);
+        return judge(spec, facts, { params: param, namespaceObject }, this.#deps.expressions);
       }));
     }
-    return all;
+    return { findings: verdicts.flatMap(({ findings }) => findings), annotations: verdicts.flatMap(({ annotations }) => annotations) };
   }
 
   /** The objects that a binding takes its parameters from, each of which is applied. */

@@ -30,8 +30,14 @@ export interface WebhookDeps {
 /** More would not fit into the headers of an answer. */
 const maxWarnings = 20;
 
+/** A webhook as its configuration has it. */
+interface Configured<T extends Webhook> { readonly webhook: T; readonly configuration: string }
+
 /** A webhook that wants to see a request, and in which version. */
 interface Chosen { readonly webhook: Webhook; readonly kind: KindDefinition }
+
+/** Names, in audit annotations, which of the webhooks that were asked it was: the round of asking, and the place within. */
+interface Turn { readonly configuration: string; readonly round: number; readonly index: number }
 
 /** Asks admission webhooks. Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ */
 export class WebhookDispatcher {
@@ -49,18 +55,18 @@ export class WebhookDispatcher {
     const webhooks = await this.#webhooks<MutatingWebhook>(mutatingWebhookConfigurations);
     const seen = new Map<MutatingWebhook, KubeObject | undefined>();
     let changed = false;
-    for (const webhook of webhooks) {
+    for (const [index, { webhook, configuration }] of webhooks.entries()) {
       const chosen = await this.#choose(webhook, request);
       if (!chosen) continue;
-      changed = await this.#mutateOne(chosen, request) || changed;
+      changed = await this.#mutateOne(chosen, request, { configuration, round: 0, index }) || changed;
       seen.set(webhook, request.object && structuredClone(request.object));
     }
     if (!changed) return undefined;
     return async () => {
-      for (const webhook of webhooks) {
+      for (const [index, { webhook, configuration }] of webhooks.entries()) {
         if (webhook.reinvocationPolicy !== 'IfNeeded' || !seen.has(webhook) || equal(seen.get(webhook), request.object)) continue;
         const chosen = await this.#choose(webhook, request);
-        if (chosen) await this.#mutateOne(chosen, request);
+        if (chosen) await this.#mutateOne(chosen, request, { configuration, round: 1, index });
       }
     };
   }
@@ -68,15 +74,15 @@ export class WebhookDispatcher {
   /** All at once. */
   async validate(request: AdmissionRequest): Promise<void> {
     const webhooks = await this.#webhooks<ValidatingWebhook>(validatingWebhookConfigurations);
-    const results = await Promise.allSettled(webhooks.map(async (webhook) => {
+    const results = await Promise.allSettled(webhooks.map(async ({ webhook }, index) => {
       const chosen = await this.#choose(webhook, request);
-      if (chosen) await this.#ask(chosen, request, await objectsFor(request, chosen.kind), false);
+      if (chosen && !await this.#ask(chosen, request, await objectsFor(request, chosen.kind), false)) request.annotate?.(`failed-open.validating.webhook.admission.k8s.io/round_0_index_${String(index)}`, webhook.name);
     }));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  async #webhooks<T extends Webhook>(resource: Resource<KubeObject & { webhooks?: T[] | undefined }>): Promise<T[]> {
-    return (await this.#deps.objects.list(resource)).flatMap(({ webhooks = [] }) => webhooks);
+  async #webhooks<T extends Webhook>(resource: Resource<KubeObject & { webhooks?: T[] | undefined }>): Promise<Configured<T>[]> {
+    return (await this.#deps.objects.list(resource)).flatMap(({ metadata, webhooks = [] }) => webhooks.map((webhook) => ({ webhook, configuration: metadata?.name ?? '' })));
   }
 
   async #choose(webhook: Webhook, request: AdmissionRequest): Promise<Chosen | undefined> {
@@ -102,6 +108,7 @@ export class WebhookDispatcher {
     const asked = reviewRequest(request, kind.resource, objects);
     const uid = String(asked['uid']);
     let response: ReviewResponse;
+    request.beforeAsking?.();
     try {
       const answer = await this.#call(webhook, { kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', request: asked });
       response = readAnswer(answer, uid, mayPatch);
@@ -109,6 +116,7 @@ export class WebhookDispatcher {
       if (webhook.failurePolicy === 'Ignore') return undefined;
       throw new StatusError('InternalError', `Internal error occurred: failed calling webhook ${JSON.stringify(webhook.name)}: ${messageOf(error)}`, { cause: error });
     }
+    for (const [key, value] of Object.entries(response.auditAnnotations)) request.annotate?.(`${webhook.name}/${key}`, value);
     for (const warning of response.warnings.slice(0, maxWarnings)) request.warnings?.push(warning);
     if (!response.allowed) throw denial(`admission webhook ${JSON.stringify(webhook.name)} denied the request`, response.result);
     return response;
@@ -126,14 +134,24 @@ export class WebhookDispatcher {
   }
 
   /** True when the object has changed. */
-  async #mutateOne(chosen: Chosen, request: AdmissionRequest): Promise<boolean> {
+  async #mutateOne(chosen: Chosen, request: AdmissionRequest, { configuration, round, index }: Turn): Promise<boolean> {
+    const { webhook } = chosen;
+    const turn = `round_${String(round)}_index_${String(index)}`;
     const objects = await objectsFor(request, chosen.kind);
     const response = await this.#ask(chosen, request, objects, true);
-    if (response?.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
+    if (!response) request.annotate?.(`failed-open.mutating.webhook.admission.k8s.io/${turn}`, webhook.name);
+    const changed = response !== undefined && await this.#patch(chosen, request, objects.object, response);
+    request.annotate?.(`mutation.webhook.admission.k8s.io/${turn}`, JSON.stringify({ configuration, webhook: webhook.name, mutated: changed }));
+    if (changed) request.annotate?.(`patch.webhook.admission.k8s.io/${turn}`, JSON.stringify({ configuration, webhook: webhook.name, patch: response.patch, patchType: 'JSONPatch' }), 'Request');
+    return changed;
+  }
+
+  async #patch(chosen: Chosen, request: AdmissionRequest, shown: KubeObject | undefined, response: ReviewResponse): Promise<boolean> {
+    if (response.patch === undefined || (Array.isArray(response.patch) && response.patch.length === 0)) return false;
     const name = JSON.stringify(chosen.webhook.name);
     if (!request.object || request.object.kind !== request.kind.resource.kind) throw new StatusError('InternalError', `Internal error occurred: admission webhook ${name} attempted to modify the object, which is not supported for this operation`);
     try {
-      const patched = jsonPatch(objects.object, response.patch);
+      const patched = jsonPatch(shown, response.patch);
       const { kind, subresource, object } = request;
       return replace(request, subresource === 'scale' && kind.scale
         ? withScale(kind.scale, object, decode(scaleKind, patched).object as Scale)

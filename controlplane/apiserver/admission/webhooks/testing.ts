@@ -22,7 +22,7 @@ export class TestWebhook {
   readonly asked: { readonly path: string; readonly request: ReviewedRequest }[] = [];
   readonly #server: https.Server;
   readonly #ca: string;
-  readonly #answers: Record<string, (request: ReviewedRequest) => Answer> = {};
+  readonly #answers: Record<string, (request: ReviewedRequest) => Answer | Promise<Answer>> = {};
 
   private constructor(server: https.Server, ca: string) {
     this.#server = server;
@@ -46,7 +46,7 @@ export class TestWebhook {
   get caBundle(): string { return Buffer.from(this.#ca).toString('base64'); }
 
   /** What is at `path`: the fields of the response beside its uid. */
-  at(path: string, answer: (request: ReviewedRequest) => Answer): WebhookClientConfig {
+  at(path: string, answer: (request: ReviewedRequest) => Answer | Promise<Answer>): WebhookClientConfig {
     this.#answers[path] = answer;
     return { url: `https://127.0.0.1:${String(this.port)}${path}`, caBundle: this.caBundle };
   }
@@ -67,7 +67,7 @@ export class TestWebhook {
     const path = (incoming.url ?? '').split('?')[0] ?? '';
     const { request } = JSON.parse(Buffer.concat(chunks).toString()) as { request: ReviewedRequest };
     this.asked.push({ path, request });
-    const answer = this.#answers[path]?.(request) ?? {};
+    const answer = await this.#answers[path]?.(request) ?? {};
     if (answer === 'hang') return;
     response.setHeader('Content-Type', 'application/json');
     response.end(answer === 'garbage' ? 'no json' : JSON.stringify({ kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', response: { uid: request.uid, ...answer } }));
