@@ -1,5 +1,6 @@
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec, Pod } from '#api/gen/types.ts';
+import { startsAgain } from '#api/pod-spec/restart.ts';
 import { needsRestart } from './allocation/resources.ts';
 import { crashKey, restartAtMs } from './crash-backoff.ts';
 import { containersOf, ephemeralContainersOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
@@ -27,10 +28,7 @@ export function isRunning(container: Container): boolean {
 /** Whether a container of this pod that ended is to be started again. */
 export function restarts(pod: Pod, spec: ContainerSpec, ended: Container): boolean {
   if (ephemeralContainersOf(pod).some((c) => c.name === spec.name)) return false;
-  if (isSidecar(spec)) return true;
-  const policy = restartPolicyOf(pod);
-  if (policy === 'Never') return false;
-  return policy === 'Always' && !initContainersOf(pod).includes(spec) ? true : ended.exitCode !== 0;
+  return startsAgain(spec, restartPolicyOf(pod), ended.exitCode, initContainersOf(pod).includes(spec));
 }
 
 /** Whether the container has resources that only a new one can exchange. */
@@ -92,10 +90,9 @@ export function isFinished(view: PodView): boolean {
 
 /** True when an init container failed for good. */
 export function initFailed(view: PodView): boolean {
-  if (restartPolicyOf(view.pod) !== 'Never') return false;
   return initContainersOf(view.pod).some((spec) => {
     const latest = attemptsOf(view, spec.name)[0];
-    return !isSidecar(spec) && latest?.state === 'exited' && latest.exitCode !== 0;
+    return latest?.state === 'exited' && latest.exitCode !== 0 && !restarts(view.pod, spec, latest);
   });
 }
 

@@ -49,6 +49,8 @@ const ending = (graceSeconds: number | undefined, sinceMs = now): Pick<PodView, 
 const resized = (change: Partial<Parameters<typeof testContainer>[1]> = {}): Pod => testPod('p', { restartPolicy: 'OnFailure', containers: [testContainer('app', { resources: { requests: { cpu: '2' } }, ...change })] });
 const byRestart = resized({ resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] });
 const former = (...names: string[]): Pick<PodView, 'resize'> => ({ resize: { refusal: undefined, former: new Map(names.map((name) => [name, name === '' ? {} : { requests: { cpu: '1' } }])) } });
+const ruled = (podPolicy: string, change: Partial<Parameters<typeof testContainer>[1]>): Pod => testPod('p', { restartPolicy: podPolicy, containers: [testContainer('app', change)] });
+const on = (operator: string, ...values: number[]) => ({ restartPolicyRules: [{ action: 'Restart', exitCodes: { operator, values } }] });
 const evicted: Pick<PodView, 'eviction'> = { eviction: { reason: 'Evicted', message: '', graceSeconds: 4, disruption: undefined } };
 
 const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][] = [
@@ -60,6 +62,12 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['containers start one after the other', view(two, { containers: [container('app')] }), start('side')],
   ['a created container is started', view(always, { containers: [container('app', { state: 'created' })] }), { type: 'resume', name: 'app', id: 'app0' }],
 
+  ['a container keeps to its own policy', view(ruled('Always', { restartPolicy: 'Never' }), { containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['also where the pod would have it end', view(ruled('Never', { restartPolicy: 'Always' }), { containers: [exited('app', 0)] }), start('app', 1)],
+  ['before that to its rules', view(ruled('Never', { restartPolicy: 'Never', ...on('In', 42) }), { containers: [exited('app', 42)] }), start('app', 1)],
+  ['as far as they go', view(ruled('Always', { restartPolicy: 'Never', ...on('In', 42) }), { containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['which may be all but some', view(ruled('Never', { restartPolicy: 'Never', ...on('NotIn', 0, 1) }), { containers: [exited('app', 7)] }), start('app', 1)],
+  ['an init container may fail the pod by itself', view(testPod('p', { initContainers: [testContainer('one', { restartPolicy: 'Never' })] }), { containers: [exited('one', 1)] }), { type: 'stop-sandbox', id: 's0' }],
   ['new resources are given to a running container', view(resized(), { containers: [container('app')], ...former('app', '') }), { type: 'resize' }],
   ['not to one that does not run', view(resized(), { containers: [exited('app', 1)], ...former('app') }), start('app', 1)],
   ['to the pod as a whole last', view(resized(), { containers: [container('app')], ...former('') }), { type: 'resize' }],

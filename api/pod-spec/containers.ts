@@ -1,11 +1,12 @@
 import type { Container, EphemeralContainer, PodSpec, Volume } from '../gen/types.ts';
 import { duplicate, forbidden, invalid, notFound, notSupported, required, type FieldError } from '../meta/field-error.ts';
 import { dns1123Label } from '../meta/names.ts';
-import { requiredNamed, requiredText, supported, supportedIfSet } from '../meta/rules.ts';
+import { requiredNamed, requiredText, supported } from '../meta/rules.ts';
 import { validateEnv, validateEnvFrom } from './environment.ts';
 import { validateMounts } from './mounts.ts';
 import { validateLifecycle, validatePorts, validateProbes } from './probes.ts';
 import { validateResources } from './resources.ts';
+import { validateRestart } from './restart.ts';
 import { validateSecurity } from './security.ts';
 
 /** What a container may refer to in its pod. */
@@ -22,7 +23,7 @@ export function validateAllContainers(spec: PodSpec, field: string): FieldError[
   for (const [index, container] of (spec.containers ?? []).entries()) {
     const path = `${field}.containers[${index}]`;
     errors.push(...validateContainer(container, path, around));
-    if (container.restartPolicy !== undefined) errors.push(forbidden(`${path}.restartPolicy`, 'may not be set for non-init containers'));
+    errors.push(...validateRestart(container, path));
   }
   for (const [index, container] of (spec.initContainers ?? []).entries()) {
     const path = `${field}.initContainers[${index}]`;
@@ -66,7 +67,7 @@ function validateContainer(container: Container, field: string, around: Surround
 
 /** An init container that restarts always is a sidecar: it may be probed. */
 function validateInitOnly(container: Container, field: string): FieldError[] {
-  const errors = supportedIfSet(`${field}.restartPolicy`, container.restartPolicy, ['Always']);
+  const errors = validateRestart(container, field);
   if (container.restartPolicy === 'Always') return errors;
   for (const name of ['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe'] as const) {
     if (container[name] !== undefined) errors.push(forbidden(`${field}.${name}`, 'may not be set for init containers without restartPolicy=Always'));
@@ -81,7 +82,7 @@ function validateEphemeralOnly(container: EphemeralContainer, field: string, { c
   const { resources, targetContainerName: target } = container;
   if (target && ![...containers, ...initContainers].some(({ name }) => name === target)) errors.push(notFound(`${field}.targetContainerName`, target));
   for (const name of ['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe', 'restartPolicy'] as const) if (container[name] !== undefined) cannot(name);
-  for (const name of ['ports', 'resizePolicy'] as const) if ((container[name] ?? []).length > 0) cannot(name);
+  for (const name of ['ports', 'resizePolicy', 'restartPolicyRules'] as const) if ((container[name] ?? []).length > 0) cannot(name);
   if (Object.keys({ ...resources?.limits, ...resources?.requests }).length + (resources?.claims ?? []).length > 0) cannot('resources');
   for (const [i, mount] of (container.volumeMounts ?? []).entries()) {
     for (const name of ['subPath', 'subPathExpr'] as const) if (mount[name]) cannot(`volumeMounts[${i}].${name}`);

@@ -34,6 +34,7 @@ export function containerConfig(pod: Pod, container: Container, facts: Container
     mounts: facts.mounts,
     specHash: specHash(container),
     graceSeconds: graceSecondsOf(pod),
+    ...(container.lifecycle?.stopSignal !== undefined && { stopSignal: container.lifecycle.stopSignal }),
     logFile: logFileOf(container.name, facts.attempt),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

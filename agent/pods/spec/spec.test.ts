@@ -204,8 +204,6 @@ describe('security', () => {
     [{ resourceClaims: [{ name: 'gpu' }] }, {}, /resource claims are not supported/],
     [{ hostUsers: false }, {}, /user namespaces .* are not supported/],
     [{ securityContext: { supplementalGroupsPolicy: 'Strict' } }, {}, /supplementalGroupsPolicy: Strict is not supported/],
-    [{}, { lifecycle: { stopSignal: 'SIGUSR1' } }, /lifecycle\.stopSignal is not supported/],
-    [{}, { restartPolicy: 'Never' }, /restartPolicy of a single container is not supported/],
   ])('says what this node cannot give: %j %j', (spec, container, message) => {
     expect(refused(spec, container)).toThrow(message);
   });

@@ -9,7 +9,5 @@ export function unsupported({ spec }: Pod, container: Container): string | undef
   if ((spec?.resourceClaims ?? []).length > 0 || (container.resources?.claims ?? []).length > 0) return 'resource claims are not supported on this node';
   if (spec?.hostUsers === false) return 'user namespaces (hostUsers: false) are not supported on this node';
   if (spec?.securityContext?.supplementalGroupsPolicy === 'Strict') return 'supplementalGroupsPolicy: Strict is not supported on this node';
-  if (container.lifecycle?.stopSignal) return `lifecycle.stopSignal is not supported on this node; set STOPSIGNAL in the image`;
-  const restartsItself = (container.restartPolicyRules ?? []).length > 0 || (container.restartPolicy !== undefined && spec?.containers.includes(container));
-  return restartsItself ? 'a restartPolicy of a single container is not supported on this node, but for init containers' : undefined;
+  return undefined;
 }

@@ -4,6 +4,7 @@ import { forbidden, invalid, type FieldError } from '../../meta/field-error.ts';
 import { copyJson } from '../../meta/json.ts';
 import { dns1123Subdomain } from '../../meta/names.ts';
 import { immutable, named } from '../../meta/rules.ts';
+import { startsAgain } from '../../pod-spec/restart.ts';
 import { validateGatedPlacement } from './gated.ts';
 
 const immutableText = 'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
@@ -94,20 +95,17 @@ export function validatePodStatus(pod: Pod, old: Pod): FieldError[] {
   const { nominatedNodeName, qosClass } = pod.status ?? {};
   if (nominatedNodeName && nominatedNodeName !== old.status?.nominatedNodeName) errors.push(...named('status.nominatedNodeName', nominatedNodeName, dns1123Subdomain));
   if (qosClass !== undefined && old.status?.qosClass !== undefined) errors.push(...immutable('status.qosClass', qosClass, old.status.qosClass));
-  const policy = old.spec?.restartPolicy;
-  errors.push(...validateTransitions(pod, old, 'containerStatuses', () => policy));
-  // A sidecar may always start again; other init containers never need to once they have succeeded.
-  const sidecars = new Set((old.spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name));
-  errors.push(...validateTransitions(pod, old, 'initContainerStatuses', (name) => (sidecars.has(name) ? 'Always' : policy)));
-  return [...errors, ...validateTransitions(pod, old, 'ephemeralContainerStatuses', () => 'Never')];
+  const { restartPolicy, containers = [], initContainers = [] } = old.spec ?? {};
+  errors.push(...validateTransitions(pod, old, 'containerStatuses', (name, exitCode) => startsAgain(containers.find((c) => c.name === name) ?? {}, restartPolicy, exitCode, false)));
+  errors.push(...validateTransitions(pod, old, 'initContainerStatuses', (name, exitCode) => startsAgain(initContainers.find((c) => c.name === name) ?? {}, restartPolicy, exitCode, true)));
+  return [...errors, ...validateTransitions(pod, old, 'ephemeralContainerStatuses', () => false)];
 }
 
-function validateTransitions(pod: Pod, old: Pod, list: 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses', policyOf: (name: string) => string | undefined): FieldError[] {
+function validateTransitions(pod: Pod, old: Pod, list: 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses', mayStart: (name: string, exitCode: number) => boolean): FieldError[] {
   return (old.status?.[list] ?? []).flatMap((before, index) => {
     const ended = before.state?.terminated;
-    const policy = policyOf(before.name);
     const now = pod.status?.[list]?.find(({ name }) => name === before.name);
-    const final = ended !== undefined && policy !== 'Always' && (policy === 'Never' || ended.exitCode === 0);
+    const final = ended !== undefined && !mayStart(before.name, ended.exitCode);
     return final && now !== undefined && now.state?.terminated === undefined ? [forbidden(`status.${list}[${index}].state`, 'may not be transitioned to non-terminated state')] : [];
   });
 }
