@@ -192,7 +192,11 @@ export class ControlPlane implements Runnable {
     return new Scheduler({
       api: apiServer.client({ name: 'system:kube-scheduler', groups: ['system:masters'] }), events: apiServer.recorder({ component: 'default-scheduler' }),
       pods: informers.informer(resources.pods), nodes: informers.informer(resources.nodes), namespaces: informers.informer(resources.namespaces),
-      storage: { claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes), classes: informers.informer(resources.storageClasses) },
+      storage: {
+        claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes), classes: informers.informer(resources.storageClasses),
+        csi: { nodes: informers.informer(resources.csiNodes), drivers: informers.informer(resources.csiDrivers), capacities: informers.informer(resources.csiStorageCapacities) },
+      },
+      budgets: informers.informer(resources.podDisruptionBudgets),
       plugins: schedulerPlugins, clock: this.#deps.clock, random: Math.random, log: this.#deps.log.child({ component: 'scheduler' }),
     });
   }

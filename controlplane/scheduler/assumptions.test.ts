@@ -10,7 +10,7 @@ import { cluster, FakeInformer, node, pod } from './testing.ts';
 function setup() {
   const clock = new ManualClock();
   const cache = cluster({ nodes: [node('a')] });
-  const queue = new SchedulingQueue({ clock, isGated: () => false, mayHelp: () => false });
+  const queue = new SchedulingQueue({ clock, comesFirst: (a, b) => a.sequence < b.sequence, isGated: () => false, watches: () => false, mayHelp: () => false });
   const pods = new FakeInformer<Pod>();
   const web = pod({ name: 'web', requests: { cpu: '1' } });
   pods.set(web);

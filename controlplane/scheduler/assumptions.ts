@@ -61,9 +61,10 @@ export class Assumptions {
   #drop(pod: PodInfo): void {
     const { cache, queue, pods, log } = this.#deps;
     log.warn({ namespace: pod.namespace, name: pod.name }, 'bound pod was never seen on its node');
+    const node = cache.nodeOf(pod.uid);
     cache.forget(pod.uid);
     const current = pods.get(pod.namespace, pod.name);
     if (current?.metadata?.uid === pod.uid && !current.spec?.nodeName && !current.metadata.deletionTimestamp) queue.set(pod, false);
-    queue.on('assigned-pod-deleted');
+    queue.on({ type: 'assigned-pod-deleted', pod, node });
   }
 }

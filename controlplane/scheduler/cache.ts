@@ -4,7 +4,7 @@ import { equal } from '#api/meta/equal.ts';
 import type { Lister } from '../cache/types.ts';
 import { ClassIndex } from './class-index.ts';
 import { NodeRecord } from './node-info.ts';
-import type { ClusterEvent, NodeInfo, PodClass, PodInfo, Snapshot } from './types.ts';
+import type { ClusterEventType, NodeInfo, PodClass, PodInfo, Snapshot } from './types.ts';
 
 interface Placed {
   pod: PodInfo;
@@ -35,12 +35,14 @@ export class SchedulerCache implements Snapshot {
   readonly #classes = new ClassIndex();
   readonly #imageCounts = new Map<string, number>();
   readonly #labelCounts = new Map<string, number>();
+  #nodesVersion = 0;
 
   constructor(deps: CacheDeps) {
     this.#deps = deps;
   }
 
   get nodes(): readonly NodeInfo[] { return this.#nodes; }
+  get nodesVersion(): number { return this.#nodesVersion; }
   node(name: string): NodeInfo | undefined { const record = this.#records.get(name); return record && this.#positions.has(record) ? record : undefined; }
   classes(): Iterable<PodClass> { return this.#classes.all(); }
   classesIn(namespace: string): Iterable<PodClass> { return this.#classes.in(namespace); }
@@ -51,16 +53,18 @@ export class SchedulerCache implements Snapshot {
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined { return this.#deps.namespaces.get(undefined, namespace)?.metadata?.labels; }
 
   /** Adds or updates a node; says what about it changed. */
-  setNode(node: Node): ClusterEvent[] {
+  setNode(node: Node): ClusterEventType[] {
     const record = this.#recordOf(node.metadata?.name ?? '');
     const known = this.#positions.has(record);
     const old = record.node;
     this.#tally(record, -1);
     record.setNode(node);
     this.#tally(record, 1);
-    if (known) return nodeChanges(old, node);
-    this.#insert(record);
-    return ['node-added'];
+    const changes = known ? nodeChanges(old, node) : ['node-added' as const];
+    if (changes.some((change) => change !== 'node-allocatable-changed')) this.#nodesVersion++;
+    if (record.pods.size > 0 && !equal(old.metadata?.labels, node.metadata?.labels)) this.#classes.forgetDomains();
+    if (!known) this.#insert(record);
+    return changes;
   }
 
   /** The node is gone; pods that are still on it stay counted until they are gone too. */
@@ -70,6 +74,8 @@ export class SchedulerCache implements Snapshot {
     if (!record || position === undefined) return;
     this.#tally(record, -1);
     record.setNode({ metadata: { name } });
+    this.#nodesVersion++;
+    this.#classes.forgetDomains();
     const last = this.#nodes.pop();
     if (last && last !== record) this.#place(last, position);
     this.#positions.delete(record);
@@ -106,8 +112,14 @@ export class SchedulerCache implements Snapshot {
     return this.#placed.get(uid)?.assumed ?? false;
   }
 
-  has(uid: string): boolean {
-    return this.#placed.has(uid);
+  /** The pod as it is counted, if it is. */
+  pod(uid: string): PodInfo | undefined {
+    return this.#placed.get(uid)?.pod;
+  }
+
+  /** The node that the pod is counted on. */
+  nodeOf(uid: string): NodeInfo | undefined {
+    return this.#placed.get(uid)?.node;
   }
 
   #add(pod: PodInfo, nodeName: string, assumed: boolean): void {
@@ -153,8 +165,8 @@ function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
   else counts.set(key, left);
 }
 
-function nodeChanges(old: Node, now: Node): ClusterEvent[] {
-  const events: ClusterEvent[] = [];
+function nodeChanges(old: Node, now: Node): ClusterEventType[] {
+  const events: ClusterEventType[] = [];
   if (!equal(old.status?.allocatable, now.status?.allocatable)) events.push('node-allocatable-changed');
   if (!equal(old.metadata?.labels, now.metadata?.labels)) events.push('node-labels-changed');
   if (!equal(old.spec?.taints, now.spec?.taints) || old.spec?.unschedulable !== now.spec?.unschedulable) events.push('node-taints-changed');

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
 import { nodesToFind, schedule } from './cycle.ts';
 import { Framework } from './framework.ts';
+import { Nominator } from './nominator.ts';
 import { podInfo } from './pod-info.ts';
 import { cluster, node, pod } from './testing.ts';
 import type { Plugin } from './types.ts';
 
 const nodes = ['a', 'b', 'c'].map((name) => node(name));
 const incoming = podInfo(pod());
-const run = (plugins: Plugin[], random = 0) => schedule({ framework: new Framework(plugins), random: () => random }, cluster({ nodes }), incoming, 0);
+const run = (plugins: Plugin[], random = 0) => schedule({ framework: new Framework(plugins), nominator: new Nominator(), random: () => random }, cluster({ nodes }), incoming, 0);
 const plugin = (name: string, rest: Partial<Plugin>): Plugin => ({ name, events: [], ...rest });
 
 test.each([[1, 1], [99, 99], [100, 100], [1000, 420], [6000, 300], [10_000, 500]])('of %i nodes %i are enough', (count, enough) => {

@@ -1,9 +1,12 @@
 import { unavailable } from './diagnosis.ts';
 import { noNodes, type Framework } from './framework.ts';
-import { CycleState, type NodeInfo, type Plugin, type PodInfo, type Rejection, type Snapshot } from './types.ts';
+import { NodeFilter, type FilterPlugin, type Refusal } from './node-filter.ts';
+import type { Nominator } from './nominator.ts';
+import { CycleState, type NodeInfo, type Nomination, type Plugin, type PodInfo, type Rejection, type Snapshot } from './types.ts';
 
 export interface CycleDeps {
   readonly framework: Framework;
+  readonly nominator: Nominator;
   /** 0 to 1; picks among nodes of equal score. */
   readonly random: () => number;
 }
@@ -22,7 +25,7 @@ export interface NoFit {
   readonly rejectedBy: ReadonlySet<string>;
   /** Kubernetes' text: `0/3 nodes are available: 1 Insufficient cpu, ...`. */
   readonly message: string;
-  readonly nominatedNode: string | undefined;
+  readonly nomination: Nomination | 'keep' | undefined;
 }
 
 /** Too few to be worth sampling. */
@@ -30,36 +33,38 @@ const minNodesToFind = 100;
 
 /**
  * How many fitting nodes are enough. On a large cluster a sample is scored instead of every node: half of it
- * at 100 nodes, falling to 5 % at 6,000, never fewer than 100 nodes.
+ * at 100 nodes, falling to 5 % at 6,000, never fewer than 100 nodes. `percentage` other than 0 stands in place of that.
  * Source: https://kubernetes.io/docs/concepts/scheduling-eviction/scheduler-perf-tuning/
  */
-export function nodesToFind(nodeCount: number): number {
-  if (nodeCount < minNodesToFind) return nodeCount;
-  const percentage = Math.max(5, 50 - Math.floor(nodeCount / 125));
-  return Math.max(minNodesToFind, Math.floor((nodeCount * percentage) / 100));
+export function nodesToFind(nodeCount: number, percentage = 0): number {
+  if (nodeCount < minNodesToFind || percentage >= 100) return nodeCount;
+  const share = percentage > 0 ? percentage : Math.max(5, 50 - Math.floor(nodeCount / 125));
+  return Math.max(minNodesToFind, Math.floor((nodeCount * share) / 100));
 }
 
 /** Decides where a pod goes. Changes nothing; the same snapshot, start and random numbers give the same decision. */
-export function schedule({ framework, random }: CycleDeps, snapshot: Snapshot, pod: PodInfo, start: number): Fit | NoFit {
-  if (snapshot.nodes.length === 0) return { type: 'no-fit', rejectedBy: new Set([noNodes]), message: 'no nodes available to schedule pods', nominatedNode: undefined };
-  const state = new CycleState();
-  const prepared = preFilter(framework, pod, snapshot, state);
-  if ('rejection' in prepared) return noFitAnywhere(framework, pod, prepared, snapshot, state);
-  const search = findFitting(prepared, pod, snapshot, state, start);
+export function schedule(deps: CycleDeps, snapshot: Snapshot, pod: PodInfo, start: number): Fit | NoFit {
+  if (snapshot.nodes.length === 0) return { type: 'no-fit', rejectedBy: new Set([noNodes]), message: 'no nodes available to schedule pods', nomination: undefined };
+  const { framework, nominator } = deps;
+  const cycle: Cycle = { ...deps, snapshot, pod, state: new CycleState() };
+  const prepared = preFilter(cycle);
+  if ('rejection' in prepared) return noFitAnywhere(cycle, prepared);
+  const filter = new NodeFilter({ filters: prepared.filters, pod, snapshot, state: cycle.state, nominator });
+  const nominated = nominatedNode(cycle, prepared, filter);
+  if (nominated) return { type: 'fit', node: nominated, state: cycle.state, nextStart: start };
+  const search = findFitting(prepared, filter, snapshot, start, framework.percentageOfNodesToScore);
   if (search.fitting.length === 0) {
     const message = `${unavailable(snapshot.nodes.length, search.rejections.values())}.`;
-    return postFilter(framework, pod, { ...search, message }, snapshot, state);
+    return postFilter(cycle, filter, { ...search, message });
   }
-  const node = pickBest(framework, pod, search.fitting, snapshot, state, random);
-  return { type: 'fit', node, state, nextStart: (start + search.visited) % snapshot.nodes.length };
+  const node = pickBest(cycle, search.fitting);
+  return { type: 'fit', node, state: cycle.state, nextStart: (start + search.visited) % snapshot.nodes.length };
 }
 
-
-type FilterPlugin = Plugin & Required<Pick<Plugin, 'filter'>>;
-
-interface Refusal {
-  readonly plugin: string;
-  readonly rejection: Rejection;
+interface Cycle extends CycleDeps {
+  readonly snapshot: Snapshot;
+  readonly pod: PodInfo;
+  readonly state: CycleState;
 }
 
 interface Prepared {
@@ -70,7 +75,7 @@ interface Prepared {
   readonly narrowedBy: readonly string[];
 }
 
-function preFilter(framework: Framework, pod: PodInfo, snapshot: Snapshot, state: CycleState): Prepared | Refusal {
+function preFilter({ framework, pod, snapshot, state }: Cycle): Prepared | Refusal {
   const skipped = new Set<Plugin>();
   const narrowedBy: string[] = [];
   let only: ReadonlySet<string> | undefined;
@@ -82,7 +87,14 @@ function preFilter(framework: Framework, pod: PodInfo, snapshot: Snapshot, state
     narrowedBy.push(plugin.name);
     only = only ? new Set([...only].filter((name) => result.nodes.has(name))) : result.nodes;
   }
-  return { filters: framework.filter.filter((plugin) => !skipped.has(plugin)), only, narrowedBy };
+  return { filters: skipped.size === 0 ? framework.filter : framework.filter.filter((plugin) => !skipped.has(plugin)), only, narrowedBy };
+}
+
+/** The node on which room was made for the pod, when that has worked: it goes before all others. */
+function nominatedNode({ nominator, pod, snapshot }: Cycle, { only }: Prepared, filter: NodeFilter): NodeInfo | undefined {
+  const name = nominator.nodeOf(pod.uid);
+  const node = name === undefined || (only && !only.has(name)) ? undefined : snapshot.node(name);
+  return node && filter.check(node) === undefined ? node : undefined;
 }
 
 interface Search {
@@ -92,25 +104,25 @@ interface Search {
   visited: number;
 }
 
-function findFitting(prepared: Prepared, pod: PodInfo, snapshot: Snapshot, state: CycleState, start: number): Search {
+function findFitting(prepared: Prepared, filter: NodeFilter, snapshot: Snapshot, start: number, percentage: number): Search {
   const { nodes } = snapshot;
   const search: Search = { fitting: [], rejections: new Map(), rejectedBy: new Set(), visited: 0 };
   if (prepared.only) {
-    findAmong(prepared.only, prepared, pod, snapshot, state, search);
+    findAmong(prepared.only, prepared, filter, snapshot, search);
     return search;
   }
-  const enough = nodesToFind(nodes.length);
+  const enough = nodesToFind(nodes.length, percentage);
   for (; search.visited < nodes.length && search.fitting.length < enough; search.visited++) {
     const node = nodes[(start + search.visited) % nodes.length];
-    if (node) tryNode(node, prepared.filters, pod, state, search);
+    if (node) tryNode(node, filter, search);
   }
   return search;
 }
 
-function findAmong(only: ReadonlySet<string>, prepared: Prepared, pod: PodInfo, snapshot: Snapshot, state: CycleState, search: Search): void {
+function findAmong(only: ReadonlySet<string>, prepared: Prepared, filter: NodeFilter, snapshot: Snapshot, search: Search): void {
   for (const name of only) {
     const node = snapshot.node(name);
-    if (node) tryNode(node, prepared.filters, pod, state, search);
+    if (node) tryNode(node, filter, search);
   }
   if (search.fitting.length > 0) return;
   for (const plugin of prepared.narrowedBy) search.rejectedBy.add(plugin);
@@ -118,19 +130,14 @@ function findAmong(only: ReadonlySet<string>, prepared: Prepared, pod: PodInfo, 
   for (const node of snapshot.nodes) if (!only.has(node.name)) search.rejections.set(node, rejection);
 }
 
-function tryNode(node: NodeInfo, filters: readonly FilterPlugin[], pod: PodInfo, state: CycleState, search: Search): void {
-  for (const plugin of filters) {
-    const rejection = plugin.filter(pod, node, state);
-    if (rejection) {
-      search.rejections.set(node, rejection);
-      search.rejectedBy.add(plugin.name);
-      return;
-    }
-  }
-  search.fitting.push(node);
+function tryNode(node: NodeInfo, filter: NodeFilter, search: Search): void {
+  const refusal = filter.check(node);
+  if (!refusal) { search.fitting.push(node); return; }
+  search.rejections.set(node, refusal.rejection);
+  search.rejectedBy.add(refusal.plugin);
 }
 
-function pickBest(framework: Framework, pod: PodInfo, nodes: readonly NodeInfo[], snapshot: Snapshot, state: CycleState, random: () => number): NodeInfo {
+function pickBest({ framework, pod, snapshot, state, random }: Cycle, nodes: readonly NodeInfo[]): NodeInfo {
   const [first] = nodes;
   if (!first) throw new Error('pickBest needs a node');
   if (nodes.length === 1) return first;
@@ -140,11 +147,10 @@ function pickBest(framework: Framework, pod: PodInfo, nodes: readonly NodeInfo[]
   }
   const totals = new Float64Array(nodes.length);
   const scores = new Float64Array(nodes.length);
-  for (const plugin of framework.score) {
+  for (const { plugin, weight } of framework.score) {
     if (skipped.has(plugin)) continue;
     nodes.forEach((node, i) => { scores[i] = plugin.score(pod, node, state); });
     plugin.normalize?.(scores, nodes, state);
-    const weight = plugin.weight ?? 1;
     for (let i = 0; i < totals.length; i++) totals[i] = (totals[i] ?? 0) + weight * (scores[i] ?? 0);
   }
   return nodes[indexOfBest(totals, random)] ?? first;
@@ -163,10 +169,14 @@ function indexOfBest(totals: Float64Array, random: () => number): number {
 }
 
 /** A PreFilter plugin refused the pod for every node at once: its words stand alone, without counts. */
-function noFitAnywhere(framework: Framework, pod: PodInfo, { plugin, rejection }: Refusal, snapshot: Snapshot, state: CycleState): NoFit {
-  const rejections = new Map(snapshot.nodes.map((node) => [node, rejection]));
+function noFitAnywhere(cycle: Cycle, { plugin, rejection }: Refusal): NoFit {
+  const { snapshot, pod, state, nominator } = cycle;
+  // No node was looked at, so it is not known whether removing pods would help.
+  const everywhere = { ...rejection, resolvable: false };
+  const rejections = new Map(snapshot.nodes.map((node) => [node, everywhere]));
   const message = `0/${String(snapshot.nodes.length)} nodes are available: ${rejection.reasons.join(', ')}.`;
-  return postFilter(framework, pod, { rejections, rejectedBy: new Set([plugin]), message }, snapshot, state);
+  const filter = new NodeFilter({ filters: [], pod, snapshot, state, nominator });
+  return postFilter(cycle, filter, { rejections, rejectedBy: new Set([plugin]), message });
 }
 
 interface Failure {
@@ -175,13 +185,14 @@ interface Failure {
   readonly message: string;
 }
 
-function postFilter(framework: Framework, pod: PodInfo, { rejections, rejectedBy, message }: Failure, snapshot: Snapshot, state: CycleState): NoFit {
+function postFilter({ framework, nominator, pod, snapshot, random }: Cycle, filter: NodeFilter, { rejections, rejectedBy, message }: Failure): NoFit {
   let text = message;
+  const host = { tryOn: filter.tryOn.bind(filter), nominatedNode: nominator.nodeOf(pod.uid), random };
   for (const plugin of framework.postFilter) {
-    const result = plugin.postFilter(pod, rejections, snapshot, state);
+    const result = plugin.postFilter(pod, rejections, snapshot, host);
     if (!result) continue;
-    text += ` ${result.message}.`;
-    if (result.nominatedNode !== undefined) return { type: 'no-fit', rejectedBy, message: text, nominatedNode: result.nominatedNode };
+    if (result.message !== undefined) text += ` ${result.message}`;
+    if (result.nomination !== undefined) return { type: 'no-fit', rejectedBy, message: text, nomination: result.nomination };
   }
-  return { type: 'no-fit', rejectedBy, message: text, nominatedNode: undefined };
+  return { type: 'no-fit', rejectedBy, message: text, nomination: undefined };
 }

@@ -1,42 +1,67 @@
-import type { ClusterEvent, CycleState, Plugin, PodInfo, Rejection } from './types.ts';
+import { enabledAt, type ExtensionPoint, type Profile } from './profile.ts';
+import type { ClusterEvent, ClusterEventType, CycleState, Plugin, PodInfo, Queued, Rejection } from './types.ts';
 
 type With<K extends keyof Plugin> = Plugin & Required<Pick<Plugin, K>>;
 
 /** Stands for a plugin's name where a pod was refused because there are no nodes at all. */
 export const noNodes = 'no-nodes';
 
-/** The plugins in use, sorted by what they extend, so that a cycle asks only those that have an answer. */
+/** The plugins of one profile, sorted by what they extend, so that a cycle asks only those that have an answer. */
 export class Framework {
+  readonly schedulerName: string;
   readonly preEnqueue: readonly With<'preEnqueue'>[];
   readonly preFilter: readonly With<'preFilter'>[];
   readonly filter: readonly With<'filter'>[];
   readonly postFilter: readonly With<'postFilter'>[];
   readonly preScore: readonly With<'preScore'>[];
-  readonly score: readonly With<'score'>[];
+  readonly score: readonly { readonly plugin: With<'score'>; readonly weight: number }[];
   readonly reserve: readonly With<'reserve'>[];
   readonly unreserve: readonly With<'unreserve'>[];
+  readonly permit: readonly With<'permit'>[];
   readonly preBind: readonly With<'preBind'>[];
   readonly bind: readonly With<'bind'>[];
-  readonly #events: ReadonlyMap<string, ReadonlySet<ClusterEvent>>;
+  readonly postBind: readonly With<'postBind'>[];
+  /** 0: by the size of the cluster. */
+  readonly percentageOfNodesToScore: number;
+  readonly #queueSort: readonly With<'queueSort'>[];
+  readonly #watching: ReadonlyMap<string, { readonly plugin: Plugin; readonly events: ReadonlySet<ClusterEventType> }>;
 
-  constructor(plugins: readonly Plugin[]) {
-    const having = <K extends keyof Plugin>(point: K): With<K>[] => plugins.filter((p): p is With<K> => p[point] !== undefined);
+  constructor(plugins: readonly Plugin[], profile: Profile = {}) {
+    const having = <K extends keyof Plugin & ExtensionPoint>(point: K): With<K>[] => enabledAt(point, plugins, profile)
+      .flatMap(({ plugin }) => (plugin[point] === undefined ? [] : [plugin as With<K>]));
+    this.schedulerName = profile.schedulerName ?? 'default-scheduler';
+    this.percentageOfNodesToScore = profile.percentageOfNodesToScore ?? 0;
+    this.#queueSort = having('queueSort');
     this.preEnqueue = having('preEnqueue');
     this.preFilter = having('preFilter');
     this.filter = having('filter');
     this.postFilter = having('postFilter');
     this.preScore = having('preScore');
-    this.score = having('score');
+    this.score = enabledAt('score', plugins, profile)
+      .flatMap(({ plugin, weight }) => (plugin.score === undefined ? [] : [{ plugin: plugin as With<'score'>, weight }]));
     this.reserve = having('reserve');
-    this.unreserve = having('unreserve');
+    this.unreserve = this.reserve.length === 0 ? [] : enabledAt('reserve', plugins, profile).flatMap(({ plugin }) => (plugin.unreserve ? [plugin as With<'unreserve'>] : [])).reverse();
+    this.permit = having('permit');
     this.preBind = having('preBind');
     this.bind = having('bind');
-    this.#events = new Map(plugins.map((p) => [p.name, new Set(p.events)]));
+    this.postBind = having('postBind');
+    this.#watching = new Map(plugins.map((plugin) => [plugin.name, { plugin, events: new Set(plugin.events) }]));
   }
 
-  /** True when the event may help a pod that the plugin refused. */
-  mayHelp(plugin: string, event: ClusterEvent): boolean {
-    return plugin === noNodes ? event === 'node-added' : this.#events.get(plugin)?.has(event) ?? false;
+  /** True when `a` is to be tried before `b`. */
+  comesFirst(a: Queued, b: Queued): boolean {
+    return this.#queueSort[0]?.queueSort(a, b) ?? a.sequence < b.sequence;
+  }
+
+  /** True when events of this type may help pods that the plugin refused. */
+  watches(plugin: string, type: ClusterEventType): boolean {
+    return plugin === noNodes ? type === 'node-added' : this.#watching.get(plugin)?.events.has(type) ?? false;
+  }
+
+  /** True when this event may help this pod, which the plugin refused. */
+  mayHelp(plugin: string, event: ClusterEvent, pod: PodInfo): boolean {
+    if (!this.watches(plugin, event.type)) return false;
+    return this.#watching.get(plugin)?.plugin.helps?.(pod, event) ?? true;
   }
 
   isGated(pod: PodInfo): boolean {
@@ -56,6 +81,6 @@ export class Framework {
   }
 
   unreserveAll(pod: PodInfo, nodeName: string, state: CycleState): void {
-    for (const plugin of this.unreserve.toReversed()) plugin.unreserve(pod, nodeName, state);
+    for (const plugin of this.unreserve) plugin.unreserve(pod, nodeName, state);
   }
 }

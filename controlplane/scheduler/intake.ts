@@ -3,6 +3,7 @@ import { equal } from '#api/meta/equal.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { SchedulerCache } from './cache.ts';
+import type { Nominator } from './nominator.ts';
 import { podInfo } from './pod-info.ts';
 import type { SchedulingQueue } from './queue.ts';
 import type { PodInfo } from './types.ts';
@@ -10,7 +11,10 @@ import type { PodInfo } from './types.ts';
 export interface IntakeDeps {
   readonly cache: SchedulerCache;
   readonly queue: SchedulingQueue;
+  readonly nominator: Nominator;
   readonly log: Log;
+  /** True when pods that name this scheduler are ours. */
+  readonly isOurs: (schedulerName: string) => boolean;
   /** Told of pods that a PreEnqueue plugin may keep waiting. */
   readonly onGated: (pod: PodInfo) => void;
 }
@@ -23,18 +27,16 @@ interface Change<T> {
 /** Sorts what informers report into the queue (pods without a node) and the cache (nodes, and pods on them). */
 export class Intake {
   readonly #deps: IntakeDeps;
-  readonly #schedulerName: string;
 
-  constructor(deps: IntakeDeps, { schedulerName }: { schedulerName: string }) {
+  constructor(deps: IntakeDeps) {
     this.#deps = deps;
-    this.#schedulerName = schedulerName;
   }
 
   onNode({ object, old }: Change<Node>): void {
     const { cache, queue } = this.#deps;
     this.#guard(object ?? old, () => {
       if (!object) cache.removeNode(old?.metadata?.name ?? '');
-      else for (const event of cache.setNode(object)) queue.on(event);
+      else for (const type of cache.setNode(object)) queue.on({ type, node: cache.node(object.metadata?.name ?? '') });
     });
   }
 
@@ -46,29 +48,46 @@ export class Intake {
   }
 
   #set(pod: Pod): void {
-    const { cache, queue } = this.#deps;
+    const { cache, queue, nominator } = this.#deps;
     const uid = pod.metadata?.uid ?? '';
     const nodeName = pod.spec?.nodeName;
     if (isFinished(pod)) {
       this.#remove(pod);
     } else if (nodeName) {
-      const event = cache.has(uid) ? 'assigned-pod-updated' : 'assigned-pod-added';
-      cache.setPod(podInfo(pod), nodeName);
-      queue.delete(uid);
-      queue.on(event);
-    } else if (pod.spec?.schedulerName === this.#schedulerName && !pod.metadata?.deletionTimestamp) {
+      const oldPod = cache.pod(uid);
       const info = podInfo(pod);
-      queue.set(info, true);
-      if ((pod.spec.schedulingGates?.length ?? 0) > 0) this.#deps.onGated(info);
+      cache.setPod(info, nodeName);
+      queue.delete(uid);
+      nominator.delete(uid);
+      queue.on({ type: oldPod ? 'assigned-pod-updated' : 'assigned-pod-added', pod: info, oldPod, node: cache.node(nodeName) });
+    } else if (this.#deps.isOurs(pod.spec?.schedulerName ?? '') && !pod.metadata?.deletionTimestamp) {
+      this.#enqueue(podInfo(pod));
     } else {
       queue.delete(uid);
+      nominator.delete(uid);
     }
   }
 
+  #enqueue(info: PodInfo): void {
+    const { queue, nominator } = this.#deps;
+    const { nominatedNodeName } = info.pod.status ?? {};
+    // Room that was made before a restart is still there.
+    const earlier = nominator.nodeOf(info.uid) ?? (queue.has(info.uid) ? undefined : nominatedNodeName);
+    if (earlier) nominator.set(info, earlier);
+    queue.set(info, true);
+    if ((info.pod.spec?.schedulingGates?.length ?? 0) > 0) this.#deps.onGated(info);
+  }
+
   #remove(pod: Pod): void {
+    const { cache, queue, nominator } = this.#deps;
     const uid = pod.metadata?.uid ?? '';
-    this.#deps.queue.delete(uid);
-    if (this.#deps.cache.removePod(uid)) this.#deps.queue.on('assigned-pod-deleted');
+    queue.delete(uid);
+    const nominated = nominator.delete(uid);
+    const placed = cache.pod(uid);
+    const node = cache.nodeOf(uid);
+    if (placed && cache.removePod(uid)) queue.on({ type: 'assigned-pod-deleted', pod: placed, node });
+    // Others left room for it.
+    else if (nominated) queue.on({ type: 'assigned-pod-deleted', pod: podInfo(pod) });
   }
 
   /** One object that makes no sense must not stop the rest from being scheduled. */

@@ -22,6 +22,22 @@ export class NodeRecord implements NodeInfo {
     this.node = { metadata: { name } };
   }
 
+  /** A copy that may be changed without the original noticing. */
+  static copyOf(from: NodeInfo): NodeRecord {
+    const copy = new NodeRecord(from.name);
+    copy.node = from.node;
+    copy.labels = from.labels;
+    copy.allocatable = from.allocatable;
+    copy.allocatablePods = from.allocatablePods;
+    copy.images = from.images;
+    copy.hostPorts = from.hostPorts;
+    copy.scoredCpuMillis = from.scoredCpuMillis;
+    copy.scoredMemoryBytes = from.scoredMemoryBytes;
+    for (const [uid, pod] of from.pods) copy.pods.set(uid, pod);
+    addResources(copy.requested, from.requested, 1);
+    return copy;
+  }
+
   setNode(node: Node): void {
     this.node = node;
     this.labels = node.metadata?.labels ?? {};

@@ -19,8 +19,10 @@ export interface PodConditionsDeps {
 
 interface Wanted {
   readonly pod: PodInfo;
-  readonly reason: 'Unschedulable' | 'SchedulingGated';
+  readonly reason: 'Unschedulable' | 'SchedulingGated' | undefined;
   readonly message: string;
+  /** Where room is being made for it; empty for nowhere. */
+  readonly nominatedNodeName: string;
 }
 
 /**
@@ -36,12 +38,18 @@ export class PodConditions {
     this.#deps = deps;
   }
 
-  unschedulable(pod: PodInfo, message: string): void {
-    this.#want({ pod, reason: 'Unschedulable', message });
+  unschedulable(pod: PodInfo, message: string, nominatedNodeName = ''): void {
+    this.#want({ pod, reason: 'Unschedulable', message, nominatedNodeName });
+  }
+
+  /** Room is no longer made for the pod; what its condition says stands. */
+  notNominated(pod: PodInfo): void {
+    const wanted = this.#wanted.get(pod.uid);
+    this.#want(wanted ? { ...wanted, nominatedNodeName: '' } : { pod, reason: undefined, message: '', nominatedNodeName: '' });
   }
 
   gated(pod: PodInfo): void {
-    this.#want({ pod, reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates' });
+    this.#want({ pod, reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates', nominatedNodeName: '' });
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -60,17 +68,21 @@ export class PodConditions {
     this.#wakeup.notify();
   }
 
-  async #write({ pod: { namespace, name, uid }, reason, message }: Wanted): Promise<void> {
+  async #write(wanted: Wanted): Promise<void> {
+    const { pod: { namespace, name, uid }, reason, message, nominatedNodeName } = wanted;
     const current = this.#deps.pods.get(namespace, name);
     if (current?.metadata?.uid !== uid || current.spec?.nodeName) return;
     const old = getCondition(current.status?.conditions, 'PodScheduled');
-    if (old?.status === 'False' && old.reason === reason && old.message === message) return;
+    const saysSo = reason === undefined || (old?.status === 'False' && old.reason === reason && old.message === message);
+    const isNominated = (current.status?.nominatedNodeName ?? '') === nominatedNodeName;
+    if (saysSo && isNominated) return;
     const condition: PodCondition = {
-      type: 'PodScheduled', status: 'False', reason, message,
+      type: 'PodScheduled', status: 'False', ...(reason && { reason }), message,
       lastTransitionTime: (old?.status === 'False' ? old.lastTransitionTime : undefined) ?? rfc3339(this.#deps.clock.now()),
     };
+    const status = { ...(!saysSo && { conditions: [condition] }), ...(!isNominated && { nominatedNodeName: nominatedNodeName === '' ? null : nominatedNodeName }) };
     try {
-      await this.#deps.api.patch(podResource, namespace, name, 'strategic', { metadata: { uid }, status: { conditions: [condition] } }, 'status');
+      await this.#deps.api.patch(podResource, namespace, name, 'strategic', { metadata: { uid }, status }, 'status');
     } catch (error) {
       // The next attempt to schedule the pod writes it again.
       if (!isStatus(error, 'NotFound', 'Conflict')) this.#deps.log.warn({ namespace, name, err: messageOf(error) }, 'condition not written');

@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { podInfo } from './pod-info.ts';
+import { prioritySort } from './plugins/priority-sort/plugin.ts';
 import { SchedulingQueue } from './queue.ts';
 import { pod } from './testing.ts';
 
 function setup() {
   const clock = new ManualClock();
-  const queue = new SchedulingQueue({ clock, isGated: () => false, mayHelp: (plugin, event) => plugin === 'Fit' && event === 'assigned-pod-deleted' });
+  const sort = prioritySort();
+  const queue = new SchedulingQueue({
+    clock, comesFirst: (a, b) => sort.queueSort?.(a, b) ?? false, isGated: ({ pod: { spec } }) => (spec?.schedulingGates?.length ?? 0) > 0,
+    watches: (plugin, type) => plugin === 'Fit' && type === 'assigned-pod-deleted', mayHelp: (_plugin, event, waiting) => event.pod === undefined || event.pod.priority <= waiting.priority,
+  });
   const add = (name: string, priority = 0) => { queue.set(podInfo(pod({ name, spec: { priority } })), true); };
   return { clock, queue, add, pop: () => queue.pop()?.pod.name };
 }
@@ -34,14 +39,14 @@ describe('scheduling queue', () => {
     const { clock, queue, add, pop } = setup();
     add('a');
     queue.refuse(queue.pop()!, new Set(['Fit']));
-    queue.on('node-labels-changed');
-    expect(queue.lengths).toEqual({ active: 0, backoff: 0, unschedulable: 1 });
-    queue.on('assigned-pod-deleted');
-    expect(queue.lengths).toEqual({ active: 0, backoff: 1, unschedulable: 0 });
+    queue.on({ type: 'node-labels-changed' });
+    expect(queue.lengths).toMatchObject({ active: 0, backoff: 0, unschedulable: 1 });
+    queue.on({ type: 'assigned-pod-deleted' });
+    expect(queue.lengths).toMatchObject({ active: 0, backoff: 1, unschedulable: 0 });
     await clock.advance(1000);
     queue.refuse(queue.pop()!, new Set(['Fit']));
     await clock.advance(5000);
-    queue.on('assigned-pod-deleted');
+    queue.on({ type: 'assigned-pod-deleted' });
     expect(pop()).toBe('a');
   });
 
@@ -62,7 +67,7 @@ describe('scheduling queue', () => {
     queue.delete(entry.pod.uid);
     queue.retry(entry);
     queue.refuse(entry, new Set(['Fit']));
-    expect(queue.lengths).toEqual({ active: 0, backoff: 0, unschedulable: 0 });
+    expect(queue.lengths).toMatchObject({ active: 0, backoff: 0, unschedulable: 0 });
   });
 
   test('a pod deleted from the middle of the heap leaves the order intact', () => {

@@ -1,7 +1,7 @@
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { Heap, type HeapItem } from './heap.ts';
-import type { ClusterEvent, PodInfo } from './types.ts';
+import type { ClusterEvent, ClusterEventType, PodInfo, Queued } from './types.ts';
 import { Wakeup } from '#common/wakeup.ts';
 
 /** A pod that waits to be scheduled, with the history that decides when. */
@@ -17,14 +17,20 @@ export interface QueuedPod extends HeapItem {
   rejectedBy: ReadonlySet<string>;
   part: 'active' | 'backoff' | 'unschedulable' | 'gated' | 'in-flight';
   unschedulableSinceMs: number;
+  /** Events seen before its last cycle began. */
+  eventsBefore: number;
 }
 
 export interface QueueDeps {
   readonly clock: Clock;
+  /** True when `a` is to be tried before `b`. */
+  readonly comesFirst: (a: Queued, b: Queued) => boolean;
   /** True when a PreEnqueue plugin keeps the pod out. */
   readonly isGated: (pod: PodInfo) => boolean;
-  /** True when the event may help a pod refused by this plugin. */
-  readonly mayHelp: (plugin: string, event: ClusterEvent) => boolean;
+  /** True when events of this type may help pods refused by this plugin: looked at before each pod is. */
+  readonly watches: (plugin: string, type: ClusterEventType) => boolean;
+  /** True when the event may help this pod, refused by this plugin. */
+  readonly mayHelp: (plugin: string, event: ClusterEvent, pod: PodInfo) => boolean;
 }
 
 export interface QueueConfig {
@@ -32,6 +38,12 @@ export interface QueueConfig {
   readonly maxBackoffMs: number;
   /** An unschedulable pod is tried again after this long, whatever happened. */
   readonly flushAfterMs: number;
+}
+
+/** Waiting pods that the same plugins refused: one look tells whether an event concerns any of them. */
+interface RefusedGroup {
+  readonly plugins: ReadonlySet<string>;
+  readonly entries: Set<QueuedPod>;
 }
 
 export const defaultQueueConfig: QueueConfig = { initialBackoffMs: 1000, maxBackoffMs: 10_000, flushAfterMs: 300_000 };
@@ -45,11 +57,14 @@ export class SchedulingQueue {
   readonly #deps: QueueDeps;
   readonly #config: QueueConfig;
   readonly #entries = new Map<string, QueuedPod>();
-  readonly #active = new Heap<QueuedPod>((a, b) => comesFirst(a, b));
+  readonly #active: Heap<QueuedPod>;
   readonly #backoff = new Heap<QueuedPod>((a, b) => a.backoffUntilMs < b.backoffUntilMs);
   /** Oldest first: every entry is added at its end. */
   readonly #unschedulable = new Set<QueuedPod>();
+  readonly #refused = new Map<string, RefusedGroup>();
+  #gated = 0;
   #sequence = 0;
+  #events = 0;
   #cancelTimer: (() => void) | undefined;
   #timerAtMs = Infinity;
   readonly #wakeup = new Wakeup();
@@ -57,10 +72,15 @@ export class SchedulingQueue {
   constructor(deps: QueueDeps, config: QueueConfig = defaultQueueConfig) {
     this.#deps = deps;
     this.#config = config;
+    this.#active = new Heap((a, b) => deps.comesFirst(a, b));
   }
 
-  get lengths(): { active: number; backoff: number; unschedulable: number } {
-    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#unschedulable.size };
+  get lengths(): { active: number; backoff: number; unschedulable: number; gated: number } {
+    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#unschedulable.size, gated: this.#gated };
+  }
+
+  has(uid: string): boolean {
+    return this.#entries.has(uid);
   }
 
   /** Adds a pod, or takes note of its change. `relevant`: the change may make it schedulable. */
@@ -91,6 +111,7 @@ export class SchedulingQueue {
     if (!entry) return undefined;
     entry.part = 'in-flight';
     entry.attempts++;
+    entry.eventsBefore = this.#events;
     return entry;
   }
 
@@ -114,21 +135,33 @@ export class SchedulingQueue {
   /** No node fits: wait for an event that may help one of the plugins' refusals. */
   refuse(entry: QueuedPod, rejectedBy: ReadonlySet<string>): void {
     if (!this.#isCurrent(entry)) return;
+    // What happened while it was in flight may have helped, and will not be told again.
+    if (entry.eventsBefore !== this.#events) { this.retry(entry); return; }
     entry.rejectedBy = rejectedBy;
     entry.part = 'unschedulable';
     entry.unschedulableSinceMs = this.#now();
     entry.backoffUntilMs = entry.unschedulableSinceMs + this.#backoffOf(entry);
     this.#unschedulable.add(entry);
+    this.#groupOf(entry).entries.add(entry);
     this.#setTimer();
   }
 
   /** Lets the pods try again that this event may help. */
   on(event: ClusterEvent): void {
-    for (const entry of this.#unschedulable) {
-      for (const plugin of entry.rejectedBy) {
-        if (this.#deps.mayHelp(plugin, event)) { this.#ready(entry); break; }
+    this.#events++;
+    for (const { plugins, entries } of this.#refused.values()) {
+      const asked = [...plugins].filter((plugin) => this.#deps.watches(plugin, event.type));
+      if (asked.length === 0) continue;
+      for (const entry of entries) {
+        if (asked.some((plugin) => this.#deps.mayHelp(plugin, event, entry.pod))) this.#ready(entry);
       }
     }
+  }
+
+  /** Lets the pod try again whatever it waits for. */
+  wake(uid: string): void {
+    const entry = this.#entries.get(uid);
+    if (entry?.part === 'unschedulable') this.#ready(entry);
   }
 
   /** Stops the timer. */
@@ -138,12 +171,14 @@ export class SchedulingQueue {
   }
 
   #newEntry(pod: PodInfo): QueuedPod {
-    return { pod, attempts: 0, readyAtMs: 0, sequence: 0, backoffUntilMs: 0, rejectedBy: new Set(), part: 'gated', unschedulableSinceMs: 0, heapIndex: -1 };
+    return { pod, attempts: 0, readyAtMs: 0, sequence: 0, backoffUntilMs: 0, rejectedBy: new Set(), part: 'in-flight', unschedulableSinceMs: 0, eventsBefore: 0, heapIndex: -1 };
   }
 
   #enqueue(entry: QueuedPod): void {
-    if (this.#deps.isGated(entry.pod)) entry.part = 'gated';
-    else this.#ready(entry);
+    if (!this.#deps.isGated(entry.pod)) { this.#ready(entry); return; }
+    this.#leave(entry);
+    entry.part = 'gated';
+    this.#gated++;
   }
 
   /** Active, or first to the end of its back-off. */
@@ -166,7 +201,23 @@ export class SchedulingQueue {
   #leave(entry: QueuedPod): void {
     if (entry.part === 'active') this.#active.remove(entry);
     else if (entry.part === 'backoff') this.#backoff.remove(entry);
-    else if (entry.part === 'unschedulable') this.#unschedulable.delete(entry);
+    else if (entry.part === 'gated') this.#gated--;
+    else if (entry.part === 'unschedulable') {
+      this.#unschedulable.delete(entry);
+      const key = groupKey(entry);
+      const group = this.#refused.get(key);
+      if (group?.entries.delete(entry) && group.entries.size === 0) this.#refused.delete(key);
+    }
+  }
+
+  #groupOf(entry: QueuedPod): RefusedGroup {
+    const key = groupKey(entry);
+    let group = this.#refused.get(key);
+    if (!group) {
+      group = { plugins: entry.rejectedBy, entries: new Set() };
+      this.#refused.set(key, group);
+    }
+    return group;
   }
 
   /** False when the pod was deleted (and perhaps added anew) while it was in flight. */
@@ -203,7 +254,6 @@ export class SchedulingQueue {
   }
 }
 
-function comesFirst(a: QueuedPod, b: QueuedPod): boolean {
-  if (a.pod.priority !== b.pod.priority) return a.pod.priority > b.pod.priority;
-  return a.readyAtMs < b.readyAtMs || (a.readyAtMs === b.readyAtMs && a.sequence < b.sequence);
+function groupKey({ rejectedBy }: QueuedPod): string {
+  return [...rejectedBy].sort().join();
 }

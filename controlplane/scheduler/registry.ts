@@ -9,6 +9,7 @@ import { nodeResourcesBalanced } from './plugins/node-resources-balanced/plugin.
 import { nodeResourcesFit } from './plugins/node-resources-fit/plugin.ts';
 import { nodeUnschedulable } from './plugins/node-unschedulable/plugin.ts';
 import { podTopologySpread } from './plugins/pod-topology-spread/plugin.ts';
+import { prioritySort } from './plugins/priority-sort/plugin.ts';
 import { schedulingGates } from './plugins/scheduling-gates/plugin.ts';
 import { taintToleration } from './plugins/taint-toleration/plugin.ts';
 import { volumeBinding } from './plugins/volume-binding/plugin.ts';
@@ -16,6 +17,7 @@ import type { PluginRegistry } from './types.ts';
 
 /** Every plugin by its folder, in the order in which they are asked: cheap and decisive ones first. */
 export const schedulerPlugins: PluginRegistry = {
+  'priority-sort': prioritySort,
   'scheduling-gates': schedulingGates,
   'node-unschedulable': nodeUnschedulable,
   'node-name': nodeName,

@@ -1,7 +1,7 @@
-import type { Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '#api/gen/types.ts';
+import type { CSIDriver, CSINode, CSIStorageCapacity, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, StorageClass } from '#api/gen/types.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#common/clock.ts';
-import { messageOf } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Counter, gauge, Histogram, type Family } from '#common/metrics.ts';
@@ -10,12 +10,16 @@ import type { Informer, Lister } from '../cache/types.ts';
 import { Assumptions } from './assumptions.ts';
 import { Binder } from './binder.ts';
 import { SchedulerCache } from './cache.ts';
-import { schedule, type Fit } from './cycle.ts';
+import { schedule, type Fit, type NoFit } from './cycle.ts';
+import { Evictor } from './evictor.ts';
 import { Framework } from './framework.ts';
 import { Intake } from './intake.ts';
+import { Nominator } from './nominator.ts';
+import type { Profile } from './profile.ts';
 import { defaultQueueConfig, SchedulingQueue, type QueueConfig, type QueuedPod } from './queue.ts';
 import { PodConditions } from './pod-conditions.ts';
-import type { PluginRegistry } from './types.ts';
+import type { ClusterEvent, Nomination, PluginHandle, PluginRegistry, PodInfo } from './types.ts';
+import { WaitingPods } from './waiting-pods.ts';
 
 export interface SchedulerDeps {
   readonly api: ApiClient;
@@ -24,7 +28,9 @@ export interface SchedulerDeps {
   readonly nodes: Informer<Node>;
   readonly namespaces: Pick<Lister<Namespace>, 'get'>;
   /** Absent where pods have no claims, as in some tests. */
-  readonly storage?: { readonly claims: Informer<PersistentVolumeClaim>; readonly volumes: Informer<PersistentVolume>; readonly classes: Informer<StorageClass> };
+  readonly storage?: StorageInformers;
+  /** Disruption budgets, which preemption respects as far as it can. */
+  readonly budgets?: Informer<PodDisruptionBudget>;
   readonly plugins: PluginRegistry;
   readonly clock: Clock;
   /** 0 to 1; breaks ties. */
@@ -32,9 +38,16 @@ export interface SchedulerDeps {
   readonly log: Log;
 }
 
+export interface StorageInformers {
+  readonly claims: Informer<PersistentVolumeClaim>;
+  readonly volumes: Informer<PersistentVolume>;
+  readonly classes: Informer<StorageClass>;
+  readonly csi?: { readonly nodes: Informer<CSINode>; readonly drivers: Informer<CSIDriver>; readonly capacities: Informer<CSIStorageCapacity> };
+}
+
 export interface SchedulerConfig {
-  /** Pods whose spec.schedulerName is this are ours. */
-  readonly schedulerName: string;
+  /** Pods whose spec.schedulerName is one of theirs are ours. */
+  readonly profiles: readonly Profile[];
   /** Bindings under way at once; the loop waits when there are more. */
   readonly maxBindings: number;
   /** How long the informer may take to show a bound pod before the assumption is looked into. */
@@ -43,10 +56,12 @@ export interface SchedulerConfig {
 }
 
 export const defaultSchedulerConfig: SchedulerConfig = {
-  schedulerName: 'default-scheduler', maxBindings: 256, assumedTtlMs: 30_000, queue: defaultQueueConfig,
+  profiles: [{ schedulerName: 'default-scheduler' }], maxBindings: 256, assumedTtlMs: 30_000, queue: defaultQueueConfig,
 };
 
 const attemptSeconds = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
+
+const victimCounts = Array.from({ length: 7 }, (_, i) => 2 ** i);
 
 /** The loop lets others run after this long. */
 const sliceMs = 10;
@@ -59,55 +74,72 @@ const sliceMs = 10;
 export class Scheduler implements Runnable {
   readonly #deps: SchedulerDeps;
   readonly #config: SchedulerConfig;
-  readonly #framework: Framework;
+  /** By the schedulerName of its profile. */
+  readonly #frameworks: ReadonlyMap<string, Framework>;
   readonly #cache: SchedulerCache;
   readonly #queue: SchedulingQueue;
+  readonly #nominator = new Nominator();
   readonly #assumptions: Assumptions;
   readonly #conditions: PodConditions;
   readonly #intake: Intake;
   readonly #binder: Binder;
+  readonly #evictor: Evictor;
   readonly #tasks: TaskGroup;
   readonly #attempts = new Counter('scheduler_schedule_attempts_total', 'Attempts to give a pod a node, by result.', ['profile', 'result']);
   readonly #seconds = new Histogram('scheduler_scheduling_attempt_duration_seconds', 'How long it took to find a node, or to find that there is none.', ['profile', 'result'], attemptSeconds);
+  readonly #preemptions = new Counter('scheduler_preemption_attempts_total', 'Preemptions begun.', []);
+  readonly #victims = new Histogram('scheduler_preemption_victims', 'Pods that had to go for one other.', [], victimCounts);
   #start = 0;
 
   constructor(deps: SchedulerDeps, config: SchedulerConfig = defaultSchedulerConfig) {
     const { api, clock, events, log, pods } = deps;
     this.#deps = deps;
     this.#config = config;
-    const framework = new Framework(Object.values(deps.plugins).map((make) => make({ api, storage: deps.storage && { ...deps.storage, clock } })));
+    this.#frameworks = frameworksOf(deps, config.profiles);
+    const nominator = this.#nominator;
     const cache = new SchedulerCache(deps);
     const queue = new SchedulingQueue({
       clock,
-      isGated: (pod) => framework.isGated(pod),
-      mayHelp: (plugin, event) => framework.mayHelp(plugin, event),
+      comesFirst: (a, b) => this.#frameworkOf(a.pod).comesFirst(a, b),
+      isGated: (pod) => this.#frameworkOf(pod).isGated(pod),
+      // Profiles differ in arguments and in what they leave out, not in what a plugin watches.
+      watches: (plugin, type) => [...this.#frameworks.values()].some((framework) => framework.watches(plugin, type)),
+      mayHelp: (plugin, event, pod) => this.#frameworkOf(pod).mayHelp(plugin, event, pod),
     }, config.queue);
-    this.#framework = framework;
+    const waiting = new WaitingPods(clock);
     this.#cache = cache;
     this.#queue = queue;
     this.#tasks = new TaskGroup(log);
     this.#conditions = new PodConditions({ api, pods, clock, log });
     this.#assumptions = new Assumptions({ cache, queue, pods, clock, log }, config);
-    this.#binder = new Binder({ api, cache, queue, framework, assumptions: this.#assumptions, events, log });
-    this.#intake = new Intake({ cache, queue, log, onGated: (pod) => { this.#conditions.gated(pod); } }, config);
+    this.#binder = new Binder({ api, cache, queue, waiting, assumptions: this.#assumptions, events, log, onRefused: (...refusal) => { this.#refuse(...refusal); } });
+    this.#evictor = new Evictor({ api, events, pods, waiting, clock, log });
+    this.#intake = new Intake({ cache, queue, nominator, log, isOurs: (name) => this.#frameworks.has(name), onGated: (pod) => { this.#conditions.gated(pod); } });
   }
 
   /** What is counted, under Kubernetes' names. */
   * collect(): Iterable<Family> {
     yield* this.#attempts.collect();
     yield* this.#seconds.collect();
+    yield* this.#preemptions.collect();
+    yield* this.#victims.collect();
     yield gauge('scheduler_pending_pods', 'Pods that wait for a node.', Object.entries(this.#queue.lengths).map(([queue, value]) => ({ labels: { queue }, value })));
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const unsubscribe: (() => void)[] = [];
     try {
-      const storage = Object.values(this.#deps.storage ?? {});
-      await Promise.all([this.#deps.nodes, this.#deps.pods, ...storage].map((informer) => informer.synced(signal)));
+      const { nodes, pods, storage, budgets } = this.#deps;
+      const { claims, volumes, classes, csi } = storage ?? {};
+      const all = [nodes, pods, budgets, claims, volumes, classes, csi?.nodes, csi?.drivers, csi?.capacities].filter((informer) => informer !== undefined);
+      await Promise.all(all.map((informer) => informer.synced(signal)));
+      const tell = (type: ClusterEvent['type']) => (): void => { this.#queue.on({ type }); };
       unsubscribe.push(
-        this.#deps.nodes.subscribe((change) => { this.#intake.onNode(change); }),
-        this.#deps.pods.subscribe((change) => { this.#intake.onPod(change); }),
-        ...storage.map((informer) => informer.subscribe(() => { this.#queue.on('storage-changed'); })),
+        nodes.subscribe((change) => { this.#intake.onNode(change); }),
+        pods.subscribe((change) => { this.#intake.onPod(change); }),
+        ...[claims?.subscribe(({ object, old }) => { this.#queue.on({ type: 'claim-changed', claim: object ?? old }); })].filter((stop) => stop !== undefined),
+        ...[volumes, classes, csi?.capacities].flatMap((informer) => informer?.subscribe(tell('volumes-changed')) ?? []),
+        ...[csi?.nodes.subscribe(({ object, old }) => { this.#queue.on({ type: 'csi-node-changed', node: this.#cache.node((object ?? old)?.metadata?.name ?? '') }); })].filter((stop) => stop !== undefined),
       );
       this.#tasks.run('conditions', signal, () => this.#conditions.start(signal));
       await this.#run(signal);
@@ -146,7 +178,7 @@ export class Scheduler implements Runnable {
         this.#cache.forget(entry.pod.uid);
         this.#queue.retry(entry);
       }
-      const labels = [this.#config.schedulerName, result];
+      const labels = [entry.pod.pod.spec?.schedulerName ?? '', result];
       this.#attempts.add(labels);
       this.#seconds.observe(labels, (this.#deps.clock.monotonic() - begun) / 1000);
     } while (this.#binder.underWay < this.#config.maxBindings && this.#deps.clock.monotonic() < endMs);
@@ -154,31 +186,85 @@ export class Scheduler implements Runnable {
 
   /** True when there is a node for it. */
   #scheduleOne(entry: QueuedPod, signal: AbortSignal): boolean {
-    const decision = schedule({ framework: this.#framework, random: this.#deps.random }, this.#cache, entry.pod, this.#start);
+    const framework = this.#frameworkOf(entry.pod);
+    const decision = schedule({ framework, nominator: this.#nominator, random: this.#deps.random }, this.#cache, entry.pod, this.#start);
     if (decision.type === 'no-fit') {
-      this.#refuse(entry, decision.rejectedBy, decision.message);
+      this.#noFit(entry, decision, signal);
       return false;
     }
     this.#start = decision.nextStart;
-    return this.#place(entry, decision, signal);
+    return this.#place(framework, entry, decision, signal);
   }
 
-  #place(entry: QueuedPod, { node, state }: Fit, signal: AbortSignal): boolean {
+  #place(framework: Framework, entry: QueuedPod, { node, state }: Fit, signal: AbortSignal): boolean {
     const { pod } = entry;
-    this.#cache.assume(pod, node.name);
-    const refusal = this.#framework.reserveAll(pod, node.name, state);
+    const nodeName = node.name;
+    this.#cache.assume(pod, nodeName);
+    let refusal = framework.reserveAll(pod, nodeName, state);
+    const waits = new Map<string, number>();
+    for (const plugin of refusal ? [] : framework.permit) {
+      const result = plugin.permit(pod, nodeName, state);
+      if (result && 'waitMs' in result) waits.set(plugin.name, result.waitMs);
+      else if (result) {
+        refusal = { plugin: plugin.name, rejection: result.rejection };
+        framework.unreserveAll(pod, nodeName, state);
+        break;
+      }
+    }
     if (refusal) {
       this.#cache.forget(pod.uid);
-      this.#refuse(entry, new Set([refusal.plugin]), `${refusal.rejection.reasons.join(', ')} (node ${node.name})`);
+      this.#refuse(entry, new Set([refusal.plugin]), `0/${String(this.#cache.nodes.length)} nodes are available: ${refusal.rejection.reasons.join(', ')}.`);
       return false;
     }
-    this.#tasks.run('bind', signal, () => this.#binder.bind({ entry, pod, nodeName: node.name, state }, signal));
+    // Whatever room was made for it: it counts where it is now.
+    this.#nominator.delete(pod.uid);
+    this.#tasks.run('bind', signal, () => this.#binder.bind({ framework, entry, pod, nodeName, state, waits }, signal));
     return true;
   }
 
+  #noFit(entry: QueuedPod, { nomination, rejectedBy, message }: NoFit, signal: AbortSignal): void {
+    const { pod } = entry;
+    if (nomination === undefined) this.#nominator.delete(pod.uid);
+    else if (nomination !== 'keep') this.#nominator.set(pod, nomination.nodeName);
+    this.#refuse(entry, rejectedBy, message);
+    if (nomination !== undefined && nomination !== 'keep') this.#preempt(pod, nomination, signal);
+  }
+
+  #preempt(pod: PodInfo, { nodeName, victims }: Nomination, signal: AbortSignal): void {
+    this.#preemptions.add([]);
+    this.#victims.observe([], victims.length);
+    // Room made for pods of lower priority may be gone now: they look anew.
+    for (const other of this.#nominator.after(pod, nodeName)) {
+      this.#nominator.delete(other.uid);
+      this.#conditions.notNominated(other);
+      this.#queue.wake(other.uid);
+    }
+    this.#tasks.run('preempt', signal, async () => {
+      if (await this.#evictor.evict(pod, victims, nodeName)) return;
+      if (this.#nominator.nodeOf(pod.uid) === nodeName) this.#nominator.delete(pod.uid);
+      this.#queue.wake(pod.uid);
+    });
+  }
+
   #refuse(entry: QueuedPod, rejectedBy: ReadonlySet<string>, message: string): void {
-    this.#deps.events.event({ ...entry.pod.pod, apiVersion: 'v1', kind: 'Pod' }, 'Warning', 'FailedScheduling', message);
-    this.#conditions.unschedulable(entry.pod, message);
+    const { pod } = entry;
+    this.#deps.events.event({ ...pod.pod, apiVersion: 'v1', kind: 'Pod' }, 'Warning', 'FailedScheduling', message);
+    this.#conditions.unschedulable(pod, message, this.#nominator.nodeOf(pod.uid));
     this.#queue.refuse(entry, rejectedBy);
   }
+
+  #frameworkOf(pod: PodInfo): Framework {
+    const framework = this.#frameworks.get(pod.pod.spec?.schedulerName ?? '');
+    if (!framework) throw new StatusError('InternalError', `no profile for scheduler ${pod.pod.spec?.schedulerName ?? ''}`);
+    return framework;
+  }
+}
+
+/** One set of plugins for each profile; what they hold together, they share. */
+function frameworksOf({ api, storage, budgets, clock, plugins }: SchedulerDeps, profiles: readonly Profile[]): ReadonlyMap<string, Framework> {
+  const shared: PluginHandle = { api, clock, storage, budgets, assumedVolumes: new Map() };
+  return new Map(profiles.map((profile) => {
+    const made = Object.values(plugins).map((make) => make({ ...shared, args: profile.pluginConfig }));
+    return [profile.schedulerName ?? '', new Framework(made, profile)];
+  }));
 }

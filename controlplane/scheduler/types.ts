@@ -1,4 +1,4 @@
-import type { Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '#api/gen/types.ts';
+import type { CSIDriver, CSINode, CSIStorageCapacity, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, StorageClass } from '#api/gen/types.ts';
 import type { LabelRequirement } from '#api/meta/selectors.ts';
 import type { Clock } from '#common/clock.ts';
 import type { ApiClient } from '../apiserver/types.ts';
@@ -8,8 +8,9 @@ import type { Informer, Lister } from '../cache/types.ts';
  * The scheduling framework: what a plugin sees and what it may do, in the shape of
  * https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/.
  *
- * One cycle is synchronous: PreFilter, Filter, PostFilter, PreScore, Score, Reserve. The binding that follows
- * (PreBind, Bind) is asynchronous and runs beside later cycles, which see the pod as assumed.
+ * One cycle is synchronous: PreFilter, Filter, PostFilter, PreScore, Score, Reserve, Permit. The binding that
+ * follows (waiting for permission, PreBind, Bind, PostBind) is asynchronous and runs beside later cycles, which
+ * see the pod as assumed.
  */
 
 /** What a pod asks for, or a node has. CPU in thousandths of a core, the rest in bytes or counts. */
@@ -58,6 +59,14 @@ export interface PodClass {
   readonly antiAffinity: AffinityTerms;
   /** Pods of this class on each node that has some; always current. */
   readonly nodes: ReadonlyMap<NodeInfo, number>;
+  /** Its pods in each domain of the topology; always current. */
+  domains(topologyKey: string): DomainCounts;
+}
+
+/** Pods by value of a node label; nodes without it do not count. */
+export interface DomainCounts {
+  readonly byValue: ReadonlyMap<string, number>;
+  readonly total: number;
 }
 
 /** A pod with what scheduling needs of it computed once. */
@@ -101,6 +110,8 @@ export interface NodeInfo {
  */
 export interface Snapshot {
   readonly nodes: readonly NodeInfo[];
+  /** Grows when nodes come, go, or change in labels, taints or being cordoned: what was worked out from those holds until then. */
+  readonly nodesVersion: number;
   node(name: string): NodeInfo | undefined;
   /** Classes with at least one pod on a node, in one namespace. */
   classesIn(namespace: string): Iterable<PodClass>;
@@ -124,11 +135,27 @@ export interface Rejection {
 }
 
 /** What changed in the cluster, as far as waiting pods may care. */
-export type ClusterEvent =
+export type ClusterEventType =
   | 'node-added' | 'node-allocatable-changed' | 'node-labels-changed' | 'node-taints-changed'
+  /** What its agent says about images. */
+  | 'node-images-changed'
   | 'assigned-pod-added' | 'assigned-pod-updated' | 'assigned-pod-deleted'
-  /** A claim, a volume or a storage class. */
-  | 'storage-changed';
+  | 'claim-changed'
+  /** A volume, a storage class or a storage capacity. */
+  | 'volumes-changed'
+  /** The volume drivers of a node, and how many volumes each takes there. */
+  | 'csi-node-changed';
+
+export interface ClusterEvent {
+  readonly type: ClusterEventType;
+  /** The node itself, or the one that the pod is on or was; absent when it is unknown. */
+  readonly node?: NodeInfo | undefined;
+  /** As it is now; as it was last when it was deleted. */
+  readonly pod?: PodInfo | undefined;
+  /** Before an update. */
+  readonly oldPod?: PodInfo | undefined;
+  readonly claim?: PersistentVolumeClaim | undefined;
+}
 
 /** A typed slot of a CycleState; each plugin makes its own. */
 export interface StateKey<T> {
@@ -153,11 +180,48 @@ export class CycleState {
 /** `skip`: the plugin's Filter has nothing to say about this pod. `nodes`: only these can fit. */
 export type PreFilterResult = undefined | 'skip' | { readonly rejection: Rejection } | { readonly nodes: ReadonlySet<string> };
 
+/** A pod that must go so that another fits. */
+export interface Nomination {
+  /** The node on which room is being made; the pod is tried there first when that is done. */
+  readonly nodeName: string;
+  readonly victims: readonly PodInfo[];
+}
+
 export interface PostFilterResult {
-  /** The node on which room is being made; the pod is tried again when that is done. */
-  readonly nominatedNode?: string;
+  /** `keep`: an earlier nomination stands. Absent: there is none (any more). */
+  readonly nomination?: Nomination | 'keep';
   /** Appended to the pod's FailedScheduling message. */
-  readonly message: string;
+  readonly message?: string;
+}
+
+/** A node on which pods are put and from which they are taken as if. */
+export interface Trial {
+  readonly node: NodeInfo;
+  add(pod: PodInfo): void;
+  remove(pod: PodInfo): void;
+  /** Why the cycle's pod does not fit now; pods nominated to the node with at least its priority are counted. */
+  check(): Rejection | undefined;
+}
+
+/** What the framework does for PostFilter plugins. */
+export interface PostFilterHost {
+  /** Nothing that `work` does outlasts it. */
+  tryOn<T>(node: NodeInfo, work: (trial: Trial) => T): T;
+  /** Where room was being made for the pod. */
+  readonly nominatedNode: string | undefined;
+  /** 0 to 1. */
+  readonly random: () => number;
+}
+
+/** `waitMs`: the pod is bound when WaitingPods says so, and given up when that takes longer. */
+export type PermitResult = undefined | { readonly rejection: Rejection } | { readonly waitMs: number };
+
+/** What QueueSort compares. */
+export interface Queued {
+  readonly pod: PodInfo;
+  /** When it last became ready, monotonic, and its place among those of the same moment. */
+  readonly readyAtMs: number;
+  readonly sequence: number;
 }
 
 /**
@@ -167,16 +231,23 @@ export interface PostFilterResult {
 export interface Plugin {
   /** Kubernetes' name where there is one, such as `NodeResourcesFit`. */
   readonly name: string;
-  /** Events after which a pod that this plugin refused is worth another try. */
-  readonly events: readonly ClusterEvent[];
-  /** Multiplies Score; 1 when absent. */
+  /** Events after which a pod that this plugin refused may be worth another try. */
+  readonly events: readonly ClusterEventType[];
+  /** The queueing hint: false when such an event cannot help this pod. Absent: it always may. */
+  helps?(pod: PodInfo, event: ClusterEvent): boolean;
+  /** Multiplies Score, unless the profile says otherwise; 1 when absent. */
   readonly weight?: number;
+  /** True when `a` is to be tried before `b`. Exactly one plugin has it. */
+  queueSort?(a: Queued, b: Queued): boolean;
   /** A refusal keeps the pod out of the active queue; asked again when the pod changes. */
   preEnqueue?(pod: PodInfo): Rejection | undefined;
   preFilter?(pod: PodInfo, snapshot: Snapshot, state: CycleState): PreFilterResult;
+  /** Brings what PreFilter counted to where it would be with `other` on the node, or without it. Must undo each other exactly. */
+  addPod?(pod: PodInfo, other: PodInfo, node: NodeInfo, state: CycleState, snapshot: Snapshot): void;
+  removePod?(pod: PodInfo, other: PodInfo, node: NodeInfo, state: CycleState, snapshot: Snapshot): void;
   filter?(pod: PodInfo, node: NodeInfo, state: CycleState): Rejection | undefined;
   /** Called when no node passed; the first plugin that nominates a node ends the round. */
-  postFilter?(pod: PodInfo, rejections: ReadonlyMap<NodeInfo, Rejection>, snapshot: Snapshot, state: CycleState): PostFilterResult | undefined;
+  postFilter?(pod: PodInfo, rejections: ReadonlyMap<NodeInfo, Rejection>, snapshot: Snapshot, host: PostFilterHost): PostFilterResult | undefined;
   /** `skip`: Score would be the same for all nodes. */
   preScore?(pod: PodInfo, nodes: readonly NodeInfo[], snapshot: Snapshot, state: CycleState): 'skip' | undefined;
   /** Any number; after `normalize` it must be 0 to 100, higher is better. */
@@ -186,25 +257,42 @@ export interface Plugin {
   /** Takes what the plugin keeps outside the cache. Undone by `unreserve`, which must be idempotent. */
   reserve?(pod: PodInfo, nodeName: string, state: CycleState): Rejection | undefined;
   unreserve?(pod: PodInfo, nodeName: string, state: CycleState): void;
-  /** Waits for approval or prepares the node (volumes). A rejected promise puts the pod back into the queue. */
+  /** The last word before the binding: go, no, or wait until others say so. */
+  permit?(pod: PodInfo, nodeName: string, state: CycleState): PermitResult;
+  /** Prepares the node (volumes). A rejected promise puts the pod back into the queue. */
   preBind?(pod: PodInfo, nodeName: string, state: CycleState, signal: AbortSignal): Promise<void>;
   /** Resolves with false when it leaves this pod to the next plugin with Bind. */
   bind?(pod: PodInfo, nodeName: string, signal: AbortSignal): Promise<boolean>;
+  /** The pod is bound. */
+  postBind?(pod: PodInfo, nodeName: string, state: CycleState): void;
 }
 
-/** What a plugin that needs more than its arguments is made with. */
 /** What there is to mount. */
 export interface Storage {
   readonly claims: Informer<PersistentVolumeClaim>;
   readonly volumes: Informer<PersistentVolume>;
   readonly classes: Lister<StorageClass>;
-  readonly clock: Clock;
+  /** Absent where no drivers are, as in some tests. */
+  readonly csi?: {
+    readonly nodes: Lister<CSINode>;
+    readonly drivers: Lister<CSIDriver>;
+    readonly capacities: Lister<CSIStorageCapacity>;
+  } | undefined;
 }
 
+/** Volumes that pods on their way to a node have chosen, with the pod's uid; shared by all profiles. */
+export type AssumedVolumes = Map<string, string>;
+
+/** What a plugin that needs more than its arguments is made with. */
 export interface PluginHandle {
   readonly api: ApiClient;
+  readonly clock?: Clock | undefined;
   /** Absent where pods have no claims, as in some tests. */
   readonly storage?: Storage | undefined;
+  readonly assumedVolumes?: AssumedVolumes | undefined;
+  readonly budgets?: Pick<Lister<PodDisruptionBudget>, 'list'> | undefined;
+  /** The profile's `pluginConfig` by plugin name. */
+  readonly args?: ReadonlyMap<string, unknown> | undefined;
 }
 
 export type PluginFactory = (handle: PluginHandle) => Plugin;

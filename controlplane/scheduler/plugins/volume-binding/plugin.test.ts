@@ -22,7 +22,7 @@ async function lab(claims: PersistentVolumeClaim[], volumes: PersistentVolume[],
   for (const one of volumes) await api.create(persistentVolumes, one);
   for (const one of classes) await api.create(storageClasses, one);
   const informers = new FakeInformers(api);
-  const plugin = volumeBinding({ api, storage: { claims: informers.informer(persistentVolumeClaims), volumes: informers.informer(persistentVolumes), classes: informers.informer(storageClasses), clock } });
+  const plugin = volumeBinding({ api, clock, storage: { claims: informers.informer(persistentVolumeClaims), volumes: informers.informer(persistentVolumes), classes: informers.informer(storageClasses) } });
   const snapshot = new SchedulerCache({ namespaces: { get: () => undefined }, random: () => 0.999 });
   for (const name of ['n1', 'n2']) snapshot.setNode(node(name));
   /** By node, why not; or why on none. */

@@ -2,6 +2,7 @@ import type { PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts'
 import { persistentVolumeClaims, persistentVolumes } from '#api/kinds/resources.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { annotations, findVolume, isFor, isFullyBound, storageClassOf } from '#api/volumes/binding.ts';
+import { systemClock, type Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { matchesTerm } from '../../node-selector.ts';
 import type { CycleState, NodeInfo, Plugin, PluginHandle, PodInfo, Rejection, StateKey, Storage } from '../../types.ts';
@@ -23,13 +24,14 @@ const claimsKey: StateKey<Claims> = { plugin: 'VolumeBinding' };
 const choicesKey: StateKey<Map<string, Choice>> = { plugin: 'VolumeBinding' };
 
 /** Keeps pods where their volumes are, and has volumes bound, or made, where pods go. */
-export function volumeBinding({ api, storage }: PluginHandle): Plugin {
-  /** Volumes that pods on their way to a node have chosen, with the pod's uid. */
-  const assumed = new Map<string, string>();
-
+export function volumeBinding({ api, storage, clock = systemClock, assumedVolumes: assumed = new Map<string, string>() }: PluginHandle): Plugin {
   return {
     name: 'VolumeBinding',
-    events: ['storage-changed', 'node-added', 'node-labels-changed', 'assigned-pod-deleted'],
+    events: ['claim-changed', 'volumes-changed', 'node-added', 'node-labels-changed', 'assigned-pod-deleted'],
+    helps(pod, { type, claim }) {
+      return type !== 'claim-changed' || claim === undefined
+        || (claim.metadata?.namespace === pod.namespace && namesOf(pod).some(({ name }) => name === claim.metadata?.name));
+    },
     preFilter(pod, _, state) {
       const names = namesOf(pod);
       if (storage === undefined || names.length === 0) return 'skip';
@@ -72,7 +74,7 @@ export function volumeBinding({ api, storage }: PluginHandle): Plugin {
           });
         }
       }
-      await untilBound(storage, [...choice.keys()], signal);
+      await untilBound(storage, clock, [...choice.keys()], signal);
       for (const [volume, uid] of assumed) if (uid === pod.uid) assumed.delete(volume);
     },
   };
@@ -134,7 +136,7 @@ function chosen(state: CycleState, nodeName: string): string[] {
 }
 
 /** Resolves when the binder is done with all of them; rejects when it takes too long, or says that it failed here. */
-async function untilBound({ claims, volumes, clock }: Storage, waiting: readonly PersistentVolumeClaim[], signal: AbortSignal): Promise<void> {
+async function untilBound({ claims, volumes }: Storage, clock: Clock, waiting: readonly PersistentVolumeClaim[], signal: AbortSignal): Promise<void> {
   const isDone = (claim: PersistentVolumeClaim): boolean => {
     const { name = '', namespace, uid } = claim.metadata ?? {};
     const now = claims.get(namespace, name);
