@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ConfigMap } from '#api/gen/types.ts';
-import { configMaps, nodes, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, Secret } from '#api/gen/types.ts';
+import { configMaps, nodes, secrets, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { CheckpointStore } from './checkpoint.ts';
+import { newFile } from './log-file.ts';
 import type { StateChange } from './types.ts';
 
 let folder: string;
@@ -232,5 +233,45 @@ describe('a checkpoint that was hurt', () => {
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file');
     await expect(open()).rejects.toThrow(/cannot open the checkpoint.*check/);
+  });
+
+  describe('with Secrets', () => {
+    const secret: { resource: Resource; object: Secret } = { resource: secrets, object: { apiVersion: 'v1', kind: 'Secret', metadata: { namespace: 'default', name: 's' }, data: { password: 'aHVudGVyMg==' } } };
+    const files = async (): Promise<string> => (await Promise.all((await generations()).map((name) => readFile(join(folder, name), 'utf8')))).join('');
+
+    it('shows them to nobody who has its files alone', async () => {
+      const changed: Secret = { ...secret.object, data: { password: 'Y2hhbmdlZA==' } };
+      let checkpoint = await open();
+      await checkpoint.complete([secret, entry('a', 'plain')], 1);
+      await checkpoint.incremental([{ type: 'set', resource: secrets, object: changed }], 1, 2);
+      expect(await files()).toContain('plain');
+      expect(await files()).not.toMatch(/aHVudGVyMg|Y2hhbmdlZA|password/);
+      expect((await stat(join(folder, 'key'))).mode & 0o777).toBe(0o600);
+      checkpoint = await open();
+      expect(checkpoint.get(secrets, 'default', 's')).toMatchObject({ data: { password: 'Y2hhbmdlZA==' } });
+    });
+
+    it.each<[string, () => Promise<void>]>([
+      ['lost', () => rm(join(folder, 'key'))], ['damaged', () => truncate(join(folder, 'key'), 5)], ['exchanged', () => writeFile(join(folder, 'key'), Buffer.alloc(32, 7))],
+    ])('goes on without them when the key was %s', async (_how, harm) => {
+      await (await open()).complete([secret, entry('a', '1')], 1);
+      await harm();
+      let checkpoint = await open();
+      expect([checkpoint.known, checkpoint.reliable, content(checkpoint), checkpoint.list(secrets)]).toEqual([true, false, { a: '1' }, []]);
+      expect(logged.some(({ msg }) => msg.startsWith('secrets in the checkpoint cannot be decrypted'))).toBe(true);
+      await checkpoint.complete([secret, entry('a', '1')], 2);
+      checkpoint = await open();
+      expect([checkpoint.reliable, checkpoint.list(secrets).length]).toEqual([true, 1]);
+    });
+
+    it('encrypts those that an earlier version left plain, with its next change', async () => {
+      await (await open()).complete([], 1);
+      const plain = Buffer.from(JSON.stringify({ type: 'snapshot', revision: 1, changes: [{ set: 'secrets', object: secret.object }] }));
+      await writeFile(join(folder, (await generations())[0] ?? ''), newFile(plain));
+      const checkpoint = await open();
+      expect(checkpoint.list(secrets)).toHaveLength(1);
+      await checkpoint.incremental([set('a', '1')], 1, 2);
+      expect(await readFile(join(folder, (await generations()).at(-1) ?? ''), 'utf8')).not.toContain('aHVudGVyMg');
+    });
   });
 });

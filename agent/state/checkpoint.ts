@@ -10,11 +10,14 @@ import { LogFile, newFile, readRecords } from './log-file.ts';
 import { ObjectSet } from './objects.ts';
 import { isDiskFull, keepReserve, releaseReserve } from './reserve.ts';
 import { decodeRecord, encodeChange, encodeSnapshot } from './record.ts';
+import { ObjectSeal } from './seal.ts';
 import type { Checkpoint, StateChange } from './types.ts';
 
 export interface CheckpointConfig {
   /** Folder of its own, e.g. `<state-dir>/agent/checkpoint`. */
   readonly folder: string;
+  /** Where the key to the Secrets in it is kept; `key` in the folder when absent. */
+  readonly keyPath?: string;
   /** Changes are appended until they outweigh the snapshot twice and reach this; then a new file is written. */
   readonly compactAfterBytes?: number;
 }
@@ -41,6 +44,7 @@ export class CheckpointStore implements Checkpoint {
   readonly #folder: string;
   readonly #compactAfterBytes: number;
   readonly #log: Log;
+  readonly #seal: ObjectSeal;
   readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
   #objects: ObjectSet;
   #known: boolean;
@@ -52,8 +56,9 @@ export class CheckpointStore implements Checkpoint {
   /** Calls run one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(log: Log, config: CheckpointConfig, loaded: Loaded) {
+  private constructor(log: Log, seal: ObjectSeal, config: CheckpointConfig, loaded: Loaded) {
     this.#log = log;
+    this.#seal = seal;
     this.#folder = config.folder;
     this.#compactAfterBytes = config.compactAfterBytes ?? defaultCompactAfterBytes;
     this.#objects = loaded.objects;
@@ -69,9 +74,10 @@ export class CheckpointStore implements Checkpoint {
   static async open(deps: { log: Log }, config: CheckpointConfig): Promise<CheckpointStore> {
     try {
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
-      const loaded = await load(deps.log, config.folder);
+      const seal = await ObjectSeal.open(config.keyPath ?? join(config.folder, 'key'), deps.log);
+      const loaded = await load(deps.log, seal, config.folder);
       await keepReserve(config.folder);
-      return new CheckpointStore(deps.log, config, loaded);
+      return new CheckpointStore(deps.log, seal, config, loaded);
     } catch (error) {
       throw new StatusError('InternalError', `cannot open the checkpoint in ${config.folder}: ${messageOf(error)}; check that it belongs to this user and that the disk works`, { cause: error });
     }
@@ -140,7 +146,7 @@ export class CheckpointStore implements Checkpoint {
   }
 
   async #write(changes: readonly StateChange[], revision: number): Promise<void> {
-    const record = encodeChange(changes, revision);
+    const record = encodeChange(changes, revision, this.#seal);
     const limit = Math.max(this.#compactAfterBytes, 2 * this.#snapshotBytes);
     const store = async (longerThanLimit: boolean): Promise<void> => {
       const file = this.#file;
@@ -163,7 +169,7 @@ export class CheckpointStore implements Checkpoint {
   async #writeGeneration(changes: readonly StateChange[], revision: number): Promise<void> {
     const next = this.#objects.copy();
     next.apply(changes);
-    const bytes = newFile(encodeSnapshot(next, revision));
+    const bytes = newFile(encodeSnapshot(next, revision, this.#seal));
     const generation = this.#generation + 1;
     const path = pathOf(this.#folder, generation);
     await writeFileAtomic(path, bytes, 0o600);
@@ -198,12 +204,12 @@ async function generationsIn(folder: string): Promise<number[]> {
   return names.flatMap((name) => Number(/^checkpoint\.(\d{1,15})$/.exec(name)?.[1] ?? NaN) || []).sort((a, b) => b - a);
 }
 
-async function load(log: Log, folder: string): Promise<Loaded> {
+async function load(log: Log, seal: ObjectSeal, folder: string): Promise<Loaded> {
   for (const name of await readdir(folder)) if (name.startsWith('.checkpoint.')) await rm(join(folder, name), { force: true });
   const generations = await generationsIn(folder);
   const [newest] = generations;
   for (const generation of generations) {
-    const loaded = await loadGeneration(log, pathOf(folder, generation), generation, generation === newest);
+    const loaded = await loadGeneration(log, seal, pathOf(folder, generation), generation, generation === newest);
     // a new file must be newer than all that are there, the unreadable ones included
     if (loaded) return { ...loaded, reliable: loaded.reliable && generation === newest, generation: newest ?? generation };
   }
@@ -211,7 +217,7 @@ async function load(log: Log, folder: string): Promise<Loaded> {
   return { objects: new ObjectSet(), known: false, reliable: newest === undefined, revision: 0, generation: newest ?? 0, file: undefined, snapshotBytes: 0 };
 }
 
-async function loadGeneration(log: Log, path: string, generation: number, newest: boolean): Promise<Loaded | undefined> {
+async function loadGeneration(log: Log, seal: ObjectSeal, path: string, generation: number, newest: boolean): Promise<Loaded | undefined> {
   let bytes;
   try {
     bytes = await readFile(path);
@@ -223,13 +229,17 @@ async function loadGeneration(log: Log, path: string, generation: number, newest
   const objects = new ObjectSet();
   let revision = 0;
   let usable = 0;
+  let lost = 0;
+  let plain = 0;
   try {
     for (const bytesOfRecord of records) {
-      const record = decodeRecord(bytesOfRecord);
+      const record = decodeRecord(bytesOfRecord, seal);
       if ((record.type === 'snapshot') !== (usable === 0)) throw new TypeError('records are out of order');
       for (const change of record.changes) if (change.type === 'set') freeze(change.object);
       objects.apply(record.changes);
       revision = record.revision;
+      lost += record.lost;
+      plain += record.plain;
       usable++;
     }
   } catch (error) {
@@ -242,8 +252,10 @@ async function loadGeneration(log: Log, path: string, generation: number, newest
   const whole = usable === records.length && (state === 'whole' || state === 'torn');
   if (!whole) log.error({ component: 'checkpoint', path, records: usable }, 'a checkpoint is damaged in the middle; going on with the state before the damage until the control plane answers');
   else if (state === 'torn') log.warn({ component: 'checkpoint', path, bytes: bytes.length - end }, 'cut off the end of a checkpoint that was not fully written');
-  const file = whole && newest ? await openForAppend(log, path, end) : undefined;
-  return { objects, known: true, reliable: whole, revision, generation, file, snapshotBytes: records[0]?.length ?? 0 };
+  if (lost > 0) log.error({ component: 'checkpoint', path, secrets: lost }, 'secrets in the checkpoint cannot be decrypted: pods that need them wait until the control plane answers');
+  // With the next change a new file is begun, in which no Secret is plain or out of reach.
+  const file = whole && newest && plain + lost === 0 ? await openForAppend(log, path, end) : undefined;
+  return { objects, known: true, reliable: whole && lost === 0, revision, generation, file, snapshotBytes: records[0]?.length ?? 0 };
 }
 
 /** A file that can be read but not written (a read-only disk) still gives the state; writing is tried with the next change. */
