@@ -157,7 +157,7 @@ export class Agent implements Runnable {
     const identity = await this.#identity(services, signal);
     this.#nodeName = identity.nodeName;
     const containerd = this.#containerd();
-    const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint') })]);
+    const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint'), keyPath: join(stateDir, 'agent/pki/checkpoint.key') })]);
     try {
       const { driver, cniConfDir } = await this.#openDriver(containerd, signal);
       this.#ready.resolve(undefined);
