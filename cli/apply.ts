@@ -20,6 +20,8 @@ export interface Applied {
 }
 
 export interface ApplyOptions {
+  /** Where the manifest is from, for errors. */
+  readonly source: string;
   readonly namespace: string;
   /** True when the user named the namespace: then a manifest must not name another. */
   readonly enforceNamespace: boolean;
@@ -41,9 +43,11 @@ type Json = Record<string, unknown>;
  * Source: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
  */
 export async function applyManifest(client: RestClient, manifest: Manifest, options: ApplyOptions): Promise<Applied> {
-  const type = await resolveKind(client, manifest.apiVersion, manifest.kind);
-  const name = manifest.metadata.name;
-  if (name === undefined || name === '') throw new StatusError('BadRequest', `error: a ${manifest.kind} without metadata.name cannot be applied; give it a name`);
+  const { source } = options;
+  const type = await resolveKind(client, manifest, source);
+  const { name, generateName } = manifest.metadata;
+  if (generateName !== undefined && (name === undefined || name === '')) throw new StatusError('BadRequest', `from ${generateName}: cannot use generate name with apply`);
+  if (name === undefined || name === '') throw new StatusError('BadRequest', `error when applying ${JSON.stringify(source)}: a ${manifest.kind} without metadata.name cannot be applied; give it a name`);
   const own = manifest.metadata.namespace;
   if (type.namespaced && options.enforceNamespace && own !== undefined && own !== options.namespace) {
     throw new StatusError('BadRequest', `the namespace from the provided object "${own}" does not match the namespace "${options.namespace}". You must pass '--namespace=${own}' to perform this operation.`);
@@ -54,16 +58,19 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
   const done = (outcome: Applied['outcome'], object: object, warnings: readonly string[] = []): Applied => ({ type, name, namespace, display: displayName(type, name), outcome, object, warnings });
   if (serverSide) {
     const body = JSON.stringify({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && { namespace }) } });
-    const answer = await client.request('PATCH', `${pathOf(type, namespace, name)}${suffix}&force=${String(serverSide.force)}`, { body, contentType: 'application/apply-patch+yaml' });
+    const answer = await client.request('PATCH', `${pathOf(type, namespace, name)}${suffix}&force=${String(serverSide.force)}`, { body, contentType: 'application/apply-patch+yaml' })
+      .catch((error: unknown) => { throw withSource('applying', source, error); });
     return done('serverside-applied', JSON.parse(answer.body) as object, answer.warnings);
   }
   const wanted = annotate(manifest, namespace);
 
   for (let attempt = 1; ; attempt++) {
-    const current = await client.find<Json>(pathOf(type, namespace, name));
+    let doing = `retrieving current configuration of ${displayName(type, name)} from server for:`;
     try {
+      const current = await client.find<Json>(pathOf(type, namespace, name));
       if (!current) {
         if (dryRun === 'client') return done('created', wanted);
+        doing = 'creating';
         const { body, warnings } = await client.request('POST', pathOf(type, namespace) + suffix, { body: JSON.stringify(wanted) });
         return done('created', JSON.parse(body) as object, warnings);
       }
@@ -73,6 +80,7 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
       const patch = threeWayPatch(previous, current, wanted);
       if (patch === undefined) return done('unchanged', current);
       if (dryRun === 'client') return done('configured', wanted);
+      doing = 'patching';
       const send = (value: Json, format: string): Promise<Answer> => client.request('PATCH', pathOf(type, namespace, name) + suffix, { body: JSON.stringify(value), contentType: `application/${format}+json` });
       // Custom resources have no strategic merge: there lists are replaced whole.
       const { body, warnings } = await send(patch, 'strategic-merge-patch').catch((error: unknown) => {
@@ -82,9 +90,22 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
       const after = JSON.parse(body) as { metadata?: { resourceVersion?: string } };
       return done(after.metadata?.resourceVersion === (current['metadata'] as Json | undefined)?.['resourceVersion'] ? 'unchanged' : 'configured', after, warnings);
     } catch (error) {
-      if (!isStatus(error, 'Conflict', 'AlreadyExists', 'NotFound') || attempt >= attempts) throw error;
+      if (!isStatus(error, 'Conflict', 'AlreadyExists', 'NotFound') || attempt >= attempts) throw withSource(doing, source, aboutObject(error, type, name));
     }
   }
+}
+
+/** Says what was being done with which file. */
+function withSource(doing: string, source: string, error: unknown): unknown {
+  if (!isStatus(error) || error.details === undefined) return error;
+  return new StatusError(error.code, `error when ${doing} ${JSON.stringify(source)}: ${error.message}`, { cause: error, details: error.details });
+}
+
+/** What the server says against a patch as a whole, it says with the patch, and of no object: who applied a file knows no patch. */
+function aboutObject(error: unknown, { kind, group }: ResourceType, name: string): unknown {
+  if (!isStatus(error, 'Invalid') || error.details?.causes?.[0]?.field !== 'patch') return error;
+  const causes = error.details.causes.map(({ reason, message }) => ({ reason, message: message.replace(/^Invalid value: "(?:[^"\\]|\\.)*": /s, '') }));
+  return new StatusError(error.code, `${kind}${group === '' ? '' : `.${group}`} "${name}" is invalid: ${causes.map(({ message }) => message).join(', ')}`, { cause: error, details: { ...error.details, kind, name, causes } });
 }
 
 function annotate(manifest: Manifest, namespace: string | undefined): Json {

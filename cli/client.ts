@@ -2,6 +2,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { isStatus, StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
+import { unnamedKind } from './error-text.ts';
 import type { Connection } from './kubeconfig.ts';
 
 export interface RequestOptions {
@@ -155,7 +156,7 @@ function statusFrom(http: number, body: string, request: string): StatusError {
     const status = JSON.parse(body) as { kind?: string; reason?: string; message?: string; details?: object };
     if (status.kind === 'Status') {
       const code = status.reason !== undefined && Object.hasOwn(statusCodes, status.reason) ? (status.reason as StatusCode) : codeFor(http);
-      return new StatusError(code, status.message ?? body, { details: { kind: 'Status', ...status.details } });
+      return new StatusError(code, status.message ?? body, { details: { kind: unnamedKind, ...status.details } });
     }
   } catch {
     // Not a Status: something else answered. Say what it said.

@@ -2,15 +2,31 @@ import { once } from 'node:events';
 import type { ReadStream } from 'node:tty';
 import { StatusError } from '#common/errors.ts';
 import type { SpdyConnection, SpdyStream } from '#common/spdy/connection.ts';
+import type { RestClient } from './client.ts';
+import { podPath, type TargetPod } from './pod-target.ts';
+import { openSpdy } from './stream-client.ts';
 import type { Io } from './types.ts';
 
-export interface UserStreams {
+interface UserStreams {
   readonly stdin: boolean;
   readonly tty: boolean;
 }
 
+interface PodStreams extends UserStreams {
+  readonly what: 'exec' | 'attach';
+  readonly container: string;
+  readonly command: readonly string[];
+}
+
+/** Runs a command in a pod, or goes to the program there, with the user's terminal or pipes. Resolves with its exit code. */
+export async function connectPod(client: RestClient, pod: TargetPod, { what, container, command, stdin, tty }: PodStreams, io: Io): Promise<number> {
+  const query = new URLSearchParams({ container, stdout: 'true', stderr: String(!tty), stdin: String(stdin), tty: String(tty) });
+  for (const word of command) query.append('command', word);
+  return connectUser(await openSpdy(client, `${podPath(pod)}/${what}?${query.toString()}`, 'v4.channel.k8s.io'), io, { stdin, tty });
+}
+
 /** Connects a command in a pod with the user's terminal or pipes until it ends. Resolves with its exit code. */
-export async function connectUser(connection: SpdyConnection, io: Io, { stdin, tty }: UserStreams): Promise<number> {
+async function connectUser(connection: SpdyConnection, io: Io, { stdin, tty }: UserStreams): Promise<number> {
   const open = (type: string): Promise<SpdyStream> => connection.open(new Map([['streamtype', type]]));
   const status = await open('error');
   const input = stdin ? await open('stdin') : undefined;
@@ -23,7 +39,10 @@ export async function connectUser(connection: SpdyConnection, io: Io, { stdin, t
   io.interrupted.addEventListener('abort', stop, { once: true });
   try {
     const [, , text] = await Promise.all([copy(output, io.out.bind(io)), errors && copy(errors, (chunk) => { io.err(Buffer.from(chunk).toString()); return true; }), textOf(status)]);
-    return io.interrupted.aborted ? 130 : exitCode(text);
+    if (io.interrupted.aborted) return 130;
+    const code = exitCode(text);
+    if (code !== 0) io.err(`command terminated with exit code ${String(code)}\n`);
+    return code;
   } finally {
     restore();
     io.interrupted.removeEventListener('abort', stop);

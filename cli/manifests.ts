@@ -17,7 +17,7 @@ const maxBytes = 64 << 20;
 
 /** Objects of the files, folders (`*.yaml`, `*.yml`, `*.json`) and `-` (standard input) named; Lists are opened. */
 export async function readManifests(paths: readonly string[], recursive: boolean, stdin: Readable): Promise<Read[]> {
-  if (paths.length === 0) throw new StatusError('BadRequest', 'must specify one of -f; name a file, a folder, or - for standard input');
+  if (paths.length === 0) throw new StatusError('BadRequest', 'must specify -f: a file, a folder, or - for standard input');
   const read: Read[] = [];
   const add = async (text: string, source: string): Promise<void> => {
     for (const manifest of await parseManifests(text, source)) read.push({ manifest, source });
@@ -50,7 +50,7 @@ function open(value: unknown, source: string): Manifest[] {
   if (typeof value !== 'object' || Array.isArray(value)) throw new StatusError('BadRequest', `${source} does not hold Kubernetes objects: expected a map with apiVersion, kind and metadata`);
   if (typeof object.kind === 'string' && object.kind.endsWith('List') && Array.isArray(object.items)) return object.items.flatMap((item) => open(item, source));
   for (const field of ['apiVersion', 'kind'] as const) {
-    if (typeof object[field] !== 'string' || object[field] === '') throw new StatusError('BadRequest', `error validating ${source}: ${field} not set`);
+    if (typeof object[field] !== 'string' || object[field] === '') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${field} not set`);
   }
   return [{ ...object, metadata: object.metadata ?? {} } as Manifest];
 }

@@ -14,7 +14,7 @@ export interface ServicePort { readonly port: number; readonly targetPort?: numb
 /** The pod that is named, or a running one behind `deployment/web` or `service/web`; with a Service, its ports. */
 export async function findPod(client: RestClient, name: string): Promise<{ readonly pod: TargetPod; readonly servicePorts: readonly ServicePort[] | undefined }> {
   const { namespace } = client.connection;
-  const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`]);
+  const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`], 'reach');
   if (!target) throw new StatusError('BadRequest', 'expected a pod, or TYPE/NAME');
   if (target.type.kind === 'Pod') return { pod: await client.json<TargetPod>('GET', pathOf(target.type, namespace, target.name)), servicePorts: undefined };
   const { kind, spec } = await client.json<Owner>('GET', pathOf(target.type, namespace, target.name));

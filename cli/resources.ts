@@ -1,5 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import type { RestClient } from './client.ts';
+import { refuse } from './flags.ts';
 
 /** What the command line must know of a kind to address it. */
 export interface ResourceType {
@@ -55,11 +56,11 @@ async function resolveTypes(client: RestClient, name: string): Promise<readonly 
   return members;
 }
 
-/** Finds the kind of an object in a file. */
-export async function resolveKind(client: RestClient, apiVersion: string, kind: string): Promise<ResourceType> {
+/** Finds the kind of an object in a file; `source` names that in errors. */
+export async function resolveKind(client: RestClient, { apiVersion, kind, metadata }: { readonly apiVersion: string; readonly kind: string; readonly metadata: { readonly name?: string; readonly namespace?: string } }, source: string): Promise<ResourceType> {
   const matches = (type: ResourceType): boolean => type.kind === kind && (type.group === '' ? type.version : `${type.group}/${type.version}`) === apiVersion;
   const found = everyday.find(matches) ?? (await discover(client)).find(matches);
-  if (!found) throw new StatusError('NotFound', `no matches for kind "${kind}" in version "${apiVersion}"; the server does not serve it`);
+  if (!found) throw new StatusError('NotFound', `resource mapping not found for name: "${metadata.name ?? ''}" namespace: "${metadata.namespace ?? ''}" from "${source}": no matches for kind "${kind}" in version "${apiVersion}"\nensure CRDs are installed first`);
   return found;
 }
 
@@ -86,9 +87,14 @@ export function pathOf(type: ResourceType, namespace: string | undefined, name?:
   return `${root}${scope}/${type.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}${subresource === undefined ? '' : `/${subresource}`}`;
 }
 
+/** `deployment.apps`. */
+export function qualifiedName({ singular, group }: ResourceType): string {
+  return group === '' ? singular : `${singular}.${group}`;
+}
+
 /** `deployment.apps/web`: how commands name what they changed. */
 export function displayName(type: ResourceType, name: string): string {
-  return `${type.singular}${type.group === '' ? '' : `.${type.group}`}/${name}`;
+  return `${qualifiedName(type)}/${name}`;
 }
 
 export interface Target {
@@ -98,10 +104,10 @@ export interface Target {
   readonly namespace?: string | undefined;
 }
 
-/** Reads `pods`, `pod web api`, `po/web svc/web`, `pods,services`, `all`. */
-export async function parseTargets(client: RestClient, args: readonly string[]): Promise<Target[]> {
+/** Reads `pods`, `pod web api`, `po/web svc/web`, `pods,services`, `all`. `command` is for errors. */
+export async function parseTargets(client: RestClient, args: readonly string[], command: string): Promise<Target[]> {
   const [first = '', ...rest] = args;
-  if (first === '') throw new StatusError('BadRequest', 'You must specify the type of resource. Try "pods", "nodes" or "deployments".');
+  if (first === '') throw refuse(command, `You must specify the type of resource to ${command}. Use "cleat api-resources" for a complete list of supported resources.`);
   if (args.some((arg) => arg.includes('/'))) {
     return Promise.all(args.map(async (arg) => {
       const [type = '', name = '', ...more] = arg.split('/');

@@ -36,17 +36,17 @@ const nodeReadyMs = 20_000;
 export async function showcase(files: readonly string[], kubeconfig: string, nodeName: string, io: Io): Promise<void> {
   const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', kubeconfig]), {}));
   try {
-    const manifests = (await readManifests(files, false, io.stdin)).map(({ manifest }) => manifest);
+    const read = await readManifests(files, false, io.stdin);
     const applied: Applied[] = [];
     await nodeTakesPods(client, nodeName, io);
-    for (const manifest of manifests) {
-      const one = await applyManifest(client, manifest, { namespace: 'default', enforceNamespace: false, dryRun: 'none', onlyNew: true });
+    for (const { manifest, source } of read) {
+      const one = await applyManifest(client, manifest, { source, namespace: 'default', enforceNamespace: false, dryRun: 'none', onlyNew: true });
       io.out(`${one.display} ${one.outcome}\n`);
       applied.push(one);
     }
     for (const one of applied.filter(({ type }) => type.kind === 'Deployment')) await showRollout(client, one, io);
     for (const one of applied.filter(({ type }) => type.kind === 'Service')) await showAnswer(client, one, io);
-    const shown = manifests.find(({ kind }) => kind === 'Deployment') as Deployment | undefined;
+    const shown = read.find(({ manifest }) => manifest.kind === 'Deployment')?.manifest as Deployment | undefined;
     if (shown) sayWhatNext(shown, kubeconfig, io);
   } catch (error) {
     // The cluster is up and stays up; only the example failed.

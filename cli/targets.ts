@@ -12,11 +12,12 @@ export const fileFlags: readonly Flag[] = [
 
 /** The objects that a command is about: those named, or those of `-f`. */
 export async function readTargets(command: string, client: RestClient, parsed: ParsedFlags, io: Io): Promise<Target[]> {
-  if (!parsed.has('filename')) return parseTargets(client, parsed.args);
+  if (!parsed.has('filename')) return parseTargets(client, parsed.args, command);
   if (parsed.args.length > 0) throw refuse(command, 'when paths or stdin is provided as resource input, you may not specify resource arguments as well');
   const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
-  return Promise.all(read.map(async ({ manifest: { apiVersion, kind, metadata } }): Promise<Target> => {
-    const type = await resolveKind(client, apiVersion, kind);
+  return Promise.all(read.map(async ({ manifest, source }): Promise<Target> => {
+    const type = await resolveKind(client, manifest, source);
+    const { metadata } = manifest;
     return { type, name: metadata.name ?? '', namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
   }));
 }

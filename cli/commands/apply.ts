@@ -2,16 +2,18 @@ import { matchesLabels, parseLabelSelector } from '#api/meta/selectors.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { applyManifest, type ApplyOptions } from '../apply.ts';
 import { RestClient } from '../client.ts';
-import { errorText } from '../error-text.ts';
+import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { readManifests, type Read } from '../manifests.ts';
+import { checkedOutput, printObjects } from '../printing/objects.ts';
 import { fileFlags } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
   ...clusterFlags, ...fileFlags,
-  { name: 'dry-run', type: 'string', optional: 'client', default: 'none', description: 'none, client: say what would be done, or server: ask the server, change nothing' },
+  dryRunFlag,
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
   { name: 'output', short: 'o', type: 'string', description: 'print the objects as yaml, json, name or jsonpath=TEMPLATE' },
   { name: 'server-side', type: 'bool', description: 'let the server merge, by who owns which field' },
@@ -26,44 +28,40 @@ export const command: Command = {
     const parsed = parseFlags('apply', flags, argv);
     if (parsed.args.length > 0) throw refuse('apply', `unexpected arguments: ${parsed.args.join(' ')}`);
     const given = optionsOf(parsed);
-    const suffix = { none: '', client: ' (dry run)', server: ' (server dry run)' }[given.dryRun];
-    const output = parsed.string('output');
+    const { suffix } = dryRunOf('apply', parsed);
+    const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
     const read = await readChosen(parsed, io);
     const objects: object[] = [];
     const client = new RestClient(await readConnection(parsed, io.env));
-    const failures: StatusError[] = [];
+    const failures: unknown[] = [];
     try {
       for (const { manifest, source } of read) {
         try {
-          const applied = await applyManifest(client, manifest, { ...given, namespace: client.connection.namespace });
+          const applied = await applyManifest(client, manifest, { ...given, source, namespace: client.connection.namespace });
           for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
           if (output === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
           else objects.push(applied.object);
         } catch (error) {
           // One bad object must not keep the others from being applied.
-          if (!(error instanceof StatusError) || error.code === 'ServiceUnavailable') throw error;
-          failures.push(new StatusError(error.code, `error when applying "${source}": ${error.message}${isStatus(error, 'Conflict') && given.serverSide ? conflictAdvice : ''}`, { cause: error, ...(error.details && { details: error.details }) }));
+          if (!isStatus(error) || error.code === 'ServiceUnavailable') throw error;
+          failures.push(isStatus(error, 'Conflict') && given.serverSide ? new StatusError(error.code, error.message + conflictAdvice, { cause: error, ...(error.details && { details: error.details }) }) : error);
         }
       }
     } finally {
       client.close();
     }
     if (output !== undefined && objects.length > 0) {
-      const { printObjects } = await import('../printing/objects.ts');
       io.out(await printObjects(objects, { output, headers: true, managedFields: false, single: objects.length === 1 }));
     }
-    for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
-    if (failures.length > 0) throw failures.at(-1);
-    return 0;
+    return report(failures, io);
   },
 };
 
 const conflictAdvice = '\nOthers own these fields. Take them over with --force-conflicts, leave them out of the manifest, or set them to what they are to own them together.';
 const validations = { strict: 'Strict', true: 'Strict', warn: 'Warn', ignore: 'Ignore', false: 'Ignore' } as const;
 
-function optionsOf(parsed: ParsedFlags): Omit<ApplyOptions, 'namespace'> {
-  const dryRun = parsed.string('dry-run') ?? 'none';
-  if (dryRun !== 'none' && dryRun !== 'client' && dryRun !== 'server') throw refuse('apply', `Invalid dry-run value (${dryRun}). Must be "none", "server", or "client".`);
+function optionsOf(parsed: ParsedFlags): Omit<ApplyOptions, 'namespace' | 'source'> {
+  const { mode: dryRun } = dryRunOf('apply', parsed);
   const validation = parsed.string('validate') ?? 'strict';
   if (!Object.hasOwn(validations, validation)) throw refuse('apply', `invalid - validate option "${validation}": expected strict, warn or ignore`);
   const serverSide = parsed.bool('server-side');

@@ -7,6 +7,7 @@ import { DescribeWriter } from '../describe/writer.ts';
 import { clusterFlags, helpText, parseFlags, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { pathOf, type Target } from '../resources.ts';
+import { listObjects } from '../selection.ts';
 import { fileFlags, readTargets } from '../targets.ts';
 import type { Command } from '../types.ts';
 
@@ -51,8 +52,7 @@ async function describe(client: RestClient, { type }: Target, object: Described,
 
 /** A name that no object has may be the beginning of names, as with kubectl. */
 async function find(client: RestClient, { type, name }: Target, namespace: string | undefined, selector: string | undefined): Promise<readonly Described[]> {
-  const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;
-  const list = async (): Promise<readonly Described[]> => (await client.json<{ items: Described[] }>('GET', pathOf(type, namespace) + query)).items;
+  const list = async (): Promise<readonly Described[]> => (await listObjects<{ items: Described[] }>(client, type, namespace, { labels: selector })).items;
   if (name === undefined) return list();
   if (namespace === undefined && type.namespaced) throw new StatusError('BadRequest', 'a resource cannot be retrieved by name across all namespaces');
   try {

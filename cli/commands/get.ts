@@ -1,17 +1,19 @@
-import { isStatus, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { lines, RestClient } from '../client.ts';
-import { errorText } from '../error-text.ts';
+import { isAnswer, report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
 import { pathOf, type ResourceType, type Target } from '../resources.ts';
+import { listObjects, watchPath, type Selectors } from '../selection.ts';
 import { fileFlags, readTargets } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
   ...clusterFlags, ...fileFlags,
   { name: 'all-namespaces', short: 'A', type: 'bool', description: 'from all namespaces' },
-  { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name, jsonpath=TEMPLATE or custom-columns=HEADER:PATH,...' },
+  { name: 'output', short: 'o', type: 'string', description: 'wide, yaml, json, name, jsonpath=TEMPLATE, go-template=TEMPLATE, custom-columns=HEADER:PATH,... or one of them with -file' },
+  { name: 'template', type: 'string', description: 'the template, or its file, apart from -o' },
   { name: 'selector', short: 'l', type: 'string', description: 'only objects with these labels' },
   { name: 'field-selector', type: 'string', description: 'only objects with these fields, e.g. status.phase=Running' },
   { name: 'watch', short: 'w', type: 'bool', description: 'show the objects, then each change' },
@@ -36,8 +38,8 @@ export const command: Command = {
   help: () => helpText('get (TYPE [NAME ...] | -f FILE) [flags]', 'Show one or many objects.', flags, ['cleat get pods -A', 'cleat get deployment/web -o yaml', 'cleat get pods -l app=web -w']),
   async run(argv, io) {
     const parsed = parseFlags('get', flags, argv);
-    const output = parsed.string('output') ?? '';
-    if (!/^(|wide|yaml|json|name|(jsonpath|custom-columns)=.+)$/s.test(output)) throw refuse('get', `unable to match a printer suitable for the output format "${output}", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml`);
+    const given = outputOf(parsed);
+    const output = given === '' || given === 'wide' ? given : (await import('../printing/objects.ts')).checkedOutput(given, { tables: true });
     const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
       return await get(client, parsed, output, io);
@@ -46,6 +48,13 @@ export const command: Command = {
     }
   },
 };
+
+/** `--template` may be given apart from the format that it is for, and means go-template without any. */
+function outputOf(parsed: ParsedFlags): string {
+  const [output = '', template] = [parsed.string('output'), parsed.string('template')];
+  if (template === undefined || output.includes('=')) return output;
+  return output === '' ? `go-template=${template}` : `${output}=${template}`;
+}
 
 async function get(client: RestClient, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const raw = parsed.string('raw');
@@ -64,7 +73,7 @@ async function get(client: RestClient, parsed: ParsedFlags, output: string, io: 
 }
 
 async function printTables(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
-  const sortBy = parsed.string('sort-by');
+  const sortBy = parsed.string('sort-by') || undefined;
   const printer = (type: ResourceType, prefix: boolean): TablePrinter => new TablePrinter({
     wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'), labelColumns: parsed.list('label-columns'),
     ...(prefix && { prefix: `${type.singular}${type.group === '' ? '' : `.${type.group}`}/` }),
@@ -77,11 +86,15 @@ async function printTables(client: RestClient, targets: readonly Target[], names
     const table: { columnDefinitions?: Table['columnDefinitions']; rows: Table['rows'][number][] } = { rows: [] };
     for (const { name, namespace: own } of members) {
       try {
-        const part = await client.json<Table>('GET', pathOf(type, own ?? namespace, name) + query(parsed, name === undefined, sortBy !== undefined), undefined, { accept: tableAccept });
+        const params = sortBy === undefined ? {} : { includeObject: 'Object' };
+        const part = name === undefined
+          ? await listObjects<Table>(client, type, own ?? namespace, { ...selectorsOf(parsed), params, accept: tableAccept })
+          : await client.json<Table>('GET', `${pathOf(type, own ?? namespace, name)}?${new URLSearchParams(params).toString()}`, undefined, { accept: tableAccept });
         table.columnDefinitions ??= part.columnDefinitions;
         table.rows.push(...part.rows);
       } catch (error) {
-        if (!(isStatus(error, 'NotFound') && parsed.bool('ignore-not-found'))) failures.push(error);
+        if (!isAnswer(error)) throw error;
+        if (error.code !== 'NotFound' || !parsed.bool('ignore-not-found')) failures.push(error);
       }
     }
     if (table.columnDefinitions === undefined || table.rows.length === 0) continue;
@@ -91,8 +104,7 @@ async function printTables(client: RestClient, targets: readonly Target[], names
     }
     io.out((shown++ > 0 ? '\n' : '') + printer(type, groups.size > 1 || parsed.bool('show-kind')).print({ columnDefinitions: table.columnDefinitions, rows: table.rows }));
   }
-  for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
-  if (failures.length > 0) throw failures.at(-1);
+  if (failures.length > 0) return report(failures, io);
   if (shown === 0 && !parsed.bool('ignore-not-found')) io.err(namespace === undefined || !targets.some(({ type }) => type.namespaced) ? 'No resources found\n' : `No resources found in ${namespace} namespace.\n`);
   return 0;
 }
@@ -101,17 +113,17 @@ async function printObjects(client: RestClient, targets: readonly Target[], name
   const items: object[] = [];
   const failures: unknown[] = [];
   for (const { type, name, namespace: own } of targets) {
-    const path = pathOf(type, own ?? namespace, name) + query(parsed, name === undefined, false);
     if (name !== undefined) {
       try {
-        items.push(await client.json<Named>('GET', path));
+        items.push(await client.json<Named>('GET', pathOf(type, own ?? namespace, name)));
       } catch (error) {
         // As with tables, one object that is missing must not hide the others.
-        if (!(isStatus(error, 'NotFound') && parsed.bool('ignore-not-found'))) failures.push(error);
+        if (!isAnswer(error)) throw error;
+        if (error.code !== 'NotFound' || !parsed.bool('ignore-not-found')) failures.push(error);
       }
     } else {
-      const list = await client.json<ObjectList>('GET', path);
-      const apiVersion = list.apiVersion;
+      const list = await listObjects<ObjectList>(client, type, own ?? namespace, selectorsOf(parsed));
+      const { apiVersion } = list;
       items.push(...list.items.map((item) => ({ apiVersion, kind: type.kind, ...item })));
     }
   }
@@ -120,9 +132,7 @@ async function printObjects(client: RestClient, targets: readonly Target[], name
     const { printObjects: print } = await import('../printing/objects.ts');
     io.out(await print(items, { output, headers: !parsed.bool('no-headers'), managedFields: parsed.bool('show-managed-fields'), single }));
   }
-  for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
-  if (failures.length > 0) throw failures.at(-1);
-  return 0;
+  return report(failures, io);
 }
 
 /** Watches one kind through the server's tables, resuming where the stream ended, until interrupted. */
@@ -133,8 +143,7 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
   const printer = new TablePrinter({ wide: output === 'wide', headers: !parsed.bool('no-headers'), namespaces: namespace === undefined && type.namespaced, labels: parsed.bool('show-labels'), labelColumns: parsed.list('label-columns') });
   const asTable = output === '' || output === 'wide';
   const accept = asTable ? tableAccept : 'application/json';
-  const selector = new URLSearchParams(query(parsed, true, false));
-  if (name !== undefined) selector.set('fieldSelector', `metadata.name=${name}`);
+  const selectors: Selectors = { ...selectorsOf(parsed), ...(name !== undefined && { fields: `metadata.name=${name}` }) };
   let shown = 0;
   const show = async (object: unknown): Promise<void> => {
     if (asTable) io.out(printer.print(object as Table));
@@ -145,15 +154,13 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
       shown++;
     }
   };
-  const list = await client.json<Table & { metadata: { resourceVersion: string }; items?: unknown[] }>('GET', `${pathOf(type, namespace)}?${selector.toString()}`, undefined, { accept });
+  const list = await listObjects<Table & { metadata: { resourceVersion: string }; items?: unknown[] }>(client, type, namespace, { ...selectors, accept });
   if (!parsed.bool('watch-only')) {
     if (asTable) { if (list.rows.length > 0) await show(list); } else for (const item of list.items ?? []) await show(item);
   }
   let revision = list.metadata.resourceVersion;
   while (!io.interrupted.aborted) {
-    selector.set('watch', 'true');
-    selector.set('resourceVersion', revision);
-    const stream = await client.open('GET', `${pathOf(type, namespace)}?${selector.toString()}`, { accept, signal: io.interrupted });
+    const stream = await client.open('GET', watchPath(type, namespace, selectors, revision), { accept, signal: io.interrupted });
     for await (const line of lines(stream)) {
       const event = JSON.parse(line) as { type: string; object: Table & { message?: string; metadata?: { resourceVersion?: string } } };
       if (event.type === 'ERROR') throw new StatusError('Expired', event.object.message ?? 'the watch ended');
@@ -166,13 +173,6 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
   return 130;
 }
 
-function query(parsed: ParsedFlags, isList: boolean, includeObject: boolean): string {
-  const params = new URLSearchParams();
-  const selector = parsed.string('selector');
-  const fields = parsed.string('field-selector');
-  if (isList && selector !== undefined) params.set('labelSelector', selector);
-  if (isList && fields !== undefined) params.set('fieldSelector', fields);
-  if (includeObject) params.set('includeObject', 'Object');
-  const text = params.toString();
-  return text === '' ? '' : `?${text}`;
+function selectorsOf(parsed: ParsedFlags): Selectors {
+  return { labels: parsed.string('selector'), fields: parsed.string('field-selector') };
 }

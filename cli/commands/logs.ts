@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { RestClient } from '../client.ts';
-import { errorText } from '../error-text.ts';
+import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import { podSelectorOf } from '../pod-target.ts';
 import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
+import { listObjects } from '../selection.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
@@ -25,7 +26,8 @@ const flags: readonly Flag[] = [
   { name: 'max-log-requests', type: 'int', default: '5', description: 'how many to follow at once' },
 ];
 
-interface PodSpecPart { readonly containers: readonly { readonly name: string }[]; readonly initContainers?: readonly { readonly name: string }[] }
+type Named = readonly { readonly name: string }[];
+interface PodSpecPart { readonly containers: Named; readonly initContainers?: Named; readonly ephemeralContainers?: Named }
 interface Pod { readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }; readonly spec: PodSpecPart; readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }
 interface Source { readonly pod: string; readonly container: string | undefined; readonly path: string }
 
@@ -49,9 +51,7 @@ export const command: Command = {
       const tried = (source: Source): Promise<unknown> => print(source).catch((error: unknown) => failures.push(error));
       if (parsed.bool('follow')) await Promise.all(sources.map(tried));
       else for (const source of sources) await tried(source);
-      for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
-      if (failures.length > 0) throw failures.at(-1);
-      return io.interrupted.aborted ? 130 : 0;
+      return io.interrupted.aborted ? 130 : report(failures, io);
     } finally {
       client.close();
     }
@@ -69,16 +69,21 @@ async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Pro
   if (parsed.has('since') && parsed.has('since-time')) throw refuse('logs', 'at most one of --since and --since-time may be used');
   if (others.length > 1) throw refuse('logs', `unexpected arguments: ${others.slice(1).join(' ')}`);
   const container = parsed.string('container') ?? others[0];
-  const list = async (labels: string): Promise<Pod[]> => (await client.json<{ items: Pod[] }>('GET', `${pathOf(pods, namespace)}?labelSelector=${encodeURIComponent(labels)}`)).items;
+  const list = async (labels: string): Promise<Pod[]> => (await listObjects<{ items: Pod[] }>(client, pods, namespace, { labels })).items;
   // A container that is named needs no look-up: the server explains what is wrong.
   if (selector === undefined && !first.includes('/') && container !== undefined && !['all-containers', 'all-pods', 'prefix'].some((flag) => parsed.bool(flag))) {
     return [sourceOf(pods, namespace, first, container, parsed, undefined)];
   }
   const chosen = selector === undefined ? await podsBehind(client, pods, first, list, parsed, io) : await list(selector);
   return chosen.flatMap((pod) => {
-    const names = parsed.bool('all-containers') ? [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name) : [container ?? defaultContainer(pod, io)];
+    if (container !== undefined && !containersOf(pod).some(({ name }) => name === container)) throw new StatusError('BadRequest', `container ${container} is not valid for pod ${pod.metadata.name}`);
+    const names = parsed.bool('all-containers') ? containersOf(pod).map(({ name }) => name) : [container ?? defaultContainer(pod, io)];
     return names.map((name) => sourceOf(pods, namespace, pod.metadata.name, name, parsed, selector === undefined ? undefined : 10));
   });
+}
+
+function containersOf({ spec }: Pod): readonly { readonly name: string }[] {
+  return [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
 }
 
 /** The one that the pod names as its default; else the first, which is said where there are others. */
@@ -94,9 +99,12 @@ function defaultContainer({ metadata, spec }: Pod, io: Io): string | undefined {
 /** The pod named, or for `deployment/web` one of its pods, the one most worth reading, or all. */
 async function podsBehind(client: RestClient, pods: ResourceType, name: string, list: (labels: string) => Promise<Pod[]>, parsed: ParsedFlags, io: Io): Promise<Pod[]> {
   const { namespace } = client.connection;
-  const [target] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`]);
-  if (!target || target.type.kind === 'Pod') return [await client.json<Pod>('GET', pathOf(pods, namespace, target?.name ?? name))];
-  const { spec } = await client.json<{ spec?: { selector?: Record<string, unknown> } }>('GET', pathOf(target.type, namespace, target.name));
+  const [target = { type: pods, name }] = await parseTargets(client, [name.includes('/') ? name : `pods/${name}`], 'logs');
+  const object = await client.json<Pod & { spec?: { selector?: Record<string, unknown> } }>('GET', pathOf(target.type, namespace, target.name)).catch((error: unknown) => {
+    throw isStatus(error, 'NotFound') ? new StatusError(error.code, `error from server (${error.code}): ${error.message} in namespace "${namespace}"`) : error;
+  });
+  if (target.type.kind === 'Pod') return [object];
+  const { spec } = object;
   const selector = podSelectorOf(spec?.selector);
   if (selector === '') throw new StatusError('BadRequest', `cannot get the logs of ${name}: it has no selector, so no pods stand behind it`);
   const found = (await list(selector)).sort((a, b) => Number(isReady(b)) - Number(isReady(a)) || (a.metadata.name < b.metadata.name ? -1 : 1));

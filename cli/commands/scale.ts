@@ -1,65 +1,63 @@
 import { isStatus, StatusError } from '#common/errors.ts';
-import { RestClient } from '../client.ts';
-import { errorText } from '../error-text.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
-import { displayName, pathOf, type Target } from '../resources.ts';
-import { fileFlags, readTargets } from '../targets.ts';
-import type { Command, Io } from '../types.ts';
+import type { RestClient } from '../client.ts';
+import { clusterCommand, type Invocation } from '../cluster-command.ts';
+import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { report } from '../error-text.ts';
+import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { displayName, pathOf } from '../resources.ts';
+import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
+import type { Io } from '../types.ts';
 import { waitFor } from '../wait.ts';
 
 const flags: readonly Flag[] = [
-  ...clusterFlags, ...fileFlags,
+  ...selectionFlags,
   { name: 'replicas', type: 'int', description: 'how many to run; required' },
   { name: 'current-replicas', type: 'int', description: 'only when this many are asked for now' },
   { name: 'resource-version', type: 'string', description: 'only when the object is at this version' },
-  { name: 'selector', short: 'l', type: 'string', description: 'objects with these labels' },
-  { name: 'all', type: 'bool', description: 'all objects of the type in the namespace' },
   { name: 'timeout', type: 'duration', default: '0', description: 'wait this long for as many to run; 0 does not wait' },
-  { name: 'dry-run', type: 'string', optional: 'client', default: 'none', description: 'none, client: say what would be scaled, or server: ask the server' },
+  dryRunFlag,
   { name: 'output', short: 'o', type: 'string', description: 'name prints names only' },
 ];
 
 interface Scale { readonly metadata: { readonly resourceVersion?: string }; readonly spec: { readonly replicas?: number }; readonly status?: { readonly replicas?: number } }
 
-export const command: Command = {
-  help: () => helpText('scale (TYPE/NAME ... | -f FILE) --replicas=N [flags]', 'Set the number of replicas.', flags, ['cleat scale deployment/web --replicas=3', 'cleat scale --replicas=0 deploy web api']),
-  async run(argv, io) {
-    const parsed = parseFlags('scale', flags, argv);
-    const replicas = parsed.int('replicas');
-    if (replicas === undefined) throw refuse('scale', 'required flag(s) "replicas" not set');
-    if (replicas < 0) throw refuse('scale', 'The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0');
-    const suffix = new Map([['none', ''], ['client', ' (dry run)'], ['server', ' (server dry run)']]).get(parsed.string('dry-run') ?? 'none');
-    if (suffix === undefined) throw refuse('scale', `Invalid dry-run value (${parsed.string('dry-run') ?? ''}). Must be "none", "server", or "client".`);
-    const client = new RestClient(await readConnection(parsed, io.env), io.err);
+export const command = clusterCommand({
+  name: 'scale', usage: 'scale (TYPE/NAME ... | -f FILE) --replicas=N [flags]', summary: 'Set the number of replicas.', flags,
+  examples: ['cleat scale deployment/web --replicas=3', 'cleat scale --replicas=0 deploy web api'], run,
+});
+
+async function run(invocation: Invocation): Promise<number> {
+  const { client, parsed, io } = invocation;
+  const replicas = parsed.int('replicas');
+  if (replicas === undefined) throw refuse('scale', 'required flag(s) "replicas" not set');
+  if (replicas < 0) throw refuse('scale', 'The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0');
+  const { suffix } = dryRunOf('scale', parsed);
+  const targets = await selectObjects('scale', invocation);
+  if (targets.length === 0) throw new StatusError('BadRequest', 'no objects passed to scale');
+  const failures: unknown[] = [];
+  for (const target of targets) {
     try {
-      const failures: unknown[] = [];
-      for (const target of await select(client, parsed, io)) {
-        try {
-          await scaleAnew(client, target, replicas, parsed, io);
-          const name = displayName(target.type, target.name);
-          io.out(parsed.string('output') === 'name' ? `${name}\n` : `${name} scaled${suffix}\n`);
-        } catch (error) {
-          // One that cannot be scaled must not keep the others from it.
-          if (!isStatus(error)) throw error;
-          failures.push(error);
-        }
-      }
-      for (const error of failures.slice(0, -1)) io.err(`${errorText(error)}\n`);
-      if (failures.length > 0) throw failures.at(-1);
-    } finally {
-      client.close();
+      await scaleAnew(client, target, replicas, parsed, io);
+      const name = displayName(target.type, target.name);
+      io.out(parsed.string('output') === 'name' ? `${name}\n` : `${name} scaled${suffix}\n`);
+    } catch (error) {
+      // One that cannot be scaled must not keep the others from it.
+      if (!isStatus(error)) throw error;
+      failures.push(isStatus(error, 'NotFound') && targets.length === 1 ? await missing(client, target, error) : error);
     }
-    return 0;
-  },
-};
+  }
+  return report(failures, io);
+}
+
+/** What is not there is told from what has no scale. */
+async function missing(client: RestClient, { type, namespace, name }: Selected, error: StatusError): Promise<unknown> {
+  return await client.find(pathOf(type, namespace, name)) ? error : new StatusError('NotFound', `no objects passed to scale ${type.group === '' ? type.plural : `${type.plural}.${type.group}`} "${name}" not found`);
+}
 
 const attempts = 5;
 
-interface Scaled extends Target { readonly name: string }
-
 /** Status is written all the time; a number of replicas that still is as expected is no conflict. */
-async function scaleAnew(client: RestClient, target: Scaled, replicas: number, parsed: ParsedFlags, io: Io): Promise<void> {
+async function scaleAnew(client: RestClient, target: Selected, replicas: number, parsed: ParsedFlags, io: Io): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await scale(client, target, replicas, parsed, io);
@@ -69,7 +67,7 @@ async function scaleAnew(client: RestClient, target: Scaled, replicas: number, p
   }
 }
 
-async function scale(client: RestClient, { type, name, namespace = client.connection.namespace }: Scaled, replicas: number, parsed: ParsedFlags, io: Io): Promise<void> {
+async function scale(client: RestClient, { type, name, namespace }: Selected, replicas: number, parsed: ParsedFlags, io: Io): Promise<void> {
   const path = pathOf(type, namespace, name, 'scale');
   const expected = parsed.int('current-replicas');
   const version = parsed.string('resource-version');
@@ -94,19 +92,4 @@ async function waitForReplicas(client: RestClient, listPath: string, name: strin
     if (deadline.aborted) throw new StatusError('Timeout', 'timed out waiting for the condition');
     throw error;
   }
-}
-
-async function select(client: RestClient, parsed: ParsedFlags, io: Io): Promise<Scaled[]> {
-  const selector = parsed.string('selector');
-  const targets = await readTargets('scale', client, parsed, io);
-  if ((selector !== undefined || parsed.bool('all')) && targets.some(({ name }) => name !== undefined)) throw refuse('scale', 'name cannot be provided when a selector is specified');
-  const found = await Promise.all(targets.map(async ({ type, name, namespace }): Promise<Scaled[]> => {
-    if (name !== undefined) return [{ type, name, namespace }];
-    if (selector === undefined && !parsed.bool('all')) throw refuse('scale', 'resource(s) were provided, but no name was specified');
-    const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;
-    const list = await client.json<{ items: { metadata: { name: string } }[] }>('GET', pathOf(type, client.connection.namespace) + query);
-    return list.items.map(({ metadata }) => ({ type, name: metadata.name, namespace: client.connection.namespace }));
-  }));
-  if (found.flat().length === 0) throw new StatusError('BadRequest', 'no objects passed to scale');
-  return found.flat();
 }

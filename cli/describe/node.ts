@@ -61,11 +61,12 @@ async function describePods(writer: DescribeWriter, node: Node, { client, nowMs 
     writer.row(1, pod.metadata?.namespace ?? '', pod.metadata?.name ?? '', '', ...amounts, humanAge(nowMs - Date.parse(pod.metadata?.creationTimestamp ?? '')));
   }
   writer.row(0, 'Allocated resources:').row(1, '(Total limits may be over 100 percent, i.e., overcommitted.)').row(1, 'Resource', 'Requests', 'Limits').row(1, '--------', '--------', '------');
-  for (const resource of ['cpu', 'memory', 'ephemeral-storage']) {
+  const names = Object.keys(allocatable).sort();
+  for (const resource of ['cpu', 'memory', 'ephemeral-storage', ...names.filter((name) => name.startsWith('hugepages-'))]) {
     const total = (kind: Kind): string => share(sum(items.map((pod) => podAmount(pod, kind, resource))), resource);
     writer.row(1, resource, total('requests'), total('limits'));
   }
-  for (const resource of Object.keys(allocatable).filter((name) => name.startsWith('hugepages-') || name.includes('/')).sort()) {
+  for (const resource of names.filter((name) => name.includes('/'))) {
     const total = (kind: Kind): string => sum(items.map((pod) => podAmount(pod, kind, resource))).text;
     writer.row(1, resource, total('requests'), total('limits'));
   }

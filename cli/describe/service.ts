@@ -1,10 +1,10 @@
-import type { Endpoints, Service, ServicePort } from '#api/gen/types.ts';
+import type { EndpointSlice, Service, ServicePort } from '#api/gen/types.ts';
 import { describeLabels, describeName, pairs } from './metadata.ts';
 import type { Describe } from './types.ts';
 
 export const describeService: Describe<Service> = async (writer, service, { client }) => {
   const { metadata, spec, status } = service;
-  const endpoints = await client.find<Endpoints>(`/api/v1/namespaces/${metadata?.namespace ?? ''}/endpoints/${metadata?.name ?? ''}`);
+  const slices = await client.json<{ items: EndpointSlice[] }>('GET', `/apis/discovery.k8s.io/v1/namespaces/${metadata?.namespace ?? ''}/endpointslices?labelSelector=${encodeURIComponent(`kubernetes.io/service-name=${metadata?.name ?? ''}`)}`);
   describeName(writer, metadata);
   describeLabels(writer, metadata);
   writer.row(0, 'Selector:', pairs(spec?.selector).join(',') || '<none>').row(0, 'Type:', spec?.type ?? '');
@@ -19,7 +19,7 @@ export const describeService: Describe<Service> = async (writer, service, { clie
     writer.row(0, 'Port:', port.name || '<unset>', `${String(port.port)}/${protocol}`);
     writer.row(0, 'TargetPort:', `${String(port.targetPort ?? port.port)}/${protocol}`);
     if (port.nodePort) writer.row(0, 'NodePort:', port.name || '<unset>', `${String(port.nodePort)}/${protocol}`);
-    writer.row(0, 'Endpoints:', endpointsText(endpoints, port));
+    writer.row(0, 'Endpoints:', endpointsText(slices.items, port));
   }
   writer.row(0, 'Session Affinity:', spec?.sessionAffinity ?? '');
   if (spec?.externalTrafficPolicy) writer.row(0, 'External Traffic Policy:', spec.externalTrafficPolicy);
@@ -28,9 +28,9 @@ export const describeService: Describe<Service> = async (writer, service, { clie
 
 const mostShown = 3;
 
-function endpointsText(endpoints: Endpoints | undefined, { name }: ServicePort): string {
-  if (!endpoints) return '<none>';
-  const found = (endpoints.subsets ?? []).flatMap((subset) => (subset.ports ?? []).filter((port) => (port.name ?? '') === (name ?? ''))
-    .flatMap(({ port }) => (subset.addresses ?? []).map(({ ip }) => `${ip}:${String(port)}`)));
+function endpointsText(slices: readonly EndpointSlice[], { name }: ServicePort): string {
+  if (slices.length === 0) return '<none>';
+  const found = slices.flatMap(({ ports, endpoints }) => (ports ?? []).filter((port) => (port.name ?? '') === (name ?? ''))
+    .flatMap(({ port }) => (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).flatMap(({ addresses }) => addresses.map((ip) => `${ip}:${String(port)}`))));
   return `${found.slice(0, mostShown).join(',')}${found.length > mostShown ? ` + ${String(found.length - mostShown)} more...` : ''}`;
 }

@@ -19,6 +19,15 @@ type Node =
   | { readonly type: 'range'; readonly steps: readonly Step[]; readonly body: readonly Node[] };
 
 export function render(template: string, object: unknown): string {
+  return evaluateNodes(parse(template), object);
+}
+
+/** Every value that the paths of a template find. */
+export function templateValues(template: string, object: unknown): unknown[] {
+  return parse(template).flatMap((node) => (node.type === 'path' ? walk(node.steps, object, 'strict') : []));
+}
+
+function parse(template: string): readonly Node[] {
   const blocks = [...template.matchAll(/\{((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^{}"'])*)\}|([^{}]+)/g)];
   if (blocks.map(([whole]) => whole).join('') !== template) throw broken(template, 'unbalanced braces');
   const stack: { steps: readonly Step[]; body: Node[] }[] = [{ steps: [], body: [] }];
@@ -35,7 +44,7 @@ export function render(template: string, object: unknown): string {
     else body.push({ type: 'path', steps: parsePath(trimmed) });
   }
   if (stack.length !== 1) throw broken(template, '{range} without {end}');
-  return evaluateNodes(stack[0]?.body ?? [], object, object);
+  return stack[0]?.body ?? [];
 }
 
 /** The text of every value at a path. */
@@ -55,12 +64,12 @@ export function compareValues(a: unknown, b: unknown): number {
   return (left ?? '') < (right ?? '') ? -1 : left === right ? 0 : 1;
 }
 
-function evaluateNodes(nodes: readonly Node[], current: unknown, root: unknown): string {
+function evaluateNodes(nodes: readonly Node[], current: unknown): string {
   return nodes.map((node) => {
     switch (node.type) {
       case 'text': return node.text;
       case 'path': return walk(node.steps, current, 'strict').map(show).join(' ');
-      case 'range': return walk(node.steps, current).map((item) => evaluateNodes(node.body, item, root)).join('');
+      case 'range': return walk(node.steps, current).map((item) => evaluateNodes(node.body, item)).join('');
     }
   }).join('');
 }

@@ -1,7 +1,38 @@
-import { StatusError } from '#common/errors.ts';
+import { readFileSync } from 'node:fs';
+import { messageOf, StatusError } from '#common/errors.ts';
+
+const formats = ['custom-columns', 'custom-columns-file', 'go-template', 'go-template-file', 'json', 'jsonpath', 'jsonpath-as-json', 'jsonpath-file', 'name', 'template', 'templatefile', 'yaml'] as const;
+
+/** What `-o` means, said before anything is asked of a server. A template that is in a file is read. `tables`: `wide` and nothing are known, too. */
+export function checkedOutput(output: string, { tables = false }: { readonly tables?: boolean } = {}): string {
+  if (tables && (output === '' || output === 'wide')) return output;
+  const [format = '', template] = /^([^=]*)(?:=([^]*))?$/.exec(output)?.slice(1) ?? [];
+  if (!(formats as readonly string[]).includes(format) || (template !== undefined && ['json', 'yaml', 'name'].includes(format))) throw new StatusError('BadRequest', `unable to match a printer suitable for the output format "${output}", allowed formats are: ${[...formats, ...(tables ? ['wide'] : [])].sort().join(',')}`);
+  if (['json', 'yaml', 'name'].includes(format)) return format;
+  if (template === undefined || template === '') throw new StatusError('BadRequest', format.startsWith('custom-columns') ? 'custom-columns format specified but no custom columns given' : `template format specified but no template given`);
+  if (!format.endsWith('file')) return `${format === 'template' ? 'go-template' : format}=${template}`;
+  const text = readText(template);
+  if (format === 'custom-columns-file') return `custom-columns=${columnsOf(text, template)}`;
+  return `${format === 'jsonpath-file' ? 'jsonpath' : 'go-template'}=${text}`;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new StatusError('BadRequest', `error reading --template ${path}, ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A line of headers and a line of paths, as kubectl wants them in a file. */
+function columnsOf(text: string, path: string): string {
+  const [headers = [], paths = []] = text.split('\n').map((line) => line.trim().split(/\s+/));
+  if (headers.length !== paths.length) throw new StatusError('BadRequest', `${path}: number of headers (${String(headers.length)}) and field specifications (${String(paths.length)}) don't match`);
+  return headers.map((header, i) => `${header}:${paths[i] ?? ''}`).join(',');
+}
 
 export interface ObjectPrinting {
-  /** `yaml`, `json`, `name`, `jsonpath=TEMPLATE` or `custom-columns=HEADER:PATH,...`. */
+  /** As `checkedOutput` has it: `yaml`, `json`, `name`, or `jsonpath`, `jsonpath-as-json`, `go-template` or `custom-columns` with a template behind `=`. */
   readonly output: string;
   readonly headers: boolean;
   readonly managedFields: boolean;
@@ -25,14 +56,15 @@ function nameOf({ apiVersion = '', kind = '', metadata }: Printed): string {
   return `${kind.toLowerCase()}${group === '' ? '' : `.${group}`}/${metadata?.name ?? ''}\n`;
 }
 
-/** An object as `yaml`, `json` or `jsonpath=TEMPLATE`. */
+/** An object as anything but columns. */
 async function printObject(object: unknown, output: string): Promise<string> {
   if (output === 'json') return `${JSON.stringify(sorted(object), null, 4)}\n`;
   if (output === 'yaml') return (await import('../yaml.ts')).formatYaml(object);
-  const template = /^jsonpath=([\s\S]*)$/.exec(output)?.[1];
-  if (template === undefined) throw new StatusError('BadRequest', `unknown output format "${output}"`);
-  const { render } = await import('./jsonpath.ts');
-  return render(template.replace(/^(['"])([\s\S]*)\1$/, '$2'), sorted(object));
+  const equals = output.indexOf('=');
+  const template = output.slice(equals + 1).replace(/^(['"])([\s\S]*)\1$/, '$2');
+  if (output.startsWith('go-template=')) return (await import('./go-template.ts')).renderGoTemplate(template, object);
+  const { render, templateValues } = await import('./jsonpath.ts');
+  return output.startsWith('jsonpath-as-json=') ? `${JSON.stringify(templateValues(template, sorted(object)), null, 4)}\n` : render(template, sorted(object));
 }
 
 /** Keys in order, as kubectl prints them. */
