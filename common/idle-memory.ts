@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from './clock.ts';
-import { busyShareMeter } from './event-loop.ts';
+import { busyShareMeter } from './busy-share.ts';
 
 /** The memory of this process, as far as it can be collected. */
 export interface Memory {

@@ -3,27 +3,31 @@ import { ManualClock } from './clock.ts';
 import { exec } from './exec.ts';
 import { optimizeWhenBusy } from './optimize-when-busy.ts';
 
-it('optimizes once, after a burst, and not for the start', async () => {
+it('optimizes in two stages, after bursts, and not for the start', async () => {
   const clock = new ManualClock();
-  const engine = { busy: 0, optimized: 0, busyShare: () => engine.busy, optimize: () => { engine.optimized++; } };
-  const after = async (seconds: number, busy: number): Promise<number> => { engine.busy = busy; await clock.advance(seconds * 1000); return engine.optimized; };
+  const engine = { busy: 0, compilers: '', busyShare: () => engine.busy, optimize: (compilers: readonly string[]) => { engine.compilers += `${compilers.join(' ')}.`; } };
+  const after = async (seconds: number, busy: number): Promise<string> => { engine.busy = busy; await clock.advance(seconds * 1000); return engine.compilers; };
   optimizeWhenBusy(clock, engine, new AbortController().signal);
-  expect(await after(10, 1)).toBe(0);
-  expect(await after(3600, 0.02)).toBe(0);
-  expect(await after(1, 1)).toBe(0);
-  expect(await after(60, 0.01)).toBe(0);
-  expect(await after(2, 1)).toBe(1);
-  expect(await after(600, 1)).toBe(1);
+  expect(await after(10, 1)).toBe('');
+  expect(await after(3600, 0.02)).toBe('');
+  expect(await after(2, 1)).toBe('');
+  expect(await after(120, 0.01)).toBe('');
+  expect(await after(4, 1)).toBe('sparkplug maglev.');
+  expect(await after(3600, 0.02)).toBe('sparkplug maglev.');
+  expect(await after(16, 1)).toBe('sparkplug maglev.turbofan.');
+  expect(await after(600, 1)).toBe('sparkplug maglev.turbofan.');
 });
 
 it('optimizes a process that is a little busy for long', async () => {
   const clock = new ManualClock();
   let optimized = 0;
   optimizeWhenBusy(clock, { busyShare: () => 0.1, optimize: () => { optimized++; } }, new AbortController().signal);
-  await clock.advance(20_000);
+  await clock.advance(40_000);
   expect(optimized).toBe(0);
-  await clock.advance(20_000);
+  await clock.advance(40_000);
   expect(optimized).toBe(1);
+  await clock.advance(200_000);
+  expect(optimized).toBe(2);
 });
 
 it('looks no more when the process ends', async () => {
@@ -42,7 +46,7 @@ it('is something that this Node can do while it runs', async () => {
     const run = () => { for (let i = 0; i < 3000; i++) sum(items); return %GetOptimizationStatus(sum); };
     const optimized = (status) => (status & 0b110000) !== 0;
     const before = optimized(run());
-    thisEngine().optimize();
+    thisEngine().optimize(['sparkplug', 'maglev', 'turbofan']);
     let after = false;
     for (let i = 0; i < 200 && !after; i++) { after = optimized(run()); await new Promise((resolve) => { setTimeout(resolve, 1); }); }
     console.log(before, after);`;
