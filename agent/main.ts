@@ -27,11 +27,13 @@ import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
 import type { ProxyBackend } from './proxy/types.ts';
 import { ManagedContainerd } from './runtimes/containerd/managed.ts';
+import { containerdPaths } from './runtimes/containerd/paths.ts';
 import { foreignSetup } from './runtimes/foreign.ts';
 import type { CriConfig } from './runtimes/cri/driver.ts';
 import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
+import { HostContact } from './session/contact.ts';
 import { EventBuffer } from './session/event-buffer.ts';
 import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
@@ -114,11 +116,11 @@ export class Agent implements Runnable {
         done.push(`${String(await removePods(driver, signal))} pods removed`);
         if (containerd) {
           await containerd.stop(signal);
-          await removeRunDir(containerd.paths.runDir);
           done.push('containerd stopped');
         }
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
+        await removeRunDir(containerdPaths(stateDir).runDir);
       done.push(...await undo(new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now())));
     } finally {
       await unlock();
@@ -174,7 +176,8 @@ export class Agent implements Runnable {
       );
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
-      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
+      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, contact, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, parallelStarts,
       });
@@ -185,7 +188,7 @@ export class Agent implements Runnable {
       );
       const running = [network, proxy, dns, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       running.push(session.start(signal));

@@ -7,11 +7,13 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
-import type { AgentEvents, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
+import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { NodeCapacity } from './allocation/capacity.ts';
+import { Leases } from './leases.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
+import { isRunning } from './observed.ts';
 import { queryLogs } from './logs/query.ts';
 import { defaultRotation, rotateLog } from './logs/rotate.ts';
 import { systemCheck } from './probes/checks.ts';
@@ -32,6 +34,8 @@ export interface PodManagerDeps {
   readonly node: NodeFacts;
   /** Absent where no control plane can be asked, as in some tests. */
   readonly tokens?: PodTokens;
+  /** What pods of which there may be only one copy live by; absent in some tests. */
+  readonly contact?: Contact;
   /** How probes look; the system's way when absent. */
   readonly check?: Check;
 }
@@ -45,9 +49,11 @@ interface EndWaiter {
 
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 const rotationMs = 60_000;
+/** A fence is rare, and what it waits for takes a moment. */
+const fencePollMs = 100;
 
 /** Runs the pods that the desired state names, one worker each, and tells how they are. Works the same connected or not. */
-export class PodManager implements Runnable, PodReports, TunnelHandlers {
+export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing {
   readonly #deps: PodManagerDeps;
   readonly #config: PodManagerConfig;
   readonly #log: Log;
@@ -58,10 +64,12 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   readonly #usage: UsageMeter;
   readonly #capacity: NodeCapacity;
   readonly #tasks: TaskGroup;
+  readonly #leases: Leases;
   readonly #endWaiters = new Set<EndWaiter>();
   #runtimeName = 'containerd';
   #signal: AbortSignal = AbortSignal.abort();
   #wasCertain = false;
+  #fencing = false;
 
   constructor(deps: PodManagerDeps, config: PodManagerConfig) {
     this.#deps = deps;
@@ -69,6 +77,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     this.#log = deps.log.child({ component: 'pods' });
     this.#limit = new Limit(config.parallelStarts);
     this.#usage = new UsageMeter(deps);
+    this.#leases = new Leases(deps);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     const { tokens } = deps;
@@ -87,6 +96,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     this.#wasCertain = this.#isCertain;
+    this.#leases.start(signal);
     const unsubscribe = this.#deps.state.subscribe((changes) => { this.#apply(changes); });
     try {
       await this.#learnRuntimeName(signal);
@@ -127,6 +137,19 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     for (const pod of this.#deps.state.list(pods)) {
       const phase = pod.status?.phase;
       if (begun.has(pod.metadata?.uid ?? '') && phase !== 'Succeeded' && phase !== 'Failed') this.#capacity.adopt(pod);
+    }
+  }
+
+  async fence(forget: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    this.#fencing = true;
+    try {
+      for (const worker of this.#workers.values()) this.#drop(worker);
+      await forget();
+      // What only the runtime knows of ends too. Volumes and networks are taken down after that, however long it takes.
+      await this.#lookAtEverything(signal);
+      while ((await this.#deps.driver.list(signal)).containers.some(isRunning)) await this.#deps.clock.sleep(fencePollMs, signal);
+    } finally {
+      this.#fencing = false;
     }
   }
 
@@ -171,12 +194,17 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
     const uid = pod.metadata?.uid;
     if (uid === undefined) return;
     const worker = this.#workers.get(uid);
-    if (worker) worker.update(pod);
-    else this.#launch(pod);
+    if (worker) {
+      worker.update(pod);
+      this.#leases.note(worker);
+    } else {
+      this.#launch(pod);
+    }
   }
 
   #drop(worker: PodWorker): void {
-    worker.end();
+    this.#leases.drop(worker);
+    worker.end(this.#fencing ? 0 : undefined);
     this.#board.drop(worker.uid);
   }
 
@@ -194,6 +222,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
       report: (report) => { this.#board.put(report); },
     }, this.#config, pod);
     this.#workers.set(uid, worker);
+    this.#leases.note(worker);
     this.#tasks.run('pod worker', this.#signal, async () => {
       await worker.run(this.#signal);
       if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
@@ -229,8 +258,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers {
         if (signatureOf(byPod.get(uid) ?? { sandboxes: [], containers: [] }) !== worker.signature) this.#wake(uid);
       }
       // Before the first word of the control plane, a stranger is more likely a pod whose checkpoint was lost.
-      if (!this.#isCertain) return;
-      for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end();
+      if (!this.#isCertain && !this.#fencing) return;
+      for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end(this.#fencing ? 0 : undefined);
       await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }

@@ -16,7 +16,7 @@ const minSidecarGraceSeconds = 2;
 export function step(view: PodView): Decision {
   if (view.ending) return end(view);
   if (view.rejection) return { type: 'done' };
-  if (wasTerminal(view) || isFinished(view) || isPastDeadline(view) || view.eviction) return finish(view);
+  if (wasTerminal(view) || isFinished(view) || isPastDeadline(view) || view.eviction || view.withheld) return finish(view);
   const leftMs = untilDeadlineMs(view);
   const decision = advance(view);
   if (leftMs === undefined || (decision.type !== 'wait' && decision.type !== 'done')) return decision;
@@ -77,9 +77,9 @@ function end(view: PodView): Decision {
   return { type: 'remove' };
 }
 
-/** Everything ran to its end: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
+/** Everything ran to its end, or may not run on: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
 function finish(view: PodView): Decision {
-  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity));
+  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity, view.withheld?.graceSeconds ?? Infinity));
   if (kills.length > 0) return { type: 'kill', kills };
   const used = view.sandboxes.find((s) => holdsNetwork(view, s));
   return used ? { type: 'stop-sandbox', id: used.id } : { type: 'done' };

@@ -47,6 +47,12 @@ export interface Eviction extends Rejection {
   readonly disruption: { readonly reason: string; readonly message: string } | undefined;
 }
 
+/** The pod may not run here now: there may be only one copy of it, and without contact nobody knows whether it has been replaced. */
+export interface Withheld {
+  /** At most so long, whatever the pod asks for: by then its replacement may start. */
+  readonly graceSeconds: number;
+}
+
 /** The result of a container's probes so far. */
 export interface ProbeView {
   /** The startup probe has succeeded, or there is none. */
@@ -85,6 +91,7 @@ export interface PodView {
   /** Set when the node refuses a pod of which nothing has run yet. */
   readonly rejection: Rejection | undefined;
   readonly eviction: Eviction | undefined;
+  readonly withheld?: Withheld | undefined;
   /** Set while resources are changing. */
   readonly resize: ResizeView | undefined;
   readonly sandboxes: readonly Sandbox[];

@@ -17,7 +17,7 @@ import { containerNamed } from './spec/containers.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
-import { sandboxKey, type Decision, type Ending, type Eviction, type PodManagerConfig, type PodView } from './types.ts';
+import { sandboxKey, type Decision, type Ending, type Eviction, type PodManagerConfig, type PodView, type Withheld } from './types.ts';
 import { hasTokens } from './volumes/tokens.ts';
 
 export interface WorkerDeps extends ActionDeps {
@@ -55,6 +55,7 @@ export class PodWorker {
   #pod: Pod;
   #rejection: Rejection | undefined;
   #eviction: Eviction | undefined;
+  #withheld: Withheld | undefined;
   #ending: Ending | undefined;
   /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
   #desired = true;
@@ -116,8 +117,26 @@ export class PodWorker {
     this.wake();
   }
 
-  /** The pod is not wanted on this node any more. */
-  end(): void {
+  /** Whether the pod may run here at the moment. */
+  withhold(withheld: Withheld | undefined): void {
+    const before = this.#withheld;
+    // What is ending is not told again, unless its time is over.
+    if (before === withheld || (before && withheld && (withheld.graceSeconds > 0 || before.graceSeconds === 0))) return;
+    this.#withheld = withheld;
+    if (withheld && !before) this.#deps.recorder.emit('Warning', 'Withheld', 'This host has had no contact with the control plane for so long that the pod may be replaced: the copy here does not run until there is contact again');
+    if (withheld) this.#interruptNow();
+    this.wake();
+  }
+
+  /** The pod is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for. */
+  end(graceSeconds?: number): void {
+    if (graceSeconds !== undefined) {
+      this.#desired = false;
+      this.#ending = { graceSeconds, sinceMs: this.#endingSince() };
+      this.#interruptNow();
+      this.wake();
+      return;
+    }
     const forced = this.#ending !== undefined && this.#desired;
     this.#desired = false;
     this.#ending = forced ? { ...this.#ending, graceSeconds: forcedGraceSeconds, sinceMs: this.#endingSince() } : this.#ending ?? { graceSeconds: undefined, sinceMs: this.#endingSince() };
@@ -252,6 +271,7 @@ export class PodWorker {
       ending: this.#ending,
       rejection: this.#rejection,
       eviction: this.#eviction,
+      withheld: this.#withheld,
       resize: this.#allocation.view,
       ...snapshot,
       probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),

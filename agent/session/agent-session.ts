@@ -1,14 +1,17 @@
 import { X509Certificate } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { pods } from '#api/kinds/resources.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError, toStatus } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { renewAtMs, timeFloor } from '#common/pki/validity.ts';
-import type { AgentMessage, ControlMessage } from '#proto/edge/v1/messages.ts';
+import type { AgentMessage, ControlMessage, Welcome } from '#proto/edge/v1/messages.ts';
 import type { EdgeServices } from '#proto/edge/v1/services.ts';
-import type { Checkpoint } from '../state/types.ts';
+import type { Checkpoint, StateChange } from '../state/types.ts';
+import { Beats } from './beats.ts';
+import type { HostContact } from './contact.ts';
 import { dialBackoff } from './dial-backoff.ts';
 import { DownStream } from './down-stream.ts';
 import { EdgeClient, fromGrpc, type PingConfig } from './edge-client.ts';
@@ -19,7 +22,7 @@ import { Outbox } from './outbox.ts';
 import { explainFailure, parseServerAddress, type ServerAddress } from './server-probe.ts';
 import { send } from './stream.ts';
 import { AgentTunnels } from './tunnels.ts';
-import type { NodeReports, PodReports, PodTokenRequest, PodTokens, TunnelHandlers } from './types.ts';
+import type { Fencing, NodeReports, PodReports, PodTokenRequest, PodTokens, TunnelHandlers } from './types.ts';
 
 export interface AgentSessionDeps {
   readonly services: EdgeServices;
@@ -29,6 +32,8 @@ export interface AgentSessionDeps {
   readonly node: NodeReports;
   readonly events: EventBuffer;
   readonly handlers: TunnelHandlers;
+  readonly contact: HostContact;
+  readonly fencing: Fencing;
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
@@ -140,14 +145,18 @@ export class AgentSession implements Runnable, PodTokens {
     ends.addEventListener('abort', cancel, { once: true });
     const stopTimeout = clock.after(welcomeTimeoutMs, () => { failed.abort(new StatusError('Timeout', 'the control plane did not answer')); });
     const down = new DownStream({ checkpoint, log: this.#log });
-    let stopSending = (): void => undefined;
+    const beats = new Beats({ clock, contact: this.#deps.contact });
     try {
       await send(call, { hello: { agentVersion: this.#config.agentVersion, checkpointRevision: checkpoint.revision } }, ends);
       for await (const message of call as AsyncIterable<ControlMessage>) {
         if (message.welcome) {
           stopTimeout();
+          if (message.welcome.fence) await this.#carryOutFence(call, beats, message.welcome, ends);
           this.#current = { client, signal: ends };
-          stopSending = this.#sendReports(call, message.welcome.heartbeatPeriodMs, failed, ends);
+          this.#sendReports(call, beats, message.welcome.heartbeatPeriodMs, failed, ends);
+        } else if (message.heartbeatAck) {
+          // Before the whole state has arrived nobody knows what the answer is about.
+          if (this.#connected) beats.answered(message.heartbeatAck.sequence);
         } else if (message.openTunnel) {
           this.#tunnels.open(client, message.openTunnel, ends);
         } else if (await down.apply(message)) {
@@ -158,7 +167,7 @@ export class AgentSession implements Runnable, PodTokens {
       throw ends.aborted ? ends.reason : fromGrpc(error);
     } finally {
       stopTimeout();
-      stopSending();
+      beats.stop();
       failed.abort(new StatusError('ServiceUnavailable', 'the session ended'));
       ends.removeEventListener('abort', cancel);
       call.on('error', () => undefined);
@@ -166,27 +175,34 @@ export class AgentSession implements Runnable, PodTokens {
     }
   }
 
-  /** Heartbeats and reports, from `welcome` to the end of the session. */
-  #sendReports(call: Call, heartbeatPeriodMs: number, failed: AbortController, signal: AbortSignal): () => void {
-    const { clock } = this.#deps;
-    const outbox = new Outbox(this.#deps);
-    let stopTimer = (): void => undefined;
-    const beat = (): void => {
-      outbox.heartbeat();
-      stopTimer = clock.after(Math.max(100, heartbeatPeriodMs), beat);
+  /** This host was declared dead and its pods run elsewhere: they end here before anything else is said or done. */
+  async #carryOutFence(call: Call, beats: Beats, { fence = '', heartbeatPeriodMs }: Welcome, signal: AbortSignal): Promise<void> {
+    const { checkpoint, fencing } = this.#deps;
+    this.#log.warn({ fence }, 'this host was declared dead while it was away: killing its pods');
+    beats.start(heartbeatPeriodMs, (sequence) => { void send(call, { heartbeat: { sentAtMs: this.#deps.clock.now(), sequence } }, signal).catch(() => undefined); });
+    const forget = async (): Promise<void> => {
+      const changes = checkpoint.list(pods).map((pod): StateChange => ({ type: 'remove', resource: pods, namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? '' }));
+      await checkpoint.incremental(changes, checkpoint.revision, checkpoint.revision);
     };
-    beat();
+    await fencing.fence(forget, signal);
+    beats.stop();
+    await send(call, { fenced: { fence } }, signal);
+  }
+
+  /** Heartbeats and reports, from `welcome` to the end of the session. */
+  #sendReports(call: Call, beats: Beats, heartbeatPeriodMs: number, failed: AbortController, signal: AbortSignal): void {
+    const { clock } = this.#deps;
+    const outbox = new Outbox({ ...this.#deps, sending: (sequence) => { beats.sending(sequence); } });
+    beats.start(heartbeatPeriodMs, (sequence) => { outbox.heartbeat(sequence); });
     this.#tasks.run('reports', signal, async () => {
       try {
         await outbox.drain((message) => send(call, message, signal), () => clock.now(), signal);
       } catch (error) {
         failed.abort(error);
+      } finally {
+        outbox.close();
       }
     });
-    return () => {
-      stopTimer();
-      outbox.close();
-    };
   }
 
   #nowConnected(): void {

@@ -45,7 +45,7 @@ it('says everything at first, then what changes', async () => {
   box.events.emit(event('Late'));
   expect(await all()).toEqual(['a Failed', 'Late']);
   box.node();
-  box.outbox.heartbeat();
+  box.outbox.heartbeat(1);
   expect(await all()).toEqual(['heartbeat', 'nodeStatus']);
   box.stop.abort();
   await box.drained;
@@ -55,7 +55,7 @@ it('lets only the latest of each pod wait, and heartbeats first, however slow th
   const { all, ...box } = setup([]);
   await settle();
   for (let i = 0; i < 1000; i++) box.pod(pod(`p${String(i % 3)}`, String(i)));
-  for (let i = 0; i < 5; i++) box.outbox.heartbeat();
+  for (let i = 0; i < 5; i++) box.outbox.heartbeat(1);
   expect(await all()).toEqual(['nodeStatus', 'heartbeat', 'p0 999', 'p1 997', 'p2 998']);
   box.stop.abort();
   await box.drained;

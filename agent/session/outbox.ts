@@ -11,11 +11,14 @@ export class Outbox {
   readonly #events: EventBuffer;
   readonly #podReports = new Map<string, PodReport>();
   readonly #stops: (() => void)[];
-  #heartbeat = false;
+  /** Told right before a heartbeat is sent. */
+  readonly #sending: (sequence: number) => void;
+  #heartbeat: number | undefined;
   #nodeChanged = true;
   #wake: () => void = () => undefined;
 
-  constructor(deps: { pods: PodReports; node: NodeReports; events: EventBuffer }) {
+  constructor(deps: { pods: PodReports; node: NodeReports; events: EventBuffer; sending?: (sequence: number) => void }) {
+    this.#sending = deps.sending ?? (() => undefined);
     this.#node = deps.node;
     this.#events = deps.events;
     for (const report of deps.pods.all()) this.#podReports.set(report.uid, report);
@@ -38,8 +41,9 @@ export class Outbox {
     this.#wake();
   }
 
-  heartbeat(): void {
-    this.#heartbeat = true;
+  /** `sequence` is what the control plane answers with. */
+  heartbeat(sequence: number): void {
+    this.#heartbeat = sequence;
     this.#wake();
   }
 
@@ -47,9 +51,11 @@ export class Outbox {
   async drain(send: (message: AgentMessage) => Promise<void>, nowMs: () => number, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => { this.#wake(); }, { once: true });
     while (!signal.aborted) {
-      if (this.#heartbeat) {
-        this.#heartbeat = false;
-        await send({ heartbeat: { sentAtMs: nowMs() } });
+      if (this.#heartbeat !== undefined) {
+        const sequence = this.#heartbeat;
+        this.#heartbeat = undefined;
+        this.#sending(sequence);
+        await send({ heartbeat: { sentAtMs: nowMs(), sequence } });
       } else if (this.#nodeChanged) {
         this.#nodeChanged = false;
         await send({ nodeStatus: { report: json(this.#node.current()) } });

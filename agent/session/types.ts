@@ -19,6 +19,22 @@ export interface PodReports {
   subscribe(listener: (report: PodReport) => void): () => void;
 }
 
+/** When the control plane last knew that this host lives, by a clock that counts the time that the host slept too. */
+export interface Contact {
+  /** Undefined: never since the host was booted. */
+  silentMs(): number | undefined;
+  /** Called with every contact. */
+  subscribe(listener: () => void): () => void;
+  /** Asks for heartbeats that are at most so far apart, from now on; Infinity when it does not matter. */
+  need(periodMs: number): void;
+}
+
+/** How the pods' side carries out a fence. */
+export interface Fencing {
+  /** Kills every pod of this host, while `forget` takes them out of the desired state; resolves when nothing runs any more. */
+  fence(forget: () => Promise<void>, signal: AbortSignal): Promise<void>;
+}
+
 /** The node's side: labels are set once, status whenever it changes beyond noise. */
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;

@@ -1,13 +1,16 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { statusCodes, StatusError, toStatus } from '#common/errors.ts';
+import { isStatus, statusCodes, StatusError, toStatus } from '#common/errors.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { AgentMessage, ControlMessage, OpenTunnel } from '#proto/edge/v1/messages.ts';
 import type { Node, Pod } from '#api/gen/types.ts';
+import { keepsOne } from '#api/disconnect/policy.ts';
+import { pods } from '#api/kinds/resources.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
 import { parseEvent, parseNodeReport, parsePodReport } from './agent-message.ts';
 import type { Assignments, AssignmentInformers } from './assignments.ts';
+import { currentFence, fenceOf, liftFence } from './fence.ts';
 import { LatestQueue } from './latest-queue.ts';
 import type { NodeAssignment, AssignmentChange } from './node-assignment.ts';
 import { contradicts, renewLease, storeNodeReport, type NodeReport } from './node-reports.ts';
@@ -38,6 +41,8 @@ const messageBytes = 256 << 10;
 const helloTimeoutMs = 10_000;
 /** Over a link that carries 5 KB a second a message still arrives in time. */
 const stuckMs = 60_000;
+/** For a fenced host to kill all that runs on it. */
+const fencingMs = 300_000;
 /** Heartbeats that may be missing before a session counts as dead. */
 const missedHeartbeats = 3;
 
@@ -64,6 +69,12 @@ export class NodeSession {
   #revision = 0;
   #greeted = false;
   #nodeDeleted = false;
+  /** The heartbeat to be answered next. */
+  #ack: number | undefined;
+  /** What a host that was declared dead has to do first; undefined until that is known, empty when there is nothing. */
+  #fence: string | undefined;
+  /** Set once the host has done it. */
+  #fenced = false;
 
   constructor(deps: SessionDeps, config: SessionConfig, identity: NodeIdentity, call: Call) {
     this.#deps = deps;
@@ -114,6 +125,11 @@ export class NodeSession {
   /** Called for each change of this node's Node object. Somebody who deletes it wants it gone: it comes back with a new session only. */
   nodeChanged(node: Node | undefined): void {
     this.#nodeDeleted = node === undefined;
+    const fence = fenceOf(node);
+    if (fence !== undefined && this.#fence !== undefined && fence !== this.#fence) {
+      this.end(new StatusError('Conflict', `node ${this.identity.name} was fenced: somebody declared its host dead while it was connected`));
+      return;
+    }
     if (node && this.#nodeReport && contradicts(node, this.#nodeReport)) this.#storeNode();
   }
 
@@ -135,7 +151,6 @@ export class NodeSession {
         this.#watchdog.limit(missedHeartbeats * this.#config.heartbeatPeriodMs);
         ready();
         void this.#send();
-        this.#heartbeat();
       } else if (!this.#greeted) {
         throw new StatusError('BadRequest', 'a session begins with hello');
       } else {
@@ -145,7 +160,13 @@ export class NodeSession {
   }
 
   #handle(message: AgentMessage): void {
-    if (message.heartbeat) this.#heartbeat();
+    if (message.fenced) {
+      this.#fenced = message.fenced.fence === this.#fence;
+      this.#wakeup.notify();
+    }
+    // A host that was declared dead counts as that until it has ended what ran on it.
+    if (this.#isFencing) return;
+    if (message.heartbeat) this.#heartbeat(message.heartbeat.sequence ?? 0);
     else if (message.nodeStatus) {
       this.#nodeReport = parseNodeReport(message.nodeStatus);
       this.#storeNode();
@@ -153,8 +174,31 @@ export class NodeSession {
     else if (message.event) this.#event(message);
   }
 
-  #heartbeat(): void {
-    this.#reports.put('lease', () => renewLease(this.#deps.api, this.identity.name, this.#deps.clock.now()));
+  get #isFencing(): boolean { return this.#fence !== '' && !this.#fenced; }
+
+  /** Answered only once the Lease is stored: whoever replaces pods of silent nodes looks at the stored one. */
+  #heartbeat(sequence: number): void {
+    this.#reports.put('lease', async () => {
+      await renewLease(this.#deps.api, this.identity.name, this.#deps.clock.now());
+      if (sequence === 0 || !await this.#knowsAll()) return;
+      this.#ack = sequence;
+      this.#wakeup.notify();
+    });
+  }
+
+  /**
+   * True when what is sent from here on says of every pod of which there may be only one copy whether it is still this
+   * node's. Without that the answer is left out; the next heartbeat asks again.
+   */
+  async #knowsAll(): Promise<boolean> {
+    for (const known of this.#deps.informers.pods.by('node', this.identity.name)) {
+      if (known.metadata?.deletionTimestamp !== undefined || !keepsOne(known)) continue;
+      const stored = await this.#deps.api.get(pods, known.metadata?.namespace, known.metadata?.name ?? '').catch((error: unknown) => {
+        if (!isStatus(error, 'NotFound')) throw error;
+      });
+      if (stored?.metadata?.uid !== known.metadata?.uid || stored?.metadata?.deletionTimestamp !== undefined) return false;
+    }
+    return true;
   }
 
   #storeNode(): void {
@@ -194,17 +238,38 @@ export class NodeSession {
   async #send(): Promise<void> {
     const { signal } = this.#end;
     try {
-      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs } });
+      this.#fence = await currentFence(this.#deps.api, this.identity.name) ?? '';
+      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs, fence: this.#fence } });
+      if (this.#isFencing) await this.#carryOutFence(this.#fence, signal);
+      this.#heartbeat(0);
       this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wakeup.notify(); });
       await this.#sendComplete(this.#assignment);
       while (!signal.aborted) {
         for (let tunnel = this.#tunnels.shift(); tunnel; tunnel = this.#tunnels.shift()) await this.#write({ openTunnel: tunnel });
         if (this.#assignment.dirty) await this.#sendIncrementals(this.#assignment);
+        else if (this.#ack !== undefined) await this.#sendAck(this.#ack);
         else if (this.#tunnels.length === 0) await this.#wakeup.wait(signal);
       }
     } catch (error) {
       this.end(error);
     }
+  }
+
+  async #carryOutFence(fence: string, signal: AbortSignal): Promise<void> {
+    this.#log.warn({ fence }, 'the host was declared dead and is back: it ends all that ran on it before anything else');
+    const cancel = this.#deps.clock.after(fencingMs, () => { this.end(new StatusError('Timeout', 'the host was declared dead, and does not say that it has ended its pods')); });
+    try {
+      while (this.#isFencing) await this.#wakeup.wait(signal);
+    } finally {
+      cancel();
+    }
+    await liftFence(this.#deps.api, this.identity.name, fence);
+    this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: this.identity.name, uid: this.identity.name } }, 'Normal', 'FenceLifted', 'The host has ended everything that ran on it when it was declared dead');
+  }
+
+  async #sendAck(sequence: number): Promise<void> {
+    this.#ack = undefined;
+    await this.#write({ heartbeatAck: { sequence } });
   }
 
   /** One message; an agent that takes nothing for long, though it lives, has to begin anew. */

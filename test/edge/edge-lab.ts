@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { AgentSession } from '#agent/session/agent-session.ts';
+import { HostContact } from '#agent/session/contact.ts';
 import { EventBuffer } from '#agent/session/event-buffer.ts';
 import type { Identity } from '#agent/session/identity.ts';
 import { joinOrLoad, type JoinConfig } from '#agent/session/join.ts';
-import type { NodeReport, NodeReports, PodReport, PodReports, TunnelHandlers } from '#agent/session/types.ts';
+import type { Fencing, NodeReport, NodeReports, PodReport, PodReports, TunnelHandlers } from '#agent/session/types.ts';
 import { CheckpointStore } from '#agent/state/checkpoint.ts';
 import { secrets } from '#api/kinds/resources.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
@@ -136,14 +137,15 @@ export class EdgeLab {
     const identity = await this.join(host);
     const checkpoint = await CheckpointStore.open({ log: this.log }, { folder: join(this.folder, host, 'agent', 'checkpoint') });
     this.#checkpoints.push(checkpoint);
-    const agent = new LabAgent(identity, checkpoint);
+    const contact = await HostContact.open({ log: this.log }, join(this.folder, host, 'contact'));
+    const agent = new LabAgent(identity, checkpoint, contact);
     this.#running.push(this.session(agent, host, clock).start(AbortSignal.any([this.stop.signal, agent.stop.signal])));
     return agent;
   }
 
   session(agent: LabAgent, host: string, clock: Clock = this.clock): AgentSession {
     agent.session = new AgentSession({
-      services, identity: agent.identity, checkpoint: agent.checkpoint, pods: agent.pods, node: agent.node, events: agent.events, handlers: agent.handlers,
+      services, identity: agent.identity, checkpoint: agent.checkpoint, pods: agent.pods, node: agent.node, events: agent.events, handlers: agent.handlers, contact: agent.contact, fencing: agent.fencing,
       clock, log: this.log.child({ host }), random: Math.random,
     }, { stateDir: join(this.folder, host), server: this.url, agentVersion: 'test', ping: { periodMs: 300, timeoutMs: 200 } });
     return agent.session;
@@ -170,7 +172,9 @@ export class EdgeLab {
 export class LabAgent {
   readonly identity: Identity;
   readonly checkpoint: CheckpointStore;
+  readonly contact: HostContact;
   readonly events = new EventBuffer();
+  fencing: Fencing = { fence: (forget) => forget() };
   readonly stop = new AbortController();
   session!: AgentSession;
   handlers: TunnelHandlers = {
@@ -182,9 +186,10 @@ export class LabAgent {
   readonly #nodeListeners = new Set<(report: NodeReport) => void>();
   #node: NodeReport = { labels: { 'kubernetes.io/os': 'linux', 'node-role.kubernetes.io/control-plane': '' }, status: { capacity: { cpu: '1' }, conditions: [{ type: 'Ready', status: 'True' }] } };
 
-  constructor(identity: Identity, checkpoint: CheckpointStore) {
+  constructor(identity: Identity, checkpoint: CheckpointStore, contact: HostContact) {
     this.identity = identity;
     this.checkpoint = checkpoint;
+    this.contact = contact;
   }
 
   readonly pods: PodReports = {

@@ -57,6 +57,100 @@ describe('a node', () => {
   });
 });
 
+describe('contact', () => {
+  const one = { 'cleat.dev/disconnect-policy': 'replace', 'cleat.dev/disconnect-copies': 'one' };
+
+  it('is as old as the last heartbeat that was answered, which takes a Lease that is stored', async () => {
+    const agent = await connected('a');
+    await lab.until(() => agent.contact.silentMs() !== undefined, 'the first answer');
+    lab.cluster.failures.push(...Array.from({ length: 1000 }, () => new StatusError('ServiceUnavailable', 'no writes')));
+    const { lastMs } = { lastMs: agent.contact.nowMs() - (agent.contact.silentMs() ?? 0) };
+    await lab.until(() => (agent.contact.silentMs() ?? 0) > 300, 'silence: heartbeats come every 100 ms');
+    lab.cluster.failures.length = 0;
+    await lab.until(() => agent.contact.nowMs() - (agent.contact.silentMs() ?? 0) > lastMs + 300, 'an answer');
+  });
+
+  it('is not given while it is not known whether a pod of which there may be one copy is still this node\'s', async () => {
+    const stored = lab.cluster.put(pods, { ...pod('db', 'a'), metadata: { ...pod('db', 'a').metadata, annotations: one } });
+    const agent = await connected('a');
+    await lab.until(() => agent.contact.silentMs() !== undefined, 'the first answer');
+    // It is being removed, and the news is still on its way to the dispatcher.
+    const get = lab.cluster.get.bind(lab.cluster);
+    lab.cluster.get = async (resource, ...key) => {
+      const found = await get(resource, ...key);
+      return (resource.plural === 'pods' ? { ...found, metadata: { ...found.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } } : found) as never;
+    };
+    await lab.until(() => (agent.contact.silentMs() ?? 0) > 500, 'silence');
+    lab.cluster.put(pods, { ...stored, metadata: { ...stored.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } });
+    await lab.until(() => (agent.contact.silentMs() ?? 0) < 300, 'an answer');
+    expect(agent.checkpoint.get(pods, 'default', 'db')?.metadata?.deletionTimestamp).toBeDefined();
+  });
+});
+
+describe('a fence', () => {
+  const taint = { key: 'node.kubernetes.io/out-of-service', value: 'fenced', effect: 'NoExecute' };
+  const byHand = { ...taint, value: 'nodeshutdown' };
+  const fence = (name: string, id: string): void => {
+    const node = lab.cluster.find(nodes, undefined, name)!;
+    lab.cluster.put(nodes, { ...node, metadata: { ...node.metadata, annotations: { ...node.metadata?.annotations, 'cleat.dev/fenced': id } }, spec: { ...node.spec, taints: [byHand, taint] } });
+  };
+  const fenceOf = (name: string): string | undefined => lab.cluster.find(nodes, undefined, name)?.metadata?.annotations?.['cleat.dev/fenced'];
+
+  it('is carried out before anything else when the host comes back, and then lifted', async () => {
+    lab.cluster.put(pods, pod('old', 'a'));
+    const agent = await connected('a');
+    await lab.until(() => agent.checkpoint.list(pods).length === 1, 'the pod');
+    const done = Promise.withResolvers<undefined>();
+    const fenced: string[] = [];
+    agent.fencing = {
+      fence: async (forget) => {
+        await forget();
+        fenced.push(names(agent.checkpoint.list(pods)).join());
+        await done.promise;
+      },
+    };
+    agent.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    fence('a', 'f1');
+    lab.cluster.remove(pods, 'default', 'old');
+    lab.cluster.put(pods, pod('new', 'a'));
+    lab.cluster.remove(leases, 'kube-node-lease', 'a');
+    const again = lab.session(agent, 'a');
+    const stop = new AbortController();
+    const running = again.start(stop.signal);
+    await lab.until(() => fenced.length === 1, 'the fence to be carried out');
+    lab.cluster.writes.length = 0;
+    await lab.until(() => lab.logged.some(({ msg }) => msg.includes('declared dead and is back')));
+    expect([again.connected, names(agent.checkpoint.list(pods)), lab.cluster.find(leases, 'kube-node-lease', 'a'), lab.cluster.writes]).toEqual([false, [], undefined, []]);
+    done.resolve(undefined);
+    await lab.until(() => again.connected, 'the session');
+    expect([fenced, fenceOf('a'), lab.cluster.find(nodes, undefined, 'a')?.spec?.taints]).toEqual([[''], undefined, [byHand]]);
+    await lab.until(() => names(agent.checkpoint.list(pods)).join() === 'new', 'the new pod');
+    expect(lab.recorded.some((line) => line.includes('FenceLifted'))).toBe(true);
+    stop.abort();
+    await running;
+  });
+
+  it('ends the session of a host that is not dead, which then carries it out', async () => {
+    const agent = await connected('a');
+    let fences = 0;
+    agent.fencing = { fence: async (forget) => { fences++; await forget(); } };
+    agent.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    const stop = new AbortController();
+    const session = lab.session(agent, 'a');
+    const running = session.start(stop.signal);
+    await lab.until(() => session.connected, 'the session');
+    for (const id of ['f1', 'f2']) {
+      fence('a', id);
+      await lab.until(() => fenceOf('a') === undefined && session.connected, `fence ${id} to be lifted`);
+    }
+    expect(fences).toBe(2);
+    stop.abort();
+    await running;
+  });
+});
+
 const report = (object: Pod, status: PodReport['status'], gone = false): PodReport => ({
   namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '', uid: object.metadata?.uid ?? '', status, gone,
 });

@@ -10,7 +10,8 @@ export interface PodTokenRequest { namespace: string; podName: string; podUid: s
 export interface PodTokenResponse { token: string }
 
 export interface Hello { agentVersion: string; checkpointRevision: number }
-export interface Heartbeat { sentAtMs: number }
+export interface Heartbeat { sentAtMs: number; sequence?: number }
+export interface Fenced { fence: string }
 export interface NodeStatusUpdate { report: Buffer }
 export interface PodStatusUpdate { namespace: string; name: string; uid: string; status: Buffer; gone: boolean }
 export interface EventReport { event: Buffer }
@@ -22,12 +23,14 @@ export interface AgentMessage {
   nodeStatus?: NodeStatusUpdate;
   podStatus?: PodStatusUpdate;
   event?: EventReport;
+  fenced?: Fenced;
 }
 
 export interface WireObject { resource: string; json: Uint8Array }
 export interface ObjectRef { resource: string; namespace: string; name: string }
 
-export interface Welcome { heartbeatPeriodMs: number }
+export interface Welcome { heartbeatPeriodMs: number; fence?: string }
+export interface HeartbeatAck { sequence: number }
 export interface Complete { objects: WireObject[]; revision: number; last: boolean }
 export interface Incremental { fromRevision: number; toRevision: number; set: WireObject[]; removed: ObjectRef[] }
 export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL' | 'REMOVE_VOLUME';
@@ -39,6 +42,7 @@ export interface ControlMessage {
   complete?: Complete;
   incremental?: Incremental;
   openTunnel?: OpenTunnel;
+  heartbeatAck?: HeartbeatAck;
 }
 
 /** At most one field is set, `channel` aside. */

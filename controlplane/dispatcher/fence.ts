@@ -1,0 +1,41 @@
+import type { Node } from '#api/gen/types.ts';
+import { fenceAnnotation, outOfServiceTaint } from '#api/disconnect/policy.ts';
+import { nodes } from '#api/kinds/resources.ts';
+import { isStatus } from '#common/errors.ts';
+import type { ApiClient } from '../apiserver/types.ts';
+
+const attempts = 8;
+/** Value of the taint that comes and goes with a fence; one that a person set by hand has another. */
+export const fencedValue = 'fenced';
+
+/** The fence that a host has to carry out before it may do anything else; undefined when there is none. */
+export function fenceOf(node: Node | undefined): string | undefined {
+  return node?.metadata?.annotations?.[fenceAnnotation] || undefined;
+}
+
+/** The fence of a node as the store has it now. */
+export async function currentFence(api: ApiClient, nodeName: string): Promise<string | undefined> {
+  try {
+    return fenceOf(await api.get(nodes, undefined, nodeName));
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}
+
+/** Takes this fence off the node, and the taint that came with it. A newer fence stays. */
+export async function liftFence(api: ApiClient, nodeName: string, fence: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const node = await api.get(nodes, undefined, nodeName);
+      if (fenceOf(node) !== fence) return;
+      const { [fenceAnnotation]: _done, ...annotations } = node.metadata?.annotations ?? {};
+      const taints = (node.spec?.taints ?? []).filter(({ key, value }) => key !== outOfServiceTaint || value !== fencedValue);
+      await api.update(nodes, { ...node, metadata: { ...node.metadata, annotations }, spec: { ...node.spec, taints } });
+      return;
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) return;
+      if (!isStatus(error, 'Conflict') || attempt === attempts) throw error;
+    }
+  }
+}
