@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { APIService, Service } from '#api/gen/types.ts';
@@ -11,7 +12,7 @@ import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { Admission } from './admission/plugins.ts';
 import { Aggregated } from './aggregation/aggregated.ts';
-import { authenticationData, type FrontProxy } from './aggregation/front-proxy.ts';
+import { authenticationData, frontProxyName, type FrontProxy } from './aggregation/front-proxy.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import type { Audit } from './audit/audit.ts';
 import { AccessControl } from './auth/access-control.ts';
@@ -116,12 +117,12 @@ export class ApiServer implements Runnable {
   constructor(deps: ApiServerDeps, config: ApiServerConfig) {
     this.#deps = deps;
     this.#config = config;
-    const { store, clock, log } = deps;
+    const { store, clock, log, frontProxy } = deps;
     this.#kinds = new KindIndex(deps.kinds);
     this.#allocation = new ServiceAllocation(config);
     this.#informers = deps.informers ?? new Informers({ store, log, clock });
     this.#definitions = new CustomDefinitions({ store, kinds: this.#kinds, nodes: deps.nodes, clock, log, parse: (value) => this.#informers.cachedObject({ value }) });
-    this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer }, {
+    this.#access = new AccessControl({ informers: this.#informers, clock, tokens: deps.tokens ?? new Map(), authorizer: deps.authorizer, frontProxy: frontProxy && { ca: new X509Certificate(frontProxy.ca), allowedNames: [frontProxyName] } }, {
       key: config.serviceAccountKey, oldKeys: config.serviceAccountOldKeys ?? '', issuer: config.serviceAccountIssuer, jwksUri: `https://${hostOf(config.advertiseAddress)}:${String(config.port)}/openid/v1/jwks`,
     });
     this.#aggregated = new Aggregated({ informers: this.#informers, nodes: deps.nodes, frontProxy: deps.frontProxy });
@@ -146,7 +147,7 @@ export class ApiServer implements Runnable {
     const handler = new RequestHandler({
       authenticator, authorizer, metrics: requests, queue, audit: deps.audit, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
-    this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName });
+    this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName, clientCa: config.clientCa + (frontProxy?.ca ?? '') });
   }
 
   /** Resolves with the port once requests are answered; rejects when that fails. */

@@ -35,9 +35,9 @@ export const ephemeralContainers: ObjectPart<Pod> = {
 export const resize: ObjectPart<Pod> = {
   apply: (pod, sent) => {
     for (const list of ['containers', 'initContainers'] as const) {
-      for (const [index, container] of (pod.spec?.[list] ?? []).entries()) {
-        const next = sent.spec?.[list]?.[index];
-        if (next === undefined || next.name !== container.name) continue;
+      for (const container of pod.spec?.[list] ?? []) {
+        const next = sent.spec?.[list]?.find(({ name }) => name === container.name);
+        if (next === undefined) continue;
         for (const field of ['resources', 'resizePolicy'] as const) {
           if (next[field] === undefined) delete container[field];
           else Object.assign(container, { [field]: copyJson(next[field]) });

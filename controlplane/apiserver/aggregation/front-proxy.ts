@@ -1,4 +1,5 @@
 import type { KeyPair } from '#common/pki/store.ts';
+import { extraPrefix, groupHeader, uidHeader, userHeader } from '../auth/request-header.ts';
 import type { User } from '../types.ts';
 
 /** By what an aggregated server knows that a request comes from this one, so that it may believe who is named in its headers. */
@@ -10,10 +11,6 @@ export interface FrontProxy {
 }
 
 export const frontProxyName = 'front-proxy-client';
-const userHeader = 'X-Remote-User';
-const groupHeader = 'X-Remote-Group';
-const uidHeader = 'X-Remote-Uid';
-const extraPrefix = 'X-Remote-Extra-';
 
 /** The data of ConfigMap kube-system/extension-apiserver-authentication, from which aggregated servers learn whom to believe. */
 export function authenticationData(clientCa: string, frontProxy: FrontProxy | undefined): Record<string, string> {

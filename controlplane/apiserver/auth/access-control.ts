@@ -10,6 +10,7 @@ import { nodeRules } from './node/node-rules.ts';
 import { nodeRestriction } from './node/restriction.ts';
 import { escalationCheck } from './rbac/escalation.ts';
 import { RbacAuthorizer } from './rbac/rbac-authorizer.ts';
+import { proxyOf, RequestHeaderAuthenticator, type RequestHeaderConfig } from './request-header.ts';
 import { ServiceAccountAuthenticator } from './service-accounts/authenticator.ts';
 import { PodTokens } from './service-accounts/pod-tokens.ts';
 import { TokenAuthority, type TokenAuthorityConfig } from './service-accounts/token-authority.ts';
@@ -20,6 +21,8 @@ export interface AccessControlDeps {
   readonly clock: Clock;
   /** Of a file; see `parseTokenFile`. */
   readonly tokens: ReadonlyMap<string, User>;
+  /** Whose proxies are believed; absent: nobody's. */
+  readonly frontProxy?: RequestHeaderConfig | undefined;
   /** In place of RBAC, for tests. */
   readonly authorizer: Authorizer | undefined;
 }
@@ -48,7 +51,11 @@ export class AccessControl {
     this.podTokens = new PodTokens(this.tokens, informers);
     this.#accounts = new ServiceAccountAuthenticator({ authority: this.tokens, informers, clock });
     this.bearer = new BearerAuthenticator([new FileTokenAuthenticator(deps.tokens), this.#accounts, new BootstrapTokenAuthenticator(informers, clock)], [config.issuer]);
-    this.authenticator = new AuthenticatorChain([new ClientCertificateAuthenticator(clock), this.bearer]);
+    const { frontProxy } = deps;
+    this.authenticator = new AuthenticatorChain([
+      ...(frontProxy ? [new RequestHeaderAuthenticator(clock, frontProxy)] : []),
+      new ClientCertificateAuthenticator(clock, (socket) => frontProxy !== undefined && proxyOf(socket, frontProxy.ca) !== undefined), this.bearer,
+    ]);
     this.admission = [nodeRestriction, escalationCheck(this.#rbac, this.authorizer), certificateRequests(this.authorizer, clock)];
   }
 

@@ -32,15 +32,18 @@ interface PeerIdentity { readonly user: User; readonly notAfterMs: number }
 /** A certificate of our CA: its common name is the user, its organizations are the groups. */
 export class ClientCertificateAuthenticator implements Authenticator {
   readonly #clock: Clock;
+  readonly #isForeign: (socket: TLSSocket) => boolean;
   readonly #known = new WeakMap<TLSSocket, PeerIdentity | 'none' | 'bad'>();
 
-  constructor(clock: Clock) {
+  /** `isForeign`: the peer's certificate is of a CA that TLS lets in and that says nothing of clients. */
+  constructor(clock: Clock, isForeign: (socket: TLSSocket) => boolean) {
     this.#clock = clock;
+    this.#isForeign = isForeign;
   }
 
   authenticate({ socket, authorization }: Credentials): User | undefined {
     let peer = this.#known.get(socket);
-    if (peer === undefined) this.#known.set(socket, peer = identify(socket));
+    if (peer === undefined) this.#known.set(socket, peer = this.#isForeign(socket) ? 'bad' : identify(socket));
     // A token beside a useless certificate still counts, as it does with Kubernetes.
     if (peer === 'none' || (peer === 'bad' && authorization !== undefined)) return undefined;
     if (peer === 'bad') throw unauthorized('client certificate not accepted');

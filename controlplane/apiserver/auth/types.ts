@@ -9,6 +9,8 @@ import type { User } from '../types.ts';
 export interface Credentials {
   readonly socket: TLSSocket;
   readonly authorization: string | undefined;
+  /** Names and values of all headers by turns, as they came. */
+  readonly rawHeaders: readonly string[];
 }
 
 /** Undefined: no credentials of this kind. Throws Unauthorized when there are some and they are bad. */

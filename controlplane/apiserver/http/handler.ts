@@ -203,7 +203,7 @@ export class RequestHandler {
   async #authenticate(request: ApiRequest): Promise<User | undefined> {
     const isPublic = publicPaths.has(request.segments[0] ?? '');
     try {
-      const user = await this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization ?? webSocketAuthorization(request.headers) });
+      const user = await this.#deps.authenticator.authenticate({ socket: request.socket, authorization: request.headers.authorization ?? webSocketAuthorization(request.headers), rawHeaders: request.incoming.rawHeaders });
       if (user || isPublic) return user;
     } catch (error) {
       // A probe with yesterday's token still gets its answer.

@@ -14,7 +14,7 @@ export type HttpResponse = ServerResponse | http2.Http2ServerResponse;
 export interface ListenerConfig {
   readonly port: number;
   readonly bindAddress: string;
-  /** PEM of the serving key and certificate, and of the CA that client certificates must come from. */
+  /** PEM of the serving key and certificate, and of the CAs whose client certificates are asked for. */
   readonly tlsKey: string;
   readonly tlsCertificate: string;
   readonly clientCa: string;
