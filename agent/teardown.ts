@@ -2,6 +2,7 @@ import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
+import { stateNames } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
 import { podsDir } from './pods/paths.ts';
@@ -90,18 +91,6 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
   }
 }
 
-/** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
-const ownNames = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
-
-/** Whether Cleat ever ran with this state directory, and was not purged since. */
-export async function hasState(stateDir: string): Promise<boolean> {
-  const names = await readdir(stateDir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  return names.some((name) => ownNames.includes(name));
-}
-
 /** Removes all that Cleat kept, and the directory when nothing else is in it. Rejects before it touches anything when something is mounted below, or a control plane runs on it. */
 export async function purgeState(stateDir: string): Promise<void> {
   const dir = resolve(stateDir);
@@ -109,7 +98,7 @@ export async function purgeState(stateDir: string): Promise<void> {
   if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
   const holder = await lockHolder(join(dir, 'server/store/LOCK'));
   if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${dir}; stop it first`);
-  for (const name of await readdir(dir)) if (ownNames.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
+  for (const name of await readdir(dir)) if (stateNames.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
   await rmdir(dir).catch(() => undefined);
 }
 

@@ -5,6 +5,7 @@ import { systemClock } from '#common/clock.ts';
 import { bool, list, loadConfig } from '#common/config.ts';
 import { StatusError } from '#common/errors.ts';
 import { createLog, type LogLevel } from '#common/log.ts';
+import { hasState } from '#common/state-directory.ts';
 import { agentSettings } from '#agent/config.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
 import { configFile, serveHelp } from '../serve.ts';
@@ -22,11 +23,11 @@ export const command: Command = {
     const { values: config, mode } = loadConfig('cleat down', settings, argv, io.env, configFile);
     if (mode !== 'run') throw new StatusError('Invalid', "cleat down has no --print-config. See 'cleat down --help'.");
     if (process.getuid?.() !== 0) throw new StatusError('Forbidden', 'cleat down needs root: it stops containers and programs the network. Start it with sudo');
-    const [{ Agent }, { hasState }] = await Promise.all([import('#agent/main.ts'), import('#agent/teardown.ts')]);
     if (!await hasState(config.stateDir)) {
       io.out(`Nothing to do: there is no state of Cleat in ${config.stateDir}\n`);
       return 0;
     }
+    const { Agent } = await import('#agent/main.ts');
     const agent = new Agent({ log: createLog(config.logLevel as LogLevel), clock: systemClock, joinToken: () => Promise.resolve('') }, config);
     for (const what of await agent.down({ purge: config.purge }, io.interrupted)) io.out(`${what}\n`);
     if (config.purge) {
