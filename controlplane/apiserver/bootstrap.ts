@@ -8,6 +8,8 @@ import type { ApiClient } from './types.ts';
 export interface BootstrapConfig {
   /** First address of the service range. */
   readonly serviceAddress: string;
+  /** Where the agents answer names. */
+  readonly clusterDns: string;
   /** One range, or one of each family. */
   readonly serviceCidr: string;
   /** Where the API is reached, for pods; empty when not known. */
@@ -36,6 +38,7 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
     metadata,
     spec: { type: 'ClusterIP', clusterIP: config.serviceAddress, ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: config.port }] },
   });
+  await ensureDnsService(client, config.clusterDns);
   if (config.advertiseAddress === '') return;
   await ensure<Endpoints>(client, endpoints, {
     metadata: { name: 'kubernetes', namespace: 'default', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
@@ -47,6 +50,21 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
     endpoints: [{ addresses: [config.advertiseAddress], conditions: { ready: true } }],
     ports: [{ name: 'https', port: config.port, protocol: 'TCP' }],
   });
+}
+
+/**
+ * The Service by which Kubernetes' clusters know their DNS. The agents answer at its address themselves, which the label
+ * says; a Service of that name without it is somebody's own DNS, and left alone like any that is there.
+ */
+async function ensureDnsService(client: ApiClient, clusterIP: string): Promise<void> {
+  const labels = { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'service.kubernetes.io/service-proxy-name': 'cleat-dns' };
+  const ports = [{ name: 'dns', port: 53, protocol: 'UDP' }, { name: 'dns-tcp', port: 53, protocol: 'TCP' }];
+  try {
+    await client.create<Service>(services, { metadata: { name: 'kube-dns', namespace: 'kube-system', labels }, spec: { type: 'ClusterIP', clusterIP, ports } });
+  } catch (error) {
+    // Invalid: another Service of kube-system has the address.
+    if (!isStatus(error, 'AlreadyExists', 'Invalid')) throw error;
+  }
 }
 
 /** Volumes that are directories on the nodes. Left as it is when it is there, and the default only where there is no other. */

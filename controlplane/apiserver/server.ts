@@ -171,6 +171,13 @@ export class ApiServer implements Runnable {
     await (await this.#aggregated.load()).check(apiService, signal);
   }
 
+  /** Reads `path` below `/apis/GROUP/VERSION` of whoever an APIService names for the group, in its highest version. */
+  async readAggregated(user: User, group: string, path: string, signal: AbortSignal): Promise<unknown> {
+    const remote = this.#aggregated.services.newest(group);
+    if (remote === undefined) throw new StatusError('ServiceUnavailable', `no API ${group} registered: an adapter has to be installed, and an APIService that names it`);
+    return (await this.#aggregated.load()).read(remote, path, user, signal);
+  }
+
   /** The API in process, for a part that goes by `user.name` (`system:kube-scheduler`). */
   client(user: User): ApiClient {
     return new InProcessClient({ store: this.#deps.store, resources: this.#resources, kinds: this.#kinds, clock: this.#deps.clock }, user);
@@ -241,7 +248,7 @@ export class ApiServer implements Runnable {
     await this.#admission.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
-      serviceAddress: this.#allocation.firstAddress, serviceCidr: this.#config.serviceCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
+      serviceAddress: this.#allocation.firstAddress, clusterDns: this.#config.clusterDns, serviceCidr: this.#config.serviceCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
       authentication: authenticationData(this.#config.clientCa, this.#deps.frontProxy),
     });
     await bootstrapPolicy(client);

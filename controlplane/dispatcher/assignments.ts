@@ -16,6 +16,9 @@ const promptNodes = 10;
 const gatherMsPerNode = 0.5;
 const maxGatherMs = 250;
 
+/** Every node's resolver reads it: https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/ */
+const dnsSettings = referenceKey(configMaps, 'kube-system', 'kube-dns');
+
 /** `pods` must have the index `node`, by `spec.nodeName`. */
 export interface AssignmentInformers {
   readonly pods: Informer<Pod>;
@@ -95,6 +98,7 @@ export class Assignments implements AssignmentSource {
     const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
+    assignment.alwaysRefer(dnsSettings);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {
       for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);

@@ -55,6 +55,13 @@ export class NodeAssignment {
     return this.#referenceCounts.keys();
   }
 
+  /** Something that the node is told of whether or not a pod of its refers to it. */
+  alwaysRefer(key: ReferenceKey): void {
+    this.#referenceCounts.set(key, (this.#referenceCounts.get(key) ?? 0) + 1);
+    this.#all.addReferrer(key, this);
+    this.markReference(key);
+  }
+
   markPod(key: string): void { this.#mark(this.#marks.pods, key); }
   markReference(key: ReferenceKey): void { this.#mark(this.#marks.references, key); }
   markEveryones(key: string): void { this.#mark(this.#marks.everyones, key); }

@@ -71,7 +71,7 @@ export function baseRules(family: Family, config: ProxyConfig): string {
   chain filter-forward { type filter hook forward priority -10; policy accept; ct state new jump refusals; }
   chain filter-output { type filter hook output priority -10; policy accept; ct state new jump refusals; }
   chain refusals {
-    ${family} daddr @service-cidrs goto refuse
+    ${family} daddr @service-cidrs fib daddr type != local goto refuse
     ${family} daddr . meta l4proto . th dport @refused-ips goto refuse
     fib daddr type local meta l4proto . th dport @refused-nodeports goto refuse
   }
