@@ -7,6 +7,7 @@ import type { CertificateAuthority } from '#common/pki/certificate.ts';
 import type { Authorizer } from '../apiserver/auth/types.ts';
 import type { ApiClient, DeleteRequest, EventRecorder, NodeUsage, ScaleClient } from '../apiserver/types.ts';
 import type { Indexes, Informer } from '../cache/types.ts';
+import type { Attention } from './attention.ts';
 
 /** One informer per resource, shared by all that ask; `cache/informers.ts` is one. */
 export interface Informers {
@@ -18,6 +19,8 @@ export interface ControllerDeps {
   readonly client: ApiClient;
   readonly events: EventRecorder;
   readonly clock: Clock;
+  /** Whoever holds silence against nodes asks it first. */
+  readonly attention: Attention;
   readonly log: Log;
   /** Yields 0 to 1. */
   readonly random: () => number;
@@ -36,6 +39,8 @@ export interface Autoscaling {
   readonly scales: ScaleClient;
   /** What a node's pods use. Rejects when the node does not answer. */
   readonly usage: (nodeName: string, signal: AbortSignal) => Promise<NodeUsage>;
+  /** Reads `path` below `/apis/GROUP/VERSION` of the adapter that an APIService names for the group. Rejects when there is none. Absent where there can be none, as in some tests. */
+  readonly metrics?: (group: string, path: string, signal: AbortSignal) => Promise<unknown>;
 }
 
 /** What is done to volumes on nodes. */

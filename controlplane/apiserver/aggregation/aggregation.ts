@@ -52,6 +52,13 @@ export class Aggregation {
     if (answer.status < 200 || answer.status >= 300) throw new StatusError('ServiceUnavailable', `failing or missing response from ${answer.url}: bad status from ${answer.url}: ${String(answer.status)}`);
   }
 
+  /** What another server answers to a GET of `path` below its group version, in `user`'s name. Rejects when that is no JSON, or an error. */
+  async read(remote: RemoteService, path: string, user: User, signal: AbortSignal): Promise<unknown> {
+    const { url, status, body } = await this.#backends.get(remote, `/apis/${remote.group}/${remote.version}${path}`, { accept: 'application/json' }, user, signal);
+    if (status >= 200 && status < 300) return JSON.parse(body.toString()) as unknown;
+    throw new StatusError('ServiceUnavailable', wordsOf(body) ?? `${url} answered ${String(status)}`);
+  }
+
   /** A document of the other server. Rejects when it cannot be had in time. */
   async #ask(remote: RemoteService, path: string, signal?: AbortSignal): Promise<Answer & { readonly url: string }> {
     const late = AbortSignal.timeout(answerMs);
@@ -61,5 +68,15 @@ export class Aggregation {
       if (late.aborted) throw new StatusError('Timeout', 'context deadline exceeded', { cause: error });
       throw error;
     }
+  }
+}
+
+/** The message of a Status. */
+function wordsOf(body: Buffer): string | undefined {
+  try {
+    const { message } = JSON.parse(body.toString()) as { message?: unknown };
+    return typeof message === 'string' ? message : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@ import type { APIService } from '#api/gen/types.ts';
 import { apiServices } from '#api/kinds/resources.ts';
 import { localPriority, type GroupPriority } from '#api/meta/group-priorities.ts';
 import { equal } from '#api/meta/equal.ts';
+import { compareVersions } from '#api/meta/versions.ts';
 import type { Informer } from '#controlplane/cache/types.ts';
 import type { Informers } from '../auth/types.ts';
 
@@ -38,6 +39,11 @@ export class ApiServices {
   /** The other server that answers for a group version; undefined: this one does. */
   remote(group: string, version: string): RemoteService | undefined {
     return this.#remotes.size === 0 ? undefined : this.#remotes.get(`${group}/${version}`);
+  }
+
+  /** The available one of a group with the highest version; undefined where there is none. */
+  newest(group: string): RemoteService | undefined {
+    return this.remotes.filter((remote) => remote.group === group && isAvailable(remote)).sort((a, b) => compareVersions(a.version, b.version))[0];
   }
 
   priority(group: string, version: string): GroupPriority {

@@ -1,13 +1,15 @@
-import type { HorizontalPodAutoscaler, Pod, Scale } from '#api/gen/types.ts';
+import type { HorizontalPodAutoscaler, MetricSpec, Pod, Scale } from '#api/gen/types.ts';
 import { horizontalPodAutoscalers, pods } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey } from '#api/meta/object.ts';
 import { matchesLabels, nothing, parseLabelSelector, type LabelRequirement } from '#api/meta/selectors.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
+import { currentResources } from '../every-resource.ts';
 import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
 import { watch, type Autoscaling, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { noHistory, type History } from './behavior.ts';
+import { readCustomMetric, type CustomReading, type MetricsApi } from './custom-metrics.ts';
 import type { PodUsage } from './pod-metrics.ts';
 import { reconcileAutoscaler, rescaled, unscalable, type AutoscalerDecision } from './reconcile.ts';
 
@@ -17,7 +19,8 @@ const usageTimeoutMs = 5_000;
 interface Known { readonly history: History; readonly selector: readonly LabelRequirement[] }
 
 /** Scales what HorizontalPodAutoscalers name by what its pods use. Works every 15 seconds while there is one, and else not at all. */
-export function horizontalPodAutoscaler(deps: ControllerDeps, { autoscaling }: ControllerConfig): Controller {
+export function horizontalPodAutoscaler(deps: ControllerDeps, config: ControllerConfig): Controller {
+  const { autoscaling } = config;
   const { informers, client, clock } = deps;
   const lister = informers.informer(horizontalPodAutoscalers);
   const podLister = informers.informer(pods, podIndexes);
@@ -44,7 +47,8 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, { autoscaling }: C
     const selector = parseLabelSelector(scale.status?.selector ?? '');
     const own = selector.length === 0 ? [] : podLister.list(metadata?.namespace).filter((pod) => matchesLabels(selector, pod.metadata?.labels));
     if (selector.length > 0) known.set(key, { history, selector });
-    const snapshot = { autoscaler, scale, pods: own, usage: await usageOf(autoscaling, own, signal), rivals: rivalsOf(key, own), history, nowMs: clock.now() };
+    const custom = await customOf(autoscaling, config, { autoscaler, podSelector: selector, pods: own }, signal);
+    const snapshot = { autoscaler, scale, pods: own, usage: await usageOf(autoscaling, own, signal), custom, rivals: rivalsOf(key, own), history, nowMs: clock.now() };
     const decision = reconcileAutoscaler(snapshot);
     const { rescale } = decision;
     let final = decision;
@@ -94,4 +98,24 @@ async function usageOf({ usage }: Autoscaling, own: readonly Pod[], signal: Abor
   const wanted = new Set(own.map(({ metadata }) => metadata?.uid));
   return new Map(answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
     .flatMap(({ atMs, windowMs, pods: used }) => used.filter(({ uid }) => wanted.has(uid)).map(({ uid, containers }) => [uid, { atMs, windowMs, containers }] as const)));
+}
+
+/** What adapters tell of the metrics that are not resources. */
+async function customOf({ metrics }: Autoscaling, config: ControllerConfig, about: { autoscaler: HorizontalPodAutoscaler; podSelector: readonly LabelRequirement[]; pods: readonly Pod[] }, signal: AbortSignal): Promise<ReadonlyMap<MetricSpec, CustomReading | Error>> {
+  const { metadata, spec } = about.autoscaler;
+  const wanted = (spec.metrics ?? []).filter(({ type }) => type !== 'Resource' && type !== 'ContainerResource');
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(usageTimeoutMs)]);
+  const ask: MetricsApi = (group, path) => {
+    if (metrics === undefined) throw new StatusError('ServiceUnavailable', `nobody answers for ${group} here`);
+    return metrics(group, path, limit);
+  };
+  const read = async (metric: MetricSpec): Promise<CustomReading | Error> => {
+    try {
+      return await readCustomMetric(ask, { metric, namespace: metadata?.namespace ?? '', podSelector: about.podSelector, pods: about.pods, resources: currentResources(config) });
+    } catch (error) {
+      signal.throwIfAborted();
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  };
+  return new Map(await Promise.all(wanted.map(async (metric) => [metric, await read(metric)] as const)));
 }

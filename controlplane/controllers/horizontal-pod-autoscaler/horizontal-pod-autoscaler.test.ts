@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { Deployment, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, Pod } from '#api/gen/types.ts';
-import { deployments, horizontalPodAutoscalers, pods } from '#api/kinds/resources.ts';
+import type { Deployment, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec, Pod } from '#api/gen/types.ts';
+import { deployments, horizontalPodAutoscalers, namespaces, nodes, pods } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
 import type { NodeUsage } from '#controlplane/apiserver/types.ts';
 import { runControllers } from '#test/support/run-controllers.ts';
 import { limitRate, noHistory, stabilize, type History } from './behavior.ts';
-import type { PodUsage } from './pod-metrics.ts';
-import { proposeReplicas } from './replicas.ts';
+import { readCustomMetric } from './custom-metrics.ts';
+import { readingsOf, requestsOf, type PodUsage } from './pod-metrics.ts';
+import { proposeReplicas, replicasByValue, type Target } from './replicas.ts';
 
 const nowMs = Date.UTC(2026, 0, 2);
 const ago = (seconds: number): string => rfc3339(nowMs - seconds * 1000);
@@ -19,7 +20,10 @@ const pod = (name: string, { ready = true, phase = 'Running', ageS = 3600, ready
 });
 const used = (...millis: (number | undefined)[]): Map<string, PodUsage> => new Map(millis.flatMap((cpuMillis, i) => (cpuMillis === undefined ? [] : [[`p${String(i)}`, { atMs: nowMs, windowMs: 15_000, containers: [{ name: 'c', cpuMillis, memoryBytes: 100 << 20 }] }]])));
 const three = [pod('p0'), pod('p1'), pod('p2')];
-const propose = (own: Pod[], usage: Map<string, PodUsage>, target: number, over: object = {}) => proposeReplicas({ measured: { resource: 'cpu' }, target: { utilization: target }, currentReplicas: own.length, pods: own, usage, nowMs, ...over });
+interface Over { measured?: { resource: string; container?: string }; target?: Target; tolerances?: { up: number; down: number } }
+const propose = (own: Pod[], usage: Map<string, PodUsage>, target: number, { measured = { resource: 'cpu' }, ...over }: Over = {}) => proposeReplicas({
+  readings: readingsOf(usage, measured), isCpu: measured.resource === 'cpu', requests: () => requestsOf(own, measured), target: { utilization: target }, tolerances: { up: 0.1, down: 0.1 }, currentReplicas: own.length, pods: own, nowMs, ...over,
+});
 
 describe('replicas by usage', () => {
   it.each<[string, Pod[], Map<string, PodUsage>, number, number]>([
@@ -43,9 +47,56 @@ describe('replicas by usage', () => {
 
   it('says why nothing can be said', () => {
     expect(() => propose([], used(), 50)).toThrow('no pods returned by selector');
-    expect(() => propose(three, used(), 50)).toThrow('no metrics returned from resource metrics API');
+    expect(() => propose(three, used(), 50)).toThrow('did not receive metrics for targeted pods');
     expect(() => propose([pod('p0', { request: '' })], used(1), 50)).toThrow('missing request for cpu in container c of Pod p0');
   });
+});
+
+describe('tolerance', () => {
+  it.each([[{ up: 0.1, down: 0.1 }, 56, 4], [{ up: 0.2, down: 0.1 }, 56, 3], [{ up: 0, down: 0 }, 51, 4], [{ up: 0.1, down: 0.5 }, 30, 3], [{ up: 0.5, down: 0.1 }, 30, 2]])('%o of 50 lets %i be %i replicas', (tolerances, cpu, replicas) => {
+    expect(propose(three, used(cpu, cpu, cpu), 50, { tolerances }).replicas).toBe(replicas);
+  });
+});
+
+describe('replicas by a value that is not the pods\'', () => {
+  const idle = pod('p2', { ready: false });
+  it.each<[string, Parameters<typeof replicasByValue>[0]['target'], number, number, number, Pod[], { replicas: number; perPod?: number }]>([
+    ['in all', { total: 10_000 }, 20_000, 3, 3, three, { replicas: 6 }],
+    ['in all, of those that are ready', { total: 10_000 }, 20_000, 3, 3, [...three.slice(0, 2), idle], { replicas: 4 }],
+    ['in all, within the tolerance', { total: 10_000 }, 10_900, 3, 3, three, { replicas: 3 }],
+    ['in all, with nothing there', { total: 10_000 }, 20_500, 0, 0, [], { replicas: 3 }],
+    ['of each', { perPod: 5000 }, 31_000, 3, 3, three, { replicas: 7, perPod: 10_334 }],
+    ['of each, within the tolerance', { perPod: 10_000 }, 31_000, 3, 3, three, { replicas: 3, perPod: 10_334 }],
+    ['of each, with nothing there', { perPod: 10_000 }, 31_000, 0, 0, [], { replicas: 4, perPod: 0 }],
+  ])('%s', (_, target, value, currentReplicas, statusReplicas, own, expected) => {
+    expect(replicasByValue({ value, target, tolerances: { up: 0.1, down: 0.1 }, currentReplicas, statusReplicas, pods: own })).toEqual(expected);
+  });
+});
+
+describe('what an adapter is asked', () => {
+  const about = { namespace: 'default', podSelector: [{ key: 'app', operator: '=', values: ['web'] }] as const, pods: three, resources: [deployments, namespaces, nodes] };
+  const asked = async (metric: MetricSpec, answer: unknown = { items: [{ describedObject: { name: 'p1' }, timestamp: ago(30), value: '1500m', window: 60 }, { describedObject: { name: 'stranger' }, timestamp: ago(30), value: '2' }] }) => {
+    const paths: string[] = [];
+    const reading = await readCustomMetric((group, path) => { paths.push(`${group} ${path}`); return Promise.resolve(answer); }, { ...about, metric });
+    return [paths[0], reading];
+  };
+  const target = { type: 'AverageValue', averageValue: '1' };
+  const metric = { name: 'requests', selector: { matchLabels: { verb: 'GET' } } };
+  const about2 = (kind: string, apiVersion: string): MetricSpec => ({ type: 'Object', object: { metric: { name: 'requests' }, target, describedObject: { kind, apiVersion, name: 'it' } } });
+  it.each<[MetricSpec, string, unknown]>([
+    [{ type: 'Pods', pods: { metric, target } }, 'custom.metrics.k8s.io /namespaces/default/pods/*/requests?labelSelector=app%3Dweb&metricLabelSelector=verb%3DGET', { byPod: new Map([['p1', { value: 1500, atMs: nowMs - 30_000, windowMs: 60_000 }]]) }],
+    [about2('Deployment', 'apps/v1'), 'custom.metrics.k8s.io /namespaces/default/deployments.apps/it/requests', { value: 1500 }],
+    [about2('Namespace', 'v1'), 'custom.metrics.k8s.io /namespaces/it/metrics/requests', { value: 1500 }],
+    [about2('Node', 'v1'), 'custom.metrics.k8s.io /nodes/it/requests', { value: 1500 }],
+    [{ type: 'External', external: { metric, target } }, 'external.metrics.k8s.io /namespaces/default/requests?labelSelector=verb%3DGET', { value: 3500 }],
+  ])('for %o', async (spec, path, reading) => { expect(await asked(spec)).toEqual([path, reading]); });
+
+  it.each<[MetricSpec, unknown, string]>([
+    [{ type: 'External', external: { metric, target } }, { items: [] }, 'unable to get external metric default/requests/verb=GET: no metrics returned from external metrics API'],
+    [{ type: 'Pods', pods: { metric, target } }, null, 'unable to get metric requests: no metrics returned from custom metrics API'],
+    [about2('Deployment', 'apps/v1'), { items: [{ value: 'many' }] }, 'unable to get metric requests: Deployment on default it/"many" is not a quantity'],
+    [about2('Pump', 'v1'), {}, 'unable to get metric requests: Pump on default it/no matches for kind "Pump" in group ""'],
+  ])('%o: what is no answer', async (spec, answer, message) => { await expect(asked(spec, answer)).rejects.toThrow(message); });
 });
 
 describe('behavior', () => {
@@ -94,7 +145,7 @@ describe('the controller', () => {
       atMs: running.clock.now(), windowMs: 15_000, node: { cpuMillis: 0, memoryBytes: 0 },
       pods: running.api.all(pods).map(({ metadata }) => ({ namespace: 'default', name: metadata?.name ?? '', uid: metadata?.uid ?? '', containers: [{ name: 'c', cpuMillis: millis ?? 0, memoryBytes: 1 }] })),
     });
-    const running = runControllers(['horizontal-pod-autoscaler'], { config: { autoscaling: { scales, usage } } });
+    const running = runControllers(['horizontal-pod-autoscaler'], { config: { autoscaling: { scales, usage, metrics: (group) => Promise.resolve(group === 'external.metrics.k8s.io' ? { items: [{ value: '30' }] } : {}) } } });
     return { ...running, uses: (next: number | undefined) => { millis = next; } };
   }
   const autoscaler = (name: string): HorizontalPodAutoscaler => ({
@@ -130,6 +181,24 @@ describe('the controller', () => {
     for (const name of ['web', 'rival']) await api.delete(horizontalPodAutoscalers, 'default', name);
     await clock.advance(15_000);
     expect(manager().metrics['horizontal-pod-autoscaler']?.delayed).toBe(0);
+    await stop();
+  });
+
+  it('takes the largest of what several metrics propose, and a failing one holds back only fewer', async () => {
+    const { api, clock, start, stop } = lab();
+    await api.create(deployments, { metadata: { name: 'web', namespace: 'default' }, spec: { replicas: 1, selector: {}, template: {} } });
+    await api.create(pods, pod('a', { readyForS: 1e9, ageS: 1e9 }));
+    const metrics: MetricSpec[] = [
+      { type: 'External', external: { metric: { name: 'queue' }, target: { type: 'AverageValue', averageValue: '10' } } },
+      { type: 'Pods', pods: { metric: { name: 'requests' }, target: { type: 'AverageValue', averageValue: '10' } } },
+    ];
+    await api.create(horizontalPodAutoscalers, { ...autoscaler('web'), spec: { ...autoscaler('web').spec, metrics } });
+    await start();
+    await clock.advance(0);
+    expect(api.all(deployments)[0]?.spec?.replicas).toBe(3);
+    expect(api.find(horizontalPodAutoscalers, 'default', 'web')?.status?.currentMetrics).toEqual([{ type: 'External', external: { metric: { name: 'queue' }, current: { averageValue: '30' } } }, { type: '' }]);
+    expect(api.recorded).toContainEqual('horizontal-pod-autoscaler: HorizontalPodAutoscaler/web Warning FailedGetPodsMetric: unable to get metric requests: no metrics returned from custom metrics API');
+    expect(api.recorded.at(-1)).toContain('New size: 3; reason: external metric queue');
     await stop();
   });
 });

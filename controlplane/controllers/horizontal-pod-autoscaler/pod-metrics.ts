@@ -17,7 +17,14 @@ export interface Measured {
   readonly container?: string | undefined;
 }
 
-/** Pods by what their usage tells. Numbers are thousandths of the resource's unit. */
+/** One number about a pod, in thousandths, and when it was taken. */
+export interface PodReading {
+  readonly value: number;
+  readonly atMs: number;
+  readonly windowMs: number;
+}
+
+/** Pods by what their readings tell. Numbers are thousandths of the resource's unit. */
 export interface PodGroups {
   /** Ready, and measured. */
   readonly values: ReadonlyMap<string, number>;
@@ -31,18 +38,26 @@ export interface PodGroups {
 const cpuInitializationMs = 300_000;
 const initialReadinessMs = 30_000;
 
-export function groupPods(pods: readonly Pod[], usage: ReadonlyMap<string, PodUsage>, measured: Measured, nowMs: number): PodGroups {
+/** What the pods use of a resource, by uid; those of which nobody knows are left out. */
+export function readingsOf(usage: ReadonlyMap<string, PodUsage>, measured: Measured): ReadonlyMap<string, PodReading> {
+  return new Map([...usage].flatMap(([uid, used]) => {
+    const value = valueOf(used, measured);
+    return value === undefined ? [] : [[uid, { value, atMs: used.atMs, windowMs: used.windowMs }] as const];
+  }));
+}
+
+/** `readings` by uid. `isCpu`: a pod that starts may use much of it and serve nobody. */
+export function groupPods(pods: readonly Pod[], readings: ReadonlyMap<string, PodReading>, isCpu: boolean, nowMs: number): PodGroups {
   const values = new Map<string, number>();
   const unready: Pod[] = [];
   const missing: Pod[] = [];
   for (const pod of pods) {
     if (isTerminating(pod) || pod.status?.phase === 'Failed') continue;
-    const used = usage.get(pod.metadata?.uid ?? '');
-    const value = used && valueOf(used, measured);
+    const reading = readings.get(pod.metadata?.uid ?? '');
     if (pod.status?.phase === 'Pending') unready.push(pod);
-    else if (used === undefined || value === undefined) missing.push(pod);
-    else if (measured.resource === 'cpu' && startsUp(pod, used, nowMs)) unready.push(pod);
-    else values.set(nameOf(pod), value);
+    else if (reading === undefined) missing.push(pod);
+    else if (isCpu && startsUp(pod, reading, nowMs)) unready.push(pod);
+    else values.set(nameOf(pod), reading.value);
   }
   return { values, unready, missing };
 }
@@ -54,7 +69,7 @@ function valueOf({ containers }: PodUsage, { resource, container }: Measured): n
   return counted.reduce((sum, { cpuMillis, memoryBytes }) => sum + (resource === 'cpu' ? Math.round(cpuMillis) : Math.round(memoryBytes) * 1000), 0);
 }
 
-function startsUp({ status }: Pod, { atMs, windowMs }: PodUsage, nowMs: number): boolean {
+function startsUp({ status }: Pod, { atMs, windowMs }: PodReading, nowMs: number): boolean {
   const ready = getCondition(status?.conditions, 'Ready');
   if (ready === undefined || status?.startTime === undefined) return true;
   const startMs = Date.parse(status.startTime);

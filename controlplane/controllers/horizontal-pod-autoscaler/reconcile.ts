@@ -7,8 +7,9 @@ import { rfc3339 } from '#common/time.ts';
 import { eventAction } from '../execute.ts';
 import type { Action } from '../types.ts';
 import { limitRate, recent, stabilize, type History } from './behavior.ts';
-import type { PodUsage } from './pod-metrics.ts';
-import { proposeReplicas, type Proposal } from './replicas.ts';
+import type { CustomReading } from './custom-metrics.ts';
+import { readingsOf, requestsOf, type PodUsage } from './pod-metrics.ts';
+import { proposeReplicas, replicasByValue, type Proposal, type Tolerances } from './replicas.ts';
 
 export interface AutoscalerSnapshot {
   readonly autoscaler: HorizontalPodAutoscaler;
@@ -17,6 +18,8 @@ export interface AutoscalerSnapshot {
   readonly pods: readonly Pod[];
   /** By uid of the pod; of others than these, nothing. */
   readonly usage: ReadonlyMap<string, PodUsage>;
+  /** Of each metric that is not a resource's: what was read, or why nothing was. */
+  readonly custom: ReadonlyMap<MetricSpec, CustomReading | Error>;
   /** Autoscalers that scale some of the same pods. */
   readonly rivals: readonly string[];
   readonly history: History;
@@ -106,34 +109,85 @@ function adviceOf(draft: Draft, snapshot: AutoscalerSnapshot, current: number): 
   return { ...found, statuses };
 }
 
-function sourceOf({ type, resource, containerResource }: MetricSpec): { reason: string; about: string } {
+function sourceOf({ type, resource, containerResource, external }: MetricSpec): { reason: string; about: string } {
   if (type === 'Resource') return { reason: 'FailedGetResourceMetric', about: `${resource?.name ?? ''} resource` };
   if (type === 'ContainerResource') return { reason: 'FailedGetContainerResourceMetric', about: `${containerResource?.container ?? ''} container` };
-  return { reason: `FailedGet${type}Metric`, about: type.toLowerCase() };
+  return { reason: `FailedGet${type}Metric`, about: external ? `${external.metric.name} external` : type.toLowerCase() };
 }
 
-function judge({ type, resource, containerResource }: MetricSpec, snapshot: AutoscalerSnapshot, currentReplicas: number): { proposal: Proposal; name: string; status: MetricStatus } {
+interface Judgement { readonly proposal: { readonly replicas: number }; readonly name: string; readonly status: MetricStatus }
+
+function judge(metric: MetricSpec, snapshot: AutoscalerSnapshot, currentReplicas: number): Judgement {
+  const { type, resource, containerResource } = metric;
+  if (type !== 'Resource' && type !== 'ContainerResource') return judgeCustom(metric, snapshot, currentReplicas);
   const source = type === 'Resource' ? resource : containerResource;
-  if ((type !== 'Resource' && type !== 'ContainerResource') || source === undefined) throw new StatusError('Invalid', `metrics of type ${type} need an adapter, and there is none`);
+  if (source === undefined) throw new StatusError('Invalid', `invalid metric source: ${type} says nothing of what it is`);
   const measured = { resource: source.name, container: type === 'ContainerResource' ? containerResource?.container : undefined };
   const proposal = propose(snapshot, measured, source.target, currentReplicas);
-  const current = { averageValue: formatQuantity(BigInt(proposal.average) * 1_000_000n), averageUtilization: proposal.utilization };
+  const current = { averageValue: quantityOf(proposal.average), averageUtilization: proposal.utilization };
   const isShare = proposal.utilization !== undefined;
+  const subject = measured.container === undefined ? source.name : `${source.name} container`;
   return {
-    proposal, name: isShare ? `${source.name} resource utilization (percentage of request)` : `${source.name} resource`,
+    proposal, name: isShare ? `${subject} resource utilization (percentage of request)` : `${subject} resource`,
     status: measured.container === undefined ? { type, resource: { name: source.name, current } } : { type, containerResource: { name: source.name, container: measured.container, current } },
   };
 }
 
-function propose({ pods, usage, nowMs }: AutoscalerSnapshot, measured: { resource: string; container: string | undefined }, { averageValue, averageUtilization }: MetricTarget, currentReplicas: number): Proposal {
+function propose({ autoscaler, pods, usage, nowMs }: AutoscalerSnapshot, measured: { resource: string; container: string | undefined }, { averageValue, averageUtilization }: MetricTarget, currentReplicas: number): Proposal {
   const what = averageValue === undefined ? 'utilization' : 'usage';
   if (averageValue === undefined && averageUtilization === undefined) throw new StatusError('Invalid', 'invalid resource metric source: neither an average utilization target nor an average value (usage) target was set');
-  const target = averageValue === undefined ? { utilization: averageUtilization ?? 1 } : { average: Number(parseQuantity(averageValue)) / 1e6 };
+  const target = averageValue === undefined ? { utilization: averageUtilization ?? 1 } : { average: thousandths(averageValue) };
   try {
-    return proposeReplicas({ measured, target, currentReplicas, pods, usage, nowMs });
+    if (pods.length > 0 && usage.size === 0) throw new StatusError('ServiceUnavailable', `unable to get metrics for resource ${measured.resource}: no metrics returned from resource metrics API`);
+    return proposeReplicas({ readings: readingsOf(usage, measured), isCpu: measured.resource === 'cpu', requests: () => requestsOf(pods, measured), target, tolerances: tolerancesOf(autoscaler), currentReplicas, pods, nowMs });
   } catch (error) {
     throw new StatusError('ServiceUnavailable', `failed to get ${measured.resource} ${what}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** Metrics that an adapter tells of. */
+function judgeCustom(metric: MetricSpec, snapshot: AutoscalerSnapshot, currentReplicas: number): Judgement {
+  const { type, pods: own, object, external } = metric;
+  const reading = snapshot.custom.get(metric);
+  if (reading === undefined) throw new StatusError('Invalid', `unknown metric source type ${JSON.stringify(type)}`);
+  if (reading instanceof Error) throw reading;
+  if ('byPod' in reading) {
+    const { name } = own?.metric ?? { name: '' };
+    const target = { average: thousandths(own?.target.averageValue ?? '0') };
+    const proposal = proposeReplicas({ readings: reading.byPod, isCpu: false, requests: () => new Map(), target, tolerances: tolerancesOf(snapshot.autoscaler), currentReplicas, pods: snapshot.pods, nowMs: snapshot.nowMs });
+    return { proposal, name: `pods metric ${name}`, status: { type, pods: { metric: own?.metric ?? { name }, current: { averageValue: quantityOf(proposal.average) } } } };
+  }
+  const source = object ?? external;
+  if (source === undefined) throw new StatusError('Invalid', `unknown metric source type ${JSON.stringify(type)}`);
+  const proposal = replicasByValue({
+    value: reading.value, target: valueTarget(source.target, type), tolerances: tolerancesOf(snapshot.autoscaler), currentReplicas, statusReplicas: snapshot.scale.status?.replicas ?? 0, pods: snapshot.pods,
+  });
+  const current = proposal.perPod === undefined ? { value: quantityOf(reading.value) } : { averageValue: quantityOf(proposal.perPod) };
+  return object
+    ? { proposal, name: `${object.describedObject.kind} metric ${object.metric.name}`, status: { type, object: { describedObject: object.describedObject, metric: object.metric, current } } }
+    : { proposal, name: `external metric ${source.metric.name}`, status: { type, external: { metric: source.metric, current } } };
+}
+
+function valueTarget({ value, averageValue }: MetricTarget, type: string): { total: number } | { perPod: number } {
+  if (value !== undefined) return { total: thousandths(value) };
+  if (averageValue !== undefined) return { perPod: thousandths(averageValue) };
+  throw new StatusError('Invalid', `invalid ${type.toLowerCase()} metric source: neither a value target nor an average value target was set`);
+}
+
+/** A ratio this near to 1 is left alone, unless the autoscaler says otherwise. */
+const defaultTolerance = 0.1;
+
+function tolerancesOf({ spec: { behavior } }: HorizontalPodAutoscaler): Tolerances {
+  const of = (tolerance: string | undefined): number => (tolerance === undefined ? defaultTolerance : thousandths(tolerance) / 1000);
+  return { up: of(behavior?.scaleUp?.tolerance), down: of(behavior?.scaleDown?.tolerance) };
+}
+
+function thousandths(quantity: string): number {
+  return Number(parseQuantity(quantity)) / 1e6;
+}
+
+function quantityOf(value: number): string {
+  return formatQuantity(BigInt(Math.round(value)) * 1_000_000n);
 }
 
 /** The decision after its scale was written, or could not be. */
