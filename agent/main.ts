@@ -54,6 +54,8 @@ const cgroupRoot = '/kubepods';
  * used. More at once end no sooner together, each of them ends later, and the memory of as many runcs is needed.
  */
 const parallelStarts = Math.max(2, 2 * availableParallelism());
+/** Where CNI plugins are installed: by their own project, by Debian, by Fedora. */
+const cniBinDirs = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 const runtimeRetry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
 
 /**
@@ -118,9 +120,9 @@ export class Agent implements Runnable {
           await containerd.stop(signal);
           done.push('containerd stopped');
         }
+        await removeRunDir(containerdPaths(stateDir).runDir);
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
-        await removeRunDir(containerdPaths(stateDir).runDir);
       done.push(...await undo(new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now())));
     } finally {
       await unlock();
@@ -184,7 +186,7 @@ export class Agent implements Runnable {
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
-        { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [this.#config.podCidr, this.#config.serviceCidr] },
+        { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
       const running = [network, proxy, dns, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
@@ -228,7 +230,7 @@ export class Agent implements Runnable {
     const open = runtimes[this.#config.runtime];
     if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
     return open({ log: log.child({ component: 'runtime' }), clock }, {
-      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, localImages: this.#localImages(), ...(containerd && { snapshotter: containerd.snapshotter }),
+      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, stateDir: this.#config.stateDir, sandboxImage: pauseImage, cni: { confDir: join(this.#config.stateDir, 'cni', 'net.d'), binDirs: cniBinDirs }, localImages: this.#localImages(), ...(containerd && { snapshotter: containerd.snapshotter }),
     });
   }
 

@@ -1,7 +1,8 @@
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
-import type { Container } from '#agent/runtimes/types.ts';
+import type { Container, LogEntry } from '#agent/runtimes/types.ts';
+import { logText } from './logs/reader.ts';
 import type { PodPaths } from './paths.ts';
 
 const maxBytes = 4096;
@@ -20,12 +21,23 @@ export async function createTerminationFile(paths: PodPaths, container: string, 
   return path;
 }
 
-/** What an ended container left, at most 4 KiB; empty when nothing. */
-export async function readTermination(paths: PodPaths, spec: ContainerSpec | undefined, ended: Container): Promise<string> {
+/** What an ended container left, at most 4 KiB; empty when nothing. `kept` gives the end of its log where the runtime keeps it. */
+export async function readTermination(paths: PodPaths, spec: ContainerSpec | undefined, ended: Container, kept?: (tailLines: number) => AsyncIterable<LogEntry> | undefined): Promise<string> {
   const text = await readEnd(paths.terminationLog(ended.name, ended.attempt), maxBytes, 'start');
   if (text !== '' || spec?.terminationMessagePolicy !== 'FallbackToLogsOnError' || ended.exitCode === 0) return text;
-  const log = await readEnd(ended.logPath, maxLogBytes * 2, 'end');
-  return lastLines(log);
+  const log = kept?.(maxLogLines);
+  return log ? lastOf(await keptEnd(log)) : lastLines(await readEnd(ended.logPath, maxLogBytes * 2, 'end'));
+}
+
+/** The end of a log that the runtime keeps; empty when it cannot be read. */
+async function keptEnd(log: AsyncIterable<LogEntry>): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of logText(log, { timestamps: false })) text = (text + Buffer.from(chunk).toString('utf8')).slice(-2 * maxLogBytes);
+  } catch {
+    // What could be read is better than nothing, and the pod's end does not wait for more.
+  }
+  return text;
 }
 
 /** The end of a log in CRI format, as the program wrote it: a long line is there in pieces. */
@@ -35,6 +47,10 @@ function lastLines(log: string): string {
     const [, tag, words] = /^\S+ (?:stdout|stderr) ([FP])\S* (.*)$/.exec(entry) ?? [];
     if (words !== undefined) text += tag === 'P' ? words : `${words}\n`;
   }
+  return lastOf(text);
+}
+
+function lastOf(text: string): string {
   return text.split(/(?<=\n)/).slice(-maxLogLines).join('').slice(-maxLogBytes);
 }
 

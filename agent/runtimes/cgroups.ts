@@ -46,9 +46,42 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
   ];
 }
 
+/** How many processes and threads are in a cgroup and those below it; 0 where this kernel does not count. */
+export async function processCount(path: string): Promise<number> {
+  for (const mount of await cgroupMounts()) {
+    const text = await readFile(join(mount.path, path, 'pids.current'), 'utf8').catch(() => undefined);
+    if (text !== undefined) return Number(text);
+  }
+  return 0;
+}
+
 /** Removes a cgroup and those below it from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
 export async function removeCgroup(path: string): Promise<void> {
   await Promise.all((await cgroupMounts()).map((mount) => removeTree(join(mount.path, path))));
+}
+
+export interface CgroupUsage { readonly cpuNanos: bigint; readonly memoryBytes: number }
+
+/** What the cgroup of a process has used; undefined when it is gone. Memory without what the kernel gives back first, as everywhere in Kubernetes. */
+export async function usageOf(pid: number): Promise<CgroupUsage | undefined> {
+  const lines = (await readFile(`/proc/${String(pid)}/cgroup`, 'utf8').catch(() => '')).split('\n').map((line) => line.split(':'));
+  const mounts = await cgroupMounts();
+  const read = async (controller: string, file: string): Promise<string> => {
+    const legacy = mounts.find((mount) => mount.version === 1 && mount.controllers.has(controller));
+    const mount = legacy ?? mounts.find(({ version }) => version === 2);
+    const path = lines.find(([, controllers = '']) => (legacy ? controllers.split(',').includes(controller) : controllers === ''))?.slice(2).join(':');
+    return mount && path !== undefined ? readFile(join(mount.path, path, file), 'utf8').catch(() => '') : '';
+  };
+  const value = (text: string, key: string): bigint => BigInt(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  const [legacyCpu, cpu, legacyMemory, memory, statistics] = await Promise.all([
+    read('cpuacct', 'cpuacct.usage'), read('cpu', 'cpu.stat'), read('memory', 'memory.usage_in_bytes'), read('memory', 'memory.current'), read('memory', 'memory.stat'),
+  ]);
+  if (legacyCpu === '' && cpu === '') return undefined;
+  const inactive = value(statistics, legacyMemory === '' ? 'inactive_file' : 'total_inactive_file');
+  return {
+    cpuNanos: legacyCpu === '' ? value(cpu, 'usage_usec') * 1000n : BigInt(legacyCpu.trim()),
+    memoryBytes: Math.max(0, Number(BigInt((legacyMemory || memory || '0').trim()) - inactive)),
+  };
 }
 
 async function cgroupMounts(): Promise<Mount[]> {

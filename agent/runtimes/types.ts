@@ -1,3 +1,5 @@
+import type { Clock } from '#common/clock.ts';
+import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 
@@ -29,6 +31,8 @@ export interface RuntimeDriver {
   /** SIGTERM (or `stopSignal`, or the image's stop signal), then SIGKILL after `graceSeconds`. Idempotent. */
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
+  /** The log of a container whose runtime keeps it, and rotates it, in a form of its own. Absent where there is a file in CRI format at `logPath`. */
+  readLog?(id: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** After the log file was renamed: go on in a new file of the old name. */
   reopenLog(id: string, signal: AbortSignal): Promise<void>;
   /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`. */
@@ -50,8 +54,46 @@ export interface RuntimeDriver {
 
   /** Says that something of a pod changed; `undefined` means look at everything (events may have been lost). Reconnects by itself until aborted. */
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
-  /** CPU nanoseconds since start and working-set bytes of running containers, by container id. */
-  stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>>;
+  /** CPU nanoseconds since start, working-set bytes and, where the runtime counts them, bytes of the writable layer of running containers, by container id. */
+  stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writableBytes?: number }>>;
+}
+
+/** What every driver is made with. */
+export interface DriverDeps { readonly clock: Clock; readonly log: Log }
+
+export interface DriverConfig {
+  /** Path of the runtime's socket, with or without `unix://`. */
+  readonly endpoint: string;
+  /** Tells the sandboxes of several agents apart that share one runtime; the node's name. */
+  readonly owner: string;
+  /** Where a driver keeps what its engine cannot, in a folder of its own. */
+  readonly stateDir: string;
+  /** The image that sandboxes are made from, where the engine has none of its own. */
+  readonly sandboxImage: string;
+  /** For drivers that give pods their network themselves: where CNI configuration is, and where the plugins may be. */
+  readonly cni: { readonly confDir: string; readonly binDirs: readonly string[] };
+  /** Used for unpacking imported images; the runtime's default when absent. */
+  readonly snapshotter?: string;
+  /** Images that are in no registry: asked for, they are made on this host, by name. */
+  readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
+}
+
+/** One entry of a container's log. */
+export interface LogEntry {
+  /** RFC 3339 with nanoseconds. */
+  readonly time: string;
+  readonly stream: 'stdout' | 'stderr';
+  /** False for a piece of a line that goes on in the next entry. */
+  readonly complete: boolean;
+  readonly text: Buffer;
+}
+
+export interface LogOptions {
+  /** Goes on until the container has ended. */
+  readonly follow: boolean;
+  readonly tailLines?: number;
+  /** Older entries are left out. */
+  readonly sinceMs?: number;
 }
 
 export interface ImageUser {
@@ -106,7 +148,7 @@ export interface Container {
   /** `OOMKilled`, `Completed`, `Error` or what the runtime says. */
   readonly reason: string;
   readonly message: string;
-  /** Absolute path of its log file, CRI format. */
+  /** Absolute path of its log file, CRI format; nothing is there where the driver has `readLog`. */
   readonly logPath: string;
   readonly graceSeconds: number;
 }

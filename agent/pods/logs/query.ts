@@ -2,7 +2,7 @@ import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { LogQuery } from '#agent/session/types.ts';
-import { readLog } from './reader.ts';
+import { logText, readLog } from './reader.ts';
 
 export interface LogDeps {
   readonly driver: RuntimeDriver;
@@ -19,15 +19,16 @@ export async function* queryLogs(deps: LogDeps, query: LogQuery, signal: AbortSi
   const stop = AbortSignal.any([signal, done.signal]);
   const sinceMs = since(query, deps.clock);
   const follow = query.follow && !query.previous && container.state !== 'exited';
+  const options = {
+    follow,
+    timestamps: query.timestamps,
+    ...(query.tailLines !== undefined && { tailLines: query.tailLines }),
+    ...(sinceMs !== undefined && { sinceMs }),
+    ...(query.limitBytes !== undefined && { limitBytes: query.limitBytes }),
+  };
   try {
-    yield* readLog(container.logPath, {
-      follow,
-      timestamps: query.timestamps,
-      ...(query.tailLines !== undefined && { tailLines: query.tailLines }),
-      ...(sinceMs !== undefined && { sinceMs }),
-      ...(query.limitBytes !== undefined && { limitBytes: query.limitBytes }),
-      ...(follow && { ended: deps.untilEnded(query.podUid, container.id, stop) }),
-    }, signal);
+    if (deps.driver.readLog) yield* logText(deps.driver.readLog(container.id, options, stop), options);
+    else yield* readLog(container.logPath, { ...options, ...(follow && { ended: deps.untilEnded(query.podUid, container.id, stop) }) }, signal);
   } finally {
     done.abort();
   }

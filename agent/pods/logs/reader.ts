@@ -2,16 +2,18 @@ import { watch } from 'node:fs';
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
-import { parseLogLine, timeOf, type LogLine } from './line.ts';
+import type { LogEntry, LogOptions } from '#agent/runtimes/types.ts';
+import { parseLogLine, timeOf } from './line.ts';
 import { tailOffset } from './tail.ts';
 
-export interface ReadOptions {
-  readonly follow: boolean;
+export interface TextOptions {
   readonly timestamps: boolean;
-  readonly tailLines?: number;
   /** Older lines are left out. */
   readonly sinceMs?: number;
   readonly limitBytes?: number;
+}
+
+export interface ReadOptions extends LogOptions, TextOptions {
   /** Resolves when the container has ended: what is in the file then is all. */
   readonly ended?: Promise<void>;
 }
@@ -24,9 +26,14 @@ const newline = Buffer.from('\n');
 
 /** Yields the text of a container's CRI log. Holds one block and one entry in memory, however large the log is. */
 export async function* readLog(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* logText(entries(path, options, signal), options);
+}
+
+/** The text of a log's entries. */
+export async function* logText(source: AsyncIterable<LogEntry>, options: TextOptions): AsyncGenerator<Uint8Array> {
   let left = options.limitBytes ?? Infinity;
   const format = new Formatter(options);
-  for await (const entry of entries(path, options, signal)) {
+  for await (const entry of source) {
     const text = format.text(entry);
     if (!text) continue;
     if (text.length >= left) {
@@ -40,16 +47,16 @@ export async function* readLog(path: string, options: ReadOptions, signal: Abort
 
 /** Joins what belongs to one line, and drops what is too old. */
 class Formatter {
-  readonly #options: ReadOptions;
+  readonly #options: TextOptions;
   #midLine = false;
   #skipping: boolean;
 
-  constructor(options: ReadOptions) {
+  constructor(options: TextOptions) {
     this.#options = options;
     this.#skipping = options.sinceMs !== undefined;
   }
 
-  text(entry: LogLine): Buffer | undefined {
+  text(entry: LogEntry): Buffer | undefined {
     if (this.#skipping && timeOf(entry) < (this.#options.sinceMs ?? 0)) return undefined;
     this.#skipping = false;
     const parts = [entry.text];
@@ -60,7 +67,7 @@ class Formatter {
   }
 }
 
-async function* entries(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<LogLine> {
+async function* entries(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<LogEntry> {
   let file = await openLog(path);
   try {
     const older = options.tailLines === undefined ? await rotated(path) : [];
@@ -94,7 +101,7 @@ async function* entries(path: string, options: ReadOptions, signal: AbortSignal)
   }
 }
 
-async function* wholeFile(path: string, signal: AbortSignal): AsyncGenerator<LogLine> {
+async function* wholeFile(path: string, signal: AbortSignal): AsyncGenerator<LogEntry> {
   const file = await openLog(path);
   try {
     const splitter = new Splitter();
@@ -140,7 +147,7 @@ async function* blocks(file: FileHandle, from: number, signal: AbortSignal): Asy
 class Splitter {
   #rest: Buffer = Buffer.alloc(0);
 
-  *take(block: Buffer): Generator<LogLine> {
+  *take(block: Buffer): Generator<LogEntry> {
     let data = this.#rest.length === 0 ? block : Buffer.concat([this.#rest, block]);
     for (let end = data.indexOf(lineFeed); end >= 0; end = data.indexOf(lineFeed)) {
       const line = parseLogLine(data.subarray(0, end));
@@ -151,7 +158,7 @@ class Splitter {
   }
 
   /** What the end of the file cut short. */
-  *rest(): Generator<LogLine> {
+  *rest(): Generator<LogEntry> {
     const line = parseLogLine(this.#rest);
     this.#rest = Buffer.alloc(0);
     if (line) yield line;

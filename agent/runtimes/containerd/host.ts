@@ -1,4 +1,4 @@
-import { access, constants, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
@@ -38,15 +38,6 @@ export async function overlayWorks(dir: string): Promise<boolean> {
   } finally {
     await rm(base, { recursive: true, force: true });
   }
-}
-
-const capSysResource = 24n;
-
-/** True when this process may lower an oom_score_adj. */
-export async function mayLowerOomScore(): Promise<boolean> {
-  const status = await readFile('/proc/self/status', 'utf8');
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-  return ((effective >> capSysResource) & 1n) === 1n;
 }
 
 async function exists(path: string, mode: number): Promise<boolean> {

@@ -1,0 +1,7 @@
+import { runtimeDriverContract } from '../contract.ts';
+import { openDockerLab } from './test-lab.ts';
+
+runtimeDriverContract('docker', async () => {
+  const lab = await openDockerLab();
+  return { driver: lab.driver, real: true, close: () => lab.close() };
+});

@@ -1,0 +1,318 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isStatus, StatusError } from '#common/errors.ts';
+import type { Channels } from '#common/streams/channels.ts';
+import { exitStatus } from '#common/streams/exit-status.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
+import { usageOf } from '../cgroups.ts';
+import { minOomScoreAdj } from '../oom-score.ts';
+import { ownLabels } from '../pod-labels.ts';
+import { Cni, type CniTarget } from '../sandbox/cni.ts';
+import { SandboxRecords } from '../sandbox/records.ts';
+import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, LogEntry, LogOptions, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import { DockerEngine } from './engine.ts';
+import { podEvents } from './events.ts';
+import { DockerExec } from './exec.ts';
+import { DockerImages } from './images.ts';
+import { containerName, containerRequest, isSandbox, labelFilter, sandboxRequest, toContainer, toSandbox, updateRequest, type EngineFacts } from './mapping.ts';
+import type { EngineInfo, EngineVersion, InspectedContainer, ListedContainer } from './messages.ts';
+
+export interface DockerConfig extends DriverConfig {
+  /** For tests: plugins are run by this, to have the host of pods elsewhere. */
+  readonly cniLauncher?: readonly string[];
+}
+
+const slowMs = 120_000;
+const cleanUpMs = 30_000;
+
+/**
+ * Docker Engine over its socket. A sandbox is a container of ours that sleeps; Docker gives it no network, CNI does.
+ * Containers are told apart by labels, and nothing without ours is ever touched.
+ */
+export class DockerDriver implements RuntimeDriver {
+  readonly name = 'docker';
+  readonly #deps: DriverDeps;
+  readonly #config: DockerConfig;
+  readonly #engine: DockerEngine;
+  readonly #images: DockerImages;
+  readonly #exec: DockerExec;
+  readonly #cni: Cni;
+  readonly #records: SandboxRecords;
+  /** Details that only an inspection gives. They change with the state alone, so one for each state is enough. */
+  readonly #inspected = new Map<string, { state: string; details: InspectedContainer }>();
+  #facts: Promise<EngineFacts> | undefined;
+
+  constructor(deps: DriverDeps, config: DockerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#engine = new DockerEngine(config.endpoint);
+    this.#images = new DockerImages(this.#engine);
+    this.#exec = new DockerExec(this.#engine, deps.clock);
+    this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
+    this.#records = new SandboxRecords(join(config.stateDir, 'docker', 'sandboxes'));
+  }
+
+  async version(signal: AbortSignal): Promise<string> {
+    const { Version } = await this.#engine.call<EngineVersion>('GET', '/version', {}, signal);
+    return `docker://${/^\d[^+]*/.exec(Version)?.[0] ?? Version}`;
+  }
+
+  setup(): Promise<RuntimeSetup> {
+    return Promise.resolve({ sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir });
+  }
+
+  async notReady(signal: AbortSignal): Promise<readonly string[]> {
+    await this.#engine.call('GET', '/version', {}, signal);
+    return await this.#cni.network() ? [] : [`NetworkReady: NetworkPluginNotReady: there is no CNI configuration in ${this.#config.cni.confDir} yet`];
+  }
+
+  async list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {
+    const listed = await this.#listed(labelFilter(this.#config.owner, podUid), signal);
+    if (podUid === undefined) this.#forget(new Set(listed.map(({ Id }) => Id)));
+    const records = await this.#records.all();
+    const known = await Promise.all(listed.map(async (item) => ({ item, details: await this.#inspect(item, signal) })));
+    const present = known.flatMap(({ item, details }) => (details ? [{ item, details }] : []));
+    const sandboxes = present.filter(({ item }) => isSandbox(item)).map(({ item, details }) => toSandbox(item, details, records.get(item.Id)));
+    // Removed by somebody else: its address is still taken, so it is to be stopped and removed like any other.
+    const ids = new Set(listed.map(({ Id }) => Id));
+    const lost = [...records.values()].filter((record) => !ids.has(record.id) && (podUid === undefined || record.podUid === podUid));
+    return {
+      sandboxes: [...sandboxes, ...lost.map(({ id, podUid: uid, podNamespace, podName, attempt, createdAtMs }): Sandbox => ({ id, podUid: uid, podNamespace, podName, attempt, createdAtMs, state: 'not-ready', ips: [] }))],
+      containers: await Promise.all(present.filter(({ item }) => !isSandbox(item)).map(({ item, details }) => this.#container(item, details, signal))),
+    };
+  }
+
+  async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    const network = config.hostNetwork ? undefined : await this.#cni.network();
+    if (!network && !config.hostNetwork) throw new StatusError('InternalError', `there is no CNI configuration in ${this.#config.cni.confDir}, so the pod would have no network`);
+    const request = sandboxRequest(this.#config.owner, this.#config.sandboxImage, config, await this.#engineFacts(signal));
+    const id = await this.#create(containerName(config, 'POD', config.attempt), request, signal);
+    const record = {
+      id, podUid: config.podUid, podNamespace: config.podNamespace, podName: config.podName, attempt: config.attempt, createdAtMs: this.#deps.clock.now(),
+      ...(network && { network }),
+    };
+    try {
+      await this.#records.write(record);
+      await this.#records.writeResolvConf(id, config.dns);
+      await this.#start(id, signal);
+      const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal);
+      if (!state.Running) throw new StatusError('InternalError', `the sandbox ended at once, with exit code ${String(state.ExitCode)}: ${state.Error}`);
+      const ips = network ? await this.#cni.add(network, target(record, state.Pid), signal) : [];
+      await this.#records.write({ ...record, made: { startedAt: state.StartedAt, ips } });
+      return id;
+    } catch (error) {
+      // Where this fails too, or the process ends here, the next look finds a sandbox that is not ready.
+      const late = AbortSignal.timeout(cleanUpMs);
+      await this.stopSandbox(id, late).then(() => this.removeSandbox(id, late)).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async stopSandbox(id: string, signal: AbortSignal): Promise<void> {
+    const inside = await this.#listed([...labelFilter(this.#config.owner), `${ownLabels.sandbox}=${id}`], signal);
+    await Promise.all(inside.filter(({ State }) => State === 'running' || State === 'paused').map(({ Id }) => this.#stop(Id, 0, signal)));
+    const pause = await this.#inspectById(id, signal);
+    await this.#disconnect(id, pause, signal);
+    if (pause?.State.Running) await this.#stop(id, 0, signal);
+  }
+
+  async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
+    const inside = await this.#listed([...labelFilter(this.#config.owner), `${ownLabels.sandbox}=${id}`], signal);
+    await Promise.all(inside.map(({ Id }) => this.removeContainer(Id, signal)));
+    const pause = await this.#inspectById(id, signal);
+    await this.#disconnect(id, pause, signal);
+    if (pause) await this.removeContainer(id, signal);
+    await this.#records.remove(id);
+  }
+
+  async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
+    const { type, reference } = config.security.seccomp;
+    const seccompProfile = type === 'Localhost' ? await seccompText(reference ?? '') : undefined;
+    const place = { owner: this.#config.owner, sandboxId, sandbox, resolvConf: this.#records.resolvConfPath(sandboxId), seccompProfile };
+    return this.#create(containerName(sandbox, config.name, config.attempt), containerRequest(place, config, await this.#engineFacts(signal)), signal);
+  }
+
+  async startContainer(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#start(id, signal);
+    } finally {
+      // Whether it runs or cannot be started is known by looking again.
+      this.#inspected.delete(id);
+    }
+  }
+
+  async updateContainer(id: string, resources: ContainerConfig['resources'], signal: AbortSignal): Promise<void> {
+    await this.#engine.call('POST', `/containers/${id}/update`, { json: updateRequest(resources), timeoutMs: slowMs }, signal);
+  }
+
+  async stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    await this.#stop(id, graceSeconds, signal);
+  }
+
+  async removeContainer(id: string, signal: AbortSignal): Promise<void> {
+    for (let waitMs = 20; ; waitMs *= 2) {
+      try {
+        // `v`: volumes that its image asked for, which nobody else has.
+        await absentIsFine(this.#engine.call('DELETE', `/containers/${id}`, { query: { force: true, v: true }, timeoutMs: slowMs }, signal));
+        return;
+      } catch (error) {
+        // Somebody removes it already; it is gone when that is over.
+        if (!isStatus(error, 'Conflict') || waitMs > 5000) throw error;
+        await this.#deps.clock.sleep(waitMs, signal);
+      }
+    }
+  }
+
+  readLog(id: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogEntry> {
+    return this.#exec.log(id, options, signal);
+  }
+
+  /** Docker rotates by itself. */
+  reopenLog(): Promise<void> { return Promise.resolve(); }
+
+  exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }> {
+    return this.#exec.run(containerId, command, timeoutMs, signal);
+  }
+
+  execStream(containerId: string, command: readonly string[], streams: CommandStreams, signal: AbortSignal): Promise<Channels> {
+    return this.#exec.stream(containerId, command, streams, signal);
+  }
+
+  async attach(containerId: string, streams: CommandStreams, signal: AbortSignal): Promise<Channels> {
+    return this.#exec.attach(containerId, streams, () => exitStatus(0), signal);
+  }
+
+  async portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels> {
+    const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${sandboxId}/json`, {}, signal);
+    if (!state.Running) throw new StatusError('ServiceUnavailable', 'the pod is not running');
+    return (await import('../sandbox/port.ts')).dialInNetworkOf(state.Pid, port);
+  }
+
+  imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#images.id(image, signal);
+  }
+
+  imageUser(image: string, signal: AbortSignal): Promise<ImageUser> {
+    return this.#images.user(image, signal);
+  }
+
+  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
+    const make = this.#config.localImages?.get(image);
+    if (!make) return this.#images.pull(image, auth, signal);
+    await make(this, signal);
+    return await this.imageId(image, signal) ?? '';
+  }
+
+  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#images.load(archivePath, signal);
+  }
+
+  events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
+    return podEvents({
+      engine: this.#engine, ...this.#deps,
+      // An inspection waits for the lock that Docker holds until it has written everything down.
+      settle: async (id, stop) => { await this.#inspectById(id, stop); },
+    }, labelFilter(this.#config.owner), signal);
+  }
+
+  async stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>> {
+    const listed = await this.#listed([...labelFilter(this.#config.owner), `${ownLabels.kind}=container`], signal);
+    const usages = await Promise.all(listed.filter(({ State }) => State === 'running').map(async (item) => {
+      const details = await this.#inspect(item, signal);
+      return [item.Id, details?.State.Running ? await usageOf(details.State.Pid) : undefined] as const;
+    }));
+    return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
+  }
+
+  async #listed(labels: readonly string[], signal: AbortSignal): Promise<readonly ListedContainer[]> {
+    return this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { all: true, filters: JSON.stringify({ label: labels }) } }, signal);
+  }
+
+  /** Undefined when it is gone in the meantime. */
+  async #inspect({ Id, State }: ListedContainer, signal: AbortSignal): Promise<InspectedContainer | undefined> {
+    const known = this.#inspected.get(Id);
+    // One that could not be started stays `created`, and only an inspection tells.
+    if (known?.state === State && State !== 'created') return known.details;
+    const details = await this.#inspectById(Id, signal);
+    if (details) this.#inspected.set(Id, { state: details.State.Status, details });
+    return details;
+  }
+
+  #inspectById(id: string, signal: AbortSignal): Promise<InspectedContainer | undefined> {
+    return absentIsFine(this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal));
+  }
+
+  async #container(item: ListedContainer, details: InspectedContainer, signal: AbortSignal): Promise<Container> {
+    return toContainer(item, details, await this.#images.ref(details.Image, signal));
+  }
+
+  /** Whoever made one of this name was killed before it was known: it is removed, and made again. */
+  async #create(name: string, request: object, signal: AbortSignal): Promise<string> {
+    const create = async (): Promise<string> => (await this.#engine.call<{ Id: string }>('POST', '/containers/create', { query: { name }, json: request, timeoutMs: slowMs }, signal)).Id;
+    try {
+      return await create();
+    } catch (error) {
+      if (!isStatus(error, 'Conflict')) throw error;
+      const present = await this.#inspectById(name, signal);
+      if (present?.Config.Labels?.[ownLabels.owner] !== this.#config.owner) throw error;
+      if (present.Config.Labels[ownLabels.kind] === 'sandbox') await this.removeSandbox(present.Id, signal);
+      else await this.removeContainer(present.Id, signal);
+      return create();
+    }
+  }
+
+  async #start(id: string, signal: AbortSignal): Promise<void> {
+    await this.#engine.call('POST', `/containers/${id}/start`, { timeoutMs: slowMs }, signal);
+  }
+
+  async #stop(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    await absentIsFine(this.#engine.call('POST', `/containers/${id}/stop`, { query: { t: graceSeconds }, timeoutMs: graceSeconds * 1000 + slowMs }, signal));
+  }
+
+  /** Gives links and address back, also of a sandbox that nothing is known of but that it exists. */
+  async #disconnect(id: string, pause: InspectedContainer | undefined, signal: AbortSignal): Promise<void> {
+    const record = (await this.#records.all()).get(id);
+    const labels = pause?.Config.Labels ?? {};
+    if ((!record && labels[ownLabels.kind] !== 'sandbox') || labels[ownLabels.network] === 'host') return;
+    const network = record ? record.network : await this.#cni.network();
+    if (network) await this.#cni.remove(network, target(record ?? { id, podUid: '', podNamespace: '', podName: '' }, pause?.State.Running ? pause.State.Pid : 0), signal);
+  }
+
+  #forget(present: ReadonlySet<string>): void {
+    for (const id of this.#inspected.keys()) if (!present.has(id)) this.#inspected.delete(id);
+  }
+
+  #engineFacts(signal: AbortSignal): Promise<EngineFacts> {
+    this.#facts ??= this.#askFacts(signal).catch((error: unknown) => {
+      this.#facts = undefined;
+      throw error;
+    });
+    return this.#facts;
+  }
+
+  async #askFacts(signal: AbortSignal): Promise<EngineFacts> {
+    const { CgroupDriver } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
+    return { systemdCgroups: CgroupDriver === 'systemd', minOomScoreAdj: await minOomScoreAdj() };
+  }
+}
+
+function target({ id, podUid, podNamespace, podName }: { id: string; podUid: string; podNamespace: string; podName: string }, pid: number): CniTarget {
+  return { containerId: id, netns: pid > 0 ? `/proc/${String(pid)}/ns/net` : '', podUid, podNamespace, podName };
+}
+
+async function seccompText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new StatusError('Invalid', `the seccomp profile ${path} cannot be read; put it there, or name another`, { cause: error });
+  }
+}
+
+async function absentIsFine<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}
