@@ -6,15 +6,16 @@ import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
 import { schedulerPlugins } from './registry.ts';
 import { defaultSchedulerConfig, Scheduler } from './scheduler.ts';
-import { fakeApi, FakeInformer, node, pod } from './testing.ts';
+import { fakeApi, FakeInformer, node, pod, type FakeApi } from './testing.ts';
 
 /**
- * A cluster that changes at random while bindings fail, answers get lost and the informer lags, under a
- * simulated clock. At every step: no node over-committed, no host port twice. In the end: a pod waits only if
- * no node could take it.
+ * A cluster that changes at random while bindings fail, answers get lost, the informer lags and pods take their time
+ * to go, under a simulated clock. At every step: no node over-committed, no host port twice, no two pods on a node
+ * that are to be apart; nothing was pushed out by what is not more important. In the end: a pod waits only if no node
+ * could take it, not even without what is less important.
  */
 type Step =
-  | { readonly do: 'add-pod'; readonly pod: number; readonly cpu: number; readonly port: number | undefined; readonly tolerates: boolean; readonly priority: number }
+  | { readonly do: 'add-pod'; readonly pod: number; readonly cpu: number; readonly port: number | undefined; readonly tolerates: boolean; readonly priority: number; readonly apart: boolean; readonly polite: boolean }
   | { readonly do: 'delete-pod' | 'finish-pod'; readonly pod: number }
   | { readonly do: 'set-node'; readonly node: number; readonly tainted: boolean; readonly cordoned: boolean }
   | { readonly do: 'delete-node'; readonly node: number }
@@ -25,7 +26,7 @@ type Step =
 const podNumber = fc.integer({ min: 0, max: 15 });
 const nodeNumber = fc.integer({ min: 0, max: 3 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('add-pod' as const), pod: podNumber, cpu: fc.integer({ min: 0, max: 3 }), port: fc.constantFrom(undefined, undefined, 80, 81), tolerates: fc.boolean(), priority: fc.integer({ min: 0, max: 2 }) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('add-pod' as const), pod: podNumber, cpu: fc.integer({ min: 0, max: 3 }), port: fc.constantFrom(undefined, undefined, 80, 81), tolerates: fc.boolean(), priority: fc.integer({ min: 0, max: 2 }), apart: fc.boolean(), polite: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('delete-pod' as const, 'finish-pod' as const), pod: podNumber }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('set-node' as const), node: nodeNumber, tainted: fc.boolean(), cordoned: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('delete-node' as const), node: nodeNumber }) },
@@ -47,16 +48,21 @@ class Simulation {
   readonly #running: Promise<void>;
   #lagMs = 0;
   #lastShownMs = 0;
+  /** Priorities by uid, of all pods that there ever were. */
+  readonly priorities = new Map<string, number>();
+  readonly api: FakeApi;
   #mode: 'ok' | 'refused' | 'answer-lost' = 'ok';
   #delayMs = 0;
   #uid = 0;
 
   constructor(random: () => number) {
     this.truth.subscribe((change) => { this.#showLater(change); });
+    this.truth.subscribe(({ object, old }) => { if (object?.metadata?.deletionTimestamp && !old?.metadata?.deletionTimestamp) this.#goLater(object); });
     const api = fakeApi(this.truth, async () => {
       if (this.#delayMs > 0) await this.clock.sleep(this.#delayMs, this.#abort.signal);
       if (this.#mode === 'refused') throw new StatusError('ServiceUnavailable', 'refused');
     });
+    this.api = api;
     const scheduler = new Scheduler({
       api: {
         ...api,
@@ -80,6 +86,14 @@ class Simulation {
     });
   }
 
+  /** Its containers end when they have ended. */
+  #goLater(going: Pod): void {
+    this.clock.after(this.#lagMs + 500, () => {
+      const now = this.truth.get('default', going.metadata?.name ?? '');
+      if (now?.metadata?.uid === going.metadata?.uid) this.truth.delete(going);
+    });
+  }
+
   async do(action: Step): Promise<void> {
     switch (action.do) {
       case 'add-pod': this.#addPod(action); break;
@@ -100,12 +114,14 @@ class Simulation {
     await this.#running;
   }
 
-  #addPod({ pod: number, cpu, port, tolerates, priority }: Step & { do: 'add-pod' }): void {
+  #addPod({ pod: number, cpu, port, tolerates, priority, apart, polite }: Step & { do: 'add-pod' }): void {
     const name = `p${String(number)}`;
     if (this.truth.get('default', name)) return;
+    this.priorities.set(String(this.#uid), priority);
+    const affinity = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: String(number % 3) } } }] } };
     this.truth.set(pod({
       name, uid: String(this.#uid++), requests: { cpu: String(cpu) }, owner: `rs${String(number % 3)}`, labels: { app: String(number % 3) },
-      spec: { priority, ...(tolerates && { tolerations: [{ operator: 'Exists' }] }) },
+      spec: { priority, ...(apart && { affinity }), ...(polite && { preemptionPolicy: 'Never' }), ...(tolerates && { tolerations: [{ operator: 'Exists' }] }) },
       ...(port !== undefined && { hostPort: port }),
     }));
   }
@@ -130,7 +146,8 @@ function use(pods: readonly Pod[]): { cpu: number; pods: number; ports: number[]
 
 function fits(pods: readonly Pod[], on: Node): boolean {
   const { cpu, pods: count, ports } = use(pods);
-  return cpu <= Number(on.status?.allocatable?.cpu) && count <= Number(on.status?.allocatable?.pods) && new Set(ports).size === ports.length;
+  const clash = pods.some((one) => one.spec?.affinity !== undefined && pods.some((other) => other !== one && other.metadata?.labels?.['app'] === one.metadata?.labels?.['app']));
+  return !clash && cpu <= Number(on.status?.allocatable?.cpu) && count <= Number(on.status?.allocatable?.pods) && new Set(ports).size === ports.length;
 }
 
 function allows(candidate: Pod, on: Node): boolean {
@@ -140,6 +157,14 @@ function allows(candidate: Pod, on: Node): boolean {
 
 function podsOn(simulation: Simulation, name: string): Pod[] {
   return simulation.active().filter((item) => item.spec?.nodeName === name);
+}
+
+/** `Preempted by pod UID on node NAME` is told of the pod that goes. */
+function expectFairPreemptions({ api, priorities }: Simulation): void {
+  for (const { uid, message } of api.recorded.filter(({ reason }) => reason === 'Preempted')) {
+    const [, by = ''] = /^Preempted by pod (\S+)/.exec(message) ?? [];
+    expect(priorities.get(uid), `${uid} went for ${by}`).toBeLessThan(priorities.get(by) ?? -1);
+  }
 }
 
 function expectNoOvercommit(simulation: Simulation): void {
@@ -156,13 +181,17 @@ test('never over-commits, and a pod waits only if nothing could take it', async 
       for (const action of steps) {
         await simulation.do(action);
         expectNoOvercommit(simulation);
+        expectFairPreemptions(simulation);
       }
       await simulation.do({ do: 'bindings', mode: 'ok', delayMs: 0 });
       await simulation.do({ do: 'lag', ms: 0 });
       await simulation.clock.advance(400_000);
       expectNoOvercommit(simulation);
+      expectFairPreemptions(simulation);
       for (const waiting of simulation.active().filter((item) => !item.spec?.nodeName)) {
-        const possible = simulation.nodes.list().filter((item) => allows(waiting, item) && fits([...podsOn(simulation, item.metadata?.name ?? ''), waiting], item));
+        const priority = waiting.spec?.preemptionPolicy === 'Never' ? -1 : waiting.spec?.priority ?? 0;
+        const stays = (other: Pod): boolean => (other.spec?.priority ?? 0) >= priority;
+        const possible = simulation.nodes.list().filter((item) => allows(waiting, item) && fits([...podsOn(simulation, item.metadata?.name ?? '').filter(stays), waiting], item));
         expect(possible.map((item) => item.metadata?.name), `${String(waiting.metadata?.name)} waits in vain`).toEqual([]);
       }
     } finally {

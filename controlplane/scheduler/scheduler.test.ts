@@ -33,7 +33,7 @@ describe('scheduler', () => {
     pods.set(pod({ name: 'web' }));
     await clock.advance(0);
     expect(nodeOf('web')).toBe('a');
-    expect(api.recorded).toEqual([{ name: 'web', reason: 'Scheduled', message: 'Successfully assigned default/web to a' }]);
+    expect(api.recorded).toMatchObject([{ name: 'web', reason: 'Scheduled', message: 'Successfully assigned default/web to a' }]);
   });
 
   test('leaves alone pods that are not its own, are deleting, finished or gated', async () => {
@@ -60,7 +60,7 @@ describe('scheduler', () => {
     pods.set(pod({ name: 'big', requests: { cpu: '2' } }));
     await clock.advance(0);
     const message = '0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.';
-    expect(api.recorded).toEqual([{ name: 'big', reason: 'FailedScheduling', message }]);
+    expect(api.recorded).toMatchObject([{ name: 'big', reason: 'FailedScheduling', message }]);
     expect(api.patches).toHaveLength(1);
     expect(pods.get('default', 'big')?.status?.conditions).toMatchObject([{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }]);
     await clock.advance(300_000);

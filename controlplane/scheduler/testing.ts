@@ -1,4 +1,4 @@
-import type { Namespace, Node, Pod, PodSpec, Taint } from '#api/gen/types.ts';
+import type { Namespace, Node, Pod, PodCondition, PodSpec, Taint } from '#api/gen/types.ts';
 import { keyOf, objectKey, type KubeObject } from '#api/meta/object.ts';
 import { StatusError } from '#common/errors.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
@@ -129,19 +129,30 @@ export class FakeInformer<T extends KubeObject> implements Informer<T> {
 }
 
 export interface FakeApi extends ApiClient, EventRecorder {
-  readonly recorded: { readonly name: string; readonly reason: string; readonly message: string }[];
+  readonly recorded: { readonly name: string; readonly uid: string; readonly reason: string; readonly message: string }[];
   readonly patches: { readonly name: string; readonly patch: unknown }[];
+  /** Pods that were asked to go; they get a deletionTimestamp and stay until somebody takes them out. */
+  readonly deleted: string[];
 }
 
 /** The API as the scheduler uses it: binds pods of the informer, records events and patches. */
 export function fakeApi(pods: FakeInformer<Pod>, beforeBind: (name: string) => Promise<void> = async () => Promise.resolve()): FakeApi {
   const recorded: FakeApi['recorded'] = [];
   const patches: FakeApi['patches'] = [];
+  const deleted: FakeApi['deleted'] = [];
   const unused = (): Promise<never> => Promise.reject(new StatusError('MethodNotAllowed', 'not faked'));
   return {
-    recorded, patches,
-    event: (about, _type, reason, message) => { recorded.push({ name: about.metadata?.name ?? '', reason, message }); },
-    list: unused, create: unused, update: unused, delete: unused,
+    recorded, patches, deleted,
+    event: (about, _type, reason, message) => { recorded.push({ name: about.metadata?.name ?? '', uid: about.metadata?.uid ?? '', reason, message }); },
+    list: unused, create: unused, update: unused,
+    delete: async (_resource, namespace, name, options) => {
+      const found = pods.get(namespace, name);
+      const uid = options?.preconditions?.uid;
+      if (!found || (uid !== undefined && uid !== found.metadata?.uid)) throw new StatusError('NotFound', `pods "${name}" not found`);
+      deleted.push(name);
+      pods.set({ ...found, metadata: { ...found.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } });
+      return Promise.resolve();
+    },
     get: async <T extends KubeObject>(_resource: unknown, namespace: string | undefined, name: string): Promise<T> => {
       const found = pods.get(namespace, name);
       if (!found) throw new StatusError('NotFound', `pods "${name}" not found`);
@@ -151,7 +162,8 @@ export function fakeApi(pods: FakeInformer<Pod>, beforeBind: (name: string) => P
       const found = pods.get(namespace, name);
       if (!found) throw new StatusError('NotFound', `pods "${name}" not found`);
       patches.push({ name, patch });
-      const next: Pod = { ...found, status: { ...found.status, ...(patch as Pod).status } };
+      const { conditions = [], ...status } = (patch as Pod).status ?? {};
+      const next: Pod = { ...found, status: omitNull({ ...found.status, ...status, conditions: mergeConditions(found.status?.conditions, conditions) }) };
       pods.set(next);
       return Promise.resolve(next as unknown as T);
     },
@@ -163,4 +175,12 @@ export function fakeApi(pods: FakeInformer<Pod>, beforeBind: (name: string) => P
       pods.set({ ...found, spec: { containers: [], ...found.spec, nodeName } });
     },
   };
+}
+
+function mergeConditions(old: readonly PodCondition[] = [], patch: readonly PodCondition[]): PodCondition[] {
+  return [...old.filter(({ type }) => !patch.some((one) => one.type === type)), ...patch];
+}
+
+function omitNull<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null)) as T;
 }
