@@ -7,6 +7,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   api: () => import('./rows/api.ts'),
   scheduler: () => import('./rows/scheduler.ts'),
   proxy: () => import('./rows/proxy.ts'),
+  dns: () => import('./rows/dns.ts'),
   host: () => import('./rows/host.ts'),
   fleet: () => import('./rows/fleet.ts'),
 };
