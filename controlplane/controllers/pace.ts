@@ -17,10 +17,10 @@ export class Pace {
     this.#clock = clock;
   }
 
-  /** Milliseconds that a look at `key`, which has so many parts, has to wait: at most one for each, and a second in all. 0 takes note of the look. */
-  waitMs(key: string, parts: number): number {
+  /** Milliseconds that a look at `key`, which has so many parts, has to wait: one for each, but not for ever. 0 takes note of the look. */
+  waitMs(key: string, parts: number, longestMs = longestGapMs): number {
     const now = this.#clock.monotonic();
-    const gapMs = parts <= fewParts ? 0 : Math.min(longestGapMs, parts);
+    const gapMs = parts <= fewParts ? 0 : Math.min(longestMs, parts);
     const waitMs = (this.#lookedAt.get(key) ?? -Infinity) + gapMs - now;
     if (waitMs > 0) {
       this.#resting.add(key);

@@ -1,6 +1,7 @@
 import type { Container, ObjectReference, Pod, Service, ServicePort } from '#api/gen/types.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { equal } from '#api/meta/equal.ts';
+import type { Pace } from './pace.ts';
 import type { Change } from './types.ts';
 import { isReady, isTerminal, isTerminating } from './pod-state.ts';
 
@@ -100,4 +101,16 @@ export function* servicesOfPod(services: readonly Service[], { object, old }: Ch
 /** All that an endpoint is made from, as far as it can change while a pod lives. */
 function trace(pod: Pod): unknown {
   return [pod.metadata?.uid, pod.metadata?.labels, pod.spec?.nodeName, podAddresses(pod), isReady(pod), isTerminal(pod), isTerminating(pod)];
+}
+
+/** Up to so many nodes a change of endpoints costs little to tell. */
+const fewNodes = 100;
+const longestGapMs = 3000;
+
+/**
+ * Milliseconds until a Service's endpoints are looked at again. What changes of them is sent to every node: with many of
+ * both, changes are gathered, as Kubernetes does with its batch period.
+ */
+export function endpointsPace(pace: Pace, key: string, endpoints: number, nodes: number): number {
+  return pace.waitMs(key, endpoints * Math.max(1, nodes / fewNodes), longestGapMs);
 }

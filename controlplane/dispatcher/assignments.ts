@@ -6,7 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
 import { referenceKey, type Referable, type ReferenceKey } from './references.ts';
-import { trimNode, trimOther } from './trim.ts';
+import { trimNode, trimOther, trimSlice } from './trim.ts';
 
 /**
  * What concerns everyone costs as many messages as there are nodes. In a small cluster each change is news at once;
@@ -144,7 +144,7 @@ export class Assignments implements AssignmentSource {
     const cacheKey = `${qualifiedName(resource)} ${key}`;
     const cached = this.#encoded.get(cacheKey);
     if (cached?.object === object) return cached.json;
-    const json = Buffer.from(JSON.stringify(resource.plural === nodes.plural ? trimNode(object) : trimOther(object)));
+    const json = Buffer.from(JSON.stringify(trim(resource, object)));
     if (this.#encoded.size === 0) setImmediate(() => { this.#encoded = new Map(); });
     this.#encoded.set(cacheKey, { object, json });
     return json;
@@ -185,4 +185,9 @@ export class Assignments implements AssignmentSource {
     this.#gathered.clear();
     for (const list of this.#open.values()) for (const assignment of list) for (const key of keys) assignment.markEveryones(key);
   }
+}
+
+function trim(resource: Resource, object: KubeObject): KubeObject {
+  if (resource.plural === nodes.plural) return trimNode(object);
+  return resource.plural === endpointSlices.plural ? trimSlice(object as EndpointSlice) : trimOther(object);
 }

@@ -1,4 +1,4 @@
-import type { ContainerStatus, Node, ObjectMeta, Pod, PodStatus } from '#api/gen/types.ts';
+import type { ContainerStatus, Endpoint, EndpointSlice, Node, ObjectMeta, Pod, PodStatus } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 
 /**
@@ -39,6 +39,22 @@ export function trimNode(node: Node): Node {
     spec: { podCIDR: node.spec?.podCIDR, podCIDRs: node.spec?.podCIDRs },
     status: { addresses: node.status?.addresses },
   };
+}
+
+/**
+ * Every node is sent every endpoint: what says the default goes, and of the target all but what finds it among the
+ * node's own pods. That is half of it.
+ */
+export function trimSlice(slice: EndpointSlice): EndpointSlice {
+  const { name, namespace, labels } = slice.metadata ?? {};
+  return { ...slice, metadata: { name, namespace, labels }, endpoints: slice.endpoints?.map(trimEndpoint) };
+}
+
+/** Source of the defaults: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions */
+function trimEndpoint({ targetRef, conditions, ...endpoint }: Endpoint): Endpoint {
+  const { ready = true, serving = ready, terminating = false } = conditions ?? {};
+  const said = { ...(!ready && { ready }), ...(serving !== ready && { serving }), ...(terminating && { terminating }) };
+  return { ...endpoint, ...(Object.keys(said).length > 0 && { conditions: said }), ...(targetRef && { targetRef: { uid: targetRef.uid } }) };
 }
 
 export function trimOther(object: KubeObject): KubeObject {

@@ -1,17 +1,18 @@
 import type { EndpointSlice } from '#api/gen/types.ts';
-import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { deleteObject, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
 import { endpointSliceIndexes, serviceNameLabel } from '../indexes.ts';
 import { Pace } from '../pace.ts';
-import { servicesOfPod } from '../service-endpoints.ts';
+import { endpointsPace, servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, managedByUs, reconcileSlices, type SliceChanges } from './reconcile.ts';
 
 /** As in Kubernetes: small enough that one pod's change sends little to every node. */
 const maxEndpointsPerSlice = 100;
+const zoneLabel = 'topology.kubernetes.io/zone';
 
 /** Keeps the EndpointSlices of every Service that has a selector. Those of a deleted Service go with their owner. */
 export function endpointSliceController(deps: ControllerDeps): Controller {
@@ -19,6 +20,8 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
   const serviceLister = informers.informer(services);
   const podLister = informers.informer(pods);
   const sliceLister = informers.informer(endpointSlices, endpointSliceIndexes);
+  const nodeLister = informers.informer(nodes);
+  const zoneOf = (name: string): string | undefined => nodeLister.get(undefined, name)?.metadata?.labels?.[zoneLabel];
   const expectations = new Expectations(deps.clock);
   const pace = new Pace(deps.clock);
 
@@ -60,17 +63,19 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
       }),
       watch(podLister, (change) => pace.awake(servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change))),
       watch(sliceLister, sliceChanged),
+      // Few nodes ever change their zone: all Services may look.
+      watch(nodeLister, ({ object, old }) => (object?.metadata?.labels?.[zoneLabel] === old?.metadata?.labels?.[zoneLabel] ? [] : serviceLister.list().map(keyOf))),
     ],
     async reconcile(key) {
       const { namespace, name } = splitKey(key);
       const service = serviceLister.get(namespace, name);
       if (service === undefined || service.metadata?.deletionTimestamp !== undefined) return undefined;
       const slices = sliceLister.by('service', key).filter((slice) => slice.metadata?.labels?.[managedByLabel] === managedByUs);
-      const restMs = pace.waitMs(key, slices.reduce((sum, { endpoints }) => sum + (endpoints?.length ?? 0), 0));
+      const restMs = endpointsPace(pace, key, slices.reduce((sum, { endpoints }) => sum + (endpoints?.length ?? 0), 0), nodeLister.list().length);
       if (restMs > 0) return { afterMs: restMs };
       const waitMs = expectations.remainingMs(key);
       if (waitMs > 0) return { afterMs: waitMs };
-      const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice });
+      const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice, zoneOf });
       if (changes.create.length + changes.update.length + changes.remove.length === 0) return undefined;
       expectations.expect(key, changes.create.length, [...changes.update.map(versionOf), ...changes.remove.map((slice) => slice.metadata?.uid ?? '')]);
       await writeAll(key, changes);

@@ -21,7 +21,8 @@ const stored = (slice: EndpointSlice): EndpointSlice => {
   const { generateName, ...metadata } = slice.metadata!;
   return { ...slice, metadata: { ...metadata, generateName, name: `${generateName ?? ''}${String(++serial)}`, uid: `s${String(serial)}`, resourceVersion: '1' } };
 };
-const run = (s: Service, list: Pod[], slices: EndpointSlice[] = [], max = 100) => reconcileSlices({ service: s, pods: list, slices, maxEndpointsPerSlice: max });
+const run = (s: Service, list: Pod[], slices: EndpointSlice[] = [], max = 100) => reconcileSlices({ service: s, pods: list, slices, maxEndpointsPerSlice: max, zoneOf: () => zone });
+let zone: string | undefined;
 const sizes = (slices: readonly EndpointSlice[]): number[] => slices.map((slice) => slice.endpoints?.length ?? 0);
 
 describe('EndpointSlices', () => {
@@ -55,6 +56,21 @@ describe('EndpointSlices', () => {
   ])('leave out a pod that %s', (_, p) => {
     const { create } = run(service(), [p]);
     expect([sizes(create), create[0]?.ports]).toEqual([[0], []]);
+  });
+
+  it.each<[string | undefined, string | undefined, Pod, unknown]>([
+    [undefined, 'a', pod(1), { zone: 'a' }],
+    ['PreferClose', 'a', pod(1), { zone: 'a', hints: { forZones: [{ name: 'a' }] } }],
+    ['PreferSameZone', 'a', pod(1), { zone: 'a', hints: { forZones: [{ name: 'a' }] } }],
+    ['PreferSameNode', 'a', pod(1), { zone: 'a', hints: { forNodes: [{ name: 'node' }], forZones: [{ name: 'a' }] } }],
+    ['PreferSameNode', undefined, pod(1), { zone: undefined, hints: { forNodes: [{ name: 'node' }] } }],
+    ['PreferSameZone', undefined, pod(1), { zone: undefined, hints: undefined }],
+    ['PreferSameZone', 'a', pod(1, { ready: false }), { zone: 'a', hints: undefined }],
+  ])('with traffic distribution %s and zone %s', (trafficDistribution, in_, p, expected) => {
+    zone = in_;
+    const [endpoint] = run(service({ trafficDistribution }), [p]).create[0]?.endpoints ?? [];
+    zone = undefined;
+    expect({ zone: endpoint?.zone, hints: endpoint?.hints }).toEqual({ hints: undefined, ...expected as object });
   });
 
   it('are kept by the user for Services without selector', () => {

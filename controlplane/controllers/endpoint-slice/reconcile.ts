@@ -15,6 +15,8 @@ export interface EndpointSliceSnapshot {
   /** Of the Service, ours only. */
   readonly slices: readonly EndpointSlice[];
   readonly maxEndpointsPerSlice: number;
+  /** Zone of a node. */
+  readonly zoneOf: (nodeName: string) => string | undefined;
 }
 
 export interface SliceChanges {
@@ -46,7 +48,7 @@ export function reconcileSlices(snapshot: EndpointSliceSnapshot): SliceChanges {
 
 function reconcileFamily(snapshot: EndpointSliceSnapshot, family: IpFamily, slices: readonly EndpointSlice[]): SliceChanges {
   const { service, maxEndpointsPerSlice: max } = snapshot;
-  const groups = groupByPorts(service, endpointsOf(service, snapshot.pods, family));
+  const groups = groupByPorts(snapshot, endpointsOf(service, snapshot.pods, family));
   const planned = slices.map((slice) => keepWanted(service, slice, groups.get(portsKey(slice.ports ?? []))));
   const create: EndpointSlice[] = [];
   for (const [key, group] of groups) {
@@ -70,23 +72,32 @@ function reconcileFamily(snapshot: EndpointSliceSnapshot, family: IpFamily, slic
   };
 }
 
-function groupByPorts(service: Service, endpoints: readonly ServiceEndpoint[]): Map<string, Group> {
+function groupByPorts(snapshot: EndpointSliceSnapshot, endpoints: readonly ServiceEndpoint[]): Map<string, Group> {
   const groups = new Map<string, Group>();
   for (const endpoint of endpoints) {
     const key = portsKey(endpoint.ports);
     const group = groups.get(key) ?? { ports: endpoint.ports, endpoints: new Map<string, Endpoint>() };
     groups.set(key, group);
-    group.endpoints.set(endpoint.targetRef.uid ?? '', toEndpoint(service, endpoint));
+    group.endpoints.set(endpoint.targetRef.uid ?? '', toEndpoint(snapshot, endpoint));
   }
   return groups;
 }
 
-function toEndpoint(service: Service, { addresses, serving, terminating, hostname, nodeName, targetRef }: ServiceEndpoint): Endpoint {
+function toEndpoint({ service, zoneOf }: EndpointSliceSnapshot, { addresses, serving, terminating, hostname, nodeName, targetRef }: ServiceEndpoint): Endpoint {
   const ready = service.spec?.publishNotReadyAddresses === true || (serving && !terminating);
+  const zone = nodeName === undefined ? undefined : zoneOf(nodeName);
   return {
-    addresses: [...addresses], conditions: { ready, serving, terminating },
-    ...(hostname !== undefined && { hostname }), ...(nodeName !== undefined && { nodeName }), targetRef,
+    addresses: [...addresses], conditions: { ready, serving, terminating }, ...(ready && hintsFor(service, nodeName, zone)),
+    ...(hostname !== undefined && { hostname }), ...(nodeName !== undefined && { nodeName }), ...(zone !== undefined && { zone }), targetRef,
   };
+}
+
+/** Who is to use the endpoint first, where the Service asks for that. An endpoint that serves nobody is for nobody. */
+function hintsFor({ spec }: Service, nodeName: string | undefined, zone: string | undefined): Pick<Endpoint, 'hints'> {
+  const wanted = spec?.trafficDistribution;
+  const forZones = wanted !== undefined && zone !== undefined && [{ name: zone }];
+  const forNodes = wanted === 'PreferSameNode' && nodeName !== undefined && [{ name: nodeName }];
+  return forZones || forNodes ? { hints: { ...(forNodes && { forNodes }), ...(forZones && { forZones }) } } : {};
 }
 
 /** Takes what the slice already has out of the group; what remains in the group has no slice yet. */

@@ -1,10 +1,10 @@
 import type { Endpoints } from '#api/gen/types.ts';
-import { endpoints, pods, services } from '#api/kinds/resources.ts';
+import { endpoints, nodes, pods, services } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { deleteObject, execute, isNamespaceTerminating } from '../execute.ts';
 import { Pace } from '../pace.ts';
-import { servicesOfPod } from '../service-endpoints.ts';
+import { endpointsPace, servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, reconcileEndpoints } from './reconcile.ts';
 
@@ -14,6 +14,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
   const serviceLister = informers.informer(services);
   const podLister = informers.informer(pods);
   const lister = informers.informer(endpoints);
+  const nodeLister = informers.informer(nodes);
   const pace = new Pace(deps.clock);
   const own = ({ object, old }: Change<KubeObject>): string[] => {
     const changed = object ?? old;
@@ -40,7 +41,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
         return undefined;
       }
       if (service.metadata?.deletionTimestamp !== undefined) return undefined;
-      const restMs = pace.waitMs(key, sizeOf(current));
+      const restMs = endpointsPace(pace, key, sizeOf(current), nodeLister.list().length);
       if (restMs > 0) return { afterMs: restMs };
       try {
         await execute(deps, reconcileEndpoints({ service, pods: podLister.list(namespace), endpoints: current }));
