@@ -1,7 +1,9 @@
 import type { NodeCondition, NodeStatus } from '#api/gen/types.ts';
+import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import { rfc3339 } from '#common/time.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import type { HostIdentity, HostReadings } from './readings.ts';
+import { conditionOf, crossed, defaultThresholds, keptBack, type PressureCondition, type Threshold } from './thresholds.ts';
 
 /** Everything that one NodeStatus is made of. */
 export interface NodeStatusInput {
@@ -14,21 +16,18 @@ export interface NodeStatusInput {
   /** Why pods cannot run here; empty when they can. */
   readonly notReady: readonly string[];
   readonly nowMs: number;
+  /** Where pressure begins; the usual ones when absent. */
+  readonly thresholds?: readonly Threshold[];
+  /** Kept for the system, by resource; nothing when absent. */
+  readonly reserved?: Readonly<Record<string, string>>;
 }
-
-/** As the kubelet keeps back by default: hosts near the end of their memory fail in worse ways than evictions. */
-const memoryReserveBytes = 100 * 1024 ** 2;
-/** The kubelet's 10 %, but no more than this: a large disk with 9 % left is not full. */
-const diskReserveCapBytes = 5 * 1024 ** 3;
-/** A pressure ends only when there is this much more than where it begins, so that it does not flap. */
-const clearFactor = 1.2;
 
 /**
  * The status of this node in Kubernetes' words. `previous` gives the conditions their transition times, and pressures
  * their hysteresis. Pure.
  */
 export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
-  const { readings, identity } = input;
+  const { readings, identity, thresholds = defaultThresholds, reserved = {} } = input;
   const capacity = {
     cpu: cpu(readings.cpuMillis),
     memory: kib(readings.memoryBytes),
@@ -41,8 +40,9 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
     capacity,
     allocatable: {
       ...capacity,
-      memory: kib(Math.max(0, readings.memoryBytes - memoryReserveBytes - hugeBytes)),
-      'ephemeral-storage': kib(readings.disk.totalBytes - diskReserve(readings)),
+      cpu: cpu(Math.max(0, readings.cpuMillis - cpuMillis(reserved['cpu'] ?? '0'))),
+      memory: kib(Math.max(0, readings.memoryBytes - keptBack(thresholds, 'memory.available', readings.memoryBytes) - quantityValue(reserved['memory'] ?? '0') - hugeBytes)),
+      'ephemeral-storage': kib(Math.max(0, readings.disk.totalBytes - keptBack(thresholds, 'nodefs.available', readings.disk.totalBytes) - quantityValue(reserved['ephemeral-storage'] ?? '0'))),
     },
     addresses: [
       ...(readings.nodeIp === undefined ? [] : [{ type: 'InternalIP', address: readings.nodeIp }]),
@@ -66,14 +66,12 @@ export function sameStatus(a: NodeStatus, b: NodeStatus): boolean {
 
 function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): NodeCondition[] {
   const { readings } = input;
-  const had = (type: string): boolean => previous?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
-  const short = (type: string, available: number, needed: number): boolean => available < needed * (had(type) ? clearFactor : 1);
-
-  const memory = short('MemoryPressure', readings.memoryAvailableBytes, Math.min(memoryReserveBytes, readings.memoryBytes * 0.1));
-  const { disk, pids } = readings;
-  const inodes = disk.inodes > 0 && short('DiskPressure', disk.freeInodes, disk.inodes * 0.05);
-  const space = short('DiskPressure', disk.availableBytes, diskReserve(readings));
-  const pid = short('PIDPressure', pids.limit - pids.used, Math.min(pids.limit * 0.05, 1000));
+  const had = (type: PressureCondition): boolean => previous?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
+  const signals = new Set(crossed(input.thresholds ?? defaultThresholds, readings, had).map(({ signal }) => signal));
+  const short = (type: PressureCondition): boolean => [...signals].some((signal) => conditionOf[signal] === type);
+  const [memory, pid] = [short('MemoryPressure'), short('PIDPressure')];
+  const inodes = signals.has('nodefs.inodesFree') || signals.has('imagefs.inodesFree');
+  const { pids } = readings;
   const reasons = readings.nodeIp === undefined ? ['this host has no address that others could reach; connect it or pass --node-ip', ...input.notReady] : input.notReady;
 
   const make = (type: string, status: boolean, reason: string, message: string): NodeCondition => {
@@ -85,16 +83,12 @@ function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): N
   return [
     memory ? make('MemoryPressure', true, 'KubeletHasInsufficientMemory', `${mib(readings.memoryAvailableBytes)} of memory are available`)
       : make('MemoryPressure', false, 'KubeletHasSufficientMemory', 'enough memory is available'),
-    inodes || space ? make('DiskPressure', true, 'KubeletHasDiskPressure', inodes ? 'the disk is running out of inodes' : 'the disk is nearly full')
+    short('DiskPressure') ? make('DiskPressure', true, 'KubeletHasDiskPressure', inodes ? 'the disk is running out of inodes' : 'the disk is nearly full')
       : make('DiskPressure', false, 'KubeletHasNoDiskPressure', 'enough disk space is available'),
     pid ? make('PIDPressure', true, 'KubeletHasInsufficientPID', `${String(pids.used)} of ${String(pids.limit)} process ids are used`)
       : make('PIDPressure', false, 'KubeletHasSufficientPID', 'enough process ids are available'),
     reasons.length > 0 ? make('Ready', false, 'KubeletNotReady', reasons.join('; ')) : make('Ready', true, 'KubeletReady', 'pods can run here'),
   ];
-}
-
-function diskReserve({ disk }: HostReadings): number {
-  return Math.min(Math.ceil(disk.totalBytes * 0.1), diskReserveCapBytes);
 }
 
 function cpu(millis: number): string {

@@ -6,7 +6,8 @@ import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
 import { nodeStatus, sameStatus } from './node-status.ts';
-import type { Host, HostIdentity } from './readings.ts';
+import type { Host, HostIdentity, HostReadings } from './readings.ts';
+import { amountsOf, conditionOf, crossed, defaultThresholds, type Pressure, type Threshold } from './thresholds.ts';
 
 export interface NodeReporterDeps {
   readonly host: Host;
@@ -26,6 +27,10 @@ export interface NodeReporterConfig {
   readonly checkIntervalMs: number;
   /** Beside the well-known ones. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Where pressure begins; the usual ones when absent. */
+  readonly thresholds?: readonly Threshold[];
+  /** What pods cannot have, by resource. */
+  readonly reserved?: Readonly<Record<string, string>>;
 }
 
 export const nodeReporterDefaults = { maxPods: 110, checkIntervalMs: 10_000, labels: {} } as const;
@@ -39,6 +44,9 @@ export class NodeReporter implements NodeReports, Runnable {
   readonly #listeners = new Set<(report: NodeReport) => void>();
   readonly #identity: HostIdentity;
   #report: NodeReport;
+  /** By threshold, since when it has been crossed; monotonic. */
+  #crossedMs = new Map<Threshold, number>();
+  #readings: HostReadings | undefined;
   #runtimeVersion = '';
   #runtimeSeen = false;
   #wake: () => void = () => undefined;
@@ -63,6 +71,18 @@ export class NodeReporter implements NodeReports, Runnable {
   subscribe(listener: (report: NodeReport) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Some condition of pressure is true. */
+  get isPressed(): boolean { return this.#crossedMs.size > 0; }
+
+  /** Looks now: the thresholds that are crossed, for long enough where they are soft; hard ones first. */
+  async pressures(signal: AbortSignal): Promise<readonly Pressure[]> {
+    await this.#look(signal);
+    const nowMs = this.#deps.clock.monotonic();
+    const readings = this.#readings;
+    return [...this.#crossedMs].filter(([{ graceMs }, sinceMs]) => nowMs - sinceMs >= graceMs).sort(([a], [b]) => a.graceMs - b.graceMs)
+      .map(([{ signal: what, text, graceMs }]) => ({ signal: what, threshold: text, hard: graceMs === 0, available: (readings && amountsOf(readings, what)?.available) ?? 0 }));
   }
 
   /** Looks again at once: something that the status depends on changed. */
@@ -103,13 +123,23 @@ export class NodeReporter implements NodeReports, Runnable {
     }
     const others = this.#deps.notReady.map((reason) => reason()).filter((reason) => reason !== undefined);
     const previous = this.#report.status;
+    this.#noteCrossed(readings);
     const status = nodeStatus({
+      ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
       containerRuntimeVersion: this.#runtimeVersion, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous);
     if (sameStatus(status, previous)) return;
     this.#report = { labels: this.#report.labels, status };
     for (const listener of this.#listeners) listener(this.#report);
+  }
+
+  #noteCrossed(readings: HostReadings): void {
+    this.#readings = readings;
+    const nowMs = this.#deps.clock.monotonic();
+    const pressed = new Set([...this.#crossedMs.keys()].map(({ signal }) => conditionOf[signal]));
+    const now = crossed(this.#config.thresholds ?? defaultThresholds, readings, (type) => pressed.has(type));
+    this.#crossedMs = new Map(now.map((threshold) => [threshold, this.#crossedMs.get(threshold) ?? nowMs]));
   }
 
   async #runtimeNotReady(signal: AbortSignal): Promise<readonly string[]> {

@@ -26,7 +26,7 @@ import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
 import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
-import { ensureVolumes, removePodFiles } from './volumes/volumes.ts';
+import { ensureVolumes, removePodFiles, removeVolumes } from './volumes/volumes.ts';
 
 export interface ActionDeps {
   readonly driver: RuntimeDriver;
@@ -64,7 +64,7 @@ export class PodActions {
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
     switch (decision.type) {
       case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
-      case 'stop-sandbox': return this.#stopSandbox(decision.id, signals.stop);
+      case 'stop-sandbox': return this.#stopSandbox(decision, signals.stop);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
       case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
@@ -217,7 +217,7 @@ export class PodActions {
   async #resize(view: PodView, stop: AbortSignal): Promise<void> {
     const { driver, recorder, clock, node } = this.#deps;
     try {
-      await actuate({ driver, allocation: this.#allocation, cgroup: this.#cgroup(view.pod), nodeMemoryBytes: node.allocatable().memoryBytes }, view, stop);
+      await actuate({ driver, allocation: this.#allocation, cgroup: this.#cgroup(view.pod), nodeMemoryBytes: node.allocatable().memoryBytes, maxPids: this.#config.podMaxPids }, view, stop);
       this.#memory.failures.delete(resizeKey);
       recorder.emit('Normal', 'ResizeCompleted', resizeText(view.pod));
     } catch (error) {
@@ -228,9 +228,10 @@ export class PodActions {
   }
 
   /** Also one that is not ready: only this frees its network and its address. */
-  async #stopSandbox(id: string, stop: AbortSignal): Promise<void> {
+  async #stopSandbox({ id, last }: Extract<Decision, { type: 'stop-sandbox' }>, stop: AbortSignal): Promise<void> {
     try {
       await this.#deps.driver.stopSandbox(id, stop);
+      if (last) await removeVolumes(this.#paths);
       this.#memory.stopped.add(id);
     } catch (error) {
       if (!stop.aborted && !isStatus(error, 'ServiceUnavailable')) this.#deps.recorder.emit('Warning', 'FailedKillPod', `error stopping the pod's sandbox: ${messageOf(error)}`);
@@ -273,7 +274,7 @@ export class PodActions {
   async #limit(pod: Pod): Promise<void> {
     try {
       await limitCgroup(this.#config.cgroupRoot, allPodsLimits(this.#deps.node.allocatable()));
-      await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod));
+      await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod, this.#config.podMaxPids));
     } catch (error) {
       this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');
     }

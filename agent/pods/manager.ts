@@ -115,6 +115,9 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     }
   }
 
+  /** Pods that have not ended here, for whoever decides which of them must. */
+  evictable(): readonly PodWorker[] { return [...this.#workers.values()]; }
+
   all(): readonly PodReport[] { return this.#board.all(); }
 
   subscribe(listener: (report: PodReport) => void): () => void { return this.#board.subscribe(listener); }

@@ -26,6 +26,7 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const { pod } = view;
   // How it ended is known; the runtime, which has forgotten it, has nothing to add.
   if (wasTerminal(view) && view.containers.length === 0) return { ...pod.status };
+  if (view.eviction && view.containers.length === 0 && facts.previous?.phase === 'Failed') return facts.previous;
   if (view.rejection) return rejected(view, view.rejection);
   const sandbox = currentSandbox(view);
   const initContainerStatuses = initContainersOf(pod).map((spec) => containerStatus(view, facts, spec));

@@ -82,7 +82,7 @@ function finish(view: PodView): Decision {
   const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity, view.withheld?.graceSeconds ?? Infinity));
   if (kills.length > 0) return { type: 'kill', kills };
   const used = view.sandboxes.find((s) => holdsNetwork(view, s));
-  return used ? { type: 'stop-sandbox', id: used.id } : { type: 'done' };
+  return used ? { type: 'stop-sandbox', id: used.id, last: true } : { type: 'done' };
 }
 
 /** All at once but for the sidecars: those last, the first started the very last. */

@@ -17,6 +17,8 @@ export interface PodManagerConfig {
   readonly resolvConfPath: string;
   /** Sysctls that pods may set beside those that are safe; a `*` at the end stands for anything. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** How many processes and threads a pod may have; -1, or absent, for no limit. */
+  readonly podMaxPids?: number;
   /** How many sandboxes and containers may be under construction at once. */
   readonly parallelStarts: number;
 }
@@ -122,7 +124,8 @@ export interface Kill {
 /** What to do next; one thing at a time. */
 export type Decision =
   | { readonly type: 'run-sandbox'; readonly attempt: number }
-  | { readonly type: 'stop-sandbox'; readonly id: string }
+  /** `last`: nothing of the pod will run any more, so what its volumes hold may go too. */
+  | { readonly type: 'stop-sandbox'; readonly id: string; readonly last?: true }
   | { readonly type: 'start'; readonly name: string; readonly sandboxId: string; readonly attempt: number }
   /** Created by an agent that did not come to starting it. */
   | { readonly type: 'resume'; readonly name: string; readonly id: string }

@@ -90,6 +90,8 @@ export class PodWorker {
   /** It waits for room on this node, to be given more. */
   get isDeferred(): boolean { return this.#allocation.view?.refusal?.reason === 'Deferred'; }
 
+  get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
+
   /** What it was last reported as. */
   get status(): PodStatus | undefined { return this.#lastStatus; }
 
@@ -220,7 +222,7 @@ export class PodWorker {
     for (const container of snapshot.containers) {
       if (container.state !== 'exited' || this.#memory.ended.has(container.id)) continue;
       this.#memory.ended.set(container.id, this.#deps.clock.monotonic());
-      this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container));
+      this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container, (tailLines) => this.#deps.driver.readLog?.(container.id, { follow: false, tailLines }, signal)));
     }
     await this.#allot(snapshot);
     const view = this.#view(snapshot);

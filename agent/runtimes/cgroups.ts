@@ -10,6 +10,8 @@ export interface CgroupLimits {
   readonly cpuPeriodMicros: number;
   /** 0 for no limit. */
   readonly memoryLimitBytes: number;
+  /** Processes and threads; no limit when absent. */
+  readonly pids?: number;
 }
 
 interface Mount { readonly path: string; readonly version: 1 | 2; readonly controllers: ReadonlySet<string> }
@@ -28,12 +30,13 @@ export async function limitCgroup(path: string, limits: CgroupLimits): Promise<v
   }
 }
 
-function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes }: CgroupLimits): [string, string][] {
+function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, pids }: CgroupLimits): [string, string][] {
   return [
     // The mapping that runc and the kernel's documentation of systemd use: 2..262144 → 1..10000.
     ['cpu.weight', String(1 + Math.floor(((cpuShares - 2) * 9999) / 262_142))],
     ['cpu.max', `${cpuQuotaMicros === 0 ? 'max' : String(cpuQuotaMicros)} ${String(cpuPeriodMicros)}`],
     ['memory.max', memoryLimitBytes === 0 ? 'max' : String(memoryLimitBytes)],
+    ['pids.max', pids === undefined ? 'max' : String(pids)],
   ];
 }
 
@@ -43,6 +46,7 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
       ['cpu.shares', String(limits.cpuShares)], ['cpu.cfs_period_us', String(limits.cpuPeriodMicros)], ['cpu.cfs_quota_us', String(limits.cpuQuotaMicros || -1)],
     ] satisfies [string, string][] : []),
     ...(controllers.has('memory') ? [['memory.limit_in_bytes', String(limits.memoryLimitBytes || -1)]] satisfies [string, string][] : []),
+    ...(controllers.has('pids') ? [['pids.max', limits.pids === undefined ? 'max' : String(limits.pids)]] satisfies [string, string][] : []),
   ];
 }
 

@@ -14,15 +14,16 @@ export interface ActuateDeps {
   readonly allocation: Pick<PodAllocation, 'reached'>;
   readonly cgroup: string;
   readonly nodeMemoryBytes: number;
+  readonly maxPids: number | undefined;
 }
 
 /**
  * Gives running containers what the pod has been given. The pod's own cgroup has room for the old and the new meanwhile:
  * a parent may never be in the way of its children. Rejects when the kernel or the runtime refuses.
  */
-export async function actuate({ driver, allocation, cgroup, nodeMemoryBytes }: ActuateDeps, { pod, containers, resize }: PodView, signal: AbortSignal): Promise<void> {
+export async function actuate({ driver, allocation, cgroup, nodeMemoryBytes, maxPids }: ActuateDeps, { pod, containers, resize }: PodView, signal: AbortSignal): Promise<void> {
   const former = resize?.former ?? new Map();
-  const [before, after] = [podCgroupLimits(withResources(pod, former)), podCgroupLimits(pod)];
+  const [before, after] = [podCgroupLimits(withResources(pod, former), maxPids), podCgroupLimits(pod, maxPids)];
   await limitCgroup(cgroup, roomier(before, after));
   for (const { id, name } of containers.filter((container) => isRunning(container) && former.has(container.name))) {
     const spec = containerNamed(pod, name);
@@ -47,7 +48,7 @@ function roomier(a: CgroupLimits, b: CgroupLimits): CgroupLimits {
   const most = (x: number, y: number): number => (x === 0 || y === 0 ? 0 : Math.max(x, y));
   return {
     cpuShares: Math.max(a.cpuShares, b.cpuShares), cpuQuotaMicros: most(a.cpuQuotaMicros, b.cpuQuotaMicros), cpuPeriodMicros: b.cpuPeriodMicros,
-    memoryLimitBytes: most(a.memoryLimitBytes, b.memoryLimitBytes),
+    memoryLimitBytes: most(a.memoryLimitBytes, b.memoryLimitBytes), ...(b.pids !== undefined && { pids: b.pids }),
   };
 }
 

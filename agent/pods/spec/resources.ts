@@ -16,7 +16,7 @@ const minQuotaMicros = 1000;
  * Settings of the cgroup around all of a pod's containers: shares for all that they request, limits where every one of
  * them has one. Init containers run one after the other, so the largest counts; sidecars run beside the others.
  */
-export function podCgroupLimits(pod: Pod): CgroupLimits {
+export function podCgroupLimits(pod: Pod, maxPids = -1): CgroupLimits {
   const sidecars = initContainersOf(pod).filter(isSidecar);
   const together = [...containersOf(pod), ...sidecars];
   const alone = initContainersOf(pod).filter((c) => !isSidecar(c));
@@ -35,6 +35,7 @@ export function podCgroupLimits(pod: Pod): CgroupLimits {
   return {
     cpuShares: sharesOf(requestMillis + (cpuMillisOf(overhead) ?? 0)), cpuQuotaMicros: quotaOf(limit(cpuMillisOf)), cpuPeriodMicros,
     memoryLimitBytes: limit(memoryBytesOf),
+    ...(maxPids > 0 && { pids: maxPids }),
   };
 }
 

@@ -118,8 +118,14 @@ async function ensureSubPath(base: string, subPath: string): Promise<string> {
 
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */
 export async function removePodFiles(paths: PodPaths): Promise<void> {
-  for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
+  await removeVolumes(paths);
   await rm(paths.root, { recursive: true, force: true });
+}
+
+/** Removes what the volumes of a pod hold, and leaves its logs. */
+export async function removeVolumes(paths: PodPaths): Promise<void> {
+  for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
+  await rm(paths.volumes, { recursive: true, force: true });
 }
 
 /** Mount points in and at `dir`, the innermost first. */

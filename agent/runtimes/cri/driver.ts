@@ -193,12 +193,13 @@ export class CriDriver implements RuntimeDriver {
     return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, maxMs, stop) => this.#settle(id, maxMs, stop) }, signal);
   }
 
-  async stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number }>> {
+  async stats(signal: AbortSignal): ReturnType<RuntimeDriver['stats']> {
     const filter = { labelSelector: selector(this.#config.owner) };
     const { stats } = await this.#connection.call('ListContainerStats', { filter }, quickMs, signal);
     return new Map(stats.map((s) => [s.attributes?.id ?? '', {
       cpuNanos: BigInt(s.cpu?.usageCoreNanoSeconds?.value ?? 0),
       memoryBytes: Number(s.memory?.workingSetBytes?.value ?? 0),
+      writableBytes: Number(s.writableLayer?.usedBytes?.value ?? 0),
     }]));
   }
 

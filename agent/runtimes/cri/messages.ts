@@ -42,6 +42,7 @@ export interface ContainerStatsMessage {
   attributes: { id: string } | null;
   cpu: { usageCoreNanoSeconds: { value: string } | null } | null;
   memory: { workingSetBytes: { value: string } | null } | null;
+  writableLayer: { usedBytes: { value: string } | null } | null;
 }
 
 /** Every unary call: request and response. */

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { crossed, keptBack, parseThresholds } from './thresholds.ts';
+
+const gib = 1024 ** 3;
+const readings = { cpuMillis: 1, memoryBytes: gib, memoryAvailableBytes: gib / 10, nodeIp: undefined, hugePages: {}, disk: { totalBytes: 100 * gib, availableBytes: 7 * gib, inodes: 0, freeInodes: 0 }, pids: { limit: 1000, used: 900 } };
+const names = (text: string): string[] => crossed(parseThresholds(text), readings, () => false).map(({ signal }) => signal);
+
+it('reads amounts and shares', () => {
+  expect(names('memory.available<200Mi,nodefs.available<5%,pid.available<11%,nodefs.inodesFree<50%')).toEqual(['memory.available', 'pid.available']);
+  expect(names('')).toEqual([]);
+  expect(keptBack(parseThresholds('memory.available<10%,memory.available<1Mi'), 'memory.available', 1000)).toBe(1024 ** 2);
+});
+
+it.each([
+  ['memory<1Gi', /no threshold; expected SIGNAL<AMOUNT with one of memory\.available/], ['memory.available<lots', /neither a quantity/], ['memory.available=1Gi', /no threshold/],
+])('refuses %s', (text, message) => {
+  expect(() => parseThresholds(text)).toThrow(message);
+});
+
+it('wants to know how long a soft one may last', () => {
+  expect(parseThresholds('memory.available<1Gi', new Map([['memory.available', 90_000]]))).toMatchObject([{ graceMs: 90_000 }]);
+  expect(() => parseThresholds('memory.available<1Gi', new Map())).toThrow(/needs a grace period/);
+});

@@ -1,0 +1,44 @@
+import { link, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Pod } from '#api/gen/types.ts';
+import { podPaths } from '../paths.ts';
+import { testContainer, testPod } from '../testing.ts';
+import { diskUsage } from './disk-usage.ts';
+import { hasStorageLimits, measureStorage, storageExcess } from './local-storage.ts';
+
+const { signal } = new AbortController();
+let dir: string;
+beforeEach(async () => { dir = await mkdtemp(join(tmpdir(), 'cleat-storage-')); });
+afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
+
+it('counts each file once, and nothing that is not there', async () => {
+  await mkdir(join(dir, 'a', 'b'), { recursive: true });
+  await writeFile(join(dir, 'a', 'b', 'file'), Buffer.alloc(100_000));
+  const before = await diskUsage(dir, signal);
+  expect(before.inodes).toBe(4);
+  expect(before.bytes).toBeGreaterThanOrEqual(100_000);
+  await link(join(dir, 'a', 'b', 'file'), join(dir, 'again'));
+  expect((await diskUsage(dir, signal)).inodes).toBe(4);
+  expect(await diskUsage(join(dir, 'none'), signal)).toEqual({ bytes: 0, inodes: 0 });
+});
+
+const storage = { 'ephemeral-storage': '100Ki' };
+it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
+  ['a volume', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '64Ki' } }] }, 'Usage of EmptyDir volume "v" exceeds the limit "64Ki". '],
+  ['a volume that may be larger', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '1Mi' } }] }, undefined],
+  ['all that it has', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 102400. '],
+  ['one container', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } }), testContainer('other')] }, 'Container app exceeded its local ephemeral storage limit "100Ki". '],
+])('tells when a pod goes beyond its limit of %s', async (_what, spec, expected) => {
+  const pod = testPod('p', spec);
+  const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'p-uid' });
+  for (const folder of [join(paths.volumes, 'v'), join(paths.logs, 'app')]) await mkdir(folder, { recursive: true });
+  await writeFile(join(paths.volumes, 'v', 'file'), Buffer.alloc(80_000));
+  expect(hasStorageLimits(pod)).toBe(true);
+  expect(storageExcess(pod, await measureStorage(pod, paths, new Map([['app', 120_000]]), signal))).toBe(expected);
+});
+
+it('measures nothing where nothing is limited', () => {
+  expect(hasStorageLimits(testPod('p', { volumes: [{ name: 'm', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }, { name: 'v', emptyDir: {} }] }))).toBe(false);
+});

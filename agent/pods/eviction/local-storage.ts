@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import type { Pod } from '#api/gen/types.ts';
+import { quantityValue } from '#api/meta/quantity.ts';
+import { podTotals } from '#api/pod-spec/totals.ts';
+import { initContainersOf, containersOf } from '../spec/containers.ts';
+import type { PodPaths } from '../paths.ts';
+import { diskUsage, type DiskUsage } from './disk-usage.ts';
+
+const none: DiskUsage = { bytes: 0, inodes: 0 };
+
+/** What a pod keeps on the host's disk, by the parts that limits are on. */
+export interface LocalStorage {
+  /** emptyDir volumes on disk, by name. */
+  readonly emptyDirs: ReadonlyMap<string, DiskUsage>;
+  /** Logs and writable layer, by container name. */
+  readonly containers: ReadonlyMap<string, DiskUsage>;
+  readonly total: DiskUsage;
+}
+
+/** Whether anything of the pod is limited that only looking can tell. */
+export function hasStorageLimits({ spec }: Pod): boolean {
+  return (spec?.volumes ?? []).some(({ emptyDir }) => emptyDir?.sizeLimit !== undefined && (emptyDir.medium ?? '') === '')
+    || [...spec?.containers ?? [], ...spec?.initContainers ?? []].some(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined);
+}
+
+/** `writable`: bytes of the containers' own layers, by container name. */
+export async function measureStorage(pod: Pod, paths: PodPaths, writable: ReadonlyMap<string, number>, signal: AbortSignal): Promise<LocalStorage> {
+  const emptyDirs = new Map<string, DiskUsage>();
+  for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
+    if (emptyDir && (emptyDir.medium ?? '') === '') emptyDirs.set(name, await diskUsage(join(paths.volumes, name), signal));
+  }
+  const containers = new Map<string, DiskUsage>();
+  for (const { name } of [...initContainersOf(pod), ...containersOf(pod)]) {
+    const logs = await diskUsage(join(paths.logs, name), signal);
+    containers.set(name, { bytes: logs.bytes + (writable.get(name) ?? 0), inodes: logs.inodes });
+  }
+  const total = [...emptyDirs.values(), ...containers.values()].reduce((sum, part) => ({ bytes: sum.bytes + part.bytes, inodes: sum.inodes + part.inodes }), none);
+  return { emptyDirs, containers, total };
+}
+
+/** The first limit that the pod has gone beyond, in kubelet's words; undefined when it keeps to all. */
+export function storageExcess(pod: Pod, { emptyDirs, containers, total }: LocalStorage): string | undefined {
+  for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
+    const limit = emptyDir?.sizeLimit;
+    if (limit !== undefined && (emptyDirs.get(name)?.bytes ?? 0) > quantityValue(limit)) return `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". `;
+  }
+  const all = [...containersOf(pod), ...initContainersOf(pod)];
+  if (pod.spec && containersOf(pod).every(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined)) {
+    const limit = podTotals(pod.spec, 'limits').get('ephemeral-storage');
+    if (limit !== undefined && total.bytes > Number(limit / 1_000_000_000n)) return `Pod ephemeral local storage usage exceeds the total limit of containers ${String(limit / 1_000_000_000n)}. `;
+  }
+  for (const { name, resources } of all) {
+    const limit = resources?.limits?.['ephemeral-storage'];
+    if (limit !== undefined && (containers.get(name)?.bytes ?? 0) > quantityValue(limit)) return `Container ${name} exceeded its local ephemeral storage limit "${limit}". `;
+  }
+  return undefined;
+}
