@@ -1,5 +1,7 @@
-import { durationMs, list, text, type Values } from '#common/config.ts';
+import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
+import { problemOf, reservedProblem } from './node/policy.ts';
+import { parseThresholds } from './node/thresholds.ts';
 
 export const agentSettings = {
   ...hostSettings,
@@ -23,6 +25,16 @@ export const agentSettings = {
     check: (value) => (value === 'nftables' ? undefined : 'expected nftables'),
   }),
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
+  maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),
+  podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
+  evictionHard: text('eviction-hard', {
+    default: '', placeholder: 'SIGNAL<AMOUNT,...', check: (value) => problemOf(() => parseThresholds(value)),
+    description: 'when pods are evicted at once, e.g. memory.available<200Mi,nodefs.available<5%; by default below 100Mi (or 10 %) of memory, 10 % (or 5Gi) of disk, 5 % of inodes, 5 % (or 1000) of process ids',
+  }),
+  evictionSoft: text('eviction-soft', { default: '', placeholder: 'SIGNAL<AMOUNT,...', description: 'when pods are evicted after a while, which --eviction-soft-grace-period gives' }),
+  evictionSoftGracePeriod: text('eviction-soft-grace-period', { default: '', placeholder: 'SIGNAL=DURATION,...', description: 'how long a soft threshold must be crossed, e.g. memory.available=1m30s' }),
+  evictionMaxPodGraceSeconds: integer('eviction-max-pod-grace-period', { default: 0, min: 0, max: 86_400, placeholder: 'SECONDS', description: 'the most that a pod gets to end in when a soft threshold evicts it' }),
+  systemReserved: text('system-reserved', { default: '', placeholder: 'NAME=AMOUNT,...', check: reservedProblem, description: 'kept for the system, e.g. cpu=200m,memory=256Mi,ephemeral-storage=1Gi' }),
   nodeStatusPeriodMs: durationMs('node-status-update-frequency', { default: 10_000, description: 'how often the node looks at itself; a change is reported at once' }),
 } as const;
 
