@@ -20,7 +20,9 @@ import { LinuxHost } from './node/readings.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
+import { nodePolicy } from './node/policy.ts';
 import { NodeUsage } from './node/usage.ts';
+import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
 import type { NodeFacts } from './pods/types.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
@@ -174,21 +176,22 @@ export class Agent implements Runnable {
       const late: { proxy?: Proxy; session?: AgentSession } = {};
       const node = await NodeReporter.open(
         { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure], clock, log: log.child({ component: 'node' }) },
-        { ...nodeReporterDefaults, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
+        { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const pods = new PodManager({ state: checkpoint, driver, clock, log, events, contact, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
-        allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, parallelStarts,
+        allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
+      const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
-      const running = [network, proxy, dns, node, pods, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
+      const running = [network, proxy, dns, node, pods, evictor, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
