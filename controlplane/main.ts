@@ -203,10 +203,12 @@ export class ControlPlane implements Runnable {
 
   #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: Dispatcher): ControllerManager {
     const { tokens, authorizer } = apiServer.access;
+    // The API and the informers, and behind them what other API servers keep.
+    const everything = apiServer.everything({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
     return new ControllerManager({
       controllers, clock: this.#deps.clock, log: this.#deps.log, random: Math.random,
-      informers,
-      client: apiServer.client({ name: 'system:kube-controller-manager', groups: ['system:masters'] }),
+      informers: everything,
+      client: everything,
       recorder: (component) => apiServer.recorder({ component }),
     }, {
       podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
@@ -217,7 +219,7 @@ export class ControlPlane implements Runnable {
       },
       nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
-      resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, checkApiService: (...about) => apiServer.checkApiService(...about),
+      resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, aggregated: everything, checkApiService: (...about) => apiServer.checkApiService(...about),
     });
   }
 

@@ -12,6 +12,7 @@ import { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { Admission } from './admission/plugins.ts';
 import { Aggregated } from './aggregation/aggregated.ts';
+import { Everything } from './aggregation/everything.ts';
 import { authenticationData, frontProxyName, type FrontProxy } from './aggregation/front-proxy.ts';
 import { ServiceAllocation } from './admission/service-allocation.ts';
 import type { Audit } from './audit/audit.ts';
@@ -112,6 +113,8 @@ export class ApiServer implements Runnable {
   readonly #tasks: TaskGroup;
   readonly #stop = new AbortController();
   readonly #listening = Promise.withResolvers<{ port: number }>();
+  /** What runs with the server. */
+  readonly #started: Runnable[] = [];
   #loaded: Promise<void> | undefined;
 
   constructor(deps: ApiServerDeps, config: ApiServerConfig) {
@@ -164,6 +167,13 @@ export class ApiServer implements Runnable {
   get customResources(): { readonly resources: readonly Resource[]; subscribe(listener: () => void): () => void } {
     const kinds = this.#kinds;
     return { get resources() { return kinds.custom; }, subscribe: (listener) => kinds.subscribe(listener) };
+  }
+
+  /** What controllers work with that look after every object there is, in `user`'s name: those of other API servers, too. Ask for it once. */
+  everything(user: User): Everything {
+    const everything = new Everything({ aggregated: this.#aggregated, informers: this.#informers, client: this.client(user), clock: this.#deps.clock, log: this.#deps.log, user });
+    this.#started.push(everything);
+    return everything;
   }
 
   /** Throws when the server behind an APIService does not answer for its group version. */
@@ -231,6 +241,7 @@ export class ApiServer implements Runnable {
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
     this.#tasks.run('admission', signal, () => this.#admission.start((user) => this.client(user), signal));
     this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
+    for (const one of this.#started) this.#tasks.run('objects of other API servers', signal, () => one.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
     await this.#listener.close();

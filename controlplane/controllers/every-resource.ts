@@ -2,11 +2,11 @@ import { qualifiedName, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Change, ControllerConfig, Informers, Watch } from './types.ts';
 
-/** Every resource of a kind, those included that CustomResourceDefinitions define now. */
-export function currentResources({ resources, custom }: ControllerConfig): readonly Resource[] {
+/** Every resource of a kind, those included that CustomResourceDefinitions define now, and those of other servers. */
+export function currentResources({ resources, custom, aggregated }: ControllerConfig): readonly Resource[] {
   const known = new Set(resources.map(qualifiedName));
   // The first version of a custom resource stands for all.
-  const defined = new Map((custom?.resources ?? []).filter((one) => !known.has(qualifiedName(one))).toReversed().map((one) => [qualifiedName(one), one]));
+  const defined = new Map([...custom?.resources ?? [], ...aggregated?.resources ?? []].filter((one) => !known.has(qualifiedName(one))).toReversed().map((one) => [qualifiedName(one), one]));
   return [...resources, ...defined.values()];
 }
 
@@ -30,9 +30,9 @@ export function watchEveryResource(informers: Informers, config: ControllerConfi
         }
       };
       update();
-      const unsubscribe = config.custom?.subscribe(update);
+      const unsubscribe = [config.custom?.subscribe(update), config.aggregated?.subscribe(update)];
       return () => {
-        unsubscribe?.();
+        for (const end of unsubscribe) end?.();
         for (const end of ends) end();
         subscribed.clear();
       };

@@ -72,6 +72,14 @@ export interface ControllerConfig {
   readonly checkApiService?: (apiService: APIService, signal: AbortSignal) => Promise<void>;
   /** Those beside them that come and go with CustomResourceDefinitions; see `every-resource.ts`. */
   readonly custom?: CustomResources;
+  /** Those that other servers keep; the client and the informers of the controllers reach them. */
+  readonly aggregated?: AggregatedResources;
+}
+
+/** What servers behind APIServices keep, as far as it can be followed. */
+export interface AggregatedResources extends CustomResources {
+  /** Group versions whose server does not say what it keeps. */
+  readonly unknown: readonly string[];
 }
 
 export interface CustomResources {

@@ -22,6 +22,8 @@ export class Aggregation {
     this.#backends = new Backends(deps);
   }
 
+  get backends(): Backends { return this.#backends; }
+
   /** Bodies, watches and upgrades go through as they come. */
   async serve(remote: RemoteService, request: ApiRequest, user: User): Promise<Reply> {
     const unavailable = text('service unavailable\n', 503);

@@ -36,6 +36,11 @@ export class ApiServices {
 
   get remotes(): readonly RemoteService[] { return [...this.#remotes.values()]; }
 
+  /** Called after each change of who answers for what, and whether they can be reached. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void {
+    return this.#informer.subscribe(listener);
+  }
+
   /** The other server that answers for a group version; undefined: this one does. */
   remote(group: string, version: string): RemoteService | undefined {
     return this.#remotes.size === 0 ? undefined : this.#remotes.get(`${group}/${version}`);

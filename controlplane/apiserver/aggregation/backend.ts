@@ -33,6 +33,20 @@ export interface Answer {
   readonly body: Buffer;
 }
 
+/** What one request asks for. */
+export interface Asked {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | undefined;
+}
+
+export interface OpenAnswer extends Omit<Answer, 'body'> {
+  readonly url: string;
+  readonly body: AsyncIterable<Buffer>;
+}
+
 /** A document of this size no server of an API has. */
 const maxAnswerBytes = 16 << 20;
 /** Longer than a certificate needs to be renewed in time, short enough to see a new one. */
@@ -62,23 +76,35 @@ export class Backends {
   }
 
   /** A whole document, asked for in `user`'s name. */
-  async get(remote: RemoteService, path: string, headers: Record<string, string>, user: User, signal: AbortSignal): Promise<Answer & { readonly url: string }> {
+  get(remote: RemoteService, path: string, headers: Record<string, string>, user: User, signal: AbortSignal): Promise<Answer & { readonly url: string }> {
+    return this.ask(remote, { method: 'GET', path, headers }, user, signal);
+  }
+
+  /** One request in `user`'s name, and the whole answer. */
+  async ask(remote: RemoteService, asked: Asked, user: User, signal: AbortSignal): Promise<Answer & { readonly url: string }> {
+    const { url, status, headers, body } = await this.open(remote, asked, user, signal);
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      if ((size += chunk.length) > maxAnswerBytes) throw new Error(`the answer is larger than ${String(maxAnswerBytes)} bytes`);
+    }
+    return { url, status, headers, body: Buffer.concat(chunks) };
+  }
+
+  /** As `ask`, for an answer that is read as it comes; the connection ends with it. */
+  async open(remote: RemoteService, { method, path, headers, body }: Asked, user: User, signal: AbortSignal): Promise<OpenAnswer> {
     const backend = await this.find(remote, signal);
     const url = `https://${backend.host}${path}`;
     const connection = await backend.connect(signal);
     return new Promise((resolve, reject) => {
-      const request = http.request({ path, headers: { ...headers, ...frontProxyHeaders(user), host: backend.host }, setHost: false, createConnection: () => connection, signal }, (answer) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        answer.on('data', (chunk: Buffer) => {
-          chunks.push(chunk);
-          if ((size += chunk.length) > maxAnswerBytes) request.destroy(new Error(`the answer is larger than ${String(maxAnswerBytes)} bytes`));
-        });
-        answer.once('error', reject);
-        answer.once('end', () => { connection.destroy(); resolve({ url, status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(chunks) }); });
+      const length = body === undefined ? undefined : { 'content-length': String(Buffer.byteLength(body)) };
+      const request = http.request({ method, path, headers: { ...headers, ...length, ...frontProxyHeaders(user), host: backend.host }, setHost: false, createConnection: () => connection, signal }, (answer) => {
+        answer.once('close', () => { connection.destroy(); });
+        resolve({ url, status: answer.statusCode ?? 0, headers: answer.headers, body: answer });
       });
       request.once('error', (error) => { connection.destroy(); reject(error); });
-      request.end();
+      request.end(body);
     });
   }
 

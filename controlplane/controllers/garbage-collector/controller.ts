@@ -26,7 +26,7 @@ class GarbageCollector implements Controller {
   constructor(deps: ControllerDeps, config: ControllerConfig) {
     this.#deps = deps;
     this.#config = config;
-    config.custom?.subscribe(() => { this.#known = undefined; });
+    for (const changing of [config.custom, config.aggregated]) changing?.subscribe(() => { this.#known = undefined; });
     // Events are many, short-lived and owned by nobody.
     this.watches = [watchEveryResource(deps.informers, config, (resource) => resource.kind !== 'Event', (resource, change) => this.#changed(resource, change))];
   }
@@ -36,7 +36,7 @@ class GarbageCollector implements Controller {
     if (this.#known) return this.#known;
     const resources = currentResources(this.#config).filter((resource) => resource.kind !== 'Event');
     const followed = new Map(resources.map((resource) => [qualifiedName(resource), { resource, informer: this.#deps.informers.informer(resource) }]));
-    const versions = [...this.#config.resources, ...this.#config.custom?.resources ?? []];
+    const versions = [...this.#config.resources, ...this.#config.custom?.resources ?? [], ...this.#config.aggregated?.resources ?? []];
     const byKind = new Map(versions.flatMap((resource) => {
       const one = followed.get(qualifiedName(resource));
       return one ? [[kindKey(apiVersionOf(resource), resource.kind), one] as const] : [];

@@ -45,8 +45,8 @@ export function namespaceController(deps: ControllerDeps, config: ControllerConf
     return { leftovers, failures };
   }
 
-  async function writeConditions(namespace: Namespace, leftovers: readonly Leftover[], failures: readonly string[]): Promise<Namespace> {
-    const conditions = contentConditions(namespace, leftovers, failures, clock.now());
+  async function writeConditions(namespace: Namespace, leftovers: readonly Leftover[], failures: readonly string[], unknown: readonly string[]): Promise<Namespace> {
+    const conditions = contentConditions(namespace, { leftovers, failures, unknown }, clock.now());
     if (namespace.status?.phase === 'Terminating' && equal(conditions, namespace.status.conditions ?? [])) return namespace;
     return client.update(namespaces, { ...namespace, status: { ...namespace.status, phase: 'Terminating', conditions } }, 'status');
   }
@@ -66,7 +66,9 @@ export function namespaceController(deps: ControllerDeps, config: ControllerConf
       if (leftovers.length === 0 && failures.length === 0) {
         ({ leftovers, failures } = await empty(contents().filter((resource) => !isPods(resource)), name, signal));
       }
-      const updated = await writeConditions(namespace, leftovers, failures);
+      const unknown = config.aggregated?.unknown ?? [];
+      const updated = await writeConditions(namespace, leftovers, failures, unknown);
+      if (unknown.length > 0) throw new Error(`what these API servers keep is not known: ${unknown.join(', ')}`);
       if (failures.length > 0) throw new Error(failures.join('; '));
       if (leftovers.length > 0) return undefined;
       const finalizers = updated.spec?.finalizers?.filter((f) => f !== finalizer) ?? [];

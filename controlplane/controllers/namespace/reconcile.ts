@@ -14,14 +14,19 @@ export function isTerminating(namespace: Namespace | undefined): namespace is Na
   return namespace?.metadata?.deletionTimestamp !== undefined && (namespace.spec?.finalizers?.includes(finalizer) ?? false);
 }
 
+/** What became of the content of a namespace. `unknown`: group versions of which nobody knows what they keep. */
+export interface Contents { readonly leftovers: readonly Leftover[]; readonly failures: readonly string[]; readonly unknown: readonly string[] }
+
 /** Conditions that tell a person why a namespace is still there, in Kubernetes' words. */
-export function contentConditions(namespace: Namespace, leftovers: readonly Leftover[], failures: readonly string[], nowMs: number): NamespaceCondition[] {
+export function contentConditions(namespace: Namespace, { leftovers, failures, unknown }: Contents, nowMs: number): NamespaceCondition[] {
   const now = rfc3339(nowMs);
   const finalizers = countFinalizers(leftovers);
   const list = (counts: Iterable<readonly [string, number]>, text: (name: string, count: string) => string): string =>
     [...counts].map(([name, count]) => text(name, String(count))).sort().join(', ');
   const wanted: NamespaceCondition[] = [
-    condition('NamespaceDeletionDiscoveryFailure', false, ['', ''], ['ResourcesDiscovered', 'All resources successfully discovered']),
+    condition('NamespaceDeletionDiscoveryFailure', unknown.length > 0,
+      ['DiscoveryFailed', `Discovery failed for some groups, ${String(unknown.length)} failing: unable to retrieve the complete list of server APIs: ${unknown.map((groupVersion) => `${groupVersion}: stale GroupVersion discovery: ${groupVersion}`).join(', ')}`],
+       ['ResourcesDiscovered', 'All resources successfully discovered']),
     condition('NamespaceDeletionGroupVersionParsingFailure', false, ['', ''], ['ParsedGroupVersions', 'All legacy kube types successfully parsed']),
     condition('NamespaceDeletionContentFailure', failures.length > 0,
       ['ContentDeletionFailed', `Failed to delete all resource types, ${String(failures.length)} remaining: ${failures.join(', ')}`],
