@@ -13,11 +13,11 @@ export const agentSettings = {
   nodeName: text('node-name', { default: '', placeholder: 'NAME', description: "this node's name; the host name when not given", check: checkDomain }),
   nodeIp: text('node-ip', { default: '', placeholder: 'IP', description: 'address that other nodes reach this one by; found out when not given', check: checkIp }),
   runtime: text('runtime', {
-    default: 'cri', placeholder: 'NAME', description: 'container runtime driver: cri',
-    check: (value) => (value === 'cri' ? undefined : 'expected cri (containerd, or any runtime that serves CRI v1)'),
+    default: '', placeholder: 'NAME', description: 'what runs the pods: cri, docker or ctr (a containerd whose CRI is switched off); the best that this host has when not given',
+    check: (value) => (['cri', 'docker', 'ctr'].includes(value) ? undefined : 'expected cri (containerd, or any runtime that serves CRI v1), docker, or ctr (a containerd whose CRI is switched off)'),
   }),
   runtimeEndpoint: text('runtime-endpoint', {
-    default: '', placeholder: 'SOCKET', description: 'socket of a runtime that already runs; without it Cleat runs its own containerd below the state directory',
+    default: '', placeholder: 'SOCKET', description: 'socket of a runtime that already runs; without it Cleat runs its own containerd below the state directory, or, with --runtime docker or ctr, uses the one on its usual socket',
     check: (value) => (/^(unix:\/\/)?\//.test(value) ? undefined : 'expected the path of a socket such as /run/containerd/containerd.sock'),
   }),
   proxyMode: text('proxy-mode', {

@@ -1,15 +1,12 @@
-import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
-import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { isStatus, StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
-import { ensureHelloImage, ensurePauseImage, helloImage, pauseImage } from '#install/images.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
@@ -28,10 +25,8 @@ import type { NodeFacts } from './pods/types.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
 import type { ProxyBackend } from './proxy/types.ts';
-import { ManagedContainerd } from './runtimes/containerd/managed.ts';
 import { containerdPaths } from './runtimes/containerd/paths.ts';
-import { foreignSetup } from './runtimes/foreign.ts';
-import type { CriConfig } from './runtimes/cri/driver.ts';
+import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
 import { runtimes } from './runtimes/registry.ts';
 import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
@@ -56,9 +51,6 @@ const cgroupRoot = '/kubepods';
  * used. More at once end no sooner together, each of them ends later, and the memory of as many runcs is needed.
  */
 const parallelStarts = Math.max(2, 2 * availableParallelism());
-/** Where CNI plugins are installed: by their own project, by Debian, by Fedora. */
-const cniBinDirs = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
-const runtimeRetry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
 
 /**
  * Composition root. The order is the promise: runtime, checkpoint, pods and Services first, the control plane last.
@@ -112,16 +104,10 @@ export class Agent implements Runnable {
     const done: string[] = [];
     try {
       this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
-      const containerd = this.#containerd();
       // A control plane alone has run neither a containerd nor pods.
-      if (!containerd || existsSync(containerd.paths.config)) {
-        await containerd?.ensure(signal);
-        const driver = await this.#connectDriver(containerd);
-        done.push(`${String(await removePods(driver, signal))} pods removed`);
-        if (containerd) {
-          await containerd.stop(signal);
-          done.push('containerd stopped');
-        }
+      const choice = await rememberedChoice(stateDir) ?? (this.#config.runtimeEndpoint === '' ? undefined : await this.#choice(undefined, signal));
+      if (choice) {
+        done.push(...await this.#endPods(this.#runtime(choice), signal));
         await removeRunDir(containerdPaths(stateDir).runDir);
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
@@ -162,10 +148,11 @@ export class Agent implements Runnable {
     const services = loadEdge();
     const identity = await this.#identity(services, signal);
     this.#nodeName = identity.nodeName;
-    const containerd = this.#containerd();
+    const runtime = await this.#chooseRuntime(signal);
+    const { containerd } = runtime;
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint'), keyPath: join(stateDir, 'agent/pki/checkpoint.key') })]);
     try {
-      const { driver, cniConfDir } = await this.#openDriver(containerd, signal);
+      const { driver, cniConfDir } = await runtime.open(this.#nodeName, signal);
       this.#ready.resolve(undefined);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
@@ -214,51 +201,43 @@ export class Agent implements Runnable {
     return joinOrLoad({ services, clock, log, random: Math.random }, { stateDir, server, token, nodeName, hostname: hostname() }, signal);
   }
 
-  #containerd(): ManagedContainerd | undefined {
-    if (this.#config.runtimeEndpoint !== '') return undefined;
-    const { log, clock } = this.#deps;
-    return new ManagedContainerd({ log: log.child({ component: 'containerd' }), clock }, { stateDir: this.#config.stateDir, sandboxImage: pauseImage, searchPath: process.env['PATH'] ?? '' });
-  }
-
-  async #openDriver(containerd: ManagedContainerd | undefined, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined }> {
-    const driver = await this.#connectDriver(containerd);
-    await this.#untilAnswered(driver, signal);
-    const foreign = containerd ? undefined : await foreignSetup(driver, signal);
-    await ensurePauseImage(driver, join(this.#config.stateDir, 'tmp'), signal, foreign?.sandboxImage);
-    return { driver, cniConfDir: foreign?.cniConfDir };
-  }
-
-  async #connectDriver(containerd: ManagedContainerd | undefined): Promise<RuntimeDriver> {
-    const { log, clock } = this.#deps;
-    const open = runtimes[this.#config.runtime];
-    if (!open) throw new StatusError('Invalid', `there is no runtime driver "${this.#config.runtime}"`);
-    return open({ log: log.child({ component: 'runtime' }), clock }, {
-      endpoint: containerd?.endpoint ?? this.#config.runtimeEndpoint, owner: this.#nodeName, stateDir: this.#config.stateDir, sandboxImage: pauseImage, cni: { confDir: join(this.#config.stateDir, 'cni', 'net.d'), binDirs: cniBinDirs }, localImages: this.#localImages(), ...(containerd && { snapshotter: containerd.snapshotter }),
-    });
-  }
-
-  /** The examples' image is in no registry: every host that needs it builds it, once for all that ask at the same time. */
-  #localImages(): NonNullable<CriConfig['localImages']> {
-    let building: Promise<void> | undefined;
-    const build = (driver: RuntimeDriver, signal: AbortSignal): Promise<void> =>
-      building ??= ensureHelloImage(driver, join(this.#config.stateDir, 'tmp'), signal).finally(() => { building = undefined; });
-    return new Map([[helloImage, build], [helloImage.slice(helloImage.lastIndexOf('/') + 1), build]]);
-  }
-
-  /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */
-  async #untilAnswered(driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
-    const { log, clock } = this.#deps;
-    for (let failures = 1; ; failures++) {
-      try {
-        await driver.version(signal);
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error;
-        log.warn({ component: 'runtime', endpoint: this.#config.runtimeEndpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
-        await clock.sleep(backoffMs(runtimeRetry, failures, Math.random), signal);
-      }
+  /** Chosen anew at each start. What another one still runs for this host is ended first: a pod runs once. */
+  async #chooseRuntime(signal: AbortSignal): Promise<HostRuntime> {
+    const { stateDir } = this.#config;
+    const before = await rememberedChoice(stateDir);
+    const choice = await this.#choice(before, signal);
+    if (before && !sameChoice(before, choice)) {
+      this.#deps.log.warn({ component: 'runtime', before, now: choice }, 'this host has another container runtime now; ending the pods of the one before');
+      await this.#endPods(this.#runtime(before), signal).catch((error: unknown) => {
+        throw new StatusError('ServiceUnavailable', `pods of this host still run on ${before.driver}${before.endpoint && ` (${before.endpoint})`}, and could not be ended: ${messageOf(error)}; start that once more, or, if it is gone for good, remove ${join(stateDir, 'agent/runtime.json')}`, { cause: error });
+      });
     }
+    await rememberChoice(stateDir, choice);
+    return this.#runtime(choice);
+  }
+
+  #choice(before: RuntimeChoice | undefined, signal: AbortSignal): Promise<RuntimeChoice> {
+    const { runtime, runtimeEndpoint: endpoint } = this.#config;
+    return chooseRuntime(this.#runtimeDeps, this.#runtimeConfig, { runtime, endpoint }, before, signal);
+  }
+
+  get #runtimeDeps(): HostRuntimeDeps { return { log: this.#deps.log, clock: this.#deps.clock, drivers: runtimes }; }
+
+  get #runtimeConfig(): HostRuntimeConfig { return { stateDir: this.#config.stateDir, searchPath: process.env['PATH'] ?? '' }; }
+
+  #runtime(choice: RuntimeChoice): HostRuntime {
+    return new HostRuntime(this.#runtimeDeps, this.#runtimeConfig, choice);
+  }
+
+  /** Ends all pods of this node on a runtime, and the runtime where it is Cleat's own. Resolves with what was done, in words. */
+  async #endPods(runtime: HostRuntime, signal: AbortSignal): Promise<string[]> {
+    await runtime.containerd?.ensure(signal);
+    const driver = await runtime.connect(this.#nodeName);
+    const done = [`${String(await removePods(driver, signal))} pods removed`];
+    driver.close?.();
+    if (!runtime.containerd) return done;
+    await runtime.containerd.stop(signal);
+    return [...done, 'containerd stopped'];
   }
 
   async #proxyBackend(ledger: Ledger, signal: AbortSignal): Promise<ProxyBackend> {

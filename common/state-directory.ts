@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 
 /** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
-export const stateNames: readonly string[] = ['agent', 'cni', 'containerd', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
+export const stateNames: readonly string[] = ['agent', 'cni', 'containerd', 'ctr', 'docker', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
 
 /** Whether Cleat ever ran with this state directory, and was not purged since. */
 export async function hasState(stateDir: string): Promise<boolean> {

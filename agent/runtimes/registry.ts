@@ -1,6 +1,4 @@
-import type { DriverConfig, DriverDeps, RuntimeDriver } from './types.ts';
-
-export type OpenDriver = (deps: DriverDeps, config: DriverConfig) => Promise<RuntimeDriver>;
+import type { OpenDriver } from './types.ts';
 
 /** Every runtime driver by the name that `--runtime` takes. Loaded when chosen, because most hosts need one of them. */
 export const runtimes: Readonly<Record<string, OpenDriver>> = {

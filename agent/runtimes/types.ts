@@ -56,6 +56,8 @@ export interface RuntimeDriver {
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
   /** CPU nanoseconds since start, working-set bytes and, where the runtime counts them, bytes of the writable layer of running containers, by container id. */
   stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writableBytes?: number }>>;
+  /** Lets go of what is held open; calls under way fail. */
+  close?(): void;
 }
 
 /** What every driver is made with. */
@@ -77,6 +79,8 @@ export interface DriverConfig {
   /** Images that are in no registry: asked for, they are made on this host, by name. */
   readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
 }
+
+export type OpenDriver = (deps: DriverDeps, config: DriverConfig) => Promise<RuntimeDriver>;
 
 /** One entry of a container's log. */
 export interface LogEntry {

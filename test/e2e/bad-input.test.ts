@@ -58,7 +58,7 @@ describe('words on the command line, in the environment and in files', () => {
     ['up --pod-cidr 10.42.0.0', '--pod-cidr: invalid value "10.42.0.0": expected an IPv4 range such as 10.42.0.0/16'],
     ['up --pod-cidr 10.42.3.0/16', 'did you mean 10.42.0.0/16?'],
     ['up --service-cidr 10.42.128.0/17', '--pod-cidr 10.42.0.0/16 and --service-cidr 10.42.128.0/17 overlap'],
-    ['up --runtime docker', '--runtime: invalid value "docker": expected cri'],
+    ['up --runtime podman', '--runtime: invalid value "podman": expected cri'],
     ['up --runtime-endpoint localhost:80', 'expected the path of a socket such as /run/containerd/containerd.sock'],
     ['up --heartbeat-period 5', '--heartbeat-period: invalid value "5": expected a duration such as 500ms, 40s or 1m30s'],
     ['up', 'unknown environment variable CLEAT_PROT; did you mean CLEAT_PORT?', { CLEAT_PROT: '1' }],

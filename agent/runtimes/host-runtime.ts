@@ -1,0 +1,184 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isRecord } from '#api/meta/json.ts';
+import { writeFileAtomic } from '#common/atomic-file.ts';
+import { backoffMs } from '#common/backoff.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { ensureHelloImage, ensurePauseImage, helloImage, pauseImage } from '#install/images.ts';
+import { findCniBinDir, findProgram } from './containerd/host.ts';
+import { ManagedContainerd } from './containerd/managed.ts';
+import { containerdPaths } from './containerd/paths.ts';
+import { foreignSetup } from './foreign.ts';
+import type { DriverConfig, DriverDeps, OpenDriver, RuntimeDriver } from './types.ts';
+
+/** Where CNI plugins are installed: by their own project, by Debian, by Fedora. */
+const cniBinDirs = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
+const retry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
+const probeMs = 5000;
+/** Where the engines that are asked for without a socket listen. */
+const usualSockets: Readonly<Record<string, string>> = { docker: '/var/run/docker.sock', ctr: '/run/containerd/containerd.sock' };
+
+/** A runtime of this host. */
+export interface RuntimeChoice {
+  /** Name of the driver. */
+  readonly driver: string;
+  /** Its socket; empty for Cleat's own containerd. */
+  readonly endpoint: string;
+}
+
+export interface HostRuntimeDeps extends DriverDeps {
+  readonly drivers: Readonly<Record<string, OpenDriver>>;
+}
+
+export interface HostRuntimeConfig {
+  readonly stateDir: string;
+  /** The environment's PATH. */
+  readonly searchPath: string;
+}
+
+/** The runtime that this host's pods run on: Cleat's own containerd, or one that is already there. */
+export class HostRuntime {
+  readonly choice: RuntimeChoice;
+  /** Cleat's own; absent where another's runtime is used. */
+  readonly containerd: ManagedContainerd | undefined;
+  readonly #deps: HostRuntimeDeps;
+  readonly #config: HostRuntimeConfig;
+
+  constructor(deps: HostRuntimeDeps, config: HostRuntimeConfig, choice: RuntimeChoice) {
+    this.#deps = deps;
+    this.#config = config;
+    this.choice = choice;
+    const own = choice.driver === 'cri' && choice.endpoint === '';
+    this.containerd = own ? new ManagedContainerd({ log: deps.log.child({ component: 'containerd' }), clock: deps.clock }, { stateDir: config.stateDir, sandboxImage: pauseImage, searchPath: config.searchPath, cniBinDirs }) : undefined;
+  }
+
+  /** Resolves with a driver that pods can be run by, once the runtime answers, and with where the runtime reads CNI configuration from when that is not Cleat's folder. */
+  async open(owner: string, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined }> {
+    const driver = await this.connect(owner);
+    await this.#untilAnswered(driver, signal);
+    const foreign = this.choice.driver === 'cri' && !this.containerd ? await foreignSetup(driver, signal) : undefined;
+    if (this.choice.driver !== 'cri') await findCniBinDir(cniBinDirs);
+    await ensurePauseImage(driver, this.#workDir, signal, foreign?.sandboxImage);
+    return { driver, cniConfDir: foreign?.cniConfDir };
+  }
+
+  /** A driver for what the node named `owner` has there, without a look at whether it can run more. */
+  async connect(owner: string): Promise<RuntimeDriver> {
+    const { driver, endpoint } = this.choice;
+    return openerOf(this.#deps, driver)(this.#driverDeps, {
+      endpoint: this.containerd?.endpoint ?? endpoint, owner, stateDir: this.#config.stateDir, sandboxImage: pauseImage, localImages: this.#localImages(),
+      cni: { confDir: containerdPaths(this.#config.stateDir).cniConfDir, binDirs: cniBinDirs }, ...(this.containerd && { snapshotter: this.containerd.snapshotter }),
+    });
+  }
+
+  get #driverDeps(): DriverDeps { return { log: this.#deps.log.child({ component: 'runtime' }), clock: this.#deps.clock }; }
+
+  get #workDir(): string { return join(this.#config.stateDir, 'tmp'); }
+
+  /** The examples' image is in no registry: every host that needs it builds it, once for all that ask at the same time. */
+  #localImages(): NonNullable<DriverConfig['localImages']> {
+    let building: Promise<void> | undefined;
+    const build = (driver: RuntimeDriver, signal: AbortSignal): Promise<void> =>
+      building ??= ensureHelloImage(driver, this.#workDir, signal).finally(() => { building = undefined; });
+    return new Map([[helloImage, build], [helloImage.slice(helloImage.lastIndexOf('/') + 1), build]]);
+  }
+
+  /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */
+  async #untilAnswered(driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
+    for (let failures = 1; ; failures++) {
+      try {
+        await driver.version(signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error;
+        await waitForRuntime(this.#deps, this.choice.endpoint, error, failures, signal);
+      }
+    }
+  }
+}
+
+/**
+ * What the flags ask for; where they leave it open, what this host has used before, or the best that it has: a
+ * containerd of Cleat's own before a Docker that is there, and that before a containerd whose CRI is switched off.
+ */
+export async function chooseRuntime(deps: HostRuntimeDeps, config: HostRuntimeConfig, asked: { readonly runtime: string; readonly endpoint: string }, before: RuntimeChoice | undefined, signal: AbortSignal): Promise<RuntimeChoice> {
+  const { runtime, endpoint } = asked;
+  if (runtime !== '') return { driver: runtime, endpoint: endpoint === '' ? usualSockets[runtime] ?? '' : endpoint };
+  if (endpoint !== '') return { driver: await driverOf(deps, config, endpoint, signal), endpoint };
+  if (before) return before;
+  const own = { driver: 'cri', endpoint: '' };
+  if (await installed('containerd', config) && await installed('runc', config)) return own;
+  for (const [driver, socket] of Object.entries(usualSockets)) {
+    if (existsSync(socket) && await answer(deps, config, driver, socket, signal) === undefined) return { driver, endpoint: socket };
+  }
+  return own;
+}
+
+/** The choice that this host's pods were made by; undefined when none ever was. */
+export async function rememberedChoice(stateDir: string): Promise<RuntimeChoice | undefined> {
+  const text = await readFile(choicePath(stateDir), 'utf8').catch(() => '{}');
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value) && typeof value['driver'] === 'string' && typeof value['endpoint'] === 'string') return { driver: value['driver'], endpoint: value['endpoint'] };
+  } catch {
+    // As if nothing stood there: what the host has decides.
+  }
+  return existsSync(containerdPaths(stateDir).config) ? { driver: 'cri', endpoint: '' } : undefined;
+}
+
+/** Written before the first pod is made. */
+export async function rememberChoice(stateDir: string, choice: RuntimeChoice): Promise<void> {
+  const text = `${JSON.stringify({ driver: choice.driver, endpoint: choice.endpoint })}\n`;
+  if (await readFile(choicePath(stateDir), 'utf8').catch(() => '') !== text) await writeFileAtomic(choicePath(stateDir), text, 0o644);
+}
+
+export function sameChoice(a: RuntimeChoice, b: RuntimeChoice): boolean {
+  return a.driver === b.driver && a.endpoint === b.endpoint;
+}
+
+function choicePath(stateDir: string): string {
+  return join(stateDir, 'agent', 'runtime.json');
+}
+
+function openerOf({ drivers }: HostRuntimeDeps, name: string): OpenDriver {
+  const open = Object.hasOwn(drivers, name) ? drivers[name] : undefined;
+  if (!open) throw new StatusError('Invalid', `there is no runtime driver "${name}"`);
+  return open;
+}
+
+/** Which driver speaks with what listens on the socket; waits for somebody to listen. */
+async function driverOf(deps: HostRuntimeDeps, config: HostRuntimeConfig, endpoint: string, signal: AbortSignal): Promise<string> {
+  for (let failures = 1; ; failures++) {
+    const cri = await answer(deps, config, 'cri', endpoint, signal);
+    if (cri === undefined) return 'cri';
+    // A containerd that knows nothing of CRI says so.
+    if (isStatus(cri, 'MethodNotAllowed')) return 'ctr';
+    if (await answer(deps, config, 'docker', endpoint, signal) === undefined) return 'docker';
+    await waitForRuntime(deps, endpoint, cri, failures, signal);
+  }
+}
+
+/** Undefined when the driver gets an answer from there, else what it gets. */
+async function answer(deps: HostRuntimeDeps, config: HostRuntimeConfig, name: string, endpoint: string, signal: AbortSignal): Promise<StatusError | undefined> {
+  const driver = await openerOf(deps, name)(deps, { endpoint, owner: '', stateDir: config.stateDir, sandboxImage: pauseImage, cni: { confDir: '', binDirs: [] } });
+  try {
+    await driver.version(AbortSignal.any([signal, AbortSignal.timeout(probeMs)]));
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return isStatus(error) ? error : new StatusError('Timeout', `no answer within ${String(probeMs)} ms`, { cause: error });
+  } finally {
+    driver.close?.();
+  }
+}
+
+async function waitForRuntime({ log, clock }: DriverDeps, endpoint: string, error: StatusError, failures: number, signal: AbortSignal): Promise<void> {
+  log.warn({ component: 'runtime', endpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
+  await clock.sleep(backoffMs(retry, failures, Math.random), signal);
+}
+
+function installed(program: string, { searchPath }: HostRuntimeConfig): Promise<boolean> {
+  return findProgram(program, searchPath).then(() => true, () => false);
+}
