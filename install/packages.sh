@@ -17,13 +17,14 @@ fi
 # Interrupted, this ends what it runs: an npm that went on would install behind the back of the next one.
 child=
 log=
+held=
 interrupted() {
   trap - INT TERM HUP
   if [ -n "$child" ]; then
     kill -TERM "-$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   fi
-  rm -f "$log"
+  rm -f "$log" ${held:+"$held"}
   say "interrupted; run this again to go on"
   exit "$1"
 }
@@ -95,9 +96,14 @@ install() { run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Ti
 update() { run apt-get update -qq -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any >>"$log" 2>&1; }
 # One that was interrupted before may have left packages half configured.
 mend() { run dpkg --configure -a >>"$log" 2>&1 9<&-; }
+# A Docker that starts changes the host's firewall for everybody; those who only need its program here do not want that.
+policy=/usr/sbin/policy-rc.d
+case "$missing " in
+  *" docker.io "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
+esac
 install || { mend; update && install; } || {
   cat "$log" >&2
-  rm -f "$log"
+  rm -f "$log" ${held:+"$held"}
   say "apt-get could not install:$missing. Mend what it says above, then run this again."
   exit 1
 }
@@ -105,5 +111,8 @@ install || { mend; update && install; } || {
 case "$missing " in
   *" containerd "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet containerd || true; fi ;;
 esac
-rm -f "$log"
+case "$missing " in
+  *" docker.io "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet docker.service docker.socket || true; fi ;;
+esac
+rm -f "$log" ${held:+"$held"}
 finish "$@"

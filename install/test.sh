@@ -3,7 +3,7 @@
 # The last line is `N passed, N failed`, whatever happened. A skipped test counts as failed: it was to be shown.
 set -eu
 cd "$(dirname "$0")/.."
-sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes
+sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes dockerd:docker.io
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
 tsc --noEmit || refuse "types are wrong"
