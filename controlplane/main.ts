@@ -217,6 +217,7 @@ export class ControlPlane implements Runnable {
         // Adapters decide by the name of Kubernetes' own autoscaler who may read.
         metrics: (...about) => apiServer.readAggregated({ name: 'system:serviceaccount:kube-system:horizontal-pod-autoscaler', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'] }, ...about),
       },
+      ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: [this.#config.port] } }),
       nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, aggregated: everything, checkApiService: (...about) => apiServer.checkApiService(...about),

@@ -13,19 +13,21 @@ export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events'> {
 }
 
 /** Who a controller's Events are from, as in Kubernetes; where nothing is said, its folder and `-controller`. */
-const components: Readonly<Record<string, string>> = { 'disruption': 'controllermanager', 'ephemeral-volume': 'ephemeral_volume', 'horizontal-pod-autoscaler': 'horizontal-pod-autoscaler', 'node-lifecycle': 'node-controller', 'node-ipam': 'cidrAllocator', 'persistent-volume-binder': 'persistentvolume-controller' };
+const components: Readonly<Record<string, string>> = { 'disruption': 'controllermanager', 'ephemeral-volume': 'ephemeral_volume', 'horizontal-pod-autoscaler': 'horizontal-pod-autoscaler', 'node-lifecycle': 'node-controller', 'node-ipam': 'cidrAllocator', 'persistent-volume-binder': 'persistentvolume-controller', 'service-load-balancer': 'service-controller' };
 
 /** Runs controllers side by side; the failure of one to start is logged and leaves the others running. */
 export class ControllerManager implements Runnable {
   readonly #runners: ReadonlyMap<string, ControllerRunner>;
   readonly #deps: ControllerManagerDeps;
+  readonly #attention: Attention;
 
   constructor(deps: ControllerManagerDeps, config: ControllerConfig) {
     this.#deps = deps;
+    this.#attention = new Attention({ clock: deps.clock, log: deps.log.child({ component: 'controllers' }) }, config.nodeMonitorGracePeriodMs);
     this.#runners = new Map(Object.entries(deps.controllers).map(([name, make]) => {
       const log = deps.log.child({ component: 'controllers', controller: name });
       const events = deps.recorder(components[name] ?? `${name}-controller`);
-      return [name, new ControllerRunner(deps, name, make({ ...deps, log, events }, config))];
+      return [name, new ControllerRunner(deps, name, make({ ...deps, log, events, attention: this.#attention }, config))];
     }));
   }
 

@@ -25,6 +25,7 @@ import { podGarbageCollector } from './pod-garbage-collector/controller.ts';
 import { pvProtection } from './pv-protection/controller.ts';
 import { pvcProtection } from './pvc-protection/controller.ts';
 import { serviceIpAddresses } from './service-ip-addresses/controller.ts';
+import { serviceLoadBalancer } from './service-load-balancer/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
@@ -65,6 +66,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'pv-protection': pvProtection,
   'pvc-protection': pvcProtection,
   'service-ip-addresses': serviceIpAddresses,
+  'service-load-balancer': serviceLoadBalancer,
   'replicaset': replicaSetController,
   'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,
