@@ -70,7 +70,7 @@ export class FleetCluster {
   }
 
   async until(what: string, condition: () => Promise<boolean>, timeoutMs = 300_000): Promise<void> {
-    await eventually(condition, { what, timeoutMs, intervalMs: 50 });
+    await eventually(condition, { what, timeoutMs, intervalMs: 100 });
   }
 
   async stop(): Promise<void> {

@@ -98,15 +98,10 @@ async function roll(cluster: FleetCluster): Promise<void> {
 
 /** Pods on lost hosts stay: nobody says that they have ended. */
 async function remove(cluster: FleetCluster): Promise<void> {
+  const before = (await cluster.client.json<{ items: Pod[] }>('GET', pods)).items;
+  const stuck = before.filter(({ metadata }) => metadata?.deletionTimestamp !== undefined).length;
   await cluster.client.json('DELETE', `${deploymentsPath}/web`);
-  await cluster.until('the removal', async () => {
-    const { items } = await cluster.client.json<{ items: Pod[] }>('GET', `${pods}?limit=500`);
-    return items.every(({ metadata, spec }) => metadata?.deletionTimestamp !== undefined && isLost(spec?.nodeName));
-  });
-}
-
-function isLost(nodeName = ''): boolean {
-  return Number(nodeName.slice('fleet-'.length)) >= hosts - lostHosts;
+  await cluster.until('the removal', async () => await cluster.count(pods) <= stuck);
 }
 
 /** Nobody asks anything while the window lasts. */
