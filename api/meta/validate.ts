@@ -29,13 +29,12 @@ class Path {
     return this.#parts.length;
   }
 
-  within<T>(part: string | number, visit: () => T): T {
+  enter(part: string | number): void {
     this.#parts.push(part);
-    try {
-      return visit();
-    } finally {
-      this.#parts.pop();
-    }
+  }
+
+  leave(): void {
+    this.#parts.pop();
   }
 
   toString(): string {
@@ -47,12 +46,18 @@ class Path {
 }
 
 /**
- * One pass over a value that reports what is wrong and builds a clean copy: without unknown fields, with null
- * meaning absent, with quantities and times in canonical form.
+ * One pass over a value that reports what is wrong and, if asked for, builds a clean copy: without unknown fields, with
+ * null meaning absent, with quantities and times in canonical form. Every write takes it twice: it makes no more
+ * objects on its way than the copy. What it throws ends it, so its path is not set right again.
  */
 class Walk {
   readonly report: StructureReport = { errors: [], unknown: [] };
   readonly #path = new Path();
+  readonly #copies: boolean;
+
+  constructor(copies: boolean) {
+    this.#copies = copies;
+  }
 
   visit(schema: Schema, value: unknown): unknown {
     const target = resolve(schema);
@@ -64,6 +69,7 @@ class Walk {
     }
     if (Array.isArray(value) && target.items !== undefined) return this.#list(target.items, value);
     if (isRecord(value) && (target.properties !== undefined || target.additionalProperties !== undefined)) return this.#object(target, value);
+    if (!this.#copies && typeof value !== 'object') return value;
     if (target.format === 'quantity') return canonicalQuantity(value as string | number);
     if (target.format === 'date-time' && typeof value === 'string') return canonicalTime(value, microTimes.has(this.#path.last));
     return this.#open(value);
@@ -79,25 +85,40 @@ class Walk {
     if (deeperThan(value, maxDepth - this.#path.depth)) {
       return this.#fail(invalid(String(this.#path), '...', `must not nest deeper than ${maxDepth} levels`));
     }
-    return copyJson(value);
+    return this.#copies ? copyJson(value) : value;
   }
 
-  #list(items: Schema, list: readonly unknown[]): unknown[] {
-    return list.map((item, index) => this.#path.within(index, () => this.visit(items, item)));
+  #list(items: Schema, list: readonly unknown[]): readonly unknown[] {
+    const copy: unknown[] = [];
+    for (let i = 0; i < list.length; i++) {
+      this.#path.enter(i);
+      const item = this.visit(items, list[i]);
+      this.#path.leave();
+      if (this.#copies) copy.push(item);
+    }
+    return this.#copies ? copy : list;
   }
 
   #object(schema: Schema, record: JsonRecord): JsonRecord {
-    const copy: JsonRecord = {};
+    const copy: JsonRecord = this.#copies ? {} : record;
     for (const key of Object.keys(record)) {
-      this.#path.within(key, () => {
-        const value = this.#property(schema, key, own(record, key));
-        if (value !== undefined) setOwn(copy, key, value);
-      });
+      this.#path.enter(key);
+      const value = this.#property(schema, key, own(record, key));
+      this.#path.leave();
+      if (this.#copies && value !== undefined) setOwn(copy, key, value);
     }
-    for (const key of schema.required ?? []) {
-      if (!Object.hasOwn(copy, key) && (own(record, key) ?? null) === null) this.#path.within(key, () => this.#fail(required(String(this.#path))));
-    }
+    if (schema.required) this.#requireFields(schema.required, copy, record);
     return copy;
+  }
+
+  #requireFields(names: readonly string[], copy: JsonRecord, record: JsonRecord): void {
+    for (const key of names) {
+      // A key of a free map without a value is an empty string in the copy.
+      if ((this.#copies && Object.hasOwn(copy, key)) || (own(record, key) ?? null) !== null) continue;
+      this.#path.enter(key);
+      this.#fail(required(String(this.#path)));
+      this.#path.leave();
+    }
   }
 
   #property(schema: Schema, key: string, value: unknown): unknown {
@@ -159,14 +180,14 @@ function stringProblem(format: string | undefined, value: unknown): string | und
 
 /** Checks types, required fields, formats and enums. Reads only. Nesting beyond the limit is one clear error. */
 export function checkStructure(schema: Schema, value: unknown): StructureReport {
-  const walk = new Walk();
+  const walk = new Walk(false);
   walk.visit(schema, value);
   return walk.report;
 }
 
 /** As `checkStructure`, and a clean copy: no unknown fields, null taken as absent, quantities in canonical form. */
 export function cleanCopy(schema: Schema, value: unknown): StructureReport & { readonly value: unknown } {
-  const walk = new Walk();
+  const walk = new Walk(true);
   const copy = walk.visit(schema, value);
   return { ...walk.report, value: copy };
 }

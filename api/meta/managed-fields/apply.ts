@@ -6,7 +6,7 @@ import type { Schema } from '../schema.ts';
 import { difference, emptySet, intersection, isEmptySet, pathsOf, sameSet, union, withoutTrees, type FieldSet } from './field-set.ts';
 import { areReadable, encodeManagers, isSameManager, managersOf, ownable, withFewUpdaters, type Manager } from './managers.ts';
 import { withoutNulls } from './nulls.ts';
-import { compare, fieldsOf, merge, removeFields, withStructs } from './typed.ts';
+import { compare, fieldsOf, merge, removeFields, unchanged, withStructs, type Comparison } from './typed.ts';
 
 /** Who writes, when and through what. */
 export interface Writer {
@@ -16,6 +16,14 @@ export interface Writer {
   readonly apiVersion: string;
   /** RFC 3339. */
   readonly now: string;
+}
+
+/** An object in other versions: who owns fields in one of those is asked there whether they changed. */
+export interface Versions {
+  /** Undefined: nobody serves that version any more; who owned fields in it owns nothing. */
+  readonly schemaOf: (apiVersion: string) => Schema | undefined;
+  /** Never changes what it is given. */
+  readonly convert: (object: KubeObject, apiVersion: string) => KubeObject;
 }
 
 /** Owner of what was there before an object was first applied. */
@@ -30,17 +38,20 @@ const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration'
  * The result is not defaulted; nothing given is changed.
  * Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/
  */
-export function serverSideApply(schema: Schema, live: KubeObject | undefined, config: KubeObject, writer: Writer, force: boolean): KubeObject {
+export function serverSideApply(schema: Schema, live: KubeObject | undefined, config: KubeObject, writer: Writer, force: boolean, versions?: Versions): KubeObject {
   if (config.metadata?.managedFields !== undefined) throw new StatusError('BadRequest', 'metadata.managedFields must be nil');
   const before = live ?? {};
-  const known = knownManagers(schema, live, writer);
+  const known = served(knownManagers(schema, live, writer), writer, versions);
   const self: Manager = { name: writer.manager, operation: 'Apply', subresource: writer.subresource, apiVersion: writer.apiVersion, time: writer.now, fields: ownable(fieldsOf(schema, config)) };
   const last = known.find((manager) => isSameManager(manager, self));
   const others = known.filter((manager) => manager !== last);
   const merged = merge(schema, before, config) as KubeObject;
   // Merged again for what is said to be empty: nobody owns that, and pruning takes it along.
-  const whole = merge(schema, prune(schema, merged, self.fields, last?.fields, others), config) as KubeObject;
-  const changes = compare(schema, withoutManagers(before), withoutManagers(whole));
+  const pruned = last && versions && [last, ...others].some(({ apiVersion }) => apiVersion !== writer.apiVersion)
+    ? pruneAcross(schema, merged, self, last, others, versions)
+    : prune(schema, merged, self.fields, last?.fields, others);
+  const whole = merge(schema, pruned, config) as KubeObject;
+  const changes = new Changes(schema, withoutManagers(before), withoutManagers(whole), writer.apiVersion, versions);
   const object = copyJson(withoutNulls(schema, whole) as KubeObject);
   // kubectl that changes from one way of applying to the other is no stranger to what it has said before.
   const own = writer.manager === 'kubectl' && live !== undefined ? lastApplied(schema, live) : undefined;
@@ -54,23 +65,57 @@ export function serverSideApply(schema: Schema, live: KubeObject | undefined, co
  * The ownership of fields after a write that is no apply: who changed a field owns it, alone. `before` is undefined on
  * create. Objects without owners, as from before there were any, get none by an update. Changes `after` in place and returns it.
  */
-export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeObject | undefined, after: T, writer: Writer): T {
+export function trackUpdate<T extends KubeObject>(schema: Schema, before: KubeObject | undefined, after: T, writer: Writer, versions?: Versions): T {
   // A client may say who owns what, but not through a subresource.
   const sent = writer.subresource === '' ? after.metadata?.managedFields : undefined;
   // One empty entry asks for a reset.
   const reset = sent?.length === 1 && Object.keys(sent[0] ?? {}).length === 0;
   const given = sent !== undefined && sent.length > 0 && !reset && areReadable(sent);
-  const known = reset ? [] : given ? managersOf(after, false) : managersOf(before ?? {});
+  const known = served(reset ? [] : given ? managersOf(after, false) : managersOf(before ?? {}), writer, versions);
   if (before !== undefined && known.length === 0) return withManagers(after, []);
-  const changes = compare(schema, { ...skeletonOf(after), ...withoutManagers(before ?? {}) }, withoutManagers(after));
+  const all = new Changes(schema, { ...skeletonOf(after), ...withoutManagers(before ?? {}) }, withoutManagers(after), writer.apiVersion, versions);
+  const changes = all.in(writer.apiVersion);
   if (before !== undefined && !given && isNothing(changes)) return withEntries(after, before.metadata?.managedFields ?? []);
   const taken = ownable(union(changes.added, changes.modified));
   const self: Manager = { name: writer.manager, operation: 'Update', subresource: writer.subresource, apiVersion: writer.apiVersion, time: writer.now, fields: taken };
   const last = known.find((manager) => isSameManager(manager, self));
-  const settled = yieldFields(known.filter((manager) => manager !== last), changes, () => emptySet);
+  const settled = yieldFields(known.filter((manager) => manager !== last), all, () => emptySet);
   const kept = last && (isEmptySet(changes.removed) ? last : { ...last, fields: withoutTrees(last.fields, changes.removed), encoded: undefined });
   const mine = isEmptySet(taken) ? kept : { ...self, fields: union(kept?.fields ?? emptySet, taken) };
   return withManagers(after, mine ? [...settled, mine] : settled);
+}
+
+/** What differs between two states of an object, in each version in which somebody owns a part of it. */
+class Changes {
+  readonly #known = new Map<string, Comparison>();
+  readonly #before: KubeObject;
+  readonly #after: KubeObject;
+  readonly #versions: Versions | undefined;
+  readonly #own: string;
+
+  constructor(schema: Schema, before: KubeObject, after: KubeObject, apiVersion: string, versions: Versions | undefined) {
+    this.#own = apiVersion;
+    this.#before = before;
+    this.#after = after;
+    this.#versions = versions;
+    this.#known.set(apiVersion, compare(schema, before, after));
+  }
+
+  /** Without other versions all speak of the one that there is. */
+  in(asked: string): Comparison {
+    const apiVersion = this.#versions ? asked : this.#own;
+    const known = this.#known.get(apiVersion);
+    if (known) return known;
+    const schema = this.#versions?.schemaOf(apiVersion);
+    const changes = schema && this.#versions ? compare(schema, this.#versions.convert(this.#before, apiVersion), this.#versions.convert(this.#after, apiVersion)) : unchanged;
+    this.#known.set(apiVersion, changes);
+    return changes;
+  }
+}
+
+/** Managers of versions that are gone are gone with them. */
+function served(managers: Manager[], { apiVersion: own }: Writer, versions: Versions | undefined): Manager[] {
+  return versions ? managers.filter(({ apiVersion }) => apiVersion === own || versions.schemaOf(apiVersion) !== undefined) : managers;
 }
 
 const always = new Set(['metadata', 'spec', 'status', 'template', 'jobTemplate', 'strategy', 'updateStrategy']);
@@ -84,7 +129,7 @@ function skeletonOf(value: KubeObject): KubeObject {
   return parts(value as JsonRecord) as KubeObject;
 }
 
-function isNothing({ added, modified, removed }: ReturnType<typeof compare>): boolean {
+function isNothing({ added, modified, removed }: Comparison): boolean {
   return isEmptySet(added) && isEmptySet(modified) && isEmptySet(removed);
 }
 
@@ -120,11 +165,33 @@ function prune(schema: Schema, merged: KubeObject, now: FieldSet, last: FieldSet
   return removeFields(schema, merged, difference(structs(last), structs(kept)), kept) as KubeObject;
 }
 
+/** As `prune`, where those concerned speak of the object in several versions: each is heard in its own. */
+function pruneAcross(schema: Schema, merged: KubeObject, self: Manager, last: Manager, others: readonly Manager[], { schemaOf, convert }: Versions): KubeObject {
+  const inVersion = (apiVersion: string): Schema => (apiVersion === self.apiVersion ? schema : schemaOf(apiVersion) ?? schema);
+  const at = (object: KubeObject, apiVersion: string, from: string): KubeObject => (apiVersion === from ? object : convert(object, apiVersion));
+  const byVersion = Map.groupBy(others, ({ apiVersion }) => apiVersion);
+  const first = last.apiVersion;
+  const now = first === self.apiVersion ? self.fields : emptySet;
+  let current = first;
+  let pruned = prune(inVersion(first), at(merged, first, self.apiVersion), now, last.fields, byVersion.get(first) ?? []);
+  for (const [apiVersion, owners] of byVersion) {
+    if (apiVersion === first) continue;
+    // What has gone and is theirs comes back.
+    const [target, whole] = [inVersion(apiVersion), at(merged, apiVersion, self.apiVersion)];
+    const owned = owners.reduce((all, { fields }) => union(all, fields), emptySet);
+    const gone = difference(fieldsOf(target, whole), fieldsOf(target, at(pruned, apiVersion, current)));
+    pruned = removeFields(target, whole, difference(gone, owned), owned) as KubeObject;
+    current = apiVersion;
+  }
+  return at(pruned, self.apiVersion, current);
+}
+
 /** Who owned a changed field loses it; what `refused` leaves of that is a Conflict. Fields that are gone belong to nobody. */
-function yieldFields(managers: readonly Manager[], changes: ReturnType<typeof compare>, refused: (lost: FieldSet) => FieldSet): Manager[] {
-  const changed = union(changes.added, changes.modified);
+function yieldFields(managers: readonly Manager[], all: Changes, refused: (lost: FieldSet) => FieldSet): Manager[] {
   const conflicts: Conflict[] = [];
   const settled = managers.map((manager) => {
+    const changes = all.in(manager.apiVersion);
+    const changed = union(changes.added, changes.modified);
     const lost = intersection(manager.fields, changed);
     conflicts.push(...pathsOf(refused(lost)).map((field) => ({ owner: describe(manager), field })));
     if (isEmptySet(lost) && isEmptySet(changes.removed)) return manager;

@@ -23,12 +23,30 @@ export function isEmptySet({ member, children }: FieldSet): boolean {
 
 /** Leaves out children without a path in them. */
 export function setOf(member: boolean, children: Iterable<readonly [string, FieldSet]>): FieldSet {
-  return { member, children: new Map([...children].filter(([, child]) => !isEmptySet(child))) };
+  const set = new SetBuilder();
+  for (const [element, child] of children) set.add(element, child);
+  return set.build(member);
+}
+
+/** As `setOf`, child by child: sets are made of every write, and most of their parts are small or empty. */
+export class SetBuilder {
+  #children: Map<string, FieldSet> | undefined;
+
+  add(element: string, child: FieldSet): void {
+    if (!isEmptySet(child)) (this.#children ??= new Map()).set(element, child);
+  }
+
+  build(member: boolean): FieldSet {
+    if (this.#children) return { member, children: this.#children };
+    return member ? leaf : emptySet;
+  }
 }
 
 function combine(a: FieldSet, b: FieldSet, keep: (inA: boolean, inB: boolean) => boolean): FieldSet {
-  const elements = new Set([...a.children.keys(), ...b.children.keys()]);
-  return setOf(keep(a.member, b.member), [...elements].map((element) => [element, combine(a.children.get(element) ?? emptySet, b.children.get(element) ?? emptySet, keep)]));
+  const set = new SetBuilder();
+  for (const [element, child] of a.children) set.add(element, combine(child, b.children.get(element) ?? emptySet, keep));
+  for (const [element, child] of b.children) if (!a.children.has(element)) set.add(element, combine(emptySet, child, keep));
+  return set.build(keep(a.member, b.member));
 }
 
 export function union(a: FieldSet, b: FieldSet): FieldSet {
@@ -41,16 +59,20 @@ export function difference(a: FieldSet, b: FieldSet): FieldSet {
 }
 
 export function intersection(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(a) || isEmptySet(b)) return emptySet;
   return combine(a, b, (inA, inB) => inA && inB);
 }
 
 /** `a` without what is in `removed` or below it. */
 export function withoutTrees(a: FieldSet, removed: FieldSet): FieldSet {
   if (removed.member) return emptySet;
-  return setOf(a.member, [...a.children].map(([element, child]) => {
+  if (removed.children.size === 0) return a;
+  const set = new SetBuilder();
+  for (const [element, child] of a.children) {
     const gone = removed.children.get(element);
-    return [element, gone ? withoutTrees(child, gone) : child];
-  }));
+    set.add(element, gone ? withoutTrees(child, gone) : child);
+  }
+  return set.build(a.member);
 }
 
 export function sameSet(a: FieldSet, b: FieldSet): boolean {
@@ -75,16 +97,27 @@ function printElement(element: string): string {
 export function encodeFields(set: FieldSet): JsonRecord {
   const result: JsonRecord = {};
   if (set.member && set.children.size > 0) result['.'] = {};
-  for (const [element, child] of [...set.children].sort(([a], [b]) => (a < b ? -1 : 1))) setOwn(result, element, encodeFields(child));
+  const elements = [...set.children.keys()];
+  if (elements.length > 1) elements.sort();
+  for (const element of elements) setOwn(result, element, encodeFields(set.children.get(element) ?? emptySet));
   return result;
 }
 
 /** Reads `fieldsV1`; what is not of its form is left out. */
 export function decodeFields(value: unknown, root = true): FieldSet {
   if (!isRecord(value)) return emptySet;
-  const elements = Object.keys(value).filter((key) => key !== '.');
-  const children = elements.filter((element) => /^[fvk]:/.test(element) && soundKey(element)).map((element) => [element, decodeFields(value[element], false)] as const);
-  return setOf(!root && (elements.length === 0 || Object.hasOwn(value, '.')), children);
+  const set = new SetBuilder();
+  let isLeaf = true;
+  let isSelf = false;
+  for (const element of Object.keys(value)) {
+    if (element === '.') {
+      isSelf = true;
+      continue;
+    }
+    isLeaf = false;
+    if (/^[fvk]:/.test(element) && soundKey(element)) set.add(element, decodeFields(value[element], false));
+  }
+  return set.build(!root && (isLeaf || isSelf));
 }
 
 function soundKey(element: string): boolean {

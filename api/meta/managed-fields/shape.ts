@@ -7,9 +7,30 @@ export type Shape =
   /** Owned and replaced as a whole. */
   | { readonly kind: 'whole' }
   /** Owned field by field. `named` tells a struct's field from a key of a free map. */
-  | { readonly kind: 'map'; readonly value: JsonRecord; readonly schemaOf: (key: string) => Schema; readonly named: (key: string) => boolean }
+  | MapShape
   /** Owned item by item, known by `element`. */
   | { readonly kind: 'list'; readonly value: readonly unknown[]; readonly items: Schema; readonly element: (item: unknown, path: string, index: number) => string };
+
+export class MapShape {
+  readonly kind = 'map';
+  readonly value: JsonRecord;
+  readonly #properties: Schema['properties'];
+  readonly #rest: Schema;
+
+  constructor(value: JsonRecord, properties: Schema['properties'], rest: Schema) {
+    this.value = value;
+    this.#properties = properties;
+    this.#rest = rest;
+  }
+
+  named(key: string): boolean {
+    return this.#properties !== undefined && Object.hasOwn(this.#properties, key);
+  }
+
+  schemaOf(key: string): Schema {
+    return this.named(key) ? this.#properties?.[key] ?? any : this.#rest;
+  }
+}
 
 const any: Schema = {};
 /** Fields that no schema knows are owned one by one, as far as they are objects. */
@@ -26,9 +47,7 @@ export function shapeOf(schema: Schema, value: unknown): Shape {
   const { properties, additionalProperties } = target;
   const open = target.type === 'object' && target['x-kubernetes-preserve-unknown-fields'] === true;
   if (properties === undefined && additionalProperties === undefined && !open) return whole;
-  const named = (key: string): boolean => properties !== undefined && Object.hasOwn(properties, key);
-  const rest = typeof additionalProperties === 'object' ? additionalProperties : open ? unknown : any;
-  return { kind: 'map', value, named, schemaOf: (key) => (named(key) ? properties?.[key] ?? any : rest) };
+  return new MapShape(value, properties, typeof additionalProperties === 'object' ? additionalProperties : open ? unknown : any);
 }
 
 function listShape(schema: Schema, target: Schema, value: readonly unknown[]): Shape {

@@ -1,30 +1,39 @@
 import { equal } from '../equal.ts';
 import { own, setOwn, type JsonRecord } from '../json.ts';
 import type { Schema } from '../schema.ts';
-import { emptySet, leaf, setOf, type FieldSet } from './field-set.ts';
-import { shapeOf, type Shape } from './shape.ts';
+import { emptySet, isEmptySet, leaf, SetBuilder, setOf, type FieldSet } from './field-set.ts';
+import { shapeOf, type MapShape, type Shape } from './shape.ts';
 
 /** Pure operations on values and sets of their fields. Nothing given is changed; results may share parts with it. */
 
-type MapShape = Extract<Shape, { kind: 'map' }>;
 type ListShape = Extract<Shape, { kind: 'list' }>;
 
 /** Every field of a value: leaves, keys of free maps, items of lists. `all`: everything on the way to them as well. */
 export function fieldsOf(schema: Schema, value: unknown, path = '', all = false): FieldSet {
   const shape = shapeOf(schema, value);
   if (shape.kind === 'whole') return leaf;
-  if (shape.kind === 'list') return setOf(all, shape.value.map((item, i) => [shape.element(item, path, i), { ...fieldsOf(shape.items, item, `${path}[${String(i)}]`, all), member: true }]));
-  return setOf(all, Object.keys(shape.value).map((key) => {
+  const set = new SetBuilder();
+  if (shape.kind === 'list') {
+    for (const [i, item] of shape.value.entries()) set.add(shape.element(item, path, i), asMember(fieldsOf(shape.items, item, `${path}[${String(i)}]`, all)));
+    return set.build(all);
+  }
+  for (const key of Object.keys(shape.value)) {
     const child = own(shape.value, key);
     const fields = fieldsOf(shape.schemaOf(key), child, `${path}.${key}`, all);
-    const isEmpty = typeof child === 'object' && child !== null && Object.keys(child).length === 0;
-    return [`f:${key}`, { ...fields, member: fields.member || !shape.named(key) || (isEmpty && !Array.isArray(child)) }];
-  }));
+    const isEmpty = typeof child === 'object' && child !== null && !Array.isArray(child) && Object.keys(child).length === 0;
+    set.add(`f:${key}`, !shape.named(key) || isEmpty ? asMember(fields) : fields);
+  }
+  return set.build(all);
+}
+
+function asMember(set: FieldSet): FieldSet {
+  if (set.member) return set;
+  return set.children.size === 0 ? leaf : { member: true, children: set.children };
 }
 
 export interface Comparison { readonly added: FieldSet; readonly modified: FieldSet; readonly removed: FieldSet }
 
-const unchanged: Comparison = { added: emptySet, modified: emptySet, removed: emptySet };
+export const unchanged: Comparison = { added: emptySet, modified: emptySet, removed: emptySet };
 
 /** Which fields tell `before` from `after`; undefined is absent. */
 export function compare(schema: Schema, before: unknown, after: unknown): Comparison {
@@ -33,28 +42,45 @@ export function compare(schema: Schema, before: unknown, after: unknown): Compar
   if (after === undefined) return { ...unchanged, removed: wholeTree(schema, before) };
   const [a, b] = [shapeOf(schema, before), shapeOf(schema, after)];
   if (a.kind === 'map' && b.kind === 'map') {
-    const keys = new Set([...Object.keys(a.value), ...Object.keys(b.value)]);
-    return join([...keys].map((key) => [`f:${key}`, compare(b.schemaOf(key), own(a.value, key), own(b.value, key))]));
+    const parts = new Parts();
+    for (const key of Object.keys(a.value)) parts.add(`f:${key}`, compare(b.schemaOf(key), own(a.value, key), own(b.value, key)));
+    for (const key of Object.keys(b.value)) if (!Object.hasOwn(a.value, key)) parts.add(`f:${key}`, compare(b.schemaOf(key), undefined, own(b.value, key)));
+    return parts.join();
   }
   if (a.kind === 'list' && b.kind === 'list') {
     // Most lists stay as they are; to look is cheaper than to name their items.
     if (equal(before, after)) return unchanged;
     const [left, right] = [byElement(a), byElement(b)];
-    return join([...new Set([...left.keys(), ...right.keys()])].map((element) => [element, compare(b.items, left.get(element), right.get(element))]));
+    const parts = new Parts();
+    for (const [element, item] of left) parts.add(element, compare(b.items, item, right.get(element)));
+    for (const [element, item] of right) if (!left.has(element)) parts.add(element, compare(b.items, undefined, item));
+    return parts.join();
   }
   return equal(before, after) ? unchanged : { ...unchanged, modified: leaf };
 }
 
 /** What comes or goes as a whole does so with everything on the way to its leaves. */
 function wholeTree(schema: Schema, value: unknown): FieldSet {
-  return { ...fieldsOf(schema, value, '', true), member: true };
+  return asMember(fieldsOf(schema, value, '', true));
 }
 
-function join(all: readonly (readonly [string, Comparison])[]): Comparison {
-  const parts = all.filter(([, part]) => part !== unchanged);
-  if (parts.length === 0) return unchanged;
-  const pick = (which: keyof Comparison): FieldSet => setOf(false, parts.map(([element, part]) => [element, part[which]]));
-  return { added: pick('added'), modified: pick('modified'), removed: pick('removed') };
+/** The comparisons of a value's parts, as one. */
+class Parts {
+  #added: SetBuilder | undefined;
+  #modified: SetBuilder | undefined;
+  #removed: SetBuilder | undefined;
+
+  add(element: string, part: Comparison): void {
+    if (part === unchanged) return;
+    if (!isEmptySet(part.added)) (this.#added ??= new SetBuilder()).add(element, part.added);
+    if (!isEmptySet(part.modified)) (this.#modified ??= new SetBuilder()).add(element, part.modified);
+    if (!isEmptySet(part.removed)) (this.#removed ??= new SetBuilder()).add(element, part.removed);
+  }
+
+  join(): Comparison {
+    if (!this.#added && !this.#modified && !this.#removed) return unchanged;
+    return { added: this.#added?.build(false) ?? emptySet, modified: this.#modified?.build(false) ?? emptySet, removed: this.#removed?.build(false) ?? emptySet };
+  }
 }
 
 function byElement(shape: ListShape): Map<string, unknown> {
@@ -70,10 +96,11 @@ export function merge(schema: Schema, live: unknown, config: unknown): unknown {
   return mergeMap(a.kind === 'map' ? a.value : {}, b);
 }
 
-function mergeMap(live: JsonRecord, { value, schemaOf }: MapShape): JsonRecord {
+function mergeMap(live: JsonRecord, shape: MapShape): JsonRecord {
+  const { value } = shape;
   const result: JsonRecord = {};
   for (const key of Object.keys(live)) setOwn(result, key, live[key]);
-  for (const key of Object.keys(value)) setOwn(result, key, merge(schemaOf(key), own(live, key), own(value, key)));
+  for (const key of Object.keys(value)) setOwn(result, key, merge(shape.schemaOf(key), own(live, key), own(value, key)));
   return result;
 }
 
