@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Time as a dependency, so that tests and simulations drive it. */
@@ -6,6 +7,8 @@ export interface Clock {
   now(): number;
   /** Monotonic milliseconds; use it for durations and deadlines. */
   monotonic(): number;
+  /** As `monotonic`, but goes on while the machine sleeps: the two drift apart by as much as it slept. Absent where nothing sleeps. */
+  uptime?(): number;
   /** Resolves after `ms`; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** Calls `fn` once after `ms`; the returned function cancels. Does not keep the process alive. */
@@ -18,6 +21,7 @@ const longestTimerMs = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  uptime: () => uptime() * 1000,
   sleep: async (ms, signal) => {
     let left = ms;
     for (; left > longestTimerMs; left -= longestTimerMs) await sleep(longestTimerMs, undefined, { signal });
@@ -40,6 +44,7 @@ interface Timer { readonly at: number; readonly fn: () => void }
 export class ManualClock implements Clock {
   #now: number;
   #wallOffset = 0;
+  #sleptMs = 0;
   #timers: Timer[] = [];
 
   constructor(startMs = Date.UTC(2026, 0, 1)) {
@@ -48,6 +53,7 @@ export class ManualClock implements Clock {
 
   now(): number { return this.#now + this.#wallOffset; }
   monotonic(): number { return this.#now; }
+  uptime(): number { return this.#now + this.#sleptMs; }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -67,6 +73,18 @@ export class ManualClock implements Clock {
   /** Sets the wall clock forward or back, as NTP or a person does; no time passes. */
   jump(ms: number): void {
     this.#wallOffset += ms;
+  }
+
+  /** The machine sleeps: timers and `monotonic` stand still meanwhile. */
+  suspend(ms: number): void {
+    this.#wallOffset += ms;
+    this.#sleptMs += ms;
+  }
+
+  /** The process is stopped for a while: what fell due fires late, all at once. */
+  async stall(ms: number): Promise<void> {
+    this.#now += ms;
+    await this.advance(0);
   }
 
   /** Moves time forward by `ms`, firing what falls due and letting promises settle in between. */

@@ -2,10 +2,11 @@ import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import { counter, gauge, type Family, type Sample } from '#common/metrics.ts';
 import type { EventRecorder } from '../apiserver/types.ts';
+import { Attention } from './attention.ts';
 import { ControllerRunner, type ControllerMetrics } from './runner.ts';
 import type { ControllerConfig, ControllerDeps, ControllerFactory } from './types.ts';
 
-export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events'> {
+export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events' | 'attention'> {
   /** By name; `registry.ts` lists all there are. */
   readonly controllers: Readonly<Record<string, ControllerFactory>>;
   /** Records Events as the component. */
@@ -52,12 +53,12 @@ export class ControllerManager implements Runnable {
 
   /** Resolves when the signal has aborted and every controller has ended. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([...this.#runners].map(async ([name, runner]) => {
+    await Promise.all([this.#attention.start(signal), ...[...this.#runners].map(async ([name, runner]) => {
       try {
         await runner.start(signal);
       } catch (error) {
         this.#deps.log.error({ controller: name, err: messageOf(error) }, 'controller stopped');
       }
-    }));
+    })]);
   }
 }

@@ -1,3 +1,4 @@
+import { replacesAnnotation } from '#api/disconnect/policy.ts';
 import type { Pod, ReplicaSet } from '#api/gen/types.ts';
 import { pods, type Resource } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
@@ -8,7 +9,7 @@ import type { Indexes } from '../cache/types.ts';
 import { isNamespaceTerminating } from './execute.ts';
 import { Expectations } from './expectations.ts';
 import { ownedIndexes, podIndexes } from './indexes.ts';
-import { controllerOf } from './owner-refs.ts';
+import { controllerOf, withMetadata } from './owner-refs.ts';
 import { Pace } from './pace.ts';
 import { PodControl, type PodFailure } from './pod-control.ts';
 import { podFromTemplate } from './pod-from-template.ts';
@@ -78,7 +79,7 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     for (const pod of plan.claims) await this.#deps.client.update(pods, pod);
     // The status is exact or not written: a rollout counts on it when it decides how many more pods there may be.
     if (waitMs > 0) return { afterMs: waitMs };
-    const create = Array.from({ length: plan.create }, () => podFromTemplate(this.#kind.resource, set, set.spec?.template));
+    const create = Array.from({ length: plan.create }, (_, i) => standingInFor(plan.standInsFor[i], podFromTemplate(this.#kind.resource, set, set.spec?.template)));
     const { failure } = await this.#control.perform(key, set, { create, remove: plan.remove }, signal);
     await this.#writeStatus(object, set, plan.active, failure && describe(failure));
     if (failure !== undefined && !isNamespaceTerminating(failure.error)) throw failure.error;
@@ -111,6 +112,10 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
       if (matchesLabels(requirementsOf(this.#kind.view(set).spec?.selector), pod.metadata?.labels)) yield keyOf(set);
     }
   }
+}
+
+function standingInFor(uid: string | undefined, pod: Pod): Pod {
+  return uid === undefined ? pod : withMetadata(pod, { annotations: { ...pod.metadata?.annotations, [replacesAnnotation]: uid } });
 }
 
 function describe({ reason, error }: PodFailure): ReplicaFailure {

@@ -1,12 +1,14 @@
+import { isReplaced, keepsOne } from '#api/disconnect/policy.ts';
 import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api/gen/types.ts';
 import type { Resource } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { rfc3339 } from '#common/time.ts';
 import { omitZero } from './omit-zero.ts';
-import { claim } from './owner-refs.ts';
-import { availableInMs, isActive, isReady } from './pod-state.ts';
+import { claim, isControlledBy } from './owner-refs.ts';
+import { availableInMs, isActive, isReady, isTerminal, isTerminating } from './pod-state.ts';
 import { podsToDelete } from './pod-ranking.ts';
+import { needlessStandIns, withoutStandIn } from './stand-ins.ts';
 
 export interface ReplicaSetSnapshot {
   readonly resource: Resource;
@@ -26,23 +28,43 @@ export interface ReplicaSetPlan {
   /** Pods that count: active, controlled and matching. */
   readonly active: readonly Pod[];
   readonly create: number;
+  /** Uids of pods that the first of those created stand in for. */
+  readonly standInsFor: readonly string[];
   readonly remove: readonly Pod[];
 }
 
-/** Pods to adopt and release, how many to create and which to delete. Pods that ended or are ending do not count. */
+/**
+ * Pods to adopt and release, how many to create and which to delete. Pods that ended or are ending do not count, nor those
+ * that another stands in for. One of which there may be a single copy holds its place until it is gone.
+ */
 export function planReplicaSet(snapshot: ReplicaSetSnapshot): ReplicaSetPlan {
-  const { resource, replicaSet, nowMs, burst } = snapshot;
+  const { resource, replicaSet, burst } = snapshot;
   const requirements = requirementsOf(replicaSet.spec?.selector);
   const { owned, adopt, release } = claim(resource, replicaSet, snapshot.pods.filter(isActive), (pod) => matchesLabels(requirements, pod.metadata?.labels));
-  const active = [...owned, ...adopt];
-  const missing = (replicaSet.spec?.replicas ?? 1) - active.length;
+  const present = [...owned, ...adopt];
+  const active = present.filter((pod) => !isReplaced(pod));
+  const ending = snapshot.pods.filter((pod) => isTerminating(pod) && !isTerminal(pod) && isControlledBy(pod, replicaSet.metadata?.uid) && keepsOne(pod));
+  const replicas = replicaSet.spec?.replicas ?? 1;
   const settled = replicaSet.metadata?.deletionTimestamp !== undefined;
+  const create = settled ? 0 : Math.min(burst, Math.max(0, replicas - active.length - ending.length));
   return {
     claims: [...adopt, ...release],
     active,
-    create: settled ? 0 : Math.min(burst, Math.max(0, missing)),
-    remove: settled || missing >= 0 ? [] : podsToDelete(active, snapshot.siblings(), Math.min(burst, -missing), nowMs),
+    create,
+    standInsFor: create > 0 ? withoutStandIn(present).slice(0, create) : [],
+    remove: settled ? [] : surplus(snapshot, present, active, replicas),
   };
+}
+
+/** Those that stand in for pods that are back go first. */
+function surplus({ siblings, nowMs, burst }: ReplicaSetSnapshot, present: readonly Pod[], active: readonly Pod[], replicas: number): readonly Pod[] {
+  // Nobody waits for the return of pods that are not wanted any more.
+  const away = replicas === 0 ? present.filter(isReplaced) : [];
+  const count = Math.min(burst, active.length - replicas);
+  if (count <= 0) return away;
+  const first = needlessStandIns(present).slice(0, count);
+  const rest = active.filter((pod) => !first.includes(pod));
+  return [...away, ...first, ...(count > first.length ? podsToDelete(rest, siblings(), count - first.length, nowMs) : [])];
 }
 
 /** Why pods could not be made or removed. */

@@ -1,3 +1,4 @@
+import { keepsOne } from '#api/disconnect/policy.ts';
 import type { Pod } from '#api/gen/types.ts';
 import { podsToDelete } from '../pod-ranking.ts';
 import { remainingMs } from './backoff.ts';
@@ -26,7 +27,7 @@ export function manageJob(snapshot: JobSnapshot, count: JobCount): JobWork {
   const rest = active.filter((pod) => !surplus.includes(pod));
   const remove = [...surplus, ...podsToDelete(rest, rest, Math.max(0, active.length - wanted - surplus.length), nowMs)].slice(0, burst);
   if (remove.length > 0) return { create: [], remove };
-  const missing = Math.min(burst, wanted - active.length - (replacesFailedOnly(job) ? count.terminating : 0));
+  const missing = Math.min(burst, wanted - active.length - stillRunning(snapshot).length);
   if (missing <= 0) return { create: [], remove: [] };
   const waitMs = count.failedIndexes === undefined ? remainingMs(count.backoff, nowMs) : 0;
   if (waitMs > 0) return { create: [], remove: [], afterMs: waitMs };
@@ -48,8 +49,14 @@ function misplaced({ job, nowMs }: JobSnapshot, active: readonly Pod[]): readonl
   return [...byIndex].flatMap(([index, pods]) => (index < 0 ? pods : podsToDelete(pods, pods, pods.length - 1, nowMs)));
 }
 
-function indexed({ job, pods, nowMs }: JobSnapshot, count: JobCount, missing: number): JobWork {
-  const ending = replacesFailedOnly(job) ? indexesOf(pods.filter((pod) => isTerminating(pod) && !isTerminal(pod))) : new Set<number>();
+/** Pods on their way out that are replaced only when they are gone: all of the job's, or those of which there may be one copy. */
+function stillRunning({ job, pods }: JobSnapshot): Pod[] {
+  return pods.filter((pod) => isTerminating(pod) && !isTerminal(pod) && (replacesFailedOnly(job) || keepsOne(pod)));
+}
+
+function indexed(snapshot: JobSnapshot, count: JobCount, missing: number): JobWork {
+  const { job, nowMs } = snapshot;
+  const ending = indexesOf(stillRunning(snapshot));
   const indexes = freeIndexes(missing, specOf(job).completions ?? 0, indexesOf(count.active), count.succeededIndexes.now, count.failedIndexes ?? new Set(), ending);
   const waits = indexes.map((index) => {
     const failed = count.lastFailed.get(index);

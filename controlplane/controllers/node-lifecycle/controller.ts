@@ -5,76 +5,110 @@ import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { Heartbeats } from './heartbeats.ts';
-import { isOutage, reconcileNode } from './reconcile.ts';
+import { isEvictedFrom, isReadyNode, reconcileNode, wantsEviction } from './reconcile.ts';
+import { zoneOf, Zones } from './zones.ts';
 
 const leaseNamespace = 'kube-node-lease';
 
+/** While nodes are being lost all are looked at so often at most. */
+const scanMs = 250;
+
 /** Tells which nodes are lost: their conditions, their pods' readiness, their taints. */
 export function nodeLifecycleController(deps: ControllerDeps, config: ControllerConfig): Controller {
-  const { informers, clock, log } = deps;
+  const { informers, clock, log, attention } = deps;
   const lister = informers.informer(nodes);
   const podLister = informers.informer(pods, podIndexes);
   const heartbeats = new Heartbeats(clock, config.nodeMonitorGracePeriodMs);
-  /** Nodes judged lost so far; a change of it may begin or end an outage, which concerns every node. */
-  const lost = new Set<string>();
-  let outage = false;
+  const zones = new Zones();
+  /** Nodes that have been silent for a while: those that are lost, and those that may be about to be. */
+  const suspects = new Set<string>();
+  let scannedMs = -Infinity;
+  let enqueue: (key: string) => void = () => undefined;
 
-  const names = (): string[] => lister.list().map((node) => node.metadata?.name ?? '');
+  const names = (zone?: string): string[] => lister.list().filter((node) => zone === undefined || zoneOf(node) === zone).map((node) => node.metadata?.name ?? '');
+  const lookAtAll = (): void => { for (const name of names()) enqueue(name); };
 
   /** A lease is renewed many times a minute: only one of a lost node is worth a look. */
   function leaseChanged({ object }: Change<Lease>): string[] {
     const name = object?.metadata?.name;
     if (name === undefined || object?.metadata?.namespace !== leaseNamespace || !lister.get(undefined, name)) return [];
-    return heartbeats.heard(name) || lost.has(name) ? [name] : [];
+    return heartbeats.heard(name) || suspects.has(name) ? [name] : [];
   }
 
   function nodeChanged({ object, old }: Change<Node>): string[] {
     const name = (object ?? old)?.metadata?.name ?? '';
     if (object === undefined) {
       heartbeats.forget(name);
-      return lost.delete(name) ? names() : [];
+      suspects.delete(name);
+      return zones.forget(name) ? names() : [];
     }
     if (old && hasReported(object, old)) heartbeats.heard(name);
     else heartbeats.expect(name);
     return [name];
   }
 
-  /** Keeps the outage rule up to date; true when it changed. */
-  function judge(name: string): boolean {
-    if (heartbeats.isLost(name)) lost.add(name);
-    else lost.delete(name);
-    const counts = heartbeats.count();
-    const next = isOutage(counts.total, counts.lost);
-    const changed = next !== outage;
-    outage = next;
-    if (changed) log.warn(counts, outage ? 'too many nodes are lost, evicting nobody' : 'nodes report again, giving the others a full grace period to do so');
-    // As after a start: it was not their fault, and they dial again one by one.
-    if (changed && !outage) heartbeats.restart();
-    return changed;
+  /** True when that changed from how many nodes may be evicted. Whoever is silent for half the time counts already: hosts vanish together, their heartbeats one by one. */
+  function takeIn(node: Node): boolean {
+    const name = node.metadata?.name ?? '';
+    if (heartbeats.isOverdue(name)) suspects.add(name);
+    else suspects.delete(name);
+    return zones.set(name, zoneOf(node), !suspects.has(name) && isReadyNode(node));
   }
 
-  let enqueue: (key: string) => void = () => undefined;
+  /** Takes in how the node is; when it is lost, how all are. Whatever that changes concerns the others too. */
+  function judge(node: Node, isLost: boolean): void {
+    const zone = zoneOf(node);
+    const [wasDown, wasStopped] = [zones.everyZoneDown, zones.rate(zone) === 0];
+    let changed = takeIn(node);
+    if (isLost && clock.monotonic() - scannedMs >= scanMs) {
+      scannedMs = clock.monotonic();
+      for (const other of lister.list()) changed = takeIn(other) || changed;
+    }
+    if (!changed) return;
+    const rate = zones.rate(zone);
+    const facts = { zone, ...zones.count(zone), evictionsPerSecond: rate };
+    if (zones.everyZoneDown && !wasDown) log.warn(facts, 'no node is ready any more, evicting nobody');
+    else if (rate === 0 && !wasStopped) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
+    else log.info(facts, 'the state of a zone has changed');
+    // As after a start: it was not their fault, and they dial again one by one.
+    if (rate > 0 && wasStopped) for (const other of names(wasDown ? undefined : zone)) heartbeats.expectAnew(other);
+    lookAtAll();
+  }
+
+  attention.onGap(() => {
+    heartbeats.restart();
+    lookAtAll();
+  });
   return {
     watches: [watch(lister, nodeChanged), watch(informers.informer(leases), leaseChanged)],
     // What happened while nobody watched is not held against the nodes.
     ready(add) {
       enqueue = add;
       heartbeats.restart();
+      for (const node of lister.list()) zones.set(node.metadata?.name ?? '', zoneOf(node), isReadyNode(node));
     },
     async reconcile(name) {
       const node = lister.get(undefined, name);
       if (node === undefined) return undefined;
-      if (heartbeats.wasStalled(name)) {
-        log.warn({ node: name }, 'this process was stopped for a while, waiting for nodes to report again');
-        heartbeats.restart();
-        for (const other of names()) enqueue(other);
-      }
-      if (judge(name)) for (const other of names()) enqueue(other);
-      const snapshot = { node, lost: lost.has(name), outage, pods: podLister.by('node', name), nowMs: clock.now() };
-      await execute(deps, reconcileNode(snapshot));
-      return { afterMs: heartbeats.nextLookMs(name) };
+      // It may find that the silence was on this side.
+      attention.check();
+      judge(node, heartbeats.isLost(name));
+      const zone = zoneOf(node);
+      const waitMs = zones.waitMs(zone, clock.monotonic());
+      const goingOn = isEvictedFrom(node) && waitMs !== Infinity;
+      const actions = reconcileNode({ node, lost: heartbeats.isLost(name), evict: goingOn || waitMs === 0, pods: podLister.by('node', name), nowMs: clock.now() });
+      const begins = actions.some((action) => action.type === 'update' && action.resource === nodes && isEvictedFrom(action.object as Node)) && !isEvictedFrom(node);
+      // Before the write: the next node is not to slip through while this one's taint is on its way.
+      if (begins) zones.evicted(zone, clock.monotonic());
+      await execute(deps, actions);
+      const turnMs = !goingOn && !begins && waitMs !== Infinity && wantsEviction(node) ? waitMs : undefined;
+      return { afterMs: earlier(heartbeats.nextLookMs(name), turnMs) };
     },
   };
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? a ?? b : Math.min(a, b);
 }
 
 /** The node wrote its status, not we. */

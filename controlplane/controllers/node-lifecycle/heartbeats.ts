@@ -8,8 +8,6 @@ export class Heartbeats {
   readonly #clock: Clock;
   readonly #graceMs: number;
   readonly #heard = new Map<string, number>();
-  /** When each node is to be looked at next. */
-  readonly #due = new Map<string, number>();
 
   constructor(clock: Clock, graceMs: number) {
     this.#clock = clock;
@@ -30,41 +28,31 @@ export class Heartbeats {
 
   forget(node: string): void {
     this.#heard.delete(node);
-    this.#due.delete(node);
   }
 
   isLost(node: string): boolean {
     return this.#remainingMs(node) <= 0;
   }
 
-  /** Of the nodes listened for. */
-  count(): { total: number; lost: number } {
-    let lost = 0;
-    for (const node of this.#heard.keys()) if (this.isLost(node)) lost += 1;
-    return { total: this.#heard.size, lost };
+  /** Silent for half the grace period. */
+  isOverdue(node: string): boolean {
+    return this.#remainingMs(node) <= this.#graceMs / 2;
   }
 
   /** Gives every node the full grace period from now. */
   restart(): void {
-    for (const node of this.#heard.keys()) this.#heard.set(node, this.#clock.monotonic());
-    this.#due.clear();
+    for (const node of this.#heard.keys()) this.expectAnew(node);
   }
 
-  /** How long until `node` would be lost; undefined when it is. Remembers the answer for `wasStalled`. */
+  /** Gives the node the full grace period from now. */
+  expectAnew(node: string): void {
+    this.#heard.set(node, this.#clock.monotonic());
+  }
+
+  /** How long until `node` would be lost; undefined when it is. */
   nextLookMs(node: string): number | undefined {
     const remaining = this.#remainingMs(node);
-    if (remaining <= 0) { this.#due.delete(node); return undefined; }
-    this.#due.set(node, this.#clock.monotonic() + remaining);
-    return remaining;
-  }
-
-  /**
-   * True when a look at `node` comes much later than it was due: this process was stopped (a paused machine,
-   * a debugger), and the silence was on this side.
-   */
-  wasStalled(node: string): boolean {
-    const due = this.#due.get(node);
-    return due !== undefined && this.#clock.monotonic() - due > Math.max(1000, this.#graceMs / 4);
+    return remaining > 0 ? remaining : undefined;
   }
 
   #remainingMs(node: string): number {

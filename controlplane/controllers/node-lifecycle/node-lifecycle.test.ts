@@ -4,7 +4,7 @@ import { leases, nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
 import { runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
-import { isOutage, reconcileNode } from './reconcile.ts';
+import { reconcileNode } from './reconcile.ts';
 
 const ready: NodeCondition = { type: 'Ready', status: 'True', reason: 'KubeletReady', lastTransitionTime: '2026-01-01T00:00:00Z' };
 const nowMs = Date.UTC(2026, 0, 1, 1);
@@ -15,11 +15,11 @@ function node(conditions: NodeCondition[], spec: Node['spec'] = {}): Node {
 
 describe('reconcileNode', () => {
   it('does nothing for a healthy node', () => {
-    expect(reconcileNode({ node: node([ready]), lost: false, outage: false, pods: [], nowMs })).toEqual([]);
+    expect(reconcileNode({ node: node([ready]), lost: false, evict: true, pods: [], nowMs })).toEqual([]);
   });
 
   it('makes the conditions of a silent node Unknown, in Kubernetes\' words', () => {
-    const [update, event] = reconcileNode({ node: node([ready]), lost: true, outage: false, pods: [], nowMs });
+    const [update, event] = reconcileNode({ node: node([ready]), lost: true, evict: true, pods: [], nowMs });
     const conditions = (update as { object: Node }).object.status!.conditions!;
     expect(conditions.map((c) => [c.type, c.status, c.reason])).toEqual([
       ['Ready', 'Unknown', 'NodeStatusUnknown'], ['MemoryPressure', 'Unknown', 'NodeStatusNeverUpdated'],
@@ -31,32 +31,28 @@ describe('reconcileNode', () => {
 
   it('touches pods only when the node\'s own condition is written: a stalled disk holds heartbeats up too', () => {
     const running: Pod = { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [], nodeName: 'a' }, status: { conditions: [{ type: 'Ready', status: 'True' }] } };
-    const writes = (conditions: NodeCondition[]): string[] => reconcileNode({ node: node(conditions), lost: true, outage: false, pods: [running], nowMs }).flatMap((a) => (a.type === 'update' ? [a.resource.plural] : []));
+    const writes = (conditions: NodeCondition[]): string[] => reconcileNode({ node: node(conditions), lost: true, evict: true, pods: [running], nowMs }).flatMap((a) => (a.type === 'update' ? [a.resource.plural] : []));
     expect(writes([ready])).toEqual(['nodes']);
     expect(writes(unknown)).toEqual(['pods', 'nodes']);
   });
 
   const unknown = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map((type) => ({ ...ready, type, status: 'Unknown' }));
-  const taints = (conditions: NodeCondition[], lost: boolean, outage = false, spec: Node['spec'] = {}): string[] => {
-    const actions = reconcileNode({ node: node(conditions, spec), lost, outage, pods: [], nowMs });
+  const taints = (conditions: NodeCondition[], lost: boolean, evict = true, spec: Node['spec'] = {}): string[] => {
+    const actions = reconcileNode({ node: node(conditions, spec), lost, evict, pods: [], nowMs });
     return (((actions[0] as { object: Node } | undefined)?.object ?? node([], spec)).spec?.taints ?? []).map((t) => `${t.key}:${t.effect}`);
   };
   const foreign = { key: 'gpu', effect: 'NoSchedule' };
   it.each([
-    ['lost', unknown, true, false, {}, ['node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute']],
-    ['lost with many others', unknown, true, true, {}, ['node.kubernetes.io/unreachable:NoSchedule']],
-    ['says it is not ready', [{ ...ready, status: 'False' }], false, false, {}, ['node.kubernetes.io/not-ready:NoSchedule', 'node.kubernetes.io/not-ready:NoExecute']],
-    ['never reported', [], false, false, {}, ['node.kubernetes.io/not-ready:NoSchedule']],
-    ['recovered', [ready], false, false, { taints: [foreign, { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' }] }, ['gpu:NoSchedule']],
-    ['unknown since before we started', unknown, false, false, { taints: [foreign] }, ['gpu:NoSchedule']],
-    ['short of disk', [ready, { ...ready, type: 'DiskPressure' }], false, false, {}, ['node.kubernetes.io/disk-pressure:NoSchedule']],
-    ['cordoned', [ready], false, false, { unschedulable: true }, ['node.kubernetes.io/unschedulable:NoSchedule']],
-  ])('taints a node that is %s', (_, conditions, lost, outage, spec, expected) => {
-    expect(taints(conditions, lost, outage, spec)).toEqual(expected);
-  });
-
-  it.each([[1, 0, false], [1, 1, true], [2, 1, false], [2, 2, true], [3, 2, false], [5, 3, true], [10, 5, false], [10, 6, true]])('of %i nodes %i lost: outage %s', (total, lost, expected) => {
-    expect(isOutage(total, lost)).toBe(expected);
+    ['lost', unknown, true, true, {}, ['node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute']],
+    ['lost with many others', unknown, true, false, {}, ['node.kubernetes.io/unreachable:NoSchedule']],
+    ['says it is not ready', [{ ...ready, status: 'False' }], false, true, {}, ['node.kubernetes.io/not-ready:NoSchedule', 'node.kubernetes.io/not-ready:NoExecute']],
+    ['never reported', [], false, true, {}, ['node.kubernetes.io/not-ready:NoSchedule']],
+    ['recovered', [ready], false, true, { taints: [foreign, { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' }] }, ['gpu:NoSchedule']],
+    ['unknown since before we started', unknown, false, true, { taints: [foreign] }, ['gpu:NoSchedule']],
+    ['short of disk', [ready, { ...ready, type: 'DiskPressure' }], false, true, {}, ['node.kubernetes.io/disk-pressure:NoSchedule']],
+    ['cordoned', [ready], false, true, { unschedulable: true }, ['node.kubernetes.io/unschedulable:NoSchedule']],
+  ])('taints a node that is %s', (_, conditions, lost, evict, spec, expected) => {
+    expect(taints(conditions, lost, evict, spec)).toEqual(expected);
   });
 });
 
@@ -77,13 +73,14 @@ describe('a lost node', () => {
   /** `seconds` in which only these nodes renew their leases. */
   async function live(seconds: number, alive: string[]): Promise<void> {
     for (let i = 0; i < seconds; i += 10) {
+      const stepMs = Math.min(10, seconds) * 1000;
       for (const name of alive) {
         const spec = { holderIdentity: name, renewTime: `${rfc3339(lab.clock.now()).slice(0, -1)}.000000Z` };
         const lease: Lease = { metadata: { name, namespace: 'kube-node-lease' }, spec };
         if (lab.api.find(leases, 'kube-node-lease', name)) await lab.api.update(leases, lease);
         else await lab.api.create(leases, lease);
       }
-      await lab.clock.advance(10_000);
+      await lab.clock.advance(stepMs);
     }
   }
 
@@ -176,6 +173,57 @@ describe('a lost node', () => {
     expect(pod('b')).toBeDefined();
     await live(40, ['a']);
     expect([pod('a') !== undefined, pod('b')]).toEqual([true, undefined]);
+  });
+
+  it('is evicted from ten seconds after the one before', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `n${String(i)}`);
+    await setUp(names, 0);
+    await live(20, names);
+    await live(30, names.slice(0, 7));
+    await lab.clock.advance(5000);
+    const gone = (): number => names.filter((name) => pod(name)?.metadata?.deletionTimestamp !== undefined).length;
+    expect(gone()).toBe(1);
+    await live(10, names.slice(0, 7));
+    expect(gone()).toBe(2);
+    await live(10, names.slice(0, 7));
+    expect(gone()).toBe(3);
+  });
+
+  it('loses nothing when most of them vanish at once, though not at the same second', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `n${String(i)}`);
+    await setUp(names, 0);
+    await live(20, names);
+    for (let second = 0; second < 10; second++) await live(1, [names[second % 10]!]); // each beats at its own second, then all but two are gone
+    await live(600, names.slice(0, 2));
+    expect(names.map(condition).filter((status) => status === 'Unknown')).toHaveLength(8);
+    expect(names.filter((name) => pod(name)?.metadata?.deletionTimestamp !== undefined)).toEqual([]);
+    for (const name of names.slice(2, 6)) await report(name);
+    await live(60, names.slice(0, 6));
+    expect(names.filter((name) => pod(name)?.metadata?.deletionTimestamp !== undefined).length).toBeGreaterThan(0);
+  });
+
+  it.each<[string, (lab: RunningControllers) => Promise<void> | void]>([
+    ['was stopped', (l) => l.clock.stall(3_600_000)], ['slept', (l) => { l.clock.suspend(3_600_000); }],
+  ])('has a full grace period after the control plane %s, and so has every pod', async (_, gap) => {
+    await setUp(['a', 'b'], 0);
+    await live(30, ['a', 'b']);
+    await gap(lab);
+    await live(30, ['a']);
+    expect([condition('b'), pod('b')?.metadata?.deletionTimestamp]).toEqual(['True', undefined]);
+    await live(30, ['a']);
+    expect([condition('b'), pod('b')?.metadata?.deletionTimestamp === undefined]).toEqual(['Unknown', false]);
+  });
+
+  it('keeps a pod that tolerates it for a while when the control plane is stopped meanwhile', async () => {
+    await setUp(['a', 'b'], 60);
+    await live(70, ['a']);
+    expect(condition('b')).toBe('Unknown');
+    await lab.clock.stall(600_000);
+    await live(30, ['a']);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeUndefined();
+    await report('b');
+    await live(120, ['a', 'b']);
+    expect(pod('b')?.metadata?.deletionTimestamp).toBeUndefined();
   });
 
   it('wakes nobody while leases are renewed', async () => {

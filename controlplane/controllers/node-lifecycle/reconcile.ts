@@ -27,16 +27,25 @@ export interface NodeSnapshot {
   readonly node: Node;
   /** Nothing was heard of it for the grace period. */
   readonly lost: boolean;
-  /** So many nodes are lost that the fault is more likely on this side: nobody is evicted. */
-  readonly outage: boolean;
+  /** Pods may be evicted from this node now. */
+  readonly evict: boolean;
   /** Bound to the node. */
   readonly pods: readonly Pod[];
   readonly nowMs: number;
 }
 
-/** With all nodes lost, or most of many, it is the network here that is broken; two nodes of which one is lost are not. */
-export function isOutage(total: number, lost: number): boolean {
-  return lost > 0 && (lost === total || (lost > 2 && lost / total >= 0.55));
+export function isReadyNode(node: Node): boolean {
+  return getCondition(node.status?.conditions, 'Ready')?.status === 'True';
+}
+
+/** Pods that do not tolerate the node's state are on their way out. */
+export function isEvictedFrom(node: Node): boolean {
+  return (node.spec?.taints ?? []).some(({ key, effect }) => effect === 'NoExecute' && (key === notReadyTaint || key === unreachableTaint));
+}
+
+/** It has said, or it is known, that it is not ready; one that never reported has no pods to lose. */
+export function wantsEviction(node: Node): boolean {
+  return getCondition(node.status?.conditions, 'Ready') !== undefined && !isReadyNode(node);
 }
 
 /**
@@ -90,7 +99,7 @@ function notReady(pod: Pod, nowMs: number): Action[] {
   ];
 }
 
-function wantedTaints({ node, outage, nowMs }: NodeSnapshot, ready: NodeCondition | undefined): Taint[] {
+function wantedTaints({ node, evict, nowMs }: NodeSnapshot, ready: NodeCondition | undefined): Taint[] {
   const present = node.spec?.taints ?? [];
   const timeAdded = rfc3339(nowMs);
   const wanted: Taint[] = [];
@@ -100,7 +109,7 @@ function wantedTaints({ node, outage, nowMs }: NodeSnapshot, ready: NodeConditio
   if (ready?.status !== 'True') {
     const key = ready?.status === 'Unknown' ? unreachableTaint : notReadyTaint;
     want(key, 'NoSchedule');
-    if (ready !== undefined && !outage) want(key, 'NoExecute');
+    if (ready !== undefined && evict) want(key, 'NoExecute');
   }
   for (const [type, key] of Object.entries(pressureTaints)) {
     if (getCondition(node.status?.conditions, type)?.status === 'True') want(key, 'NoSchedule');

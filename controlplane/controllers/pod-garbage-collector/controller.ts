@@ -1,17 +1,27 @@
+import { fenceAnnotation } from '#api/disconnect/policy.ts';
+import type { Node, Pod } from '#api/gen/types.ts';
 import { nodes, pods } from '#api/kinds/resources.ts';
 import { isStatus } from '#common/errors.ts';
 import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
-import { watch, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
-import { reconcileMissingNode } from './reconcile.ts';
+import { isTerminating } from '../pod-state.ts';
+import { watch, type Controller, type ControllerConfig, type ControllerDeps, type Decision, type ReconcileResult } from '../types.ts';
+import { isAway, isFenced, reconcileMissingNode, reconcileNode } from './reconcile.ts';
+import { Silence } from './silence.ts';
 
-/** Removes pods that are bound to a node that does not exist (any more). Keys are names of nodes. */
+/**
+ * Removes pods whose node will not say that they ended: it does not exist (any more), was fenced or put out of service,
+ * or has been without contact for so long that it has ended them. Keys are names of nodes.
+ */
 export function podGarbageCollector(deps: ControllerDeps, config: ControllerConfig): Controller {
-  const { informers, client, clock, log } = deps;
+  const { informers, client, clock, log, attention } = deps;
   const nodeLister = informers.informer(nodes);
   const podLister = informers.informer(pods, podIndexes);
+  const silence = new Silence(deps);
   /** A node that was deleted by mistake may register again: it is missed for a while first. */
   const missedSince = new Map<string, number>();
+  /** The fence of a node, and the pods that it found. */
+  const fences = new Map<string, { readonly id: string | undefined; readonly pods: ReadonlySet<string> }>();
 
   async function exists(name: string): Promise<boolean> {
     try {
@@ -23,28 +33,70 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
     }
   }
 
+  async function missing(name: string, orphans: readonly Pod[]): Promise<ReconcileResult | undefined> {
+    const since = missedSince.get(name) ?? clock.monotonic();
+    missedSince.set(name, since);
+    const waitMs = Math.max(since, attention.sinceMs) + config.nodeMonitorGracePeriodMs - clock.monotonic();
+    if (waitMs > 0) return { afterMs: waitMs };
+    if (await exists(name)) return { afterMs: config.nodeMonitorGracePeriodMs };
+    log.info({ node: name, pods: orphans.length }, 'removing pods of a node that does not exist');
+    await execute(deps, reconcileMissingNode(orphans, clock.now()));
+    return undefined;
+  }
+
+  /** The pods that were bound when the fence was first seen. */
+  function fencedPods(node: Node, bound: readonly Pod[]): ReadonlySet<string> {
+    const name = node.metadata?.name ?? '';
+    const id = node.metadata?.annotations?.[fenceAnnotation];
+    const known = fences.get(name);
+    if (known && known.id === id) return known.pods;
+    const found = new Set(isFenced(node) ? bound.map((pod) => pod.metadata?.uid ?? '') : []);
+    if (found.size > 0) log.warn({ node: name, fence: id, pods: found.size }, 'the node was fenced: removing its pods');
+    if (isFenced(node)) fences.set(name, { id, pods: found });
+    else fences.delete(name);
+    return found;
+  }
+
+  /** Nothing to look for on a node that is well. */
+  function concerns(node: Node | undefined): boolean {
+    return isFenced(node) || fences.has(node?.metadata?.name ?? '') || (node?.spec?.taints ?? []).some(({ effect }) => effect === 'NoExecute');
+  }
+
+  async function decide(node: Node, bound: readonly Pod[]): Promise<Decision> {
+    const fenced = fencedPods(node, bound);
+    if (!isAway(node, bound)) silence.forget(node.metadata?.name ?? '');
+    const silentMs = isAway(node, bound) ? await silence.lookMs(node) : 0;
+    return reconcileNode({ node, pods: bound, fenced, silentMs, nowMs: clock.now() });
+  }
+
   return {
     watches: [
-      watch(nodeLister, ({ object, old }) => (object === undefined ? [old?.metadata?.name ?? ''] : [])),
+      watch(nodeLister, ({ object, old }) => (object === undefined || concerns(object) || concerns(old) ? [(object ?? old)?.metadata?.name ?? ''] : [])),
       watch(podLister, ({ object }) => {
         const name = object?.spec?.nodeName;
-        return name && !nodeLister.get(undefined, name) ? [name] : [];
+        if (!object || !name) return [];
+        const node = nodeLister.get(undefined, name);
+        return !node || isFenced(node) || (isTerminating(object) && concerns(node)) ? [name] : [];
       }),
     ],
     async reconcile(name) {
-      const orphans = podLister.by('node', name);
-      if (orphans.length === 0 || nodeLister.get(undefined, name)) {
-        missedSince.delete(name);
-        return undefined;
+      const bound = podLister.by('node', name);
+      const node = nodeLister.get(undefined, name);
+      if (!node) {
+        silence.forget(name);
+        fences.delete(name);
+        return bound.length > 0 ? missing(name, bound) : void missedSince.delete(name);
       }
-      const since = missedSince.get(name) ?? clock.monotonic();
-      missedSince.set(name, since);
-      const waitMs = since + config.nodeMonitorGracePeriodMs - clock.monotonic();
-      if (waitMs > 0) return { afterMs: waitMs };
-      if (await exists(name)) return { afterMs: config.nodeMonitorGracePeriodMs };
-      log.info({ node: name, pods: orphans.length }, 'removing pods of a node that does not exist');
-      await execute(deps, reconcileMissingNode(orphans));
-      return undefined;
+      missedSince.delete(name);
+      const { actions, afterMs } = await decide(node, bound);
+      try {
+        await execute(deps, actions);
+      } catch (error) {
+        // Somebody else was quicker with one of them; the others remain to be done.
+        if (!isStatus(error, 'NotFound', 'Conflict')) throw error;
+        return { afterMs: 100 };
+      }
+      return { afterMs };
     },
   };
 }
