@@ -6,6 +6,7 @@ import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
+import { withArchitecture } from './errors.ts';
 import { podEvents, type Settled } from './events.ts';
 import { containerMessage, resourcesMessage, sandboxMessage, selector, stopSignal, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, CriCalls, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
@@ -177,7 +178,11 @@ export class CriDriver implements RuntimeDriver {
       await make(this, signal);
       return await this.imageId(image, signal) ?? '';
     }
-    return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
+    try {
+      return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
+    } catch (error) {
+      throw isStatus(error) ? withArchitecture(image, error) : error;
+    }
   }
 
   async importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
