@@ -1,6 +1,7 @@
 import type { Lease, Node, Pod } from '#api/gen/types.ts';
-import { formatQuantity, parseQuantity } from '#api/meta/quantity.ts';
+import { parseQuantity } from '#api/meta/quantity.ts';
 import { messageOf } from '#common/errors.ts';
+import { podAmount, sum, type Amount, type Kind } from '../pod-resources.ts';
 import { humanAge } from '../printing/age.ts';
 import { byKey, describeLabels, rfc1123 } from './metadata.ts';
 import type { Describe, DescribeContext } from './types.ts';
@@ -46,7 +47,6 @@ async function describeLease(writer: DescribeWriter, name: string, { client }: D
   }
 }
 
-type Kind = 'requests' | 'limits';
 
 /** The pods on the node with what they ask for, and the sum. */
 async function describePods(writer: DescribeWriter, node: Node, { client, nowMs }: DescribeContext): Promise<void> {
@@ -70,31 +70,6 @@ async function describePods(writer: DescribeWriter, node: Node, { client, nowMs 
     const total = (kind: Kind): string => sum(items.map((pod) => podAmount(pod, kind, resource))).text;
     writer.row(1, resource, total('requests'), total('limits'));
   }
-}
-
-interface Amount {
-  readonly nanos: bigint;
-  readonly binary: boolean;
-  readonly text: string;
-}
-
-function amount(nanos: bigint, binary: boolean): Amount {
-  return { nanos, binary, text: formatQuantity(nanos, binary ? 'BinarySI' : 'DecimalSI') };
-}
-
-function sum(amounts: readonly Amount[]): Amount {
-  return amount(amounts.reduce((total, { nanos }) => total + nanos, 0n), amounts.some(({ binary }) => binary));
-}
-
-/** The larger of all containers together (sidecars included) and the greediest init container. */
-function podAmount({ spec }: Pod, kind: Kind, resource: string): Amount {
-  const of = (container: { resources?: { requests?: Record<string, string> | undefined; limits?: Record<string, string> | undefined } | undefined }): Amount => {
-    const text = container.resources?.[kind]?.[resource] ?? '0';
-    return amount(parseQuantity(text), text.endsWith('i'));
-  };
-  const init = spec?.initContainers ?? [];
-  const running = sum([...(spec?.containers ?? []), ...init.filter(({ restartPolicy }) => restartPolicy === 'Always')].map(of));
-  return init.map(of).reduce((largest, next) => (next.nanos > largest.nanos ? next : largest), running);
 }
 
 function percent(nanos: bigint, allocatable: string | undefined): string {
