@@ -27,6 +27,7 @@ export class WorkQueue {
   readonly #delayed = new Map<string, Delayed>();
   readonly #failures = new Map<string, number>();
   readonly #takers: (() => void)[] = [];
+  #adds = 0;
 
   constructor(deps: WorkQueueDeps, backoff: BackoffConfig = defaultBackoff) {
     this.#deps = deps;
@@ -37,12 +38,20 @@ export class WorkQueue {
   get depth(): number { return this.#ready.size; }
   /** Keys whose time has not come. */
   get delayed(): number { return this.#delayed.size; }
+  /** Counted since the start; a key that waits already is not added again. */
+  get adds(): number { return this.#adds; }
+
+  /** True when `key` comes back by itself. */
+  isDelayed(key: string): boolean { return this.#delayed.has(key); }
 
   add(key: string): void {
     const now = this.#deps.clock.monotonic();
     if (this.#active.has(key)) {
-      if (!this.#again.has(key)) this.#again.set(key, now);
+      if (this.#again.has(key)) return;
+      this.#adds += 1;
+      this.#again.set(key, now);
     } else if (!this.#ready.has(key)) {
+      this.#adds += 1;
       this.#ready.set(key, now);
       this.#takers.shift()?.();
     }

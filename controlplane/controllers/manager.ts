@@ -1,10 +1,11 @@
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
-import { counter, gauge, type Family, type Sample } from '#common/metrics.ts';
+import type { Family } from '#common/metrics.ts';
 import type { EventRecorder } from '../apiserver/types.ts';
 import { Attention } from './attention.ts';
 import { ControllerRunner, type ControllerMetrics } from './runner.ts';
 import type { ControllerConfig, ControllerDeps, ControllerFactory } from './types.ts';
+import { WorkMetrics } from './work-metrics.ts';
 
 export interface ControllerManagerDeps extends Omit<ControllerDeps, 'events' | 'attention'> {
   /** By name; `registry.ts` lists all there are. */
@@ -21,6 +22,7 @@ export class ControllerManager implements Runnable {
   readonly #runners: ReadonlyMap<string, ControllerRunner>;
   readonly #deps: ControllerManagerDeps;
   readonly #attention: Attention;
+  readonly #work = new WorkMetrics();
 
   constructor(deps: ControllerManagerDeps, config: ControllerConfig) {
     this.#deps = deps;
@@ -28,7 +30,7 @@ export class ControllerManager implements Runnable {
     this.#runners = new Map(Object.entries(deps.controllers).map(([name, make]) => {
       const log = deps.log.child({ component: 'controllers', controller: name });
       const events = deps.recorder(components[name] ?? `${name}-controller`);
-      return [name, new ControllerRunner(deps, name, make({ ...deps, log, events, attention: this.#attention }, config))];
+      return [name, new ControllerRunner({ ...deps, metrics: this.#work }, name, make({ ...deps, log, events, attention: this.#attention }, config))];
     }));
   }
 
@@ -38,17 +40,8 @@ export class ControllerManager implements Runnable {
   }
 
   /** The same under Kubernetes' names. */
-  * collect(): Iterable<Family> {
-    const all = Object.entries(this.metrics);
-    const of = (value: (metrics: ControllerMetrics) => number): Sample[] => all.map(([name, metrics]) => ({ labels: { name }, value: value(metrics) }));
-    yield gauge('workqueue_depth', 'Keys that wait to be worked on.', of(({ depth }) => depth));
-    yield counter('workqueue_adds_total', 'Keys taken from the queue.', of(({ processed }) => processed));
-    yield counter('workqueue_retries_total', 'Keys put back after an error.', of(({ retries }) => retries));
-    const sums = (value: (metrics: ControllerMetrics) => number): Sample[] => all.flatMap(([name, metrics]) => [
-      { suffix: '_sum', labels: { name }, value: value(metrics) / 1000 }, { suffix: '_count', labels: { name }, value: metrics.processed },
-    ]);
-    yield { name: 'workqueue_queue_duration_seconds', type: 'summary', help: 'How long keys waited for their turn.', samples: sums(({ waitedMs }) => waitedMs) };
-    yield { name: 'workqueue_work_duration_seconds', type: 'summary', help: 'How long keys were worked on.', samples: sums(({ workedMs }) => workedMs) };
+  collect(): Iterable<Family> {
+    return this.#work.collect(Object.entries(this.metrics));
   }
 
   /** Resolves when the signal has aborted and every controller has ended. */

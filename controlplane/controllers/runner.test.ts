@@ -2,6 +2,10 @@ import { expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
+import { Metrics } from '#common/metrics.ts';
+import { FakeApi, FakeInformers } from '#test/support/fake-api.ts';
+import { controllerConfig } from '#test/support/run-controllers.ts';
+import { ControllerManager } from './manager.ts';
 import { ControllerRunner } from './runner.ts';
 import type { Controller, ReconcileResult } from './types.ts';
 
@@ -88,6 +92,12 @@ it('slows down a key that changes without end', async () => {
   t.add('a');
   await t.clock.advance(10_000);
   expect(looks).toBeLessThan(1500);
+  expect(t.runner.metrics).toMatchObject({ spinning: 1, errors: 0 });
+  const slowed = t.runner.metrics.slowed;
+  await t.clock.advance(600_000);
+  // A hundred looks a minute in the end.
+  expect(looks).toBeLessThan(3000);
+  expect(t.runner.metrics.slowed).toBeGreaterThan(slowed);
   t.abort.abort(new Error('stop'));
   await t.running;
 });
@@ -97,7 +107,8 @@ it('ends after the work under way', async () => {
   const t = make(async () => work.promise, 2);
   t.synced.resolve(undefined);
   t.add('a');
-  await t.clock.advance(0);
+  await t.clock.advance(3000);
+  expect(t.runner.metrics).toMatchObject({ adds: 1, depth: 0, runningMs: [3000] });
   t.abort.abort(new Error('stop'));
   let ended = false;
   void t.running.then(() => { ended = true; });
@@ -105,4 +116,18 @@ it('ends after the work under way', async () => {
   expect(ended).toBe(false);
   work.resolve(undefined);
   await t.running;
+});
+
+it('is told of under Kubernetes\' names', async () => {
+  const all = new Metrics();
+  const manager = new ControllerManager({ informers: new FakeInformers(new FakeApi({ clock: new ManualClock() })), client: new FakeApi({ clock: new ManualClock() }), recorder: () => ({ event: () => undefined }), clock: new ManualClock(), log: silentLog, random: () => 0, controllers: { one: () => ({ watches: [{ synced: () => Promise.resolve(), subscribe: (add) => { add('a'); return () => undefined; } }], reconcile: () => Promise.resolve(undefined) }) } }, controllerConfig);
+  all.add(() => manager.collect());
+  const abort = new AbortController();
+  const running = manager.start(abort.signal);
+  await expect.poll(() => manager.metrics['one']?.processed).toBe(1);
+  const text = all.text();
+  for (const line of ['workqueue_depth{name="one"} 0', 'workqueue_adds_total{name="one"} 1', 'workqueue_retries_total{name="one"} 0', 'workqueue_unfinished_work_seconds{name="one"} 0', 'workqueue_longest_running_processor_seconds{name="one"} 0',
+    'workqueue_queue_duration_seconds_count{name="one"} 1', 'workqueue_work_duration_seconds_bucket{name="one",le="+Inf"} 1', 'cleat_controller_slowed_total{name="one"} 0', 'cleat_controller_keys_without_progress{name="one"} 0']) expect(text).toContain(`${line}\n`);
+  abort.abort(new Error('stop'));
+  await running;
 });

@@ -3,31 +3,26 @@ import { isStatus, messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { WorkQueue } from '#common/work-queue.ts';
+import { SpinGuard } from './spin-guard.ts';
 import type { Controller } from './types.ts';
+import type { QueueState, WorkMetrics } from './work-metrics.ts';
 
 export interface RunnerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
+  /** Counts every look; absent where nobody asks, as in some tests. */
+  readonly metrics?: WorkMetrics;
 }
 
-/** Counted since the start. */
-export interface ControllerMetrics {
+/** Counted since the start, and how the queue is now. */
+export interface ControllerMetrics extends QueueState {
   readonly processed: number;
   readonly errors: number;
-  /** Keys put back after an error, those of a stale cache included. */
-  readonly retries: number;
-  /** Keys waiting now, and keys that wait for their time. */
-  readonly depth: number;
+  /** Keys that wait for their time. */
   readonly delayed: number;
-  /** From a key's arrival to its turn, and from there to its end: sums in milliseconds. */
-  readonly waitedMs: number;
-  readonly workedMs: number;
 }
 
-/** More looks than this at one key within a window mean that it makes no progress: it has to wait for the next window. */
-const looksPerWindow = 100;
-const windowMs = 1_000;
 /** While the store refuses, nothing fails for the key's own sake: nobody should wait long once it takes writes again. */
 const maxOutageWaitMs = 10_000;
 /** An object changed or went between cache and write. Once that has gone on for so long it is no longer a stale cache. */
@@ -43,9 +38,10 @@ export class ControllerRunner implements Runnable {
   readonly #deps: RunnerDeps;
   readonly #log: Log;
   readonly #queue: WorkQueue;
-  readonly #counts = { processed: 0, errors: 0, retries: 0, waitedMs: 0, workedMs: 0 };
-  readonly #looks = new Map<string, number>();
-  #windowStart = 0;
+  readonly #spin: SpinGuard;
+  readonly #counts = { processed: 0, errors: 0, retries: 0, slowed: 0 };
+  /** When each look under way began. */
+  readonly #running = new Map<string, number>();
 
   constructor(deps: RunnerDeps, name: string, controller: Controller) {
     this.#name = name;
@@ -53,10 +49,13 @@ export class ControllerRunner implements Runnable {
     this.#deps = deps;
     this.#log = deps.log.child({ controller: name });
     this.#queue = new WorkQueue(deps);
+    this.#spin = new SpinGuard(deps.clock);
   }
 
   get metrics(): ControllerMetrics {
-    return { ...this.#counts, depth: this.#queue.depth, delayed: this.#queue.delayed };
+    const now = this.#deps.clock.monotonic();
+    const { depth, delayed, adds } = this.#queue;
+    return { ...this.#counts, depth, delayed, adds, spinning: this.#spin.spinning, runningMs: [...this.#running.values()].map((began) => now - began) };
   }
 
   /** Resolves after the signal aborted and the work under way has ended. */
@@ -80,12 +79,9 @@ export class ControllerRunner implements Runnable {
       const next = await this.#take(signal);
       if (next === undefined) return;
       const { key, waitedMs } = next;
-      if (this.#busy(key)) {
-        this.#queue.addAfter(key, windowMs);
-        this.#queue.done(key);
-        continue;
-      }
+      if (this.#isPutOff(key)) continue;
       const began = this.#deps.clock.monotonic();
+      this.#running.set(key, began);
       try {
         const result = await this.#controller.reconcile(key, signal);
         this.#queue.forget(key);
@@ -94,9 +90,9 @@ export class ControllerRunner implements Runnable {
         if (!isAbort(error, signal)) this.#failed(key, error);
       }
       this.#queue.done(key);
+      this.#running.delete(key);
       this.#counts.processed += 1;
-      this.#counts.waitedMs += waitedMs;
-      this.#counts.workedMs += this.#deps.clock.monotonic() - began;
+      this.#deps.metrics?.observe(this.#name, waitedMs, this.#deps.clock.monotonic() - began);
     }
   }
 
@@ -122,16 +118,14 @@ export class ControllerRunner implements Runnable {
     this.#log.warn({ key, failures: this.#queue.failures(key), err: messageOf(error), stack }, 'reconcile failed, trying again');
   }
 
-  /** True when `key` was looked at too often of late. A bug then costs a look per second instead of a core. */
-  #busy(key: string): boolean {
-    const now = this.#deps.clock.monotonic();
-    if (now - this.#windowStart >= windowMs) {
-      this.#windowStart = now;
-      this.#looks.clear();
-    }
-    const looks = (this.#looks.get(key) ?? 0) + 1;
-    this.#looks.set(key, looks);
-    if (looks === looksPerWindow) this.#log.warn({ key, looks, controller: this.#name }, 'key changes without end, slowing down');
-    return looks > looksPerWindow;
+  /** True when `key` was looked at too often of late: a mistake then costs a look now and then instead of a core. */
+  #isPutOff(key: string): boolean {
+    const waitMs = this.#spin.waitMs(key);
+    if (waitMs === 0) return false;
+    if (!this.#queue.isDelayed(key)) this.#log.warn({ key, waitMs }, 'key changes without end, slowing down');
+    this.#counts.slowed += 1;
+    this.#queue.addAfter(key, waitMs);
+    this.#queue.done(key);
+    return true;
   }
 }
