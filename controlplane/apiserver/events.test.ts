@@ -23,8 +23,9 @@ beforeEach(async () => {
   store = await memoryStore();
   clock = new ManualClock();
   stop = new AbortController();
-  const resources = new ResourceStore({ store, admission: new AdmissionChain([]), clock });
-  client = new InProcessClient({ store, resources, kinds: new KindIndex(kinds), clock }, { name: 'test', groups: [] });
+  const index = new KindIndex(kinds);
+  const resources = new ResourceStore({ store, admission: new AdmissionChain([]), kinds: index, clock });
+  client = new InProcessClient({ store, resources, kinds: index, clock }, { name: 'test', groups: [] });
 });
 afterEach(async () => {
   stop.abort();

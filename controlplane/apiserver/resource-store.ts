@@ -4,7 +4,7 @@ import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import { copyJson } from '#api/meta/json.ts';
-import { trackUpdate } from '#api/meta/managed-fields/apply.ts';
+import { trackUpdate, type Versions } from '#api/meta/managed-fields/apply.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -17,6 +17,8 @@ import { alreadyExists, badRequest, conflict, invalid, notFound } from './api-er
 import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
 import { KeyLock } from './key-lock.ts';
+import type { KindIndex } from './kind-index.ts';
+import { withVersions } from './managed-versions.ts';
 import { keptUnder, loadEntry } from './stored-form.ts';
 import type { DeleteRequest, User } from './types.ts';
 
@@ -70,9 +72,11 @@ export class ResourceStore {
   readonly #store: Store;
   readonly #admission: AdmissionChain;
   readonly #clock: Clock;
+  readonly #kinds: KindIndex;
   readonly #locks = new KeyLock();
 
-  constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly clock: Clock }) {
+  constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly kinds: KindIndex; readonly clock: Clock }) {
+    this.#kinds = deps.kinds;
     this.#store = deps.store;
     this.#admission = deps.admission;
     this.#clock = deps.clock;
@@ -105,7 +109,7 @@ export class ResourceStore {
   #prepareNew(kind: KindDefinition, object: KubeObject, options: WriteOptions): KubeObject {
     applyDefaults(kind, object);
     prepareCreate(kind, object, randomUUID());
-    this.#track(kind, undefined, object, options);
+    this.#track(kind, undefined, object, options, undefined);
     metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
     return object;
   }
@@ -168,7 +172,7 @@ export class ResourceStore {
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
-      this.#track(kind, old, next, options);
+      await withVersions(this.#kinds, kind, [old, next], (versions) => { this.#track(kind, old, next, options, versions); });
       await this.#admission.admit(request);
       await kind.prepareToValidate?.(next);
       const errors = validate(kind, next, old, subresource);
@@ -187,13 +191,13 @@ export class ResourceStore {
    * Keeps the ownership of fields. Before admission: what that fills in belongs to nobody. Heartbeats and events of our own
    * have no owners until somebody else writes them: it would be the most of what they are.
    */
-  #track(kind: KindDefinition, old: KubeObject | undefined, next: KubeObject, { user, fieldManager, subresource, applied }: UpdateOptions): void {
+  #track(kind: KindDefinition, old: KubeObject | undefined, next: KubeObject, { user, fieldManager, subresource, applied }: UpdateOptions, versions: Versions | undefined): void {
     if (applied) return;
     const known = old?.metadata?.managedFields !== undefined || next.metadata?.managedFields !== undefined;
     if (!known && (old !== undefined || (kind.storage === 'volatile' && fieldManager === undefined))) return;
     const writer = { manager: fieldManager ?? user.name.replace(/^system:/, ''), subresource: subresource ?? '', apiVersion: apiVersionOf(kind.resource), now: rfc3339(this.#clock.now()) };
     try {
-      trackUpdate(kind.schema(), old, next, writer);
+      trackUpdate(kind.schema(), old, next, writer, versions);
     } catch (error) {
       // Items of a list without their key: validation has better words for that, or allows it.
       if (!isStatus(error, 'BadRequest')) throw error;

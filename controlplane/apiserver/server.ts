@@ -132,7 +132,7 @@ export class ApiServer implements Runnable {
     this.#admission = new Admission({
       store, clock, log, kinds: this.#kinds, authorizer: this.#access.authorizer, nodes: deps.nodes, access: this.#access.admission, allocation: this.#allocation,
     }, config);
-    this.#resources = new ResourceStore({ store, admission: this.#admission.chain, clock });
+    this.#resources = new ResourceStore({ store, admission: this.#admission.chain, kinds: this.#kinds, clock });
     this.#tasks = new TaskGroup(log);
     this.#listening.promise.catch(() => undefined);
     const { authenticator, authorizer } = this.#access;

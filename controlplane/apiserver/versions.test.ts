@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Event, EventsEvent } from '#api/gen/types.ts';
 import { events, eventsEvents } from '#api/kinds/resources.ts';
-import { TestServer } from './test-server.ts';
+import { TestServer, type Answer } from './test-server.ts';
 
 let server: TestServer;
 beforeAll(async () => { server = await TestServer.start(); });
@@ -70,5 +70,32 @@ describe('one kind in two versions', () => {
     expect(patched.json()).toMatchObject({ apiVersion: 'autoscaling/v2', spec: { maxReplicas: 5 } });
     expect((await server.ask(path('v1', '/web'))).json()).toMatchObject({ apiVersion: 'autoscaling/v1', spec: { maxReplicas: 5, targetCPUUtilizationPercentage: 50 } });
     expect((await server.ask('/apis/autoscaling')).json()).toMatchObject({ preferredVersion: { version: 'v2' }, versions: [{ version: 'v2' }, { version: 'v1' }] });
+  });
+
+  const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+  const cpu = (averageUtilization: number): object => ({ metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization } } }] });
+  const config = (version: string, name: string, spec: object): object => ({ apiVersion: `autoscaling/${version}`, kind: 'HorizontalPodAutoscaler', metadata: { name }, spec: { maxReplicas: 3, scaleTargetRef, ...spec } });
+  const apply = (version: string, name: string, spec: object, manager: string, query = ''): Promise<Answer> => server.ask(`${path(version, `/${name}`)}?fieldManager=${manager}${query}`, { method: 'PATCH', body: config(version, name, spec), headers: { 'content-type': 'application/apply-patch+yaml' } });
+  interface Owned { readonly metadata: { readonly managedFields: readonly { readonly manager: string; readonly apiVersion: string; readonly fieldsV1: Record<string, Record<string, unknown>> }[] } }
+  const ownedBy = (answer: Answer): Record<string, string> => Object.fromEntries(answer.json<Owned>().metadata.managedFields.map(({ manager, apiVersion, fieldsV1 }) => [`${manager} ${apiVersion}`, Object.keys(fieldsV1['f:spec'] ?? {}).join()]));
+
+  it('knows owners of fields across the versions in which they speak', async () => {
+    await apply('v2', 'shared', cpu(50), 'me');
+    expect((await apply('v1', 'shared', { targetCPUUtilizationPercentage: 80 }, 'other')).json()).toMatchObject({ code: 409, message: 'Apply failed with 1 conflict: conflict with "me": .spec.metrics' });
+    expect((await apply('v1', 'shared', { targetCPUUtilizationPercentage: 50 }, 'other')).status).toBe(200);
+    // Somebody changes in one version what the others own in both.
+    const changed = await server.ask(`${path('v1', '/shared')}?fieldManager=changer`, { method: 'PATCH', body: { spec: { targetCPUUtilizationPercentage: 60 } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    expect(ownedBy(changed)).toEqual({ 'me autoscaling/v2': 'f:maxReplicas,f:scaleTargetRef', 'other autoscaling/v1': 'f:maxReplicas,f:scaleTargetRef', 'changer autoscaling/v1': 'f:targetCPUUtilizationPercentage' });
+  });
+
+  it('takes away what was said in one version and is not said in the other, unless somebody else says it', async () => {
+    await apply('v2', 'moved', { ...cpu(50), behavior: { scaleDown: { stabilizationWindowSeconds: 7 } } }, 'me');
+    const moved = await apply('v1', 'moved', { minReplicas: 2 }, 'me');
+    expect(moved.json()).toMatchObject({ apiVersion: 'autoscaling/v1', spec: { minReplicas: 2 } });
+    const now = (await server.ask(path('v2', '/moved'))).json<{ spec: { metrics: unknown; behavior?: unknown } }>().spec;
+    expect([now.metrics, now.behavior]).toEqual([(cpu(80) as { metrics: unknown }).metrics, undefined]);
+    await apply('v2', 'both', cpu(50), 'me');
+    await apply('v2', 'both', cpu(50), 'other');
+    expect((await apply('v1', 'both', {}, 'me')).json()).toMatchObject({ spec: { targetCPUUtilizationPercentage: 50 } });
   });
 });

@@ -8,6 +8,7 @@ import type { KubeObject } from '#api/meta/object.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { badRequest } from '../api-errors.ts';
+import { withVersions } from '../managed-versions.ts';
 import type { Written } from '../resource-store.ts';
 import { scaleConfig, scaleKind } from '../scale.ts';
 import { requireCreate } from './create-access.ts';
@@ -18,7 +19,7 @@ import { applyOptions, applyType, checkAddress, writeOptions } from './write-par
 const maxAttempts = 5;
 
 /** PATCH with `application/apply-patch+yaml`: updates the object, or makes it. */
-export async function applyObject({ resources, clock, authorizer }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
+export async function applyObject({ resources, kinds, clock, authorizer }: RouteDeps, call: KindCall, warnings: string[]): Promise<{ written: Written; created: boolean }> {
   const { kind, path, request, user } = call;
   const { manager, force } = applyOptions(request.query);
   const options = { ...writeOptions(request, user, 'PatchOptions'), subresource: path.subresource as Subresource | undefined, applied: true, warnings };
@@ -32,7 +33,7 @@ export async function applyObject({ resources, clock, authorizer }: RouteDeps, c
   const schema = kind.schema();
   for (let attempt = 1; ; attempt++) {
     try {
-      return { written: await resources.update(kind, path.namespace, path.name ?? '', (current) => serverSideApply(schema, current, said, writer, force), options), created: false };
+      return { written: await resources.update(kind, path.namespace, path.name ?? '', (current) => withVersions(kinds, kind, [current], (versions) => serverSideApply(schema, current, said, writer, force, versions)), options), created: false };
     } catch (error) {
       if (!isStatus(error, 'NotFound') || path.subresource !== undefined) throw error;
     }
