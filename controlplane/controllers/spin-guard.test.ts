@@ -7,7 +7,7 @@ const spin = (guard: SpinGuard, key: string, times: number): number => Math.max(
 it('holds back a key that is looked at without end, for twice as long each time, and no other', async () => {
   const clock = new ManualClock();
   const guard = new SpinGuard(clock);
-  for (const waitMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+  for (const waitMs of [1000, 2000, 4000, 5000, 5000]) {
     expect(spin(guard, 'a', 100)).toBe(0);
     expect([guard.waitMs('a'), guard.waitMs('a'), guard.waitMs('b'), guard.spinning]).toEqual([waitMs, waitMs, 0, 1]);
     await clock.advance(waitMs);

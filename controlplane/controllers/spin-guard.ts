@@ -3,11 +3,12 @@ import type { Clock } from '#common/clock.ts';
 /** More looks than this at one key within a window mean that it makes no progress. */
 const looksPerWindow = 100;
 const windowMs = 1000;
-const longestMs = 60_000;
+/** Twenty looks a second cost next to nothing, and whoever is busy for a good reason does not wait for long. */
+const longestMs = 5000;
 
 /**
  * Notices keys that are looked at again and again though no look fails: two programs that undo each other's work, or a
- * mistake in a controller. Each window like that doubles the wait after it, up to a minute; a calm one forgets.
+ * mistake in a controller. Each window like that doubles the wait after it, up to five seconds; a calm one forgets.
  */
 export class SpinGuard {
   readonly #clock: Clock;

@@ -55,7 +55,8 @@ class GarbageCollector implements Controller {
     const owners = await Promise.all((member.object.metadata?.ownerReferences ?? []).map(async (reference) => ({ reference, state: await this.#ownerState(member.object, reference) })));
     const actions = reconcileOwnership({ ...member, owners, dependents: dependentKeys.flatMap((k) => this.#find(k) ?? []) });
     await this.#execute(actions);
-    if (waitsForDependents(member.object)) for (const dependent of dependentKeys) this.#enqueue(dependent);
+    // Those that go already need nobody: with thousands of them the end of each would bring back all others.
+    if (waitsForDependents(member.object)) for (const dependent of dependentKeys) if (this.#find(dependent)?.object.metadata?.deletionTimestamp === undefined) this.#enqueue(dependent);
     return undefined;
   }
 
@@ -91,17 +92,30 @@ class GarbageCollector implements Controller {
     if (followed === undefined) return 'unknown';
     const { resource, informer } = followed;
     const namespace = resource.namespaced ? dependent.metadata?.namespace : undefined;
-    if (resource.namespaced && namespace === undefined) return 'unknown';
+    if (resource.namespaced && namespace === undefined) {
+      await this.#elsewhere(dependent, followed, reference);
+      return 'unknown';
+    }
     const cached = informer.get(namespace, reference.name);
     if (cached?.metadata?.uid === reference.uid) return waitsForDependents(cached) ? 'deleting' : 'present';
     try {
       const live = await this.#deps.client.get(resource, namespace, reference.name);
-      if (live.metadata?.uid !== reference.uid) return 'absent';
+      if (live.metadata?.uid !== reference.uid) return await this.#elsewhere(dependent, followed, reference);
       return waitsForDependents(live) ? 'deleting' : 'present';
     } catch (error) {
-      if (isStatus(error, 'NotFound')) return 'absent';
+      if (isStatus(error, 'NotFound')) return this.#elsewhere(dependent, followed, reference);
       throw error;
     }
+  }
+
+  /** An owner in another namespace is none. Whoever wrote that is told, because the object goes for it. */
+  async #elsewhere(dependent: KubeObject, { resource, informer }: Followed, { apiVersion, kind, name, uid }: OwnerReference): Promise<'absent'> {
+    const { namespace } = dependent.metadata ?? {};
+    const other = resource.namespaced ? informer.list().find(({ metadata }) => metadata?.uid === uid) : undefined;
+    if (other === undefined || other.metadata?.namespace === namespace) return 'absent';
+    const about = { ...dependent, apiVersion: dependent.apiVersion ?? '', kind: dependent.kind ?? '' };
+    await execute(this.#deps, [{ type: 'event', about, severity: 'Warning', reason: 'OwnerRefInvalidNamespace', message: `ownerRef [${apiVersion}/${kind}, namespace: ${namespace ?? ''}, name: ${name}, uid: ${uid}] does not exist in namespace ${JSON.stringify(namespace ?? '')}` }]);
+    return 'absent';
   }
 
   *#changed(resource: Resource, { object, old }: Change<KubeObject>): Iterable<string> {

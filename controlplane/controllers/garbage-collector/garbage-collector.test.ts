@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { OwnerReference } from '#api/gen/types.ts';
-import { configMaps, deployments, pods, replicaSets, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, deployments, namespaces, pods, replicaSets, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
 import { controllerReference } from '../owner-refs.ts';
@@ -90,4 +90,34 @@ it('keeps an object while one owner is left, and one whose owner nobody knows', 
   await lab.clock.advance(0);
   expect(names()).toEqual(['two', 'foreign', 'second']);
   expect(lab.api.find(pods, 'default', 'two')?.metadata?.ownerReferences?.map((r) => r.name)).toEqual(['second']);
+});
+
+it('takes an owner in another namespace for none, and says so', async () => {
+  const owner = await lab.api.create(configMaps as Resource, { metadata: { name: 'owner', namespace: 'other' } });
+  const reference = controllerReference(configMaps, owner);
+  await create(pods, 'lost', [reference]);
+  await lab.api.create(namespaces as Resource, { metadata: { name: 'kept', ownerReferences: [reference] } });
+  await lab.start();
+  await lab.clock.advance(100);
+  expect([names(), lab.api.all(namespaces).length]).toEqual([['owner'], 1]);
+  expect(lab.api.recorded.sort()).toEqual([
+    `garbage-collector-controller: Namespace/kept Warning OwnerRefInvalidNamespace: ownerRef [v1/ConfigMap, namespace: , name: owner, uid: ${reference.uid}] does not exist in namespace ""`,
+    `garbage-collector-controller: Pod/lost Warning OwnerRefInvalidNamespace: ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: ${reference.uid}] does not exist in namespace "default"`,
+  ]);
+});
+
+it('does not look at all that go each time that one has gone', async () => {
+  const deployment = await create(deployments, 'web');
+  for (let i = 0; i < 300; i++) await create(pods, `p${String(i)}`, [controllerReference(deployments, deployment)], ['example.com/wait']);
+  await lab.start();
+  await lab.api.delete(deployments, 'default', 'web', { propagationPolicy: 'Foreground' });
+  await lab.clock.advance(100);
+  const looked = lab.manager().metrics['garbage-collector']!.processed;
+  for (const pod of lab.api.all(pods)) {
+    await lab.api.patch(pods, 'default', pod.metadata?.name ?? '', 'merge', { metadata: { finalizers: [] } });
+    await lab.clock.advance(0);
+  }
+  await lab.clock.advance(5000);
+  expect(names()).toEqual([]);
+  expect(lab.manager().metrics['garbage-collector']!.processed - looked).toBeLessThan(1500);
 });
