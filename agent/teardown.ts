@@ -6,7 +6,7 @@ import { stateNames } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
 import { podsDir } from './pods/paths.ts';
-import { mountsBelow } from './pods/volumes/volumes.ts';
+import { mountsBelow } from './pods/volumes/mounts.ts';
 import { removeCgroup } from './runtimes/cgroups.ts';
 import type { Container, RuntimeDriver } from './runtimes/types.ts';
 

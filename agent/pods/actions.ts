@@ -79,10 +79,10 @@ export class PodActions {
     await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, podIps));
   }
 
-  async #ensureVolumes(pod: Pod, facts: FieldFacts): Promise<void> {
+  async #ensureVolumes(pod: Pod, facts: FieldFacts, begins = false): Promise<void> {
     const { clock, lookup } = this.#deps;
     const beganMs = clock.monotonic();
-    const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now());
+    const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now(), begins);
     this.#memory.renewMs = renewInMs === undefined ? undefined : beganMs + renewInMs;
   }
 
@@ -97,7 +97,7 @@ export class PodActions {
     const { driver, limit, recorder, clock } = this.#deps;
     if (attempt > 0 && !this.#memory.failures.has(sandboxKey)) recorder.emit('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
     try {
-      await this.refreshVolumes(pod, []);
+      await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, []), true);
     } catch (error) {
       this.#memory.fail(sandboxKey, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedMount', messageOf(error));

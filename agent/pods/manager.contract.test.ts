@@ -8,6 +8,7 @@ import { exec, execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
+import { Evictor } from './eviction/evictor.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
 
@@ -16,7 +17,7 @@ let state: MemoryState;
 let manager: PodManager;
 let events: AgentEvent[];
 let stop: AbortController;
-let running: Promise<void>;
+let running: Promise<unknown>;
 const listeners = new Set<() => void>();
 
 beforeAll(async () => { lab = await openContainerdLab('10.77.1.0/24'); });
@@ -27,9 +28,11 @@ function begin(): void {
   manager = new PodManager({
     state, driver: lab.connect(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
-  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
+  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 8 });
   manager.subscribe(tell);
-  running = manager.start(stop.signal);
+  const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+  const evictor = new Evictor({ pods: manager, node: calm, driver: lab.driver, clock: systemClock, events: { emit: () => undefined }, log: silentLog }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, maxGraceSeconds: 0, measureMs: 200 });
+  running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
 }
 async function end(): Promise<void> {
   stop.abort(new Error('end'));
@@ -180,6 +183,24 @@ describe('pods on containerd', () => {
     state.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 10 } });
     await until(() => manager.all().some((r) => r.gone));
     expect(await readFile(join(dir, 'ended'), 'utf8')).toBe('app\nsecond\nfirst\n');
+  });
+
+  it('are held to their limits, and restarted by their own rules', async () => {
+    const volumeMounts = [{ name: 'v', mountPath: '/v' }];
+    const retried = { restartPolicy: 'Never', restartPolicyRules: [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }] };
+    state.set(
+      testPod('greedy', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '100Ki' } }], containers: [testContainer('app', { ...sh('head -c 1000000 /dev/zero > /v/file; sleep 1000'), volumeMounts })] }),
+      testPod('ruled', { volumes: [{ name: 'v', emptyDir: {} }], restartPolicy: 'Never', containers: [testContainer('app', { ...sh('test -e /v/again && exit 3; touch /v/again; exit 42'), volumeMounts, ...retried })] }),
+      // Bounded: no more than 200 in any case.
+      testPod('bomb', { restartPolicy: 'Never', containers: [testContainer('app', sh('i=0; while [ $i -lt 200 ]; do sleep 2 & i=$((i+1)); done; wait'))] }),
+      testPod('shared', { volumes: [{ name: 'v', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts, resources: { limits: { memory: '32Mi' } } })] }),
+    );
+    await until(() => ['greedy', 'ruled', 'bomb'].every((name) => statusOf(name)?.phase === 'Failed') && isReady('shared'));
+    expect(statusOf('greedy')).toMatchObject({ reason: 'Evicted', message: 'Usage of EmptyDir volume "v" exceeds the limit "100Ki". ' });
+    await until(async () => !(await readdir(join(lab.stateDir, 'pods', 'default_greedy_greedy-uid'))).includes('.volumes'));
+    expect(stateOf('ruled')).toMatchObject({ restartCount: 1, state: { terminated: { exitCode: 3 } } });
+    expect(await logs('bomb')).toMatch(/can't fork/);
+    expect(await inside('shared', "busybox df -k /v | busybox awk 'END { print $2 }'")).toBe('32768\n');
   });
 
   it('of the example answer, and end at once when told to', async () => {

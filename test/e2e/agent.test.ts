@@ -70,7 +70,7 @@ describe('an agent', () => {
       [withVolume('no-path', { hostPath: { path: '/none', type: 'Directory' } }), mount(/hostPath type check failed: \/none is not a directory/)],
       [withVolume('no-write', { hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } }), mount(/ENOENT/)],
       [withVolume('no-map-volume', { configMap: { name: 'none' } }), mount(/MountVolume\.SetUp failed for volume "v" : configmap "none" not found/)],
-      [withVolume('no-type', { nfs: { server: 'x', path: '/' } }), mount(/this type of volume is not supported/)],
+      [withVolume('no-type', { iscsi: { targetPortal: 'x', iqn: 'iqn.2000-01.x:y', lun: 0 } }), mount(/this type of volume is not supported/)],
     ];
     const strange: RuntimeClass = { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'strange' }, handler: 'none' };
     beforeAll(async () => { await cluster.apply([strange, ...cases.map(([p]) => p)]); });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -35,6 +35,29 @@ it('makes the directory of a volume of ours once, and removes it when told', asy
   expect(await readdir(join(dir, 'volumes'))).toEqual([]);
 });
 
+it('gives what is in a local volume to the group of a pod that begins, once', async () => {
+  const path = join(dir, 'disk');
+  const gid = process.getgid?.() ?? 0;
+  await mkdir(join(path, 'folder'), { recursive: true, mode: 0o700 });
+  await chmod(path, 0o700);
+  await writeFile(join(path, 'folder', 'file'), '', { mode: 0o600 });
+  await symlink('/etc/passwd', join(path, 'link'));
+  const before = (await stat('/etc/passwd')).mode;
+  const local: PersistentVolume = { metadata: { name: 'pvc-c' }, spec: { claimRef, local: { path } } };
+  const pod = testPod('p', { securityContext: { fsGroup: gid, fsGroupChangePolicy: 'OnRootMismatch' } });
+  const modes = async (): Promise<number[]> => Promise.all(['', 'folder', 'folder/file'].map(async (name) => (await stat(join(path, name))).mode & 0o7777));
+  await ensureClaimedVolume(pod, volume, paths, lookup(claim, local));
+  expect(await modes()).toEqual([0o700, 0o700, 0o600]);
+  await ensureClaimedVolume(pod, volume, paths, lookup(claim, local), true);
+  expect(await modes()).toEqual([0o2770, 0o2770, 0o660]);
+  expect((await stat('/etc/passwd')).mode).toBe(before);
+  await chmod(join(path, 'folder', 'file'), 0o600);
+  await ensureClaimedVolume(pod, volume, paths, lookup(claim, local), true);
+  expect((await modes())[2]).toBe(0o600);
+  await ensureClaimedVolume(testPod('p', { securityContext: { fsGroup: gid } }), volume, paths, lookup(claim, local), true);
+  expect((await modes())[2]).toBe(0o660);
+});
+
 it('mounts what a volume names, which must be there', async () => {
   const path = join(dir, 'disk');
   const local: PersistentVolume = { metadata: { name: 'pvc-c' }, spec: { claimRef, local: { path } } };
@@ -49,7 +72,7 @@ it.each<[string, PersistentVolumeClaim | undefined, PersistentVolume | undefined
   ['persistentvolumeclaim "data" is not bound', claim, undefined],
   ['persistentvolumeclaim "data" is not bound', claim, { ...ours, spec: { ...ours.spec, claimRef: { ...claimRef, uid: 'other' } } }],
   ['is of a block device', { ...claim, spec: { ...claim.spec, volumeMode: 'Block' } }, ours],
-  ['use local or hostPath', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, nfs: { server: 's', path: '/' } } }],
+  ['use local, hostPath or nfs', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } } }],
 ])('refuses with: %s', async (message, found, held) => {
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(found, held))).rejects.toThrow(message);
 });

@@ -9,16 +9,20 @@ import { ensureHostPath } from './host-path.ts';
 
 /** The directory behind a pod's claim, which must be bound. */
 export function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
-  return pathOf(volumeOf(pod, volume, lookup), paths);
+  return pathOf(volumeOf(pod, volume, lookup), volume, paths);
 }
 
-/** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. */
-export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): Promise<void> {
+/** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. */
+export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false): Promise<void> {
   const found = volumeOf(pod, volume, lookup);
-  const path = pathOf(found, paths);
-  if (isOurs(found)) await makeLocalVolume(path, pod.spec?.securityContext?.fsGroup);
+  const path = pathOf(found, volume, paths);
+  const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
+  if (isOurs(found)) await makeLocalVolume(path, fsGroup);
+  else if (found.spec?.nfs) await (await import('./nfs.ts')).ensureNfs(path, found.spec.nfs, found.spec.mountOptions ?? []);
   else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
+  // Directories of the host that a volume merely points to keep the owner that they have.
+  if (begins && fsGroup !== undefined && found.spec?.local && !volume.persistentVolumeClaim?.readOnly) await (await import('./ownership.ts')).applyFsGroup(path, fsGroup, fsGroupChangePolicy);
 }
 
 /** Removes the directory, if it is there, and all that is in it. */
@@ -42,9 +46,10 @@ function isOurs({ metadata, spec }: PersistentVolume): boolean {
 }
 
 /** The control plane does not know where this host keeps its state: what the volume says is where most do. */
-function pathOf(volume: PersistentVolume, { localVolumes }: PodPaths): string {
+function pathOf(volume: PersistentVolume, { name }: Volume, { localVolumes, volumes }: PodPaths): string {
+  if (volume.spec?.nfs) return join(volumes, name);
   const path = isOurs(volume) ? join(localVolumes, volume.metadata?.name ?? '') : volume.spec?.local?.path ?? volume.spec?.hostPath?.path;
-  if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local or hostPath`);
+  if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local, hostPath or nfs`);
   return path;
 }
 

@@ -58,7 +58,7 @@ describe('volumes', () => {
     await ensure({ name: 'v', configMap: { name: 'none', optional: true } });
     await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'zzz', path: 'z' }] } })).rejects.toThrow('references non-existent key: zzz');
     await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'b', path: '../escape' }] } })).rejects.toMatchObject({ code: 'Invalid' });
-    await expect(ensure({ name: 'v', nfs: { server: 's', path: '/' } })).rejects.toThrow('not supported');
+    await expect(ensure({ name: 'v', iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } })).rejects.toThrow('not supported');
   });
 
   it('are made even when another cannot be', async () => {

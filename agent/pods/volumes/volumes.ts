@@ -1,7 +1,6 @@
-import { chmod, chown, lstat, mkdir, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { Container, Pod, Volume } from '#api/gen/types.ts';
-import { quantityValue } from '#api/meta/quantity.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
@@ -10,21 +9,24 @@ import type { ObjectLookup } from '../spec/env.ts';
 import { expand } from '../spec/expansion.ts';
 import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
+import { ensureEmptyDir } from './empty-dir.ts';
 import { ensureHostPath, makeFolders } from './host-path.ts';
+import { mountsBelow } from './mounts.ts';
 import { volumePayload } from './payload.ts';
 import { volumeTokens } from './tokens.ts';
 
 /**
  * Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the
- * others. Idempotent. Resolves with the milliseconds after which a token in them has to be renewed, if any.
+ * others. Idempotent. Resolves with the milliseconds after which a token in them has to be renewed, if any. `begins`:
+ * nothing of the pod runs yet, so what lies in its volumes may be given to its group.
  */
-export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now()): Promise<number | undefined> {
+export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now(), begins = false): Promise<number | undefined> {
   await mkdir(paths.root, { recursive: true, mode: 0o750 });
   let failure: StatusError | undefined;
   let renewInMs: number | undefined;
   for (const volume of pod.spec?.volumes ?? []) {
     try {
-      const dueMs = await ensureVolume(pod, volume, paths, lookup, facts, nowMs);
+      const dueMs = await ensureVolume(pod, volume, paths, lookup, facts, nowMs, begins);
       if (dueMs !== undefined) renewInMs = Math.min(renewInMs ?? dueMs, dueMs);
     } catch (error) {
       const { code, message } = toStatus(error);
@@ -35,41 +37,23 @@ export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLoo
   return renewInMs;
 }
 
-async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs: number): Promise<number | undefined> {
+async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs: number, begins: boolean): Promise<number | undefined> {
   const dir = volumePath(volume, paths);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
-  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup); return undefined; }
-  if (volume.emptyDir) { await ensureEmptyDir(dir, volume.emptyDir, fsGroup); return undefined; }
+  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins); return undefined; }
+  if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
+  if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, []); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
-  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
+  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, nfs, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
 }
 
 function volumePath(volume: Volume, paths: PodPaths): string {
   return volume.hostPath ? volume.hostPath.path : join(paths.volumes, volume.name);
-}
-
-async function ensureEmptyDir(dir: string, source: NonNullable<Volume['emptyDir']>, fsGroup: number | undefined): Promise<void> {
-  const mode = fsGroup === undefined ? 0o777 : 0o2777;
-  if (source.medium === 'Memory') {
-    await mkdir(dir, { recursive: true });
-    if (await isMountPoint(dir)) return;
-    const size = source.sizeLimit === undefined ? [] : [`size=${String(quantityValue(source.sizeLimit))}`];
-    await execOk('mount', ['-t', 'tmpfs', '-o', [`mode=${mode.toString(8)}`, `gid=${String(fsGroup ?? 0)}`, 'nosuid', 'nodev', ...size].join(','), 'tmpfs', dir]);
-  } else if (source.medium !== undefined && source.medium !== '') {
-    throw new StatusError('Invalid', `unknown storage medium ${JSON.stringify(source.medium)}`);
-  } else if (!(await lstat(dir).catch(() => undefined))) {
-    // Made aside, so that it appears complete; what the pod makes of its owner and mode later is the pod's.
-    const fresh = `${dir}.new`;
-    await mkdir(fresh, { recursive: true });
-    await chown(fresh, 0, fsGroup ?? 0);
-    await chmod(fresh, mode);
-    await rename(fresh, dir);
-  }
 }
 
 /** The container's mounts; volumes must be there. */
@@ -85,7 +69,7 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
       hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
-      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || mirrorsObjects(volume),
+      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || mirrorsObjects(volume),
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
     });
   }
@@ -126,19 +110,4 @@ export async function removePodFiles(paths: PodPaths): Promise<void> {
 export async function removeVolumes(paths: PodPaths): Promise<void> {
   for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
   await rm(paths.volumes, { recursive: true, force: true });
-}
-
-/** Mount points in and at `dir`, the innermost first. */
-export async function mountsBelow(dir: string): Promise<string[]> {
-  const table = await readFile('/proc/self/mountinfo', 'utf8');
-  const points = table.split('\n').map((line) => unescapeMount(line.split(' ')[4] ?? ''));
-  return points.filter((point) => point === dir || point.startsWith(`${dir}/`)).reverse();
-}
-
-async function isMountPoint(dir: string): Promise<boolean> {
-  return (await mountsBelow(dir)).includes(dir);
-}
-
-function unescapeMount(path: string): string {
-  return path.replaceAll(/\\([0-7]{3})/g, (_match, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
