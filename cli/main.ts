@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
+  node: () => import('./commands/node-fence.ts'),
   why: () => import('./commands/why.ts'),
   version: () => import('./commands/version.ts'),
 };
@@ -47,6 +48,7 @@ Use:
   port-forward  reach a pod's ports from this host
   top           CPU and memory in use
   nodes         the fleet at a glance
+  node          declare a host dead, or take that back
   why           why a pod is not running, and what would change that
   version       versions of client and server
 

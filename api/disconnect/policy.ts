@@ -1,4 +1,4 @@
-import type { Pod } from '../gen/types.ts';
+import type { Node, Pod, Taint } from '../gen/types.ts';
 import { getCondition } from '../meta/conditions.ts';
 
 /** What happens to a pod whose host disconnects. Annotations of a Pod, or of a Namespace for all pods made in it from then on. */
@@ -21,6 +21,18 @@ export const replacesAnnotation = 'cleat.dev/replaces';
 export const fenceAnnotation = 'cleat.dev/fenced';
 /** Kubernetes' taint for a host that is down for good: its pods are removed by force. */
 export const outOfServiceTaint = 'node.kubernetes.io/out-of-service';
+
+/** The same as it comes and goes with a fence; one that a person sets has another value. */
+export const fencedTaint: Taint = { key: outOfServiceTaint, value: 'fenced', effect: 'NoExecute' };
+
+/** The fence that a host has to carry out before it may do anything else; undefined when there is none. */
+export function fenceOf(node: Node | undefined): string | undefined {
+  return node?.metadata?.annotations?.[fenceAnnotation] || undefined;
+}
+
+export function isFencedTaint({ key, value }: Taint): boolean {
+  return key === fencedTaint.key && value === fencedTaint.value;
+}
 
 export interface DisconnectPolicy {
   readonly action: 'keep' | 'replace';

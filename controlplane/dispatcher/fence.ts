@@ -1,18 +1,9 @@
-import type { Node } from '#api/gen/types.ts';
-import { fenceAnnotation, outOfServiceTaint } from '#api/disconnect/policy.ts';
+import { fenceAnnotation, fenceOf, isFencedTaint } from '#api/disconnect/policy.ts';
 import { nodes } from '#api/kinds/resources.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 
 const attempts = 8;
-/** Value of the taint that comes and goes with a fence; one that a person set by hand has another. */
-export const fencedValue = 'fenced';
-
-/** The fence that a host has to carry out before it may do anything else; undefined when there is none. */
-export function fenceOf(node: Node | undefined): string | undefined {
-  return node?.metadata?.annotations?.[fenceAnnotation] || undefined;
-}
-
 /** The fence of a node as the store has it now. */
 export async function currentFence(api: ApiClient, nodeName: string): Promise<string | undefined> {
   try {
@@ -30,7 +21,7 @@ export async function liftFence(api: ApiClient, nodeName: string, fence: string)
       const node = await api.get(nodes, undefined, nodeName);
       if (fenceOf(node) !== fence) return;
       const { [fenceAnnotation]: _done, ...annotations } = node.metadata?.annotations ?? {};
-      const taints = (node.spec?.taints ?? []).filter(({ key, value }) => key !== outOfServiceTaint || value !== fencedValue);
+      const taints = (node.spec?.taints ?? []).filter((taint) => !isFencedTaint(taint));
       await api.update(nodes, { ...node, metadata: { ...node.metadata, annotations }, spec: { ...node.spec, taints } });
       return;
     } catch (error) {

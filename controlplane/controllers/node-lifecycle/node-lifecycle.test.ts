@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Lease, Node, NodeCondition, Pod, Toleration } from '#api/gen/types.ts';
+import type { Lease, Node, NodeCondition, Pod, Taint, Toleration } from '#api/gen/types.ts';
 import { leases, nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -41,6 +41,17 @@ describe('reconcileNode', () => {
     const actions = reconcileNode({ node: node(conditions, spec), lost, evict, pods: [], nowMs });
     return (((actions[0] as { object: Node } | undefined)?.object ?? node([], spec)).spec?.taints ?? []).map((t) => `${t.key}:${t.effect}`);
   };
+  it('gives a fenced node the taint that goes with it, and takes that off afterwards', () => {
+    const fencedNode = (fence: boolean, present: Taint[]): Taint[] | undefined => {
+      const of = node([ready], { taints: present });
+      const [update] = reconcileNode({ node: { ...of, metadata: { ...of.metadata, ...(fence && { annotations: { 'cleat.dev/fenced': 'f1' } }) } }, lost: false, evict: true, pods: [], nowMs });
+      return (update as { object: Node } | undefined)?.object.spec?.taints;
+    };
+    const byHand = { key: 'node.kubernetes.io/out-of-service', value: 'nodeshutdown', effect: 'NoExecute' };
+    const ours = { ...byHand, value: 'fenced' };
+    expect([fencedNode(true, []), fencedNode(true, [ours]), fencedNode(true, [byHand]), fencedNode(false, [ours]), fencedNode(false, [byHand])]).toEqual([[{ ...ours, timeAdded: rfc3339(nowMs) }], undefined, undefined, [], undefined]);
+  });
+
   const foreign = { key: 'gpu', effect: 'NoSchedule' };
   it.each([
     ['lost', unknown, true, true, {}, ['node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute']],

@@ -1,3 +1,4 @@
+import { fencedTaint, fenceOf, isFencedTaint, outOfServiceTaint } from '#api/disconnect/policy.ts';
 import type { Node, NodeCondition, Pod, Taint } from '#api/gen/types.ts';
 import { nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition, setCondition } from '#api/meta/conditions.ts';
@@ -115,6 +116,7 @@ function wantedTaints({ node, evict, nowMs }: NodeSnapshot, ready: NodeCondition
     if (getCondition(node.status?.conditions, type)?.status === 'True') want(key, 'NoSchedule');
   }
   if (node.spec?.unschedulable === true) want(unschedulableTaint, 'NoSchedule');
-  const kept = present.filter((taint) => !ownTaints.has(taint.key) || wanted.includes(taint));
+  if (fenceOf(node) !== undefined) wanted.push(present.find(({ key, effect }) => key === outOfServiceTaint && effect === fencedTaint.effect) ?? { ...fencedTaint, timeAdded });
+  const kept = present.filter((taint) => !(ownTaints.has(taint.key) || isFencedTaint(taint)) || wanted.includes(taint));
   return [...kept, ...wanted.filter((taint) => !present.includes(taint))];
 }

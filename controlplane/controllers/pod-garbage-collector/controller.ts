@@ -1,4 +1,4 @@
-import { fenceAnnotation } from '#api/disconnect/policy.ts';
+import { fenceOf } from '#api/disconnect/policy.ts';
 import type { Node, Pod } from '#api/gen/types.ts';
 import { nodes, pods } from '#api/kinds/resources.ts';
 import { isStatus } from '#common/errors.ts';
@@ -6,7 +6,7 @@ import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
 import { isTerminating } from '../pod-state.ts';
 import { watch, type Controller, type ControllerConfig, type ControllerDeps, type Decision, type ReconcileResult } from '../types.ts';
-import { isAway, isFenced, reconcileMissingNode, reconcileNode } from './reconcile.ts';
+import { isAway, reconcileMissingNode, reconcileNode } from './reconcile.ts';
 import { Silence } from './silence.ts';
 
 /**
@@ -21,7 +21,7 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
   /** A node that was deleted by mistake may register again: it is missed for a while first. */
   const missedSince = new Map<string, number>();
   /** The fence of a node, and the pods that it found. */
-  const fences = new Map<string, { readonly id: string | undefined; readonly pods: ReadonlySet<string> }>();
+  const fences = new Map<string, { readonly id: string; readonly pods: ReadonlySet<string> }>();
 
   async function exists(name: string): Promise<boolean> {
     try {
@@ -47,19 +47,20 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
   /** The pods that were bound when the fence was first seen. */
   function fencedPods(node: Node, bound: readonly Pod[]): ReadonlySet<string> {
     const name = node.metadata?.name ?? '';
-    const id = node.metadata?.annotations?.[fenceAnnotation];
+    const id = fenceOf(node);
     const known = fences.get(name);
     if (known && known.id === id) return known.pods;
-    const found = new Set(isFenced(node) ? bound.map((pod) => pod.metadata?.uid ?? '') : []);
-    if (found.size > 0) log.warn({ node: name, fence: id, pods: found.size }, 'the node was fenced: removing its pods');
-    if (isFenced(node)) fences.set(name, { id, pods: found });
-    else fences.delete(name);
+    fences.delete(name);
+    if (id === undefined) return new Set();
+    const found = new Set(bound.map((pod) => pod.metadata?.uid ?? ''));
+    log.warn({ node: name, fence: id, pods: found.size }, 'the node was fenced: removing its pods');
+    fences.set(name, { id, pods: found });
     return found;
   }
 
   /** Nothing to look for on a node that is well. */
   function concerns(node: Node | undefined): boolean {
-    return isFenced(node) || fences.has(node?.metadata?.name ?? '') || (node?.spec?.taints ?? []).some(({ effect }) => effect === 'NoExecute');
+    return fenceOf(node) !== undefined || fences.has(node?.metadata?.name ?? '') || (node?.spec?.taints ?? []).some(({ effect }) => effect === 'NoExecute');
   }
 
   async function decide(node: Node, bound: readonly Pod[]): Promise<Decision> {
@@ -76,7 +77,7 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
         const name = object?.spec?.nodeName;
         if (!object || !name) return [];
         const node = nodeLister.get(undefined, name);
-        return !node || isFenced(node) || (isTerminating(object) && concerns(node)) ? [name] : [];
+        return !node || fenceOf(node) !== undefined || (isTerminating(object) && concerns(node)) ? [name] : [];
       }),
     ],
     async reconcile(name) {

@@ -1,4 +1,4 @@
-import { disconnectPolicyOf, fenceAnnotation, keepsOne, outOfServiceTaint } from '#api/disconnect/policy.ts';
+import { disconnectPolicyOf, fenceOf, keepsOne, outOfServiceTaint } from '#api/disconnect/policy.ts';
 import type { Node, Pod } from '#api/gen/types.ts';
 import { pods as podResource } from '#api/kinds/resources.ts';
 import { getCondition, setCondition } from '#api/meta/conditions.ts';
@@ -30,16 +30,11 @@ export function reconcileNode(snapshot: NodeSnapshot): Decision {
   const actions: Action[] = [];
   let afterMs: number | undefined;
   for (const pod of pods) {
-    const why = isFenced(node) ? fencedReason(snapshot, pod) : isTerminating(pod) ? terminatingReason(snapshot, pod) : undefined;
+    const why = fenceOf(node) !== undefined ? fencedReason(snapshot, pod) : isTerminating(pod) ? terminatingReason(snapshot, pod) : undefined;
     if (typeof why === 'string') actions.push(...removal(pod, why, nowMs));
     else if (why !== undefined) afterMs = Math.min(afterMs ?? Infinity, why);
   }
   return { actions, afterMs };
-}
-
-/** Somebody has said that the host is dead and keeps nobody waiting. */
-export function isFenced(node: Node | undefined): boolean {
-  return (node?.metadata?.annotations?.[fenceAnnotation] ?? '') !== '';
 }
 
 /** True while it matters since when the node has been silent. */
