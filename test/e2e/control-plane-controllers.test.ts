@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Deployment, EndpointSlice, HorizontalPodAutoscaler, PersistentVolume, PersistentVolumeClaim, Pod } from '#api/gen/types.ts';
+import type { Deployment, EndpointSlice, HorizontalPodAutoscaler, PersistentVolume, PersistentVolumeClaim, Pod, Service } from '#api/gen/types.ts';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 
@@ -26,6 +26,21 @@ it('a HorizontalPodAutoscaler follows what real containers use', async () => {
   expect(status?.conditions).toContainEqual(expect.objectContaining({ type: 'ScalingActive', status: 'True', reason: 'ValidMetricFound' }));
   expect(await cluster.kubectl(['describe', 'hpa', 'busy'])).toMatch(/SuccessfulRescale .*New size: 2; reason: cpu resource utilization \(percentage of request\) above target/);
   await cluster.kubectl(['delete', 'hpa/busy', 'deployment/busy']);
+});
+
+it('a Service of type LoadBalancer answers at the host, and one that wants the same port is told why it does not', async () => {
+  await cluster.apply([
+    { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'front', labels: { app: 'front' } }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'c', image, ports: [{ containerPort: 8080 }] }] } },
+    ...['front', 'late'].map((name) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { type: 'LoadBalancer', selector: { app: 'front' }, ports: [{ port: 8088, targetPort: 8080 }] } })),
+  ]);
+  const { address } = cluster.agentHost(0);
+  const ingress = async (name: string): Promise<unknown> => (await cluster.json<Service>(['get', 'service', name])).status?.loadBalancer;
+  await until('an answer', async () => (await cluster.controlPlaneHost.sh(`wget -qO- -T 5 http://${address}:8088/`)).includes('Hello'));
+  expect([await ingress('front'), await ingress('late')]).toEqual([{ ingress: [{ ip: address, ipMode: 'VIP' }] }, {}]);
+  expect(await cluster.kubectl(['describe', 'service', 'late'])).toMatch(/SyncLoadBalancerFailed .*port 8088\/TCP of every host is taken by Service default\/front/);
+  await cluster.kubectl(['delete', 'service/front']);
+  await until('the other to have its turn', async () => JSON.stringify(await ingress('late')).includes(address));
+  await cluster.kubectl(['delete', 'service/late', 'pod/front']);
 });
 
 it('Endpoints that somebody writes for a Service without a selector become slices', async () => {

@@ -25,12 +25,19 @@ describe('workloads', () => {
   });
   const version = (value: string): object => ({ env: [{ name: 'VERSION', value }] });
 
-  it('a DaemonSet has a pod on every host, updates and rolls back', async () => {
-    await cluster.apply(workload('DaemonSet', 'log', {}, stay, version('one')));
+  it('a DaemonSet has a pod on every host, updates with surge and rolls back', async () => {
+    const surging = { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } };
+    await cluster.apply(workload('DaemonSet', 'log', surging, stay, version('one')));
     expect(await cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s'])).toContain('successfully rolled out');
     expect(new Set((await podsOf('log')).map(({ spec }) => spec?.nodeName))).toEqual(new Set(cluster.nodeNames));
-    await cluster.apply(workload('DaemonSet', 'log', {}, stay, version('two')));
-    await cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s']);
+    await cluster.apply(workload('DaemonSet', 'log', surging, stay, version('two')));
+    const updating = cluster.kubectl(['rollout', 'status', 'daemonset/log', '--timeout=60s'], { timeoutMs: 70_000 }).finally(() => { updated = true; });
+    let updated = false;
+    const serving = new Set<number>();
+    while (!updated) serving.add(new Set((await podsOf('log')).filter((pod) => isReady(pod) && pod.metadata?.deletionTimestamp === undefined).map(({ spec }) => spec?.nodeName)).size);
+    await updating;
+    // A new pod first, and only then the old one goes: every host is served throughout.
+    expect([...serving]).toEqual([2]);
     const logs = async (): Promise<string[]> => Promise.all((await podsOf('log')).map(({ metadata }) => cluster.kubectl(['logs', metadata?.name ?? ''])));
     await until('the second version', async () => (await logs()).join('') === 'two\ntwo\n');
     expect(await cluster.kubectl(['rollout', 'history', 'daemonset/log'])).toMatch(/REVISION.*\n1 .*\n2 /);
@@ -42,9 +49,11 @@ describe('workloads', () => {
     await cluster.kubectl(['delete', 'daemonset/log']);
   });
 
-  it('a StatefulSet starts in order, keeps names, and updates from the last', async () => {
+  it('a StatefulSet starts in order, keeps names and data, and updates from the last', async () => {
+    const claims = { volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } } }], persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Delete', whenScaled: 'Retain' } };
+    const set = (value: string, more: object = {}): object => workload('StatefulSet', 'db', { serviceName: 'db', replicas: 3, ...claims, ...more }, `hostname >>/data/starts; ${stay}`, { ...version(value), volumeMounts: [{ name: 'data', mountPath: '/data' }] });
     await cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'db' }, spec: { clusterIP: 'None', selector: { app: 'db' }, ports: [{ port: 1 }] } });
-    await cluster.apply(workload('StatefulSet', 'db', { serviceName: 'db', replicas: 3 }, stay, version('one')));
+    await cluster.apply(set('one'));
     expect(await cluster.kubectl(['rollout', 'status', 'statefulset/db', '--timeout=60s'], { timeoutMs: 70_000 })).toContain('complete');
     const pods = await podsOf('db');
     expect(pods.map(({ metadata, spec }) => [metadata?.name, spec?.hostname, spec?.subdomain])).toEqual([0, 1, 2].map((i) => [`db-${String(i)}`, `db-${String(i)}`, 'db']));
@@ -52,11 +61,13 @@ describe('workloads', () => {
     expect([...started].sort((a, b) => (a < b ? -1 : 1))).toEqual(started);
     await cluster.kubectl(['delete', 'pod', 'db-1']);
     await until('db-1 to be back', async () => (await podsOf('db')).filter(isReady).length === 3);
-    await cluster.apply(workload('StatefulSet', 'db', { serviceName: 'db', replicas: 3, updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 1 } } }, stay, version('two')));
+    expect(await cluster.kubectl(['exec', 'db-1', '--', 'cat', '/data/starts'])).toBe('db-1\ndb-1\n');
+    await cluster.apply(set('two', { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 1 } } }));
     await until('the update above the partition', async () => (await get<StatefulSet>('statefulset', 'db')).status?.updatedReplicas === 2 && (await podsOf('db')).every(isReady));
     expect((await podsOf('db')).map(({ spec }) => spec?.containers[0]?.env?.[0]?.value)).toEqual(['one', 'two', 'two']);
+    expect((await cluster.kubectl(['get', 'pvc', '-o', 'name'])).split('\n').filter(Boolean)).toEqual([0, 1, 2].map((i) => `persistentvolumeclaim/data-db-${String(i)}`));
     await cluster.kubectl(['delete', 'statefulset/db', 'service/db']);
-    await until('its pods to go', async () => (await podsOf('db')).length === 0);
+    await until('its pods, claims and volumes to go', async () => (await cluster.json<{ items: unknown[] }>(['get', 'pods,pvc,pv'])).items.length === 0);
   });
 
   it('a Job runs to its completions, fails at its limit, and a CronJob makes Jobs', async () => {
@@ -64,6 +75,8 @@ describe('workloads', () => {
     await cluster.apply([
       job('indexed', { completions: 3, parallelism: 2, completionMode: 'Indexed' }, 'echo "index $JOB_COMPLETION_INDEX"'),
       job('broken', { backoffLimit: 0 }, 'exit 3'),
+      job('judged', { backoffLimit: 6, completionMode: 'Indexed', completions: 2, parallelism: 2, backoffLimitPerIndex: 1, podFailurePolicy: { rules: [{ action: 'FailIndex', onExitCodes: { operator: 'In', values: [42] } }] } }, '[ "$JOB_COMPLETION_INDEX" = 1 ] || exit 42'),
+      job('enough', { completionMode: 'Indexed', completions: 2, parallelism: 2, successPolicy: { rules: [{ succeededIndexes: '0' }] } }, `[ "$JOB_COMPLETION_INDEX" = 0 ] || { ${stay}; }`),
       { apiVersion: 'batch/v1', kind: 'CronJob', metadata: { name: 'tick' }, spec: { schedule: '@every 2s', jobTemplate: { spec: { template: { metadata: { labels: { app: 'tick' } }, spec: { ...shell('echo tick'), restartPolicy: 'Never' } } } } } },
     ]);
     await cluster.kubectl(['wait', '--for=condition=complete', 'job/indexed', '--timeout=60s'], { timeoutMs: 70_000 });
@@ -72,8 +85,12 @@ describe('workloads', () => {
     expect(new Set(logs)).toEqual(new Set(['index 0\n', 'index 1\n', 'index 2\n']));
     await cluster.kubectl(['wait', '--for=condition=failed', 'job/broken', '--timeout=60s'], { timeoutMs: 70_000 });
     expect((await get<Job>('job', 'broken')).status).toMatchObject({ failed: 1, conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'BackoffLimitExceeded' }] });
+    await cluster.kubectl(['wait', '--for=condition=failed', 'job/judged', '--timeout=60s'], { timeoutMs: 70_000 });
+    expect((await get<Job>('job', 'judged')).status).toMatchObject({ succeeded: 1, failed: 1, completedIndexes: '1', failedIndexes: '0', conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'FailedIndexes' }] });
+    await cluster.kubectl(['wait', '--for=condition=complete', 'job/enough', '--timeout=60s'], { timeoutMs: 70_000 });
+    expect((await get<Job>('job', 'enough')).status).toMatchObject({ succeeded: 1, completedIndexes: '0', conditions: [{ type: 'SuccessCriteriaMet', reason: 'SuccessPolicy' }, { type: 'Complete', reason: 'SuccessPolicy' }] });
     await until('a tick', async () => (await get<CronJob>('cronjob', 'tick')).status?.lastSuccessfulTime !== undefined);
-    await cluster.kubectl(['delete', 'cronjob/tick', 'job/indexed', 'job/broken']);
+    await cluster.kubectl(['delete', 'cronjob/tick', 'job/indexed', 'job/broken', 'job/judged', 'job/enough']);
     await until('all pods to go', async () => (await cluster.json<{ items: Pod[] }>(['get', 'pods'])).items.length === 0);
   });
 

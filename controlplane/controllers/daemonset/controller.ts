@@ -8,6 +8,7 @@ import { eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
 import { claim, controllerOf, isControlledBy } from '../owner-refs.ts';
+import { Pace } from '../pace.ts';
 import { PodControl } from '../pod-control.ts';
 import { planHistory, revisionLabel, surplusRevisions, type History } from '../revision-history.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
@@ -18,6 +19,8 @@ import type { DaemonSnapshot } from './snapshot.ts';
 import { daemonSetStatus } from './status.ts';
 
 const burst = 250;
+/** How much faster than by one look per node and millisecond; see `Pace`. */
+const nodesPerMs = 10;
 
 /** Keeps a pod of each DaemonSet on every node that should have one. */
 class DaemonSetController implements Controller {
@@ -31,6 +34,7 @@ class DaemonSetController implements Controller {
   readonly #expectations: Expectations;
   readonly #control: PodControl;
   readonly #failed: FailedPods;
+  readonly #pace: Pace;
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
@@ -41,15 +45,17 @@ class DaemonSetController implements Controller {
     this.#expectations = new Expectations(deps.clock);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations }, daemonSets);
     this.#failed = new FailedPods(deps.clock);
+    this.#pace = new Pace(deps.clock);
     this.watches = [
       watch(this.#sets, ({ object, old }) => {
         const set = object ?? old;
         if (!set) return [];
         if (object?.metadata?.uid !== old?.metadata?.uid) this.#expectations.forget(keyOf(set));
         if (!object) this.#failed.forget(keyOf(set));
+        if (object?.metadata?.generation !== old?.metadata?.generation) this.#pace.forget(keyOf(set));
         return [keyOf(set)];
       }),
-      watch(this.#pods, (change) => this.#podChanged(change)),
+      watch(this.#pods, (change) => this.#pace.awake(this.#podChanged(change))),
       watch(this.#nodes, (change) => this.#nodeChanged(change)),
       watch(this.#revisions, () => []),
     ];
@@ -64,6 +70,8 @@ class DaemonSetController implements Controller {
       return undefined;
     }
     if (set.metadata?.deletionTimestamp !== undefined) return undefined;
+    const restMs = this.#pace.waitMs(key, this.#nodes.list().length / nodesPerMs);
+    if (restMs > 0) return { afterMs: restMs };
     const waitMs = this.#expectations.remainingMs(key);
     const history = await this.#history(set);
     const snapshot = await this.#snapshot(key, set, history);

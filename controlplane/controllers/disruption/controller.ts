@@ -8,11 +8,16 @@ import type { ScaleClient } from '../../apiserver/types.ts';
 import { execute } from '../execute.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
 import { controllerOf } from '../owner-refs.ts';
+import { Pace } from '../pace.ts';
+import { isReady, isTerminating } from '../pod-state.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { reconcileDisruption, type Wanted } from './reconcile.ts';
 
 /** Kinds whose sizes the cache knows. */
 const known: ReadonlySet<string> = new Set([replicaSets, statefulSets, replicationControllers].map(({ kind }) => kind));
+
+/** How much faster than by one look per pod and millisecond; see `Pace`. */
+const podsPerMs = 4;
 
 /** Keeps the status of PodDisruptionBudgets, by which evictions are allowed or refused. */
 export function disruptionController(deps: ControllerDeps, { autoscaling }: ControllerConfig): Controller {
@@ -22,8 +27,11 @@ export function disruptionController(deps: ControllerDeps, { autoscaling }: Cont
   const sets = informers.informer(replicaSets, ownedIndexes);
   const [deploymentLister, statefulLister, replicationLister] = [informers.informer(deployments), informers.informer(statefulSets), informers.informer(replicationControllers)];
 
+  const pace = new Pace(clock);
+
   function* podChanged({ object, old }: Change<Pod>): Iterable<string> {
     const pod = object ?? old;
+    if (object && old && equal(factsOf(object), factsOf(old))) return;
     for (const budget of budgets.list(pod?.metadata?.namespace)) {
       if ([object, old].some((one) => one !== undefined && selects(budget, one))) yield keyOf(budget);
     }
@@ -55,14 +63,19 @@ export function disruptionController(deps: ControllerDeps, { autoscaling }: Cont
 
   return {
     watches: [
-      watch(budgets, ({ object }) => (object ? [keyOf(object)] : [])),
-      watch(podLister, podChanged),
+      watch(budgets, ({ object, old }) => {
+        if (object === undefined || object.metadata?.generation !== old?.metadata?.generation) pace.forget(keyOf(object ?? old ?? {}));
+        return object ? [keyOf(object)] : [];
+      }),
+      watch(podLister, (change) => pace.awake(podChanged(change))),
       ...[sets, deploymentLister, statefulLister, replicationLister].map((lister) => ({ synced: (signal: AbortSignal) => lister.synced(signal), subscribe: () => () => undefined })),
     ],
     async reconcile(key) {
       const { namespace, name } = splitKey(key);
       const budget = budgets.get(namespace, name);
       if (budget === undefined) return undefined;
+      const restMs = pace.waitMs(key, (budget.status?.expectedPods ?? 0) / podsPerMs);
+      if (restMs > 0) return { afterMs: restMs };
       const own = podLister.list(namespace).filter((pod) => selects(budget, pod));
       const others = typeof budget.spec?.minAvailable === 'number' ? new Map<string, number>() : await otherScales(own, autoscaling?.scales);
       const { actions, status, afterMs } = reconcileDisruption({ budget, pods: own, wanted: () => wantedOf(own, others), nowMs: clock.now() });
@@ -75,6 +88,11 @@ export function disruptionController(deps: ControllerDeps, { autoscaling }: Cont
       return { afterMs };
     },
   };
+}
+
+/** All of a pod that a budget goes by. */
+function factsOf(pod: Pod): unknown {
+  return [pod.metadata?.uid, pod.metadata?.labels, isTerminating(pod), isReady(pod), controllerOf(pod)?.uid];
 }
 
 function selects({ metadata, spec }: PodDisruptionBudget, pod: Pod): boolean {
