@@ -21,8 +21,8 @@ export const agentSettings = {
     check: (value) => (/^(unix:\/\/)?\//.test(value) ? undefined : 'expected the path of a socket such as /run/containerd/containerd.sock'),
   }),
   proxyMode: text('proxy-mode', {
-    default: 'nftables', placeholder: 'MODE', description: 'how Services are routed: nftables',
-    check: (value) => (value === 'nftables' ? undefined : 'expected nftables'),
+    default: 'auto', placeholder: 'MODE', description: 'how Services are routed: nftables, iptables, or auto for the first of them that this host can use',
+    check: (value) => (['auto', 'nftables', 'iptables'].includes(value) ? undefined : 'expected auto, nftables or iptables'),
   }),
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),

@@ -24,7 +24,7 @@ import { PodManager } from './pods/manager.ts';
 import type { NodeFacts } from './pods/types.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
-import type { ProxyBackend } from './proxy/types.ts';
+import type { ProxyBackend, ProxyBackendDeps } from './proxy/types.ts';
 import { containerdPaths } from './runtimes/containerd/paths.ts';
 import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
 import { runtimes } from './runtimes/registry.ts';
@@ -159,7 +159,7 @@ export class Agent implements Runnable {
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
       );
-      const backend = await this.#proxyBackend(ledger, signal);
+      const { backend, former } = await this.#proxyBackends(ledger, signal);
       const late: { proxy?: Proxy; session?: AgentSession } = {};
       const node = await NodeReporter.open(
         { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure], clock, log: log.child({ component: 'node' }) },
@@ -173,7 +173,7 @@ export class Agent implements Runnable {
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
-      const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+      const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
@@ -240,15 +240,23 @@ export class Agent implements Runnable {
     return [...done, 'containerd stopped'];
   }
 
-  async #proxyBackend(ledger: Ledger, signal: AbortSignal): Promise<ProxyBackend> {
+  /** The backend that was asked for, or the first that this host can use; and those that earlier lives used instead. */
+  async #proxyBackends(ledger: Ledger, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
     const { proxyMode, podCidr, serviceCidr } = this.#config;
-    const make = proxyBackends[proxyMode];
-    if (!make) throw new StatusError('Invalid', `there is no proxy mode "${proxyMode}"`);
-    const record = async (table: string): Promise<void> => ledger.record({ kind: 'nftables-table', target: table, before: null, after: null });
-    const backend = make({ exec, log: this.#deps.log.child({ component: 'proxy' }), record }, { tableName: 'cleat', podCidrs: [podCidr], serviceCidrs: [serviceCidr] });
-    const unusable = await backend.unusable(signal);
-    if (unusable !== undefined) throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${unusable}`);
-    return backend;
+    const record: ProxyBackendDeps['record'] = (kind, target) => ledger.record({ kind, target, before: null, after: null });
+    const deps = { exec, log: this.#deps.log.child({ component: 'proxy' }), record };
+    const made = Object.values(proxyBackends).map((make) => make(deps, { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(',') }));
+    const candidates = made.filter(({ name }) => proxyMode === 'auto' || proxyMode === name);
+    const reasons: string[] = [];
+    for (const backend of candidates) {
+      const unusable = await backend.unusable(signal);
+      if (unusable !== undefined) {
+        reasons.push(`${backend.name}: ${unusable}`);
+        continue;
+      }
+      return { backend, former: made.filter((other) => other !== backend && ledger.records.some(({ kind }) => kind.startsWith(other.name))) };
+    }
+    throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${reasons.join('; ')}`);
   }
 }
 

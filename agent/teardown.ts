@@ -7,6 +7,7 @@ import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
 import { podsDir } from './pods/paths.ts';
 import { mountsBelow } from './pods/volumes/mounts.ts';
+import { removeChains } from './proxy/backends/iptables/commands.ts';
 import { removeCgroup } from './runtimes/cgroups.ts';
 import type { Container, RuntimeDriver } from './runtimes/types.ts';
 
@@ -77,6 +78,10 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       return 'routes to other hosts removed';
     case 'nftables-table':
       return (await exec('nft', ['delete', 'table', ...target.split(' ')])).exitCode === 0 ? `nftables table ${target} removed` : undefined;
+    case 'iptables-chains': {
+      const [command = '', prefix = ''] = target.split(' ');
+      return (await removeChains(exec, command, prefix)) ? `${command} chains ${prefix}-* removed` : undefined;
+    }
     case 'address': {
       const [address = '', device = ''] = target.split(' ');
       return (await exec('ip', ['address', 'del', address, 'dev', device])).exitCode === 0 ? `address ${address} removed` : undefined;

@@ -1,19 +1,13 @@
 import type { Pod } from '#api/gen/types.ts';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { silentLog, type Log } from '#common/log.ts';
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import { silentLog } from '#common/log.ts';
+import type { ExecOptions } from '#common/exec.ts';
 import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { eventually } from '#test/support/lab/eventually.ts';
-import type { Backend, ProxyBackend, ProxyConfig, ServicePort } from './types.ts';
+import type { Backend, ProxyBackend, ProxyBackendDeps, ProxyConfig, ServicePort } from './types.ts';
 import { hostPortsOf } from './host-ports.ts';
-
-export interface ProxyContractDeps {
-  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
-  readonly log: Log;
-  readonly record: (table: string) => Promise<void>;
-}
 
 const probe = join(import.meta.dirname, '../../test/support/lab/net-probe.ts');
 const config: ProxyConfig = { tableName: 'cleat-test', podCidrs: ['10.42.0.0/16'], serviceCidrs: ['10.43.0.0/16'] };
@@ -27,7 +21,7 @@ const signal = new AbortController().signal;
  * What every proxy backend must do, shown by real packets: `node` is the host under test with pods a and b, `peer` is
  * another host with pod c, `client` is a host outside the cluster.
  */
-export function proxyContract(name: string, create: (deps: ProxyContractDeps, config: ProxyConfig) => ProxyBackend): void {
+export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend): void {
   describe(`proxy backend ${name}`, () => {
     let lab: Lab;
     let node: LabHost;
@@ -231,12 +225,14 @@ export function proxyContract(name: string, create: (deps: ProxyContractDeps, co
 
     it('cleans up twice and leaves foreign rules alone', async () => {
       await node.sh('nft add table ip foreign; nft add chain ip foreign x { type filter hook forward priority 0\\; }; iptables -t nat -A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE 2>/dev/null || true');
-      const before = await node.sh('nft list table ip foreign; iptables -t nat -S 2>/dev/null || true');
-      await backend.replace([tcp({ nodePort: 30080 })], signal);
+      const foreign = 'nft list table ip foreign; iptables -t nat -S 2>/dev/null | grep -v -i cleat || true';
+      const before = await node.sh(foreign);
+      await backend.replace([tcp({ nodePort: 30080, affinitySeconds: 60 })], signal);
+      expect(await node.sh(foreign)).toBe(before);
       await backend.cleanup(signal);
       await backend.cleanup(signal);
-      expect(await node.sh('nft list table ip foreign; iptables -t nat -S 2>/dev/null || true')).toBe(before);
-      expect(await node.sh('nft list ruleset')).not.toContain('cleat-test');
+      expect(await node.sh(foreign)).toBe(before);
+      for (const family of ['', '6']) expect((await node.sh(`nft list ruleset; ip${family}tables-save; ip${family}tables-legacy-save 2>/dev/null || true`)).toLowerCase()).not.toContain('cleat');
       await node.sh('nft delete table ip foreign');
     });
   });

@@ -66,6 +66,21 @@ describe('Proxy', () => {
     expect(backend.calls.slice(2)).toEqual(['apply +d/c: -']);
   });
 
+  it('removes what the backend before it left, once its own rules are in place', async () => {
+    const former = new FakeBackend();
+    let cleaned = 0;
+    former.cleanup = async () => { cleaned++; return cleaned === 1 ? Promise.reject(new Error('busy')) : Promise.resolve(); };
+    backend.failures = 1;
+    proxy = new Proxy({ state, pods: { all: () => [], subscribe: () => () => undefined }, backend, former: [former], events: { emit: () => undefined }, clock, log: silentLog, random: () => 0 }, { nodeName: 'n', minIntervalMs: 100, checkIntervalMs: 30_000 });
+    await begin();
+    expect(cleaned).toBe(0);
+    await clock.advance(1000);
+    expect(cleaned).toBe(1);
+    await clock.advance(60_000);
+    expect(cleaned).toBe(2);
+    expect(proxy.failure).toBeUndefined();
+  });
+
   it('waits until the state of a fresh node is known', async () => {
     state.known = false;
     await begin();

@@ -15,6 +15,8 @@ export interface ProxyDeps {
   /** This host's own pods: what is known of them here comes before what the control plane last heard. */
   readonly pods: Pick<PodReports, 'all' | 'subscribe'>;
   readonly backend: ProxyBackend;
+  /** What earlier lives of the agent may have left rules of; they go as soon as `backend` has its own in place. */
+  readonly former?: readonly ProxyBackend[];
   readonly events: AgentEvents;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,11 +47,13 @@ export class Proxy implements Runnable {
   #wake: () => void = () => undefined;
   #failure: string | undefined = 'Service routing has not been set up yet';
   #dirty = false;
+  readonly #former: ProxyBackend[];
 
   constructor(deps: ProxyDeps, config: ProxyLoopConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#tracker = new ServiceTracker(config.nodeName);
+    this.#former = [...deps.former ?? []];
   }
 
   /** Why Services may not work on this host; undefined when the kernel has what is desired or a change is on its way. */
@@ -110,6 +114,7 @@ export class Proxy implements Runnable {
     try {
       if (full) await backend.replace(this.#tracker.all(), signal);
       else if (change.set.length + change.removed.length > 0) await backend.apply(change, signal);
+      if (full) await this.#removeFormer(signal);
       if (this.#failure !== undefined) log.info({ backend: backend.name, ports: this.#tracker.all().length }, 'service routing is in place');
       this.#failure = undefined;
       return true;
@@ -118,6 +123,14 @@ export class Proxy implements Runnable {
       this.#failure = messageOf(error);
       log.warn({ backend: backend.name, full, err: this.#failure }, 'service routing could not be changed; replacing it');
       return false;
+    }
+  }
+
+  async #removeFormer(signal: AbortSignal): Promise<void> {
+    for (let former = this.#former[0]; former; former = this.#former[0]) {
+      await former.cleanup(signal);
+      this.#former.shift();
+      this.#deps.log.info({ backend: former.name, now: this.#deps.backend.name }, 'rules of the backend used before are gone');
     }
   }
 

@@ -1,3 +1,6 @@
+import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import type { Log } from '#common/log.ts';
+
 /** One port of one Service with the endpoints that should get its traffic now. */
 export interface ServicePort {
   /** `namespace/name:port`; unique. */
@@ -37,6 +40,14 @@ export interface ProxyConfig {
 export interface ProxyChange {
   readonly set: readonly ServicePort[];
   readonly removed: readonly string[];
+}
+
+/** What every backend works with. */
+export interface ProxyBackendDeps {
+  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  readonly log: Log;
+  /** Notes for uninstalling what is ours, before it is first made: an nftables table (`FAMILY NAME`), or chains of one prefix (`COMMAND PREFIX`). */
+  readonly record: (kind: 'nftables-table' | 'iptables-chains', target: string) => Promise<void>;
 }
 
 /** Makes the kernel route Services. Touches only what it made itself. */

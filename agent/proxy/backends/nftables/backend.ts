@@ -1,37 +1,26 @@
 import { messageOf, StatusError } from '#common/errors.ts';
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
-import type { Log } from '#common/log.ts';
-import type { ProxyBackend, ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
+import { familiesOf, type Family } from '../../families.ts';
+import { StaleFlows } from '../../stale-flows.ts';
+import type { ProxyBackend, ProxyBackendDeps, ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
 import { parseAffinity } from './affinity.ts';
-import { parseFlows, staleFlows } from './conntrack.ts';
-import { describePort, familiesOf, type Family } from './rules.ts';
+import { describePort } from './rules.ts';
 import { TableRules } from './table-rules.ts';
 
-export interface NftablesDeps {
-  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
-  readonly log: Log;
-  /** Notes for uninstalling that the table (`FAMILY NAME`) is ours; called before it is first made. */
-  readonly record: (table: string) => Promise<void>;
-}
-
 const transactionTimeoutMs = 60_000;
-/** Beyond this many stale flows at once the rest is left to its timeouts. */
-const maxStaleFlows = 256;
 
 /** Routes Services with nftables: one table per address family, changed by one `nft -f -` each time. */
 export class NftablesBackend implements ProxyBackend {
   readonly name = 'nftables';
-  readonly #deps: NftablesDeps;
+  readonly #deps: ProxyBackendDeps;
   readonly #config: ProxyConfig;
   readonly #tables: ReadonlyMap<Family, TableRules>;
-  /** UDP ports as last applied, by id: what connection tracking is checked against. */
-  readonly #udp = new Map<string, ServicePort>();
-  #conntrackMissing = false;
+  readonly #flows: StaleFlows;
 
-  constructor(deps: NftablesDeps, config: ProxyConfig) {
+  constructor(deps: ProxyBackendDeps, config: ProxyConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#tables = new Map(familiesOf(config).map((family) => [family, new TableRules(family, config)]));
+    this.#flows = new StaleFlows(deps, [...this.#tables.keys()]);
   }
 
   async unusable(signal: AbortSignal): Promise<string | undefined> {
@@ -53,29 +42,16 @@ export class NftablesBackend implements ProxyBackend {
 
   async replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void> {
     let text = '';
-    for (const family of this.#tables.keys()) await this.#deps.record(`${family} ${this.#config.tableName}`);
+    for (const family of this.#tables.keys()) await this.#deps.record('nftables-table', `${family} ${this.#config.tableName}`);
     for (const [family, table] of this.#tables) text += table.replace(all, await this.#affinity(family, all, signal));
     await this.#run(text, signal);
-    this.#udp.clear();
-    for (const port of all) if (port.protocol === 'UDP') this.#udp.set(port.id, port);
-    if (this.#udp.size > 0) await this.#forgetStaleFlows([...this.#udp.values()], signal);
+    await this.#flows.replaced(all, signal);
   }
 
   async apply(change: ProxyChange, signal: AbortSignal): Promise<void> {
     const text = [...this.#tables.values()].map((table) => table.apply(change)).join('');
     if (text !== '') await this.#run(text, signal);
-    const touched: ServicePort[] = [];
-    for (const id of change.removed) {
-      const port = this.#udp.get(id);
-      if (port) touched.push({ ...port, endpoints: [], localEndpoints: [] });
-      this.#udp.delete(id);
-    }
-    for (const port of change.set) {
-      if (port.protocol === 'UDP') touched.push(port);
-      if (port.protocol === 'UDP') this.#udp.set(port.id, port);
-      else this.#udp.delete(port.id);
-    }
-    if (touched.length > 0) await this.#forgetStaleFlows(touched, signal);
+    await this.#flows.changed(change, signal);
   }
 
   async intact(signal: AbortSignal): Promise<boolean> {
@@ -108,25 +84,6 @@ export class NftablesBackend implements ProxyBackend {
   async #run(text: string, signal: AbortSignal): Promise<void> {
     const { exitCode, stderr } = await this.#deps.exec('nft', ['-f', '-'], { input: text, signal, timeoutMs: transactionTimeoutMs });
     if (exitCode !== 0) throw new StatusError('InternalError', `nft refused the Service rules: ${stderr.trim().slice(0, 1000)}`);
-  }
-
-  /** Best effort: a host without the conntrack tool keeps a stale UDP flow until it times out. */
-  async #forgetStaleFlows(ports: readonly ServicePort[], signal: AbortSignal): Promise<void> {
-    if (this.#conntrackMissing) return;
-    try {
-      for (const family of this.#tables.keys()) {
-        const listed = await this.#deps.exec('conntrack', ['-L', '-f', family === 'ip' ? 'ipv4' : 'ipv6', '-p', 'udp'], { signal, maxBytes: 16 << 20 });
-        for (const flow of staleFlows(parseFlows(listed.stdout), ports).slice(0, maxStaleFlows)) {
-          await this.#deps.exec('conntrack', [
-            '-D', '-p', 'udp', '-s', flow.source, '-d', flow.destination, '--sport', String(flow.sourcePort), '--dport', String(flow.destinationPort),
-          ], { signal });
-        }
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#conntrackMissing = /ENOENT/.test(messageOf(error));
-      this.#deps.log.warn({ err: messageOf(error) }, 'conntrack failed: udp clients may keep a stale endpoint until their flow times out');
-    }
   }
 }
 

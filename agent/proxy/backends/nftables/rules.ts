@@ -1,3 +1,4 @@
+import { familyOf, type Family } from '../../families.ts';
 import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
 
 /**
@@ -10,8 +11,6 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  *
  * Packets to a Service that are not translated by then are refused by the filter chains.
  */
-export type Family = 'ip' | 'ip6';
-
 /** One mark bit tells the postrouting chain to masquerade; cleared there. Chosen apart from the bits of kube-proxy, portmap, Calico and Tailscale. */
 const masqueradeMark = '0x00001000';
 
@@ -23,16 +22,6 @@ export interface Description {
   readonly sets: ReadonlyMap<string, string>;
   /** Set name → key → value (empty for a plain set). Several ports may claim one key. */
   readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
-}
-
-/** The families that the configured ranges use. */
-export function familiesOf(config: ProxyConfig): Family[] {
-  const ranges = [...config.podCidrs, ...config.serviceCidrs];
-  return (['ip', 'ip6'] as const).filter((family) => family === 'ip' || ranges.some((r) => familyOf(r) === 'ip6'));
-}
-
-function familyOf(address: string): Family {
-  return address.includes(':') ? 'ip6' : 'ip';
 }
 
 /** The part of the table that does not depend on Services: base chains, maps, masquerading, refusal. */

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ServicePort } from '../../types.ts';
 import { parseAffinity } from './affinity.ts';
-import { parseFlows, staleFlows } from './conntrack.ts';
-import { baseRules, familiesOf } from './rules.ts';
+import { parseFlows, staleFlows } from '../../conntrack.ts';
+import { familiesOf } from '../../families.ts';
+import { baseRules } from './rules.ts';
 import { TableRules } from './table-rules.ts';
 
 const config = { tableName: 'cleat', podCidrs: ['10.42.0.0/16'], serviceCidrs: ['10.43.0.0/16'] };

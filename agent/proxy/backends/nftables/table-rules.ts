@@ -1,5 +1,6 @@
 import type { ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
-import { baseRules, describePort, type Description, type Family } from './rules.ts';
+import type { Family } from '../../families.ts';
+import { baseRules, describePort, type Description } from './rules.ts';
 
 /**
  * The contents of one table: what the kernel was last given, and the transactions that lead on from there. An address

@@ -1,4 +1,4 @@
-import type { ServicePort } from '../../types.ts';
+import type { ServicePort } from './types.ts';
 
 /** One UDP flow of the kernel's connection table: as the client sent it, and who answers. */
 export interface Flow {

@@ -1,0 +1,159 @@
+import { familyOf, type Family } from '../../families.ts';
+import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
+
+/**
+ * Service ports as iptables rules, in chains of our own that four jumps lead to:
+ *
+ *   nat PREROUTING, OUTPUT → PORTALS → OUTSIDE (marks what has to be masqueraded)
+ *                                    → SERVICES (address, protocol, port) → SVC-x, ALL-x, EXT-x → an endpoint
+ *                                    → NODEPORTS (protocol, port)         → ALL-x, EXT-x
+ *   nat POSTROUTING → POSTROUTING → MASQ, HAIRPIN, EGRESS
+ *   filter INPUT, FORWARD, OUTPUT → REFUSALS → REFUSED → REFUSE
+ *
+ * Chain names here are without the prefix that tells agents apart.
+ */
+export interface Ruleset {
+  readonly nat: Chains;
+  readonly filter: Chains;
+}
+
+/** Chain → rules, without `-A CHAIN`. */
+export type Chains = ReadonlyMap<string, readonly string[]>;
+
+export interface RulesConfig extends ProxyConfig {
+  /** The full name of a chain, within the 28 letters that iptables takes. */
+  readonly chain: (name: string) => string;
+  /** What a service port calls its own chain: `kind` and something short and unique for `id`. Without the prefix, too. */
+  readonly own: (kind: 'SVC' | 'ALL' | 'EXT' | 'SEP', id: string) => string;
+}
+
+/** Chains whose rules exclude each other, so that one can go and come without the rest being written again. */
+export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'NODEPORTS', 'HAIRPIN', 'REFUSED']);
+
+/** Where the kernel has to be led to our chains: table, built-in chain, condition, chain. */
+export const jumps = [
+  ['nat', 'PREROUTING', '', 'PORTALS'], ['nat', 'OUTPUT', '', 'PORTALS'], ['nat', 'POSTROUTING', '', 'POSTROUTING'],
+  ...(['INPUT', 'FORWARD', 'OUTPUT'] as const).map((chain) => ['filter', chain, '-m conntrack --ctstate NEW ', 'REFUSALS'] as const),
+] as const;
+
+/** One bit, the same as the nftables backend's. */
+const mark = '0x1000/0x1000';
+
+/** Everything that the chains must hold. An address and port that several claim belongs to the one whose id sorts first. */
+export function ruleset(ports: readonly ServicePort[], family: Family, config: RulesConfig): Ruleset {
+  const rules = new Builder(family, config);
+  for (const port of [...ports].sort((a, b) => (a.id < b.id ? -1 : 1))) rules.port(port);
+  return { nat: rules.nat, filter: rules.filter };
+}
+
+class Builder {
+  readonly nat: Map<string, readonly string[]>;
+  readonly filter: Map<string, readonly string[]>;
+  readonly #family: Family;
+  readonly #config: RulesConfig;
+  readonly #services: string[] = [];
+  readonly #nodePorts: string[] = [];
+  readonly #refused: string[] = [];
+  readonly #hairpin: string[] = [];
+  readonly #local = new Set<string>();
+  readonly #claimed = new Set<string>();
+
+  constructor(family: Family, config: RulesConfig) {
+    this.#family = family;
+    this.#config = config;
+    const { chain } = config;
+    const pods = config.podCidrs.filter((cidr) => familyOf(cidr) === family);
+    const services = config.serviceCidrs.filter((cidr) => familyOf(cidr) === family);
+    const loopback = family === 'ip' ? '127.0.0.0/8' : '::1/128';
+    this.nat = new Map<string, readonly string[]>([
+      ['PORTALS', [`-j ${chain('OUTSIDE')}`, `-j ${chain('SERVICES')}`, `! -d ${loopback} -m addrtype --dst-type LOCAL -j ${chain('NODEPORTS')}`]],
+      ['OUTSIDE', [...pods.map((cidr) => `-s ${cidr} -j RETURN`), ...services.map((cidr) => `-d ${cidr} -j MARK --set-xmark ${mark}`)]],
+      ['POSTROUTING', [`-m mark --mark ${mark} -j ${chain('MASQ')}`, `-j ${chain('HAIRPIN')}`, ...pods.map((cidr) => `-s ${cidr} -j ${chain('EGRESS')}`)]],
+      ['MASQ', ['-j MARK --xor-mark 0x1000', masquerade]],
+      ['EGRESS', [...pods.map((cidr) => `-d ${cidr} -j RETURN`), masquerade]],
+      ['SERVICES', this.#services], ['NODEPORTS', this.#nodePorts], ['HAIRPIN', this.#hairpin],
+    ]);
+    this.filter = new Map<string, readonly string[]>([
+      ['REFUSALS', [...services.map((cidr) => `-d ${cidr} -m addrtype ! --dst-type LOCAL -j ${chain('REFUSE')}`), `-j ${chain('REFUSED')}`]],
+      ['REFUSED', this.#refused],
+      ['REFUSE', ['-p tcp -j REJECT --reject-with tcp-reset', '-j REJECT']],
+    ]);
+  }
+
+  port(port: ServicePort): void {
+    const { own, chain } = this.#config;
+    const ours = (ips: readonly string[]): string[] => [...new Set(ips.filter((ip) => familyOf(ip) === this.#family))];
+    const usable = (backends: readonly Backend[]): Backend[] => backends.filter(({ ip }) => familyOf(ip) === this.#family);
+    const [all, local] = [usable(port.endpoints), usable(port.localEndpoints)];
+    const clusterIps = ours(port.clusterIps);
+    const externalIps = ours([...port.externalIps, ...port.loadBalancerIps]);
+    // A single-stack Service has no business on the node ports of the other family.
+    const nodePort = clusterIps.length + all.length > 0 ? port.nodePort : 0;
+    for (const { ip, local: here } of [...all, ...local]) if (here) this.#loop(ip);
+
+    const internal = port.internalLocal ? local : all;
+    for (const ip of clusterIps) this.#address(ip, port, own('SVC', port.id), internal.length > 0);
+    this.#pick(own('SVC', port.id), [], port, internal, clusterIps.length > 0);
+    if (nodePort === 0 && externalIps.length === 0) return;
+
+    const entry = own(port.externalLocal ? 'EXT' : 'ALL', port.id);
+    for (const ip of externalIps) this.#address(ip, port, entry, all.length > 0, port.externalLocal && local.length === 0);
+    if (nodePort > 0) this.#nodePort(nodePort, port, entry, all.length > 0, port.externalLocal && local.length === 0);
+    this.#pick(own('ALL', port.id), [`-j MARK --set-xmark ${mark}`], port, all, true);
+    if (!port.externalLocal || all.length === 0) return;
+    // From within the cluster every endpoint will do; from outside only those here, with the client's address kept.
+    const pods = this.#config.podCidrs.filter((cidr) => familyOf(cidr) === this.#family);
+    const inside = [...pods.map((cidr) => `-s ${cidr}`), '-m addrtype --src-type LOCAL'].map((match) => `${match} -j ${chain(own('ALL', port.id))}`);
+    this.nat.set(entry, [...inside, ...this.#choices(port, local)]);
+  }
+
+  #loop(ip: string): void {
+    if (this.#local.has(ip)) return;
+    this.#local.add(ip);
+    this.#hairpin.push(`-s ${ip} -d ${ip} ${masquerade}`);
+  }
+
+  #address(ip: string, port: ServicePort, chain: string, served: boolean, refusedOutside = false): void {
+    const match = `-d ${ip} -p ${port.protocol.toLowerCase()} -m ${port.protocol.toLowerCase()} --dport ${String(port.port)}`;
+    this.#lead(match, match, this.#services, port, chain, served, refusedOutside);
+  }
+
+  #nodePort(nodePort: number, port: ServicePort, chain: string, served: boolean, refusedOutside: boolean): void {
+    const match = `-p ${port.protocol.toLowerCase()} -m ${port.protocol.toLowerCase()} --dport ${String(nodePort)}`;
+    this.#lead(match, `-m addrtype --dst-type LOCAL ${match}`, this.#nodePorts, port, chain, served, refusedOutside);
+  }
+
+  #lead(match: string, refusal: string, into: string[], port: ServicePort, chain: string, served: boolean, refusedOutside: boolean): void {
+    if (this.#claimed.has(match)) return;
+    this.#claimed.add(match);
+    const comment = `-m comment --comment "${port.id}"`;
+    if (served) into.push(`${match} ${comment} -j ${this.#config.chain(chain)}`);
+    if (!served || refusedOutside) this.#refused.push(`${refusal} ${comment} -j ${this.#config.chain('REFUSE')}`);
+  }
+
+  #pick(chain: string, before: readonly string[], port: ServicePort, backends: readonly Backend[], wanted: boolean): void {
+    if (wanted && backends.length > 0) this.nat.set(chain, [...before, ...this.#choices(port, backends)]);
+  }
+
+  /** Each endpoint with the same chance; with affinity the one that the client had comes first. */
+  #choices(port: ServicePort, backends: readonly Backend[]): string[] {
+    const chance = (i: number): string => (i === backends.length - 1 ? '' : `-m statistic --mode random --probability ${(1 / (backends.length - i)).toFixed(10)} `);
+    if (port.affinitySeconds === 0) return backends.map((backend, i) => `${chance(i)}-p ${port.protocol.toLowerCase()} ${translate(backend)}`);
+    const chains = backends.map((backend) => {
+      const name = this.#config.own('SEP', `${port.id} ${backend.ip} ${String(backend.port)}`);
+      const chain = this.#config.chain(name);
+      this.nat.set(name, [`-p ${port.protocol.toLowerCase()} -m recent --name ${chain} --set ${translate(backend)}`]);
+      return chain;
+    });
+    return [
+      ...chains.map((chain) => `-m recent --name ${chain} --rcheck --seconds ${String(port.affinitySeconds)} --reap -j ${chain}`),
+      ...chains.map((chain, i) => `${chance(i)}-j ${chain}`),
+    ];
+  }
+}
+
+const masquerade = '-j MASQUERADE --random-fully';
+
+function translate({ ip, port }: Backend): string {
+  return `-j DNAT --to-destination ${ip.includes(':') ? `[${ip}]` : ip}:${String(port)}`;
+}
