@@ -1,7 +1,7 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { isStatus, StatusError, statusCodes, type StatusCode } from '#common/errors.ts';
+import { isStatus, StatusError, statusCodes, type StatusCode, type StatusDetails } from '#common/errors.ts';
 import { unnamedKind } from './error-text.ts';
 import type { Connection } from './kubeconfig.ts';
 
@@ -153,10 +153,10 @@ function warningsOf(header: string | string[] | undefined): string[] {
 
 function statusFrom(http: number, body: string, request: string): StatusError {
   try {
-    const status = JSON.parse(body) as { kind?: string; reason?: string; message?: string; details?: object };
+    const status = JSON.parse(body) as { kind?: string; reason?: string; message?: string; details?: StatusDetails };
     if (status.kind === 'Status') {
       const code = status.reason !== undefined && Object.hasOwn(statusCodes, status.reason) ? (status.reason as StatusCode) : codeFor(http);
-      return new StatusError(code, status.message ?? body, { details: { kind: unnamedKind, ...status.details } });
+      return new StatusError(code, status.message ?? body, { details: { ...status.details, kind: status.details?.kind || unnamedKind } });
     }
   } catch {
     // Not a Status: something else answered. Say what it said.

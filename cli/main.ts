@@ -21,7 +21,14 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
-  node: () => import('./commands/node-fence.ts'),
+  node: () => import('./commands/node.ts'),
+  cordon: () => import('./commands/cordon.ts'),
+  uncordon: () => import('./commands/uncordon.ts'),
+  drain: () => import('./commands/drain.ts'),
+  taint: () => import('./commands/taint.ts'),
+  label: () => import('./commands/label.ts'),
+  annotate: () => import('./commands/annotate.ts'),
+  patch: () => import('./commands/patch.ts'),
   why: () => import('./commands/why.ts'),
   version: () => import('./commands/version.ts'),
 };
@@ -69,7 +76,7 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
   const { command } = await load();
   const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
   if (own.includes('--help') || own.includes('-h')) {
-    io.out(await command.help());
+    io.out(await command.help(rest));
     return 0;
   }
   return command.run(rest, io);

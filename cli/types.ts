@@ -14,7 +14,8 @@ export interface Io {
 }
 
 export interface Command {
-  help(): string | Promise<string>;
+  /** `argv`: the words after the verb, where that has verbs of its own. */
+  help(argv?: readonly string[]): string | Promise<string>;
   /** Resolves with the exit code: 0, or 1 for any failure, as kubectl has it. */
   run(argv: readonly string[], io: Io): Promise<number>;
 }
