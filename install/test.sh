@@ -4,6 +4,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes dockerd:docker.io
+# Debian's kubectl is the oldest that Cleat promises to work with. Where this host has another it is unpacked beside (8 MB),
+# and the host's own stays what it is.
+old=node_modules/.cache/kubernetes-client
+if [ ! -x "$old/usr/bin/kubectl" ] && command -v apt-get >/dev/null 2>&1 && ! dpkg-query -W kubernetes-client >/dev/null 2>&1; then
+  archive=$(mktemp -d)
+  fetch() { (cd "$archive" && apt-get download -qq kubernetes-client >/dev/null 2>&1); }
+  if fetch || { apt-get update -qq >/dev/null 2>&1 && fetch; }; then dpkg-deb -x "$archive"/*.deb "$old"
+  else echo "cleat: Debian's kubectl could not be fetched; the tests go on with what there is" >&2; fi
+  rm -rf "$archive"
+fi
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
 tsc --noEmit || refuse "types are wrong"

@@ -9,7 +9,8 @@ import { Kubectl, kubectlVersions } from '../support/kubectl.ts';
 import { eventually } from '../support/lab/eventually.ts';
 
 /** Who may do what, with stock kubectl: the oldest that asks who one is as version 1 does, and the newest. */
-const versions = (await kubectlVersions()).filter(({ minor }) => minor >= 28);
+const all = await kubectlVersions();
+const versions = all.filter(({ minor }) => minor >= 28);
 const chosen = [...new Set([versions[0], versions.at(-1)])].flatMap((version) => version ?? []);
 
 let cluster: Cluster;
@@ -147,7 +148,7 @@ describe('a stock client library in a pod', () => {
     }`;
 
   it('finds the API by itself, and may do what its service account may', async () => {
-    const kubectl = new Kubectl(cluster, versions.at(-1) ?? chosen[0]!, 'library');
+    const kubectl = new Kubectl(cluster, all.at(-1)!, 'library');
     await kubectl.words('create namespace library');
     const folders = [modules, '/lib', '/usr/lib', '/lib64'].filter((folder) => existsSync(folder));
     await kubectl.words('apply -f -', JSON.stringify({

@@ -219,7 +219,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words('create service nodeport made-np --tcp=80:8080')).toBe('service/made-np created\n');
     expect(await k.words('create service loadbalancer made-lb --tcp=80:8080')).toBe('service/made-lb created\n');
     expect(await k.words('create service externalname made-en --external-name=example.com')).toBe('service/made-en created\n');
-    expect(await k.words('get services made-np made-lb made-en --no-headers')).toMatch(/^made-np +NodePort +\S+ +<none> +80:3\d{4}\/TCP .*\nmade-lb +LoadBalancer +\S+ +<pending> +80:3\d{4}\/TCP .*\nmade-en +ExternalName +<none> +example.com +(<none>|80\/TCP) .*\n$/);
+    expect(await k.words('get services made-np made-lb made-en --no-headers')).toMatch(/^made-np +NodePort +\S+ +<none> +80:3\d{4}\/TCP .*\nmade-lb +LoadBalancer +\S+ +(?:<pending>|[\d.]+) +80:3\d{4}\/TCP .*\nmade-en +ExternalName +<none> +example.com +(<none>|80\/TCP) .*\n$/);
     expect(await k.words('get secret registry -o jsonpath={.type}')).toBe('kubernetes.io/dockerconfigjson');
     expect(await k.words('get secret made -o jsonpath={.data.a}')).toBe('Yg==');
     expect(await k.words(`run solo --image=${image} --labels=a=b --env=X=y --port=8080`)).toBe('pod/solo created\n');
@@ -366,6 +366,8 @@ describe.each(short.map((version) => [label(version), version] as const))('kubec
     expect(await k.words('rollout status deployment/web --timeout=30s')).toContain('successfully rolled out');
     expect(await k.words('get deployment web --no-headers')).toMatch(/^web +2\/2 +2 +2 /);
     expect(await k.words('describe deployment web')).toMatch(/2 desired \| 2 updated/);
+    // Pods of the rollout before may still be on their way out, and never have run.
+    await k.until('get pods -l app=web -o name', /^(?:pod\/\S+\n){2}$/);
     expect(await k.words('logs -l app=web')).toBe('');
     expect(await k.words('label deployment web x=y')).toBe('deployment.apps/web labeled\n');
     expect(await k.words('scale deployment web --replicas=1')).toBe('deployment.apps/web scaled\n');

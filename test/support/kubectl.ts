@@ -7,9 +7,12 @@ import type { LabProcess } from './lab/process.ts';
 
 export interface KubectlVersion { readonly path: string; readonly minor: number }
 
+/** Where `install/test.sh` unpacks Debian's package on a host that has another kubectl. */
+const unpacked = join(import.meta.dirname, '../../node_modules/.cache/kubernetes-client/usr/bin');
+
 /** Stock kubectl, one of each minor version on this machine, oldest first: every one on the PATH, Debian's, and `kubectl.1.NN` beside their real files. Throws when there is none. */
 export async function kubectlVersions(): Promise<KubectlVersion[]> {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin'];
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin', unpacked];
   const found = [...new Set(folders.map((folder) => join(folder, 'kubectl')).filter((path) => existsSync(path)).map((path) => realpathSync(path)))];
   if (found.length === 0) throw new Error('there is no kubectl on this machine: install kubernetes-client');
   const beside = found.map((path) => dirname(path)).flatMap((folder) => readdirSync(folder).filter((file) => /^kubectl\.1\.\d+$/.test(file)).map((file) => join(folder, file)));
