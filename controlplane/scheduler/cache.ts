@@ -36,6 +36,8 @@ export class SchedulerCache implements Snapshot {
   readonly #imageCounts = new Map<string, number>();
   readonly #labelCounts = new Map<string, number>();
   #nodesVersion = 0;
+  #unschedulable = 0;
+  #tainted = 0;
 
   constructor(deps: CacheDeps) {
     this.#deps = deps;
@@ -43,6 +45,8 @@ export class SchedulerCache implements Snapshot {
 
   get nodes(): readonly NodeInfo[] { return this.#nodes; }
   get nodesVersion(): number { return this.#nodesVersion; }
+  get unschedulableNodes(): number { return this.#unschedulable; }
+  get taintedNodes(): number { return this.#tainted; }
   node(name: string): NodeInfo | undefined { const record = this.#records.get(name); return record && this.#positions.has(record) ? record : undefined; }
   classes(): Iterable<PodClass> { return this.#classes.all(); }
   classesIn(namespace: string): Iterable<PodClass> { return this.#classes.in(namespace); }
@@ -154,6 +158,8 @@ export class SchedulerCache implements Snapshot {
   }
 
   #tally(record: NodeRecord, by: 1 | -1): void {
+    if (record.unschedulable) this.#unschedulable += by;
+    if (record.hardTaints.length > 0) this.#tainted += by;
     for (const image of record.images.keys()) count(this.#imageCounts, image, by);
     for (const key of Object.keys(record.labels)) count(this.#labelCounts, key, by);
   }

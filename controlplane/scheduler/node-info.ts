@@ -1,7 +1,9 @@
-import type { Node } from '#api/gen/types.ts';
+import type { Node, Taint } from '#api/gen/types.ts';
 import { quantityValue } from '#api/meta/quantity.ts';
 import { addResources, emptyResources, parseResources, type MutableResources } from './requests.ts';
 import type { HostPort, NodeInfo, PodInfo, Resources } from './types.ts';
+
+const noTaints: readonly Taint[] = Object.freeze([]);
 
 /** The one mutable NodeInfo: kept current by the cache as nodes and pods change, at a cost of the change only. */
 export class NodeRecord implements NodeInfo {
@@ -13,6 +15,8 @@ export class NodeRecord implements NodeInfo {
   hostPorts: readonly HostPort[] = [];
   node: Node;
   labels: Readonly<Record<string, string>> = {};
+  unschedulable = false;
+  hardTaints: readonly Taint[] = noTaints;
   allocatable: Resources = emptyResources();
   allocatablePods = 0;
   images: ReadonlyMap<string, number> = new Map();
@@ -27,6 +31,8 @@ export class NodeRecord implements NodeInfo {
     const copy = new NodeRecord(from.name);
     copy.node = from.node;
     copy.labels = from.labels;
+    copy.unschedulable = from.unschedulable;
+    copy.hardTaints = from.hardTaints;
     copy.allocatable = from.allocatable;
     copy.allocatablePods = from.allocatablePods;
     copy.images = from.images;
@@ -38,9 +44,26 @@ export class NodeRecord implements NodeInfo {
     return copy;
   }
 
+  /** The node as it would be with these pods on it too. */
+  static with(from: NodeInfo, pods: readonly PodInfo[]): NodeInfo {
+    const copy = NodeRecord.copyOf(from);
+    for (const pod of pods) copy.addPod(pod);
+    return copy;
+  }
+
+  /** The node as it would be without pods of lower priority. */
+  static withoutLower(from: NodeInfo, priority: number): NodeInfo {
+    const copy = NodeRecord.copyOf(from);
+    for (const pod of from.pods.values()) if (pod.priority < priority) copy.removePod(pod.uid);
+    return copy;
+  }
+
   setNode(node: Node): void {
     this.node = node;
     this.labels = node.metadata?.labels ?? {};
+    this.unschedulable = node.spec?.unschedulable === true;
+    const taints = node.spec?.taints?.filter(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute') ?? noTaints;
+    this.hardTaints = taints.length === 0 ? noTaints : taints;
     this.allocatable = parseResources(node.status?.allocatable);
     this.allocatablePods = quantityValue(node.status?.allocatable?.pods ?? '0');
     this.images = new Map((node.status?.images ?? []).flatMap(({ names, sizeBytes }) => (names ?? []).map((name) => [name, sizeBytes ?? 0] as const)));

@@ -14,6 +14,7 @@ import { schedule, type Fit, type NoFit } from './cycle.ts';
 import { Evictor } from './evictor.ts';
 import { Framework } from './framework.ts';
 import { Intake } from './intake.ts';
+import { NodeRecord } from './node-info.ts';
 import { Nominator } from './nominator.ts';
 import type { Profile } from './profile.ts';
 import { defaultQueueConfig, SchedulingQueue, type QueueConfig, type QueuedPod } from './queue.ts';
@@ -104,7 +105,7 @@ export class Scheduler implements Runnable {
       isGated: (pod) => this.#frameworkOf(pod).isGated(pod),
       // Profiles differ in arguments and in what they leave out, not in what a plugin watches.
       watches: (plugin, type) => [...this.#frameworks.values()].some((framework) => framework.watches(plugin, type)),
-      mayHelp: (plugin, event, pod) => this.#frameworkOf(pod).mayHelp(plugin, event, pod),
+      mayHelp: (...hint) => this.#mayHelp(...hint),
     }, config.queue);
     const waiting = new WaitingPods(clock);
     this.#cache = cache;
@@ -251,6 +252,17 @@ export class Scheduler implements Runnable {
     this.#deps.events.event({ ...pod.pod, apiVersion: 'v1', kind: 'Pod' }, 'Warning', 'FailedScheduling', message);
     this.#conditions.unschedulable(pod, message, this.#nominator.nodeOf(pod.uid));
     this.#queue.refuse(entry, rejectedBy);
+  }
+
+  #mayHelp(plugin: string, event: ClusterEvent, pod: PodInfo): boolean {
+    const framework = this.#frameworkOf(pod);
+    const { node } = event;
+    if (node === undefined || this.#nominator.size === 0) return framework.mayHelp(plugin, event, pod);
+    // What its victims leave may not be enough any more: then it must look anew.
+    if (this.#nominator.nodeOf(pod.uid) === node.name && event.type === 'assigned-pod-deleted') return true;
+    // Room that was made for others is no room for it.
+    const others = this.#nominator.before(pod, node.name);
+    return framework.mayHelp(plugin, others.length === 0 ? event : { ...event, node: NodeRecord.with(node, others) }, pod);
   }
 
   #frameworkOf(pod: PodInfo): Framework {

@@ -15,7 +15,12 @@ export function isTolerated(taint: Taint, tolerations: readonly Toleration[] | u
   return tolerations?.some((toleration) => tolerates(toleration, taint)) ?? false;
 }
 
-/** The first taint that keeps a new pod off the node. */
+/** The first of a node's hard taints that keeps a new pod off it. */
+export function untolerated(hardTaints: readonly Taint[], tolerations: readonly Toleration[] | undefined): Taint | undefined {
+  return hardTaints.length === 0 ? undefined : hardTaints.find((taint) => !isTolerated(taint, tolerations));
+}
+
+/** The same of all taints that a node has. */
 export function untoleratedTaint(taints: readonly Taint[] | undefined, tolerations: readonly Toleration[] | undefined): Taint | undefined {
-  return taints?.find((taint) => (taint.effect === 'NoSchedule' || taint.effect === 'NoExecute') && !isTolerated(taint, tolerations));
+  return untolerated((taints ?? []).filter(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute'), tolerations);
 }

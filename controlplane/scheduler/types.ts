@@ -1,4 +1,4 @@
-import type { CSIDriver, CSINode, CSIStorageCapacity, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, StorageClass } from '#api/gen/types.ts';
+import type { CSIDriver, CSINode, CSIStorageCapacity, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, StorageClass, Taint } from '#api/gen/types.ts';
 import type { LabelRequirement } from '#api/meta/selectors.ts';
 import type { Clock } from '#common/clock.ts';
 import type { ApiClient } from '../apiserver/types.ts';
@@ -92,6 +92,9 @@ export interface NodeInfo {
   readonly name: string;
   readonly node: Node;
   readonly labels: Readonly<Record<string, string>>;
+  readonly unschedulable: boolean;
+  /** Those that keep pods away: NoSchedule and NoExecute. */
+  readonly hardTaints: readonly Taint[];
   readonly allocatable: Resources;
   readonly allocatablePods: number;
   readonly requested: Resources;
@@ -119,6 +122,10 @@ export interface Snapshot {
   classes(): Iterable<PodClass>;
   /** Classes that have affinity or anti-affinity terms of their own, required or preferred. */
   classesWithAffinity(): Iterable<PodClass>;
+  /** Nodes that are cordoned. */
+  readonly unschedulableNodes: number;
+  /** Nodes with taints that keep pods away. */
+  readonly taintedNodes: number;
   /** Nodes that have the image under this name. */
   nodesWithImage(image: string): number;
   /** True when any node has the label. */

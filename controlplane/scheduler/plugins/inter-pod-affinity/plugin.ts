@@ -1,6 +1,6 @@
-import { scaleToRange } from '../../scores.ts';
 import { matchesLabels } from '#api/meta/selectors.ts';
 import { PluginArgs } from '../../plugin-args.ts';
+import { scaleToRange } from '../../scores.ts';
 import type { AffinityTerm, ClusterEvent, NodeInfo, Plugin, PluginHandle, PodClass, PodInfo, Rejection, Snapshot, StateKey } from '../../types.ts';
 import { classesFor, matchesTerm, TopologyTally, type Selected } from './terms.ts';
 

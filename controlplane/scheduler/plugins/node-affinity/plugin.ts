@@ -10,6 +10,7 @@ export function nodeAffinity(): Plugin {
   return {
     name: 'NodeAffinity',
     events: ['node-added', 'node-labels-changed'],
+    helps: (pod, { node }) => node === undefined || matchesNode(pod.pod.spec, node),
     weight: 2,
     preFilter(pod) {
       const spec = pod.pod.spec;

@@ -7,6 +7,7 @@ export function nodeName(): Plugin {
   return {
     name: 'NodeName',
     events: ['node-added'],
+    helps: (pod, { node }) => node === undefined || pod.pod.spec?.nodeName === node.name,
     preFilter: (pod) => (pod.pod.spec?.nodeName ? undefined : 'skip'),
     filter: (pod, node) => (pod.pod.spec?.nodeName === node.name ? undefined : refused),
   };

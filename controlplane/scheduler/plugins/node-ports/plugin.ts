@@ -1,4 +1,4 @@
-import type { HostPort, Plugin, Rejection } from '../../types.ts';
+import type { HostPort, NodeInfo, Plugin, PodInfo, Rejection } from '../../types.ts';
 
 const refused: Rejection = { reasons: ["node(s) didn't have free ports for the requested pod ports"], resolvable: true };
 
@@ -7,9 +7,16 @@ export function nodePorts(): Plugin {
   return {
     name: 'NodePorts',
     events: ['node-added', 'assigned-pod-deleted'],
+    helps: (pod, { type, node, pod: other }) => (type === 'assigned-pod-deleted'
+      ? other === undefined || pod.hostPorts.some((wanted) => other.hostPorts.some((used) => clash(wanted, used)))
+      : node === undefined || fits(pod, node)),
     preFilter: (pod) => (pod.hostPorts.length === 0 ? 'skip' : undefined),
-    filter: (pod, node) => (pod.hostPorts.some((wanted) => node.hostPorts.some((used) => clash(wanted, used))) ? refused : undefined),
+    filter: (pod, node) => (fits(pod, node) ? undefined : refused),
   };
+}
+
+function fits(pod: PodInfo, node: NodeInfo): boolean {
+  return !pod.hostPorts.some((wanted) => node.hostPorts.some((used) => clash(wanted, used)));
 }
 
 const anyAddress = new Set(['0.0.0.0', '::']);

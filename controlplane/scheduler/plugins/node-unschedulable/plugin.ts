@@ -1,5 +1,5 @@
 import { isTolerated } from '../../tolerations.ts';
-import type { Plugin, Rejection } from '../../types.ts';
+import type { Plugin, PodInfo, Rejection } from '../../types.ts';
 
 const refused: Rejection = { reasons: ['node(s) were unschedulable'], resolvable: false };
 const taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
@@ -9,6 +9,12 @@ export function nodeUnschedulable(): Plugin {
   return {
     name: 'NodeUnschedulable',
     events: ['node-added', 'node-taints-changed'],
-    filter: (pod, node) => (node.node.spec?.unschedulable && !isTolerated(taint, pod.pod.spec?.tolerations) ? refused : undefined),
+    helps: (pod, { node }) => node === undefined || !node.unschedulable || !minds(pod),
+    preFilter: (pod, snapshot) => (snapshot.unschedulableNodes === 0 || !minds(pod) ? 'skip' : undefined),
+    filter: (_pod, node) => (node.unschedulable ? refused : undefined),
   };
+}
+
+function minds({ pod }: PodInfo): boolean {
+  return !isTolerated(taint, pod.spec?.tolerations);
 }

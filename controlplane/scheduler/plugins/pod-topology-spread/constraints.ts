@@ -2,7 +2,7 @@ import type { TopologySpreadConstraint } from '#api/gen/types.ts';
 import { matchesLabels, type LabelRequirement } from '#api/meta/selectors.ts';
 import { matchesNode } from '../../node-selector.ts';
 import { selectorWithKeys } from '../../pod-info.ts';
-import { untoleratedTaint } from '../../tolerations.ts';
+import { untolerated } from '../../tolerations.ts';
 import type { NodeInfo, PodClass, PodInfo, Snapshot } from '../../types.ts';
 
 export const hostnameKey = 'kubernetes.io/hostname';
@@ -76,7 +76,7 @@ export function countsEverywhere({ honorsAffinity, honorsTaints }: Constraint, {
 export function counts({ honorsAffinity, honorsTaints }: Pick<Constraint, 'honorsAffinity' | 'honorsTaints'>, pod: PodInfo, node: NodeInfo): boolean {
   const spec = pod.pod.spec;
   return (!honorsAffinity || matchesNode(spec, node))
-    && (!honorsTaints || untoleratedTaint(node.node.spec?.taints, spec?.tolerations) === undefined);
+    && (!honorsTaints || untolerated(node.hardTaints, spec?.tolerations) === undefined);
 }
 
 export function podsOn(constraint: Constraint, node: NodeInfo): number {

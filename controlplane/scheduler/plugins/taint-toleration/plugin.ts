@@ -1,6 +1,6 @@
 import type { Taint } from '#api/gen/types.ts';
 import { scaleToHighest } from '../../scores.ts';
-import { isTolerated, untoleratedTaint } from '../../tolerations.ts';
+import { isTolerated, untolerated } from '../../tolerations.ts';
 import type { Plugin } from '../../types.ts';
 
 /** Pods stay off nodes with taints that they do not tolerate, and rather off those with PreferNoSchedule taints. */
@@ -8,9 +8,11 @@ export function taintToleration(): Plugin {
   return {
     name: 'TaintToleration',
     events: ['node-added', 'node-taints-changed'],
+    helps: (pod, { node }) => node === undefined || untolerated(node.hardTaints, pod.pod.spec?.tolerations) === undefined,
     weight: 3,
+    preFilter: (_pod, snapshot) => (snapshot.taintedNodes === 0 ? 'skip' : undefined),
     filter(pod, node) {
-      const taint = untoleratedTaint(node.node.spec?.taints, pod.pod.spec?.tolerations);
+      const taint = untolerated(node.hardTaints, pod.pod.spec?.tolerations);
       return taint && { reasons: [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`], resolvable: false };
     },
     preScore: (_pod, nodes) => (nodes.some((node) => node.node.spec?.taints?.some(prefersNot)) ? undefined : 'skip'),
