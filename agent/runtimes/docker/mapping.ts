@@ -37,7 +37,8 @@ export function sandboxRequest(owner: string, image: string, config: SandboxConf
     ...(!config.hostNetwork && { Hostname: config.hostname }),
     Healthcheck: { Test: ['NONE'] },
     Labels: {
-      ...config.labels, ...labelsOf(owner, config), [ownLabels.kind]: 'sandbox', [ownLabels.attempt]: String(config.attempt),
+      // Not the pod's own labels: other programs on this host act on what they find in Docker's.
+      ...labelsOf(owner, config), [ownLabels.kind]: 'sandbox', [ownLabels.attempt]: String(config.attempt),
       [ownLabels.network]: config.hostNetwork ? 'host' : 'cni',
     },
     HostConfig: {

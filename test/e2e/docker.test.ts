@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { DockerEngine } from '#agent/runtimes/docker/engine.ts';
+import type { EngineVersion, InspectedContainer, ListedContainer } from '#agent/runtimes/docker/messages.ts';
+import { tar } from '#install/images-tar.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import type { LabHost } from '../support/lab/host.ts';
+import { createLab, type Lab } from '../support/lab/lab.ts';
+import type { LabProcess } from '../support/lab/process.ts';
+
+const root = join(import.meta.dirname, '../..');
+const executable = join(root, 'cleat');
+const forever = new AbortController().signal;
+
+const engineOf = (host: LabHost): DockerEngine => new DockerEngine(host.path('/run/docker.sock'));
+
+/** Docker's containerd, as Docker's own packages configure it: without CRI. */
+async function startContainerd(host: LabHost): Promise<void> {
+  await host.sh('mkdir -p /etc/containerd; cat > /etc/containerd/config.toml', { input: 'version = 2\nroot = "/var/lib/cleat/of-containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' });
+  host.spawn('containerd', 'containerd', []);
+  await eventually(async () => (await host.exec('ctr', ['version'])).exitCode === 0, { what: 'containerd to answer', timeoutMs: 60_000 });
+}
+
+/** A Docker as its package starts it. */
+async function startDocker(host: LabHost): Promise<LabProcess> {
+  await host.sh('mkdir -p /etc/docker /var/lib/cleat/of-docker; rm -f /run/docker.pid; echo "{}" > /etc/docker/daemon.json');
+  const docker = host.spawn('dockerd', 'dockerd', ['--data-root', '/var/lib/cleat/of-docker', '--oom-score-adjust', '0']);
+  await eventually(async () => (await engineOf(host).call<EngineVersion>('GET', '/version', {}, forever)).Version !== '', { what: 'Docker to answer', timeoutMs: 60_000, explain: () => docker.output().slice(-4000) });
+  return docker;
+}
+
+/** A container that has nothing to do with Cleat. */
+async function runForeign(engine: DockerEngine): Promise<string> {
+  const files = tar([{ path: 'bin', type: 'dir', mode: 0o755 }, { path: 'bin/busybox', type: 'file', mode: 0o755, data: readFileSync('/bin/busybox') }]);
+  await engine.open('POST', '/images/create', { query: { fromSrc: '-', repo: 'somebody', tag: '1' }, tar: Readable.from([files]), timeoutMs: 30_000 }, forever).then((answer) => answer.toArray());
+  const { Id } = await engine.call<{ Id: string }>('POST', '/containers/create', { query: { name: 'somebody' }, json: { Image: 'somebody:1', Cmd: ['/bin/busybox', 'sleep', '1000000'], HostConfig: { RestartPolicy: { Name: 'always' } } } }, forever);
+  await engine.call('POST', `/containers/${Id}/start`, { timeoutMs: 30_000 }, forever);
+  return Id;
+}
+
+describe('a host with Docker', () => {
+  let lab: Lab;
+  let host: LabHost;
+  let docker: LabProcess;
+  let up: LabProcess;
+  let foreign: string;
+  let before: { readonly foreign: unknown; readonly rules: string };
+
+  const start = async (): Promise<LabProcess> => {
+    const process_ = host.spawn('up', executable, ['up', '--runtime', 'docker', '--apply', 'examples/hello.yaml', `--node-ip=${host.address}`], { cwd: root });
+    await process_.waitForOutput('Ctrl-C stops Cleat', 120_000);
+    return process_;
+  };
+  const cleat = (...args: string[]): Promise<string> => host.execOk(executable, args, { timeoutMs: 60_000 });
+  const ours = (): Promise<ListedContainer[]> => engineOf(host).call<ListedContainer[]>('GET', '/containers/json', { query: { all: true, filters: '{"label":["cleat.dev/owner=host0"]}' } }, forever);
+  const running = async (): Promise<string[]> => (await ours()).filter(({ State }) => State === 'running').map(({ Id }) => Id).sort();
+  const foreignState = async (): Promise<unknown> => (await engineOf(host).call<InspectedContainer>('GET', `/containers/${foreign}/json`, {}, forever)).State;
+  // Counters aside.
+  const rules = async (): Promise<string> => (await host.execOk('iptables-save', [])).replaceAll(/^#.*\n|\[\d+:\d+\]/gm, '');
+  const pod = async (): Promise<string> => (await cleat('get', 'pods', '-l', 'app=hello', '-o', 'jsonpath={.items[0].metadata.name}')).trim();
+
+  beforeAll(async () => {
+    lab = await createLab({ hosts: 1 });
+    host = lab.host(0);
+    await startContainerd(host);
+    docker = await startDocker(host);
+    foreign = await runForeign(engineOf(host));
+    before = { foreign: await foreignState(), rules: await rules() };
+  });
+  afterAll(async () => { await lab?.destroy(); });
+
+  it('runs the example there: a Service answers, and the node says by what', async () => {
+    up = await start();
+    expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
+    expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')).toMatch(/^docker:\/\/\d+\./);
+    expect(await running()).toHaveLength(6);
+  });
+
+  it('shows logs, and lets users in', async () => {
+    const name = await pod();
+    expect(await cleat('logs', '-l', 'app=hello', '--tail=-1')).toMatch(/^Hello to 10\.42\.0\.\d+$/m);
+    expect(await cleat('exec', name, '--', 'sh', '-c', 'hostname; cat /etc/resolv.conf')).toMatch(new RegExp(`^${name}\n[^]*nameserver `));
+    expect((await host.exec(executable, ['exec', name, '--', 'sh', '-c', 'exit 7'])).exitCode).toBe(7);
+  });
+
+  it('leaves pods alone when it is killed, and takes them over', async () => {
+    const ids = await running();
+    await up.kill('SIGKILL');
+    expect(await running()).toEqual(ids);
+    up = await start();
+    expect(await running()).toEqual(ids);
+  });
+
+  it('brings everything back when Docker was killed, and loses no address', async () => {
+    await docker.kill('SIGKILL');
+    docker = await startDocker(host);
+    await up.kill('SIGTERM');
+    up = await start();
+    expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
+    await eventually(async () => (await running()).length === 6, { what: 'three pods', timeoutMs: 60_000 });
+    expect(await cleat('logs', await pod(), '--previous', '--tail=1')).toMatch(/^(Hello to .*\n)?$/);
+    await eventually(async () => (await host.sh('ls /var/lib/cleat/cni/data/cleat | grep -c "^10\\."')).trim() === '3', { what: 'the addresses of three pods', timeoutMs: 20_000 });
+  });
+
+  it('goes without a trace, and has touched nothing that is not its own', async () => {
+    await up.kill('SIGTERM');
+    expect(await cleat('down')).toContain('3 pods removed');
+    expect(await ours()).toEqual([]);
+    expect(await rules()).toBe(before.rules);
+    expect(await foreignState()).toMatchObject({ Running: true, ExitCode: 0 });
+  });
+});
