@@ -1,5 +1,6 @@
-import type { EndpointSlice } from '#api/gen/types.ts';
+import type { EndpointSlice, Node } from '#api/gen/types.ts';
 import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
+import { isConditionTrue } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { deleteObject, isNamespaceTerminating } from '../execute.ts';
@@ -9,10 +10,10 @@ import { Pace } from '../pace.ts';
 import { endpointsPace, servicesOfPod } from '../service-endpoints.ts';
 import { watch, type Change, type Controller, type ControllerDeps } from '../types.ts';
 import { managedByLabel, managedByUs, reconcileSlices, type SliceChanges } from './reconcile.ts';
+import { isShared, sharesOf, zoneLabel } from './topology.ts';
 
 /** As in Kubernetes: small enough that one pod's change sends little to every node. */
 const maxEndpointsPerSlice = 100;
-const zoneLabel = 'topology.kubernetes.io/zone';
 
 /** Keeps the EndpointSlices of every Service that has a selector. Those of a deleted Service go with their owner. */
 export function endpointSliceController(deps: ControllerDeps): Controller {
@@ -34,6 +35,13 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
     else expectations.deleted(key, versionOf(old));
     if (object === undefined) expectations.deleted(key, slice.metadata.uid ?? '');
     yield* pace.awake([key]);
+  }
+
+  /** Few nodes ever change their zone: all Services may look. What else makes a zone's share matters to those that go by it. */
+  function nodeChanged({ object, old }: Change<Node>): string[] {
+    if (object?.metadata?.labels?.[zoneLabel] !== old?.metadata?.labels?.[zoneLabel]) return serviceLister.list().map(keyOf);
+    const facts = (node: Node | undefined): unknown => node && [node.status?.allocatable?.['cpu'], isConditionTrue(node.status?.conditions, 'Ready')];
+    return equal(facts(object), facts(old)) ? [] : serviceLister.list().filter(isShared).map(keyOf);
   }
 
   async function writeAll(key: string, { create, update, remove }: SliceChanges): Promise<void> {
@@ -63,8 +71,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
       }),
       watch(podLister, (change) => pace.awake(servicesOfPod(serviceLister.list((change.object ?? change.old)?.metadata?.namespace), change))),
       watch(sliceLister, sliceChanged),
-      // Few nodes ever change their zone: all Services may look.
-      watch(nodeLister, ({ object, old }) => (object?.metadata?.labels?.[zoneLabel] === old?.metadata?.labels?.[zoneLabel] ? [] : serviceLister.list().map(keyOf))),
+      watch(nodeLister, nodeChanged),
     ],
     async reconcile(key) {
       const { namespace, name } = splitKey(key);
@@ -75,7 +82,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
       if (restMs > 0) return { afterMs: restMs };
       const waitMs = expectations.remainingMs(key);
       if (waitMs > 0) return { afterMs: waitMs };
-      const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice, zoneOf });
+      const changes = reconcileSlices({ service, pods: podLister.list(namespace), slices, maxEndpointsPerSlice, zoneOf, shares: () => sharesOf(nodeLister.list()) });
       if (changes.create.length + changes.update.length + changes.remove.length === 0) return undefined;
       expectations.expect(key, changes.create.length, [...changes.update.map(versionOf), ...changes.remove.map((slice) => slice.metadata?.uid ?? '')]);
       await writeAll(key, changes);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { EndpointSlice, Pod, Service, ServiceSpec } from '#api/gen/types.ts';
+import fc from 'fast-check';
+import type { EndpointSlice, Node, Pod, Service, ServiceSpec } from '#api/gen/types.ts';
 import { reconcileEndpoints } from '../endpoints/reconcile.ts';
 import { reconcileSlices } from './reconcile.ts';
+import { shareOut, sharesOf, type Shared } from './topology.ts';
 
 function service(spec: Partial<ServiceSpec> = {}): Service {
   return { metadata: { name: 'web', namespace: 'default', uid: 'svc', labels: { team: 'a' } }, spec: { clusterIP: '10.43.0.1', selector: { app: 'web' }, ports: [{ port: 80, protocol: 'TCP', targetPort: 8080 }], ...spec } };
@@ -21,8 +23,10 @@ const stored = (slice: EndpointSlice): EndpointSlice => {
   const { generateName, ...metadata } = slice.metadata!;
   return { ...slice, metadata: { ...metadata, generateName, name: `${generateName ?? ''}${String(++serial)}`, uid: `s${String(serial)}`, resourceVersion: '1' } };
 };
-const run = (s: Service, list: Pod[], slices: EndpointSlice[] = [], max = 100) => reconcileSlices({ service: s, pods: list, slices, maxEndpointsPerSlice: max, zoneOf: () => zone });
+const run = (s: Service, list: Pod[], slices: EndpointSlice[] = [], max = 100) => reconcileSlices({ service: s, pods: list, slices, maxEndpointsPerSlice: max, zoneOf: (name) => zone ?? zones[name], shares: () => shares });
 let zone: string | undefined;
+let shares: ReadonlyMap<string, number> | undefined;
+let zones: Record<string, string> = {};
 const sizes = (slices: readonly EndpointSlice[]): number[] => slices.map((slice) => slice.endpoints?.length ?? 0);
 
 describe('EndpointSlices', () => {
@@ -146,5 +150,56 @@ describe('Endpoints', () => {
     const { subsets, metadata } = object(service(), pods(0, 1001));
     expect((subsets as { addresses: unknown[] }[])[0]?.addresses).toHaveLength(1000);
     expect(metadata.annotations).toEqual({ 'endpoints.kubernetes.io/over-capacity': 'truncated' });
+  });
+});
+
+describe('endpoints shared out to zones', () => {
+  const node = (name: string, cpu: string, { in: at = 'a', ready = 'True', labels = {} }: { in?: string; ready?: string; labels?: Record<string, string> } = {}): Node => ({
+    metadata: { name, labels: { ...labels, ...(at !== '' && { 'topology.kubernetes.io/zone': at }) } }, status: { allocatable: { cpu }, conditions: [{ type: 'Ready', status: ready }] },
+  });
+  it.each<[string, Node[], [string, number][] | undefined]>([
+    ['by their CPUs', [node('1', '3'), node('2', '500m', { in: 'b' }), node('3', '500m', { in: 'b' })], [['a', 0.75], ['b', 0.25]]],
+    ['but not with one zone', [node('1', '3'), node('2', '3')], undefined],
+    ['but not where a node has no zone', [node('1', '3'), node('2', '3', { in: 'b' }), node('3', '1', { in: '' })], undefined],
+    ['without nodes that are not ready or run the control plane', [node('1', '1'), node('2', '1', { in: 'b' }), node('3', '9', { ready: 'False' }), node('4', '9', { labels: { 'node-role.kubernetes.io/control-plane': '' } })], [['a', 0.5], ['b', 0.5]]],
+  ])('%s', (_, list, expected) => { expect(sharesOf(list) && [...sharesOf(list) ?? []]).toEqual(expected); });
+
+  const thirds = new Map([['a', 1 / 3], ['b', 1 / 3], ['c', 1 / 3]]);
+  const at = (text: string): Shared[] => text.split('').map((letter, i) => ({ id: String(i), zone: letter === '-' ? undefined : letter, before: undefined }));
+  it.each<[string, string, string | undefined]>([
+    ['each its own zone', 'aabbcc', 'aabbcc'],
+    ['another zone that has none', 'aaabbb', 'aacbbc'],
+    ['another zone that has too few', 'aaaaaabbc', 'aaabccbbc'],
+    ['nobody with fewer endpoints than zones', 'ab', undefined],
+    ['nobody where one is nowhere', 'abc-', undefined],
+    ['nobody where a zone has no nodes', 'abcd', undefined],
+  ])('serve %s: %s', (_, given, expected) => {
+    const hints = shareOut(at(given), thirds);
+    const counts = (text: string): string => text.split('').sort().join('');
+    expect(hints && counts([...hints.values()].join(''))).toBe(expected && counts(expected));
+    // Whoever can serve its own zone does.
+    if (hints && expected) expect(at(given).filter(({ id, zone: own }) => hints.get(id) === own).length).toBe(expected.split('').filter((letter, i) => letter === given[i]).length);
+  });
+
+  it('never leave a zone with too few, and change little', () => {
+    fc.assert(fc.property(fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 3, maxLength: 60 }), (letters) => {
+      const given = at(letters.join(''));
+      const hints = shareOut(given, thirds);
+      if (hints === undefined) return;
+      for (const letter of 'abc') expect([...hints.values()].filter((name) => name === letter).length).toBeGreaterThanOrEqual(Math.ceil(given.length / 3 / 1.2));
+      expect(shareOut(given.map((one) => ({ ...one, before: hints.get(one.id) })), thirds)).toEqual(hints);
+    }));
+  });
+
+  it('are written where the Service asks for it', () => {
+    [shares, zones] = [thirds, { n1: 'a', n2: 'b', n3: 'c' }];
+    const on = (n: number, name: string): Pod => ({ ...pod(n), spec: { ...pod(n).spec!, nodeName: name } });
+    const list = [on(1, 'n1'), on(2, 'n2'), on(3, 'n3'), { ...on(4, 'n1'), status: { ...pod(4).status, conditions: [] } }];
+    const auto = service();
+    const { create } = run({ ...auto, metadata: { ...auto.metadata, annotations: { 'service.kubernetes.io/topology-mode': 'Auto' } } }, list);
+    const plain = run(auto, list).create;
+    [shares, zones] = [undefined, {}];
+    expect(create[0]?.endpoints?.map(({ hints }) => hints?.forZones?.[0]?.name)).toEqual(['a', 'b', 'c', undefined]);
+    expect(plain[0]?.endpoints?.every(({ hints }) => hints === undefined)).toBe(true);
   });
 });

@@ -3,6 +3,7 @@ import { apiVersionOf, endpointSlices, services } from '#api/kinds/resources.ts'
 import { equal } from '#api/meta/equal.ts';
 import { serviceNameLabel } from '../indexes.ts';
 import { controllerReference, withMetadata } from '../owner-refs.ts';
+import { isShared, shareOut } from './topology.ts';
 import { endpointsOf, hasManagedEndpoints, inheritedLabels, ipFamilies, type EndpointPortNumber, type IpFamily, type ServiceEndpoint } from '../service-endpoints.ts';
 
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
@@ -17,6 +18,8 @@ export interface EndpointSliceSnapshot {
   readonly maxEndpointsPerSlice: number;
   /** Zone of a node. */
   readonly zoneOf: (nodeName: string) => string | undefined;
+  /** The part of all CPUs that each zone has; asked where endpoints are shared out by it. */
+  readonly shares: () => ReadonlyMap<string, number> | undefined;
 }
 
 export interface SliceChanges {
@@ -49,6 +52,7 @@ export function reconcileSlices(snapshot: EndpointSliceSnapshot): SliceChanges {
 function reconcileFamily(snapshot: EndpointSliceSnapshot, family: IpFamily, slices: readonly EndpointSlice[]): SliceChanges {
   const { service, maxEndpointsPerSlice: max } = snapshot;
   const groups = groupByPorts(snapshot, endpointsOf(service, snapshot.pods, family));
+  if (isShared(service)) shareGroups(groups, slices, snapshot.shares());
   const planned = slices.map((slice) => keepWanted(service, slice, groups.get(portsKey(slice.ports ?? []))));
   const create: EndpointSlice[] = [];
   for (const [key, group] of groups) {
@@ -98,6 +102,20 @@ function hintsFor({ spec }: Service, nodeName: string | undefined, zone: string 
   const forZones = wanted !== undefined && zone !== undefined && [{ name: zone }];
   const forNodes = wanted === 'PreferSameNode' && nodeName !== undefined && [{ name: nodeName }];
   return forZones || forNodes ? { hints: { ...(forNodes && { forNodes }), ...(forZones && { forZones }) } } : {};
+}
+
+/** Says of each ready endpoint which zone is to use it. */
+function shareGroups(groups: ReadonlyMap<string, Group>, slices: readonly EndpointSlice[], shares: ReadonlyMap<string, number> | undefined): void {
+  const before = new Map(slices.flatMap(({ endpoints }) => (endpoints ?? []).map(({ targetRef, hints }) => [targetRef?.uid ?? '', hints?.forZones?.[0]?.name] as const)));
+  const ready = [...groups.values()].flatMap(({ endpoints }) => [...endpoints].filter(([, { conditions }]) => conditions?.ready === true).map(([id, { zone }]) => ({ id, zone, before: before.get(id) })));
+  const hints = shares && shareOut(ready, shares);
+  if (hints === undefined) return;
+  for (const { endpoints } of groups.values()) {
+    for (const [id, endpoint] of endpoints) {
+      const name = hints.get(id);
+      if (name !== undefined) endpoints.set(id, { ...endpoint, hints: { forZones: [{ name }] } });
+    }
+  }
 }
 
 /** Takes what the slice already has out of the group; what remains in the group has no slice yet. */
