@@ -49,9 +49,9 @@ export class FleetCluster {
     return new FleetCluster(folder, port, controlPlane, adminClient(readFileSync(kubeconfig, 'utf8'), `https://127.0.0.1:${String(port)}`));
   }
 
-  /** Resolves when `count` more agents have their state. Returns how to lose them all at once. */
-  async connect(count: number, first: number): Promise<() => void> {
-    const fleet = spawn(process.execPath, [join(root, 'test/support/agent-fleet.ts'), '127.0.0.1', String(this.#port), join(this.#folder, 'state/server/pki'), String(count), String(first)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  /** Resolves when `count` more agents, in `zones` zones by turns, have their state. Returns how to lose them all at once. */
+  async connect(count: number, first: number, zones: number): Promise<() => void> {
+    const fleet = spawn(process.execPath, [join(root, 'test/support/agent-fleet.ts'), '127.0.0.1', String(this.#port), join(this.#folder, 'state/server/pki'), String(count), String(first), String(zones)], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#fleets.add(fleet);
     await once(fleet.stdout, 'data');
     return () => { fleet.kill('SIGKILL'); };

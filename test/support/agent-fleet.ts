@@ -3,8 +3,9 @@
  * pod that it is given that it runs (and is ready, unless its image is called `never-ready`), or that it is gone. For
  * loading a control plane; run with node.
  *
- *   agent-fleet.ts HOST PORT PKI-FOLDER COUNT [FIRST]    prints `connected` when all have their state; on SIGTERM a line of
- *                                                        totals. FIRST: the number of the first, 0 when not given
+ *   agent-fleet.ts HOST PORT PKI-FOLDER COUNT [FIRST [ZONES]]    prints `connected` when all have their state; on SIGTERM a
+ *                                                                line of totals. FIRST: the number of the first, 0 when
+ *                                                                not given; ZONES: in how many zones they are, in turn
  */
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
@@ -82,7 +83,7 @@ class FleetAgent {
     const resources = { cpu: '16', memory: '32Gi', pods: '110', 'ephemeral-storage': '100Gi' };
     const conditions = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'Ready'].map((type) => ({ type, status: type === 'Ready' ? 'True' : 'False', reason: 'Fleet', message: '', lastHeartbeatTime: now() }));
     return {
-      labels: { 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': this.#name },
+      labels: { 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': this.#name, ...(zones !== '0' && { 'topology.kubernetes.io/zone': `zone-${String(this.#index % Number(zones))}` }) },
       status: { capacity: resources, allocatable: resources, conditions, addresses: [{ type: 'InternalIP', address: `10.200.${String(this.#index >> 8)}.${String(this.#index & 255)}` }, { type: 'Hostname', address: this.#name }] },
     };
   }
@@ -99,7 +100,7 @@ class FleetAgent {
   }
 }
 
-const [host = '', port = '6443', folder = '', count = '1', first = '0'] = process.argv.slice(2);
+const [host = '', port = '6443', folder = '', count = '1', first = '0', zones = '0'] = process.argv.slice(2);
 const ca = await loadOrCreateCa(folder, Date.now());
 const fleet = Array.from({ length: Number(count) }, (_, i) => new FleetAgent(Number(first) + i, ca, host, Number(port)));
 let connected = 0;
