@@ -91,7 +91,7 @@ export function revisionParameter(value: string | null): number | undefined {
 
 /** Newer than the server knows: the client talked to another server, or the state was restored from a backup. */
 export function tooLarge(resourceVersion: number, current: number): StatusError {
-  return new StatusError('Timeout', `Too large resource version: ${String(resourceVersion)}, current: ${String(current)}`, {
+  return new StatusError('Timeout', `Timeout: Too large resource version: ${String(resourceVersion)}, current: ${String(current)}`, {
     retryAfterMs: 1000, details: { causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }] },
   });
 }

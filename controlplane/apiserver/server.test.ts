@@ -82,6 +82,14 @@ describe('objects', () => {
   it('takes YAML', async () => {
     const answer = await server.ask(configMaps, { method: 'POST', body: 'metadata:\n  name: yaml\ndata:\n  a: "1"\n', headers: { 'content-type': 'application/yaml' } });
     expect(answer.json()).toMatchObject({ metadata: { name: 'yaml' }, data: { a: '1' } });
+    // As YAML 1.1, but for times: what follows would else be a wrong mode, no boolean, and no text.
+    const octal = 'metadata: {name: octal, annotations: {at: 2026-01-01T00:00:00Z}}\nimmutable: yes\nbase: &b {x: "1"}\ndata: {<<: *b, z: "2"}\n';
+    const read = await server.ask(configMaps, { method: 'POST', body: octal, headers: { 'content-type': 'application/yaml' } });
+    expect(read.json()).toMatchObject({ metadata: { annotations: { at: '2026-01-01T00:00:00Z' } }, immutable: true, data: { x: '1', z: '2' } });
+    const volumes = { method: 'POST', body: 'metadata: {name: modes}\nspec:\n  containers: [{name: c, image: i}]\n  volumes: [{name: v, configMap: {name: c, defaultMode: 0644}}]\n', headers: { 'content-type': 'application/yaml' } };
+    expect((await server.ask('/api/v1/namespaces/default/pods?dryRun=All', volumes)).json()).toMatchObject({ spec: { volumes: [{ configMap: { defaultMode: 420 } }, {}] } });
+    const written = (await server.ask(`${configMaps}/octal`, { headers: { accept: 'application/yaml' } })).text;
+    for (const part of ['    at: "2026-01-01T00:00:00Z"\n', '\nimmutable: true\n', '  managedFields:\n  - apiVersion: v1\n']) expect(written).toContain(part);
     expect((await server.ask(configMaps, { method: 'POST', body: 'a: [1', headers: { 'content-type': 'application/yaml' } })).json()).toMatchObject({ code: 400, reason: 'BadRequest' });
   });
 });

@@ -93,7 +93,7 @@ export class ArbitraryRequests {
     if (shape < 0.07) return Buffer.from(`${'{"a":'.repeat(300)}1${'}'.repeat(300)}`);
     if (shape < 0.09) return Buffer.from(this.#pick(['a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b,*b]', 'a: !!js/function x', '<<: {a: b}\na: c', '? {a: b}\n: c', 'a: 1\na: 2', '- - - -', '%YAML 9.9\n---\na', '---\na: 1\n---\nb: 2', ': :', '\t']));
     if (shape < 0.11) return Buffer.concat([Buffer.from('k8s\0'), Buffer.from(Array.from({ length: Math.floor(this.#random() * 60) }, () => Math.floor(this.#random() * 256)))]);
-    if (shape < 0.13) return Buffer.from(JSON.stringify(this.#pick(oddValues)));
+    if (shape < 0.13) return Buffer.from(JSON.stringify(this.#odd()));
     if (type === 'application/json-patch+json' && shape < 0.9) return Buffer.from(JSON.stringify(Array.from({ length: Math.floor(this.#random() * 4) }, () => this.#operation())));
     const object = this.#object(kind);
     const text = JSON.stringify(object) ?? '';
@@ -103,9 +103,14 @@ export class ArbitraryRequests {
     return Buffer.from(text);
   }
 
+  /** A copy: what is made of it must not come back with the next one. */
+  #odd(): unknown {
+    return structuredClone(this.#pick(oddValues));
+  }
+
   #operation(): unknown {
     const pointer = (): string => this.#pick(['', '/', '/metadata', '/metadata/labels/a', '/metadata/name', '/spec', '/spec/containers/0', '/spec/containers/-', '/spec/containers/99999999999', '/data/a', '/__proto__/polluted', '/constructor/prototype/x', '/metadata/managedFields/0', '/a~1b~0c', '/~2', 'nothing']);
-    return this.#chance(0.05) ? this.#pick(oddValues) : { op: this.#pick(['add', 'remove', 'replace', 'move', 'copy', 'test', 'explode']), path: pointer(), ...(this.#chance(0.5) && { from: pointer() }), ...(this.#chance(0.8) && { value: this.#pick(oddValues) }) };
+    return this.#chance(0.05) ? this.#odd() : { op: this.#pick(['add', 'remove', 'replace', 'move', 'copy', 'test', 'explode']), path: pointer(), ...(this.#chance(0.5) && { from: pointer() }), ...(this.#chance(0.8) && { value: this.#odd() }) };
   }
 
   #object(kind: KindDefinition): unknown {
@@ -115,7 +120,7 @@ export class ArbitraryRequests {
     const object: Record<string, unknown> = typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : { value };
     if (this.#chance(0.9)) Object.assign(object, { apiVersion: group === '' ? version : `${group}/${version}`, kind: word });
     if (this.#chance(0.9)) object['metadata'] = { ...(this.#chance(0.3) ? { generateName: 'g-' } : { name: this.#pick(this.#chance(0.7) ? names.slice(0, 4) : names) }), ...(namespaced && this.#chance(0.3) && { namespace: 'default' }), ...(this.#chance(0.15) && (this.#value({ $ref: 'ObjectMeta' }, 2) as object)) };
-    if (this.#chance(0.05)) Object.defineProperty(object, this.#pick(oddKeys), { value: this.#pick(oddValues), enumerable: true, configurable: true });
+    if (this.#chance(0.05)) Object.defineProperty(object, this.#pick(oddKeys), { value: this.#odd(), enumerable: true, configurable: true });
     return object;
   }
 
@@ -130,7 +135,7 @@ export class ArbitraryRequests {
         here = inner as Record<string, unknown>;
         continue;
       }
-      here[this.#chance(0.2) ? this.#pick(oddKeys.slice(1)) : key ?? 'a'] = this.#pick(oddValues);
+      here[this.#chance(0.2) ? this.#pick(oddKeys.slice(1)) : key ?? 'a'] = this.#odd();
       return value;
     }
   }
@@ -138,7 +143,7 @@ export class ArbitraryRequests {
   /** What `schema` asks for, most of the time. */
   #value(schema: Schema, depth: number): unknown {
     const target = resolve(schema);
-    if (this.#chance(0.01)) return this.#pick(oddValues);
+    if (this.#chance(0.01)) return this.#odd();
     if (target.enum) return this.#pick(target.enum);
     if (target['x-kubernetes-int-or-string'] === true) return this.#pick([0, 1, 80, '25%', 'http', -1, '']);
     switch (target.type) {

@@ -1,5 +1,6 @@
 import * as yaml from 'yaml';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { kubernetesYaml, kubernetesYamlStyle } from '#common/yaml-options.ts';
 import { badRequest } from '../api-errors.ts';
 import { jsonType, type Reply } from './reply.ts';
 
@@ -19,7 +20,7 @@ export function parseYaml(text: string): YamlDocument {
   if (text.length > maxBytes) throw new StatusError('RequestEntityTooLarge', `the YAML is larger than ${String(maxBytes)} bytes; send it as JSON`);
   try {
     const lines = new yaml.LineCounter();
-    const document = yaml.parseDocument(text, { prettyErrors: false, merge: true, schema: 'core', uniqueKeys: false, lineCounter: lines, logLevel: 'error' });
+    const document = yaml.parseDocument(text, { ...kubernetesYaml, prettyErrors: false, uniqueKeys: false, lineCounter: lines, logLevel: 'error' });
     const [error] = document.errors;
     if (error) throw error;
     // Through JSON: dates, maps with odd keys and the like have no place in an object.
@@ -50,7 +51,7 @@ export function yamlReply(reply: Reply): Reply {
   const { body, contentType } = reply;
   if (contentType !== jsonType || (typeof body === 'object' && Symbol.asyncIterator in body)) return reply;
   const json = typeof body === 'string' ? body : textOf(body instanceof Uint8Array ? [body] : body);
-  return { ...reply, contentType: 'application/yaml', body: yaml.stringify(JSON.parse(json), { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true }) };
+  return { ...reply, contentType: 'application/yaml', body: yaml.stringify(JSON.parse(json), kubernetesYamlStyle) };
 }
 
 function textOf(pieces: Iterable<Uint8Array>): string {
