@@ -19,6 +19,7 @@ export const controlPlaneSettings = {
   notReadyTolerationSeconds: integer('default-not-ready-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a node that is not ready, unless they say otherwise' }),
   unreachableTolerationSeconds: integer('default-unreachable-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a lost node, unless they say otherwise' }),
   loadBalancer: text('load-balancer', { default: 'hosts', placeholder: 'hosts|off', description: "what gives Services of type LoadBalancer their addresses: every host's own, or nobody here", check: (value) => (value === 'hosts' || value === 'off' ? undefined : 'expected hosts or off') }),
+  schedulerConfig: text('scheduler-config', { default: '', placeholder: 'FILE', description: 'profiles of the scheduler, as a KubeSchedulerConfiguration; one named default-scheduler when not given' }),
   storeRecover: bool('store-recover', { default: false, description: 'repair a damaged store, keeping all that is readable, and say what was lost' }),
 } as const;
 

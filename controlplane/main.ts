@@ -172,7 +172,7 @@ export class ControlPlane implements Runnable {
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
     const manager = this.#controllers(apiServer, informers, ca, dispatcher);
-    const scheduler = this.#scheduler(apiServer, informers);
+    const scheduler = await this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
     apiServer.metrics.add(() => scheduler.collect());
     const parts: readonly Runnable[] = [apiServer, informers, dispatcher, scheduler, manager];
@@ -188,7 +188,9 @@ export class ControlPlane implements Runnable {
     if (!signal.aborted) throw stop.signal.aborted ? stop.signal.reason : failed?.reason;
   }
 
-  #scheduler(apiServer: ApiServer, informers: Informers): Scheduler {
+  async #scheduler(apiServer: ApiServer, informers: Informers): Promise<Scheduler> {
+    const { schedulerConfig } = this.#config;
+    const profiles = schedulerConfig === '' ? undefined : await import('./scheduler/configuration.ts').then(({ readSchedulerConfig }) => readSchedulerConfig(schedulerConfig));
     return new Scheduler({
       api: apiServer.client({ name: 'system:kube-scheduler', groups: ['system:masters'] }), events: apiServer.recorder({ component: 'default-scheduler' }),
       pods: informers.informer(resources.pods), nodes: informers.informer(resources.nodes), namespaces: informers.informer(resources.namespaces),
@@ -198,7 +200,7 @@ export class ControlPlane implements Runnable {
       },
       budgets: informers.informer(resources.podDisruptionBudgets),
       plugins: schedulerPlugins, clock: this.#deps.clock, random: Math.random, log: this.#deps.log.child({ component: 'scheduler' }),
-    });
+    }, profiles);
   }
 
   #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: Dispatcher): ControllerManager {

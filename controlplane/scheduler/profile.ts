@@ -1,3 +1,4 @@
+import { StatusError } from '#common/errors.ts';
 import type { Plugin } from './types.ts';
 
 /** The extension points under the names of KubeSchedulerConfiguration. */
@@ -25,6 +26,24 @@ export interface Profile {
   readonly plugins?: Readonly<Partial<Record<ExtensionPoint | 'multiPoint', PluginSet>>>;
   /** Arguments by plugin name. */
   readonly pluginConfig?: ReadonlyMap<string, unknown>;
+}
+
+/** Throws `Invalid` when the profile names plugins that there are not, or leaves out what no scheduler can do without. */
+export function checkProfile(profile: Profile, plugins: readonly Plugin[]): void {
+  const names = new Set(plugins.map(({ name }) => name));
+  const fail = (why: string): never => { throw new StatusError('Invalid', `scheduler profile ${profile.schedulerName ?? ''}: ${why}`); };
+  for (const [point, { enabled = [], disabled = [] } = {}] of Object.entries(profile.plugins ?? {})) {
+    for (const { name } of [...enabled, ...disabled]) {
+      if (name !== '*' && !names.has(name)) fail(`plugins.${point} names ${name}; there are ${[...names].sort().join(', ')}`);
+    }
+    for (const { name } of enabled) {
+      if (point !== 'multiPoint' && plugins.find((one) => one.name === name)?.[point as ExtensionPoint] === undefined) fail(`plugins.${point} enables ${name}, which does nothing there`);
+    }
+  }
+  for (const name of profile.pluginConfig?.keys() ?? []) if (!names.has(name)) fail(`pluginConfig is for ${name}; there are ${[...names].sort().join(', ')}`);
+  const at = (point: ExtensionPoint): number => enabledAt(point, plugins, profile).filter(({ plugin }) => plugin[point] !== undefined).length;
+  if (at('queueSort') !== 1) fail('exactly one plugin must be enabled at queueSort');
+  if (at('bind') === 0) fail('one plugin at least must be enabled at bind');
 }
 
 export interface EnabledPlugin {

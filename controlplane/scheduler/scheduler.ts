@@ -16,7 +16,7 @@ import { Framework } from './framework.ts';
 import { Intake } from './intake.ts';
 import { NodeRecord } from './node-info.ts';
 import { Nominator } from './nominator.ts';
-import type { Profile } from './profile.ts';
+import { checkProfile, type Profile } from './profile.ts';
 import { defaultQueueConfig, SchedulingQueue, type QueueConfig, type QueuedPod } from './queue.ts';
 import { PodConditions } from './pod-conditions.ts';
 import type { ClusterEvent, Nomination, PluginHandle, PluginRegistry, PodInfo } from './types.ts';
@@ -277,6 +277,7 @@ function frameworksOf({ api, storage, budgets, clock, plugins }: SchedulerDeps, 
   const shared: PluginHandle = { api, clock, storage, budgets, assumedVolumes: new Map() };
   return new Map(profiles.map((profile) => {
     const made = Object.values(plugins).map((make) => make({ ...shared, args: profile.pluginConfig }));
+    checkProfile(profile, made);
     return [profile.schedulerName ?? '', new Framework(made, profile)];
   }));
 }
