@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { joinItems, joinMade } from './resource-lists.ts';
+import type { Entry } from '#controlplane/store/types.ts';
+import { joinItems, joinMade, type Item } from './resource-lists.ts';
 
 it('joins items of every size, in pieces when they are many', () => {
   const item = fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 250_000, max: 300_000 }));
@@ -15,9 +16,9 @@ it('joins items of every size, in pieces when they are many', () => {
 });
 
 it.each([3, 3000])('makes %d items of their bytes as they are sent', (count) => {
-  const values = Array.from({ length: count }, (_, i) => Buffer.from(`${String(i)} `.padEnd(200, 'x')));
-  const make = (value: Uint8Array): Uint8Array => Buffer.from(JSON.stringify(Buffer.from(value).toString().split(' ')[0]));
-  const body = joinMade('{"rows":[', values, make, ']}\n');
+  const entries = Array.from({ length: count }, (_, i) => ({ key: String(i), value: Buffer.from(`${String(i)} é`.padEnd(200, 'x')), createRevision: 1, modRevision: 1 }));
+  const make = ({ key, value }: Entry): Item => (Number(key) % 2 === 0 ? Buffer.from(`[${key},"é"]`) : ['[', Buffer.from(Buffer.from(value).toString().split(' ')[0] ?? ''), ',"é"', ']']);
+  const body = joinMade('{"rows":[', entries, make, ']}\n');
   const pieces = body instanceof Uint8Array ? [body] : [...(function* () { for (const piece of body) yield Buffer.from(piece); })()];
-  expect(JSON.parse(Buffer.concat(pieces).toString())).toEqual({ rows: values.map((_, i) => String(i)) });
+  expect(JSON.parse(Buffer.concat(pieces).toString())).toEqual({ rows: entries.map((_, i) => [i, 'é']) });
 });

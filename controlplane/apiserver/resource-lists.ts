@@ -1,5 +1,6 @@
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
@@ -20,7 +21,11 @@ const pageSize = 500;
 /** Lists up to this size go out in one piece. */
 const chunkBytes = 256 << 10;
 
-export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions): Promise<Page> {
+/** The object in an entry of one kind, frozen, where somebody holds it. */
+export type KnownObjects = (entry: Entry) => KubeObject | undefined;
+
+/** `known` spares parsing what selectors look into. */
+export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions, known?: KnownObjects): Promise<Page> {
   const selection = new Selection(kind, options);
   const prefix = storePrefix(keptUnder(kind), namespace);
   if (options.continueToken !== undefined && options.resourceVersion) throw badRequest('specifying resource version is not allowed when using continue');
@@ -30,7 +35,7 @@ export async function listPage(store: Store, kind: KindDefinition, namespace: st
   try {
     return selection.everything
       ? page(await load(kind, await store.list(request(prefix, revision, start?.after, limit))), false)
-      : await listSelected(store, kind, selection, request(prefix, revision, start?.after, limit));
+      : await listSelected(store, kind, selection, request(prefix, revision, start?.after, limit), known);
   } catch (error) {
     if (!isStatus(error, 'Expired')) throw error;
     throw start ? continueExpired(start, error) : new StatusError('Expired', 'The resourceVersion for the provided list is too old.', { cause: error });
@@ -66,13 +71,13 @@ async function load(kind: KindDefinition, result: ListResult): Promise<ListResul
 }
 
 /** Reads on, at one revision, until enough entries match. */
-async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request): Promise<Page> {
+async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request, known: KnownObjects | undefined): Promise<Page> {
   const entries: Entry[] = [];
   let next: Request = { ...first, limit: pageSize, countRemaining: false };
   for (;;) {
     const result = await load(kind, await store.list(next));
     for (const [i, entry] of result.entries.entries()) {
-      if (!selection.matches(entry)) continue;
+      if (!selection.matches(entry, known?.(entry))) continue;
       entries.push(entry);
       if (entries.length === first.limit) {
         const more = result.more || i < result.entries.length - 1;
@@ -101,6 +106,9 @@ export function encodeList(kind: KindDefinition, page: Page): Uint8Array | Itera
 
 const comma = Buffer.from(',');
 
+/** Part of a list: bytes, or text and bytes that follow each other. */
+export type Item = Uint8Array | readonly (string | Uint8Array)[];
+
 /** `head`, the items with commas between them, `tail`: one piece when small, else pieces that are valid until the next but one is asked for. */
 export function joinItems(head: string, items: readonly Uint8Array[], tail: string): Uint8Array | Iterable<Uint8Array> {
   let size = 0;
@@ -109,37 +117,62 @@ export function joinItems(head: string, items: readonly Uint8Array[], tail: stri
   return Buffer.concat([Buffer.from(head), ...items.flatMap((item, i) => (i > 0 ? [comma, item] : [item])), Buffer.from(tail)]);
 }
 
-/** As `joinItems`, with items that are made of stored bytes when their turn comes: of a large list but a part is held at a time. */
-export function joinMade(head: string, values: readonly Uint8Array[], make: (value: Uint8Array) => Uint8Array, tail: string): Uint8Array | Iterable<Uint8Array> {
+/** As `joinItems`, with items that are made of stored entries when their turn comes: of a large list but a part is held at a time. */
+export function joinMade(head: string, entries: readonly Entry[], make: (entry: Entry) => Item, tail: string): Uint8Array | Iterable<Uint8Array> {
   let size = 0;
-  for (const value of values) size += value.length;
-  return size >= chunkBytes ? piecesOf(head, made(values, make), tail) : joinItems(head, values.map(make), tail);
+  for (const { value } of entries) size += value.length;
+  return size >= chunkBytes ? piecesOf(head, made(entries, make), tail) : joinItems(head, entries.map((entry) => bytesOf(make(entry))), tail);
 }
 
-function* made(values: readonly Uint8Array[], make: (value: Uint8Array) => Uint8Array): Iterable<Uint8Array> {
-  for (const value of values) yield make(value);
+function* made(entries: readonly Entry[], make: (entry: Entry) => Item): Iterable<Item> {
+  for (const entry of entries) yield make(entry);
 }
 
 /** Pieces that a socket likes, by turns in two buffers: a large list would else be held twice while it is sent. */
-function* piecesOf(head: string, items: Iterable<Uint8Array>, tail: string): Iterable<Uint8Array> {
+function* piecesOf(head: string, items: Iterable<Item>, tail: string): Iterable<Uint8Array> {
   const room = chunkBytes + Buffer.byteLength(head) + Buffer.byteLength(tail);
   let [buffer, other] = [Buffer.allocUnsafeSlow(room), Buffer.allocUnsafeSlow(room)];
   let used = buffer.write(head);
   for (const item of items) {
-    const { length } = item;
-    if (used + length >= chunkBytes && used > 0) {
+    const size = mostBytes(item);
+    if (used + size >= chunkBytes && used > 0) {
       yield buffer.subarray(0, used);
       [buffer, other, used] = [other, buffer, 0];
     }
-    if (length >= chunkBytes) {
-      yield item;
-    } else {
-      buffer.set(item, used);
-      used += length;
-    }
+    if (size >= chunkBytes) yield bytesOf(item);
+    else used = writeItem(buffer, item, used);
     buffer[used++] = 0x2c;
   }
   // Over the last comma.
   used += buffer.write(tail, used - 1) - 1;
   yield buffer.subarray(0, used);
+}
+
+/** The bytes of an item, or more: a character has three at most. */
+function mostBytes(item: Item): number {
+  if (item instanceof Uint8Array) return item.length;
+  let size = 0;
+  for (const part of item) size += typeof part === 'string' ? 3 * part.length : part.length;
+  return size;
+}
+
+function writeItem(buffer: Buffer, item: Item, at: number): number {
+  if (item instanceof Uint8Array) {
+    buffer.set(item, at);
+    return at + item.length;
+  }
+  let used = at;
+  for (const part of item) {
+    if (typeof part === 'string') {
+      used += buffer.write(part, used);
+    } else {
+      buffer.set(part, used);
+      used += part.length;
+    }
+  }
+  return used;
+}
+
+function bytesOf(item: Item): Uint8Array {
+  return item instanceof Uint8Array ? item : Buffer.concat(item.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
 }

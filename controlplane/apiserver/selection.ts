@@ -65,8 +65,12 @@ export class Selection {
       && matchesFields(this.#fields, (field) => this.#kind.selectableFields[field]?.(object) ?? '');
   }
 
-  matches(entry: { readonly key: string; readonly value: Uint8Array }): boolean {
-    return this.matchesKey(entry.key) && (this.byKeyOnly || (this.#isMarked(entry.value) && this.matchesObject(parseBytes(entry.value))));
+  /** `known` is the object in the entry, where somebody holds it. */
+  matches(entry: { readonly key: string; readonly value: Uint8Array }, known?: KubeObject): boolean {
+    if (!this.matchesKey(entry.key)) return false;
+    if (this.byKeyOnly) return true;
+    if (known) return this.matchesObject(known);
+    return this.#isMarked(entry.value) && this.matchesObject(parseBytes(entry.value));
   }
 
   #isMarked({ buffer, byteOffset, length }: Uint8Array): boolean {

@@ -140,7 +140,7 @@ export class ApiServer implements Runnable {
     this.metrics.add(() => requests.collect());
     this.metrics.add(() => serverMetrics({ store, kinds: this.#kinds, version: config.version }));
     const router = new Router(
-      { store, resources: this.#resources, kinds: this.#kinds, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
+      { store, resources: this.#resources, kinds: this.#kinds, informers: this.#informers, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
       { health: this.#health, metrics: this.metrics, aggregated: this.#aggregated },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );

@@ -57,6 +57,21 @@ describe('informers', () => {
     await stop();
   });
 
+  test('tells what it knows of a stored entry, at that revision only', async () => {
+    const { store, informers, signal, stop } = await running();
+    expect(informers.known(pods)).toBeUndefined();
+    const informer = informers.informer(pods);
+    await informer.synced(signal);
+    await writePod(store, 'a', 'one');
+    await expect.poll(() => informer.get('default', 'a')).toBeDefined();
+    const { entries: [entry] } = await store.list({ prefix: 'core/pods/' });
+    if (!entry) throw new Error('nothing is stored');
+    expect(informers.known(pods)?.(entry)).toBe(informer.get('default', 'a'));
+    expect(informers.known(pods)?.({ ...entry, modRevision: entry.modRevision + 1 })).toBeUndefined();
+    expect(informers.known(pods)?.({ ...entry, key: 'core/pods/default/b' })).toBeUndefined();
+    await stop();
+  });
+
   test('objects are frozen, parsed once and shared with other readers of the same bytes', async () => {
     const { store, informers, signal, stop } = await running();
     const informer = informers.informer(pods);

@@ -36,6 +36,11 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
     return this.#objects.get(`${this.#config.prefix}${namespace ? `${namespace}/` : ''}${name}`);
   }
 
+  /** By store key. */
+  at(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
   list(namespace?: string): readonly T[] {
     if (!namespace) return [...this.#objects.values()];
     const prefix = `${this.#config.prefix}${namespace}/`;

@@ -1,19 +1,20 @@
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
-import { renderRow, renderTable } from '#api/meta/table.ts';
+import { renderTable } from '#api/meta/table.ts';
 import { isStatus } from '#common/errors.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 import { badRequest, invalid, methodNotAllowed, noSuchPath } from '../api-errors.ts';
-import { parseBytes, toBytes } from '../encoding.ts';
+import { parseBytes } from '../encoding.ts';
 import { partialMetadata } from '../event-format.ts';
 import { objectForm, type ObjectForm } from '../http/accept.ts';
 import { mediaType } from '../http/request.ts';
 import { bytes, json, jsonType, type Reply } from '../http/reply.ts';
 import { success } from '../http/status.ts';
+import { metadataItems, tableRows } from '../list-items.ts';
 import { parseListOptions, revisionParameter, tooLarge } from '../list-options.ts';
 import { applyPatch } from '../patches.ts';
-import { encodeList, joinMade, listMetadata, listPage, type Page } from '../resource-lists.ts';
+import { encodeList, joinMade, listMetadata, listPage, type KnownObjects, type Page } from '../resource-lists.ts';
 import type { Change, Written } from '../resource-store.ts';
 import { createsOnUpdate, deletesCollections, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
@@ -59,24 +60,27 @@ export class ObjectRoutes {
 
   async #list({ kind, path, request }: KindCall): Promise<Reply> {
     const form = objectForm(request, 'list');
-    const page = await listPage(this.#deps.store, kind, path.namespace, parseListOptions(request.query));
-    return this.#listReply(kind, page, form);
+    const known = this.#known(kind);
+    const page = await listPage(this.#deps.store, kind, path.namespace, parseListOptions(request.query), known);
+    return this.#listReply(kind, page, form, known);
   }
 
-  #listReply(kind: KindDefinition, page: Page, form: ObjectForm): Reply {
+  /** What is stored in another form than the kind's is known in that form only. */
+  #known(kind: KindDefinition): KnownObjects | undefined {
+    return kind.stored ? undefined : this.#deps.informers.known(kind.resource);
+  }
+
+  #listReply(kind: KindDefinition, page: Page, form: ObjectForm, known?: KnownObjects): Reply {
     if (form.form === 'object') return { status: 200, contentType: jsonType, body: encodeList(kind, page) };
-    const values = page.entries.map(({ value }) => value);
     if (form.form === 'metadata') {
       const { apiVersion } = form;
       const head = JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion, metadata: listMetadata(page) });
-      const make = (value: Uint8Array): Uint8Array => toBytes(partialMetadata(parseBytes(value), apiVersion));
-      return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"items":[`, values, make, ']}\n') };
+      return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"items":[`, page.entries, metadataItems(kind, apiVersion, known), ']}\n') };
     }
     const now = this.#deps.clock.now();
     const { rows: _, ...table } = renderTable(kind, [], now, form);
     const head = JSON.stringify({ ...table, metadata: listMetadata(page) });
-    const make = (value: Uint8Array): Uint8Array => toBytes(renderRow(kind, parseBytes(value), now, form));
-    return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"rows":[`, values, make, ']}\n') };
+    return { status: 200, contentType: jsonType, body: joinMade(`${head.slice(0, -1)},"rows":[`, page.entries, tableRows(kind, now, form, known), ']}\n') };
   }
 
   async #create({ kind, path, request, user }: KindCall): Promise<Reply> {

@@ -1,6 +1,7 @@
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
+import type { Informers } from '#controlplane/cache/informers.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import type { AccessControl } from '../auth/access-control.ts';
 import type { Authorizer } from '../auth/types.ts';
@@ -18,6 +19,7 @@ export interface RouteDeps {
   readonly kinds: KindIndex;
   readonly authorizer: Authorizer;
   readonly access: AccessControl;
+  readonly informers: Pick<Informers, 'known'>;
   /** Absent where no agents connect, as in some tests. */
   readonly nodes: NodeGateway | undefined;
   readonly clock: Clock;
