@@ -77,9 +77,9 @@ export class RestClient {
 
   /** A connection that the server has upgraded; rejects with its Status when it has not. */
   async upgrade(path: string, headers: Readonly<Record<string, string>>): Promise<Duplex> {
-    const { server, token } = this.connection;
+    const { server } = this.connection;
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
-    const sent = httpsRequest(new URL(path, server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', 'user-agent': 'cleat', ...(token !== undefined && { authorization: `Bearer ${token}` }) } });
+    const sent = httpsRequest(new URL(path, server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', ...this.#identity() } });
     sent.once('upgrade', (_answer, socket, head) => {
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
@@ -90,15 +90,22 @@ export class RestClient {
     return promise;
   }
 
+  #identity(): Record<string, string | string[]> {
+    const { token, impersonate } = this.connection;
+    return {
+      'user-agent': 'cleat', ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(impersonate && { 'impersonate-user': impersonate.user, ...(impersonate.groups.length > 0 && { 'impersonate-group': [...impersonate.groups] }) }),
+    };
+  }
+
   #send(method: string, path: string, options: RequestOptions): Promise<IncomingMessage> {
     const url = new URL(path, this.connection.server);
     const { body } = options;
-    const headers: Record<string, string> = { accept: options.accept ?? 'application/json', 'user-agent': 'cleat' };
+    const headers: Record<string, string | string[]> = { accept: options.accept ?? 'application/json', ...this.#identity() };
     if (body !== undefined) {
       headers['content-type'] = options.contentType ?? 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
-    if (this.connection.token !== undefined) headers['authorization'] = `Bearer ${this.connection.token}`;
     const { server, timeoutMs } = this.connection;
     const deadline = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
     const signals = [options.signal, deadline].filter((signal) => signal !== undefined);

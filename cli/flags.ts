@@ -27,6 +27,9 @@ export const clusterFlags: readonly Flag[] = [
   { name: 'kubeconfig', type: 'string', description: 'file to read the cluster and the user from' },
   { name: 'context', type: 'string', description: 'context of the kubeconfig to use' },
   { name: 'server', short: 's', type: 'string', description: 'address of the API, in place of the kubeconfig\'s' },
+  { name: 'token', type: 'string', description: 'bearer token to use, in place of the kubeconfig\'s user' },
+  { name: 'as', type: 'string', description: 'act as this user, where the kubeconfig\'s may' },
+  { name: 'as-group', type: 'list', description: 'act as a member of these groups; with --as' },
   { name: 'request-timeout', type: 'duration', default: '0', description: 'how long one request may take; 0 is without end' },
   { name: 'namespace', short: 'n', type: 'string', description: 'namespace of the request' },
 ];

@@ -15,6 +15,8 @@ export interface Connection {
   readonly token: string | undefined;
   readonly insecure: boolean;
   readonly serverName: string | undefined;
+  /** Whom to act as. */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] } | undefined;
   /** How long one request may take; 0 is without end. */
   readonly timeoutMs: number;
 }
@@ -50,9 +52,10 @@ export async function readConnection(flags: ParsedFlags, env: Readonly<Record<st
     timeoutMs: flags.durationMs('request-timeout') ?? 0,
     namespace: flags.string('namespace') ?? text(context?.['namespace']) ?? 'default',
     ca: material(cluster, 'certificate-authority'),
-    cert: material(user, 'client-certificate'),
-    key: material(user, 'client-key'),
-    token: text(user?.entry['token']) ?? fileText(user, 'tokenFile')?.trim(),
+    cert: flags.has('token') ? undefined : material(user, 'client-certificate'),
+    key: flags.has('token') ? undefined : material(user, 'client-key'),
+    impersonate: flags.string('as') === undefined ? undefined : { user: flags.string('as') ?? '', groups: flags.list('as-group') },
+    token: flags.string('token') ?? text(user?.entry['token']) ?? fileText(user, 'tokenFile')?.trim(),
     insecure: cluster?.entry['insecure-skip-tls-verify'] === true,
     serverName: text(cluster?.entry['tls-server-name']),
   };

@@ -29,6 +29,12 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   label: () => import('./commands/label.ts'),
   annotate: () => import('./commands/annotate.ts'),
   patch: () => import('./commands/patch.ts'),
+  rollout: () => import('./commands/rollout.ts'),
+  wait: () => import('./commands/wait.ts'),
+  events: () => import('./commands/events.ts'),
+  'api-resources': () => import('./commands/api-resources.ts'),
+  'api-versions': () => import('./commands/api-versions.ts'),
+  auth: () => import('./commands/auth.ts'),
   why: () => import('./commands/why.ts'),
   version: () => import('./commands/version.ts'),
 };

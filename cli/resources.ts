@@ -13,6 +13,8 @@ export interface ResourceType {
   readonly shortNames: readonly string[];
   /** Words that stand for several kinds, such as `all`. */
   readonly categories?: readonly string[];
+  /** Known of what was discovered. */
+  readonly verbs?: readonly string[];
 }
 
 const known = (group: string, plural: string, kind: string, namespaced: boolean, ...shortNames: string[]): ResourceType =>
@@ -35,7 +37,7 @@ const everyday: readonly ResourceType[] = [
   known('coordination.k8s.io', 'leases', 'Lease', true),
 ];
 
-interface ApiResourceList { readonly groupVersion: string; readonly resources: readonly { name: string; singularName?: string; kind: string; namespaced: boolean; shortNames?: string[]; categories?: string[] }[] }
+interface ApiResourceList { readonly groupVersion: string; readonly resources: readonly { name: string; singularName?: string; kind: string; namespaced: boolean; shortNames?: string[]; categories?: string[]; verbs?: string[] }[] }
 interface ApiGroupList { readonly groups: readonly { readonly preferredVersion: { readonly groupVersion: string } }[] }
 
 /** Finds a kind by plural, singular, short name or kind, with or without its group (`deploy`, `deployments.apps`). */
@@ -70,13 +72,14 @@ function answersTo(type: ResourceType, name: string): boolean {
   return names.some((own) => lower === own || (type.group !== '' && (lower === `${own}.${type.group}` || lower === `${own}.${type.version}.${type.group}`)));
 }
 
-async function discover(client: RestClient): Promise<ResourceType[]> {
+/** All types of the server, in the version of their group that it prefers. */
+export async function discover(client: RestClient): Promise<ResourceType[]> {
   const groups = await client.json<ApiGroupList>('GET', '/apis');
   const paths = ['/api/v1', ...groups.groups.map((group) => `/apis/${group.preferredVersion.groupVersion}`)];
   const lists = await Promise.all(paths.map((path) => client.json<ApiResourceList>('GET', path)));
   return lists.flatMap((list) => {
     const [group = '', version = ''] = list.groupVersion.includes('/') ? list.groupVersion.split('/') : ['', list.groupVersion];
-    return list.resources.filter((r) => !r.name.includes('/')).map((r) => ({ group, version, plural: r.name, singular: r.singularName || r.kind.toLowerCase(), kind: r.kind, namespaced: r.namespaced, shortNames: r.shortNames ?? [], categories: r.categories ?? [] }));
+    return list.resources.filter((r) => !r.name.includes('/')).map((r) => ({ group, version, plural: r.name, singular: r.singularName || r.kind.toLowerCase(), kind: r.kind, namespaced: r.namespaced, shortNames: r.shortNames ?? [], categories: r.categories ?? [], verbs: r.verbs ?? [] }));
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Event } from '#api/gen/types.ts';
 import type { ObjectMeta } from '#api/meta/object.ts';
-import { humanAge } from '../printing/age.ts';
+import { eventAge, lastSeenMs } from '../event-times.ts';
 import type { ResourceType } from '../resources.ts';
 import type { DescribeContext } from './types.ts';
 import type { DescribeWriter } from './writer.ts';
@@ -16,16 +16,6 @@ export async function describeEvents(writer: DescribeWriter, type: ResourceType,
   }
   writer.flush().row(0, 'Events:').row(1, 'Type', 'Reason', 'Age', 'From', 'Message').row(1, '----', '------', '----', '----', '-------');
   for (const event of items.toSorted((a, b) => lastSeenMs(a) - lastSeenMs(b))) {
-    writer.row(1, event.type ?? '', event.reason ?? '', ageText(event, nowMs), event.source?.component ?? event.reportingComponent ?? '', event.message?.trim() ?? '');
+    writer.row(1, event.type ?? '', event.reason ?? '', eventAge(event, nowMs), event.source?.component ?? event.reportingComponent ?? '', event.message?.trim() ?? '');
   }
-}
-
-function lastSeenMs(event: Event): number {
-  return Date.parse(event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? '');
-}
-
-function ageText(event: Event, nowMs: number): string {
-  const first = humanAge(nowMs - Date.parse(event.eventTime ?? event.firstTimestamp ?? event.metadata.creationTimestamp ?? ''));
-  const count = event.series?.count ?? event.count ?? 1;
-  return count > 1 ? `${humanAge(nowMs - lastSeenMs(event))} (x${String(count)} over ${first})` : first;
 }

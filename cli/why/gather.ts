@@ -1,5 +1,6 @@
 import type { Event, Lease, Node, PersistentVolumeClaim, Pod } from '#api/gen/types.ts';
 import type { RestClient } from '../client.ts';
+import { lastSeenMs } from '../event-times.ts';
 import { podSelectorOf } from '../pod-target.ts';
 import type { ResourceType } from '../resources.ts';
 import { explainPod } from './explain.ts';
@@ -112,8 +113,4 @@ function numbers({ kind }: ResourceType, { spec, status }: Workload, pods: reado
 
 function conditionTrue(conditions: readonly Condition[] | undefined, type: string): Condition | undefined {
   return conditions?.find((one) => one.type === type && one.status === 'True');
-}
-
-function lastSeenMs(event: Event): number {
-  return Date.parse(event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? '');
 }
