@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
 import { TestServer, type Answer } from './test-server.ts';
 
 /** Server-side apply over the wire; what it decides is tested beside its functions. */
@@ -21,6 +22,18 @@ describe('server-side apply', () => {
     const again = await apply(`${configMaps}/one`, configMap('one', { a: '1', b: '2' }));
     expect([again.status, again.json()]).toEqual([200, made.json()]);
     expect((await apply(`${configMaps}/one`, configMap('one', { a: '1' }))).json<Thing>().data).toEqual({ a: '1' });
+  });
+
+  it('writes nothing when what is empty, which is owned and not kept, is said again later', async () => {
+    const clock = new ManualClock();
+    const timed = await TestServer.start({ clock });
+    const say = (): Promise<Answer> => timed.ask(`${configMaps}/empty?fieldManager=me`, { method: 'PATCH', body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'empty', finalizers: [], labels: {} }, data: {} }, headers: { 'content-type': 'application/apply-patch+yaml' } });
+    const first = (await say()).json<Thing>();
+    expect(first).not.toHaveProperty('data');
+    expect(first.metadata).not.toHaveProperty('finalizers');
+    await clock.advance(5000);
+    expect((await say()).json()).toEqual(first);
+    await timed.stop();
   });
 
   it('tells who stands in the way, and goes on when forced', async () => {

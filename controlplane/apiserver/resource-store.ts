@@ -183,7 +183,7 @@ export class ResourceStore {
       await this.#admission.validate(request);
     }
     if (finished(next)) return this.#remove(kind, namespace, name, entry, next, options);
-    if (equal(next, old) && !await this.#outdated(kind, namespace, name)) return { object: old, bytes: entry.value, removed: false };
+    if (sameButForTimes(next, old) && !await this.#outdated(kind, namespace, name)) return { object: old, bytes: entry.value, removed: false };
     return this.#commit(request, entry, () => this.#put(kind, namespace, name, entry, next), options.dryRun, next);
   }
 
@@ -292,6 +292,12 @@ export class ResourceStore {
       throw error;
     }
   }
+}
+
+/** A write that only says again when somebody owned what is no write. */
+function sameButForTimes(next: KubeObject, old: KubeObject): boolean {
+  const timeless = (object: KubeObject): KubeObject => ({ ...object, metadata: { ...object.metadata, managedFields: object.metadata?.managedFields?.map(({ time: _, ...entry }) => entry) } });
+  return equal(next, old) || (next.metadata?.managedFields?.length === old.metadata?.managedFields?.length && equal(timeless(next), timeless(old)));
 }
 
 function placeInNamespace(object: KubeObject, namespace: string | undefined): void {

@@ -28,7 +28,11 @@ describe('server-side apply', () => {
         'f:ports': { 'k:{"containerPort":80,"protocol":"TCP"}': { '.': {}, 'f:containerPort': {} } },
       } } } } } },
     }]);
-    expect(serverSideApply(schema, made, first, writer('me', '2027-01-01T00:00:00Z'), false)).toEqual(made);
+    const later = writer('me', '2027-01-01T00:00:00Z');
+    expect(serverSideApply(schema, made, first, later, false)).toEqual(made);
+    // Who says the same fields with another value has spoken anew.
+    const changed = deployment([{ name: 'web', image: 'two', env: [{ name: 'A', value: '1' }], ports: [{ containerPort: 80 }] }], { replicas: 1 });
+    expect(serverSideApply(schema, made, changed, later, false).metadata?.managedFields).toMatchObject([{ time: '2027-01-01T00:00:00Z' }]);
   });
 
   it('takes away what its applier no longer says, with everything in it, and leaves the rest', () => {

@@ -56,7 +56,7 @@ export function serverSideApply(schema: Schema, live: KubeObject | undefined, co
   // kubectl that changes from one way of applying to the other is no stranger to what it has said before.
   const own = writer.manager === 'kubectl' && live !== undefined ? lastApplied(schema, live) : undefined;
   const settled = yieldFields(others, changes, (lost) => (force ? emptySet : difference(lost, own ?? emptySet)));
-  const same = last !== undefined && sameSet(last.fields, self.fields);
+  const same = last !== undefined && sameSet(last.fields, self.fields) && isNothing(changes.in(writer.apiVersion));
   if (own && !isEmptySet(own) && object.metadata?.annotations) object.metadata.annotations[lastAppliedAnnotation] = `${JSON.stringify(config)}\n`;
   return withManagers(object, [...settled, same ? { ...last, apiVersion: self.apiVersion } : self]);
 }
