@@ -35,9 +35,12 @@ export class SchedulerCache implements Snapshot {
   readonly #classes = new ClassIndex();
   readonly #imageCounts = new Map<string, number>();
   readonly #labelCounts = new Map<string, number>();
+  /** Pods by `namespace/claim`. */
+  readonly #claimCounts = new Map<string, number>();
   #nodesVersion = 0;
   #unschedulable = 0;
   #tainted = 0;
+  #softTainted = 0;
 
   constructor(deps: CacheDeps) {
     this.#deps = deps;
@@ -47,12 +50,14 @@ export class SchedulerCache implements Snapshot {
   get nodesVersion(): number { return this.#nodesVersion; }
   get unschedulableNodes(): number { return this.#unschedulable; }
   get taintedNodes(): number { return this.#tainted; }
+  get softTaintedNodes(): number { return this.#softTainted; }
   node(name: string): NodeInfo | undefined { const record = this.#records.get(name); return record && this.#positions.has(record) ? record : undefined; }
   classes(): Iterable<PodClass> { return this.#classes.all(); }
   classesIn(namespace: string): Iterable<PodClass> { return this.#classes.in(namespace); }
   classesOf(ownerUid: string): Iterable<PodClass> { return this.#classes.of(ownerUid); }
   classesWithAffinity(): Iterable<PodClass> { return this.#classes.withAffinity(); }
   nodesWithImage(image: string): number { return this.#imageCounts.get(image) ?? 0; }
+  podsWithClaim(namespace: string, claimName: string): number { return this.#claimCounts.get(`${namespace}/${claimName}`) ?? 0; }
   hasLabelKey(key: string): boolean { return this.#labelCounts.has(key); }
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined { return this.#deps.namespaces.get(undefined, namespace)?.metadata?.labels; }
 
@@ -97,6 +102,7 @@ export class SchedulerCache implements Snapshot {
     if (!placed) return false;
     this.#placed.delete(uid);
     placed.node.removePod(uid);
+    for (const name of placed.pod.claimNames) count(this.#claimCounts, `${placed.pod.namespace}/${name}`, -1);
     this.#classes.remove(placed.podClass, placed.node);
     this.#forgetEmpty(placed.node);
     return true;
@@ -129,6 +135,7 @@ export class SchedulerCache implements Snapshot {
   #add(pod: PodInfo, nodeName: string, assumed: boolean): void {
     const node = this.#recordOf(nodeName);
     node.addPod(pod);
+    for (const name of pod.claimNames) count(this.#claimCounts, `${pod.namespace}/${name}`, 1);
     this.#placed.set(pod.uid, { pod, node, podClass: this.#classes.add(pod, node), assumed });
   }
 
@@ -160,6 +167,7 @@ export class SchedulerCache implements Snapshot {
   #tally(record: NodeRecord, by: 1 | -1): void {
     if (record.unschedulable) this.#unschedulable += by;
     if (record.hardTaints.length > 0) this.#tainted += by;
+    if (record.softTaints.length > 0) this.#softTainted += by;
     for (const image of record.images.keys()) count(this.#imageCounts, image, by);
     for (const key of Object.keys(record.labels)) count(this.#labelCounts, key, by);
   }

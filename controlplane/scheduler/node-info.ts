@@ -17,6 +17,7 @@ export class NodeRecord implements NodeInfo {
   labels: Readonly<Record<string, string>> = {};
   unschedulable = false;
   hardTaints: readonly Taint[] = noTaints;
+  softTaints: readonly Taint[] = noTaints;
   allocatable: Resources = emptyResources();
   allocatablePods = 0;
   images: ReadonlyMap<string, number> = new Map();
@@ -33,6 +34,7 @@ export class NodeRecord implements NodeInfo {
     copy.labels = from.labels;
     copy.unschedulable = from.unschedulable;
     copy.hardTaints = from.hardTaints;
+    copy.softTaints = from.softTaints;
     copy.allocatable = from.allocatable;
     copy.allocatablePods = from.allocatablePods;
     copy.images = from.images;
@@ -62,8 +64,9 @@ export class NodeRecord implements NodeInfo {
     this.node = node;
     this.labels = node.metadata?.labels ?? {};
     this.unschedulable = node.spec?.unschedulable === true;
-    const taints = node.spec?.taints?.filter(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute') ?? noTaints;
-    this.hardTaints = taints.length === 0 ? noTaints : taints;
+    const taints = node.spec?.taints ?? noTaints;
+    this.hardTaints = taints.length === 0 ? noTaints : taints.filter(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute');
+    this.softTaints = taints.length === 0 ? noTaints : taints.filter(({ effect }) => effect === 'PreferNoSchedule');
     this.allocatable = parseResources(node.status?.allocatable);
     this.allocatablePods = quantityValue(node.status?.allocatable?.pods ?? '0');
     this.images = new Map((node.status?.images ?? []).flatMap(({ names, sizeBytes }) => (names ?? []).map((name) => [name, sizeBytes ?? 0] as const)));

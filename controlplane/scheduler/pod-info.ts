@@ -1,9 +1,11 @@
 import type { Pod, PodAffinityTerm } from '#api/gen/types.ts';
+import { claimNamesOf } from '#api/volumes/binding.ts';
 import { requirementsOf, type LabelRequirement } from '#api/meta/selectors.ts';
 import type { LabelSelector } from '#api/meta/object.ts';
 import { hostPortsOf, podRequests, scoredRequests } from './requests.ts';
 import type { AffinityTerm, AffinityTerms, PodInfo } from './types.ts';
 
+const noNames: readonly string[] = Object.freeze([]);
 const noLabels: Readonly<Record<string, string>> = Object.freeze({});
 const noTerms: AffinityTerms = Object.freeze({ required: [], preferred: [] });
 
@@ -27,6 +29,7 @@ export function podInfo(pod: Pod): PodInfo {
     scoredCpuMillis: scored.cpuMillis,
     scoredMemoryBytes: scored.memoryBytes,
     hostPorts: hostPortsOf(spec),
+    claimNames: spec.volumes === undefined ? noNames : claimNamesOf(pod),
     affinity: terms(spec.affinity?.podAffinity),
     antiAffinity: terms(spec.affinity?.podAntiAffinity),
   };

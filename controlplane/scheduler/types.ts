@@ -83,6 +83,8 @@ export interface PodInfo {
   readonly scoredCpuMillis: number;
   readonly scoredMemoryBytes: number;
   readonly hostPorts: readonly HostPort[];
+  /** Names of the claims that it mounts, those included that are made for it. */
+  readonly claimNames: readonly string[];
   readonly affinity: AffinityTerms;
   readonly antiAffinity: AffinityTerms;
 }
@@ -95,6 +97,8 @@ export interface NodeInfo {
   readonly unschedulable: boolean;
   /** Those that keep pods away: NoSchedule and NoExecute. */
   readonly hardTaints: readonly Taint[];
+  /** Those that pods rather stay away from: PreferNoSchedule. */
+  readonly softTaints: readonly Taint[];
   readonly allocatable: Resources;
   readonly allocatablePods: number;
   readonly requested: Resources;
@@ -126,10 +130,14 @@ export interface Snapshot {
   readonly unschedulableNodes: number;
   /** Nodes with taints that keep pods away. */
   readonly taintedNodes: number;
+  /** Nodes with taints that pods rather stay away from. */
+  readonly softTaintedNodes: number;
   /** Nodes that have the image under this name. */
   nodesWithImage(image: string): number;
   /** True when any node has the label. */
   hasLabelKey(key: string): boolean;
+  /** Pods on nodes that mount the claim. */
+  podsWithClaim(namespace: string, claimName: string): number;
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
 }
 

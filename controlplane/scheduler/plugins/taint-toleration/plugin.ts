@@ -1,4 +1,3 @@
-import type { Taint } from '#api/gen/types.ts';
 import { scaleToHighest } from '../../scores.ts';
 import { isTolerated, untolerated } from '../../tolerations.ts';
 import type { Plugin } from '../../types.ts';
@@ -15,12 +14,8 @@ export function taintToleration(): Plugin {
       const taint = untolerated(node.hardTaints, pod.pod.spec?.tolerations);
       return taint && { reasons: [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`], resolvable: false };
     },
-    preScore: (_pod, nodes) => (nodes.some((node) => node.node.spec?.taints?.some(prefersNot)) ? undefined : 'skip'),
-    score: (pod, node) => (node.node.spec?.taints ?? []).filter((taint) => prefersNot(taint) && !isTolerated(taint, pod.pod.spec?.tolerations)).length,
+    preScore: (_pod, nodes, snapshot) => (snapshot.softTaintedNodes > 0 && nodes.some((node) => node.softTaints.length > 0) ? undefined : 'skip'),
+    score: (pod, node) => node.softTaints.filter((taint) => !isTolerated(taint, pod.pod.spec?.tolerations)).length,
     normalize: (scores) => { scaleToHighest(scores, true); },
   };
-}
-
-function prefersNot(taint: Taint): boolean {
-  return taint.effect === 'PreferNoSchedule';
 }

@@ -1,6 +1,8 @@
-import type { PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts';
+import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '#api/gen/types.ts';
 import { persistentVolumeClaims, persistentVolumes } from '#api/kinds/resources.ts';
 import { keyOf } from '#api/meta/object.ts';
+import { compareQuantities } from '#api/meta/quantity.ts';
+import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { annotations, findVolume, isFor, isFullyBound, storageClassOf } from '#api/volumes/binding.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
@@ -13,6 +15,7 @@ const bindTimeoutMs = 600_000;
 
 const conflict: Rejection = { reasons: ["node(s) didn't match PersistentVolume's node affinity"], resolvable: false };
 const noVolumes: Rejection = { reasons: ["node(s) didn't find available persistent volumes to bind"], resolvable: false };
+const noSpace: Rejection = { reasons: ['node(s) did not have enough free storage'], resolvable: false };
 const lost: Rejection = { reasons: ['node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)'], resolvable: false };
 
 /** A pod's claims: those that have a volume, and those that wait for the pod to have a node. */
@@ -30,12 +33,11 @@ export function volumeBinding({ api, storage, clock = systemClock, assumedVolume
     events: ['claim-changed', 'volumes-changed', 'node-added', 'node-labels-changed', 'assigned-pod-deleted'],
     helps(pod, { type, claim }) {
       return type !== 'claim-changed' || claim === undefined
-        || (claim.metadata?.namespace === pod.namespace && namesOf(pod).some(({ name }) => name === claim.metadata?.name));
+        || (claim.metadata?.namespace === pod.namespace && pod.claimNames.includes(claim.metadata?.name ?? ''));
     },
     preFilter(pod, _, state) {
-      const names = namesOf(pod);
-      if (storage === undefined || names.length === 0) return 'skip';
-      const found = claimsOf(storage, pod, names);
+      if (storage === undefined || pod.claimNames.length === 0) return 'skip';
+      const found = claimsOf(storage, pod, namesOf(pod));
       if ('reasons' in found) return { rejection: found };
       state.set(claimsKey, found);
       state.set(choicesKey, new Map());
@@ -50,7 +52,7 @@ export function volumeBinding({ api, storage, clock = systemClock, assumedVolume
         if (!isReachable(volume, node)) return conflict;
       }
       const choice = choose(storage, claims.waiting, node, (volume) => (assumed.get(volume) ?? pod.uid) === pod.uid);
-      if (choice === undefined) return noVolumes;
+      if ('reasons' in choice) return choice;
       state.get(choicesKey)?.set(node.name, choice);
       return undefined;
     },
@@ -109,8 +111,9 @@ function isReachable({ spec }: PersistentVolume, node: NodeInfo): boolean {
   return terms === undefined || terms.some((term) => matchesTerm(term, node));
 }
 
-/** What the node has for the claims, or can be made there; undefined when that is not enough. */
-function choose({ classes, volumes }: Storage, waiting: readonly PersistentVolumeClaim[], node: NodeInfo, isOurs: (volume: string) => boolean): Choice | undefined {
+/** What the node has for the claims, or can be made there; or why that is not enough. */
+function choose(storage: Storage, waiting: readonly PersistentVolumeClaim[], node: NodeInfo, isOurs: (volume: string) => boolean): Choice | Rejection {
+  const { classes, volumes } = storage;
   const choice = new Map<PersistentVolumeClaim, PersistentVolume | undefined>();
   const taken = new Set<string>();
   for (const claim of waiting) {
@@ -119,7 +122,8 @@ function choose({ classes, volumes }: Storage, waiting: readonly PersistentVolum
     if (volume === undefined) {
       const storageClass = classes.get(undefined, storageClassOf(claim));
       const isMade = storageClass !== undefined && storageClass.provisioner !== noProvisioner && claim.spec?.selector === undefined;
-      if (!isMade || (selected !== undefined && selected !== node.name) || !isAllowed(storageClass.allowedTopologies, node)) return undefined;
+      if (!isMade || (selected !== undefined && selected !== node.name) || !isAllowed(storageClass.allowedTopologies, node)) return noVolumes;
+      if (!hasSpace(storage, claim, storageClass, node)) return noSpace;
     } else taken.add(volume.metadata?.name ?? '');
     choice.set(claim, volume);
   }
@@ -129,6 +133,14 @@ function choose({ classes, volumes }: Storage, waiting: readonly PersistentVolum
 function isAllowed(terms: NonNullable<ReturnType<Storage['classes']['get']>>['allowedTopologies'], { labels }: NodeInfo): boolean {
   return terms === undefined || terms.length === 0
     || terms.some(({ matchLabelExpressions = [] }) => matchLabelExpressions.every(({ key, values }) => values.includes(labels[key] ?? '')));
+}
+
+/** Where a driver says how much can be made where, there must be enough; the claim's size counts, not what others take meanwhile. */
+function hasSpace({ csi }: Storage, claim: PersistentVolumeClaim, { metadata, provisioner = '' }: StorageClass, { labels }: NodeInfo): boolean {
+  if (!csi?.drivers.get(undefined, provisioner)?.spec?.storageCapacity) return true;
+  const wanted = claim.spec?.resources?.requests?.['storage'] ?? '0';
+  return csi.capacities.list().some(({ storageClassName, nodeTopology, capacity, maximumVolumeSize }) => storageClassName === metadata?.name
+    && nodeTopology !== undefined && matchesLabels(requirementsOf(nodeTopology), labels) && compareQuantities(maximumVolumeSize ?? capacity ?? '0', wanted) >= 0);
 }
 
 function chosen(state: CycleState, nodeName: string): string[] {
