@@ -7,7 +7,7 @@ import { containerNamed } from '../spec/containers.ts';
 import { cgroupResources, podCgroupLimits } from '../spec/resources.ts';
 import type { PodView } from '../types.ts';
 import { wholePod, type PodAllocation } from './allocation.ts';
-import { withResources } from './resources.ts';
+import { needsRestart, withResources, type ResourcesByName } from './resources.ts';
 
 export interface ActuateDeps {
   readonly driver: RuntimeDriver;
@@ -22,7 +22,7 @@ export interface ActuateDeps {
  * a parent may never be in the way of its children. Rejects when the kernel or the runtime refuses.
  */
 export async function actuate({ driver, allocation, cgroup, nodeMemoryBytes, maxPids }: ActuateDeps, { pod, containers, resize }: PodView, signal: AbortSignal): Promise<void> {
-  const former = resize?.former ?? new Map();
+  const former: ResourcesByName = new Map(resize?.former);
   const [before, after] = [podCgroupLimits(withResources(pod, former), maxPids), podCgroupLimits(pod, maxPids)];
   await limitCgroup(cgroup, roomier(before, after));
   for (const { id, name } of containers.filter((container) => isRunning(container) && former.has(container.name))) {
@@ -32,6 +32,11 @@ export async function actuate({ driver, allocation, cgroup, nodeMemoryBytes, max
     await checkUsage(driver, { id, name }, resources.memoryLimitBytes, signal);
     await driver.updateContainer(id, resources, signal);
     await allocation.reached(name);
+  }
+  // What does not run has nothing to change; but what ended in order to change is yet to be started.
+  for (const [name, had] of former) {
+    const spec = containerNamed(pod, name);
+    if (!containers.some((container) => container.name === name && isRunning(container)) && !(spec && needsRestart(spec, had))) await allocation.reached(name);
   }
   await limitCgroup(cgroup, after);
   await allocation.reached(wholePod);
