@@ -127,6 +127,11 @@ describe('documents', () => {
   it('of objects come in YAML as well', async () => {
     const one = await server.ask(`${configMaps}/formed`, { headers: { accept: 'application/yaml' } });
     expect(one.headers['content-type']).toBe('application/yaml');
+    const lines = async (query: string, headers: Record<string, string> = {}): Promise<number> => (await server.ask(`${configMaps}/formed${query}`, { headers })).text.trimEnd().split('\n').length;
+    expect(await lines('?pretty=true')).toBeGreaterThan(5);
+    expect(await lines('', { 'user-agent': 'curl/8.0' })).toBeGreaterThan(5);
+    expect(await lines('?pretty=false', { 'user-agent': 'curl/8.0' })).toBe(1);
+    expect((await server.ask(`${configMaps}/none?pretty`)).text).toMatch(/^\{\n {2}"kind": "Status",\n[^]*\n\}\n$/);
     expect(one.text).toMatch(/^apiVersion: v1\ndata:\n {2}a: "1"\nkind: ConfigMap\nmetadata:\n/);
     expect((await server.ask(configMaps, { headers: { accept: 'application/json;q=0.1, application/yaml' } })).json()).toMatchObject({ kind: 'ConfigMapList' });
   });

@@ -50,3 +50,7 @@ it('gives pods the pull secrets of their account, unless they name some', async 
 it('refuses an account that is not there', async () => {
   await expect(made({ serviceAccountName: 'nobody' })).rejects.toThrow('error looking up service account default/nobody: serviceaccount \\"nobody\\" not found');
 });
+
+it('leaves it to others to refuse a volume without a name', async () => {
+  await expect(made({ volumes: [{ emptyDir: {} }] })).rejects.toThrow('spec.volumes[0].name: Required value');
+});

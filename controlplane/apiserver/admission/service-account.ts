@@ -47,7 +47,8 @@ const volumePrefix = 'kube-api-access-';
 
 /** Containers that mount something else there keep it. */
 function mountToken(spec: PodSpec): void {
-  const known = spec.volumes?.find((volume) => volume.name.startsWith(volumePrefix))?.name;
+  // What is not valid yet may have no name.
+  const known = spec.volumes?.find(({ name }: { readonly name?: string }) => name?.startsWith(volumePrefix))?.name;
   const name = known ?? volumePrefix + randomSuffix();
   let needed = false;
   for (const container of [...spec.initContainers ?? [], ...(spec.containers as PodSpec['containers'] | undefined) ?? []]) {

@@ -16,6 +16,7 @@ import { webSocketAuthorization } from '../streams/protocols.ts';
 import type { User } from '../types.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { HttpRequest, HttpResponse } from './listener.ts';
+import { pretty, wantsPretty } from './pretty.ts';
 import { BodyReader, parseTarget, type ApiRequest, type RequestLimits } from './request.ts';
 import { errorReply, sendReply, type Reply } from './reply.ts';
 
@@ -152,6 +153,7 @@ export class RequestHandler {
   async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<Answer> {
     let about = nothingKnown;
     let trail: Trail | undefined;
+    let style = (reply: Reply): Reply => reply;
     this.#inFlight++;
     try {
       if (this.#inFlight > this.#config.maxInFlight) throw new StatusError('TooManyRequests', 'too many requests at once, please try again later', { retryAfterMs: 1000 });
@@ -162,10 +164,11 @@ export class RequestHandler {
       const verb = knownMethods.has(method) ? (path ? verbOf(request, path) : undefined) ?? method.toLowerCase() : 'other';
       about = { verb, resource: path, path: `/${request.segments[0] ?? ''}`, dryRun: request.query.has('dryRun') };
       trail = this.#deps.audit?.begin({ request, path, verb, longRunning: verb === 'watch' || (path !== undefined && isStream(path)) });
+      if (wantsPretty(request) && path?.subresource !== 'proxy') style = pretty;
       const reply = this.#route(request, incoming.rawHeaders, trail);
-      return answered(path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request), about, trail);
+      return answered(style(path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request)), about, trail);
     } catch (error) {
-      return answered(errorReply(this.#translate(error)), about, trail);
+      return answered(style(errorReply(this.#translate(error))), about, trail);
     } finally {
       this.#inFlight--;
     }
