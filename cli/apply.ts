@@ -102,7 +102,7 @@ function withSource(doing: string, source: string, error: unknown): unknown {
 }
 
 /** What the server says against a patch as a whole, it says with the patch, and of no object: who applied a file knows no patch. */
-function aboutObject(error: unknown, { kind, group }: ResourceType, name: string): unknown {
+export function aboutObject(error: unknown, { kind, group }: ResourceType, name: string): unknown {
   if (!isStatus(error, 'Invalid') || error.details?.causes?.[0]?.field !== 'patch') return error;
   const causes = error.details.causes.map(({ reason, message }) => ({ reason, message: message.replace(/^Invalid value: "(?:[^"\\]|\\.)*": /s, '') }));
   return new StatusError(error.code, `${kind}${group === '' ? '' : `.${group}`} "${name}" is invalid: ${causes.map(({ message }) => message).join(', ')}`, { cause: error, details: { ...error.details, kind, name, causes } });

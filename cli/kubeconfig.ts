@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
@@ -21,8 +21,8 @@ export interface Connection {
   readonly timeoutMs: number;
 }
 
-type Named = Readonly<Record<string, unknown>> & { readonly name?: unknown };
-interface Config { 'current-context'?: unknown; clusters?: unknown; contexts?: unknown; users?: unknown }
+export type Named = Readonly<Record<string, unknown>> & { readonly name?: unknown };
+export interface Config { readonly 'current-context'?: unknown; readonly clusters?: unknown; readonly contexts?: unknown; readonly users?: unknown }
 
 export const defaultKubeconfig = '/etc/cleat/kubeconfig';
 
@@ -59,6 +59,27 @@ export async function readConnection(flags: ParsedFlags, env: Readonly<Record<st
     insecure: cluster?.entry['insecure-skip-tls-verify'] === true,
     serverName: text(cluster?.entry['tls-server-name']),
   };
+}
+
+/** The first kubeconfig of those that count, to be looked at or changed. */
+export async function readConfigs(flag: string | undefined, env: Readonly<Record<string, string | undefined>>): Promise<{ readonly config: Config; readonly path: string }> {
+  const [path = defaultKubeconfig] = kubeconfigPaths(flag, env);
+  return { config: (await readFile(path)).config, path };
+}
+
+/** Puts a changed kubeconfig in place of the old one, at once and for its owner alone. */
+export async function writeConfig(path: string, config: Config): Promise<void> {
+  const target = realpathSync(path);
+  const draft = `${target}.${String(process.pid)}`;
+  const { formatYaml } = await import('./yaml.ts');
+  try {
+    const { mode, uid, gid } = statSync(target);
+    writeFileSync(draft, formatYaml({ apiVersion: 'v1', kind: 'Config', ...config }), { mode: mode & 0o600 });
+    if (process.getuid?.() === 0) chownSync(draft, uid, gid);
+    renameSync(draft, target);
+  } catch (error) {
+    throw new StatusError('BadRequest', `cannot write the kubeconfig ${path}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 function kubeconfigPaths(flag: string | undefined, env: Readonly<Record<string, string | undefined>>): readonly string[] {

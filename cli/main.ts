@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'api-resources': () => import('./commands/api-resources.ts'),
   'api-versions': () => import('./commands/api-versions.ts'),
   auth: () => import('./commands/auth.ts'),
+  explain: () => import('./commands/explain.ts'),
+  edit: () => import('./commands/edit.ts'),
+  config: () => import('./commands/config.ts'),
+  completion: () => import('./commands/completion.ts'),
   why: () => import('./commands/why.ts'),
   version: () => import('./commands/version.ts'),
 };
@@ -48,28 +52,51 @@ Run:
   down          stop this host's pods and undo what Cleat changed on the host
   token         create, list and delete join tokens
 
-Use:
-  get           show objects as tables, YAML or JSON
-  describe      show one object, what belongs to it, and its Events
-  apply         make the cluster match a file
-  delete        delete objects
-  scale         set the number of replicas
-  logs          print what containers wrote
-  exec          run a command in a container
-  attach        connect to a container's program
-  cp            copy files from and to containers
-  port-forward  reach a pod's ports from this host
-  top           CPU and memory in use
-  nodes         the fleet at a glance
-  node          declare a host dead, or take that back
-  why           why a pod is not running, and what would change that
-  version       versions of client and server
+See:
+  get            show objects as tables, YAML or JSON
+  describe       show one object, what belongs to it, and its Events
+  why            why a pod is not running, and what would change that
+  logs           print what containers wrote
+  events         list Events
+  top            CPU and memory in use
+  nodes          the fleet at a glance
+  explain        the fields of a type of object
+  api-resources  the types of objects; api-versions: the versions of the API
+  auth           what this user may do, and who that is
+  version        versions of client and server
+
+Change:
+  apply          make the cluster match a file
+  delete         delete objects
+  edit           change an object in an editor
+  patch          change fields of objects
+  label          set labels; annotate: set annotations
+  scale          set the number of replicas
+  rollout        see and steer rollouts: status, history, undo, restart, pause, resume
+  wait           wait until objects are as said
+
+Into pods:
+  exec           run a command in a container
+  attach         connect to a container's program
+  cp             copy files from and to containers
+  port-forward   reach a pod's ports from this host
+
+Hosts:
+  cordon         let no new pods come to a node; uncordon: let them again
+  drain          empty a node for maintenance
+  taint          keep pods off nodes
+  node           all of these, and remove and fence
+
+Settings:
+  config         clusters and contexts of the kubeconfig
+  completion     completion for bash, zsh and fish
 
 'cleat COMMAND --help' says more.
 `;
 
 async function main(argv: readonly string[], io: Io): Promise<number> {
   const [verb = 'help', ...rest] = verbFirst(argv);
+  if (verb === '__complete') return complete(rest, io);
   if (verb === 'help' || verb === '--help' || verb === '-h') {
     io.out(usage);
     return 0;
@@ -86,6 +113,13 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   return command.run(rest, io);
+}
+
+/** For the scripts of `cleat completion`. Says nothing rather than an error: the user is typing. */
+async function complete(words: readonly string[], io: Io): Promise<number> {
+  const { completions } = await import('./completion/completions.ts');
+  io.out((await completions(words, Object.keys(commands), async (verb) => (Object.hasOwn(commands, verb) ? (await commands[verb]?.())?.command.help() : undefined) ?? '', io)).map((word) => `${word}\n`).join(''));
+  return 0;
 }
 
 const interrupt = new AbortController();
@@ -110,13 +144,8 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2), io);
-} catch (error) {
-  if (interrupt.signal.aborted) {
-    process.exitCode = 130;
-  } else {
-    io.err(`${errorText(error)}\n`);
-    process.exitCode = 1;
-  }
-}
+// Without top-level await, which a single executable cannot have.
+main(process.argv.slice(2), io).then((code) => { process.exitCode = code; }, (error: unknown) => {
+  process.exitCode = interrupt.signal.aborted ? 130 : 1;
+  if (!interrupt.signal.aborted) io.err(`${errorText(error)}\n`);
+});

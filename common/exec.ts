@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { messageOf, StatusError } from './errors.ts';
 
@@ -53,6 +54,28 @@ export async function execOk(command: string, args: readonly string[], options: 
   return stdout;
 }
 
+export interface OpenCommand {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Its exit code, or 128 and the signal that ended it; rejects when it cannot be run. */
+  readonly ended: Promise<number>;
+  kill(): void;
+}
+
+/** A command whose three streams are the caller's, for as long as it takes. */
+export function openCommand(command: string, args: readonly string[]): OpenCommand {
+  const child = spawn(command, [...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => undefined); // how it ended says more
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', (error) => { reject(new StatusError('InternalError', `cannot run ${command}: ${error.message}`, { cause: error })); });
+    child.once('close', (code, signal) => { resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])); });
+  });
+  ended.catch(() => undefined);
+  return { pid: child.pid ?? 0, stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, ended, kill: () => { child.kill('SIGKILL'); } };
+}
+
 export interface PipedCommand {
   readonly stdin: Writable;
   readonly stdout: Readable;
@@ -88,7 +111,7 @@ export interface Daemon {
  * Starts a program that outlives this process, in a session of its own. `logFd` takes both its output streams.
  * Rejects when it cannot be started at all.
  */
-export async function spawnDaemon(command: string, args: readonly string[], logFd: number): Promise<Daemon> {
+export async function spawnDaemon(command: string, args: readonly string[], logFd: number | 'ignore'): Promise<Daemon> {
   const child = spawn(command, [...args], { detached: true, stdio: ['ignore', logFd, logFd] });
   child.unref();
   const ended = new Promise<string>((resolve) => {
@@ -97,5 +120,12 @@ export async function spawnDaemon(command: string, args: readonly string[], logF
   return new Promise((resolve, reject) => {
     child.once('error', (error) => { reject(new StatusError('InternalError', `cannot run ${command}: ${error.message}`, { cause: error })); });
     child.once('spawn', () => { resolve({ pid: child.pid ?? 0, ended }); });
+  });
+}
+
+/** A command that a person works with, such as an editor: it has this process's terminal. Resolves with its exit code. */
+export function runInTerminal(command: string, args: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    spawn(command, [...args], { stdio: 'inherit' }).once('error', reject).once('exit', (code) => { resolve(code ?? 1); });
   });
 }

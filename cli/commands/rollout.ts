@@ -1,4 +1,4 @@
-import { isStatus, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { changeFlags, changeObjects, type Change, type Changeable } from '../change.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { DescribeWriter } from '../describe/writer.ts';

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { messageOf } from '#common/errors.ts';
+import { version } from '#common/version.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
@@ -11,7 +11,6 @@ export const command: Command = {
   help: () => helpText('version [flags]', 'Show the versions of this executable and of the server.', flags),
   async run(argv, io) {
     const parsed = parseFlags('version', flags, argv);
-    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
     io.out(`Client Version: v${version}\n`);
     if (parsed.bool('client')) return 0;
     try {
