@@ -1,8 +1,10 @@
 import type { Node } from '#api/gen/types.ts';
 import type { Namespace } from '#api/gen/types.ts';
 import { equal } from '#api/meta/equal.ts';
+import { systemClock, type Clock } from '#common/clock.ts';
 import type { Lister } from '../cache/types.ts';
 import { ClassIndex } from './class-index.ts';
+import { imagePlatformsAnnotation, ImagePlatforms } from './image-platforms.ts';
 import { NodeRecord } from './node-info.ts';
 import type { ClusterEventType, NodeInfo, PodClass, PodInfo, Snapshot } from './types.ts';
 
@@ -15,6 +17,7 @@ interface Placed {
 }
 
 export interface CacheDeps {
+  readonly clock?: Pick<Clock, 'monotonic'>;
   readonly namespaces: Pick<Lister<Namespace>, 'get'>;
   /** 0 to 1. */
   readonly random: () => number;
@@ -42,8 +45,11 @@ export class SchedulerCache implements Snapshot {
   #tainted = 0;
   #softTainted = 0;
 
+  readonly images: ImagePlatforms;
+
   constructor(deps: CacheDeps) {
     this.#deps = deps;
+    this.images = new ImagePlatforms(deps.clock ?? systemClock);
   }
 
   get nodes(): readonly NodeInfo[] { return this.#nodes; }
@@ -68,9 +74,10 @@ export class SchedulerCache implements Snapshot {
     const old = record.node;
     this.#tally(record, -1);
     record.setNode(node);
+    this.images.setNode(record.name, node);
     this.#tally(record, 1);
     const changes = known ? nodeChanges(old, node) : ['node-added' as const];
-    if (changes.some((change) => change !== 'node-allocatable-changed')) this.#nodesVersion++;
+    if (changes.some((change) => change !== 'node-allocatable-changed' && change !== 'node-images-changed')) this.#nodesVersion++;
     if (record.pods.size > 0 && !equal(old.metadata?.labels, node.metadata?.labels)) this.#classes.forgetDomains();
     if (!known) this.#insert(record);
     return changes;
@@ -83,6 +90,7 @@ export class SchedulerCache implements Snapshot {
     if (!record || position === undefined) return;
     this.#tally(record, -1);
     record.setNode({ metadata: { name } });
+    this.images.setNode(name, record.node);
     this.#nodesVersion++;
     this.#classes.forgetDomains();
     const last = this.#nodes.pop();
@@ -184,5 +192,6 @@ function nodeChanges(old: Node, now: Node): ClusterEventType[] {
   if (!equal(old.status?.allocatable, now.status?.allocatable)) events.push('node-allocatable-changed');
   if (!equal(old.metadata?.labels, now.metadata?.labels)) events.push('node-labels-changed');
   if (!equal(old.spec?.taints, now.spec?.taints) || old.spec?.unschedulable !== now.spec?.unschedulable) events.push('node-taints-changed');
+  if (old.metadata?.annotations?.[imagePlatformsAnnotation] !== now.metadata?.annotations?.[imagePlatformsAnnotation]) events.push('node-images-changed');
   return events;
 }

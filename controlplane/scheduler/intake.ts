@@ -3,6 +3,7 @@ import { equal } from '#api/meta/equal.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { SchedulerCache } from './cache.ts';
+import { architectureOf } from './image-platforms.ts';
 import type { Nominator } from './nominator.ts';
 import { podInfo } from './pod-info.ts';
 import type { SchedulingQueue } from './queue.ts';
@@ -43,6 +44,8 @@ export class Intake {
   onPod({ object, old }: Change<Pod>): void {
     this.#guard(object ?? old, () => {
       if (old && object?.metadata?.uid !== old.metadata?.uid) this.#remove(old);
+      const labels = object?.spec?.nodeName ? this.#deps.cache.node(object.spec.nodeName)?.labels : undefined;
+      if (object && labels) this.#deps.cache.images.learn(object, architectureOf(labels));
       if (object && !(old && sameToUs(old, object))) this.#set(object);
     });
   }

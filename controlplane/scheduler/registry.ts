@@ -1,5 +1,6 @@
 import { defaultBinder } from './plugins/default-binder/plugin.ts';
 import { defaultPreemption } from './plugins/default-preemption/plugin.ts';
+import { imageArchitecture } from './plugins/image-architecture/plugin.ts';
 import { imageLocality } from './plugins/image-locality/plugin.ts';
 import { interPodAffinity } from './plugins/inter-pod-affinity/plugin.ts';
 import { nodeAffinity } from './plugins/node-affinity/plugin.ts';
@@ -26,6 +27,7 @@ export const schedulerPlugins: PluginRegistry = {
   'node-name': nodeName,
   'taint-toleration': taintToleration,
   'node-affinity': nodeAffinity,
+  'image-architecture': imageArchitecture,
   'node-ports': nodePorts,
   'node-resources-fit': nodeResourcesFit,
   'volume-restrictions': volumeRestrictions,

@@ -3,6 +3,7 @@ import type { LabelRequirement } from '#api/meta/selectors.ts';
 import type { Clock } from '#common/clock.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import type { Informer, Lister } from '../cache/types.ts';
+import type { ImagePlatforms } from './image-platforms.ts';
 
 /**
  * The scheduling framework: what a plugin sees and what it may do, in the shape of
@@ -132,6 +133,8 @@ export interface Snapshot {
   readonly taintedNodes: number;
   /** Nodes with taints that pods rather stay away from. */
   readonly softTaintedNodes: number;
+  /** For which architectures images are made. */
+  readonly images: Pick<ImagePlatforms, 'isEmpty' | 'isFor'>;
   /** Nodes that have the image under this name. */
   nodesWithImage(image: string): number;
   /** True when any node has the label. */
