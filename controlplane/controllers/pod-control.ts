@@ -1,7 +1,8 @@
 import type { Pod } from '#api/gen/types.ts';
 import { pods, type Resource } from '#api/kinds/resources.ts';
-import { objectKey, type KubeObject } from '#api/meta/object.ts';
+import { objectKey, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { messageOf } from '#common/errors.ts';
+import type { Lister } from '../cache/types.ts';
 import { deleteAsSeen, eventAction, execute, isNamespaceTerminating, type ExecuteDeps } from './execute.ts';
 import type { Expectations } from './expectations.ts';
 import { controllerOf } from './owner-refs.ts';
@@ -26,16 +27,25 @@ export interface PodOutcome {
 export class PodControl {
   readonly #deps: ExecuteDeps;
   readonly #resource: Resource;
+  readonly #owners: Lister<KubeObject>;
   readonly #expectations: Expectations;
 
-  constructor(deps: ExecuteDeps & { readonly expectations: Expectations }, resource: Resource) {
+  constructor(deps: ExecuteDeps & { readonly expectations: Expectations; readonly owners: Lister<KubeObject> }, resource: Resource) {
     this.#deps = deps;
     this.#resource = resource;
+    this.#owners = deps.owners;
     this.#expectations = deps.expectations;
   }
 
-  /** The owners that a change of a pod concerns. Takes note of what was waited for. */
-  *changed({ object, old }: Change<Pod>): Iterable<string> {
+  /** The owners that a change of a pod concerns, as far as they are there. Takes note of what was waited for. */
+  * changed(change: Change<Pod>): Iterable<string> {
+    for (const key of this.#ownersOf(change)) {
+      const { namespace, name } = splitKey(key);
+      if (this.#owners.get(namespace, name) !== undefined) yield key;
+    }
+  }
+
+  * #ownersOf({ object, old }: Change<Pod>): Iterable<string> {
     const key = object && this.#ownerKey(object);
     const oldKey = old && this.#ownerKey(old);
     if (oldKey !== undefined && old && (object === undefined || (isTerminating(object) && !isTerminating(old)))) {

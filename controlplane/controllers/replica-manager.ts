@@ -47,7 +47,7 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     this.#pods = deps.informers.informer(pods, podIndexes);
     this.#expectations = new Expectations(deps.clock);
     this.#pace = new Pace(deps.clock);
-    this.#control = new PodControl({ ...deps, expectations: this.#expectations }, kind.resource);
+    this.#control = new PodControl({ ...deps, expectations: this.#expectations, owners: this.#sets }, kind.resource);
     this.watches = [
       watch(this.#sets, ({ object, old }) => {
         const set = object ?? old;

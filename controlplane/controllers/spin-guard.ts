@@ -29,7 +29,7 @@ export class SpinGuard {
     const now = this.#clock.monotonic();
     if (now - this.#windowStart >= windowMs) this.#nextWindow(now);
     const held = this.#strikes.get(key);
-    if (held !== undefined && held.untilMs > now) return held.untilMs - now;
+    if (held !== undefined && held.untilMs > now) return Math.ceil(held.untilMs - now);
     const looks = (this.#looks.get(key) ?? 0) + 1;
     this.#looks.set(key, looks);
     if (looks <= looksPerWindow) return 0;

@@ -43,7 +43,7 @@ class DaemonSetController implements Controller {
     this.#nodes = deps.informers.informer(nodes);
     this.#revisions = deps.informers.informer(controllerRevisions, ownedIndexes);
     this.#expectations = new Expectations(deps.clock);
-    this.#control = new PodControl({ ...deps, expectations: this.#expectations }, daemonSets);
+    this.#control = new PodControl({ ...deps, expectations: this.#expectations, owners: this.#sets }, daemonSets);
     this.#failed = new FailedPods(deps.clock);
     this.#pace = new Pace(deps.clock);
     this.watches = [

@@ -53,7 +53,9 @@ class GarbageCollector implements Controller {
     if (member === undefined) return undefined;
     const dependentKeys = this.#graph.dependentsOf(member.object.metadata?.uid);
     const owners = await Promise.all((member.object.metadata?.ownerReferences ?? []).map(async (reference) => ({ reference, state: await this.#ownerState(member.object, reference) })));
-    const actions = reconcileOwnership({ ...member, owners, dependents: dependentKeys.flatMap((k) => this.#find(k) ?? []) });
+    // Thousands may depend on it, and nearly always nobody asks for them.
+    const matters = member.object.metadata?.deletionTimestamp !== undefined || owners.some(({ state }) => state !== 'present');
+    const actions = reconcileOwnership({ ...member, owners, dependents: matters ? dependentKeys.flatMap((k) => this.#find(k) ?? []) : [] });
     await this.#execute(actions);
     // Those that go already need nobody: with thousands of them the end of each would bring back all others.
     if (waitsForDependents(member.object)) for (const dependent of dependentKeys) if (this.#find(dependent)?.object.metadata?.deletionTimestamp === undefined) this.#enqueue(dependent);
