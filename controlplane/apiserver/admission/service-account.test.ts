@@ -52,5 +52,5 @@ it('refuses an account that is not there', async () => {
 });
 
 it('leaves it to others to refuse a volume without a name', async () => {
-  await expect(made({ volumes: [{ emptyDir: {} }] })).rejects.toThrow('spec.volumes[0].name: Required value');
+  await expect(made(JSON.parse('{"volumes":[{"emptyDir":{}}]}') as PodSpec)).rejects.toThrow('spec.volumes[0].name: Required value');
 });
