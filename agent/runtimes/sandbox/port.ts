@@ -1,13 +1,15 @@
+import { isSea } from 'node:sea';
 import { fileURLToPath } from 'node:url';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { pipeCommand } from '#common/exec.ts';
 import type { ByteStream, Channels } from '#common/streams/channels.ts';
 
-const dialer = fileURLToPath(new URL('./dial.ts', import.meta.url));
+/** What this program is started with to do it; the single executable has a verb for it (install/build/entry.ts). */
+const dialer = isSea() ? ['internal:dial'] : ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL('./dial.ts', import.meta.url))];
 
 /** Channel 0 is a connection to a port on the loopback of the network that process `pid` is in. */
 export function dialInNetworkOf(pid: number, port: number): Channels {
-  const command = pipeCommand('nsenter', [`--net=/proc/${String(pid)}/ns/net`, '--', process.execPath, '--disable-warning=ExperimentalWarning', dialer, String(port)]);
+  const command = pipeCommand('nsenter', [`--net=/proc/${String(pid)}/ns/net`, '--', process.execPath, ...dialer, String(port)]);
   const stream: ByteStream = {
     write: (data) => new Promise((resolve, reject) => {
       command.stdin.write(data, (error) => {

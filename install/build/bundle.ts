@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { rolldown, type Plugin } from 'rolldown';
+
+/** Files that programs read at run time, by where they are in a checkout. They are carried beside the code. */
+export const assetPaths = [
+  'api/gen/schemas.json', 'controlplane/apiserver/protobuf/fields.json',
+  'proto/edge/v1/edge.proto', 'proto/third_party/cri/api.proto', 'proto/third_party/containerd/events.proto',
+] as const;
+export const nativeModule = 'classic-level.node';
+
+/** All of Cleat as one CommonJS source, which is what a single executable can run. `assetsName` names the files it was made with. */
+export async function bundle(root: string, assetsName: string): Promise<string> {
+  const build = await rolldown({ input: join(root, 'install/build/entry.ts'), cwd: root, platform: 'node', logLevel: 'warn', plugins: [ownModules(root, assetsName), nativeLoader] });
+  try {
+    const { output } = await build.generate({ format: 'cjs', codeSplitting: false, minify: { mangle: false, compress: false, codegen: { removeWhitespace: true } }, comments: false });
+    // One letter beyond Latin-1 would double the memory that the whole source takes.
+    return output[0].code.replaceAll(/[^\x20-\x7e\n\t]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  } finally {
+    await build.close();
+  }
+}
+
+/** What a module's URL stands for is where its files were unpacked to; a `require` of its own is the bundler's. */
+function ownModules(root: string, assetsName: string): Plugin {
+  return {
+    name: 'own-modules',
+    transform: (code, id) => {
+      if (id.includes('/node_modules/') || !id.startsWith(root)) return undefined;
+      const path = JSON.stringify(relative(root, id));
+      return {
+        code: code.replaceAll('process.env.CLEAT_ASSETS_NAME', JSON.stringify(assetsName))
+          .replace(/^const require = createRequire\(import\.meta\.url\);$/m, '').replaceAll('import.meta.url', `globalThis.cleatModuleUrl(${path})`),
+      };
+    },
+  };
+}
+
+/** LevelDB's native module comes from an unpacked file instead of `node_modules`. */
+const nativeLoader: Plugin = {
+  name: 'native-loader',
+  resolveId: (id) => (id === 'node-gyp-build' ? '\0native-loader' : undefined),
+  load: (id) => (id === '\0native-loader' ? `
+    const { constants } = require('node:os');
+    const { fileURLToPath } = require('node:url');
+    module.exports = () => {
+      const module = { exports: {} };
+      process.dlopen(module, fileURLToPath(globalThis.cleatModuleUrl('${nativeModule}')), constants.dlopen.RTLD_NOW);
+      return module.exports;
+    };` : undefined),
+};
+
+/** Same files, same name. */
+export function nameOfAssets(assets: ReadonlyMap<string, Buffer>): string {
+  const hash = createHash('sha256');
+  for (const [name, bytes] of assets) hash.update(`${name} ${String(bytes.length)}\n`).update(bytes);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Everything that is carried beside the code; `nativePath` is LevelDB's module for the architecture. */
+export function readAssets(root: string, nativePath: string): Map<string, Buffer> {
+  return new Map([...assetPaths.map((path) => [path, readFileSync(join(root, path))] as const), [nativeModule, readFileSync(nativePath)]]);
+}

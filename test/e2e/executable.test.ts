@@ -1,0 +1,52 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { execOk } from '#common/exec.ts';
+import { version } from '#common/version.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import type { LabHost } from '../support/lab/host.ts';
+import { createLab, type Lab } from '../support/lab/lab.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** What `npm run build` makes, on a host that has neither the sources nor Node's packages. */
+describe('the single executable', () => {
+  let lab: Lab;
+  let host: LabHost;
+  let cleat = '';
+  const run = (...args: string[]): Promise<string> => host.execOk(cleat, args, { timeoutMs: 60_000 });
+
+  beforeAll(async () => {
+    lab = await createLab({ hosts: 1 });
+    host = lab.host(0);
+    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', lab.directory], { timeoutMs: 300_000 });
+    cleat = join(lab.directory, `cleat-linux-${process.arch}`);
+    for (const folder of ['node_modules', 'api', 'agent', 'controlplane', 'cli']) await host.execOk('mount', ['-t', 'tmpfs', 'nothing', join(root, folder)]);
+  }, 330_000);
+  afterAll(async () => { await lab?.destroy(); });
+
+  it('is small, and comes with checksums and a list of what is in it', async () => {
+    expect(statSync(`${cleat}.gz`).size).toBeLessThan(45_000_000);
+    await execOk('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: lab.directory });
+    const { components } = JSON.parse(readFileSync(join(lab.directory, 'cleat.cdx.json'), 'utf8')) as { components: { name: string; version?: string; hashes?: object[] }[] };
+    expect(components.find(({ name }) => name === 'node')?.version).toBe(process.versions.node);
+    expect(components.find(({ name }) => name === '@grpc/grpc-js')?.hashes).toHaveLength(1);
+    expect(components.map(({ name }) => name)).not.toContain('vitest');
+  });
+
+  it('runs a cluster, and commands against it', async () => {
+    expect(await run('version', '--client')).toBe(`Client Version: v${version}\n`);
+    const up = host.spawn('up', cleat, ['up', '--apply', join(root, 'examples/hello.yaml')]);
+    await up.waitForOutput('Ctrl-C stops Cleat', 90_000);
+    expect(await run('get', 'deployment', 'hello', '-o', 'jsonpath={.status.readyReplicas}')).toBe('3');
+    expect(await run('exec', 'deployment/hello', '--', 'echo', 'from inside')).toBe('from inside\n');
+    const forward = host.spawn('forward', cleat, ['port-forward', 'deployment/hello', '18080:8080']);
+    await forward.waitForOutput('Forwarding from');
+    await eventually(async () => (await host.exec('busybox', ['timeout', '5', 'busybox', 'wget', '-qO-', 'http://127.0.0.1:18080/'])).stdout.includes('Hello'), { what: 'the pod to answer through the tunnel', explain: () => forward.output() });
+    const folders = await host.sh('ls /var/cache/cleat');
+    expect(folders.trim().split('\n')).toHaveLength(1);
+    process.kill(await up.pid(), 'SIGINT');
+    expect((await up.exited).code).toBe(0);
+    expect(await run('down', '--purge')).toContain('removed');
+  });
+});
