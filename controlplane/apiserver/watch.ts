@@ -60,12 +60,15 @@ async function* frames(deps: WatchDeps, request: WatchRequest, selection: Select
   const prefix = name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(keptUnder(kind), namespace, name) : storePrefix(keptUnder(kind), namespace);
   let sent = initial?.revision ?? from;
   let seen = sent;
+  const batches = deps.store.watch({ prefix, after: sent, signal: request.signal });
+  const timers = new WatchTimers(deps.clock, request, () => { batches.wake(); });
   try {
-    for await (const batch of ticking(deps, request, prefix, sent)) {
-      if (batch === 'bookmark') {
+    for await (const batch of batches) {
+      if (batch.length === 0) {
         // What was newest one period ago has long been delivered; what is newest now may still be on its way here.
         if (options.allowBookmarks && seen > sent) yield bookmark(sent = seen);
         seen = deps.store.revision;
+        if (timers.over) return;
         continue;
       }
       const events = kind.stored ? await loadEvents(kind, batch) : batch;
@@ -76,6 +79,8 @@ async function* frames(deps: WatchDeps, request: WatchRequest, selection: Select
     }
   } catch (error) {
     if (!request.signal.aborted) yield frame('ERROR', JSON.stringify(failure(expired(error))));
+  } finally {
+    timers.stop();
   }
 }
 
@@ -84,38 +89,22 @@ function expired(error: unknown): StatusError {
   return status.code === 'Expired' || status.code === 'Gone' ? new StatusError('Expired', `too old resource version: ${status.message}`, { cause: error }) : status;
 }
 
-/** The store's batches, with a tick between them when a bookmark is due; ends with a tick at the timeout. */
-async function* ticking(deps: WatchDeps, request: WatchRequest, prefix: string, after: number): AsyncIterable<readonly StoreEvent[] | 'bookmark'> {
-  const stop = new AbortController();
-  const signal = AbortSignal.any([request.signal, stop.signal]);
-  let wake: (() => void) | undefined;
-  let due = false;
-  const ring = (): void => { due = true; wake?.(); };
-  let cancelBookmark: () => void = () => undefined;
-  const rearm = (): void => { cancelBookmark = deps.clock.after(request.bookmarkMs, () => { ring(); rearm(); }); };
-  if (request.options.allowBookmarks) rearm();
-  let over = false;
-  const cancelTimeout = deps.clock.after(request.timeoutMs, () => { over = true; ring(); });
-  const batches = deps.store.watch({ prefix, after, signal })[Symbol.asyncIterator]();
-  try {
-    let pending = batches.next();
-    for (;;) {
-      const result = due ? undefined : await Promise.race([pending, new Promise<undefined>((resolve) => { wake = () => { resolve(undefined); }; })]);
-      if (result === undefined) {
-        due = false;
-        yield 'bookmark';
-        if (over) return;
-      } else {
-        if (result.done) return;
-        yield result.value;
-        pending = batches.next();
-      }
-    }
-  } finally {
-    cancelBookmark();
-    cancelTimeout();
-    stop.abort();
-    void batches.return?.();
+/** Rings when a bookmark is due, if they are allowed, and at the end. */
+class WatchTimers {
+  /** The time is over. */
+  over = false;
+  #cancelBookmark: () => void = () => undefined;
+  readonly #cancelTimeout: () => void;
+
+  constructor(clock: Clock, { options, bookmarkMs, timeoutMs }: WatchRequest, ring: () => void) {
+    const rearm = (): void => { this.#cancelBookmark = clock.after(bookmarkMs, () => { ring(); rearm(); }); };
+    if (options.allowBookmarks) rearm();
+    this.#cancelTimeout = clock.after(timeoutMs, () => { this.over = true; ring(); });
+  }
+
+  stop(): void {
+    this.#cancelBookmark();
+    this.#cancelTimeout();
   }
 }
 

@@ -4,7 +4,7 @@ import type { Log } from '#common/log.ts';
 import { AutoCompaction, type AutoCompactionConfig } from './auto-compaction.ts';
 import { decodeRow, rowName, type Meta } from './row-format.ts';
 import type { State } from './state.ts';
-import type { Entry, ListRequest, ListResult, RowStore, Store, StoreEvent, WatchRequest, WriteRequest } from './types.ts';
+import type { Entry, ListRequest, ListResult, RowStore, Store, StoreEvent, Watch, WatchRequest, WriteRequest } from './types.ts';
 import type { Version } from './versions.ts';
 import { WatchHub, type EventPage } from './watch.ts';
 import { Writer, type WriterConfig } from './writer.ts';
@@ -78,7 +78,7 @@ export class MvccStore implements Store {
     return this.#writer.write(request);
   }
 
-  watch(request: WatchRequest): AsyncIterable<readonly StoreEvent[]> {
+  watch(request: WatchRequest): Watch {
     return this.#hub.watch(request);
   }
 

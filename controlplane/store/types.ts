@@ -71,6 +71,12 @@ export interface WatchRequest {
   readonly signal: AbortSignal;
 }
 
+/** Batches of events. Iterate it once. */
+export interface Watch extends AsyncIterable<readonly StoreEvent[]> {
+  /** Ends the reader's present wait, or its next one, with an empty batch: for what else it has to see to. */
+  wake(): void;
+}
+
 export interface Store {
   /** Newest revision that reads can see. */
   readonly revision: number;
@@ -91,11 +97,11 @@ export interface Store {
    */
   write(request: WriteRequest): Promise<Entry>;
   /**
-   * Batches of events as they become durable; a batch is never empty and may be shared by watchers of the same
+   * Batches of events as they become durable; a batch is empty only after `wake`, and may be shared by watchers of the same
    * prefix. Ends when the signal aborts or the store closes; throws `Expired` when it fell too far behind and
    * `Invalid` when `after` lies in the future. No per-watcher buffer: a slow reader costs nothing but its cursor.
    */
-  watch(request: WatchRequest): AsyncIterable<readonly StoreEvent[]>;
+  watch(request: WatchRequest): Watch;
   /** Forgets history before `revision`; the current state stays. */
   compact(revision: number): Promise<void>;
   /** Waits for writes under way, then closes. */

@@ -70,3 +70,60 @@ describe('a crowd of watchers', () => {
     stop.abort();
   });
 });
+
+describe('a watcher', () => {
+  it('is woken with an empty batch, whether it waits or not, and misses nothing by it', async () => {
+    const history = new History();
+    const stop = new AbortController();
+    const watch = history.hub.watch({ prefix: 'pods/', after: 0, signal: stop.signal });
+    const batches: number[][] = [];
+    const reading = (async () => { for await (const batch of watch) batches.push(batch.map(({ revision }) => revision)); })();
+    await tick();
+    watch.wake();
+    history.put();
+    await tick();
+    history.put();
+    watch.wake();
+    await tick();
+    expect(batches.flat()).toEqual([1, 2]);
+    expect(batches.filter((batch) => batch.length === 0)).toHaveLength(2);
+    stop.abort();
+    await reading;
+    expect(history.hub.watchers).toBe(0);
+  });
+
+  it('is woken out of a crowd that waits for its pace, and reads what the others are told', async () => {
+    const history = new History();
+    const stop = new AbortController();
+    const crowd = Array.from({ length: 150 }, () => history.read(stop.signal));
+    const watch = history.hub.watch({ prefix: 'pods/', after: 0, signal: stop.signal });
+    const seen: number[] = [];
+    void (async () => { for await (const batch of watch) seen.push(...batch.map(({ revision }) => revision)); })();
+    await tick();
+    history.put();
+    await tick();
+    history.put();
+    watch.wake();
+    history.put();
+    await tick();
+    await history.clock.advance(50);
+    await tick();
+    expect(seen).toEqual([1, 2, 3]);
+    expect(crowd.every((batches) => batches.flat().join() === '1,2,3')).toBe(true);
+    stop.abort();
+  });
+
+  it('shares what it reads by cursor with others at the same place', async () => {
+    const history = new History();
+    history.put();
+    history.put();
+    const stop = new AbortController();
+    const first = history.hub.watch({ prefix: 'pods/', after: 0, signal: stop.signal })[Symbol.asyncIterator]();
+    const second = history.hub.watch({ prefix: 'pods/', after: 0, signal: stop.signal })[Symbol.asyncIterator]();
+    const batch: unknown = (await first.next()).value;
+    expect((await second.next()).value).toBe(batch);
+    history.put();
+    expect(((await history.hub.watch({ prefix: 'pods/', after: 0, signal: stop.signal })[Symbol.asyncIterator]().next()).value as readonly StoreEvent[]).length).toBe(3);
+    stop.abort();
+  });
+});

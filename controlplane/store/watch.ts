@@ -1,5 +1,5 @@
 import type { Clock } from '#common/clock.ts';
-import type { StoreEvent, WatchRequest } from './types.ts';
+import type { StoreEvent, Watch, WatchRequest } from './types.ts';
 
 /** Events after a revision that match a prefix, at most a batch of them, and up to where that is all. */
 export interface EventPage {
@@ -28,6 +28,8 @@ interface Group {
 /** A crowd is told no more often than this: else each change would keep everybody so busy that the next one waits for long. */
 const crowdSize = 100;
 const crowdPaceMs = 40;
+/** Those who fall behind do so together: so many pages that were read by cursor are kept for the next one who asks. */
+const keptPages = 4;
 
 /**
  * Wakes watchers. Those that have seen everything wait in groups of one prefix; a change is matched once per
@@ -38,6 +40,8 @@ export class WatchHub {
   /** Groups by the part of their prefix up to its last slash, which is cut out of each key to find them. */
   readonly #byPath = new Map<string, Map<string, Group>>();
   readonly #watchers = new Set<Watcher>();
+  /** By prefix and cursor; as of now. */
+  readonly #pages = new Map<string, EventPage | Promise<EventPage>>();
   #closed = false;
 
   constructor(deps: WatchDeps) {
@@ -46,19 +50,34 @@ export class WatchHub {
 
   get watchers(): number { return this.#watchers.size; }
 
-  watch(request: WatchRequest): AsyncIterable<readonly StoreEvent[]> {
+  watch(request: WatchRequest): Watch {
+    const watcher = new Watcher(this, this.#deps, request);
     return {
+      wake: () => { watcher.interrupt(); },
       [Symbol.asyncIterator]: () => {
-        const watcher = new Watcher(this, this.#deps, request);
         this.#watchers.add(watcher);
+        watcher.open();
         if (this.#closed || request.signal.aborted) watcher.end();
         return watcher;
       },
     };
   }
 
+  /** The same page, and so the same batch, for all who stand at the same place. */
+  page(prefix: string, after: number): EventPage | Promise<EventPage> {
+    const key = `${prefix} ${String(after)}`;
+    let page = this.#pages.get(key);
+    if (page) return page;
+    page = this.#deps.eventsAfter(prefix, after);
+    for (const oldest of this.#pages.keys()) if (this.#pages.size >= keptPages) this.#pages.delete(oldest);
+    this.#pages.set(key, page);
+    if (page instanceof Promise) page.catch(() => { this.#pages.delete(key); });
+    return page;
+  }
+
   publish(events: readonly StoreEvent[]): void {
     const touched: Group[] = [];
+    this.#pages.clear();
     for (const event of events) {
       let end = 0;
       do {
@@ -109,6 +128,11 @@ export class WatchHub {
 
   forget(watcher: Watcher, prefix: string): void {
     this.#watchers.delete(watcher);
+    this.leave(watcher, prefix);
+  }
+
+  /** It waits no more; what is held back for its group it reads by cursor. */
+  leave(watcher: Watcher, prefix: string): void {
     const group = this.#byPath.get(pathOf(prefix))?.get(prefix);
     if (group && (group.waiting.delete(watcher) || group.late.delete(watcher))) this.#removeEmpty(group);
   }
@@ -134,6 +158,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
   #cursor: number;
   #wake: ((batch: readonly StoreEvent[] | undefined) => void) | undefined;
   #ended = false;
+  #interrupted = false;
 
   constructor(hub: WatchHub, deps: WatchDeps, request: WatchRequest) {
     this.#hub = hub;
@@ -141,13 +166,17 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
     this.#prefix = request.prefix;
     this.#signal = request.signal;
     this.#cursor = request.after;
-    request.signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  open(): void {
+    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   async next(): Promise<IteratorResult<readonly StoreEvent[], undefined>> {
     try {
+      if (this.#interrupted && !this.#ended) return this.#takeInterrupt();
       while (!this.#ended && this.#cursor !== this.#deps.revision()) {
-        const page = this.#deps.eventsAfter(this.#prefix, this.#cursor);
+        const page = this.#hub.page(this.#prefix, this.#cursor);
         const { events, through } = page instanceof Promise ? await page : page;
         this.#cursor = through;
         if (events.length > 0) return this.#ended ? done : { done: false, value: events };
@@ -162,6 +191,18 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
       this.#hub.park(this, this.#prefix);
     });
     return batch ? { done: false, value: batch } : this.#ended ? done : this.next();
+  }
+
+  #takeInterrupt(): IteratorResult<readonly StoreEvent[], undefined> {
+    this.#interrupted = false;
+    return { done: false, value: nothing };
+  }
+
+  interrupt(): void {
+    this.#interrupted = true;
+    if (!this.#wake) return;
+    this.#hub.leave(this, this.#prefix);
+    this.lookAgain();
   }
 
   return(): Promise<IteratorResult<readonly StoreEvent[], undefined>> {
@@ -191,6 +232,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
 }
 
 const done = { done: true, value: undefined } as const;
+const nothing: readonly StoreEvent[] = [];
 
 function pathOf(prefix: string): string {
   return prefix.slice(0, prefix.lastIndexOf('/') + 1);
