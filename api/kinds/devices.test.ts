@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { deviceClass } from './device-class/kind.ts';
 import { loadChecks } from './expression-checks.ts';
+import { pod } from './pod/kind.ts';
 import { resourceClaimTemplate } from './resource-claim-template/kind.ts';
 import { resourceClaim } from './resource-claim/kind.ts';
 import { resourceSlice } from './resource-slice/kind.ts';
@@ -57,6 +58,22 @@ describe('claims', () => {
     expect(status({ allocation, devices: [{ driver: 'gpu.example.com', pool: 'node-1/a', device: 'other' }] })).toEqual([expect.stringContaining('status.devices[0]: Invalid value: {"driver":"gpu.example.com","pool":"node-1/a","device":"other"}: must be an allocated device in the claim')]);
     const row = (value: object): unknown => cells(resourceClaim, { ...claim(exactly()), status: value })[1];
     expect([row({}), row({ allocation }), row({ allocation, reservedFor: [user] })]).toEqual(['pending', 'allocated', 'allocated,reserved']);
+  });
+});
+
+describe('pods', () => {
+  const podOf = (resourceClaims: object[], ...claims: object[]): object => ({ spec: { resourceClaims, containers: [{ name: 'a', image: 'a', resources: { claims } }] } });
+
+  it('share what they claim among their containers', () => {
+    expect(problems(pod, podOf([{ name: 'gpu', resourceClaimTemplateName: 'gpu' }], { name: 'gpu', request: 'one' }, { name: 'gpu', request: 'two' }))).toEqual([]);
+    const found = problems(pod, podOf([{ name: 'a' }, { name: 'a', resourceClaimName: 'x', resourceClaimTemplateName: 'y' }, { name: 'B', resourceClaimName: 'A_' }], { name: 'a' }, { name: 'a' }, { name: 'c' }, {}));
+    const expected = [
+      'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`', 'spec.resourceClaims[1].name: Duplicate value: "a"',
+      'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified', 'spec.resourceClaims[2].name: Invalid value: "B"', 'spec.resourceClaims[2].resourceClaimName: Invalid value: "A_"',
+      'spec.containers[0].resources.claims[1]: Duplicate value: "a"', 'spec.containers[0].resources.claims[2].name: Not found: "c": must be one of the names in pod.spec.resourceClaims: B, a', 'spec.containers[0].resources.claims[3].name: Required value',
+    ];
+    expect(found).toHaveLength(expected.length);
+    for (const [i, text] of expected.entries()) expect(found[i]).toContain(text);
   });
 });
 

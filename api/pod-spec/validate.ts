@@ -7,6 +7,7 @@ import { inRange, named, notNegative, requiredText, supported, supportedIfSet } 
 import { matchesLabels, requirementsOf } from '../meta/selectors.ts';
 import { validateAffinity, validateSpread, validateTolerations } from './affinity.ts';
 import { validateAllContainers } from './containers.ts';
+import { validateResourceClaims } from './resource-claims.ts';
 import { validatePodResources, validateResources } from './resources.ts';
 import { validatePodSecurity } from './security.ts';
 import { validateVolumes } from './volumes.ts';
@@ -35,6 +36,7 @@ export function validatePodSpec(spec: PodSpec | undefined, field: string): Field
     ...validateAffinity(spec.affinity, `${field}.affinity`),
     ...validateTolerations(spec.tolerations ?? [], `${field}.tolerations`),
     ...validateSpread(spec.topologySpreadConstraints ?? [], `${field}.topologySpreadConstraints`),
+    ...validateResourceClaims(spec, field),
     ...validatePodResources(spec, `${field}.resources`),
     ...validateNames(spec, field),
     ...inRange(`${field}.activeDeadlineSeconds`, spec.activeDeadlineSeconds, 1, maxInt32),
