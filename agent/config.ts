@@ -35,6 +35,8 @@ export const agentSettings = {
   evictionSoftGracePeriod: text('eviction-soft-grace-period', { default: '', placeholder: 'SIGNAL=DURATION,...', description: 'how long a soft threshold must be crossed, e.g. memory.available=1m30s' }),
   evictionMaxPodGraceSeconds: integer('eviction-max-pod-grace-period', { default: 0, min: 0, max: 86_400, placeholder: 'SECONDS', description: 'the most that a pod gets to end in when a soft threshold evicts it' }),
   systemReserved: text('system-reserved', { default: '', placeholder: 'NAME=AMOUNT,...', check: reservedProblem, description: 'kept for the system, e.g. cpu=200m,memory=256Mi,ephemeral-storage=1Gi' }),
+  shutdownGraceMs: durationMs('shutdown-grace-period', { default: 0, description: 'how long a shutdown of the host waits for pods to end, through systemd; 0 for not at all' }),
+  shutdownCriticalGraceMs: durationMs('shutdown-grace-period-critical-pods', { default: 0, description: 'how much of that is for pods of the system, which end last' }),
   nodeStatusPeriodMs: durationMs('node-status-update-frequency', { default: 10_000, description: 'how often the node looks at itself; a change is reported at once' }),
 } as const;
 

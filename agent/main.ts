@@ -18,6 +18,7 @@ import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
 import { nodePolicy } from './node/policy.ts';
+import type { GracefulShutdown, ShutdownConfig, ShutdownDeps } from './node/shutdown.ts';
 import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
@@ -160,9 +161,9 @@ export class Agent implements Runnable {
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await this.#proxyBackends(ledger, signal);
-      const late: { proxy?: Proxy; session?: AgentSession } = {};
+      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined } = {};
       const node = await NodeReporter.open(
-        { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure], clock, log: log.child({ component: 'node' }) },
+        { host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       network.subscribe(() => { node.poke(); });
@@ -173,12 +174,13 @@ export class Agent implements Runnable {
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
+      const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
-      const running = [network, proxy, dns, node, pods, evictor, ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
+      const running = [network, proxy, dns, node, pods, evictor, ...(shutdown ? [shutdown] : []), ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
@@ -258,6 +260,19 @@ export class Agent implements Runnable {
     }
     throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${reasons.join('; ')}`);
   }
+}
+
+/** Where it is asked for and this host can do it. Loaded then: most hosts do without. */
+async function gracefulShutdown({ ledger, ...deps }: Omit<ShutdownDeps, 'preparations'> & { readonly ledger: Ledger }, config: ShutdownConfig): Promise<GracefulShutdown | undefined> {
+  if (config.graceMs === 0) return undefined;
+  const [{ GracefulShutdown: Loaded }, { allowDelay, inhibitorMissing, preparations }] = await Promise.all([import('./node/shutdown.ts'), import('./node/inhibitor.ts')]);
+  const missing = await inhibitorMissing();
+  if (missing !== undefined) {
+    deps.log.warn({ why: missing }, 'pods will not be ended before this host goes down');
+    return undefined;
+  }
+  await allowDelay(config.graceMs, ledger);
+  return new Loaded({ ...deps, preparations }, config);
 }
 
 function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {

@@ -11,6 +11,7 @@ import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, Po
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { NodeCapacity } from './allocation/capacity.ts';
 import { Leases } from './leases.ts';
+import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
 import { isRunning } from './observed.ts';
@@ -69,6 +70,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   #runtimeName = 'containerd';
   #signal: AbortSignal = AbortSignal.abort();
   #wasCertain = false;
+  /** Set while the host is shutting down. */
+  #halted: { readonly critical: boolean; readonly graceSeconds: number } | undefined;
   #fencing = false;
 
   constructor(deps: PodManagerDeps, config: PodManagerConfig) {
@@ -113,6 +116,29 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       unsubscribe();
       await this.#tasks.drain();
     }
+  }
+
+  /** Before the host goes down: ends all pods, or with `critical` those of the system too, and starts none. Resolves when they have ended. */
+  async halt(critical: boolean, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    this.#halted = { critical, graceSeconds };
+    const halted = [...this.#workers.values()].filter((worker) => this.#haltIfDue(worker));
+    for (let waitMs = 50; ; waitMs = Math.min(2 * waitMs, 1000)) {
+      const { containers } = await this.#deps.driver.list(signal);
+      if (!containers.some((container) => container.state === 'running' && halted.some(({ uid }) => uid === container.podUid))) return;
+      await this.#deps.clock.sleep(waitMs, signal);
+    }
+  }
+
+  /** The host stays: pods go on. */
+  resume(): void {
+    this.#halted = undefined;
+    for (const worker of this.#workers.values()) worker.halt(undefined);
+  }
+
+  #haltIfDue(worker: PodWorker): boolean {
+    const due = this.#halted !== undefined && (this.#halted.critical || !isCritical(worker.pod));
+    if (due) worker.halt(this.#halted?.graceSeconds);
+    return due;
   }
 
   /** Pods that have not ended here, for whoever decides which of them must. */
@@ -225,6 +251,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       report: (report) => { this.#board.put(report); },
     }, this.#config, pod);
     this.#workers.set(uid, worker);
+    this.#haltIfDue(worker);
     this.#leases.note(worker);
     this.#tasks.run('pod worker', this.#signal, async () => {
       await worker.run(this.#signal);

@@ -23,7 +23,7 @@ function container(name: string, change: Partial<Container> = {}): Container {
 function view(pod: Pod, change: Partial<PodView> = {}): PodView {
   const ended = new Map((change.containers ?? []).filter((c) => c.state === 'exited').map((c) => [c.id, c.finishedAtMs]));
   return {
-    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, eviction: undefined, resize: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
+    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, eviction: undefined, haltSeconds: undefined, resize: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
     ended, stopped: new Set(), ...change,
   };
 }
@@ -75,6 +75,8 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['a container that asks for that is killed for them', view(byRestart, { containers: [container('app')], ...former('app', '') }), { type: 'kill', kills: [{ id: 'app0', name: 'app', graceSeconds: 30, message: 'Container app resize requires restart' }] }],
   ['and started again, however it ended', view(byRestart, { containers: [exited('app', 0)], ...former('app') }), start('app', 1)],
   ['an evicted pod is killed within its grace', view(always, { containers: [container('app')], ...evicted }), { type: 'kill', kills: [{ id: 'app0', name: 'app', graceSeconds: 4, message: 'Stopping container app' }] }],
+  ['a pod of a host that goes down is killed in time', view(always, { containers: [container('app')], haltSeconds: 5 }), { type: 'kill', kills: [{ id: 'app0', name: 'app', graceSeconds: 5, message: 'Stopping container app' }] }],
+  ['and not started again before that', view(always, { containers: [exited('app', 1)], haltSeconds: 5 }), { type: 'done' }],
   ['and not started again', view(always, { containers: [exited('app', 1)], ...evicted }), { type: 'stop-sandbox', id: 's0' }],
 
   ['Always restarts after success', view(always, { containers: [exited('app', 0)] }), start('app', 1)],

@@ -17,6 +17,7 @@ export function step(view: PodView): Decision {
   if (view.ending) return end(view);
   if (view.rejection) return { type: 'done' };
   if (wasTerminal(view) || isFinished(view) || isPastDeadline(view) || view.eviction || view.withheld) return finish(view);
+  if (view.haltSeconds !== undefined) return halt(view, view.haltSeconds);
   const leftMs = untilDeadlineMs(view);
   const decision = advance(view);
   if (leftMs === undefined || (decision.type !== 'wait' && decision.type !== 'done')) return decision;
@@ -83,6 +84,12 @@ function finish(view: PodView): Decision {
   if (kills.length > 0) return { type: 'kill', kills };
   const used = view.sandboxes.find((s) => holdsNetwork(view, s));
   return used ? { type: 'stop-sandbox', id: used.id, last: true } : { type: 'done' };
+}
+
+/** The pod has not failed: it goes on when the host is up again. */
+function halt(view: PodView, haltSeconds: number): Decision {
+  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), haltSeconds));
+  return kills.length > 0 ? { type: 'kill', kills } : { type: 'done' };
 }
 
 /** All at once but for the sidecars: those last, the first started the very last. */

@@ -93,6 +93,8 @@ export interface PodView {
   /** Set when the node refuses a pod of which nothing has run yet. */
   readonly rejection: Rejection | undefined;
   readonly eviction: Eviction | undefined;
+  /** Set while the host is shutting down: nothing is started, and what runs ends within so many seconds. */
+  readonly haltSeconds: number | undefined;
   readonly withheld?: Withheld | undefined;
   /** Set while resources are changing. */
   readonly resize: ResizeView | undefined;

@@ -55,6 +55,7 @@ export class PodWorker {
   #pod: Pod;
   #rejection: Rejection | undefined;
   #eviction: Eviction | undefined;
+  #haltSeconds: number | undefined;
   #withheld: Withheld | undefined;
   #ending: Ending | undefined;
   /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
@@ -91,6 +92,14 @@ export class PodWorker {
   get isDeferred(): boolean { return this.#allocation.view?.refusal?.reason === 'Deferred'; }
 
   get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
+
+  /** Undefined lets the pod go on. */
+  halt(seconds: number | undefined): void {
+    if (this.#haltSeconds === seconds) return;
+    this.#haltSeconds = seconds;
+    this.#interruptNow();
+    this.wake();
+  }
 
   /** What it was last reported as. */
   get status(): PodStatus | undefined { return this.#lastStatus; }
@@ -273,6 +282,7 @@ export class PodWorker {
       ending: this.#ending,
       rejection: this.#rejection,
       eviction: this.#eviction,
+      haltSeconds: this.#haltSeconds,
       withheld: this.#withheld,
       resize: this.#allocation.view,
       ...snapshot,
