@@ -3,7 +3,14 @@ import * as https from 'node:https';
 import type { ApiProcess } from './api-process.ts';
 import type { Row } from './row.ts';
 
-interface FanOut { readonly p99Ms: number; readonly deliveredPerSecond: number; readonly rssBefore: number; readonly rssAfter: number }
+interface FanOut {
+  readonly p99Ms: number;
+  readonly deliveredPerSecond: number;
+  /** Of the server, for each second of changes: how much of a core it takes to keep up. */
+  readonly cpuShare: number;
+  readonly rssBefore: number;
+  readonly rssAfter: number;
+}
 
 const watchers = 2000;
 const perConnection = 100;
@@ -21,6 +28,10 @@ export async function watchRows(api: ApiProcess, seconds: number): Promise<Row[]
     {
       name: `api: ${String(changesPerSecond)} changes a second to ${String(watchers)} watchers, p99`, value: Math.round(ours.p99Ms), unit: 'ms', budget: { at: 'most', of: 'value', bound: 100 },
       peer: { name: 'bare server that writes as many bytes to each', value: Math.round(floor.p99Ms) }, note: `${String(size)} bytes an event; ${String(Math.round(ours.deliveredPerSecond))} a second came, ${String(Math.round(floor.deliveredPerSecond))} from the bare server`,
+    },
+    {
+      name: 'api: CPU of the server for that', value: Math.round(ours.cpuShare * 100), unit: '% of a core', budget: { at: 'most', of: 'ratio', bound: 2 },
+      peer: { name: 'bare server', value: Math.round(floor.cpuShare * 100) },
     },
     {
       name: 'api: memory at the end of that', value: megabytes(ours.rssAfter), unit: 'MB', budget: { at: 'most', of: 'ratio', bound: 1.2 },
@@ -78,6 +89,7 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', seconds: number, byt
     if (first > 0) await started.promise;
   })));
   const agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
+  const cpuBefore = api.cpuMs();
   const started = performance.now();
   const puts: Promise<unknown>[] = [];
   let rssBefore = 0;
@@ -96,7 +108,7 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', seconds: number, byt
   const { rss } = await api.memory();
   for (const session of sessions) session.destroy();
   agent.destroy();
-  return { p99Ms: percentileOf(histogram, delivered, 0.99), deliveredPerSecond: delivered / elapsed, rssBefore, rssAfter: rss };
+  return { p99Ms: percentileOf(histogram, delivered, 0.99), deliveredPerSecond: delivered / elapsed, cpuShare: (api.cpuMs() - cpuBefore) / 1000 / seconds, rssBefore, rssAfter: rss };
 }
 
 function percentileOf(histogram: Uint32Array, total: number, part: number): number {
