@@ -1,7 +1,7 @@
 import { mkdir, readlink, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
-import { processRef, readPidFile, writePidFile } from '../runtimes/containerd/process.ts';
+import { processRef, readPidFile, writePidFile } from '../runtimes/process.ts';
 
 /**
  * Keeps two agents out of one network namespace, whatever their state directories: they would write the same nftables

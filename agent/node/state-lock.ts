@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
-import { processRef } from '../runtimes/containerd/process.ts';
+import { processRef } from '../runtimes/process.ts';
 
 const prefix = 'running.';
 

@@ -64,6 +64,19 @@ export async function removeCgroup(path: string): Promise<void> {
   await Promise.all((await cgroupMounts()).map((mount) => removeTree(join(mount.path, path))));
 }
 
+/** True when the kernel has killed something in the cgroup because its memory ran out. */
+export async function ranOutOfMemory(path: string): Promise<boolean> {
+  const texts = await Promise.all((await cgroupMounts()).filter(({ version, controllers }) => version === 2 || controllers.has('memory')).map(({ version, path: root }) => {
+    return readFile(join(root, path, version === 2 ? 'memory.events' : 'memory.oom_control'), 'utf8').catch(() => '');
+  }));
+  return texts.some((text) => Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0) > 0);
+}
+
+/** True where version 2 rules alone. */
+export async function unifiedCgroups(): Promise<boolean> {
+  return (await cgroupMounts()).every(({ version }) => version === 2);
+}
+
 export interface CgroupUsage { readonly cpuNanos: bigint; readonly memoryBytes: number }
 
 /** What the cgroup of a process has used; undefined when it is gone. Memory without what the kernel gives back first, as everywhere in Kubernetes. */

@@ -11,7 +11,7 @@ import { sandboxConfig } from '../contract.ts';
 import { openContainerdLab, type ContainerdLab } from './test-lab.ts';
 import { staleLeases } from './half-made.ts';
 import { ManagedContainerd } from './managed.ts';
-import { dial, readPidFile } from './process.ts';
+import { dial, readPidFile } from '../process.ts';
 
 let lab: ContainerdLab;
 beforeAll(async () => { lab = await openContainerdLab('10.77.4.0/24'); });

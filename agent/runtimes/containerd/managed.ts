@@ -13,7 +13,7 @@ import { findCniBinDir, findProgram, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
 import { inheritedBy, removeHalfMade, type Inherited } from './half-made.ts';
 import { endStrayShims } from './stray-shims.ts';
-import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from './process.ts';
+import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from '../process.ts';
 
 export interface ManagedContainerdDeps { readonly clock: Clock; readonly log: Log }
 

@@ -11,7 +11,7 @@ import { CriDriver } from '../cri/driver.ts';
 import { removeCgroup } from '../cgroups.ts';
 import { ManagedContainerd } from './managed.ts';
 import { containerdPaths } from './paths.ts';
-import { processRef, readPidFile } from './process.ts';
+import { processRef, readPidFile } from '../process.ts';
 
 const prefix = 'cleat-containerd-';
 

@@ -8,7 +8,7 @@ import { usageOf } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni, type CniTarget } from '../sandbox/cni.ts';
-import { SandboxRecords } from '../sandbox/records.ts';
+import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
 import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, LogEntry, LogOptions, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { DockerEngine } from './engine.ts';
 import { podEvents } from './events.ts';
@@ -22,6 +22,7 @@ export interface DockerConfig extends DriverConfig {
   readonly cniLauncher?: readonly string[];
 }
 
+const resolvConfName = 'resolv.conf';
 const slowMs = 120_000;
 const cleanUpMs = 30_000;
 
@@ -37,7 +38,7 @@ export class DockerDriver implements RuntimeDriver {
   readonly #images: DockerImages;
   readonly #exec: DockerExec;
   readonly #cni: Cni;
-  readonly #records: SandboxRecords;
+  readonly #records: Records<SandboxRecord>;
   /** Details that only an inspection gives. They change with the state alone, so one for each state is enough. */
   readonly #inspected = new Map<string, { state: string; details: InspectedContainer }>();
   #facts: Promise<EngineFacts> | undefined;
@@ -49,7 +50,7 @@ export class DockerDriver implements RuntimeDriver {
     this.#images = new DockerImages(this.#engine);
     this.#exec = new DockerExec(this.#engine, deps.clock);
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
-    this.#records = new SandboxRecords(join(config.stateDir, 'docker', 'sandboxes'));
+    this.#records = new Records(join(config.stateDir, 'docker', 'sandboxes'));
   }
 
   async version(signal: AbortSignal): Promise<string> {
@@ -77,7 +78,7 @@ export class DockerDriver implements RuntimeDriver {
     const ids = new Set(listed.map(({ Id }) => Id));
     const lost = [...records.values()].filter((record) => !ids.has(record.id) && (podUid === undefined || record.podUid === podUid));
     return {
-      sandboxes: [...sandboxes, ...lost.map(({ id, podUid: uid, podNamespace, podName, attempt, createdAtMs }): Sandbox => ({ id, podUid: uid, podNamespace, podName, attempt, createdAtMs, state: 'not-ready', ips: [] }))],
+      sandboxes: [...sandboxes, ...lost.map((record): Sandbox => ({ ...record, state: 'not-ready', ips: [] }))],
       containers: await Promise.all(present.filter(({ item }) => !isSandbox(item)).map(({ item, details }) => this.#container(item, details, signal))),
     };
   }
@@ -87,13 +88,10 @@ export class DockerDriver implements RuntimeDriver {
     if (!network && !config.hostNetwork) throw new StatusError('InternalError', `there is no CNI configuration in ${this.#config.cni.confDir}, so the pod would have no network`);
     const request = sandboxRequest(this.#config.owner, this.#config.sandboxImage, config, await this.#engineFacts(signal));
     const id = await this.#create(containerName(config, 'POD', config.attempt), request, signal);
-    const record = {
-      id, podUid: config.podUid, podNamespace: config.podNamespace, podName: config.podName, attempt: config.attempt, createdAtMs: this.#deps.clock.now(),
-      ...(network && { network }),
-    };
+    const record = sandboxRecord(id, config, network, this.#deps.clock.now());
     try {
       await this.#records.write(record);
-      await this.#records.writeResolvConf(id, config.dns);
+      await this.#records.writeFile(id, resolvConfName, await resolvConf(config.dns));
       await this.#start(id, signal);
       const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal);
       if (!state.Running) throw new StatusError('InternalError', `the sandbox ended at once, with exit code ${String(state.ExitCode)}: ${state.Error}`);
@@ -128,7 +126,7 @@ export class DockerDriver implements RuntimeDriver {
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
     const { type, reference } = config.security.seccomp;
     const seccompProfile = type === 'Localhost' ? await seccompText(reference ?? '') : undefined;
-    const place = { owner: this.#config.owner, sandboxId, sandbox, resolvConf: this.#records.resolvConfPath(sandboxId), seccompProfile };
+    const place = { owner: this.#config.owner, sandboxId, sandbox, resolvConf: join(this.#records.folder(sandboxId), resolvConfName), seccompProfile };
     return this.#create(containerName(sandbox, config.name, config.attempt), containerRequest(place, config, await this.#engineFacts(signal)), signal);
   }
 

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { StatusError } from '#common/errors.ts';
 import type { ImageUser, RegistryAuth } from '../types.ts';
+import { parseReference, wrongArchitecture } from '../image-reference.ts';
 import { imageUserOf } from '../image-user.ts';
 import type { DockerEngine } from './engine.ts';
 import { jsonLines } from './json-lines.ts';
@@ -39,13 +40,16 @@ export class DockerImages {
   }
 
   async pull(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
-    const { name, tag } = splitReference(image);
-    const headers = auth && { 'x-registry-auth': Buffer.from(JSON.stringify({ ...auth, serveraddress: registryOf(name) })).toString('base64url') };
-    const answer = await this.#engine.open('POST', '/images/create', { query: { fromImage: name, tag }, timeoutMs: pullMs, ...(headers && { headers }) }, signal);
+    const { registry, repository, tag } = parseReference(image);
+    const serveraddress = registry === 'docker.io' ? 'https://index.docker.io/v1/' : registry;
+    const headers = auth && { 'x-registry-auth': Buffer.from(JSON.stringify({ ...auth, serveraddress })).toString('base64url') };
+    const answer = await this.#engine.open('POST', '/images/create', { query: { fromImage: `${registry}/${repository}`, tag }, timeoutMs: pullMs, ...(headers && { headers }) }, signal);
     await this.#progress(answer, signal);
     const found = await this.#inspect(image, signal);
     if (!found) throw new StatusError('NotFound', `Docker pulled ${image}, but has no image of that name`);
-    checkArchitecture(image, found.Architecture);
+    // Docker takes an image of another architecture, with a warning that nobody sees.
+    const wrong = wrongArchitecture(image, found.Architecture === '' ? [] : [found.Architecture]);
+    if (wrong !== undefined) throw new StatusError('Invalid', wrong);
     return found.Id;
   }
 
@@ -75,26 +79,4 @@ export class DockerImages {
       throw error;
     }
   }
-}
-
-/** `name:tag` or `name@digest`, as a pull takes them; the tag is `latest` when there is none. */
-export function splitReference(image: string): { name: string; tag: string } {
-  const at = image.indexOf('@');
-  const tagged = at < 0 ? image : image.slice(0, at);
-  const colon = tagged.indexOf(':', tagged.lastIndexOf('/') + 1);
-  const name = colon < 0 ? tagged : tagged.slice(0, colon);
-  return { name, tag: at < 0 ? (colon < 0 ? 'latest' : tagged.slice(colon + 1)) : image.slice(at + 1) };
-}
-
-function registryOf(name: string): string {
-  const first = name.split('/')[0] ?? '';
-  return name.includes('/') && /[.:]|^localhost$/.test(first) ? first : 'https://index.docker.io/v1/';
-}
-
-const architectures: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386' };
-
-/** Docker takes an image of another architecture, with a warning that nobody sees; its programs then cannot be run. */
-function checkArchitecture(image: string, has: string): void {
-  const host = architectures[process.arch] ?? process.arch;
-  if (has !== '' && has !== host) throw new StatusError('Invalid', `image ${image} is for ${has}, and this host is ${host}; build or choose an image for ${host}`);
 }

@@ -3,6 +3,7 @@ import { StatusError } from '#common/errors.ts';
 import { ChannelMux, commandChannels, type Channels } from '#common/streams/channels.ts';
 import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
 import { streamOf } from '#common/streams/socket-channels.ts';
+import { terminalSize } from '../terminal-size.ts';
 import { frames, plainFrames } from './frames.ts';
 
 export interface CommandEnds {
@@ -20,7 +21,10 @@ export function commandOver(socket: Duplex, streams: CommandStreams, { resize, s
   const mux = new ChannelMux({
     data: async (channel, data) => {
       if (channel === commandChannels.stdin) await input.write(data);
-      else if (channel === commandChannels.resize) await resizeTo(data, resize);
+      else if (channel === commandChannels.resize) {
+        const size = terminalSize(data);
+        if (size) await resize(size.width, size.height);
+      }
     },
     end: (channel) => (channel === commandChannels.stdin ? input.end() : Promise.resolve()),
   }, numbers);
@@ -41,15 +45,4 @@ export function commandOver(socket: Duplex, streams: CommandStreams, { resize, s
     closed: closed.promise,
     close: (error) => { finish(error); },
   };
-}
-
-async function resizeTo(message: Uint8Array, resize: CommandEnds['resize']): Promise<void> {
-  let size: unknown;
-  try {
-    size = JSON.parse(Buffer.from(message).toString());
-  } catch {
-    return;
-  }
-  const { Width: width, Height: height } = (size ?? {}) as { Width?: unknown; Height?: unknown };
-  if (typeof width === 'number' && typeof height === 'number' && width > 0 && height > 0) await resize(width, height);
 }

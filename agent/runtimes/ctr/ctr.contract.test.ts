@@ -1,0 +1,7 @@
+import { runtimeDriverContract } from '../contract.ts';
+import { openCtrLab } from './test-lab.ts';
+
+runtimeDriverContract('ctr', async () => {
+  const lab = await openCtrLab();
+  return { driver: lab.driver, real: true, close: () => lab.close() };
+});

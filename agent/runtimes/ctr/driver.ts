@@ -1,0 +1,239 @@
+import { join } from 'node:path';
+import { StatusError } from '#common/errors.ts';
+import type { Channels } from '#common/streams/channels.ts';
+import type { CommandStreams } from '#common/streams/relay.ts';
+import { limitCgroup, usageOf } from '../cgroups.ts';
+import { imageUserOf } from '../image-user.ts';
+import { ownLabels } from '../pod-labels.ts';
+import { Cni } from '../sandbox/cni.ts';
+import { Records } from '../sandbox/records.ts';
+import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
+import { Commands } from './commands.ts';
+import { Containers, type KnownEnd } from './containers.ts';
+import { Ctr } from './ctr.ts';
+import { podEvents } from './events.ts';
+import { CtrImages } from './images.ts';
+import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
+import { Sandboxes } from './sandboxes.ts';
+import { Tasks } from './tasks.ts';
+
+export interface CtrConfig extends DriverConfig {
+  /** For tests: plugins are run by this, to have the host of pods elsewhere. */
+  readonly cniLauncher?: readonly string[];
+  /** Where pipes are; below /run, since they end with the processes that have them open. */
+  readonly runDir?: string;
+}
+
+/** containerd's namespace that is Cleat's: what others have on the same containerd cannot be seen from there. */
+const namespace = 'cleat';
+
+/**
+ * containerd through its own command line, for hosts where its CRI is switched off. containerd runs single containers;
+ * what makes pods of them - namespaces, network, logs, exit codes - is kept here, in records beside them.
+ */
+export class CtrDriver implements RuntimeDriver {
+  readonly name = 'ctr';
+  readonly #deps: DriverDeps;
+  readonly #config: CtrConfig;
+  readonly #ctr: Ctr;
+  readonly #tasks: Tasks;
+  readonly #images: CtrImages;
+  readonly #cni: Cni;
+  readonly #sandboxRecords: Records<CtrSandboxRecord>;
+  readonly #containerRecords: Records<ContainerRecord>;
+  readonly #sandboxes: Sandboxes;
+  readonly #containers: Containers;
+  readonly #commands: Commands;
+  #snapshotter: Promise<string> | undefined;
+  #adopted: Promise<void> | undefined;
+
+  constructor(deps: DriverDeps, config: CtrConfig) {
+    const base = join(config.stateDir, 'ctr');
+    const runDir = config.runDir ?? join('/run/cleat', config.owner);
+    const ctr = new Ctr(config.endpoint, namespace);
+    const { clock } = deps;
+    this.#deps = deps;
+    this.#config = config;
+    this.#ctr = ctr;
+    this.#tasks = new Tasks({ ctr, clock });
+    this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal));
+    this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
+    this.#sandboxRecords = new Records(join(base, 'sandboxes'));
+    this.#containerRecords = new Records(join(base, 'containers'));
+    this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause'), owner: config.owner });
+    this.#containers = new Containers(
+      { ...deps, ctr, tasks: this.#tasks, images: this.#images, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
+      { runDir, owner: config.owner },
+    );
+    this.#commands = new Commands({ ctr, clock, tasks: this.#tasks });
+  }
+
+  async version(signal: AbortSignal): Promise<string> {
+    const text = await this.#ctr.run(['version'], signal);
+    const version = /^Server:\s+Version:\s+v?(\d[^~\s]*)/m.exec(text)?.[1];
+    if (version === undefined) throw new StatusError('InternalError', `ctr does not tell containerd's version: ${text.slice(0, 200)}`);
+    return `containerd://${version}`;
+  }
+
+  setup(): Promise<RuntimeSetup> {
+    return Promise.resolve({ sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir });
+  }
+
+  async notReady(signal: AbortSignal): Promise<readonly string[]> {
+    await this.#ctr.run(['version'], signal);
+    return await this.#cni.network() ? [] : [`NetworkReady: NetworkPluginNotReady: there is no CNI configuration in ${this.#config.cni.confDir} yet`];
+  }
+
+  async list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {
+    await this.#adopt(signal);
+    const ofPod = <T extends { podUid: string }>(all: ReadonlyMap<string, T>): T[] => [...all.values()].filter((record) => podUid === undefined || record.podUid === podUid);
+    const [sandboxes, containers] = await Promise.all([
+      Promise.all(ofPod(await this.#sandboxRecords.all()).map((record) => this.#sandboxes.toSandbox(record))),
+      Promise.all(ofPod(await this.#containerRecords.all()).filter(({ made }) => made).map((record) => this.#containers.look(record, signal))),
+    ]);
+    return { sandboxes, containers: containers.map(toContainer) };
+  }
+
+  runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    if (config.runtimeHandler !== '') throw new StatusError('Invalid', `the ctr runtime has no handler "${config.runtimeHandler}"; use a containerd with CRI, or Docker, for this RuntimeClass`);
+    return this.#sandboxes.run(config, signal);
+  }
+
+  async stopSandbox(id: string, signal: AbortSignal): Promise<void> {
+    await Promise.all((await this.#inside(id)).map((record) => this.#containers.stop(record.id, 0, signal)));
+    await this.#sandboxes.stop(id, signal);
+  }
+
+  async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
+    await Promise.all((await this.#inside(id)).map((record) => this.#containers.remove(record.id, signal)));
+    await this.#sandboxes.remove(id, signal);
+  }
+
+  async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
+    const record = (await this.#sandboxRecords.all()).get(sandboxId);
+    if (!record) throw new StatusError('NotFound', `sandbox ${sandboxId} not found`);
+    return this.#containers.create(record, sandbox, config, this.#sandboxes.files(record), signal);
+  }
+
+  startContainer(id: string, signal: AbortSignal): Promise<void> {
+    return this.#containers.start(id, signal);
+  }
+
+  async updateContainer(id: string, resources: ContainerConfig['resources'], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await limitCgroup((await this.#containers.running(id)).cgroup, resources);
+  }
+
+  stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    return this.#containers.stop(id, graceSeconds, signal);
+  }
+
+  removeContainer(id: string, signal: AbortSignal): Promise<void> {
+    return this.#containers.remove(id, signal);
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    await this.#containers.pipesOf(await this.#containers.get(id)).reopen();
+  }
+
+  async exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }> {
+    return this.#commands.run(await this.#containers.running(containerId), command, timeoutMs, signal);
+  }
+
+  async execStream(containerId: string, command: readonly string[], streams: CommandStreams): Promise<Channels> {
+    return this.#commands.stream(await this.#containers.running(containerId), command, streams);
+  }
+
+  async attach(containerId: string, streams: CommandStreams): Promise<Channels> {
+    const record = await this.#containers.running(containerId);
+    return this.#commands.attach(record, this.#containers.pipesOf(record), streams);
+  }
+
+  async portForward(sandboxId: string, port: number): Promise<Channels> {
+    const record = (await this.#sandboxRecords.all()).get(sandboxId);
+    const pause = record && pauseOf(record);
+    if (!pause || !await isAlive(pause)) throw new StatusError('ServiceUnavailable', 'the pod is not running');
+    return (await import('../sandbox/port.ts')).dialInNetworkOf(pause.pid, port);
+  }
+
+  async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
+    // The pause program is kept beside the sandboxes; its image is nothing that anybody could run.
+    if (image === this.#config.sandboxImage) return image;
+    return (await this.#images.find(image, signal))?.id;
+  }
+
+  async imageUser(image: string, signal: AbortSignal): Promise<ImageUser> {
+    return imageUserOf((await this.#images.get(image, signal)).config.User ?? '');
+  }
+
+  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
+    const make = this.#config.localImages?.get(image);
+    if (!make) return this.#images.pull(image, auth, signal);
+    await make(this, signal);
+    return await this.imageId(image, signal) ?? '';
+  }
+
+  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#images.load(archivePath, signal);
+  }
+
+  events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
+    return podEvents({ ...this.#deps, ctr: this.#ctr, ended: (id, end) => this.#ended(id, end, signal) }, namespace, signal);
+  }
+
+  async stats(): ReturnType<RuntimeDriver['stats']> {
+    const running = [...(await this.#containerRecords.all()).values()].filter(({ process, end }) => process && !end);
+    const usages = await Promise.all(running.map(async ({ id, process }) => [id, process && await isAlive(process) ? await usageOf(process.pid) : undefined] as const));
+    return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
+  }
+
+  async #inside(sandboxId: string): Promise<ContainerRecord[]> {
+    return [...(await this.#containerRecords.all()).values()].filter((record) => record.sandboxId === sandboxId);
+  }
+
+  async #ended(id: string, end: KnownEnd, signal: AbortSignal): Promise<string | undefined> {
+    const record = (await this.#containerRecords.all()).get(id);
+    if (record) {
+      // One that ends at once is noted as started a moment later, by whoever starts it; its end is then found by looking.
+      if (record.process) await this.#containers.settle(record, end, signal);
+      return record.podUid;
+    }
+    return (await this.#sandboxRecords.all()).get(id)?.podUid;
+  }
+
+  /** Once, before the first look: takes over what runs, and removes what an agent that was killed had half made. */
+  #adopt(signal: AbortSignal): Promise<void> {
+    this.#adopted ??= this.#takeOver(signal).catch((error: unknown) => {
+      this.#adopted = undefined;
+      throw error;
+    });
+    return this.#adopted;
+  }
+
+  async #takeOver(signal: AbortSignal): Promise<void> {
+    const [tasks, containers, sandboxes] = [await this.#tasks.list(signal), await this.#containerRecords.all(), await this.#sandboxRecords.all()];
+    for (const record of Array.from(containers.values())) await this.#containers.adopt(record, tasks.get(record.id), signal);
+    const listed = (await this.#ctr.run(['containers', 'ls', '-q', `labels."${ownLabels.owner}"==${this.#config.owner}`], signal)).split('\n').filter(Boolean);
+    for (const id of listed.filter((name) => !containers.has(name) && !sandboxes.has(name))) {
+      this.#deps.log.info({ container: id }, 'removing a container of which nothing is known any more');
+      await this.#tasks.kill(id, 'SIGKILL', signal, true);
+      await this.#tasks.delete(id, signal);
+      await this.#ctr.run(['containers', 'rm', id], signal);
+    }
+  }
+
+  #snapshotterName(signal: AbortSignal): Promise<string> {
+    this.#snapshotter ??= this.#askSnapshotter(signal).catch((error: unknown) => {
+      this.#snapshotter = undefined;
+      throw error;
+    });
+    return this.#snapshotter;
+  }
+
+  /** What this containerd can: copies, where the file system allows no layers. */
+  async #askSnapshotter(signal: AbortSignal): Promise<string> {
+    if (this.#config.snapshotter !== undefined) return this.#config.snapshotter;
+    const plugins = await this.#ctr.run(['plugins', 'ls', 'type==io.containerd.snapshotter.v1'], signal);
+    return /^\S+\s+overlayfs\s+\S+\s+ok\b/m.test(plugins) ? 'overlayfs' : 'native';
+  }
+}

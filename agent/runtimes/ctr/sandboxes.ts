@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { exec, execOk } from '#common/exec.ts';
+import { pauseProgram } from '#install/images-pause.ts';
+import { hostArchitecture } from '#install/images.ts';
+import { removeCgroup } from '../cgroups.ts';
+import { minOomScoreAdj } from '../oom-score.ts';
+import { ownLabels, podLabels } from '../pod-labels.ts';
+import type { Cni, CniTarget } from '../sandbox/cni.ts';
+import { sandboxSpec } from '../sandbox/oci-spec.ts';
+import { resolvConf, sandboxRecord, type Records } from '../sandbox/records.ts';
+import type { Sandbox, SandboxConfig } from '../types.ts';
+import { absentIsFine, labelArgs } from './containers.ts';
+import type { Ctr } from './ctr.ts';
+import { cgroupOf, isAlive, pauseOf, type CtrSandboxRecord } from './records.ts';
+import { refOf, type Tasks } from './tasks.ts';
+
+export interface SandboxDeps {
+  readonly ctr: Ctr;
+  readonly tasks: Tasks;
+  readonly cni: Cni;
+  readonly clock: Clock;
+  readonly records: Records<CtrSandboxRecord>;
+}
+
+export interface SandboxDirs {
+  readonly runDir: string;
+  /** Where the pause program is kept. */
+  readonly pauseDir: string;
+  readonly owner: string;
+}
+
+const startMs = 120_000;
+const cleanUpMs = 30_000;
+const shmOptions = 'mode=1777,size=65536k,nosuid,noexec,nodev';
+
+/** Sandboxes: a pause program that holds a pod's namespaces, its network by CNI, and the files that its containers share. */
+export class Sandboxes {
+  readonly #deps: SandboxDeps;
+  readonly #dirs: SandboxDirs;
+
+  constructor(deps: SandboxDeps, dirs: SandboxDirs) {
+    this.#deps = deps;
+    this.#dirs = dirs;
+  }
+
+  async run(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    const { ctr, cni, records, clock } = this.#deps;
+    const network = config.hostNetwork ? undefined : await cni.network();
+    if (!network && !config.hostNetwork) throw new StatusError('InternalError', 'there is no CNI configuration, so the pod would have no network');
+    const id = randomBytes(32).toString('hex');
+    const record: CtrSandboxRecord = { ...sandboxRecord(id, config, network, clock.now()), cgroup: cgroupOf(config, id), hostIpc: config.hostIpc, hostNetwork: config.hostNetwork };
+    await records.write(record);
+    try {
+      await records.writeFile(id, 'resolv.conf', await resolvConf(config.dns));
+      await records.writeFile(id, 'hostname', `${config.hostname}\n`);
+      if (!config.hostIpc) await this.#mountShm(id, signal);
+      const spec = sandboxSpec(config, await this.#pauseRoot(), record.cgroup, await minOomScoreAdj());
+      const path = await records.writeFile(id, 'config.json', JSON.stringify(spec));
+      const labels = { [ownLabels.owner]: this.#dirs.owner, [ownLabels.kind]: 'sandbox', [podLabels.uid]: config.podUid, [podLabels.name]: config.podName, [podLabels.namespace]: config.podNamespace };
+      const pidFile = join(records.folder(id), 'pid');
+      await ctr.run(['run', '--detach', '--null-io', '--pid-file', pidFile, '--config', path, ...labelArgs(labels), id], signal, startMs);
+      const pause = await refOf(pidFile);
+      if (network) await execOk('nsenter', [`--net=${netnsOf(pause.pid)}`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
+      const ips = network ? await cni.add(network, target(record, pause.pid), signal) : [];
+      await records.write({ ...record, made: { startedAt: `${String(pause.pid)} ${pause.startTime}`, ips } });
+      return id;
+    } catch (error) {
+      // Where this fails too, or the process ends here, the next look finds a sandbox that is not ready.
+      const late = AbortSignal.timeout(cleanUpMs);
+      await this.stop(id, late).then(() => this.remove(id, late)).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Gives its network back, and ends what holds the namespaces; its containers have ended before. */
+  async stop(id: string, signal: AbortSignal): Promise<void> {
+    const { tasks, cni, records, clock } = this.#deps;
+    const record = (await records.all()).get(id);
+    if (!record) return;
+    const pause = pauseOf(record);
+    const alive = await isAlive(pause);
+    if (record.network) await cni.remove(record.network, target(record, alive && pause ? pause.pid : 0), signal);
+    // Also one of which only containerd knows: who started it was killed before it was written down.
+    if (alive || !record.made) await tasks.kill(id, 'SIGKILL', signal, true);
+    for (let waitMs = 5; await isAlive(pause); waitMs = Math.min(2 * waitMs, 200)) await clock.sleep(waitMs, signal);
+    await tasks.delete(id, signal);
+    await exec('umount', ['-l', this.#shm(id)]);
+  }
+
+  async remove(id: string, signal: AbortSignal): Promise<void> {
+    const { ctr, records } = this.#deps;
+    const record = (await records.all()).get(id);
+    if (!record) return;
+    await this.stop(id, signal);
+    await absentIsFine(ctr.run(['containers', 'rm', id], signal));
+    await removeCgroup(record.cgroup);
+    await rm(join(this.#dirs.runDir, id), { recursive: true, force: true });
+    await records.remove(id);
+  }
+
+  async toSandbox({ id, podUid, podNamespace, podName, attempt, createdAtMs, made, ...rest }: CtrSandboxRecord): Promise<Sandbox> {
+    const ready = made !== undefined && await isAlive(pauseOf({ id, podUid, podNamespace, podName, attempt, createdAtMs, made, ...rest }));
+    return { id, podUid, podNamespace, podName, attempt, createdAtMs, state: ready ? 'ready' : 'not-ready', ips: ready ? made.ips : [] };
+  }
+
+  /** What containers mount. */
+  files({ id, hostIpc, hostNetwork }: CtrSandboxRecord): { shm: string; resolvConf: string; hostnameFile: string } {
+    const folder = this.#deps.records.folder(id);
+    return { shm: hostIpc ? '/dev/shm' : this.#shm(id), resolvConf: join(folder, 'resolv.conf'), hostnameFile: hostNetwork ? '/etc/hostname' : join(folder, 'hostname') };
+  }
+
+  #shm(id: string): string {
+    return join(this.#dirs.runDir, id, 'shm');
+  }
+
+  async #mountShm(id: string, signal: AbortSignal): Promise<void> {
+    await mkdir(this.#shm(id), { recursive: true, mode: 0o711 });
+    await execOk('mount', ['-t', 'tmpfs', '-o', shmOptions, 'shm', this.#shm(id)], { signal });
+  }
+
+  /** One read-only folder for all: the program, and places for the kernel's file systems. */
+  async #pauseRoot(): Promise<string> {
+    const { pauseDir } = this.#dirs;
+    for (const dir of ['dev', 'proc', 'sys']) await mkdir(join(pauseDir, dir), { recursive: true });
+    const path = join(pauseDir, 'pause');
+    await writeFile(path, pauseProgram(hostArchitecture()), { flag: 'wx' }).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    });
+    await chmod(path, 0o755);
+    return pauseDir;
+  }
+}
+
+function netnsOf(pid: number): string {
+  return `/proc/${String(pid)}/ns/net`;
+}
+
+function target({ id, podUid, podNamespace, podName }: CtrSandboxRecord, pid: number): CniTarget {
+  return { containerId: id, netns: pid > 0 ? netnsOf(pid) : '', podUid, podNamespace, podName };
+}
