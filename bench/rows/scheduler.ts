@@ -1,53 +1,54 @@
-import type { Pod } from '#api/gen/types.ts';
-import { schedule } from '#controlplane/scheduler/cycle.ts';
-import { Framework } from '#controlplane/scheduler/framework.ts';
-import { Nominator } from '#controlplane/scheduler/nominator.ts';
-import { podInfo } from '#controlplane/scheduler/pod-info.ts';
-import { schedulerPlugins } from '#controlplane/scheduler/registry.ts';
-import { cluster, fakeApi, FakeInformer, node, pod } from '#controlplane/scheduler/testing.ts';
-import type { Row } from '../row.ts';
+import type { Row, RunOptions } from '../row.ts';
+import { measure, shapes, type Measured, type Shape } from '../scheduler-process.ts';
 
-const nodeCount = 1000;
-const podCount = 10_000;
-const deployments = 50;
+const clusterSizes = [100, 1000, 5000] as const;
 
-/** Pods per second through cycles with every plugin, on simulated nodes and without I/O. */
-export async function run(): Promise<Row[]> {
-  await Promise.resolve();
-  return [measure('scheduler: pods/s at 1,000 nodes', () => ({})), measure('scheduler: pods/s at 1,000 nodes, hard zone spreading and anti-affinity', constrained)];
-}
-
-function constrained(app: string): Partial<NonNullable<Pod['spec']>> {
-  const labelSelector = { matchLabels: { app } };
-  return {
-    topologySpreadConstraints: [{ maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector }],
-    affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'kubernetes.io/hostname', labelSelector }] } },
-  };
-}
-
-function measure(name: string, specOf: (app: string) => Partial<NonNullable<Pod['spec']>>): Row {
-  const cache = cluster({
-    nodes: Array.from({ length: nodeCount }, (_, i) => node(`node-${String(i)}`, { labels: { 'topology.kubernetes.io/zone': `zone-${String(i % 3)}` }, allocatable: { cpu: '16', memory: '64Gi' } })),
-  });
-  const api = fakeApi(new FakeInformer<Pod>());
-  const framework = new Framework(Object.values(schedulerPlugins).map((make) => make({ api })));
-  const pods = Array.from({ length: podCount }, (_, i) => {
-    const app = `app-${String(i % deployments)}`;
-    return pod({ name: `pod-${String(i)}`, owner: app, labels: { app }, requests: { cpu: '100m', memory: '128Mi' }, spec: specOf(app) });
-  });
-  let start = 0;
-  let placed = 0;
-  const began = performance.now();
-  for (const item of pods) {
-    const info = podInfo(item);
-    const decision = schedule({ framework, nominator: new Nominator(), random: Math.random }, cache, info, start);
-    if (decision.type === 'no-fit') continue;
-    start = decision.nextStart;
-    placed++;
-    cache.assume(info, decision.node.name);
-    cache.setPod(podInfo({ ...item, spec: { containers: [], ...item.spec, nodeName: decision.node.name } }), decision.node.name);
+/**
+ * Pods per second of one core from the queue to a binding that is on disk, in the shapes of Kubernetes' scheduler_perf.
+ * Store, API, informers and scheduler share that core: it is their CPU time that counts, so that a busy machine measures
+ * the same. The floor binds the same pods without choosing nodes.
+ */
+export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
+  const costs = new Map<number, number>();
+  for (const shape of shapes) {
+    for (const nodes of clusterSizes) {
+      const pods = podsOf(shape, nodes, quick);
+      const measured = await measure({ shape, nodes, pods, bare: false });
+      if (shape === 'basic') costs.set(nodes, measured.cpuSeconds / pods);
+      const peer = shape === 'basic' && nodes === 1000 ? { name: 'bindings alone', value: rateOf(pods, await measure({ shape, nodes, pods, bare: true })) } : undefined;
+      yield {
+        name: `scheduler: ${shape} at ${nodes.toLocaleString('en')} nodes on one core, on disk`, value: rateOf(pods, measured), unit: 'pods/s', note: noteOf(pods, measured),
+        ...(peer && { peer }), ...floorOf(shape, nodes),
+      };
+    }
   }
-  const seconds = (performance.now() - began) / 1000;
-  if (placed !== podCount) throw new Error(`only ${String(placed)} of ${String(podCount)} pods fit`);
-  return { name, value: Math.round(podCount / seconds), unit: 'pods/s', budget: { at: 'least', of: 'value', bound: 1500 } };
+  const ratio = (costs.get(5000) ?? NaN) / (costs.get(100) ?? NaN);
+  yield { name: 'scheduler: CPU per pod at 5,000 nodes, against 100', value: Math.round(ratio * 100) / 100, unit: '×', budget: { at: 'most', of: 'value', bound: 5 } };
+}
+
+/** The goal is for 1,000 nodes; what is well below it elsewhere would be a step back. */
+function floorOf(shape: Shape, nodes: number): Pick<Row, 'budget'> {
+  const floors: Readonly<Record<Shape, readonly number[]>> = {
+    basic: [1500, 1500, 1000], 'pod affinity': [1000, 1000, 500], 'pod anti-affinity': [400, 400, 200], 'topology spread': [1000, 1000, 500], preemption: [60, 60, 20],
+  };
+  const bound = floors[shape][clusterSizes.findIndex((size) => size === nodes)];
+  return bound === undefined ? {} : { budget: { at: 'least', of: 'value', bound } };
+}
+
+/** Anti-affinity leaves room for one pod on a node; every preemption takes a node. */
+function podsOf(shape: Shape, nodes: number, quick: boolean): number {
+  const most = quick ? 2000 : 5000;
+  switch (shape) {
+    case 'pod anti-affinity': return Math.min(most / 2, nodes * 0.8);
+    case 'preemption': return Math.min(quick ? 200 : 500, nodes * 0.8);
+    default: return most;
+  }
+}
+
+function rateOf(pods: number, { cpuSeconds }: Measured): number {
+  return Math.round(pods / cpuSeconds);
+}
+
+function noteOf(pods: number, { seconds, pssBytes }: Measured): string {
+  return `${String(pods)} pods in ${seconds.toFixed(1)} s; the process then has ${String(Math.round(pssBytes / 1e6))} MB`;
 }

@@ -136,7 +136,7 @@ function isAllowed(terms: NonNullable<ReturnType<Storage['classes']['get']>>['al
 }
 
 /** Where a driver says how much can be made where, there must be enough; the claim's size counts, not what others take meanwhile. */
-function hasSpace({ csi }: Storage, claim: PersistentVolumeClaim, { metadata, provisioner = '' }: StorageClass, { labels }: NodeInfo): boolean {
+function hasSpace({ csi }: Storage, claim: PersistentVolumeClaim, { metadata, provisioner }: StorageClass, { labels }: NodeInfo): boolean {
   if (!csi?.drivers.get(undefined, provisioner)?.spec?.storageCapacity) return true;
   const wanted = claim.spec?.resources?.requests?.['storage'] ?? '0';
   return csi.capacities.list().some(({ storageClassName, nodeTopology, capacity, maximumVolumeSize }) => storageClassName === metadata?.name
