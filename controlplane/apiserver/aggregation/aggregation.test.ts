@@ -109,6 +109,15 @@ describe('aggregation', () => {
     await becomes('True', 'Passed', 'all checks passed');
   });
 
+  it('reads for parts of this program, in their own names', async () => {
+    const user = { name: 'system:serviceaccount:kube-system:horizontal-pod-autoscaler', groups: ['system:serviceaccounts'] };
+    const read = (group: string, at: string): Promise<unknown> => server.api.readAggregated(user, group, at, AbortSignal.timeout(5000));
+    expect(await read('wardle.example.com', '/flunders?labelSelector=a%3Db')).toMatchObject({ kind: 'FlunderList' });
+    expect(wardle.seen.at(-1)).toMatchObject({ url: `${root}/flunders?labelSelector=a%3Db`, client: 'front-proxy-client', headers: { 'x-remote-user': user.name, 'x-remote-group': 'system:serviceaccounts' } });
+    await expect(read('wardle.example.com', '/none')).rejects.toThrow(`${root}/none answered 404`);
+    await expect(read('external.metrics.k8s.io', '/x')).rejects.toThrow('no API external.metrics.k8s.io registered');
+  });
+
   it('hands requests on through the node of the endpoint, with who asks and a certificate', async () => {
     const list = await server.ask(`${root}/flunders?limit=5`, { headers: { 'X-Remote-User': 'forged', 'X-Remote-Group': 'system:masters', 'Impersonate-User': 'jane', 'Impersonate-Group': 'system:masters', 'Impersonate-Uid': '7', 'Impersonate-Extra-example.com%2fscope': 'a' } });
     expect(list.json()).toMatchObject({ kind: 'FlunderList' });
