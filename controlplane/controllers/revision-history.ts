@@ -2,7 +2,9 @@ import type { ControllerRevision, PodTemplateSpec } from '#api/gen/types.ts';
 import { apiVersionOf, controllerRevisions, type Resource } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { claim, controllerReference } from './owner-refs.ts';
+import { isStatus } from '#common/errors.ts';
+import { execute, type ExecuteDeps } from './execute.ts';
+import { claim, controllerReference, isControlledBy } from './owner-refs.ts';
 import { templateHash } from './template-hash.ts';
 import type { Action } from './types.ts';
 
@@ -54,6 +56,27 @@ export function planHistory(snapshot: HistorySnapshot): History {
   if (current.revision >= next) return { current, old, actions: claims };
   const raised = { ...current, revision: next };
   return { current: raised, old, actions: [...claims.filter((action) => action.type !== 'update' || action.object !== current), { type: 'update', resource: controllerRevisions, object: raised }] };
+}
+
+/**
+ * Carries `planHistory` out. A revision that cannot be made because its name is taken was made by the last look and not
+ * seen yet, or is of another template: that one's name is avoided by counting the collision in the owner's status.
+ */
+export async function keepHistory(deps: ExecuteDeps, snapshot: HistorySnapshot, countCollision: (collisionCount: number) => Promise<unknown>): Promise<History> {
+  const history = planHistory(snapshot);
+  try {
+    await execute(deps, history.actions);
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error;
+    const { metadata, data } = history.current;
+    const name = metadata?.name ?? '';
+    const other = await deps.client.get(controllerRevisions, metadata?.namespace, name);
+    if (!isControlledBy(other, snapshot.owner.metadata?.uid) || !equal(other.data, data)) {
+      await countCollision((snapshot.collisionCount ?? 0) + 1);
+      throw new Error(`another revision has the name ${name}`);
+    }
+  }
+  return history;
 }
 
 function newRevision({ resource, owner, template, collisionCount, labels }: HistorySnapshot, revision: number): ControllerRevision {

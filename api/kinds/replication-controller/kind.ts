@@ -1,13 +1,12 @@
 import type { ReplicationController } from '../../gen/types.ts';
-import { ageColumn, column, nameColumn, printLabels, wideColumn } from '../../meta/columns.ts';
+import { printLabels, wideColumn } from '../../meta/columns.ts';
 import { required, type FieldError } from '../../meta/field-error.ts';
 import { notNegative } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { containersColumn, imagesColumn } from '../../pod-spec/columns.ts';
 import { setTemplateDefaults } from '../../pod-spec/defaults.ts';
-import { validateReplicaCounts } from '../../pod-spec/replica-status.ts';
+import { replicated, replicatedColumns } from '../../pod-spec/replicated.ts';
 import { validateRunningTemplate } from '../../pod-spec/validate.ts';
-import { nameWarnings, templateWarnings } from '../../pod-spec/warnings.ts';
 import { replicationControllers } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 
@@ -36,33 +35,16 @@ function validate({ spec }: ReplicationController): FieldError[] {
   return errors;
 }
 
-function validateStatus({ status }: ReplicationController): FieldError[] {
-  const parts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'];
-  return validateReplicaCounts(status, ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'], parts);
-}
-
 export const replicationController: KindDefinition<ReplicationController> = {
+  ...replicated<ReplicationController>(),
   resource: replicationControllers,
   singular: 'replicationcontroller',
   shortNames: ['rc'],
-  categories: ['all'],
   schema: () => schemaNamed('ReplicationController'),
-  storage: 'durable',
-  status: true,
-  scale: { specReplicas: ['spec', 'replicas'], statusReplicas: ['status', 'replicas'], selector: ['spec', 'selector'] },
-  nameRule: 'dns-subdomain',
   setDefaults,
-  prepareForCreate: (object) => { object.status = { replicas: 0 }; },
   validate,
-  validateStatus,
-  warnings: (object, old) => [...old === undefined ? nameWarnings(object.metadata, 'Pod names and hostnames') : [], ...templateWarnings(object.spec?.template, 'spec.template')],
-  selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
   columns: [
-    nameColumn(),
-    column('Desired', 'How many pods are wanted', ({ spec }) => spec?.replicas ?? 0, 'integer'),
-    column('Current', 'How many pods there are', ({ status }) => status?.replicas ?? 0, 'integer'),
-    column('Ready', 'How many pods are ready', ({ status }) => status?.readyReplicas ?? 0, 'integer'),
-    ageColumn(),
+    ...replicatedColumns<ReplicationController>(),
     containersColumn(),
     imagesColumn(),
     wideColumn('Selector', 'Labels of the pods that belong to the object', ({ spec }) => printLabels(spec?.selector)),

@@ -7,10 +7,10 @@ import { isStatus } from '#common/errors.ts';
 import { eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { Expectations } from '../expectations.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
-import { claim, controllerOf, isControlledBy } from '../owner-refs.ts';
+import { claim, controllerOf } from '../owner-refs.ts';
 import { Pace } from '../pace.ts';
 import { PodControl } from '../pod-control.ts';
-import { planHistory, revisionLabel, surplusRevisions, type History } from '../revision-history.ts';
+import { keepHistory, revisionLabel, surplusRevisions, type History } from '../revision-history.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps, type ReconcileResult } from '../types.ts';
 import { FailedPods } from './failed-pods.ts';
 import { daemonPod, fitOf } from './nodes.ts';
@@ -91,30 +91,14 @@ class DaemonSetController implements Controller {
     return { afterMs: earliest(plan.afterMs, afterMs) };
   }
 
-  async #history(set: DaemonSet): Promise<History> {
+  #history(set: DaemonSet): Promise<History> {
     const { namespace = '', uid = '' } = set.metadata ?? {};
     const requirements = requirementsOf(set.spec?.selector);
-    const history = planHistory({
+    return keepHistory(this.#deps, {
       resource: daemonSets, owner: set, template: set.spec?.template ?? {}, collisionCount: set.status?.collisionCount,
       revisions: [...this.#revisions.by('controller', uid), ...this.#revisions.by('orphan', namespace)],
       matches: (revision) => matchesLabels(requirements, revision.metadata?.labels), labels: (hash) => ({ [revisionLabel]: hash }),
-    });
-    try {
-      await execute(this.#deps, history.actions);
-    } catch (error) {
-      if (!isStatus(error, 'AlreadyExists')) throw error;
-      await this.#nameTaken(set, history.current);
-    }
-    return history;
-  }
-
-  /** Made by the last look and not seen yet, or of another template: that one's name is avoided by counting the collision. */
-  async #nameTaken(set: DaemonSet, wanted: ControllerRevision): Promise<void> {
-    const other = await this.#deps.client.get(controllerRevisions, set.metadata?.namespace, wanted.metadata?.name ?? '');
-    if (isControlledBy(other, set.metadata?.uid) && equal(other.data, wanted.data)) return;
-    const status = { currentNumberScheduled: 0, desiredNumberScheduled: 0, numberMisscheduled: 0, numberReady: 0, ...set.status, collisionCount: (set.status?.collisionCount ?? 0) + 1 };
-    await this.#deps.client.update(daemonSets, { ...set, status }, 'status');
-    throw new Error(`another revision has the name ${wanted.metadata?.name ?? ''}`);
+    }, (collisionCount) => this.#deps.client.update(daemonSets, { ...set, status: { currentNumberScheduled: 0, desiredNumberScheduled: 0, numberMisscheduled: 0, numberReady: 0, ...set.status, collisionCount } }, 'status'));
   }
 
   async #snapshot(key: string, set: DaemonSet, history: History): Promise<DaemonSnapshot> {

@@ -1,4 +1,4 @@
-import type { ControllerRevision, Pod, StatefulSet, StatefulSetStatus } from '#api/gen/types.ts';
+import type { Pod, StatefulSet, StatefulSetStatus } from '#api/gen/types.ts';
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
@@ -6,8 +6,8 @@ import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import { deleteAsSeen, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
-import { claim, controllerOf, isControlledBy } from '../owner-refs.ts';
-import { planHistory, surplusRevisions, type History } from '../revision-history.ts';
+import { claim, controllerOf } from '../owner-refs.ts';
+import { keepHistory, surplusRevisions, type History } from '../revision-history.ts';
 import { watch, type Controller, type ControllerDeps, type ReconcileResult } from '../types.ts';
 import { claimsFor, isStale, withOwners } from './claims.ts';
 import { nameOf, ordinalOf, revisionOf, specReplicas, startOrdinal } from './identity.ts';
@@ -64,29 +64,14 @@ class StatefulSetController implements Controller {
     return { afterMs: behind ? behindMs : afterMs };
   }
 
-  async #history(set: StatefulSet): Promise<History> {
+  #history(set: StatefulSet): Promise<History> {
     const { namespace = '', uid = '' } = set.metadata ?? {};
     const requirements = requirementsOf(set.spec?.selector);
-    const history = planHistory({
+    return keepHistory(this.#deps, {
       resource: statefulSets, owner: set, template: set.spec?.template ?? {}, collisionCount: set.status?.collisionCount,
       revisions: [...this.#revisions.by('controller', uid), ...this.#revisions.by('orphan', namespace)],
       matches: (revision) => matchesLabels(requirements, revision.metadata?.labels), labels: (hash) => ({ [revisionHashLabel]: hash }),
-    });
-    try {
-      await execute(this.#deps, history.actions);
-    } catch (error) {
-      if (!isStatus(error, 'AlreadyExists')) throw error;
-      await this.#nameTaken(set, history.current);
-    }
-    return history;
-  }
-
-  /** Made by the last look and not seen yet, or of another template: that one's name is avoided by counting the collision. */
-  async #nameTaken(set: StatefulSet, wanted: ControllerRevision): Promise<void> {
-    const other = await this.#deps.client.get(controllerRevisions, set.metadata?.namespace, nameOf(wanted));
-    if (isControlledBy(other, set.metadata?.uid) && equal(other.data, wanted.data)) return;
-    await this.#deps.client.update(statefulSets, { ...set, status: { replicas: 0, ...set.status, collisionCount: (set.status?.collisionCount ?? 0) + 1 } }, 'status');
-    throw new Error(`another revision has the name ${nameOf(wanted)}`);
+    }, (collisionCount) => this.#deps.client.update(statefulSets, { ...set, status: { replicas: 0, ...set.status, collisionCount } }, 'status'));
   }
 
   async #snapshot(set: StatefulSet, { current: update, old }: History): Promise<StatefulSnapshot> {
