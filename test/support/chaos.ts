@@ -45,6 +45,7 @@ export class Chaos {
   #calm = false;
   #abort = new AbortController();
   #informers!: FakeInformers;
+  #client!: ApiClient;
 
   constructor(seed: number, names: readonly string[], resources: readonly Resource[]) {
     this.random = generator(seed);
@@ -55,13 +56,18 @@ export class Chaos {
 
   int(limit: number): number { return Math.floor(this.random() * limit); }
 
+  /** Of the control plane that runs now, for other parts of it. */
+  get informers(): FakeInformers { return this.#informers; }
+  get client(): ApiClient { return this.#client; }
+
   start(): void {
     const abort = new AbortController();
     this.#abort = abort;
     this.#informers = new FakeInformers(this.api, { lag: true });
+    this.#client = mortal(this.api, () => !abort.signal.aborted);
     const used = Object.fromEntries(Object.entries(controllers).filter(([name]) => this.#names.includes(name)));
     const manager = new ControllerManager(
-      { informers: this.#informers, client: mortal(this.api, () => !abort.signal.aborted), recorder: () => this.api.events, clock: this.clock, log: silentLog, random: this.random, controllers: used },
+      { informers: this.#informers, client: this.#client, recorder: () => this.api.events, clock: this.clock, log: silentLog, random: this.random, controllers: used },
       { ...controllerConfig, resources: this.#resources },
     );
     void manager.start(abort.signal);
@@ -88,6 +94,28 @@ export class Chaos {
     } finally {
       this.#calm = calm;
     }
+  }
+
+  /** A cache catches up, or requests are answered; false when neither was chosen, or nothing was waiting. */
+  pass(): boolean {
+    const behind = this.#informers.behind;
+    const dice = this.random();
+    if (dice < 0.6 && behind.length > 0) this.#informers.deliver(behind[this.int(behind.length)]!, 1 + this.int(4));
+    else if (dice < 0.9 && this.#held.length > 0) this.#held.splice(this.int(this.#held.length), 1 + this.int(3)).forEach((release) => { release(); });
+    else return false;
+    return true;
+  }
+
+  /** Nothing is slow any more, from now on. */
+  calm(): void {
+    this.#calm = true;
+    this.flush();
+  }
+
+  /** What waits is let go and known. */
+  flush(): void {
+    this.#held.splice(0).forEach((release) => { release(); });
+    for (const name of this.#informers.behind) this.#informers.deliver(name, 1000);
   }
 
   /** Something happens: a cache catches up, a request is answered, a node or a user acts, or the control plane is killed; and time passes. */

@@ -99,9 +99,15 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
       const actions = reconcileNode({ node, lost: heartbeats.isLost(name), evict: goingOn || waitMs === 0, pods: podLister.by('node', name), nowMs: clock.now() });
       const begins = actions.some((action) => action.type === 'update' && action.resource === nodes && isEvictedFrom(action.object as Node)) && !isEvictedFrom(node);
       // Before the write: the next node is not to slip through while this one's taint is on its way.
-      if (begins) zones.evicted(zone, clock.monotonic());
-      await execute(deps, actions);
-      const turnMs = !goingOn && !begins && waitMs !== Infinity && wantsEviction(node) ? waitMs : undefined;
+      const takeBack = begins ? zones.evicted(zone, clock.monotonic()) : undefined;
+      try {
+        await execute(deps, actions);
+      } catch (error) {
+        takeBack?.();
+        throw error;
+      }
+      // Its turn may be now, and yet there is something to come before: then that brings it back here.
+      const turnMs = !goingOn && waitMs > 0 && waitMs !== Infinity && wantsEviction(node) ? waitMs : undefined;
       return { afterMs: earlier(heartbeats.nextLookMs(name), turnMs) };
     },
   };

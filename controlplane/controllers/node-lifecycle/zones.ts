@@ -80,10 +80,13 @@ export class Zones {
     return this.rate(zone) === 0 ? Infinity : Math.max(0, (this.#zones.get(zone)?.nextMs ?? 0) - nowMs);
   }
 
-  /** A node is evicted from: the next one of its zone has to wait. */
-  evicted(name: string, nowMs: number): void {
+  /** A node is about to be evicted from: the next one of its zone has to wait. Returns how to take that back. */
+  evicted(name: string, nowMs: number): () => void {
     const zone = this.#zones.get(name);
-    if (zone) zone.nextMs = nowMs + 1000 / this.rate(name);
+    if (!zone) return () => undefined;
+    const before = zone.nextMs;
+    zone.nextMs = nowMs + 1000 / this.rate(name);
+    return () => { zone.nextMs = before; };
   }
 
   #add(name: string, ready: boolean, count: 1 | -1): void {

@@ -1,6 +1,7 @@
 import type { Node, Pod, Taint } from '#api/gen/types.ts';
 import { isReplaced } from '#api/disconnect/policy.ts';
 import { nodes, pods } from '#api/kinds/resources.ts';
+import { getCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
@@ -20,8 +21,9 @@ export function taintEvictionController(deps: ControllerDeps, config: Controller
   let startedAt = clock.monotonic();
 
   function* nodeChanged({ object, old }: Change<Node>): Iterable<string> {
-    if (object && equal(noExecute(object), noExecute(old))) return;
-    for (const pod of podLister.by('node', (object ?? old)?.metadata?.name ?? '')) yield keyOf(pod);
+    const onNode = podLister.by('node', (object ?? old)?.metadata?.name ?? '');
+    if (!object || !equal(noExecute(object), noExecute(old))) for (const pod of onNode) yield keyOf(pod);
+    else if (isWell(object) && !isWell(old)) for (const pod of onNode) if (isReplaced(pod)) yield keyOf(pod);
   }
 
   /** Pods come and go all the time: only those on a tainted node, or known from one, are looked at. */
@@ -53,7 +55,9 @@ export function taintEvictionController(deps: ControllerDeps, config: Controller
 
   /** A pod that another stands in for, and whose host is well again. */
   async function returned(key: string, pod: Pod): Promise<ReconcileResult | undefined> {
-    const { actions, afterMs } = actionOnReturn(pod, clock.monotonic() - sinceWhen(key, pod, true), clock.now());
+    // While this process was stopped nobody could say that the pod is ready.
+    const sinceMs = Math.max(sinceWhen(key, pod, true), startedAt, attention.sinceMs);
+    const { actions, afterMs } = actionOnReturn(pod, clock.monotonic() - sinceMs, clock.now());
     if (actions.length === 0) return { afterMs };
     since.delete(key);
     return perform(actions);
@@ -74,7 +78,7 @@ export function taintEvictionController(deps: ControllerDeps, config: Controller
         since.delete(key);
         return undefined;
       }
-      if (isReplaced(pod) && isActive(pod) && node && !taints.some(isOfHealth)) return returned(key, pod);
+      if (isReplaced(pod) && isActive(pod) && isWell(node) && !taints.some(isOfHealth)) return returned(key, pod);
       if (taints.length === 0) {
         if (since.delete(key)) await execute(deps, [cancelled(pod)]);
         return undefined;
@@ -87,6 +91,11 @@ export function taintEvictionController(deps: ControllerDeps, config: Controller
       return waitMs > 0 ? { afterMs: waitMs } : perform(leave(pod, taints, clock.now()));
     },
   };
+}
+
+/** Without taints alone it need not be: nobody is evicted while every node is lost. */
+function isWell(node: Node | undefined): boolean {
+  return getCondition(node?.status?.conditions, 'Ready')?.status === 'True';
 }
 
 function noExecute(node: Node | undefined): Taint[] {
