@@ -113,6 +113,32 @@ describe('workloads', () => {
     await cluster.kubectl(['delete', 'deployment/web', 'pdb/web']);
   });
 
+  it('a pod of higher priority pushes out the one that can be spared, gracefully', async () => {
+    const [node = ''] = cluster.nodeNames;
+    await cluster.kubectl(['patch', 'node', node, '--subresource=status', '--type=merge', '-p', '{"status":{"capacity":{"example.com/seat":"2"}}}']);
+    await until('the seats', async () => (await cluster.kubectl(['get', 'node', node, '-o', 'jsonpath={.status.allocatable.example\\.com/seat}'])) === '2');
+    const seat = { resources: { limits: { 'example.com/seat': '1' } } };
+    const seated = (name: string, metadata: object, spec: object = {}): object => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, spec: { ...shell(stay, seat), terminationGracePeriodSeconds: 20, ...spec } });
+    await cluster.apply([
+      { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name: 'urgent' }, value: 1000 },
+      { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: 'kept' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'kept' } } } },
+      seated('kept', { labels: { app: 'kept' } }), seated('spared', { finalizers: ['example.com/look'] }),
+    ]);
+    await until('both to sit', async () => isReady(await get<Pod>('pod', 'kept')) && isReady(await get<Pod>('pod', 'spared')));
+    await until('the budget to count', async () => (await get<PodDisruptionBudget>('pdb', 'kept')).status?.currentHealthy === 1);
+    await cluster.apply(seated('urgent', {}, { priorityClassName: 'urgent' }));
+    await until('the other to be told why', async () => (await get<Pod>('pod', 'spared')).status?.conditions?.some(({ type, reason }) => type === 'DisruptionTarget' && reason === 'PreemptionByScheduler'));
+    await cluster.kubectl(['patch', 'pod', 'spared', '--type=merge', '-p', '{"metadata":{"finalizers":null}}']);
+    await until('the urgent one to run', async () => isReady(await get<Pod>('pod', 'urgent')));
+    const urgent = await get<Pod>('pod', 'urgent');
+    expect([urgent.spec?.nodeName, isReady(await get<Pod>('pod', 'kept'))]).toEqual([node, true]);
+    const { items } = await cluster.json<{ items: { involvedObject: { name: string }; reason: string; message: string }[] }>(['get', 'events']);
+    const told = items.map(({ involvedObject, reason, message }) => `${involvedObject.name} ${reason} ${message}`);
+    expect(told).toContain(`spared Preempted Preempted by pod ${urgent.metadata?.uid ?? ''} on node ${node}`);
+    expect(told).toContain('urgent FailedScheduling 0/2 nodes are available: 2 Insufficient example.com/seat.');
+    await cluster.kubectl(['delete', 'pod/urgent', 'pod/kept', 'pdb/kept', 'priorityclass/urgent']);
+  });
+
   it('finishes what it was at when it is killed', async () => {
     const script = 'sleep 2';
     await cluster.apply({ apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'many' }, spec: { completions: 8, parallelism: 4, template: { metadata: { labels: { app: 'many' } }, spec: { ...shell(script), restartPolicy: 'Never' } } } });
