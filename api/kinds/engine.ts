@@ -6,6 +6,7 @@ import { validateMetadata, validateMetadataUpdate } from '../meta/metadata.ts';
 import type { KubeObject, ObjectMeta } from '../meta/object.ts';
 import { omitEmpty } from '../meta/omit-empty.ts';
 import { schemaNamed } from '../meta/schema.ts';
+import { typeWords } from '../meta/type-words.ts';
 import { checkStructure, cleanCopy } from '../meta/validate.ts';
 import { apiVersionOf } from './resources.ts';
 import type { KindDefinition, ObjectPart } from './types.ts';
@@ -33,9 +34,9 @@ export function decode<T extends KubeObject>(kind: Pick<KindDefinition<T>, 'reso
       throw new StatusError('BadRequest', `the ${field === 'kind' ? 'kind' : 'API version'} in the data (${String(JSON.stringify(found)).slice(1, -1)}) does not match the expected ${field === 'kind' ? 'kind' : 'API version'} (${expected})`);
     }
   }
-  const { value: copy, errors, unknown } = kind.structure?.clean(value) ?? cleanCopy(kind.schema(), value);
+  const { value: copy, errors, unknown, mistyped } = kind.structure?.clean(value) ?? cleanCopy(kind.schema(), value);
   const wrong = errors.filter((error) => error.type !== 'FieldValueRequired');
-  if (wrong.length > 0) throw unreadable(kind, wrong.map(printFieldError).join(', '));
+  if (wrong.length > 0) throw unreadable(kind, mistyped ? typeWords(kind.schema(), kind.resource.kind, mistyped) : wrong.map(printFieldError).join(', '));
   const object: JsonRecord = { apiVersion, kind: kind.resource.kind, ...(isRecord(copy) ? copy : {}) };
   if (!isRecord(object['metadata'])) object['metadata'] = {};
   // The schema has just vouched for the shape that `T` describes.

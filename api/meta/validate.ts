@@ -4,13 +4,17 @@ import { equal } from './equal.ts';
 import { canonicalQuantity } from './quantity.ts';
 import { canonicalTime, formatProblem } from './formats.ts';
 import { resolve, type Schema } from './schema.ts';
+import type { Mistyped } from './type-words.ts';
 
 export interface StructureReport {
   readonly errors: FieldError[];
   /** Dotted paths of fields that the schema lacks, e.g. `spec.containers[0].imagee`. */
   readonly unknown: string[];
+  /** The first of the errors that is about a value of the wrong type. */
+  mistyped?: Mistyped;
 }
 
+const ofType = 'must be of type';
 /** More of either than this tells a reader nothing new, and an answer must stay small. */
 const maxReports = 100;
 
@@ -23,6 +27,10 @@ class Path {
 
   get last(): string | number | undefined {
     return this.#parts.at(-1);
+  }
+
+  get parts(): readonly (string | number)[] {
+    return [...this.#parts];
   }
 
   get depth(): number {
@@ -63,7 +71,10 @@ class Walk {
     const target = resolve(schema);
     if (this.#path.depth > maxDepth) return this.#fail(invalid(String(this.#path), '...', `must not nest deeper than ${maxDepth} levels`));
     const problem = typeProblem(target, value);
-    if (problem !== undefined) return this.#fail(typeInvalid(String(this.#path), shorten(value), problem));
+    if (problem !== undefined) {
+      if (this.report.errors.length === 0 && problem.startsWith(ofType)) this.report.mistyped = { path: this.#path.parts, value };
+      return this.#fail(typeInvalid(String(this.#path), shorten(value), problem));
+    }
     if (target.enum !== undefined && !target.enum.some((item) => equal(item, value))) {
       return this.#fail(notSupported(String(this.#path), value, target.enum.map(String)));
     }

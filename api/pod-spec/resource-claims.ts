@@ -5,12 +5,12 @@ import { named, requiredNamed } from '../meta/rules.ts';
 
 /** The devices that a pod claims, and that its containers share: each has a name, and one place that it comes from. */
 export function validateResourceClaims(spec: PodSpec, field: string): FieldError[] {
-  const { resourceClaims = [], containers = [], initContainers = [] } = spec;
+  const { resourceClaims = [], initContainers = [] } = spec;
   const names = [...new Set(resourceClaims.map(({ name }) => name))].sort();
   return [
     ...resourceClaims.flatMap((claim, i) => validateClaim(claim, resourceClaims.findIndex(({ name }) => name === claim.name) < i, `${field}.resourceClaims[${i}]`)),
     ...initContainers.flatMap(({ resources }, i) => validateUses(resources?.claims ?? [], names, `${field}.initContainers[${i}].resources.claims`)),
-    ...containers.flatMap(({ resources }, i) => validateUses(resources?.claims ?? [], names, `${field}.containers[${i}].resources.claims`)),
+    ...(spec.containers ?? []).flatMap(({ resources }, i) => validateUses(resources?.claims ?? [], names, `${field}.containers[${i}].resources.claims`)),
   ];
 }
 
