@@ -5,6 +5,7 @@ import { ratioOf, withinBudget, type Row, type Run } from './row.ts';
 const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   store: () => import('./rows/store.ts'),
   api: () => import('./rows/api.ts'),
+  parts: () => import('./rows/parts.ts'),
   scheduler: () => import('./rows/scheduler.ts'),
   proxy: () => import('./rows/proxy.ts'),
   dns: () => import('./rows/dns.ts'),
