@@ -124,7 +124,7 @@ describe('cleat', () => {
 
   it('runs commands', async () => {
     const result = await run(['exec', 'box', '-c', 'main', '--', 'sh', '-c', 'echo out; echo err >&2; exit 5']);
-    expect([result.exitCode, result.stdout, result.stderr]).toEqual([5, 'out\n', 'err\n']);
+    expect([result.exitCode, result.stdout, result.stderr]).toEqual([5, 'out\n', 'err\ncommand terminated with exit code 5\n']);
     expect((await run(['exec', '-i', 'service/box', '--', 'cat'], 'some input\n'.repeat(100_000))).stdout).toBe('some input\n'.repeat(100_000));
     const terminal = await cluster.controlPlaneHost.exec('script', ['-qec', `stty rows 33 cols 77; exec ${cleat} exec -it box -- sh -c 'sleep 0.2; stty size; tty'`, '/dev/null'], { timeoutMs: 30_000 });
     expect(terminal.stdout).toMatch(/33 77\r*\n\/dev\/pts\/\d+/);

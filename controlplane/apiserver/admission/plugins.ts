@@ -8,6 +8,7 @@ import type { ApiClient, NodeGateway, User } from '../types.ts';
 import { AdmissionChain } from './chain.ts';
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
 import { disconnectPolicy } from './disconnect-policy.ts';
+import { deviceAccess } from './device-access.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { taintNewNodes } from './node-taint.ts';
@@ -56,7 +57,7 @@ export class Admission {
     this.#policies = new PolicyAdmission({ objects, kinds, policies, log });
     this.chain = new AdmissionChain([
       namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, taintNewNodes, podSecurity(objects), priority(objects), podDefaults(config), disconnectPolicy(objects),
-      defaultStorageClass(objects), storageProtection, claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), allocation,
+      defaultStorageClass(objects), storageProtection, claimResize(objects), runtimeClass(objects), defaultIngressClass(objects), deviceAccess(objects), allocation,
       mutatingWebhooks(objects, webhooks), this.#policies, validatingWebhooks(objects, webhooks),
       // Counts last, when nobody can refuse any more.
       this.#quota,
