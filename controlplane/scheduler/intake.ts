@@ -85,12 +85,13 @@ export class Intake {
     const { cache, queue, nominator } = this.#deps;
     const uid = pod.metadata?.uid ?? '';
     queue.delete(uid);
-    const nominated = nominator.delete(uid);
+    const nominatedNode = nominator.nodeOf(uid);
+    nominator.delete(uid);
     const placed = cache.pod(uid);
     const node = cache.nodeOf(uid);
     if (placed && cache.removePod(uid)) queue.on({ type: 'assigned-pod-deleted', pod: placed, node });
     // Others left room for it.
-    else if (nominated) queue.on({ type: 'assigned-pod-deleted', pod: podInfo(pod) });
+    else if (nominatedNode !== undefined) queue.on({ type: 'assigned-pod-deleted', pod: podInfo(pod), node: cache.node(nominatedNode) });
   }
 
   /** One object that makes no sense must not stop the rest from being scheduled. */

@@ -73,7 +73,8 @@ class Simulation {
       },
       events: api, pods: this.#view, nodes: this.nodes, namespaces: { get: () => undefined },
       plugins: schedulerPlugins, clock: this.clock, random, log: silentLog,
-    }, defaultSchedulerConfig);
+      // Nobody is tried again just because time has passed: what helps must have been seen to help.
+    }, { ...defaultSchedulerConfig, queue: { ...defaultSchedulerConfig.queue, flushAfterMs: 1e9 } });
     this.#running = scheduler.start(this.#abort.signal);
   }
 

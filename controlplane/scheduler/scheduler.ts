@@ -217,17 +217,27 @@ export class Scheduler implements Runnable {
       this.#refuse(entry, new Set([refusal.plugin]), `0/${String(this.#cache.nodes.length)} nodes are available: ${refusal.rejection.reasons.join(', ')}.`);
       return false;
     }
-    // Whatever room was made for it: it counts where it is now.
-    this.#nominator.delete(pod.uid);
+    this.#release(pod, nodeName);
     this.#tasks.run('bind', signal, () => this.#binder.bind({ framework, entry, pod, nodeName, state, waits }, signal));
     return true;
   }
 
+  /** Room that was made for the pod elsewhere is there for others. */
+  #release(pod: PodInfo, nodeName: string): void {
+    const nominated = this.#nominator.nodeOf(pod.uid);
+    if (nominated === undefined) return;
+    this.#nominator.delete(pod.uid);
+    if (nominated !== nodeName) this.#queue.on({ type: 'assigned-pod-deleted', pod, node: this.#cache.node(nominated) });
+  }
+
   #noFit(entry: QueuedPod, { nomination, rejectedBy, message }: NoFit, signal: AbortSignal): void {
     const { pod } = entry;
-    if (nomination === undefined) this.#nominator.delete(pod.uid);
-    else if (nomination !== 'keep') this.#nominator.set(pod, nomination.nodeName);
+    const before = this.#nominator.nodeOf(pod.uid);
+    const after = nomination === 'keep' ? before : nomination?.nodeName;
+    if (after === undefined) this.#nominator.delete(pod.uid);
+    else this.#nominator.set(pod, after);
     this.#refuse(entry, rejectedBy, message);
+    if (before !== undefined && before !== after) this.#queue.on({ type: 'assigned-pod-deleted', pod, node: this.#cache.node(before) });
     if (nomination !== undefined && nomination !== 'keep') this.#preempt(pod, nomination, signal);
   }
 
@@ -242,7 +252,7 @@ export class Scheduler implements Runnable {
     }
     this.#tasks.run('preempt', signal, async () => {
       if (await this.#evictor.evict(pod, victims, nodeName)) return;
-      if (this.#nominator.nodeOf(pod.uid) === nodeName) this.#nominator.delete(pod.uid);
+      if (this.#nominator.nodeOf(pod.uid) === nodeName) this.#release(pod, '');
       this.#queue.wake(pod.uid);
     });
   }
