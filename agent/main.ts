@@ -22,6 +22,7 @@ import type { GracefulShutdown, ShutdownConfig, ShutdownDeps } from './node/shut
 import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
+import type { StaticPods } from './pods/static/static-pods.ts';
 import type { NodeFacts } from './pods/types.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
@@ -37,6 +38,7 @@ import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
 import type { TunnelHandlers } from './session/types.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
+import type { DesiredState } from './state/types.ts';
 import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
 
 export interface AgentDeps {
@@ -169,20 +171,22 @@ export class Agent implements Runnable {
       network.subscribe(() => { node.poke(); });
       const events = new EventBuffer();
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
-      const pods = new PodManager({ state: checkpoint, driver, clock, log, events, contact, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const statics = await this.#staticPods(checkpoint);
+      const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
-      const proxy = late.proxy = new Proxy({ state: checkpoint, pods, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+      const reports = statics?.reports(pods) ?? pods;
+      const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const dns = new ClusterDns(
-        { state: checkpoint, pods, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
+        { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
-      const running = [network, proxy, dns, node, pods, evictor, ...(shutdown ? [shutdown] : []), ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
+      const running = [network, proxy, dns, node, pods, evictor, ...(shutdown ? [shutdown] : []), ...(statics ? [statics] : []), ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver), checkpoint, pods, node, events, contact, fencing: pods },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       running.push(session.start(signal));
@@ -193,6 +197,13 @@ export class Agent implements Runnable {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
     }
+  }
+
+  /** Undefined where no folder is given. Loaded then: few hosts have one. */
+  async #staticPods(state: DesiredState): Promise<StaticPods | undefined> {
+    if (this.#config.podManifestPath === '') return undefined;
+    const { StaticPods: Loaded } = await import('./pods/static/static-pods.ts');
+    return Loaded.open({ state, clock: this.#deps.clock, log: this.#deps.log }, { folder: this.#config.podManifestPath, nodeName: this.#nodeName, checkMs: 20_000 });
   }
 
   /** Kept, or got by joining. That comes first: a wrong token or name must not leave a runtime behind. */
@@ -286,11 +297,11 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
 }
 
 /** What the control plane may ask for; streams into pods are loaded when the first is asked for. */
-function tunnelHandlers(pods: PodManager, driver: RuntimeDriver): TunnelHandlers {
+function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string): TunnelHandlers {
   return {
-    logs: (request, signal) => pods.logs(request, signal),
+    logs: (request, signal) => pods.logs({ ...request, podUid: uidOf(request.podUid) }, signal),
     usage: (signal) => pods.usage(signal),
     removeVolume: (name) => pods.removeVolume(name),
-    open: async (request, signal) => (await import('./streams/pod-streams.ts')).openStream(driver, request, signal),
+    open: async (request, signal) => (await import('./streams/pod-streams.ts')).openStream(driver, 'podUid' in request ? { ...request, podUid: uidOf(request.podUid) } : request, signal),
   };
 }

@@ -70,9 +70,9 @@ export class Outbox {
   }
 
   async #sendPod(send: (message: AgentMessage) => Promise<void>): Promise<void> {
-    for (const [key, { namespace, name, uid, status, gone }] of this.#podReports) {
+    for (const [key, { namespace, name, uid, status, gone, mirror }] of this.#podReports) {
       this.#podReports.delete(key);
-      await send({ podStatus: { namespace, name, uid, status: json(status), gone } });
+      await send({ podStatus: { namespace, name, uid, status: json(status), gone, ...(mirror && { mirror: json(mirror) }) } });
       return;
     }
   }

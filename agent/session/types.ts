@@ -1,4 +1,4 @@
-import type { NodeStatus, PodStatus } from '#api/gen/types.ts';
+import type { NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 
@@ -10,6 +10,8 @@ export interface PodReport {
   readonly status: PodStatus;
   /** True when nothing of the pod is left on this host and it was to be deleted: the API object may go. */
   readonly gone: boolean;
+  /** Of a pod that this host runs by itself and that the API does not show yet: what to show. */
+  readonly mirror?: Pod;
 }
 
 /** The pods' side: current reports, kept until the control plane no longer lists the pod. */

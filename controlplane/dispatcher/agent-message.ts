@@ -1,5 +1,5 @@
 import { isRecord } from '#api/meta/json.ts';
-import type { PodStatus } from '#api/gen/types.ts';
+import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { EventReport, NodeStatusUpdate, PodStatusUpdate } from '#proto/edge/v1/messages.ts';
 import type { NodeReport } from './node-reports.ts';
@@ -30,7 +30,8 @@ export function parsePodReport(update: PodStatusUpdate): PodReport {
   const { namespace, name, uid, gone } = update;
   // a pod that never ran here has no status to tell
   const status = update.status.length === 0 ? {} : parseJson(update.status, 'pod status');
-  return { namespace, name, uid, gone, status: withConditions(status, 'pod status') satisfies PodStatus };
+  const mirror = update.mirror && update.mirror.length > 0 ? parseJson(update.mirror, 'mirror pod') as unknown as Pod : undefined;
+  return { namespace, name, uid, gone, status: withConditions(status, 'pod status') satisfies PodStatus, ...(mirror && { mirror }) };
 }
 
 export function parseEvent(report: EventReport): NodeEvent {

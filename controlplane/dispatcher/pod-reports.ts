@@ -1,9 +1,10 @@
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
-import { isStatus } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
 import type { ApiClient } from '../apiserver/types.ts';
+import { referencesOf } from './references.ts';
 import { agentPodConditions } from './trim.ts';
 
 /** What a node says of one of its pods. */
@@ -13,7 +14,11 @@ export interface PodReport {
   readonly uid: string;
   readonly status: PodStatus;
   readonly gone: boolean;
+  /** Of a pod that the node runs by itself: the object to make. */
+  readonly mirror?: Pod;
 }
+
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 const attempts = 4;
 
@@ -25,7 +30,7 @@ export async function storePodReport(api: ApiClient, nodeName: string, report: P
     try {
       const status = mergePodStatus(pod.status ?? {}, report.status, { createdMs: Date.parse(pod.metadata?.creationTimestamp ?? ''), nowMs });
       if (!equal(pod.status ?? {}, status)) await api.update(pods, { ...pod, status }, 'status');
-      if (report.gone && pod.metadata?.deletionTimestamp !== undefined) {
+      if (report.gone && (pod.metadata?.deletionTimestamp !== undefined || pod.metadata?.annotations?.[mirrorAnnotation] !== undefined)) {
         await api.delete(pods, report.namespace, report.name, { gracePeriodSeconds: 0, preconditions: { uid: report.uid } });
       }
       return;
@@ -33,6 +38,24 @@ export async function storePodReport(api: ApiClient, nodeName: string, report: P
       if (isStatus(error, 'NotFound')) return;
       if (!isStatus(error, 'Conflict') || attempt === attempts) throw error; // someone else wrote it in between: look again
     }
+  }
+}
+
+/**
+ * Makes the object of a pod that a node runs by itself. A node may show nothing but what runs on it, and nothing that
+ * would give it more to read than it has: such a pod is told no secrets and is nobody's account.
+ */
+export async function storeMirror(api: ApiClient, nodeName: string, { namespace, name, mirror }: PodReport): Promise<void> {
+  const { metadata, spec } = mirror ?? {};
+  const annotations = metadata?.annotations;
+  const refused = spec === undefined || spec.nodeName !== nodeName || !name.endsWith(`-${nodeName}`) || !annotations?.[mirrorAnnotation] ? 'it is no mirror of a pod of this node'
+    : spec.serviceAccountName ? 'it names a service account' : referencesOf({ metadata: { namespace }, spec } as Pod).length > 0 ? 'it refers to secrets, config maps or claims' : undefined;
+  if (refused !== undefined) throw new StatusError('Forbidden', `node ${nodeName} may not show the pod ${namespace}/${name}: ${refused}`);
+  try {
+    await api.create(pods, { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, ...(metadata?.labels && { labels: metadata.labels }), annotations: { ...annotations } }, spec } as Pod);
+  } catch (error) {
+    // Then the node is told of the one that is there.
+    if (!isStatus(error, 'AlreadyExists')) throw error;
   }
 }
 

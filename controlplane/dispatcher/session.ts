@@ -15,7 +15,7 @@ import { LatestQueue } from './latest-queue.ts';
 import type { NodeAssignment, AssignmentChange } from './node-assignment.ts';
 import { contradicts, renewLease, storeNodeReport, type NodeReport } from './node-reports.ts';
 import type { NodeIdentity } from './peer.ts';
-import { contradictsPod, storePodReport, type PodReport } from './pod-reports.ts';
+import { contradictsPod, storeMirror, storePodReport, type PodReport } from './pod-reports.ts';
 import { TokenBucket } from './rate-limit.ts';
 import { finish, grpcStatus, send } from './stream.ts';
 import { Watchdog } from './watchdog.ts';
@@ -59,6 +59,7 @@ export class NodeSession {
   readonly #end = new AbortController();
   readonly #reports: LatestQueue<() => Promise<void>>;
   readonly #eventLimit: TokenBucket;
+  readonly #mirrorLimit: TokenBucket;
   readonly #tunnels: OpenTunnel[] = [];
   #assignment: NodeAssignment | undefined;
   #nodeReport: NodeReport | undefined;
@@ -84,6 +85,7 @@ export class NodeSession {
     this.#log = deps.log.child({ component: 'dispatcher', node: identity.name });
     this.#reports = new LatestQueue({ clock: deps.clock, log: this.#log, random: deps.random }, { concurrency: 8 }, (work) => work(), this.#end.signal);
     this.#eventLimit = new TokenBucket(deps.clock, 10, 200);
+    this.#mirrorLimit = new TokenBucket(deps.clock, 10, 200);
     this.#watchdog = new Watchdog(deps.clock, (silentMs) => { this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`)); });
   }
 
@@ -210,6 +212,10 @@ export class NodeSession {
   #podStatus({ podStatus }: AgentMessage): void {
     if (!podStatus) return;
     const report = parsePodReport(podStatus);
+    if (report.mirror) {
+      if (this.#mirrorLimit.take()) this.#reports.put(`mirror ${report.namespace}/${report.name}`, () => storeMirror(this.#deps.api, this.identity.name, report));
+      return;
+    }
     // What is not this node's pod is dropped here already: that bounds the queue.
     const pod = this.#deps.informers.pods.get(report.namespace, report.name);
     if (pod?.metadata?.uid !== report.uid || pod.spec?.nodeName !== this.identity.name) return;

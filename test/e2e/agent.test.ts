@@ -13,10 +13,11 @@ describe('an agent', () => {
   let cluster: Cluster;
   const image = 'cleat-hello:1';
   const stateDir = '/var/lib/cleat';
+  const manifests = '/run/manifests';
   const patience = ['--default-not-ready-toleration-seconds=600', '--default-unreachable-toleration-seconds=600'];
 
   beforeAll(async () => {
-    cluster = await Cluster.create({ agents: 1, controlPlaneFlags: patience });
+    cluster = await Cluster.create({ agents: 1, controlPlaneFlags: patience, agentFlags: [`--pod-manifest-path=${manifests}`], prepareHost: async (prepared) => { await prepared.sh(`mkdir -p ${manifests}`); } });
     await cluster.importImage();
   });
   afterAll(async () => { await cluster?.destroy(); });
@@ -197,6 +198,26 @@ describe('an agent', () => {
     expect(await cluster.kubectl(['logs', 'crash', '--previous'])).toBe('attempt\n');
     expect((await hostInventory(host(), cluster.containerdSocket))['address leases']).toHaveLength(2); // one, and a lock
     await remove('crash');
+  });
+
+  it('runs pods of files, shows them, and ends them with their files', async () => {
+    const name = `own-${host().name}`;
+    const manifest = (word: string): object => ({ ...pod('own', sh(`echo ${word}; sleep 1000`)) });
+    const write = (content: object): Promise<string> => host().sh(`cat > ${manifests}/.own.new && mv ${manifests}/.own.new ${manifests}/own.json`, { input: JSON.stringify(content) });
+    await write(manifest('one'));
+    const shown = await eventually(async () => (await all()).find((p) => p.metadata?.name === name && isReady(p)) ?? false, { what: 'the mirror', timeoutMs: 45_000, explain: () => cluster.diagnostics() });
+    expect(shown.metadata?.annotations).toMatchObject({ 'kubernetes.io/config.source': 'file', 'kubernetes.io/config.mirror': shown.metadata?.annotations?.['kubernetes.io/config.hash'] as string });
+    expect(await cluster.kubectl(['logs', name])).toBe('one\n');
+    expect(await cluster.kubectl(['exec', name, '--', 'echo', 'hi'])).toBe('hi\n');
+    const container = stateOf(shown)?.containerID;
+    // Deleted in the API it is back at once, and was never stopped.
+    await cluster.kubectl(['delete', 'pod', name, '--wait=false']);
+    const again = await eventually(async () => (await all()).find((p) => p.metadata?.name === name && p.metadata.uid !== shown.metadata?.uid && isReady(p)) ?? false, { what: 'the mirror to be back', timeoutMs: 45_000, explain: () => cluster.diagnostics() });
+    expect(stateOf(again)?.containerID).toBe(container);
+    await write(manifest('two'));
+    await eventually(async () => (await cluster.kubectlResult(['logs', name])).stdout === 'two\n', { what: 'the changed pod', timeoutMs: 45_000, explain: () => cluster.diagnostics() });
+    await host().sh(`rm ${manifests}/own.json`);
+    await eventually(async () => (await all()).every((p) => p.metadata?.name !== name) && (await cluster.runningContainers(host())).length === 0, { what: 'the pod to end', timeoutMs: 45_000, explain: () => cluster.diagnostics() });
   });
 
   it('puts back what another program removed, and leaves alone what is not its own', async () => {

@@ -13,7 +13,7 @@ export interface Hello { agentVersion: string; checkpointRevision: number }
 export interface Heartbeat { sentAtMs: number; sequence?: number }
 export interface Fenced { fence: string }
 export interface NodeStatusUpdate { report: Buffer }
-export interface PodStatusUpdate { namespace: string; name: string; uid: string; status: Buffer; gone: boolean }
+export interface PodStatusUpdate { namespace: string; name: string; uid: string; status: Buffer; gone: boolean; mirror?: Buffer }
 export interface EventReport { event: Buffer }
 
 /** At most one field is set. */

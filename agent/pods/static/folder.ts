@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import type { Pod } from '#api/gen/types.ts';
+import { isRecord } from '#api/meta/json.ts';
+import { keyOf } from '#api/meta/object.ts';
+import { setPodOnlyDefaults, setPodSpecDefaults } from '#api/pod-spec/defaults.ts';
+import { messageOf } from '#common/errors.ts';
+
+export const sourceAnnotation = 'kubernetes.io/config.source';
+export const hashAnnotation = 'kubernetes.io/config.hash';
+export const mirrorAnnotation = 'kubernetes.io/config.mirror';
+
+const endings = new Set(['.yaml', '.yml', '.json']);
+/** A manifest is written by hand. */
+const maxBytes = 1 << 20;
+
+export interface StaticFolder {
+  /** By file name. */
+  readonly pods: ReadonlyMap<string, Pod>;
+  /** By file name, why it was passed over. */
+  readonly problems: ReadonlyMap<string, string>;
+}
+
+/** The pods that the files of a folder describe, one each, as a node of that name runs them. A file that cannot be read stops no other. */
+export async function readStaticPods(folder: string, nodeName: string): Promise<StaticFolder> {
+  const pods = new Map<string, Pod>();
+  const problems = new Map<string, string>();
+  for (const file of (await readdir(folder)).filter((name) => !name.startsWith('.') && endings.has(extname(name))).sort()) {
+    try {
+      const pod = await staticPod(await readFile(join(folder, file)), join(folder, file), nodeName);
+      const key = keyOf(pod);
+      if ([...pods.values()].some((other) => keyOf(other) === key)) throw new Error(`another file describes the pod ${key} too`);
+      pods.set(file, pod);
+    } catch (error) {
+      problems.set(file, messageOf(error));
+    }
+  }
+  return { pods, problems };
+}
+
+/** As kubelet makes it of a file: named after the node, with a uid that follows from what it is and where. */
+async function staticPod(bytes: Buffer, path: string, nodeName: string): Promise<Pod> {
+  if (bytes.length > maxBytes) throw new Error(`larger than ${String(maxBytes)} bytes`);
+  const { parse } = await import('yaml');
+  const value: unknown = parse(bytes.toString(), { maxAliasCount: 0 });
+  if (!isRecord(value) || value['kind'] !== 'Pod' || value['apiVersion'] !== 'v1') throw new Error('not a Pod of apiVersion v1');
+  const { metadata = {}, spec } = value as unknown as Pod;
+  const { name, namespace = 'default', labels, annotations } = metadata;
+  if (typeof name !== 'string' || name === '') throw new Error('the pod has no name');
+  if (!isRecord(spec) || !Array.isArray(spec.containers) || spec.containers.length === 0) throw new Error('the pod has no containers');
+  if (spec.serviceAccountName) throw new Error('a pod of a file runs as no service account');
+  setPodSpecDefaults(spec);
+  setPodOnlyDefaults(spec);
+  const uid = createHash('sha256').update(`${nodeName}\n${path}\n`).update(JSON.stringify(value)).digest('hex').slice(0, 32);
+  return {
+    apiVersion: 'v1', kind: 'Pod',
+    metadata: { name: `${name}-${nodeName}`, namespace, uid, ...(labels && { labels }), annotations: { ...annotations, [sourceAnnotation]: 'file', [hashAnnotation]: uid } },
+    spec: { ...spec, nodeName, tolerations: [...spec.tolerations ?? [], { operator: 'Exists', effect: 'NoExecute' }] },
+  };
+}
+
+/** What the API shows of it. */
+export function mirrorOf(pod: Pod): Pod {
+  const { metadata, spec } = pod;
+  const { uid, ...rest } = metadata ?? {};
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { ...rest, annotations: { ...rest.annotations, [mirrorAnnotation]: uid ?? '' } }, spec };
+}
