@@ -67,7 +67,7 @@ export class HostRuntime {
   async connect(owner: string): Promise<RuntimeDriver> {
     const { driver, endpoint } = this.choice;
     return openerOf(this.#deps, driver)(this.#driverDeps, {
-      endpoint: this.containerd?.endpoint ?? endpoint, owner, stateDir: this.#config.stateDir, sandboxImage: pauseImage, localImages: this.#localImages(),
+      endpoint: this.containerd?.endpoint ?? endpoint, owner, stateDir: this.#config.stateDir, runDir: containerdPaths(this.#config.stateDir).runDir, sandboxImage: pauseImage, localImages: this.#localImages(),
       cni: { confDir: containerdPaths(this.#config.stateDir).cniConfDir, binDirs: cniBinDirs }, ...(this.containerd && { snapshotter: this.containerd.snapshotter }),
     });
   }
@@ -162,7 +162,7 @@ async function driverOf(deps: HostRuntimeDeps, config: HostRuntimeConfig, endpoi
 
 /** Undefined when the driver gets an answer from there, else what it gets. */
 async function answer(deps: HostRuntimeDeps, config: HostRuntimeConfig, name: string, endpoint: string, signal: AbortSignal): Promise<StatusError | undefined> {
-  const driver = await openerOf(deps, name)(deps, { endpoint, owner: '', stateDir: config.stateDir, sandboxImage: pauseImage, cni: { confDir: '', binDirs: [] } });
+  const driver = await openerOf(deps, name)(deps, { endpoint, owner: '', stateDir: config.stateDir, runDir: containerdPaths(config.stateDir).runDir, sandboxImage: pauseImage, cni: { confDir: '', binDirs: [] } });
   try {
     await driver.version(AbortSignal.any([signal, AbortSignal.timeout(probeMs)]));
     return undefined;

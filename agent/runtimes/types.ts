@@ -70,6 +70,8 @@ export interface DriverConfig {
   readonly owner: string;
   /** Where a driver keeps what its engine cannot, in a folder of its own. */
   readonly stateDir: string;
+  /** Likewise, for what ends with the processes of this boot: below /run. */
+  readonly runDir: string;
   /** The image that sandboxes are made from, where the engine has none of its own. */
   readonly sandboxImage: string;
   /** For drivers that give pods their network themselves: where CNI configuration is, and where the plugins may be. */

@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
-import { DockerEngine } from '#agent/runtimes/docker/engine.ts';
-import type { EngineVersion, InspectedContainer, ListedContainer } from '#agent/runtimes/docker/messages.ts';
+import type { DockerEngine } from '#agent/runtimes/docker/engine.ts';
+import type { InspectedContainer, ListedContainer } from '#agent/runtimes/docker/messages.ts';
 import { tar } from '#install/images-tar.ts';
+import { engineOf, startDocker, startPlainContainerd } from '../support/lab/engines.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
@@ -13,23 +14,6 @@ import type { LabProcess } from '../support/lab/process.ts';
 const root = join(import.meta.dirname, '../..');
 const executable = join(root, 'cleat');
 const forever = new AbortController().signal;
-
-const engineOf = (host: LabHost): DockerEngine => new DockerEngine(host.path('/run/docker.sock'));
-
-/** Docker's containerd, as Docker's own packages configure it: without CRI. */
-async function startContainerd(host: LabHost): Promise<void> {
-  await host.sh('mkdir -p /etc/containerd; cat > /etc/containerd/config.toml', { input: 'version = 2\nroot = "/var/lib/cleat/of-containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' });
-  host.spawn('containerd', 'containerd', []);
-  await eventually(async () => (await host.exec('ctr', ['version'])).exitCode === 0, { what: 'containerd to answer', timeoutMs: 60_000 });
-}
-
-/** A Docker as its package starts it. */
-async function startDocker(host: LabHost): Promise<LabProcess> {
-  await host.sh('mkdir -p /etc/docker /var/lib/cleat/of-docker; rm -f /run/docker.pid; echo "{}" > /etc/docker/daemon.json');
-  const docker = host.spawn('dockerd', 'dockerd', ['--data-root', '/var/lib/cleat/of-docker', '--oom-score-adjust', '0']);
-  await eventually(async () => (await engineOf(host).call<EngineVersion>('GET', '/version', {}, forever)).Version !== '', { what: 'Docker to answer', timeoutMs: 60_000, explain: () => docker.output().slice(-4000) });
-  return docker;
-}
 
 /** A container that has nothing to do with Cleat. */
 async function runForeign(engine: DockerEngine): Promise<string> {
@@ -64,7 +48,7 @@ describe('a host with Docker', () => {
   beforeAll(async () => {
     lab = await createLab({ hosts: 1 });
     host = lab.host(0);
-    await startContainerd(host);
+    await startPlainContainerd(host);
     docker = await startDocker(host);
     foreign = await runForeign(engineOf(host));
     before = { foreign: await foreignState(), rules: await rules() };

@@ -20,8 +20,6 @@ import { Tasks } from './tasks.ts';
 export interface CtrConfig extends DriverConfig {
   /** For tests: plugins are run by this, to have the host of pods elsewhere. */
   readonly cniLauncher?: readonly string[];
-  /** Where pipes are; below /run, since they end with the processes that have them open. */
-  readonly runDir?: string;
 }
 
 /** containerd's namespace that is Cleat's: what others have on the same containerd cannot be seen from there. */
@@ -49,7 +47,7 @@ export class CtrDriver implements RuntimeDriver {
 
   constructor(deps: DriverDeps, config: CtrConfig) {
     const base = join(config.stateDir, 'ctr');
-    const runDir = config.runDir ?? join('/run/cleat', config.owner);
+    const runDir = join(config.runDir, 'ctr');
     const ctr = new Ctr(config.endpoint, namespace);
     const { clock } = deps;
     this.#deps = deps;

@@ -22,7 +22,7 @@ export async function openDockerLab(): Promise<DockerLab> {
   const host = await openTestHost('cleat-docker-', '10.78.0.0/24');
   const { stateDir, netns, cni, cniLauncher } = host;
   const engine = new DockerEngine(join(stateDir, 'docker.sock'));
-  const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, sandboxImage: pauseImage, cni, cniLauncher });
+  const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher });
   try {
     await rm(join(stateDir, 'docker.pid'), { force: true });
     await writeFile(join(stateDir, 'daemon.json'), '{}');
