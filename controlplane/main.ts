@@ -44,6 +44,8 @@ export interface ControlPlaneDeps {
 }
 
 const nodeCidrMaskSize = 24;
+/** A Service must not lock people out of a host that they reach by nothing else. */
+const sshPort = 22;
 const joinTokenLifeMs = 600_000;
 const renewalCheckMs = 3_600_000;
 
@@ -219,7 +221,7 @@ export class ControlPlane implements Runnable {
         // Adapters decide by the name of Kubernetes' own autoscaler who may read.
         metrics: (...about) => apiServer.readAggregated({ name: 'system:serviceaccount:kube-system:horizontal-pod-autoscaler', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'] }, ...about),
       },
-      ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: [this.#config.port] } }),
+      ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: new Map([[this.#config.port, 'the API'], [sshPort, 'SSH']]) } }),
       nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, aggregated: everything, checkApiService: (...about) => apiServer.checkApiService(...about),

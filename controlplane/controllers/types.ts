@@ -64,8 +64,8 @@ export interface ControllerConfig {
   readonly credentials?: ClusterCredentials;
   /** Absent where nothing is measured, as in some tests. */
   readonly autoscaling?: Autoscaling;
-  /** How Services of type LoadBalancer get addresses: those of the hosts, whose ports of their own are not given away. Absent: not from us. */
-  readonly loadBalancer?: { readonly reservedPorts: readonly number[] };
+  /** How Services of type LoadBalancer get addresses: those of the hosts, whose own TCP ports (and whose they are) are not given away. Absent: not from us. */
+  readonly loadBalancer?: { readonly reservedPorts: ReadonlyMap<number, string> };
   /** Absent where there are no nodes to ask, as in some tests. */
   readonly nodeVolumes?: NodeVolumes;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */

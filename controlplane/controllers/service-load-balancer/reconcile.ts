@@ -16,8 +16,8 @@ export interface LoadBalancerSnapshot {
   readonly slices: readonly EndpointSlice[];
   /** Other Services that get the same addresses. */
   readonly others: readonly Service[];
-  /** Ports of the hosts themselves, which no Service may take. */
-  readonly reservedPorts: readonly number[];
+  /** TCP ports of the hosts themselves, which no Service may take, and whose they are. */
+  readonly reservedPorts: ReadonlyMap<number, string>;
 }
 
 /** One of these is another's: a class says whose. */
@@ -46,7 +46,8 @@ function write(service: Service, ingress: LoadBalancerIngress[]): Action {
 /** A port goes to the first that asks for it. */
 function portProblem({ service, others, reservedPorts }: LoadBalancerSnapshot): string | undefined {
   for (const { port, protocol = 'TCP' } of service.spec?.ports ?? []) {
-    if (protocol === 'TCP' && reservedPorts.includes(port)) return `port ${String(port)} of every host is the API's; choose another`;
+    const reserved = protocol === 'TCP' ? reservedPorts.get(port) : undefined;
+    if (reserved !== undefined) return `port ${String(port)} of every host is ${reserved}'s; choose another`;
     const rival = others.find((other) => isBefore(other, service) && other.spec?.ports?.some((one) => one.port === port && (one.protocol ?? 'TCP') === protocol));
     if (rival) return `port ${String(port)}/${protocol} of every host is taken by Service ${keyOf(rival)}; choose another, or reach both by one Ingress`;
   }

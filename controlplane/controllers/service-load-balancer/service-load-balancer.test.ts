@@ -11,7 +11,7 @@ const service = (name: string, spec: Partial<ServiceSpec> = {}, at = '2026-01-01
   metadata: { name, namespace: 'default', creationTimestamp: at }, spec: { type: 'LoadBalancer', clusterIP: '10.43.0.1', ports: [{ port: 80, protocol: 'TCP' }], ...spec },
 });
 const slice: EndpointSlice = { addressType: 'IPv4', endpoints: [{ addresses: ['10.42.0.1'], nodeName: '1' }, { addresses: ['10.42.1.1'], nodeName: '2', conditions: { ready: false } }] };
-const decide = (one: Service, over: Partial<LoadBalancerSnapshot> = {}) => reconcileLoadBalancer({ service: one, nodes: [node('2'), node('1')], slices: [slice], others: [], reservedPorts: [6443], ...over });
+const decide = (one: Service, over: Partial<LoadBalancerSnapshot> = {}) => reconcileLoadBalancer({ service: one, nodes: [node('2'), node('1')], slices: [slice], others: [], reservedPorts: new Map([[6443, 'the API']]), ...over });
 const ips = (actions: ReturnType<typeof decide>): unknown => actions.flatMap((action) => (action.type === 'update' ? [((action.object as Service).status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip)] : []))[0];
 
 describe('addresses of load balancers', () => {
@@ -39,7 +39,7 @@ describe('addresses of load balancers', () => {
   });
 
   it('follow hosts and Services', async () => {
-    const { api, clock, start, stop } = runControllers(['service-load-balancer'], { config: { loadBalancer: { reservedPorts: [] } } });
+    const { api, clock, start, stop } = runControllers(['service-load-balancer'], { config: { loadBalancer: { reservedPorts: new Map() } } });
     const of = (name: string): unknown => api.find(services, 'default', name)?.status?.loadBalancer?.ingress?.map(({ ip }) => ip);
     await api.create(nodes, node('1'));
     await api.create(services, service('web'));
