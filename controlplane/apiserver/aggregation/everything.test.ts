@@ -102,6 +102,15 @@ describe('objects of an aggregated API server', () => {
     await gone(front, '/api/v1/namespaces/doomed');
   }, 40_000);
 
+  it('are followed again when their server has been away', async () => {
+    await back.restart();
+    const configMaps = '/api/v1/namespaces/default/configmaps';
+    const owning = await post(front, configMaps, { metadata: { name: 'owning' } });
+    await until(async () => { expect((await front.ask(flunders('default'), { method: 'POST', body: { apiVersion: 'wardle.example.com/v1', kind: 'Flunder', metadata: { name: 'late', ...owner('v1', 'ConfigMap', 'owning', owning) } } })).status).toBe(201); });
+    await front.ask(`${configMaps}/owning`, { method: 'DELETE' });
+    await gone(back, `${flunders('default')}/late`);
+  }, 60_000);
+
   it('hold up a namespace while nobody can tell what is there', async () => {
     await post(front, '/api/v1/namespaces', { metadata: { name: 'unsure' } });
     await front.ask('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/wardle-1', { method: 'DELETE' });

@@ -25,6 +25,8 @@ export interface RemoteInformerDeps {
 const retry = { baseMs: 1000, maxMs: 60_000, jitter: 0.2 };
 /** A watch that lasted so long was well: its end is no failure. */
 const healthyMs = 10_000;
+const watchSeconds = 300;
+const graceSeconds = 30;
 
 /** A copy of what another server keeps of one resource: listed, then watched, and listed again whenever that breaks. */
 export class RemoteInformer implements Informer<KubeObject> {
@@ -74,9 +76,17 @@ export class RemoteInformer implements Informer<KubeObject> {
     const objects = await this.#deps.objects();
     const { items, resourceVersion } = await objects.list(service, this.#resource, undefined, {}, signal);
     this.#copy.replace(new Map(items.map((item) => [keyOf(item), freeze(item)])));
-    for await (const { type, object } of objects.watch(service, this.#resource, resourceVersion, signal)) {
-      if (type === 'DELETED') this.#copy.apply(keyOf(object), undefined);
-      else if (type !== 'BOOKMARK') this.#copy.apply(keyOf(object), freeze(object));
+    for (let from = resourceVersion, begun = -Infinity; this.#deps.service() === service;) {
+      // One that ends at once has nothing to say; what is there is then asked for anew, in a while.
+      if (this.#deps.clock.now() - begun < healthyMs) return;
+      begun = this.#deps.clock.now();
+      // The other end may be gone without a word.
+      const end = AbortSignal.any([signal, AbortSignal.timeout((watchSeconds + graceSeconds) * 1000)]);
+      for await (const { type, object } of objects.watch(service, this.#resource, { resourceVersion: from, timeoutSeconds: watchSeconds }, end)) {
+        from = object.metadata?.resourceVersion ?? from;
+        if (type === 'DELETED') this.#copy.apply(keyOf(object), undefined);
+        else if (type !== 'BOOKMARK') this.#copy.apply(keyOf(object), freeze(object));
+      }
     }
   }
 }

@@ -56,9 +56,9 @@ export class RemoteObjects {
     await this.#ask(remote, { method: 'DELETE', path: pathOf(resource, namespace, name), body: { apiVersion: 'v1', kind: 'DeleteOptions', ...options } });
   }
 
-  /** What happens to objects of every namespace after `resourceVersion`, until the other server ends it or `signal` aborts. */
-  async * watch(remote: RemoteService, resource: Resource, resourceVersion: string, signal: AbortSignal): AsyncGenerator<RemoteEvent> {
-    const path = `${pathOf(resource, undefined)}?${new URLSearchParams({ watch: '1', resourceVersion, allowWatchBookmarks: 'true' }).toString()}`;
+  /** What happens to objects of every namespace after `resourceVersion`, until the other server ends it, as it is asked to, or `signal` aborts. */
+  async * watch(remote: RemoteService, resource: Resource, { resourceVersion, timeoutSeconds }: { readonly resourceVersion: string; readonly timeoutSeconds: number }, signal: AbortSignal): AsyncGenerator<RemoteEvent> {
+    const path = `${pathOf(resource, undefined)}?${new URLSearchParams({ watch: '1', resourceVersion, timeoutSeconds: String(timeoutSeconds), allowWatchBookmarks: 'true' }).toString()}`;
     const answer = await this.#backends.open(remote, { method: 'GET', path, headers: { accept: jsonType } }, this.#user, signal);
     if (answer.status !== 200) throw failureOf(answer.status, undefined);
     let rest = '';
