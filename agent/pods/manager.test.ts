@@ -385,6 +385,16 @@ describe('resources of a pod', () => {
     state.remove(pods, 'default', 'web');
     await until(() => driver.running('web-uid').length === 0);
     expect(driver.running('late-uid')).toEqual([]);
+    // One that was removed by force makes room at once, however long it takes to end.
+    state.set(sized('slow', '4', '64Mi'));
+    await until(() => statusOf('slow')?.phase === 'Running');
+    driver.stubborn.add('app');
+    state.remove(pods, 'default', 'slow');
+    state.set(sized('next', '4', '64Mi'));
+    await until(() => statusOf('next')?.phase === 'Running');
+    driver.stubborn.clear();
+    state.remove(pods, 'default', 'next');
+    await until(() => { void clock.advance(1000); return driver.running('next-uid').length + driver.running('slow-uid').length === 0; });
     // Pods that began here come back, even where they would not fit any more.
     state.set(sized('a', '2', '64Mi'), sized('b', '2', '64Mi'));
     await until(() => ['a', 'b'].every((name) => statusOf(name)?.phase === 'Running'));

@@ -234,6 +234,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   #drop(worker: PodWorker): void {
     this.#leases.drop(worker);
     worker.end(this.#fencing ? 0 : undefined);
+    // Its place may have been given to another already.
+    this.#capacity.release(worker.uid);
     this.#board.drop(worker.uid);
   }
 

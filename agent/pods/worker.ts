@@ -182,7 +182,6 @@ export class PodWorker {
       }
     } finally {
       for (const probes of this.#memory.probes.values()) probes.stop();
-      if (this.#removed) this.#deps.capacity.release(this.uid);
     }
   }
 
@@ -249,6 +248,8 @@ export class PodWorker {
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
     if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? this.#deps.capacity.admit(this.#wanted);
+    // It has what it was given, whatever its spec says by now.
+    if (!isNew && !this.#ending && !this.#observedBefore && !isTerminal(this.#pod.status)) this.#deps.capacity.adopt(this.#allocation.of(this.#wanted));
     if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
     this.#pod = this.#allocation.of(this.#wanted);
   }
@@ -327,6 +328,7 @@ export class PodWorker {
   #noteRemoval(decision: Decision): void {
     if (decision.type !== 'remove' || this.#memory.failures.has(sandboxKey)) return;
     this.#removed = true;
+    this.#deps.capacity.release(this.uid);
     this.#report(this.#lastStatus ?? {}, true);
   }
 
