@@ -1,11 +1,13 @@
 import { systemClock } from '#common/clock.ts';
 import { describeSettings, formatSetting, loadConfig, type Settings, type Values } from '#common/config.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { execOk } from '#common/exec.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { collectWhenIdle, processMemory } from '#common/idle-memory.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
 import { optimizeWhenBusy, thisEngine } from '#common/optimize-when-busy.ts';
+import { Supervision } from './supervision.ts';
 import type { Io } from './types.ts';
 
 export const configFile = '/etc/cleat/config.yaml';
@@ -19,7 +21,7 @@ interface Program<S extends Settings> {
   /** Throws for settings that do not go together. */
   readonly check?: (config: Values<S>) => void;
 }
-interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log }
+interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log; readonly supervision: Supervision }
 
 /** What a long-running command needs before it runs, with a state directory that can be used; undefined when it only had to print. */
 export async function prepare<S extends Settings>({ name: program, settings, needsRoot, optimizes, check }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
@@ -41,7 +43,9 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   io.interrupted.addEventListener('abort', () => { io.err(`${program} ends: it got ${messageOf(io.interrupted.reason)}\n`); }, { once: true });
   collectWhenIdle(systemClock, processMemory(), io.interrupted);
   if (optimizes) optimizeWhenBusy(systemClock, thisEngine(), io.interrupted);
-  return { config: values, log: createLog(host.logLevel as LogLevel) };
+  const log = createLog(host.logLevel as LogLevel);
+  const supervision = new Supervision({ clock: systemClock, log, notify: async (words) => { await execOk('systemd-notify', words, { timeoutMs: 10_000 }); } }, io.env);
+  return { config: values, log, supervision };
 }
 
 /** True when all is ready; false when it ended or was interrupted before, which is no failure. */

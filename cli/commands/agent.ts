@@ -9,11 +9,14 @@ export const command: Command = {
   async run(argv, io) {
     const prepared = await prepare({ name: 'cleat agent', settings: agentSettings, needsRoot: true, optimizes: false, check: checkServer }, argv, io);
     if (!prepared) return 0;
-    const { config, log } = prepared;
+    const { config, log, supervision } = prepared;
     const { Agent } = await import('#agent/main.ts');
     const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
     const ended = agent.start(io.interrupted);
-    if (await isReady([agent.ready], ended, io.interrupted)) io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
+    if (await isReady([agent.ready], ended, io.interrupted)) {
+      io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
+      await supervision.ready(`node ${agent.nodeName} of ${config.server}`, io.interrupted);
+    }
     await ended;
     return 0;
   },

@@ -11,7 +11,10 @@ export const command: Command = {
     const { ControlPlane } = await import('#controlplane/main.ts');
     const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock }, prepared.config);
     const ended = controlPlane.start(io.interrupted);
-    if (await isReady([controlPlane.ready], ended, io.interrupted)) io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
+    if (await isReady([controlPlane.ready], ended, io.interrupted)) {
+      io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
+      await prepared.supervision.ready(`serving ${controlPlane.url}`, io.interrupted);
+    }
     await ended;
     return 0;
   },

@@ -17,7 +17,7 @@ export const command: Command = {
     const startedMs = performance.now();
     const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true, optimizes: true }, argv, io);
     if (!prepared) return 0;
-    const { config, log } = prepared;
+    const { config, log, supervision } = prepared;
     io.out(`Starting Cleat; its state is in ${config.stateDir}\n`);
     const [{ ControlPlane }, { Agent }] = await Promise.all([import('#controlplane/main.ts'), import('#agent/main.ts')]);
 
@@ -38,6 +38,7 @@ export const command: Command = {
     ended.catch(() => undefined);
 
     if (await isReady([controlPlane.ready, agent.ready], ended, stopAgent.signal)) {
+      await supervision.ready(`node ${agent.nodeName} of ${controlPlane.url}`, stopAgent.signal);
       io.out(`Cleat is up in ${((performance.now() - startedMs) / 1000).toFixed(1)} s: node ${agent.nodeName} of ${controlPlane.url}\n`);
       if (config.apply.length > 0) {
         const { showcase } = await import('../showcase.ts');

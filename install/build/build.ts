@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 import { messageOf } from '#common/errors.ts';
@@ -18,6 +18,9 @@ const root = join(import.meta.dirname, '../..');
 /** What Node looks for to know that an application was put into it (Node's documentation, "Single executable applications"). */
 const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const nativeModules: Readonly<Record<string, string>> = { x64: 'linux-x64/classic-level.node', arm64: 'linux-arm64/classic-level.armv8.node' };
+
+/** What is installed with it. */
+const beside = ['install/install.sh', 'systemd/cleat-controlplane.service', 'systemd/cleat-agent.service'];
 
 interface Options { readonly arch: string; readonly out: string }
 
@@ -52,6 +55,7 @@ async function build({ arch, out }: Options): Promise<void> {
     await execOk(process.execPath, [join(root, 'node_modules/postject/dist/cli.js'), executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', fuse], { timeoutMs: 120_000 });
     await pipeline(createReadStream(executable), createGzip({ level: constants.Z_BEST_COMPRESSION }), createWriteStream(`${executable}.gz`));
     await writeFile(join(out, 'cleat.cdx.json'), await contents());
+    for (const path of beside) await copyFile(join(root, path), join(out, basename(path)));
     await writeFile(join(out, 'SHA256SUMS'), await checksums(out));
     console.log(`${executable} ${String(Math.round((await readFile(executable)).length / 1e6))} MB, ${executable}.gz ${String(Math.round((await readFile(`${executable}.gz`)).length / 1e6))} MB`);
   } finally {
@@ -92,12 +96,11 @@ async function contents(): Promise<string> {
 }
 
 async function checksums(out: string): Promise<string> {
+  const executables = Object.keys(nativeModules).flatMap((arch) => [`cleat-linux-${arch}`, `cleat-linux-${arch}.gz`]);
   const lines: string[] = [];
-  for (const arch of Object.keys(nativeModules)) {
-    for (const name of [`cleat-linux-${arch}`, `cleat-linux-${arch}.gz`]) {
-      const bytes = await readFile(join(out, name)).catch(() => undefined);
-      if (bytes) lines.push(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
-    }
+  for (const name of [...executables, ...beside.map((path) => basename(path))]) {
+    const bytes = await readFile(join(out, name)).catch(() => undefined);
+    if (bytes) lines.push(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
   }
   return lines.join('');
 }

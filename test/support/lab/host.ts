@@ -18,6 +18,8 @@ export interface HostConfig {
   readonly directory: string;
   readonly cgroup: string;
   readonly memoryBytes: number;
+  /** PID 1 is systemd, with nothing enabled, a /usr/local and a /tmp of its own. */
+  readonly systemd: boolean;
 }
 
 export interface HostDeps {
@@ -53,7 +55,7 @@ export class LabHost {
     this.name = config.name;
     this.address = config.address;
     this.stateDirectory = join(config.directory, 'state');
-    for (const d of ['state', 'log', 'disk/etc', 'disk/.etc', 'disk/var', 'disk/.var']) mkdirSync(join(config.directory, d), { recursive: true });
+    for (const d of ['state', 'log', 'disk']) mkdirSync(join(config.directory, d), { recursive: true });
     writeFileSync(join(config.directory, 'machine-id'), `${Buffer.from(config.directory).toString('hex').slice(-32).padStart(32, '0')}\n`);
   }
 
@@ -109,11 +111,11 @@ export class LabHost {
   /** Power on. The disk is as it was; processes, links, rules and `/run` are not. */
   async boot(): Promise<void> {
     if (this.#init) return;
-    const { name, directory, cgroup, memoryBytes } = this.#config;
+    const { name, directory, cgroup, memoryBytes, systemd } = this.#config;
     const { cgroups } = this.#deps;
     this.#joinFiles = makeCgroup(cgroups, cgroup, memoryBytes);
     const script = 'for f in $JOIN; do echo 0 > "$f"; done; exec setpriv --pdeathsig KILL unshare -n -m -u -i -p -C -f --kill-child sh "$@"';
-    const outer = spawn('sh', ['-ec', script, 'sh', initScript, name, directory, String(cgroups.version), cgroups.controllers.join(',')], {
+    const outer = spawn('sh', ['-ec', script, 'sh', initScript, name, directory, String(cgroups.version), cgroups.controllers.join(','), ...(systemd ? ['systemd'] : [])], {
       stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'] ?? '', ...this.#joinEnv() },
     });
     await readyLine(outer, `host ${name}`);

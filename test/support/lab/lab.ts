@@ -12,6 +12,8 @@ export interface LabConfig {
   readonly memoryBytes?: number;
   /** Lets the test process itself reach the hosts by their addresses. Default false: nothing outside the lab can. */
   readonly uplink?: boolean;
+  /** Hosts whose PID 1 is systemd; they are there when their shell is, a second before systemd has come up. The lab's directory is their `/mnt`. */
+  readonly systemd?: boolean;
 }
 
 const root = '/tmp/cleat-lab';
@@ -74,7 +76,7 @@ export class Lab {
       address: `10.88.${String(subnet)}.${String(11 + i)}`, prefixLength: 24, gateway: `10.88.${String(subnet)}.1`,
       mac: `02:00:0a:58:${hex(subnet)}:${hex(11 + i)}`,
       directory: join(directory, `host${String(i)}`), cgroup: `${cgroupOf(directory)}/host${String(i)}`,
-      memoryBytes: config.memoryBytes ?? 2 * 1024 ** 3,
+      memoryBytes: config.memoryBytes ?? 2 * 1024 ** 3, systemd: config.systemd ?? false,
     }));
     const lab = new Lab(directory, switch_, cgroups, hosts);
     try {

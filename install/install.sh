@@ -1,0 +1,237 @@
+#!/bin/sh
+# Installs Cleat on this host, or mends, changes or removes what is installed.
+#
+#   install.sh --server [--advertise-address IP] [--no-agent]   the first host: a control plane, and an agent beside it
+#   install.sh --join URL --token TOKEN [--node-name NAME] [--node-ip IP]   another host
+#   install.sh --uninstall [--keep-data]                        takes everything back
+#
+#   --from DIR|URL   where the executable, the units and SHA256SUMS are; the folder of this script when not given
+#   --dry-run        says what would be changed, and changes nothing
+#   --no-packages    installs no packages of the host's distribution
+#
+# Running it again with the same words finishes what was begun and changes nothing that is right.
+set -eu
+
+say() { echo "cleat: $*"; }
+die() { echo "cleat: $*" >&2; exit 1; }
+
+mode='' url='' token='' from='' dry='' packages=yes agent=yes keep='' advertise='' node_name='' node_ip=''
+while [ $# -gt 0 ]; do
+  flag=$1
+  case "$flag" in *=*) value=${flag#*=}; flag=${flag%%=*}; shift; set -- "$flag" "$value" "$@" ;; esac
+  need() { [ $# -ge 2 ] && [ -n "$2" ] || die "$1 needs a value; see the beginning of this script"; }
+  case "$flag" in
+    --server) mode=server ;;
+    --join) need "$@"; mode=join; url=$2; shift ;;
+    --uninstall) mode=uninstall ;;
+    --token) need "$@"; token=$2; shift ;;
+    --from) need "$@"; from=$2; shift ;;
+    --advertise-address) need "$@"; advertise=$2; shift ;;
+    --node-name) need "$@"; node_name=$2; shift ;;
+    --node-ip) need "$@"; node_ip=$2; shift ;;
+    --no-agent) agent='' ;;
+    --no-packages) packages='' ;;
+    --keep-data) keep=yes ;;
+    --dry-run) dry=yes ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) die "unknown flag $flag; see: sh $0 --help" ;;
+  esac
+  shift
+done
+[ -n "$mode" ] || die "say what this host is to be: --server, or --join URL --token TOKEN (the line that 'cleat token create' prints), or --uninstall"
+case "$mode,$url" in join,https://*) ;; join,*) die "--join takes the server's URL, such as https://192.168.1.10:6443" ;; esac
+
+[ "$(uname -s)" = Linux ] || die "Cleat runs on Linux; this is $(uname -s)"
+case "$(uname -m)" in
+  x86_64 | amd64) arch=x64 ;;
+  aarch64 | arm64) arch=arm64 ;;
+  armv6l | armv7l | armhf) die "this host has a 32-bit system ($(uname -m)), for which there is no Node 24 and so no Cleat. Raspberry Pi 3, 4, 5 and Zero 2 W run a 64-bit system: install Raspberry Pi OS (64-bit). Older boards cannot" ;;
+  *) die "there is no executable for $(uname -m); there are those for x86_64 and aarch64" ;;
+esac
+[ -n "$dry" ] || [ "$(id -u)" = 0 ] || die "this needs root: it installs a service. Try: sudo sh $0 ..."
+
+# Everything that changes the host goes through one of these.
+run() { if [ -n "$dry" ]; then say "would run: $*"; else "$@"; fi; }
+# put FILE MODE: standard input becomes the file, unless it is that already. Sets `changed`.
+put() {
+  new=$(mktemp)
+  cat >"$new"
+  if [ -f "$1" ] && cmp -s "$new" "$1"; then rm -f "$new"; return 0; fi
+  changed=yes
+  if [ -n "$dry" ]; then say "would write $1"; rm -f "$new"; return 0; fi
+  mkdir -p "${1%/*}"
+  chmod "$2" "$new"
+  # In one step, so that nobody ever reads half a file.
+  cp -p "$new" "$1.new" && mv -f "$1.new" "$1"
+  rm -f "$new"
+  say "wrote $1"
+}
+
+if [ -z "$dry" ] && command -v flock >/dev/null 2>&1; then
+  exec 9>/run/cleat-install.lock
+  flock -n 9 || { say "waiting for another installation to end"; flock 9; }
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+bin=/usr/local/bin/cleat
+units=/etc/systemd/system
+systemd=
+[ ! -d /run/systemd/system ] || systemd=yes
+
+if [ "$mode" = uninstall ]; then
+  for unit in cleat-agent cleat-controlplane; do
+    [ ! -e "$units/$unit.service" ] || run systemctl disable --now --quiet "$unit" || true
+  done
+  if [ -x "$bin" ]; then
+    if [ -n "$keep" ]; then run "$bin" down; else run "$bin" down --purge; fi
+  fi
+  run rm -f "$units/cleat-agent.service" "$units/cleat-controlplane.service" "$bin" /run/cleat-install.lock
+  if [ -z "$keep" ]; then
+    run rm -rf /etc/cleat
+    # The folder may be a disk of its own; one that somebody mounted below it is theirs.
+    [ ! -d /var/lib/cleat ] || { run find /var/lib/cleat -xdev -mindepth 1 -delete || true; run rmdir /var/lib/cleat 2>/dev/null || true; }
+  fi
+  run rm -rf /var/cache/cleat
+  [ -z "$systemd" ] || run systemctl daemon-reload
+  [ -n "$dry" ] || say "removed${keep:+; /etc/cleat and /var/lib/cleat are kept}"
+  exit 0
+fi
+
+# ---- what is installed -------------------------------------------------------------------------------------------
+[ -n "$from" ] || from=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# fetch NAME: the file lies in $work afterwards.
+fetch() {
+  case "$from" in
+    http://* | https://*)
+      if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 -o "$work/$1" "$from/$1"
+      elif command -v wget >/dev/null 2>&1; then wget -q -O "$work/$1" "$from/$1"
+      else die "neither curl nor wget is here to fetch $from/$1; install one, or copy the files here and say --from DIR"
+      fi || die "$from/$1 could not be fetched; check the address and that this host reaches it" ;;
+    *) [ -f "$from/$1" ] || die "there is no $1 in $from; 'npm run build' makes it, or say --from DIR or URL"; cp "$from/$1" "$work/$1" ;;
+  esac
+  sum=$(sed -n "s/^\([0-9a-f]\{64\}\)  $1\$/\1/p" "$work/SHA256SUMS")
+  [ -n "$sum" ] || die "SHA256SUMS says nothing of $1"
+  [ "$(sha256sum "$work/$1" | cut -d ' ' -f 1)" = "$sum" ] || die "$1 is not what SHA256SUMS says: it was cut off or changed on its way. Fetch it again"
+}
+case "$from" in
+  http://* | https://*)
+    if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 -o "$work/SHA256SUMS" "$from/SHA256SUMS"; else wget -q -O "$work/SHA256SUMS" "$from/SHA256SUMS"; fi || die "$from/SHA256SUMS could not be fetched" ;;
+  *) [ -f "$from/SHA256SUMS" ] || die "there is no SHA256SUMS in $from; 'npm run build' makes it, or say --from DIR or URL"; cp "$from/SHA256SUMS" "$work/SHA256SUMS" ;;
+esac
+
+changed=
+fetch "cleat-linux-$arch.gz"
+gzip -dc "$work/cleat-linux-$arch.gz" >"$work/cleat"
+put "$bin" 755 <"$work/cleat"
+binary_changed=$changed
+
+missing_packages() {
+  has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
+  has containerd || has dockerd || echo containerd
+  has runc || has crun || echo runc
+  has nft || echo nftables
+  has ip || case "$1" in debian) echo iproute2 ;; fedora) echo iproute ;; *) echo iproute2 ;; esac
+  has conntrack || case "$1" in debian) echo conntrack ;; *) echo conntrack-tools ;; esac
+  for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x "$dir/ptp" ] || [ ! -x "$dir/host-local" ] || return 0; done
+  case "$1" in alpine) echo cni-plugins ;; *) echo containernetworking-plugins ;; esac
+}
+if [ -n "$packages" ] && { [ "$mode" = join ] || [ -n "$agent" ]; }; then
+  if command -v apt-get >/dev/null 2>&1; then
+    missing=$(missing_packages debian | tr '\n' ' ')
+    if [ -n "$missing" ]; then
+      say "installing with apt-get: $missing"
+      export DEBIAN_FRONTEND=noninteractive
+      # shellcheck disable=SC2086 # a list of words
+      run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >"$work/log" 2>&1 \
+        || { run apt-get update -qq >>"$work/log" 2>&1 && run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >>"$work/log" 2>&1; } \
+        || { cat "$work/log" >&2; die "apt-get could not install: $missing. Mend what it says above, then run this again"; }
+      # Debian starts a containerd for everybody at once; Cleat runs its own, and the other would only take memory.
+      case "$missing" in *containerd*) [ -z "$systemd" ] || run systemctl disable --now --quiet containerd || true ;; esac
+    fi
+  elif command -v dnf >/dev/null 2>&1; then
+    missing=$(missing_packages fedora | tr '\n' ' ')
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || { say "installing with dnf: $missing"; run dnf install -y -q $missing || die "dnf could not install: $missing. Mend what it says above, then run this again"; }
+  elif command -v apk >/dev/null 2>&1; then
+    missing=$(missing_packages alpine | tr '\n' ' ')
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || { say "installing with apk: $missing"; run apk add -q $missing || die "apk could not install: $missing. Mend what it says above, then run this again"; }
+  else
+    missing=$(missing_packages other | tr '\n' ' ')
+    [ -z "$missing" ] || die "missing: $missing (Fedora's names). Install them with this host's package manager, then run this again with --no-packages"
+  fi
+fi
+
+# settings FILE KEY VALUE...: an empty value changes nothing; keeps every other line of the file.
+settings() {
+  file=$1; shift
+  { [ ! -f "$file" ] || cat "$file"; } >"$work/settings"
+  while [ $# -gt 1 ]; do
+    if [ -n "$2" ]; then
+      grep -qxF "$1: $2" "$work/settings" || { sed -i "/^$1:/d" "$work/settings"; echo "$1: $2" >>"$work/settings"; }
+    fi
+    shift 2
+  done
+  put "$file" 600 <"$work/settings"
+}
+
+# start UNIT CHANGED: running, with what is installed now.
+start() {
+  [ -n "$systemd" ] || return 0
+  run systemctl enable --quiet "$1"
+  if [ -n "$2" ]; then run systemctl restart --no-block "$1"; else run systemctl start --no-block "$1"; fi
+}
+unit() { changed=; fetch "$1"; put "$units/$1" 644 <"$work/$1"; [ -z "$changed" ] || reload=yes; }
+# await UNIT SECONDS
+await() {
+  [ -z "$dry" ] || return 0
+  left=$(( $2 * 5 ))
+  until systemctl is-active --quiet "$1"; do
+    left=$(( left - 1 ))
+    [ "$left" -gt 0 ] || { journalctl -u "$1" -n 20 --no-pager >&2 || true; die "$1 did not come up in $2 s; its last words are above. It goes on trying; run this again when that is mended"; }
+    sleep 0.2
+  done
+}
+
+reload=
+if [ -n "$systemd" ]; then
+  [ "$mode" != server ] || unit cleat-controlplane.service
+  if [ "$mode" = join ] || [ -n "$agent" ]; then unit cleat-agent.service; fi
+  [ -z "$reload" ] || run systemctl daemon-reload
+fi
+
+if [ "$mode" = server ]; then
+  changed=
+  settings /etc/cleat/controlplane.yaml log-level warn advertise-address "$advertise"
+  server_changed="$changed$binary_changed$reload"
+fi
+if [ -z "$systemd" ]; then
+  case "$mode" in
+    server) say "this host has no systemd, so nothing was started. Have its init run: $bin controlplane --config /etc/cleat/controlplane.yaml" ;;
+    join) changed=; settings /etc/cleat/agent.yaml server "$url" token "$token" node-name "$node_name" node-ip "$node_ip"
+      say "this host has no systemd, so nothing was started. Have its init run: $bin agent --config /etc/cleat/agent.yaml" ;;
+  esac
+  exit 0
+fi
+
+if [ "$mode" = server ]; then
+  start cleat-controlplane "$server_changed"
+  await cleat-controlplane 60
+  [ -n "$agent" ] || { [ -n "$dry" ] || { say "the control plane runs. To add a host, run there what this prints: cleat token create"; }; exit 0; }
+  url=https://127.0.0.1:6443
+  if [ -z "$dry" ] && [ ! -e /var/lib/cleat/agent/pki ]; then token=$("$bin" token create --ttl=1h --description='this host' --token-only); fi
+fi
+changed=
+settings /etc/cleat/agent.yaml log-level warn server "$url" token "$token" node-name "$node_name" node-ip "$node_ip"
+start cleat-agent "$changed$binary_changed$reload"
+await cleat-agent 120
+[ -z "$dry" ] || exit 0
+if [ "$mode" = server ]; then
+  say "this host runs a control plane and an agent. Next:"
+  echo "  sudo cleat get nodes"
+  echo "  sudo cleat token create        # prints what to type on the next host"
+else
+  say "this host has joined $url"
+fi

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { execOk, type ExecResult } from '#common/exec.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import type { LabHost } from '../support/lab/host.ts';
+import { createLab, type Lab } from '../support/lab/lab.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** `install.sh` from a build, on two hosts whose PID 1 is systemd, as a newcomer would: install, join, see a page; reboot; remove. */
+describe('install.sh', () => {
+  let lab: Lab;
+  let server: LabHost;
+  let other: LabHost;
+  const install = (host: LabHost, ...args: string[]): Promise<ExecResult> => host.exec('sh', ['/mnt/dist/install.sh', ...args], { timeoutMs: 180_000 });
+  const installed = async (host: LabHost, ...args: string[]): Promise<string> => {
+    const result = await install(host, ...args);
+    expect(result, `install.sh ${args.join(' ')}: ${result.stderr}${result.stdout}`).toMatchObject({ exitCode: 0 });
+    return result.stdout;
+  };
+  const cleat = (...args: string[]): Promise<string> => server.execOk('/usr/local/bin/cleat', args, { timeoutMs: 60_000 });
+  const journal = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.exec('journalctl', ['-n', '40', '--no-pager', '-u', 'cleat-*']).then(({ stdout }) => `--- ${host.name}\n${stdout}`, () => '')))).join('\n');
+  const until = (what: string, condition: () => Promise<boolean>, timeoutMs = 60_000): Promise<unknown> => eventually(() => condition().catch(() => false), { what, timeoutMs, intervalMs: 200, explain: journal });
+  const booted = (host: LabHost): Promise<unknown> => until(`systemd on ${host.name}`, async () => /running|degraded/.test((await host.exec('systemctl', ['is-system-running'])).stdout));
+  const files = (host: LabHost): Promise<string> => host.sh("find /etc/cleat /etc/systemd /usr/local/bin /var/lib/cleat /var/cache/cleat -xdev 2>/dev/null | grep -v -e /etc/lab-host | sort; systemctl list-unit-files --no-pager 'cleat*' || true; ip -o addr | awk '{print $2, $4}'; nft list ruleset");
+
+  beforeAll(async () => {
+    lab = await createLab({ hosts: 2, systemd: true });
+    [server, other] = [lab.host(0), lab.host(1)];
+    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'dist')], { timeoutMs: 300_000 });
+    await Promise.all(lab.hosts.map(booted));
+  }, 330_000);
+  afterAll(async () => { await lab?.destroy(); });
+
+  it('says what is wrong with the words it was given, and what it would do, and does nothing', async () => {
+    const before = await files(server);
+    for (const [args, words] of [
+      [[], 'say what this host is to be'], [['--join', 'nonsense'], "--join takes the server's URL"], [['--what'], 'unknown flag --what'], [['--server', '--from', '/nowhere'], 'there is no SHA256SUMS in /nowhere'],
+    ] as const) expect(await install(server, ...args)).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(words) as string });
+    expect(await installed(server, '--server', '--dry-run')).toContain('would write /usr/local/bin/cleat');
+    expect(await files(server)).toBe(before);
+    await server.sh('mkdir /run/dist && cp /mnt/dist/*.gz /mnt/dist/SHA256SUMS /run/dist/ && truncate -s -1 /run/dist/cleat-linux-*.gz');
+    expect(await install(server, '--server', '--from=/run/dist')).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('is not what SHA256SUMS says') as string });
+    await server.sh('rm -r /run/dist');
+  });
+
+  it('makes a cluster of two hosts that serves a page, in four commands', async () => {
+    const before = await files(other);
+    await installed(server, '--server', '--advertise-address', server.address, '--no-packages');
+    const token = (await cleat('token', 'create', '--token-only')).trim();
+    await installed(other, '--join', `https://${server.address}:6443`, '--token', token, '--no-packages');
+    await until('both nodes to be Ready', async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
+    await server.execOk('/usr/local/bin/cleat', ['apply', '-f', join(root, 'examples/hello.yaml')]);
+    await until('the page', async () => (await other.sh(`timeout 5 busybox wget -qO- http://$(KUBECONFIG=/dev/null; echo ${(await cleat('get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}')).trim()})/`)).includes('Hello from'));
+    expect(before).not.toContain('/usr/local/bin/cleat');
+  });
+
+  it('changes nothing when it is run again', async () => {
+    const pids = await server.sh('systemctl show -p MainPID cleat-controlplane cleat-agent');
+    expect(await installed(server, '--server', '--no-packages')).not.toContain('wrote');
+    expect(await server.sh('systemctl show -p MainPID cleat-controlplane cleat-agent')).toBe(pids);
+  });
+
+  it('leaves containers alone when the agent is restarted or killed, which systemd starts again', async () => {
+    const containers = (): Promise<string> => other.sh("ps -eo pid,args | awk '/[c]ontainerd-shim/ {print $1}' | sort");
+    const before = await containers();
+    await other.execOk('systemctl', ['restart', 'cleat-agent']);
+    await other.execOk('systemctl', ['kill', '-s', 'KILL', '--kill-who=main', 'cleat-agent']);
+    await until('the agent to be back', async () => (await other.exec('systemctl', ['is-active', 'cleat-agent'])).stdout.trim() === 'active');
+    expect(await containers()).toBe(before);
+  });
+
+  it('is back after a power cut, pods and all, without the control plane', async () => {
+    await server.execOk('systemctl', ['stop', 'cleat-controlplane']);
+    await other.crash();
+    await other.boot();
+    await booted(other);
+    await until('pods to run again', async () => (await other.sh("ps -eo args | grep -c '[c]ontainerd-shim' || true")).trim() !== '0');
+    await server.execOk('systemctl', ['start', 'cleat-controlplane']);
+    await until('both nodes to be Ready', async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
+  });
+
+  it('restricts the control plane to what it needs', async () => {
+    const said = await server.exec('systemd-analyze', ['security', '--no-pager', 'cleat-controlplane.service']);
+    const [, exposure = '10'] = /Overall exposure level for cleat-controlplane.service: ([\d.]+)/.exec(said.stdout) ?? [];
+    expect(Number(exposure)).toBeLessThan(2.5);
+  });
+
+  it('goes without a trace', async () => {
+    expect(await installed(other, '--uninstall')).toContain('removed');
+    const left = await files(other);
+    expect(left.split('\n').filter((line) => line !== '/var/lib/cleat' && /cleat|10\.4[23]\./.test(line))).toEqual([]);
+    expect(await installed(server, '--uninstall', '--keep-data')).toContain('are kept');
+    expect(await server.sh('ls /var/lib/cleat/server')).toContain('store');
+  });
+});
