@@ -33,7 +33,7 @@ const definition = (name: string, rules: readonly unknown[]): unknown => ({
 
 /** What is loaded when it is first asked for; the name says who asks. */
 const used: readonly (readonly [string, (server: TestServer) => Promise<unknown>])[] = [
-  ['API server at work: default roles, informers, listener', () => Promise.resolve()],
+  ['API server at work: default roles, informers, a client', (server) => ask(server, '/api/v1/configmaps')],
   ['OpenAPI v2 and v3: kubectl apply, explain', async (server) => { for (const path of ['/openapi/v2', '/openapi/v3', '/openapi/v3/api/v1', '/openapi/v3/apis/apps/v1']) await ask(server, path); }],
   ['server-side apply', (server) => ask(server, '/api/v1/namespaces/default/configmaps/applied?fieldManager=bench', { ...json({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'applied' }, data: { a: 'b' } }, 'application/apply-patch+yaml'), method: 'PATCH' })],
   ['a custom resource: kubectl apply -f crd.yaml', async (server) => { await ask(server, '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', json(definition('plains', []))); await createSoon(server, 'plains'); }],

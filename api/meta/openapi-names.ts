@@ -1,5 +1,5 @@
 import type { KindDefinition } from '../kinds/types.ts';
-import { allDefinitions, type Schema } from './schema.ts';
+import { definitionsInUse, peekDefinition, type Schema } from './schema.ts';
 
 const meta = 'io.k8s.apimachinery.pkg.apis.meta.v1';
 
@@ -38,8 +38,9 @@ export class OpenApiNames {
   constructor(kinds: readonly Kind[]) {
     for (const [name, definitions] of Object.entries(elsewhere)) for (const definition of definitions) this.#packages.set(definition, name);
     const builtIn = kinds.filter(({ structure }) => structure === undefined).sort((a, b) => (a.resource.group < b.resource.group ? -1 : 1));
-    const names = new Map([...allDefinitions()].map(([name, schema]) => [schema, name]));
-    for (const kind of builtIn) this.#claim(names.get(kind.schema()), packageOf(kind));
+    const schemas = builtIn.map((kind) => kind.schema());
+    const names = new Map([...definitionsInUse()].map(([name, schema]) => [schema, name]));
+    for (const [i, kind] of builtIn.entries()) this.#claim(names.get(schemas[i] ?? {}), packageOf(kind));
   }
 
   /** Of a definition of the generated contract. */
@@ -55,7 +56,7 @@ export class OpenApiNames {
   #claim(definition: string | undefined, owner: string): void {
     if (definition === undefined || this.#packages.has(definition)) return;
     this.#packages.set(definition, owner);
-    for (const next of referencesIn(allDefinitions().get(definition))) this.#claim(next, owner);
+    for (const next of referencesIn(peekDefinition(definition))) this.#claim(next, owner);
   }
 }
 

@@ -1,7 +1,7 @@
 import { apiVersionOf } from '../kinds/resources.ts';
 import type { KindDefinition } from '../kinds/types.ts';
 import { OpenApiNames } from './openapi-names.ts';
-import { allDefinitions, type Schema } from './schema.ts';
+import { peekDefinition, type Schema } from './schema.ts';
 
 /** Swagger 2.0, which older kubectl reads, or OpenAPI 3.0. */
 export type OpenApiVersion = 2 | 3;
@@ -50,7 +50,7 @@ class Definitions {
       if (kind.columns.length > 0) this.#result[`${name}List`] = this.#list(kind, name);
     }
     for (let name = this.#queue.pop(); name !== undefined; name = this.#queue.pop()) {
-      const schema = allDefinitions().get(name);
+      const schema = peekDefinition(name);
       const full = this.#names.of(name);
       if (schema === undefined || Object.hasOwn(this.#result, full)) continue;
       this.#result[full] = {};

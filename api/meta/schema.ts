@@ -62,16 +62,18 @@ class Definitions {
   }
 
   get(name: string): Schema | undefined {
-    const known = this.#byName.get(name);
-    if (typeof known !== 'string') return known;
-    const schema = JSON.parse(known) as Schema;
-    this.#byName.set(name, schema);
+    const schema = this.peek(name);
+    if (schema) this.#byName.set(name, schema);
     return schema;
   }
 
-  all(): ReadonlyMap<string, Schema> {
-    for (const name of this.#byName.keys()) this.get(name);
-    return this.#byName as ReadonlyMap<string, Schema>;
+  peek(name: string): Schema | undefined {
+    const known = this.#byName.get(name);
+    return typeof known === 'string' ? JSON.parse(known) as Schema : known;
+  }
+
+  * inUse(): Generator<[string, Schema], void, void> {
+    for (const [name, known] of this.#byName) if (typeof known !== 'string') yield [name, known];
   }
 }
 
@@ -82,9 +84,14 @@ function contract(): Definitions {
   return definitions;
 }
 
-/** Every definition of the generated contract by name. */
-export function allDefinitions(): ReadonlyMap<string, Schema> {
-  return contract().all();
+/** A definition of the generated contract that is not kept: documents of all of them would hold 2 MB for ever. */
+export function peekDefinition(name: string): Schema | undefined {
+  return contract().peek(name);
+}
+
+/** The definitions that have been asked for by `schemaNamed`, which gives the same objects again. */
+export function definitionsInUse(): Iterable<readonly [string, Schema]> {
+  return contract().inUse();
 }
 
 /** A definition of the generated contract. Asking for a name that it lacks is a programming error. */
