@@ -6,6 +6,7 @@ import type { SchedulerCache } from './cache.ts';
 import { architectureOf } from './image-platforms.ts';
 import type { Nominator } from './nominator.ts';
 import { podInfo } from './pod-info.ts';
+import { givenResources, isResizeInfeasible } from './requests.ts';
 import type { SchedulingQueue } from './queue.ts';
 import type { PodInfo } from './types.ts';
 
@@ -115,5 +116,6 @@ function sameToUs(old: Pod, pod: Pod): boolean {
     && old.metadata?.deletionTimestamp === pod.metadata?.deletionTimestamp
     && equal(old.metadata?.labels, pod.metadata?.labels)
     && equal(old.metadata?.ownerReferences, pod.metadata?.ownerReferences)
-    && equal(old.spec, pod.spec);
+    && equal(old.spec, pod.spec)
+    && (old.status === pod.status || (isResizeInfeasible(old) === isResizeInfeasible(pod) && equal(givenResources(old), givenResources(pod))));
 }

@@ -2,7 +2,7 @@ import type { Pod, PodAffinityTerm } from '#api/gen/types.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import { requirementsOf, type LabelRequirement } from '#api/meta/selectors.ts';
 import type { LabelSelector } from '#api/meta/object.ts';
-import { hostPortsOf, podRequests, scoredRequests } from './requests.ts';
+import { effectiveRequests, hostPortsOf, scoredRequests } from './requests.ts';
 import type { AffinityTerm, AffinityTerms, PodInfo } from './types.ts';
 
 const noNames: readonly string[] = Object.freeze([]);
@@ -25,7 +25,7 @@ export function podInfo(pod: Pod): PodInfo {
     labels,
     priority: spec.priority ?? 0,
     ownerUid: metadata.ownerReferences?.find((owner) => owner.controller)?.uid ?? '',
-    requests: podRequests(spec),
+    requests: effectiveRequests(pod),
     scoredCpuMillis: scored.cpuMillis,
     scoredMemoryBytes: scored.memoryBytes,
     hostPorts: hostPortsOf(spec),

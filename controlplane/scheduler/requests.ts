@@ -1,4 +1,5 @@
-import type { Container, PodSpec } from '#api/gen/types.ts';
+import type { Container, ContainerStatus, Pod, PodSpec } from '#api/gen/types.ts';
+import { getCondition } from '#api/meta/conditions.ts';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import type { HostPort, Resources } from './types.ts';
 
@@ -82,6 +83,39 @@ function overrideWithPodLevel(total: MutableResources, requests: Quantities): vo
   if (requests.cpu !== undefined) total.cpuMillis = podLevel.cpuMillis;
   if (requests.memory !== undefined) total.memoryBytes = podLevel.memoryBytes;
   for (const [name, value] of podLevel.scalars) total.scalars.set(name, value);
+}
+
+/** What agents say that containers were given; changes while a pod is resized in place. */
+export function givenResources({ status }: Pod): readonly Pick<ContainerStatus, 'name' | 'allocatedResources' | 'resources'>[] {
+  return [...status?.initContainerStatuses ?? [], ...status?.containerStatuses ?? []]
+    .flatMap(({ name, allocatedResources, resources }) => (allocatedResources ?? resources?.requests ? [{ name, allocatedResources, resources }] : []));
+}
+
+/** True when the node will never give the pod what it asks for now. */
+export function isResizeInfeasible({ status }: Pod): boolean {
+  const pending = getCondition(status?.conditions, 'PodResizePending');
+  return pending?.status === 'True' && pending.reason === 'Infeasible';
+}
+
+/**
+ * What a pod takes from its node. While it is resized in place that is what it asks for or what it has, whichever is more;
+ * what can never be given does not count.
+ * Source: https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+ */
+export function effectiveRequests(pod: Pod): Resources {
+  const spec = pod.spec ?? { containers: [] };
+  const given = new Map(givenResources(pod).map((one) => [one.name, one]));
+  if (given.size === 0) return podRequests(spec);
+  const isInfeasible = isResizeInfeasible(pod);
+  return podRequests(spec, (container) => {
+    const own = requestsOf(container);
+    const one = given.get(container.name);
+    if (!one) return own;
+    const total = parseResources(one.allocatedResources);
+    combine(total, parseResources(one.resources?.requests), max);
+    if (!isInfeasible) combine(total, own, max);
+    return total;
+  });
 }
 
 function requestsOf(container: Container): Resources {
