@@ -37,7 +37,7 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
     const did = await cordon(client, node, true, mode);
     io.out(`node/${node.metadata.name} ${did ? '' : 'already '}cordoned${suffix}\n`);
   }
-  const left: string[] = [];
+  const left: { readonly name: string; readonly why: string }[] = [];
   for (const { metadata: { name } } of nodes) {
     try {
       const { evict, errors, warnings } = await podsOf(client, name, parsed);
@@ -48,11 +48,11 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
       io.out(`node/${name} drained${suffix}\n`);
     } catch (error) {
       if (io.interrupted.aborted) throw error;
-      left.push(name);
-      io.err(`error: unable to drain node "${name}" due to error: ${messageOf(error)}${nodes.length > 1 ? ', continuing command...' : ''}\n`);
+      left.push({ name, why: messageOf(error) });
+      io.err(`error: unable to drain node "${name}" due to error: ${messageOf(error)}, continuing command...\n`);
     }
   }
-  if (left.length > 0) io.err(`There are pending nodes to be drained:\n${left.map((name) => ` ${name}\n`).join('')}`);
+  if (left.length > 0) io.err(`There are pending nodes to be drained:\n${left.map(({ name }) => ` ${name}\n`).join('')}${left.map(({ why }) => `${why}\n`).join('')}`);
   return left.length > 0 ? 1 : 0;
 }
 

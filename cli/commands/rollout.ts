@@ -70,7 +70,7 @@ async function history({ client, parsed, io }: Invocation, targets: readonly Sel
     const number = parsed.int('revision') ?? 0;
     const name = displayName(target.type, target.name);
     if (number === 0) {
-      io.out(`${name} \n${columns([['REVISION', 'CHANGE-CAUSE'], ...revisions.map((revision) => [String(revision.number), revision.cause ?? '<none>'])])}\n`);
+      io.out(`${name} \n${columns([['REVISION', 'CHANGE-CAUSE'], ...revisions.map((revision) => [String(revision.number), revision.cause ?? '<none>'])], 2)}\n`);
       continue;
     }
     const writer = new DescribeWriter();

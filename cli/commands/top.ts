@@ -40,7 +40,7 @@ export const command: Command = {
         header = ['NAME', 'CPU(cores)', 'CPU(%)', 'MEMORY(bytes)', 'MEMORY(%)'];
         const items = await fetchItems<NodeMetrics>(client, `${root}/nodes`, name, query);
         if (items.length === 0) throw notYet();
-        rows = await nodeRows(client, items, parsed.bool('show-capacity') ? 'capacity' : 'allocatable');
+        rows = await nodeRows(client, items, parsed.bool('show-capacity') ? 'capacity' : 'allocatable', name === undefined && !parsed.has('selector'));
       } else if (/^(pods?|po)$/.test(what)) {
         const all = parsed.bool('all-namespaces');
         const path = all ? `${root}/pods` : `${root}/namespaces/${client.connection.namespace}/pods`;
@@ -77,14 +77,15 @@ async function fetchItems<T>(client: RestClient, path: string, name: string | un
   }
 }
 
-async function nodeRows(client: RestClient, items: readonly NodeMetrics[], base: 'allocatable' | 'capacity'): Promise<Row[]> {
+/** `all`: nodes of which nothing is known are shown, too. */
+async function nodeRows(client: RestClient, items: readonly NodeMetrics[], base: 'allocatable' | 'capacity', all: boolean): Promise<Row[]> {
   const nodes = await client.json<{ items: { metadata: { name: string }; status?: { allocatable?: Partial<Usage>; capacity?: Partial<Usage> } }[] }>('GET', '/api/v1/nodes');
   const rows = items.map(({ metadata, usage }): Row => {
     const allocatable = nodes.items.find((node) => node.metadata.name === metadata.name)?.status?.[base] ?? {};
     const [cpuMillis, memoryBytes] = [millisOf(usage.cpu), bytesOf(usage.memory)];
     return { cpuMillis, memoryBytes, cells: [metadata.name, `${String(cpuMillis)}m`, percent(cpuMillis, millisOf(allocatable.cpu ?? '0')), mebiOf(memoryBytes), percent(memoryBytes, bytesOf(allocatable.memory ?? '0'))] };
   });
-  const unknown = nodes.items.filter(({ metadata }) => items.length !== 1 && !items.some((item) => item.metadata.name === metadata.name));
+  const unknown = nodes.items.filter(({ metadata }) => all && !items.some((item) => item.metadata.name === metadata.name));
   return [...rows, ...unknown.map(({ metadata }): Row => ({ cpuMillis: -1, memoryBytes: -1, cells: [metadata.name, '<unknown>', '<unknown>', '<unknown>', '<unknown>'] }))];
 }
 

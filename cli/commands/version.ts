@@ -1,27 +1,46 @@
-import { messageOf } from '#common/errors.ts';
 import { version } from '#common/version.ts';
 import { RestClient } from '../client.ts';
-import { clusterFlags, helpText, parseFlags, type Flag } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
-import type { Command } from '../types.ts';
+import type { Command, Io } from '../types.ts';
 
-const flags: readonly Flag[] = [...clusterFlags, { name: 'client', type: 'bool', description: 'this executable only; asks no server' }];
+const flags: readonly Flag[] = [
+  { name: 'client', type: 'bool', description: 'this executable only; asks no server' },
+  { name: 'output', short: 'o', type: 'string', description: 'json or yaml' },
+];
 
 export const command: Command = {
-  help: () => helpText('version [flags]', 'Show the versions of this executable and of the server.', flags),
+  help: () => helpText('version [flags]', 'Show the versions of this executable and of the server.', [...clusterFlags, ...flags]),
   async run(argv, io) {
-    const parsed = parseFlags('version', flags, argv);
-    io.out(`Client Version: v${version}\n`);
-    if (parsed.bool('client')) return 0;
-    try {
-      const client = new RestClient(await readConnection(parsed, io.env));
-      const server = await client.json<{ gitVersion: string }>('GET', '/version');
-      client.close();
-      io.out(`Server Version: ${server.gitVersion}\n`);
-      return 0;
-    } catch (error) {
-      io.err(`error: ${messageOf(error)}\n`);
-      return 1;
+    const parsed = parseFlags('version', [...clusterFlags, ...flags], argv);
+    const output = parsed.string('output');
+    if (output !== undefined && output !== 'json' && output !== 'yaml') throw refuse('version', "--output must be 'yaml' or 'json'");
+    const clientVersion = { gitVersion: `v${version}`, platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`, nodeVersion: process.version };
+    if (output === undefined) io.out(`Client Version: ${clientVersion.gitVersion}\n`);
+    let serverVersion: { readonly gitVersion: string } | undefined;
+    let failure: unknown;
+    if (!parsed.bool('client')) {
+      try {
+        serverVersion = await askServer(parsed, io);
+        if (output === undefined) io.out(`Server Version: ${serverVersion.gitVersion}\n`);
+      } catch (error) {
+        failure = error;
+      }
     }
+    if (output !== undefined) {
+      const versions = { clientVersion, ...(serverVersion && { serverVersion }) };
+      io.out(output === 'json' ? `${JSON.stringify(versions, null, 2)}\n` : (await import('../yaml.ts')).formatYaml(versions));
+    }
+    if (failure !== undefined) throw failure;
+    return 0;
   },
 };
+
+async function askServer(parsed: ParsedFlags, io: Io): Promise<{ readonly gitVersion: string }> {
+  const client = new RestClient(await readConnection(parsed, io.env));
+  try {
+    return await client.json<{ gitVersion: string }>('GET', '/version');
+  } finally {
+    client.close();
+  }
+}

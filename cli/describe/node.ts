@@ -15,7 +15,7 @@ export const describeNode: Describe<Node> = async (writer, node, context) => {
   writer.row(0, 'Name:', metadata?.name ?? '').row(0, 'Roles:', roles.join(',') || '<none>');
   describeLabels(writer, metadata);
   writer.row(0, 'CreationTimestamp:', rfc1123(metadata?.creationTimestamp));
-  writer.list('Taints', (spec?.taints ?? []).map(({ key, value, effect }) => `${key}${value ? `=${value}` : ''}:${effect}`));
+  writer.list('Taints', (spec?.taints ?? []).toSorted((a, b) => (`${a.effect},${a.key}` < `${b.effect},${b.key}` ? -1 : 1)).map(({ key, value, effect }) => `${key}${value ? `=${value}` : ''}:${effect}`));
   writer.row(0, 'Unschedulable:', spec?.unschedulable ?? false);
   await describeLease(writer, metadata?.name ?? '', context);
   if (status?.conditions?.length) {

@@ -49,10 +49,10 @@ export class TablePrinter {
   }
 }
 
-/** Lines of plain cells, aligned as above. */
-export function columns(rows: readonly (readonly string[])[]): string {
+/** Lines of plain cells, aligned as above or, where kubectl does so, closer. */
+export function columns(rows: readonly (readonly string[])[], apart = gap): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? minWidth, text.length + gap);
+  for (const row of rows) for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? minWidth, text.length + apart);
   return rows.map((row) => `${row.map((text, i) => (i === row.length - 1 ? text : text.padEnd(widths[i] ?? 0))).join('')}\n`).join('');
 }
 

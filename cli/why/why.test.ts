@@ -123,7 +123,7 @@ describe('what admission says', () => {
     ['pods "w-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3', /quota q .* allows pods=3, pods=3 is taken/, /cleat edit resourcequota q -n a/],
     ['pods "w-1" is forbidden: failed quota: q: must specify limits.cpu for: c', /wants every pod to say limits\.cpu/, /LimitRange/],
     ['pods "w-1" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', /security level restricted:latest: runAsNonRoot/, /securityContext/],
-    ['pods "w-1" is forbidden: error looking up service account a/sa: serviceaccount "sa" not found', /service account sa does not exist/, /cleat create serviceaccount sa -n a/],
+    ['pods "w-1" is forbidden: error looking up service account a/sa: serviceaccount "sa" not found', /service account sa does not exist/, /a ServiceAccount sa in namespace a/],
     ['admission webhook "w.example" denied the request: no', /w\.example refuses it: no/, /webhook/],
     ['Error creating: pods "w-1" is forbidden: because', /^Pods cannot be made: because\.$/, /spec\.template/],
   ])('%s', (message, says, helps) => {

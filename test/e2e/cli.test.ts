@@ -1,0 +1,165 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ExecResult } from '#common/exec.ts';
+import { Cluster } from '../support/cluster.ts';
+import { eventually } from '../support/lab/eventually.ts';
+
+/** The command line against real pods on two hosts, beside stock kubectl where that has the verb. */
+let cluster: Cluster;
+let dir: string;
+const executable = join(import.meta.dirname, '../../cleat');
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'cleat-cli-'));
+  cluster = await Cluster.create({ agents: 1, allInOne: true });
+  await cluster.importImage();
+});
+afterAll(async () => {
+  rmSync(dir, { recursive: true, force: true });
+  await cluster?.destroy();
+});
+
+const env = { KUBECONFIG: '/etc/cleat/kubeconfig' };
+const cleat = (...args: string[]): Promise<string> => cluster.cleat(args, { timeoutMs: 120_000 });
+const attempt = (args: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<ExecResult> => cluster.controlPlaneHost.exec(executable, args, { timeoutMs: 120_000, env: { ...env, ...more } });
+const container = (change: object = {}): object => ({ name: 'c', image: 'cleat-hello:1', command: ['sh', '-c', 'trap exit TERM; while :; do sleep 1 & wait $!; done'], ...change });
+const pod = (name: string, change: object = {}, spec: object = {}): object => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { terminationGracePeriodSeconds: 1, containers: [container(change)], ...spec } });
+const deployment = (name: string, replicas: number, spec: object = {}): object => ({
+  apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name },
+  spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { labels: { app: name } }, spec: { terminationGracePeriodSeconds: 1, containers: [container()], ...spec } } },
+});
+/** What `cleat why` says once it says this. */
+const why = (target: readonly string[], pattern: RegExp): Promise<ExecResult> => eventually(async () => {
+  const told = await attempt(['why', ...target]);
+  if (!pattern.test(told.stdout)) throw new Error(told.stdout + told.stderr);
+  return told;
+}, { what: `cleat why ${target.join(' ')} to match ${String(pattern)}`, timeoutMs: 60_000 });
+
+describe('cleat why', () => {
+  beforeAll(async () => {
+    await cluster.apply([
+      pod('fine'), pod('huge', { resources: { requests: { cpu: '1000' } } }), pod('picky', {}, { nodeSelector: { disk: 'ssd' } }),
+      pod('crash', { command: ['sh', '-c', 'exit 3'] }), pod('no-image', { image: 'nosuch:1', imagePullPolicy: 'Never' }), pod('no-secret', { env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'nosuch', key: 'k' } } }] }),
+      pod('no-volume', {}, { volumes: [{ name: 'v', configMap: { name: 'nosuch' } }] }), pod('no-claim', {}, { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'nosuch' } }] }),
+      pod('unready', { readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } }), pod('done', { command: ['true'] }, { restartPolicy: 'Never' }),
+      pod('gated', {}, { schedulingGates: [{ name: 'example.com/wait' }] }),
+    ]);
+  });
+  afterAll(async () => { await cleat('delete', 'pods', '--all', '--now'); });
+
+  it.each<[string, RegExp, number]>([
+    ['fine', /^pod\/fine in namespace default runs on host\d, and is ready\.\n$/, 0],
+    ['done', /has finished: all its containers ended well/, 0],
+    ['huge', /asks for 1k of cpu, and the largest node has \S+ for pods: it can never fit/, 2],
+    ['picky', /All 2 nodes lack the labels that it asks for: disk=ssd\.\n {2}Helps: cleat label node NAME disk=ssd/, 2],
+    ['crash', /The container c ended \S+ ago with exit code 3\..*restarted[^]*cleat logs -n default crash -c c --previous/, 2],
+    ['no-image', /"nosuch:1" is not on host\d, and imagePullPolicy is Never/, 2],
+    ['no-secret', /secret "nosuch" not found[^]*a Secret nosuch in namespace default/, 2],
+    ['no-volume', /A volume cannot be made ready: .*configmap "nosuch" not found/, 2],
+    ['no-claim', /Its claim nosuch does not exist/, 2],
+    ['unready', /its readiness probe \(the command false\) fails/, 2],
+    ['gated', /held back by 1 scheduling gate: example\.com\/wait/, 2],
+  ])('pod/%s', async (name, says, code) => {
+    expect(await why([`pod/${name}`], says)).toMatchObject({ exitCode: code, stderr: '' });
+  });
+
+  it('tells what a pod needs, and that it is well once it has it', async () => {
+    await cleat('label', 'node', 'host1', 'disk=ssd');
+    expect((await why(['picky'], /runs on host1/)).exitCode).toBe(0);
+    await cleat('label', 'node', 'host1', 'disk-');
+  });
+
+  it('follows a workload to what keeps it from its pods', async () => {
+    await cluster.apply([
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'tight' } },
+      { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'q', namespace: 'tight' }, spec: { hard: { pods: '1' } } },
+      { ...deployment('big', 2), metadata: { name: 'big', namespace: 'tight' } }, deployment('well', 2), deployment('sick', 2, { containers: [container({ image: 'nosuch:1', imagePullPolicy: 'Never' })] }),
+    ]);
+    expect((await why(['deployment/big', '-n', 'tight'], /1 of 2 pods are ready\.\n\n {2}Why: {3}The quota q of the namespace is used up: it allows pods=1/)).exitCode).toBe(2);
+    expect((await why(['deploy', 'well'], /is complete: 2 of 2 pods are ready/)).exitCode).toBe(0);
+    expect((await why(['deploy/sick'], /0 of 2 pods are ready\.\n\nIts pods sick-\S+, sick-\S+ is on|Its pods? sick-/)).exitCode).toBe(2);
+    await cleat('delete', 'deployment', 'well', 'sick');
+    await cleat('delete', 'namespace', 'tight');
+  });
+
+  it('as JSON, of many, and of what is not there', async () => {
+    const told = JSON.parse((await attempt(['why', 'pods', '-o', 'json'])).stdout) as { object: string; state: string; findings: { cause: string }[] }[];
+    expect(told.map(({ object }) => object)).not.toContain('pod/fine');
+    expect(told.find(({ object }) => object === 'pod/no-claim')).toMatchObject({ state: 'broken', findings: [{ cause: 'Claim' }] });
+    expect(await attempt(['why', 'pod/nosuch'])).toMatchObject({ exitCode: 1, stderr: 'Error from server (NotFound): pods "nosuch" not found\n' });
+    expect(await attempt(['why', 'configmap/x'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('cleat describe configmap') as string });
+  });
+
+  it('knows a host that is not heard of', async () => {
+    await cluster.apply(pod('far', {}, { nodeName: 'host1' }));
+    await why(['far'], /runs on host1/);
+    await cluster.stopAgent(0);
+    expect((await why(['far'], /The agent of its node host1 is not heard of, for \S+: .*may well run on/)).exitCode).toBe(2);
+    cluster.startAgent(0);
+    await cluster.waitForNodes();
+    expect((await why(['far'], /runs on host1, and is ready/)).exitCode).toBe(0);
+  });
+});
+
+describe('verbs of every day', () => {
+  it('drain a node as kubectl does', async () => {
+    await cluster.apply([deployment('web', 4), pod('alone', {}, { nodeName: 'host1' }), { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: 'web' }, spec: { maxUnavailable: 1, selector: { matchLabels: { app: 'web' } } } }]);
+    await cleat('rollout', 'status', 'deployment/web', '--timeout=60s');
+    const refused = await attempt(['drain', 'host1']);
+    const kubectl = await cluster.kubectlResult(['drain', 'host1']);
+    expect(refused).toEqual({ ...kubectl, stdout: 'node/host1 cordoned\n', stderr: kubectl.stderr.replaceAll('cannot delete cannot delete', 'cannot delete') });
+    expect(refused.stderr).toContain('cannot delete Pods that declare no controller (use --force to override): default/alone');
+    const drained = await cleat('node', 'drain', 'host1', '--force', '--timeout=100s');
+    expect(drained).toMatch(/^node\/host1 already cordoned\n[^]*pod\/alone evicted\n[^]*node\/host1 drained\n$/);
+    expect(await cleat('get', 'pods', '--field-selector', 'spec.nodeName=host1,status.phase=Running', '-o', 'name')).toBe('');
+    expect(await cleat('uncordon', 'host1') + await cleat('node', 'uncordon', 'host1')).toBe('node/host1 uncordoned\nnode/host1 already uncordoned\n');
+  });
+
+  it('change metadata, taints and fields', async () => {
+    await cleat('annotate', 'deployment', 'web', 'a=b');
+    expect(await attempt(['label', 'deploy/web', 'tier=x', 'app-'])).toMatchObject({ exitCode: 0, stdout: 'label "app" not found.\ndeployment.apps/web labeled\n' });
+    expect(await attempt(['label', 'deploy/web', 'tier=y'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("'tier' already has a value (x), and --overwrite is false") as string });
+    expect(await cleat('patch', 'deploy', 'web', '-p', '{"spec":{"replicas":2}}')).toBe('deployment.apps/web patched\n');
+    expect(await cleat('taint', 'nodes', 'host1', 'a=b:PreferNoSchedule') + await cleat('node', 'taint', 'host1', 'a-')).toBe('node/host1 tainted\nnode/host1 untainted\n');
+    expect(await cluster.kubectl(['get', 'deploy', 'web', '-o', 'jsonpath={.metadata.labels.tier} {.metadata.annotations.a} {.spec.replicas}'])).toBe('x b 2');
+  });
+
+  it('edit with an editor, and bring its errors back to it', async () => {
+    const editor = join(dir, 'editor');
+    writeFileSync(editor, `#!/bin/sh\ncp "$1" ${dir}/seen\nif [ -e ${dir}/again ]; then exit 0; fi\n: >${dir}/again\nsed -i 's/^  replicas: .*/  replicas: many/' "$1"\n`, { mode: 0o755 });
+    expect(await attempt(['edit', 'deploy/web'], { KUBE_EDITOR: editor })).toMatchObject({ exitCode: 1, stderr: 'error: Edit cancelled, no valid changes were saved.\n' });
+    expect(readFileSync(join(dir, 'seen'), 'utf8')).toContain('# * The Deployment "web" is invalid');
+    writeFileSync(editor, '#!/bin/sh\nsed -i "s/^  replicas: .*/  replicas: 1/" "$1"\n');
+    expect(await attempt(['edit', 'deploy/web'], { KUBE_EDITOR: editor })).toMatchObject({ exitCode: 0, stdout: 'deployment.apps/web edited\n' });
+    expect(await cleat('get', 'deploy', 'web', '-o', 'go-template={{.spec.replicas}}')).toBe('1');
+  });
+
+  it('roll out and back', async () => {
+    await cleat('rollout', 'restart', 'deployment/web');
+    expect(await cleat('rollout', 'status', 'deployment/web', '--timeout=60s')).toMatch(/deployment "web" successfully rolled out\n$/);
+    expect(await cleat('rollout', 'history', 'deployment/web')).toBe(await cluster.kubectl(['rollout', 'history', 'deployment/web']));
+    expect(await cleat('rollout', 'undo', 'deployment/web')).toBe('deployment.apps/web rolled back\n');
+    expect(await cleat('rollout', 'pause', 'deployment/web') + await cleat('rollout', 'resume', 'deployment/web')).toBe('deployment.apps/web paused\ndeployment.apps/web resumed\n');
+    expect(await cleat('wait', 'deployment/web', '--for=condition=Available', '--timeout=60s')).toBe('deployment.apps/web condition met\n');
+    expect(await attempt(['wait', 'deploy/web', "--for=jsonpath={.spec.replicas}=9", '--timeout=1s'])).toMatchObject({ exitCode: 1, stderr: 'error: timed out waiting for the condition on deployments/web\n' });
+  });
+
+  it.each<string[]>([
+    ['api-resources', '-o', 'wide'], ['api-versions'], ['auth', 'can-i', 'get', 'pods', '--as=jane'], ['auth', 'whoami'], ['config', 'get-contexts'], ['config', 'view'], ['explain', 'pod.spec.containers.ports'], ['get', 'pods', 'nosuch', 'nosuch2'],
+    ['get', 'deploy', 'web', '-o', 'go-template={{range .spec.template.spec.containers}}{{.name}}{{"\\n"}}{{end}}'], ['get', 'deploy', 'web', '-o', 'jsonpath-as-json={.metadata.name}'], ['get', 'pods', '-l', 'a in b'], ['logs', 'nosuch'], ['scale', 'deploy/nosuch', '--replicas=1'],
+  ])('read as kubectl writes: %s %s %s %s', async (...args) => {
+    const lines = ({ exitCode, stdout, stderr }: ExecResult): unknown => [exitCode, stdout.replaceAll(/ +$/gm, ''), stderr];
+    expect(lines(await attempt(args))).toEqual(lines(await cluster.kubectlResult(args)));
+  });
+
+  it('complete names', async () => {
+    expect(await cleat('__complete', 'get', 'deploy', 'w')).toBe('web\n');
+    expect(await cleat('__complete', 'drain', 'host')).toBe('host0\nhost1\n');
+  });
+
+  it('remove a node only when its agent has been stopped', async () => {
+    expect(await attempt(['node', 'remove', 'host1'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('its agent would report again') as string });
+  });
+});
