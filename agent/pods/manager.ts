@@ -21,10 +21,11 @@ import { systemCheck } from './probes/checks.ts';
 import type { Check } from './probes/types.ts';
 import { podRecorder } from './recorder.ts';
 import { ReportBoard } from './reports.ts';
+import { groupByPod, orphan, signatureOf } from './snapshot.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { NodeFacts, PodManagerConfig } from './types.ts';
 import { UsageMeter } from './usage.ts';
-import { PodWorker, signatureOf } from './worker.ts';
+import { PodWorker } from './worker.ts';
 
 export interface PodManagerDeps {
   readonly state: DesiredState;
@@ -344,25 +345,4 @@ function allocatableOf(node: NodeFacts): Readonly<Record<string, string>> {
   if (node.resources) return node.resources();
   const { cpuMillis, memoryBytes } = node.allocatable();
   return { cpu: `${String(cpuMillis)}m`, memory: String(memoryBytes) };
-}
-
-function groupByPod(snapshot: RuntimeSnapshot): Map<string, { sandboxes: RuntimeSnapshot['sandboxes'][number][]; containers: RuntimeSnapshot['containers'][number][] }> {
-  const result: ReturnType<typeof groupByPod> = new Map();
-  const of = (uid: string): { sandboxes: RuntimeSnapshot['sandboxes'][number][]; containers: RuntimeSnapshot['containers'][number][] } => {
-    const group = result.get(uid) ?? { sandboxes: [], containers: [] };
-    result.set(uid, group);
-    return group;
-  };
-  for (const sandbox of snapshot.sandboxes) of(sandbox.podUid).sandboxes.push(sandbox);
-  for (const container of snapshot.containers) of(container.podUid).containers.push(container);
-  return result;
-}
-
-/** What is known of a pod that only the runtime remembers: enough to end it and clean up. */
-function orphan(uid: string, { sandboxes }: RuntimeSnapshot): Pod {
-  const [sandbox] = sandboxes;
-  return {
-    metadata: { uid, namespace: sandbox?.podNamespace ?? '', name: sandbox?.podName ?? '' },
-    spec: { containers: [] },
-  };
 }

@@ -14,6 +14,7 @@ import { ContainerProbes } from './probes/probes.ts';
 import { referencesOf } from './references.ts';
 import { rejectionOf, type Rejection } from './spec/admission.ts';
 import { containerNamed } from './spec/containers.ts';
+import { signatureOf } from './snapshot.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
@@ -372,9 +373,4 @@ function isTerminal(status: PodStatus | undefined): boolean {
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? a ?? b : Math.min(a, b);
-}
-
-/** Changes with every container or sandbox that comes, goes or changes its state. */
-export function signatureOf({ sandboxes, containers }: RuntimeSnapshot): string {
-  return [...sandboxes, ...containers].map((x) => `${x.id}=${x.state}`).sort().join();
 }

@@ -28,7 +28,7 @@ afterEach(async () => {
 const text = (image: string, name = 'web'): string => `apiVersion: v1\nkind: Pod\nmetadata:\n  name: ${name}\n  labels: { app: ${name} }\nspec:\n  containers:\n  - name: app\n    image: ${image}\n`;
 const put = (file: string, content: string): Promise<void> => writeFile(join(folder, file), content);
 const open = (): Promise<StaticPods> => StaticPods.open({ state, clock, log: silentLog }, { folder, nodeName: 'n1', checkMs: 1000 });
-const names = (statics: StaticPods): (string | undefined)[] => statics.list(pods).map((pod) => pod.metadata?.name).sort();
+const names = (statics: StaticPods): string[] => statics.list(pods).map((pod) => pod.metadata?.name ?? '').sort();
 
 describe('files of static pods', () => {
   it('are pods as kubelet makes them', async () => {
