@@ -11,7 +11,7 @@ export function tableRows(kind: KindDefinition, nowMs: number, options: TableOpt
   const { includeObject = 'Metadata', apiVersion } = options;
   const metadata = metadataItems(kind, apiVersion, known);
   return (entry) => {
-    const object = known?.(entry) ?? parseBytes(entry.value);
+    const object = known?.(entry.key, entry.modRevision) ?? parseBytes(entry.value);
     const { cells } = renderRow(kind, object, nowMs, { includeObject: 'None' });
     const row = `{"cells":${JSON.stringify(cells)}`;
     switch (includeObject) {
@@ -27,7 +27,7 @@ export function metadataItems(kind: KindDefinition, apiVersion: MetaVersion = 'm
   const head = `{"kind":"PartialObjectMetadata","apiVersion":${JSON.stringify(apiVersion)},"metadata":`;
   const storedHead = Buffer.from(`{"apiVersion":${JSON.stringify(apiVersionOf(kind.resource))},"kind":${JSON.stringify(kind.resource.kind)},"metadata":`);
   return (entry, given) => {
-    const object = given ?? known?.(entry) ?? parseBytes(entry.value);
+    const object = given ?? known?.(entry.key, entry.modRevision) ?? parseBytes(entry.value);
     return [head, metadataIn(entry.value, object, storedHead) ?? JSON.stringify(object.metadata ?? {}), '}'];
   };
 }
@@ -40,7 +40,7 @@ function metadataIn(value: Uint8Array, object: KubeObject, head: Buffer): Uint8A
   const [first, second, third, next = ''] = Object.keys(object);
   const follower = followers.get(next);
   if (follower === undefined || first !== 'apiVersion' || second !== 'kind' || third !== 'metadata') return undefined;
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+  const bytes = value instanceof Buffer ? value : Buffer.from(value.buffer, value.byteOffset, value.length);
   if (bytes.compare(head, 0, head.length, 0, head.length) !== 0) return undefined;
   const end = bytes.indexOf(follower, head.length);
   return end < 0 ? undefined : bytes.subarray(head.length, end + 1);

@@ -21,8 +21,8 @@ const pageSize = 500;
 /** Lists up to this size go out in one piece. */
 const chunkBytes = 256 << 10;
 
-/** The object in an entry of one kind, frozen, where somebody holds it. */
-export type KnownObjects = (entry: Entry) => KubeObject | undefined;
+/** The object of one kind at a revision, by its key, frozen, where somebody holds it. */
+export type KnownObjects = (key: string, modRevision: number) => KubeObject | undefined;
 
 /** `known` spares parsing what selectors look into. */
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions, known?: KnownObjects): Promise<Page> {
@@ -73,11 +73,16 @@ async function load(kind: KindDefinition, result: ListResult): Promise<ListResul
 /** Reads on, at one revision, until enough entries match. */
 async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request, known: KnownObjects | undefined): Promise<Page> {
   const entries: Entry[] = [];
-  let next: Request = { ...first, limit: pageSize, countRemaining: false };
+  // What is known need not be read to be passed over.
+  const where = (key: string, modRevision: number): boolean => {
+    const object = known?.(key, modRevision);
+    return selection.matchesKey(key) && (object === undefined || selection.matchesObject(object));
+  };
+  let next: Request = { ...first, limit: pageSize, countRemaining: false, where };
   for (;;) {
     const result = await load(kind, await store.list(next));
     for (const [i, entry] of result.entries.entries()) {
-      if (!selection.matches(entry, known?.(entry))) continue;
+      if (!selection.matches(entry, known?.(entry.key, entry.modRevision))) continue;
       entries.push(entry);
       if (entries.length === first.limit) {
         const more = result.more || i < result.entries.length - 1;

@@ -66,9 +66,9 @@ describe('informers', () => {
     await expect.poll(() => informer.get('default', 'a')).toBeDefined();
     const { entries: [entry] } = await store.list({ prefix: 'core/pods/' });
     if (!entry) throw new Error('nothing is stored');
-    expect(informers.known(pods)?.(entry)).toBe(informer.get('default', 'a'));
-    expect(informers.known(pods)?.({ ...entry, modRevision: entry.modRevision + 1 })).toBeUndefined();
-    expect(informers.known(pods)?.({ ...entry, key: 'core/pods/default/b' })).toBeUndefined();
+    expect(informers.known(pods)?.(entry.key, entry.modRevision)).toBe(informer.get('default', 'a'));
+    expect(informers.known(pods)?.(entry.key, entry.modRevision + 1)).toBeUndefined();
+    expect(informers.known(pods)?.('core/pods/default/b', entry.modRevision)).toBeUndefined();
     await stop();
   });
 

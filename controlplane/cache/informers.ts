@@ -6,7 +6,7 @@ import { isStatus, messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
-import type { Entry, Store, StoreEvent } from '#controlplane/store/types.ts';
+import type { Store, StoreEvent } from '#controlplane/store/types.ts';
 import { SharedObjects } from './shared-objects.ts';
 import { StoreInformer } from './store-informer.ts';
 import type { Indexes, Informer } from './types.ts';
@@ -56,9 +56,9 @@ export class Informers implements Runnable {
    * What is held of a resource anyway, by key and revision, so that stored bytes need not be parsed to look into them;
    * undefined where no informer has it, or has it at another revision. The objects are frozen, and as they are stored.
    */
-  known(resource: Pick<Resource, 'group' | 'plural'>): ((entry: Pick<Entry, 'key' | 'modRevision'>) => KubeObject | undefined) | undefined {
+  known(resource: Pick<Resource, 'group' | 'plural'>): ((key: string, modRevision: number) => KubeObject | undefined) | undefined {
     const shared = this.#informers.get(storePrefix(resource));
-    return shared && (({ key, modRevision }) => {
+    return shared && ((key, modRevision) => {
       const object = shared.at(key);
       return Number(object?.metadata?.resourceVersion) === modRevision ? object : undefined;
     });

@@ -127,6 +127,18 @@ export function storeContract(name: string, newPlace: () => Promise<StorePlace>)
       ]);
     });
 
+    test('a list passes over what its caller can tell from key and revision', async () => {
+      const { store } = await fresh();
+      for (let i = 1; i <= 6; i++) await put(store, `k/${String(i)}`, 'v');
+      const asked: [string, number][] = [];
+      const odd = (key: string, modRevision: number): boolean => { asked.push([key, modRevision]); return modRevision % 2 === 1; };
+      const { entries, more, remaining } = await store.list({ prefix: 'k/', where: odd, limit: 2 });
+      expect(entries.map(({ modRevision }) => modRevision)).toEqual([1, 3]);
+      expect([more, remaining]).toEqual([true, 1]);
+      expect(asked.length).toBe(6);
+      expect(asked.every(([key]) => key.startsWith('k/'))).toBe(true);
+    });
+
     test('watchers share events, end when told to, and refuse the future', async () => {
       const { store } = await fresh();
       const watchers = ['k/', 'k/', 'k/a', 'k/a/b', ''].map((prefix) => collect(store, prefix, 0, 1));

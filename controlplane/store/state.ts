@@ -98,7 +98,7 @@ export class State {
     let remaining = 0;
     for (const slot of this.#index.range(request.prefix, request.after)) {
       const version = slot.latest.revision <= revision ? (slot.latest.deleted ? undefined : slot.latest) : visibleAt(slot.latest, revision);
-      if (!version) continue;
+      if (!version || (request.where && !request.where(version.key, version.revision))) continue;
       if (versions.length < limit) {
         versions.push(version);
         continue;

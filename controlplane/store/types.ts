@@ -39,6 +39,8 @@ export interface ListRequest {
   /** Only keys greater than this (a continue token's key). */
   readonly after?: string;
   readonly limit?: number;
+  /** Keys of which this is false, by the revision of their last change, are passed over without being read. */
+  readonly where?: (key: string, modRevision: number) => boolean;
   /** False: `remaining` only tells whether there is more, which spares a walk over all of it. */
   readonly countRemaining?: boolean;
 }
