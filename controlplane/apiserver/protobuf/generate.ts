@@ -23,7 +23,7 @@ const pointers = new Set(('replicas revisionHistoryLimit progressDeadlineSeconds
   + 'optional defaultMode mode tolerationSeconds immutable expirationSeconds allocateLoadBalancerNodePorts gracePeriodSeconds orphanDependents controller blockOwnerDeletion '
   + 'ready serving terminating leaseDurationSeconds leaseTransitions priority minDomains hostProcess seconds procMount storageClassName '
   + 'completions parallelism backoffLimit backoffLimitPerIndex maxFailedIndexes ttlSecondsAfterFinished successfulJobsHistoryLimit failedJobsHistoryLimit startingDeadlineSeconds minReplicas '
-  + 'averageUtilization stabilizationWindowSeconds partition suspend manualSelector allowVolumeExpansion attachRequired podInfoOnMount storageCapacity requiresRepublish seLinuxMount').split(' '));
+  + 'averageUtilization stabilizationWindowSeconds partition suspend manualSelector allowVolumeExpansion attachRequired podInfoOnMount storageCapacity requiresRepublish seLinuxMount int bool').split(' '));
 
 /** Every kind that is kept or answered, by the package that has it. */
 const kinds: Record<string, string> = {
@@ -45,6 +45,7 @@ const kinds: Record<string, string> = {
   'authentication.v1': 'TokenRequest TokenReview SelfSubjectReview',
   'authorization.v1': 'SubjectAccessReview LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview',
   'admissionregistration.v1': 'MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding',
+  'resource.v1': 'DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice',
   'flowcontrol.v1': 'FlowSchema PriorityLevelConfiguration',
   'meta.v1': 'DeleteOptions',
 };
@@ -89,7 +90,7 @@ const out: Record<string, Record<string, string>> = {};
 const queue = [...roots];
 for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
   // What came to be stable after the kubectl at hand had the same form before.
-  const message = messages.get(name) ?? messages.get(name.replace('.v1.', '.v1beta1.'));
+  const message = [name, name.replace('.v1.', '.v1beta2.'), name.replace('.v1.', '.v1beta1.')].map((one) => messages.get(one)).find((one) => one !== undefined);
   if (out[name] || !message) continue;
   const schema = schemas[schemaNames[name] ?? message.name];
   const rows: Record<string, string> = out[name] = {};
