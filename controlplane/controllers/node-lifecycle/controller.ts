@@ -23,6 +23,7 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
   /** Nodes that have been silent for a while: those that are lost, and those that may be about to be. */
   const suspects = new Set<string>();
   let scannedMs = -Infinity;
+  let onceReady = false;
   let enqueue: (key: string) => void = () => undefined;
 
   const names = (zone?: string): string[] => lister.list().filter((node) => zone === undefined || zoneOf(node) === zone).map((node) => node.metadata?.name ?? '');
@@ -52,6 +53,7 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
     const name = node.metadata?.name ?? '';
     if (heartbeats.isOverdue(name)) suspects.add(name);
     else suspects.delete(name);
+    onceReady ||= isReadyNode(node);
     return zones.set(name, zoneOf(node), !suspects.has(name) && isReadyNode(node));
   }
 
@@ -67,7 +69,8 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
     if (!changed) return;
     const rate = zones.rate(zone);
     const facts = { zone, ...zones.count(zone), evictionsPerSecond: rate };
-    if (zones.everyZoneDown && !wasDown) log.warn(facts, 'no node is ready any more, evicting nobody');
+    // The first nodes of a cluster are no outage.
+    if (zones.everyZoneDown && !wasDown && onceReady) log.warn(facts, 'no node is ready any more, evicting nobody');
     else if (rate === 0 && !wasStopped) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
     else log.info(facts, 'the state of a zone has changed');
     // As after a start: it was not their fault, and they dial again one by one.
@@ -85,7 +88,10 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
     ready(add) {
       enqueue = add;
       heartbeats.restart();
-      for (const node of lister.list()) zones.set(node.metadata?.name ?? '', zoneOf(node), isReadyNode(node));
+      for (const node of lister.list()) {
+        onceReady ||= isReadyNode(node);
+        zones.set(node.metadata?.name ?? '', zoneOf(node), isReadyNode(node));
+      }
     },
     async reconcile(name) {
       const node = lister.get(undefined, name);
