@@ -149,10 +149,11 @@ describe('pods of which there may be one copy', () => {
     expect(calls('stop app')).toEqual(['stop app 0s']);
   });
 
-  it('are all killed by a fence, with whatever else is there, and nothing comes back', async () => {
+  it('are all killed by a fence, with whatever else is there but what the host itself wants, and nothing comes back', async () => {
     contact.heard();
-    state.set(single('db'), testPod('web', { terminationGracePeriodSeconds: 3600 }));
-    await until(() => runs('db') && runs('web'), 'both to run');
+    state.set(single('db'), testPod('web', { terminationGracePeriodSeconds: 3600 }), testPod('ending', { terminationGracePeriodSeconds: 3600 }), testPod('static'));
+    await until(() => ['db', 'web', 'ending', 'static'].every(runs), 'all to run');
+    state.remove(pods, 'default', 'ending');
     let forgot = false;
     let done = false;
     const fenced = manager.fence(() => {
@@ -165,9 +166,9 @@ describe('pods of which there may be one copy', () => {
       await clock.advance(100);
     }
     await fenced;
-    expect([forgot, runs('db'), runs('web'), manager.all()]).toEqual([true, false, false, []]);
+    expect([forgot, runs('db'), runs('web'), runs('ending'), runs('static'), manager.all().map(({ name }) => name)]).toEqual([true, false, false, false, true, ['static']]);
     contact.heard();
     await clock.advance(60_000);
-    expect(calls('start')).toHaveLength(2);
+    expect(calls('start')).toHaveLength(4);
   });
 });

@@ -14,7 +14,6 @@ import { Leases } from './leases.ts';
 import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
-import { isRunning } from './observed.ts';
 import { queryLogs } from './logs/query.ts';
 import { defaultRotation, rotateLog } from './logs/rotate.ts';
 import { systemCheck } from './probes/checks.ts';
@@ -170,14 +169,18 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     }
   }
 
+  /** Pods that only the host itself asks for, static ones, stay: nobody has put them elsewhere. */
   async fence(forget: () => Promise<void>, signal: AbortSignal): Promise<void> {
     this.#fencing = true;
     try {
-      for (const worker of this.#workers.values()) this.#drop(worker);
       await forget();
+      const own = new Set(this.#deps.state.list(pods).map(({ metadata }) => metadata?.uid ?? ''));
+      // Those that were about to end anyway are not waited for either.
+      for (const worker of this.#workers.values()) if (!own.has(worker.uid)) worker.end(0);
       // What only the runtime knows of ends too. Volumes and networks are taken down after that, however long it takes.
       await this.#lookAtEverything(signal);
-      while ((await this.#deps.driver.list(signal)).containers.some(isRunning)) await this.#deps.clock.sleep(fencePollMs, signal);
+      // What is created but does not run yet may be about to.
+      while ((await this.#deps.driver.list(signal)).containers.some((c) => c.state !== 'exited' && !own.has(c.podUid))) await this.#deps.clock.sleep(fencePollMs, signal);
     } finally {
       this.#fencing = false;
     }
