@@ -35,5 +35,5 @@ export function imageArchitecture(): string {
 export function wrongArchitecture(image: string, has: readonly string[]): string | undefined {
   const host = imageArchitecture();
   if (has.length === 0 || has.includes(host)) return undefined;
-  return `image ${image} is for ${has.join(', ')}, and this host is ${host}; build or choose an image for ${host}`;
+  return `wrong architecture: image ${image} is for ${has.join(', ')}, and this host is linux/${host}; build or choose an image for it`;
 }

@@ -14,6 +14,7 @@ import { shellWord, type Pipes } from './pipes.ts';
 import { fromCtr, type Ctr } from './ctr.ts';
 import type { ContainerRecord } from './records.ts';
 import type { Tasks } from './tasks.ts';
+import { within } from './within.ts';
 
 export interface CommandDeps { readonly ctr: Ctr; readonly tasks: Tasks; readonly clock: Clock }
 
@@ -148,7 +149,7 @@ export class Commands {
   async #end(id: string, execId: string, running: OpenCommand): Promise<void> {
     const signal = AbortSignal.timeout(killedMs);
     await this.#deps.ctr.attempt(['tasks', 'kill', '--exec-id', execId, '--signal', 'SIGKILL', id], signal).catch(() => undefined);
-    await Promise.race([running.ended, this.#deps.clock.sleep(killedMs, signal)]).catch(() => undefined);
+    await within(running.ended.catch(() => undefined), killedMs, this.#deps.clock);
     running.kill();
   }
 }

@@ -14,6 +14,7 @@ import type { ContainerConfig, DriverDeps, SandboxConfig } from '../types.ts';
 import { Pipes } from './pipes.ts';
 import type { Ctr } from './ctr.ts';
 import type { CtrImages, LocalImage } from './images.ts';
+import { within } from './within.ts';
 import { cgroupOf, isAlive, pauseOf, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
 import { seccompOf } from './seccomp.ts';
 import type { Tasks } from './tasks.ts';
@@ -186,7 +187,7 @@ export class Containers {
     const left = attached ? await tasks.attachedExit(records.folder(id), attachedExitMs, signal) : undefined;
     const deleted = await tasks.delete(id, signal);
     const exitCode = known?.exitCode ?? left ?? deleted;
-    await Promise.race([pipes.drained(), clock.sleep(drainMs, signal).then(() => { log.warn({ container: id }, 'the log of an ended container does not end'); })]);
+    if (!await within(pipes.drained(), drainMs, clock)) log.warn({ container: id }, 'the log of an ended container does not end');
     const reason = exitCode === undefined ? 'ContainerStatusUnknown' : exitCode === 0 ? 'Completed' : oom ? 'OOMKilled' : 'Error';
     await records.write({ ...record, exitCode: exitCode ?? unknownExitCode, finishedAtMs: Math.max(record.startedAtMs, known?.atMs ?? clock.now()), end: { reason, message: '' } });
     await pipes.remove();

@@ -7,11 +7,12 @@ import { imageUserOf } from '../image-user.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { Records } from '../sandbox/records.ts';
-import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
+import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Containers, type KnownEnd } from './containers.ts';
 import { Ctr } from './ctr.ts';
 import { podEvents } from './events.ts';
+import { parseImages } from './image-table.ts';
 import { CtrImages } from './images.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
 import { Sandboxes } from './sandboxes.ts';
@@ -152,6 +153,10 @@ export class CtrDriver implements RuntimeDriver {
     const pause = record && pauseOf(record);
     if (!pause || !await isAlive(pause)) throw new StatusError('ServiceUnavailable', 'the pod is not running');
     return (await import('../sandbox/port.ts')).dialInNetworkOf(pause.pid, port);
+  }
+
+  async listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    return parseImages(await this.#ctr.run(['images', 'ls'], signal));
   }
 
   async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {

@@ -64,9 +64,8 @@ export class CtrImages {
     try {
       await this.#ctr.run(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...mirrors, ...user, canonicalReference(image)], signal, pullMs);
     } catch (error) {
-      // What says that this host is missing from an image is found out below, with what the image has.
       if (!isStatus(error) || !/no match for platform/.test(error.message)) throw error;
-      throw new StatusError('Invalid', `image ${image} has nothing for this host, which is ${imageArchitecture()}; build or choose an image for ${imageArchitecture()}`, { cause: error });
+      throw new StatusError('Invalid', `wrong architecture: image ${image} has nothing for this host, which is linux/${imageArchitecture()}; build or choose an image for it`, { cause: error });
     }
     return (await this.get(image, signal)).id;
   }

@@ -47,6 +47,8 @@ export class Pipes {
     const missing = [];
     for (const name of ['stdin', ...streams] as const) if (!await stat(this.pipe(name)).catch(() => undefined)) missing.push(this.pipe(name));
     if (missing.length > 0) await execOk('mkfifo', ['-m', '600', ...missing]);
+    // A log is there from the beginning, however long its program is silent.
+    await this.#writer.reopen();
     this.#held = streams.map((stream) => openSync(this.pipe(stream), constants.O_RDWR | constants.O_NONBLOCK));
   }
 
@@ -87,7 +89,8 @@ export class Pipes {
     } catch {
       return; // It never had one, or a reboot took it.
     }
-    const socket = new Socket({ fd, readable: true, writable: false });
+    // An agent that ends leaves them to the next one.
+    const socket = new Socket({ fd, readable: true, writable: false }).unref();
     let failed = false;
     for await (const bytes of socket as AsyncIterable<Buffer>) {
       try {
