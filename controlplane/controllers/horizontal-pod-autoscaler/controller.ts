@@ -1,4 +1,4 @@
-import type { HorizontalPodAutoscaler, MetricSpec, Pod, Scale } from '#api/gen/types.ts';
+import type { HorizontalPodAutoscaler, Pod, Scale } from '#api/gen/types.ts';
 import { horizontalPodAutoscalers, pods } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { keyOf, splitKey } from '#api/meta/object.ts';
@@ -7,14 +7,12 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import { currentResources } from '../every-resource.ts';
 import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
-import { watch, type Autoscaling, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
+import { watch, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { noHistory, type History } from './behavior.ts';
-import { readCustomMetric, type CustomReading, type MetricsApi } from './custom-metrics.ts';
-import type { PodUsage } from './pod-metrics.ts';
+import { Readings } from './readings.ts';
 import { reconcileAutoscaler, rescaled, unscalable, type AutoscalerDecision } from './reconcile.ts';
 
 const periodMs = 15_000;
-const usageTimeoutMs = 5_000;
 
 interface Known { readonly history: History; readonly selector: readonly LabelRequirement[] }
 
@@ -25,6 +23,7 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, config: Controller
   const lister = informers.informer(horizontalPodAutoscalers);
   const podLister = informers.informer(pods, podIndexes);
   const known = new Map<string, Known>();
+  const readings = autoscaling && new Readings({ autoscaling, clock, resources: () => currentResources(config) });
 
   /** Other autoscalers of the namespace that select some of `own`, and the one itself. */
   function rivalsOf(key: string, own: readonly Pod[]): string[] {
@@ -39,7 +38,7 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, config: Controller
     const { history } = known.get(key) ?? { history: noHistory };
     let scale: Scale;
     try {
-      if (autoscaling === undefined) throw new StatusError('ServiceUnavailable', 'nothing can be scaled here');
+      if (autoscaling === undefined || readings === undefined) throw new StatusError('ServiceUnavailable', 'nothing can be scaled here');
       scale = await autoscaling.scales.get(spec.scaleTargetRef, metadata?.namespace ?? '');
     } catch (error) {
       return unscalable(autoscaler, history, clock.now(), error);
@@ -47,8 +46,9 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, config: Controller
     const selector = parseLabelSelector(scale.status?.selector ?? '');
     const own = selector.length === 0 ? [] : podLister.list(metadata?.namespace).filter((pod) => matchesLabels(selector, pod.metadata?.labels));
     if (selector.length > 0) known.set(key, { history, selector });
-    const custom = await customOf(autoscaling, config, { autoscaler, podSelector: selector, pods: own }, signal);
-    const snapshot = { autoscaler, scale, pods: own, usage: await usageOf(autoscaling, own, signal), custom, rivals: rivalsOf(key, own), history, nowMs: clock.now() };
+    const subject = { autoscaler, podSelector: selector, pods: own };
+    const [usage, custom] = await Promise.all([readings.usage(subject, signal), readings.custom(subject, signal)]);
+    const snapshot = { autoscaler, scale, pods: own, usage, custom, rivals: rivalsOf(key, own), history, nowMs: clock.now() };
     const decision = reconcileAutoscaler(snapshot);
     const { rescale } = decision;
     let final = decision;
@@ -87,35 +87,4 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, config: Controller
       return { afterMs: periodMs };
     },
   };
-}
-
-/** By uid of the pod. Nodes that do not answer are left out, as with metrics-server. */
-async function usageOf({ usage }: Autoscaling, own: readonly Pod[], signal: AbortSignal): Promise<Map<string, PodUsage>> {
-  const nodes = [...new Set(own.flatMap(({ spec }) => spec?.nodeName ?? []))];
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(usageTimeoutMs)]);
-  const answers = await Promise.allSettled(nodes.map((node) => usage(node, limit)));
-  signal.throwIfAborted();
-  const wanted = new Set(own.map(({ metadata }) => metadata?.uid));
-  return new Map(answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
-    .flatMap(({ atMs, windowMs, pods: used }) => used.filter(({ uid }) => wanted.has(uid)).map(({ uid, containers }) => [uid, { atMs, windowMs, containers }] as const)));
-}
-
-/** What adapters tell of the metrics that are not resources. */
-async function customOf({ metrics }: Autoscaling, config: ControllerConfig, about: { autoscaler: HorizontalPodAutoscaler; podSelector: readonly LabelRequirement[]; pods: readonly Pod[] }, signal: AbortSignal): Promise<ReadonlyMap<MetricSpec, CustomReading | Error>> {
-  const { metadata, spec } = about.autoscaler;
-  const wanted = (spec.metrics ?? []).filter(({ type }) => type !== 'Resource' && type !== 'ContainerResource');
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(usageTimeoutMs)]);
-  const ask: MetricsApi = (group, path) => {
-    if (metrics === undefined) throw new StatusError('ServiceUnavailable', `nobody answers for ${group} here`);
-    return metrics(group, path, limit);
-  };
-  const read = async (metric: MetricSpec): Promise<CustomReading | Error> => {
-    try {
-      return await readCustomMetric(ask, { metric, namespace: metadata?.namespace ?? '', podSelector: about.podSelector, pods: about.pods, resources: currentResources(config) });
-    } catch (error) {
-      signal.throwIfAborted();
-      return error instanceof Error ? error : new Error(String(error));
-    }
-  };
-  return new Map(await Promise.all(wanted.map(async (metric) => [metric, await read(metric)] as const)));
 }

@@ -141,12 +141,14 @@ describe('the controller', () => {
         if (found.spec) await running.api.update(deployments, { ...found, spec: { ...found.spec, replicas: scale.spec?.replicas } });
       },
     };
-    const usage = (): Promise<NodeUsage> => millis === undefined ? Promise.reject(new StatusError('ServiceUnavailable', 'gone')) : Promise.resolve({
+    let asked = 0;
+    const usage = (): Promise<NodeUsage> => { asked += 1; return answer(); };
+    const answer = (): Promise<NodeUsage> => millis === undefined ? Promise.reject(new StatusError('ServiceUnavailable', 'gone')) : Promise.resolve({
       atMs: running.clock.now(), windowMs: 15_000, node: { cpuMillis: 0, memoryBytes: 0 },
       pods: running.api.all(pods).map(({ metadata }) => ({ namespace: 'default', name: metadata?.name ?? '', uid: metadata?.uid ?? '', containers: [{ name: 'c', cpuMillis: millis ?? 0, memoryBytes: 1 }] })),
     });
     const running = runControllers(['horizontal-pod-autoscaler'], { config: { autoscaling: { scales, usage, metrics: (group) => Promise.resolve(group === 'external.metrics.k8s.io' ? { items: [{ value: '30' }] } : {}) } } });
-    return { ...running, uses: (next: number | undefined) => { millis = next; } };
+    return { ...running, uses: (next: number | undefined) => { millis = next; }, asked: () => asked };
   }
   const autoscaler = (name: string): HorizontalPodAutoscaler => ({
     metadata: { name, namespace: 'default' },
@@ -154,7 +156,7 @@ describe('the controller', () => {
   });
 
   it('scales, says what it sees, and rests when there is nothing to scale', async () => {
-    const { api, clock, uses, start, stop, manager } = lab();
+    const { api, clock, uses, asked, start, stop, manager } = lab();
     await api.create(deployments, { metadata: { name: 'web', namespace: 'default' }, spec: { replicas: 1, selector: {}, template: {} } });
     await api.create(pods, { ...pod('a'), status: { phase: 'Running', startTime: rfc3339(clock.now() - 3_600_000), conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: rfc3339(clock.now() - 3_000_000) }] } });
     await start();
@@ -174,6 +176,10 @@ describe('the controller', () => {
     expect(replicas()).toBe(2);
     await api.create(horizontalPodAutoscalers, autoscaler('rival'));
     await clock.advance(15_000);
+    const before = asked();
+    await clock.advance(15_000);
+    // A node is asked once for both.
+    expect(asked() - before).toBe(1);
     expect(status()?.conditions?.[1]).toMatchObject({ reason: 'AmbiguousSelector', message: 'pods by selector app=web are controlled by multiple HPAs: [default/rival default/web]' });
     await api.delete(deployments, 'default', 'web');
     await clock.advance(15_000);
@@ -185,7 +191,7 @@ describe('the controller', () => {
   });
 
   it('takes the largest of what several metrics propose, and a failing one holds back only fewer', async () => {
-    const { api, clock, start, stop } = lab();
+    const { api, clock, asked, start, stop } = lab();
     await api.create(deployments, { metadata: { name: 'web', namespace: 'default' }, spec: { replicas: 1, selector: {}, template: {} } });
     await api.create(pods, pod('a', { readyForS: 1e9, ageS: 1e9 }));
     const metrics: MetricSpec[] = [
@@ -199,6 +205,7 @@ describe('the controller', () => {
     expect(api.find(horizontalPodAutoscalers, 'default', 'web')?.status?.currentMetrics).toEqual([{ type: 'External', external: { metric: { name: 'queue' }, current: { averageValue: '30' } } }, { type: '' }]);
     expect(api.recorded).toContainEqual('horizontal-pod-autoscaler: HorizontalPodAutoscaler/web Warning FailedGetPodsMetric: unable to get metric requests: no metrics returned from custom metrics API');
     expect(api.recorded.at(-1)).toContain('New size: 3; reason: external metric queue');
+    expect(asked()).toBe(0);
     await stop();
   });
 });
