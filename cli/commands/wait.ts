@@ -2,15 +2,18 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import { clusterCommand } from '../cluster-command.ts';
 import { report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
-import { displayName, pathOf } from '../resources.ts';
+import { displayName, pathOf, type ResourceType } from '../resources.ts';
 import { selectionFlags, selectObjects } from '../selection.ts';
 import { waitFor } from '../wait.ts';
 
 const flags: readonly Flag[] = [
   ...selectionFlags,
   { name: 'for', type: 'string', description: "condition=TYPE[=STATUS], jsonpath='{PATH}'[=VALUE], create or delete" },
-  { name: 'timeout', type: 'duration', default: '30s', description: 'how long to wait; 0 looks once, a negative time waits for a week' },
+  { name: 'timeout', type: 'duration', default: '30s', description: 'how long to wait; 0 looks once' },
 ];
+
+/** For one look. */
+const lookMs = 30_000;
 
 interface Waited { readonly metadata?: { readonly uid?: string; readonly generation?: number }; readonly status?: { readonly observedGeneration?: number; readonly conditions?: readonly { readonly type: string; readonly status: string; readonly observedGeneration?: number }[] } }
 type Holds = (object: Waited | undefined) => boolean;
@@ -24,7 +27,7 @@ export const command = clusterCommand({
     if (what === undefined) throw refuse('wait', 'you must specify at least one condition');
     const holds = await conditionOf(what);
     const timeoutMs = parsed.durationMs('timeout') ?? 30_000;
-    const deadline = AbortSignal.timeout(Math.max(timeoutMs, 1));
+    const deadline = AbortSignal.timeout(timeoutMs === 0 ? lookMs : timeoutMs);
     const targets = await selectObjects('wait', invocation);
     if (targets.length === 0) {
       if (what === 'delete') return 0;
@@ -36,17 +39,22 @@ export const command = clusterCommand({
         // What is not there is neither waited for nor spoken of, as kubectl has it.
         if (what === 'delete' && !await client.find(pathOf(type, namespace, name))) continue;
         if (what !== 'create' && what !== 'delete') await client.json('GET', pathOf(type, namespace, name));
+        if (timeoutMs === 0 && !holds(await client.find<Waited>(pathOf(type, namespace, name)))) throw timedOut(type, name);
         await waitFor<Waited>(client, pathOf(type, namespace), name, holds, AbortSignal.any([deadline, io.interrupted]));
         io.out(`${displayName(type, name)} ${what === 'delete' ? 'deleted' : 'condition met'}\n`);
       } catch (error) {
         if (io.interrupted.aborted) throw error;
-        if (!deadline.aborted && !isStatus(error, 'NotFound')) throw error;
-        failures.push(deadline.aborted ? new StatusError('Timeout', `timed out waiting for the condition on ${type.plural}/${name}`) : error);
+        if (!deadline.aborted && !isStatus(error, 'NotFound', 'Timeout')) throw error;
+        failures.push(deadline.aborted ? timedOut(type, name) : error);
       }
     }
     return report(failures, io);
   },
 });
+
+function timedOut({ plural }: ResourceType, name: string): StatusError {
+  return new StatusError('Timeout', `timed out waiting for the condition on ${plural}/${name}`);
+}
 
 /** Reads `--for`. */
 async function conditionOf(what: string): Promise<Holds> {

@@ -60,8 +60,10 @@ export class Gatherer {
     const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
     const { nodeName, volumes = [] } = pod.spec ?? {};
     const claimNames = volumes.flatMap(({ name: volume, persistentVolumeClaim, ephemeral }) => persistentVolumeClaim?.claimName ?? (ephemeral ? `${name}-${volume}` : []));
+    // Of many pods most are well, and have nothing to tell.
+    const quiet = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true && pod.status.containerStatuses?.every(({ restartCount }) => restartCount === 0) === true;
     const [events, nodes, lease, neighbours, claims] = await Promise.all([
-      this.#eventsOf(namespace, uid),
+      quiet ? [] : this.#eventsOf(namespace, uid),
       this.#list<Node>('/api/v1/nodes'),
       nodeName === undefined ? undefined : this.#find<Lease>(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${encodeURIComponent(nodeName)}`),
       nodeName === undefined ? this.#list<Pod>(`/api/v1/pods?fieldSelector=${encodeURIComponent('spec.nodeName!=')}`) : [],
