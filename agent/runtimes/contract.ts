@@ -277,6 +277,13 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       expect((await driver.stats(signal)).has(id)).toBe(false);
     });
 
+    it('lists images by the names that pods use, with their size', async () => {
+      const { sandboxId } = await pod('sleep 1000');
+      const listed = (await driver.listImages(signal)).find(({ names }) => names.some((name) => name === helloImage || name.endsWith(`/${helloImage}`)));
+      await remove(sandboxId);
+      expect(listed?.sizeBytes).toBeGreaterThan(0);
+    });
+
     it('rejects what is not there with NotFound', async () => {
       expect(await driver.imageId('localhost:1/absent:1', signal)).toBeUndefined();
       await expect(driver.startContainer('absent', signal)).rejects.toMatchObject({ code: 'NotFound' });

@@ -44,6 +44,8 @@ export interface RuntimeDriver {
   /** Connects to a port in the sandbox's network, on its loopback; channel 0. Rejects with `ServiceUnavailable` when nothing listens, if that is known in time. */
   portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels>;
 
+  /** Images that are here, by all names that pods may call them. */
+  listImages(signal: AbortSignal): Promise<readonly ListedImage[]>;
   /** The image's id when present locally. */
   imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
   /** Whom a local image runs as when nothing else is said: a number, a name that only the image knows, or root. */
@@ -100,6 +102,11 @@ export interface LogOptions {
   readonly tailLines?: number;
   /** Older entries are left out. */
   readonly sinceMs?: number;
+}
+
+export interface ListedImage {
+  readonly names: readonly string[];
+  readonly sizeBytes: number;
 }
 
 export interface ImageUser {

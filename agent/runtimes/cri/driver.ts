@@ -4,7 +4,7 @@ import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
-import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
 import { withArchitecture } from './errors.ts';
 import { podEvents, type Settled } from './events.ts';
@@ -158,6 +158,11 @@ export class CriDriver implements RuntimeDriver {
   async portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels> {
     const { url } = await this.#connection.call('PortForward', { podSandboxId: sandboxId, port: [port] }, quickMs, signal);
     return (await this.#streaming()).port(url, port, signal);
+  }
+
+  async listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    const { images } = await this.#connection.call('ListImages', {}, quickMs, signal);
+    return images.map(({ repoTags, repoDigests, size }) => ({ names: [...repoDigests, ...repoTags], sizeBytes: Number(size) }));
   }
 
   async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {

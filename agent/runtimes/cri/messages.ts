@@ -67,6 +67,7 @@ export interface CriCalls {
   Attach: [{ containerId: string; stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean }, { url: string }];
   PortForward: [{ podSandboxId: string; port: readonly number[] }, { url: string }];
   ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
+  ListImages: [object, { images: { repoTags: string[]; repoDigests: string[]; size: string }[] }];
   ImageStatus: [{ image: { image: string } }, { image: { id: string; uid: { value: string } | null; username: string } | null }];
   PullImage: [{ image: { image: string }; auth?: { username: string; password: string } }, { imageRef: string }];
 }

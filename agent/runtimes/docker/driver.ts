@@ -9,7 +9,7 @@ import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni, type CniTarget } from '../sandbox/cni.ts';
 import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
-import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, LogEntry, LogOptions, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, LogEntry, LogOptions, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { DockerEngine } from './engine.ts';
 import { podEvents } from './events.ts';
 import { DockerExec } from './exec.ts';
@@ -184,6 +184,10 @@ export class DockerDriver implements RuntimeDriver {
     const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${sandboxId}/json`, {}, signal);
     if (!state.Running) throw new StatusError('ServiceUnavailable', 'the pod is not running');
     return (await import('../sandbox/port.ts')).dialInNetworkOf(state.Pid, port);
+  }
+
+  listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    return this.#images.list(signal);
   }
 
   imageId(image: string, signal: AbortSignal): Promise<string | undefined> {

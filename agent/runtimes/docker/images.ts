@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { StatusError } from '#common/errors.ts';
-import type { ImageUser, RegistryAuth } from '../types.ts';
-import { parseReference, wrongArchitecture } from '../image-reference.ts';
+import type { ImageUser, ListedImage, RegistryAuth } from '../types.ts';
+import { canonicalReference, parseReference, wrongArchitecture } from '../image-reference.ts';
 import { imageUserOf } from '../image-user.ts';
 import type { DockerEngine } from './engine.ts';
 import { jsonLines } from './json-lines.ts';
@@ -17,6 +17,12 @@ export class DockerImages {
 
   constructor(engine: DockerEngine) {
     this.#engine = engine;
+  }
+
+  async list(signal: AbortSignal): Promise<ListedImage[]> {
+    const listed = await this.#engine.call<{ RepoTags: string[] | null; RepoDigests: string[] | null; Size: number }[]>('GET', '/images/json', {}, signal);
+    // What has no name is called <none>.
+    return listed.map(({ RepoTags, RepoDigests, Size }) => ({ names: [...RepoDigests ?? [], ...RepoTags ?? []].filter((name) => !name.startsWith('<none>')).map(canonicalReference), sizeBytes: Size }));
   }
 
   async id(image: string, signal: AbortSignal): Promise<string | undefined> {

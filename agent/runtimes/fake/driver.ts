@@ -6,7 +6,7 @@ import { commandChannels, type Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
 import { channelPair } from '#common/streams/pair.ts';
 import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
-import type { Container, ContainerConfig, ImageUser, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type FakeContainer = Mutable<Container> & { readonly config: ContainerConfig };
@@ -200,6 +200,11 @@ export class FakeDriver implements RuntimeDriver {
     };
     echo().catch(() => { far.close(); });
     return near;
+  }
+
+  async listImages(): Promise<readonly ListedImage[]> {
+    await this.#enter('listImages');
+    return [...this.images.keys()].map((name) => ({ names: [name], sizeBytes: 1 << 20 }));
   }
 
   async imageId(image: string): Promise<string | undefined> {
