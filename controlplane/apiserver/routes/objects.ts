@@ -25,6 +25,8 @@ import { applyType, checkAddress, deleteOptions, patchTypeOf, writeOptions } fro
 /** The verbs on objects of one kind, over HTTP. */
 export class ObjectRoutes {
   readonly #deps: RouteDeps;
+  /** Loaded with the first apply; to ask for a module costs every time. */
+  #applier: Promise<typeof import('./apply.ts')> | undefined;
 
   constructor(deps: RouteDeps) {
     this.#deps = deps;
@@ -137,7 +139,7 @@ export class ObjectRoutes {
 
   async #apply(call: KindCall): Promise<Reply> {
     const form = objectForm(call.request);
-    const { applyObject } = await import('./apply.ts');
+    const { applyObject } = await (this.#applier ??= import('./apply.ts'));
     const warnings: string[] = [];
     const { written, created } = await applyObject(this.#deps, call, warnings);
     return this.#reply(call.kind, written.bytes, form, created ? 201 : 200, warnings);
