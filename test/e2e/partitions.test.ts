@@ -116,7 +116,7 @@ describe('a host that disconnects', () => {
     });
     const log = agent.output();
     expect(log.indexOf('this host was declared dead')).toBeGreaterThan(0);
-    expect(log.indexOf('this host was declared dead')).toBeLessThan(log.indexOf('connected to the control plane'));
+    expect(log.indexOf('this host was declared dead')).toBeLessThan(log.indexOf('"connected to the control plane"'));
     expect(await cluster.runningContainers(leaves)).toEqual([]);
     for (const app of [...apps, 'plain']) await onlyOn(app, stays);
     expect(await cluster.kubectl(['get', 'events', '-A'])).toContain('FenceLifted');
