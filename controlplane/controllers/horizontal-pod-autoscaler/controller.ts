@@ -65,6 +65,8 @@ export function horizontalPodAutoscaler(deps: ControllerDeps, config: Controller
   }
 
   return {
+    // An adapter that does not answer holds up few others.
+    workers: 5,
     watches: [
       watch(lister, ({ object, old }) => { const one = object ?? old; return one && !(object && old && equal(object.spec, old.spec)) ? [keyOf(one)] : []; }),
       { synced: (signal) => podLister.synced(signal), subscribe: () => () => undefined },
