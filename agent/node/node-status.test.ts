@@ -11,7 +11,7 @@ const readings = (change: Partial<HostReadings> = {}): HostReadings => ({
   disk: { totalBytes: 100 * gib, availableBytes: 50 * gib, inodes: 1000, freeInodes: 900 }, pids: { limit: 32_768, used: 300 }, ...change,
 });
 const input = (change: Partial<NodeStatusInput> = {}): NodeStatusInput => ({
-  nodeName: 'n', version: '0.1.0', maxPods: 110, containerRuntimeVersion: 'containerd://1.6.20', notReady: [], nowMs: 0, readings: readings(),
+  nodeName: 'n', version: '0.1.0', maxPods: 110, containerRuntimeVersion: 'containerd://1.6.20', images: [], notReady: [], nowMs: 0, readings: readings(),
   identity: { hostname: 'pi', architecture: 'arm64', kernelVersion: '6.1', osImage: 'Debian', machineId: 'm', systemUuid: 's', bootId: 'b' }, ...change,
 });
 const condition = (status: NodeStatus, type: string): string => {

@@ -13,6 +13,7 @@ export interface NodeStatusInput {
   readonly identity: HostIdentity;
   readonly readings: HostReadings;
   readonly containerRuntimeVersion: string;
+  readonly images: NonNullable<NodeStatus['images']>;
   /** Why pods cannot run here; empty when they can. */
   readonly notReady: readonly string[];
   readonly nowMs: number;
@@ -54,8 +55,19 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
       containerRuntimeVersion: input.containerRuntimeVersion,
       kubeletVersion: kubernetesVersion(input.version), kubeProxyVersion: '',
     },
+    ...(input.images.length > 0 && { images: input.images }),
     conditions: conditions(input, previous),
   };
+}
+
+const maxImages = 50;
+const maxNames = 5;
+
+/** The largest images, as the kubelet reports them: no more, and with no more names, than do the scheduler good. */
+export function reportedImages(images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[]): NonNullable<NodeStatus['images']> {
+  return images.filter(({ names }) => names.length > 0)
+    .map(({ names, sizeBytes }) => ({ names: names.slice(0, maxNames), sizeBytes }))
+    .sort((a, b) => b.sizeBytes - a.sizeBytes || (a.names.join() < b.names.join() ? -1 : 1)).slice(0, maxImages);
 }
 
 /** True when two statuses say the same apart from heartbeat times. */

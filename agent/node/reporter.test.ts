@@ -9,12 +9,13 @@ const signal = new AbortController().signal;
 
 function setUp() {
   const clock = new ManualClock();
-  const world = { runtimeDown: false, notReady: undefined as string | undefined, available: 3e9, looks: 0, broken: false };
+  const world = { runtimeDown: false, notReady: undefined as string | undefined, available: 3e9, looks: 0, broken: false, images: [] as { names: string[]; sizeBytes: number }[] };
   const deps = {
     clock, log: silentLog,
     notReady: [() => world.notReady],
     runtime: {
       version: async () => Promise.resolve('containerd://1.6.20'),
+      listImages: async () => Promise.resolve(world.images),
       notReady: async () => (world.runtimeDown ? Promise.reject(new Error('connect ENOENT')) : Promise.resolve([])),
     },
     host: {
@@ -89,6 +90,23 @@ describe('NodeReporter', () => {
     world.broken = true;
     await clock.advance(30_000);
     expect(ready(reporter.current())).toMatch(/^True/);
+    stop.abort();
+    await ended;
+  });
+
+  it('tells of images every five minutes, the largest first, and only of those with names', async () => {
+    const { clock, world, open } = setUp();
+    world.images = [{ names: ['small:1'], sizeBytes: 1 }, { names: [], sizeBytes: 9 }, { names: ['a', 'b', 'c', 'd', 'e', 'f'], sizeBytes: 5 }];
+    const reporter = await open();
+    const first = [{ names: ['a', 'b', 'c', 'd', 'e'], sizeBytes: 5 }, { names: ['small:1'], sizeBytes: 1 }];
+    expect(reporter.current().status.images).toEqual(first);
+    const stop = new AbortController();
+    const ended = reporter.start(stop.signal);
+    world.images = Array.from({ length: 60 }, (_, i) => ({ names: [`i:${String(i)}`], sizeBytes: i + 1 }));
+    await clock.advance(299_000);
+    expect(reporter.current().status.images).toEqual(first);
+    await clock.advance(11_000);
+    expect(reporter.current().status.images?.map(({ sizeBytes }) => sizeBytes)).toEqual(Array.from({ length: 50 }, (_, i) => 60 - i));
     stop.abort();
     await ended;
   });

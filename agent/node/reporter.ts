@@ -1,3 +1,4 @@
+import type { NodeStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
@@ -5,13 +6,13 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
-import { nodeStatus, sameStatus } from './node-status.ts';
+import { nodeStatus, reportedImages, sameStatus } from './node-status.ts';
 import type { Host, HostIdentity, HostReadings } from './readings.ts';
 import { amountsOf, conditionOf, crossed, defaultThresholds, type Pressure, type Threshold } from './thresholds.ts';
 
 export interface NodeReporterDeps {
   readonly host: Host;
-  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady'>;
+  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'>;
   /** Other parts that pods need: why each is not ready, undefined when it is. */
   readonly notReady: readonly (() => string | undefined)[];
   readonly clock: Clock;
@@ -36,6 +37,8 @@ export interface NodeReporterConfig {
 export const nodeReporterDefaults = { maxPods: 110, checkIntervalMs: 10_000, labels: {} } as const;
 
 const runtimeTimeoutMs = 10_000;
+/** Only the scheduler asks what images are here, to choose among nodes that all fit. */
+const imagesPeriodMs = 300_000;
 
 /** Looks at the host and the runtime and says when the node's status changed. `current` may be asked once `start` has made the first look. */
 export class NodeReporter implements NodeReports, Runnable {
@@ -49,6 +52,8 @@ export class NodeReporter implements NodeReports, Runnable {
   #readings: HostReadings | undefined;
   #runtimeVersion = '';
   #runtimeSeen = false;
+  #images: NonNullable<NodeStatus['images']> = [];
+  #imagesAtMs = -Infinity;
   #wake: () => void = () => undefined;
   #poked = false;
 
@@ -112,6 +117,7 @@ export class NodeReporter implements NodeReports, Runnable {
     const { clock, host, log } = this.#deps;
     this.#poked = false;
     const runtime = await this.#runtimeNotReady(signal);
+    if (runtime.length === 0) await this.#lookAtImages(signal);
     let readings;
     try {
       readings = await host.readings();
@@ -127,7 +133,7 @@ export class NodeReporter implements NodeReports, Runnable {
     const status = nodeStatus({
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
-      containerRuntimeVersion: this.#runtimeVersion, notReady: [...runtime, ...others], nowMs: clock.now(),
+      containerRuntimeVersion: this.#runtimeVersion, images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous);
     if (sameStatus(status, previous)) return;
     this.#report = { labels: this.#report.labels, status };
@@ -155,6 +161,19 @@ export class NodeReporter implements NodeReports, Runnable {
       signal.throwIfAborted();
       this.#runtimeSeen = false;
       return [`the container runtime cannot be reached: ${messageOf(error)}`];
+    }
+  }
+
+  async #lookAtImages(signal: AbortSignal): Promise<void> {
+    const nowMs = this.#deps.clock.monotonic();
+    if (nowMs - this.#imagesAtMs < imagesPeriodMs) return;
+    this.#imagesAtMs = nowMs;
+    try {
+      this.#images = reportedImages(await this.#deps.runtime.listImages(AbortSignal.any([signal, AbortSignal.timeout(runtimeTimeoutMs)])));
+    } catch (error) {
+      // Pods run without it: what was known stands.
+      signal.throwIfAborted();
+      this.#deps.log.debug({ err: messageOf(error) }, 'images cannot be listed');
     }
   }
 

@@ -3,6 +3,12 @@ import { quantityValue } from '#api/meta/quantity.ts';
 import { addResources, emptyResources, parseResources, type MutableResources } from './requests.ts';
 import type { HostPort, NodeInfo, PodInfo, Resources } from './types.ts';
 
+/** Pods leave out the registry that is meant when none is given; runtimes do not. */
+function withShortNames(name: string): string[] {
+  const prefix = ['docker.io/library/', 'docker.io/'].find((one) => name.startsWith(one));
+  return prefix === undefined ? [name] : [name, name.slice(prefix.length)];
+}
+
 const noTaints: readonly Taint[] = Object.freeze([]);
 
 /** The one mutable NodeInfo: kept current by the cache as nodes and pods change, at a cost of the change only. */
@@ -69,7 +75,7 @@ export class NodeRecord implements NodeInfo {
     this.softTaints = taints.length === 0 ? noTaints : taints.filter(({ effect }) => effect === 'PreferNoSchedule');
     this.allocatable = parseResources(node.status?.allocatable);
     this.allocatablePods = quantityValue(node.status?.allocatable?.pods ?? '0');
-    this.images = new Map((node.status?.images ?? []).flatMap(({ names, sizeBytes }) => (names ?? []).map((name) => [name, sizeBytes ?? 0] as const)));
+    this.images = new Map((node.status?.images ?? []).flatMap(({ names, sizeBytes }) => (names ?? []).flatMap(withShortNames).map((name) => [name, sizeBytes ?? 0] as const)));
   }
 
   addPod(pod: PodInfo): void {
