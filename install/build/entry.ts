@@ -8,11 +8,13 @@ import { cacheDirectory, unpack } from './unpack.ts';
  * Where the single executable begins. The same settings as the `cleat` of a checkout makes, which says why: a server
  * starts itself again with its settings of malloc, for these are read before anything else.
  */
-const serverEnv = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '16384', NODE_OPTIONS: '--max-semi-space-size=1' };
-const serverFlags: Readonly<Record<string, readonly string[]>> = {
-  up: ['--no-turbofan', '--no-maglev', '--no-sparkplug'],
-  controlplane: ['--no-turbofan', '--no-maglev', '--no-sparkplug'],
-  agent: ['--no-turbofan', '--no-maglev', '--no-sparkplug', '--regexp-interpret-all'],
+const serverEnv = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '16384' };
+/** `options` are read at the start, `flags` may be set later. */
+const controlPlane = { options: '--max-semi-space-size=2', flags: ['--no-turbofan', '--no-maglev', '--no-sparkplug'] };
+const servers: Readonly<Record<string, { readonly options: string; readonly flags: readonly string[] }>> = {
+  up: controlPlane,
+  controlplane: controlPlane,
+  agent: { options: '--max-semi-space-size=1', flags: ['--no-turbofan', '--no-maglev', '--no-sparkplug', '--regexp-interpret-all'] },
 };
 
 let folder: string | undefined;
@@ -23,14 +25,14 @@ globalThis.cleatModuleUrl = (path) => {
 };
 
 const verb = process.argv[2] ?? '';
-const flags = Object.hasOwn(serverFlags, verb) ? serverFlags[verb] : undefined;
-if (flags && process.env['NODE_OPTIONS'] !== serverEnv.NODE_OPTIONS) {
+const server = Object.hasOwn(servers, verb) ? servers[verb] : undefined;
+if (server && process.env['NODE_OPTIONS'] !== server.options) {
   process.removeAllListeners('warning');
-  process.execve?.(process.execPath, [process.execPath, ...process.argv.slice(2)], { ...process.env, ...serverEnv } as Record<string, string>);
+  process.execve?.(process.execPath, [process.execPath, ...process.argv.slice(2)], { ...process.env, ...serverEnv, NODE_OPTIONS: server.options } as Record<string, string>);
 }
 // Meant for this process, not for what it starts.
-if (flags) delete process.env['NODE_OPTIONS'];
-for (const flag of flags ?? []) setFlagsFromString(flag);
+if (server) delete process.env['NODE_OPTIONS'];
+for (const flag of server?.flags ?? []) setFlagsFromString(flag);
 
 if (verb === 'internal:dial') {
   process.argv.splice(2, 1);

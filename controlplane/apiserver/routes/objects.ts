@@ -18,6 +18,7 @@ import { encodeList, joinMade, listMetadata, listPage, type KnownObjects, type P
 import type { Change, Written } from '../resource-store.ts';
 import { createsOnUpdate, deletesCollections, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
+import type { applyObject } from './apply.ts';
 import { requireCreate } from './create-access.ts';
 import { decodeFor, decodePatched, readStrictly } from './documents.ts';
 import { applyType, checkAddress, deleteOptions, patchTypeOf, writeOptions } from './write-parameters.ts';
@@ -26,7 +27,7 @@ import { applyType, checkAddress, deleteOptions, patchTypeOf, writeOptions } fro
 export class ObjectRoutes {
   readonly #deps: RouteDeps;
   /** Loaded with the first apply; to ask for a module costs every time. */
-  #applier: Promise<typeof import('./apply.ts')> | undefined;
+  #applier: Promise<{ readonly applyObject: typeof applyObject }> | undefined;
 
   constructor(deps: RouteDeps) {
     this.#deps = deps;
@@ -139,9 +140,9 @@ export class ObjectRoutes {
 
   async #apply(call: KindCall): Promise<Reply> {
     const form = objectForm(call.request);
-    const { applyObject } = await (this.#applier ??= import('./apply.ts'));
+    const { applyObject: apply } = await (this.#applier ??= import('./apply.ts'));
     const warnings: string[] = [];
-    const { written, created } = await applyObject(this.#deps, call, warnings);
+    const { written, created } = await apply(this.#deps, call, warnings);
     return this.#reply(call.kind, written.bytes, form, created ? 201 : 200, warnings);
   }
 
