@@ -8,7 +8,7 @@ export interface Invocation {
   readonly client: RestClient;
   readonly parsed: ParsedFlags;
   readonly io: Io;
-  /** The words after `--`, where there is one. */
+  /** The words after `--`, where there is one; the last of `parsed.args`, too. */
   readonly words: readonly string[] | undefined;
 }
 
@@ -30,7 +30,7 @@ export function clusterCommand({ name, usage, summary, flags, examples = [], run
     help: () => helpText(usage, summary, all, examples),
     async run(argv, io) {
       const end = argv.indexOf('--');
-      const parsed = parseFlags(name, all, end < 0 ? argv : argv.slice(0, end));
+      const parsed = parseFlags(name, all, argv);
       const client = new RestClient(await readConnection(parsed, io.env), io.err);
       try {
         return await run({ client, parsed, io, words: end < 0 ? undefined : argv.slice(end + 1) });

@@ -12,7 +12,7 @@ const flags: readonly Flag[] = [
 export const command = clusterCommand({
   name: 'exec', usage: 'exec (POD | TYPE/NAME) [flags] -- COMMAND [ARGS]', summary: 'Run a command in a container.', flags, examples: ['cleat exec web-0 -- date', 'cleat exec -i -t deployment/web -- sh'],
   async run({ client, parsed, io, words }) {
-    const [name, ...others] = parsed.args;
+    const [name, ...others] = words ? parsed.args.slice(0, parsed.args.length - words.length) : parsed.args;
     const command = words ?? others;
     if (name === undefined || (words && others.length > 0)) throw refuse('exec', 'expected one pod, or TYPE/NAME');
     if (command.length === 0) throw refuse('exec', 'you must specify at least one command for the container');
