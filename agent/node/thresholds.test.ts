@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { nodePolicy, reservedProblem } from './policy.ts';
 import { crossed, keptBack, parseThresholds } from './thresholds.ts';
 
 const gib = 1024 ** 3;
@@ -20,4 +21,11 @@ it.each([
 it('wants to know how long a soft one may last', () => {
   expect(parseThresholds('memory.available<1Gi', new Map([['memory.available', 90_000]]))).toMatchObject([{ graceMs: 90_000 }]);
   expect(() => parseThresholds('memory.available<1Gi', new Map())).toThrow(/needs a grace period/);
+});
+
+it('keeps for the system what is reserved, and refuses what cannot be', () => {
+  const flags = { evictionHard: '', evictionSoft: 'memory.available<1Gi', evictionSoftGracePeriod: 'memory.available=1m30s', systemReserved: 'cpu=100m,memory=64Mi' };
+  expect(nodePolicy(flags)).toMatchObject({ reserved: { cpu: '100m', memory: '64Mi' } });
+  expect(nodePolicy(flags).thresholds.at(-1)).toMatchObject({ signal: 'memory.available', graceMs: 90_000 });
+  expect([reservedProblem('cpu=1'), reservedProblem('gpu=1'), reservedProblem('memory')?.slice(0, 16)]).toEqual([undefined, expect.stringContaining('expected amounts') as string, 'expected amounts']);
 });

@@ -13,7 +13,7 @@ describe('an agent', () => {
   let cluster: Cluster;
   const image = 'cleat-hello:1';
   const stateDir = '/var/lib/cleat';
-  const manifests = '/run/manifests';
+  const manifests = '/var/lib/manifests';
   const patience = ['--default-not-ready-toleration-seconds=600', '--default-unreachable-toleration-seconds=600'];
 
   beforeAll(async () => {
