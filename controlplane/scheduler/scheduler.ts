@@ -128,20 +128,13 @@ export class Scheduler implements Runnable {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const unsubscribe: (() => void)[] = [];
+    let unsubscribe: readonly (() => void)[] = [];
     try {
       const { nodes, pods, storage, budgets } = this.#deps;
       const { claims, volumes, classes, csi } = storage ?? {};
       const all = [nodes, pods, budgets, claims, volumes, classes, csi?.nodes, csi?.drivers, csi?.capacities].filter((informer) => informer !== undefined);
       await Promise.all(all.map((informer) => informer.synced(signal)));
-      const tell = (type: ClusterEvent['type']) => (): void => { this.#queue.on({ type }); };
-      unsubscribe.push(
-        nodes.subscribe((change) => { this.#intake.onNode(change); }),
-        pods.subscribe((change) => { this.#intake.onPod(change); }),
-        ...[claims?.subscribe(({ object, old }) => { this.#queue.on({ type: 'claim-changed', claim: object ?? old }); })].filter((stop) => stop !== undefined),
-        ...[volumes, classes, csi?.capacities].flatMap((informer) => informer?.subscribe(tell('volumes-changed')) ?? []),
-        ...[csi?.nodes.subscribe(({ object, old }) => { this.#queue.on({ type: 'csi-node-changed', node: this.#cache.node((object ?? old)?.metadata?.name ?? '') }); })].filter((stop) => stop !== undefined),
-      );
+      unsubscribe = this.#subscribe();
       this.#tasks.run('conditions', signal, () => this.#conditions.start(signal));
       await this.#run(signal);
     } catch (error) {
@@ -152,6 +145,20 @@ export class Scheduler implements Runnable {
       this.#assumptions.close();
       await this.#tasks.drain();
     }
+  }
+
+  #subscribe(): (() => void)[] {
+    const { nodes, pods, storage } = this.#deps;
+    const stops = [nodes.subscribe((change) => { this.#intake.onNode(change); }), pods.subscribe((change) => { this.#intake.onPod(change); })];
+    if (!storage) return stops;
+    const { claims, volumes, classes, csi } = storage;
+    const onVolumes = (): void => { this.#queue.on({ type: 'volumes-changed' }); };
+    stops.push(claims.subscribe(({ object, old }) => { this.#queue.on({ type: 'claim-changed', claim: object ?? old }); }), volumes.subscribe(onVolumes), classes.subscribe(onVolumes));
+    if (csi) {
+      const onNode = (name: string): void => { this.#queue.on({ type: 'csi-node-changed', node: this.#cache.node(name) }); };
+      stops.push(csi.nodes.subscribe(({ object, old }) => { onNode((object ?? old)?.metadata?.name ?? ''); }), csi.drivers.subscribe(onVolumes), csi.capacities.subscribe(onVolumes));
+    }
+    return stops;
   }
 
   async #run(signal: AbortSignal): Promise<void> {
