@@ -91,6 +91,11 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       for await (const entry of driver.readLog(id, { follow: false }, signal)) text += `${entry.time} ${entry.stream} ${entry.complete ? 'F' : 'P'} ${entry.text.toString()}\n`;
       return text;
     }
+    /** A trap is set by the time that the program has spoken. */
+    async function untilSpoken(sandbox: SandboxConfig): Promise<void> {
+      const { container } = await find(sandbox);
+      if (harness.real && container) await eventually(async () => await logOf(container) !== '');
+    }
     async function remove(sandboxId: string): Promise<void> {
       await driver.stopSandbox(sandboxId, signal);
       await driver.removeSandbox(sandboxId, signal);
@@ -150,7 +155,8 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
     });
 
     it('stops gently and repeatedly', async () => {
-      const { sandbox, sandboxId, id } = await pod("trap 'exit 5' TERM; while true; do sleep 0.1; done");
+      const { sandbox, sandboxId, id } = await pod("trap 'exit 5' TERM; echo up; while true; do sleep 0.1; done");
+      await untilSpoken(sandbox);
       await driver.stopContainer(id, 20, signal);
       expect((await find(sandbox)).container?.state).toBe('exited');
       if (harness.real) expect((await find(sandbox)).container?.exitCode).toBe(5);
@@ -171,9 +177,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
 
     it('ends a program by the signal that was asked for', async () => {
       const { sandbox, sandboxId, id } = await pod("trap 'exit 6' USR1; trap 'exit 5' TERM; echo up; while true; do sleep 0.1; done", { stopSignal: 'SIGUSR1' });
-      // A trap is set by the time that the program has spoken.
-      const { container: running } = await find(sandbox);
-      if (harness.real && running) await eventually(async () => await logOf(running) !== '');
+      await untilSpoken(sandbox);
       await driver.stopContainer(id, 20, signal);
       const { container } = await find(sandbox);
       expect(container?.state).toBe('exited');
