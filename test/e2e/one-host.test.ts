@@ -151,9 +151,9 @@ describe('one host', () => {
       for (const [args, message] of [
         [['get', 'pod', 'nothing'], 'Error from server (NotFound): pods "nothing" not found\n'],
         [['get', 'nothing'], 'error: the server doesn\'t have a resource type "nothing"\n'],
-        [['logs', 'nothing'], 'Error from server (NotFound): pods "nothing" not found\n'],
+        [['logs', 'nothing'], 'error: error from server (NotFound): pods "nothing" not found in namespace "default"\n'],
         [['delete', 'service', 'nothing'], 'Error from server (NotFound): services "nothing" not found\n'],
-        [['scale', 'deployment/nothing', '--replicas=1'], 'Error from server (NotFound): deployments.apps "nothing" not found\n'],
+        [['scale', 'deployment/nothing', '--replicas=1'], 'error: no objects passed to scale deployments.apps "nothing" not found\n'],
       ] as const) {
         expect(await attempt(host, args)).toEqual({ exitCode: 1, stdout: '', stderr: message });
       }
