@@ -1,3 +1,4 @@
+import { fenceAnnotation } from '#api/disconnect/policy.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
@@ -14,7 +15,7 @@ const flags: readonly Flag[] = [
 ];
 
 interface Node {
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly spec?: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string; readonly effect: string }[] };
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
@@ -70,5 +71,5 @@ export const command: Command = {
 function stateOf(node: Node): string {
   const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
   const state = ready === 'True' ? 'Ready' : ready === 'Unknown' || ready === undefined ? 'Unreachable' : 'NotReady';
-  return node.spec?.unschedulable === true ? `${state},SchedulingDisabled` : state;
+  return [state, ...(node.metadata.annotations?.[fenceAnnotation] ? ['Fenced'] : []), ...(node.spec?.unschedulable === true ? ['SchedulingDisabled'] : [])].join();
 }
