@@ -71,7 +71,7 @@ export class FleetHealth {
     const facts = { zone, total, notReady, evictionsPerSecond: zones.rate(zone) };
     // The first nodes of a cluster are no outage.
     if (zones.everyZoneDown && !wasDown && this.#onceReady) log.warn(facts, 'no node is ready any more, evicting nobody');
-    else if (zones.rate(zone) === 0 && !wasStopped) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
+    else if (zones.rate(zone) === 0 && !wasStopped && this.#onceReady) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
     else log.info(facts, 'the state of a zone has changed');
   }
 }
