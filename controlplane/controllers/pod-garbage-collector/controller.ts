@@ -6,6 +6,7 @@ import { execute } from '../execute.ts';
 import { podIndexes } from '../indexes.ts';
 import { isTerminating } from '../pod-state.ts';
 import { watch, type Controller, type ControllerConfig, type ControllerDeps, type Decision, type ReconcileResult } from '../types.ts';
+import { Fences } from './fences.ts';
 import { isAway, reconcileMissingNode, reconcileNode } from './reconcile.ts';
 import { Silence } from './silence.ts';
 
@@ -20,8 +21,7 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
   const silence = new Silence(deps);
   /** A node that was deleted by mistake may register again: it is missed for a while first. */
   const missedSince = new Map<string, number>();
-  /** The fence of a node, and the pods that it found. */
-  const fences = new Map<string, { readonly id: string; readonly pods: ReadonlySet<string> }>();
+  const fences = new Fences();
 
   async function exists(name: string): Promise<boolean> {
     try {
@@ -44,27 +44,13 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
     return undefined;
   }
 
-  /** The pods that were bound when the fence was first seen. */
-  function fencedPods(node: Node, bound: readonly Pod[]): ReadonlySet<string> {
-    const name = node.metadata?.name ?? '';
-    const id = fenceOf(node);
-    const known = fences.get(name);
-    if (known && known.id === id) return known.pods;
-    fences.delete(name);
-    if (id === undefined) return new Set();
-    const found = new Set(bound.map((pod) => pod.metadata?.uid ?? ''));
-    log.warn({ node: name, fence: id, pods: found.size }, 'the node was fenced: removing its pods');
-    fences.set(name, { id, pods: found });
-    return found;
-  }
-
   /** Nothing to look for on a node that is well. */
   function concerns(node: Node | undefined): boolean {
     return fenceOf(node) !== undefined || fences.has(node?.metadata?.name ?? '') || (node?.spec?.taints ?? []).some(({ effect }) => effect === 'NoExecute');
   }
 
   async function decide(node: Node, bound: readonly Pod[]): Promise<Decision> {
-    const fenced = fencedPods(node, bound);
+    const fenced = fences.podsOf(node, bound, (fence) => { log.warn({ node: node.metadata?.name, fence, pods: bound.length }, 'the node was fenced: removing its pods'); });
     if (!isAway(node, bound)) silence.forget(node.metadata?.name ?? '');
     const silentMs = isAway(node, bound) ? await silence.lookMs(node) : 0;
     return reconcileNode({ node, pods: bound, fenced, silentMs, nowMs: clock.now() });
@@ -85,7 +71,7 @@ export function podGarbageCollector(deps: ControllerDeps, config: ControllerConf
       const node = nodeLister.get(undefined, name);
       if (!node) {
         silence.forget(name);
-        fences.delete(name);
+        fences.forget(name);
         return bound.length > 0 ? missing(name, bound) : void missedSince.delete(name);
       }
       missedSince.delete(name);
