@@ -88,6 +88,17 @@ describe('an API server in a pod', () => {
     expect(await kubectl.words('get flunders -A -o name')).toBe('flunder.wardle.example.com/one\n');
   }, 120_000);
 
+  it('may be asked by admission, through its Service', async () => {
+    await cluster.apply({
+      apiVersion: 'admissionregistration.k8s.io/v1', kind: 'ValidatingWebhookConfiguration', metadata: { name: 'wardle' },
+      webhooks: [{ name: 'admit.wardle.example.com', admissionReviewVersions: ['v1'], sideEffects: 'None', clientConfig: { service: { namespace: 'wardle', name: 'api', path: '/admit' }, caBundle: base64(tls.ca) },
+        rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }], namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'wardle' } } }],
+    });
+    expect(await kubectl.fails('create configmap bad --from-literal=deny=yes')).toContain('admission webhook "admit.wardle.example.com" denied the request: not in this house');
+    expect(await kubectl.words('create configmap good --from-literal=a=b')).toBe('configmap/good created\n');
+    await kubectl.words('delete validatingwebhookconfiguration wardle');
+  });
+
   it('is missed when it goes, without harm to the rest, and found again when it comes back', async () => {
     await kubectl.words('scale deployment/api --replicas=0');
     await available(/^False:MissingEndpoints$/);

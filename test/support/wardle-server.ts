@@ -77,9 +77,18 @@ const documents: Readonly<Record<string, unknown>> = {
   [root]: { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: [{ name: 'flunders', singularName: 'flunder', shortNames: ['fl'], namespaced: true, kind: 'Flunder', verbs }] },
 };
 
+/** What an admission webhook at `/admit` says: ConfigMaps that hold `deny` stay out. */
+async function admit(incoming: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(chunk as Buffer);
+  const { request } = JSON.parse(Buffer.concat(chunks).toString()) as { request: { uid: string; object: { data?: Record<string, string> } } };
+  return { kind: 'AdmissionReview', apiVersion: 'admission.k8s.io/v1', response: { uid: request.uid, allowed: request.object.data?.['deny'] === undefined, status: { message: 'not in this house', code: 403 } } };
+}
+
 async function serve(incoming: IncomingMessage, response: ServerResponse, allowed: readonly string[]): Promise<void> {
   const reply = ({ status, body }: Answer): void => { response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)); };
   const url = new URL(incoming.url ?? '/', 'https://wardle');
+  if (url.pathname === '/admit') return reply({ status: 200, body: await admit(incoming) });
   const user = userOf(incoming, allowed);
   if (!user) return reply(failure(401, 'Unauthorized', 'Unauthorized'));
   const document = documents[url.pathname];
