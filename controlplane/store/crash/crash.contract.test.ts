@@ -52,7 +52,7 @@ async function historyOf(store: Store): Promise<StoreEvent[]> {
   return events;
 }
 
-test(`${String(rounds)} kills under concurrent writers lose nothing that was acknowledged`, { timeout: 180_000 }, async () => {
+test(`${String(rounds)} kills under concurrent writers lose nothing that was acknowledged`, { timeout: 900_000 }, async () => {
   const seed = Number(process.env['CLEAT_TEST_SEED'] ?? Date.now() % 1_000_000);
   process.stdout.write(`crash test seed ${String(seed)}\n`);
   const delays = fc.sample(fc.integer({ min: 0, max: 40 }), { numRuns: rounds, seed });
