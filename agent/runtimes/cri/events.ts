@@ -3,6 +3,7 @@ import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
+import { PendingPods } from '../pending-pods.ts';
 import type { CriConnection } from './connection.ts';
 import { fromCri } from './errors.ts';
 
@@ -32,32 +33,6 @@ const settleMs = [2000, 60_000];
 /** What changes by itself; what the agent starts it sees anyway. */
 const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
-/** Pod uids that wait to be read; a uid is never in it twice, so it is as small as the number of pods. */
-class Pending {
-  readonly #uids = new Set<string | undefined>();
-  #wake: (() => void) | undefined;
-
-  add(uid: string | undefined): void {
-    this.#uids.add(uid);
-    this.wake();
-  }
-
-  wake(): void {
-    this.#wake?.();
-    this.#wake = undefined;
-  }
-
-  take(): (string | undefined)[] {
-    const all = [...this.#uids];
-    this.#uids.clear();
-    return all;
-  }
-
-  wait(): Promise<void> {
-    return this.#uids.size > 0 ? Promise.resolve() : new Promise((resolve) => { this.#wake = resolve; });
-  }
-}
-
 /** containerd's events where they exist, else CRI's, else a look at everything once a minute. */
 export async function* podEvents(deps: EventDeps, signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
   const sources: Source[] = [() => deps.connection.taskEvents(filters), () => deps.connection.criEvents()];
@@ -84,7 +59,7 @@ export async function* podEvents(deps: EventDeps, signal: AbortSignal): AsyncIte
   }
 }
 
-function lookAgain(clock: Clock, signal: AbortSignal, pending: Pending, times: number): void {
+function lookAgain(clock: Clock, signal: AbortSignal, pending: PendingPods, times: number): void {
   const cancel = clock.after(againMs[Math.min(times, againMs.length - 1)] ?? relistMs, () => {
     signal.removeEventListener('abort', cancel);
     pending.add(undefined);
@@ -95,7 +70,7 @@ function lookAgain(clock: Clock, signal: AbortSignal, pending: Pending, times: n
 
 async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal): AsyncIterable<string | undefined> {
   const { stream, containerId } = source();
-  const pending = new Pending();
+  const pending = new PendingPods();
   let ended: Error | undefined;
   const stop = new AbortController();
   const cancel = (): void => { stream.cancel(); };

@@ -1,16 +1,11 @@
+import { graceOf, ownLabels, podLabels as labelNames } from '../pod-labels.ts';
 import type { Container, ContainerConfig, Sandbox, SandboxConfig, SecurityProfile } from '../types.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 
-/** Kubernetes' own label names, so that crictl and log collectors find their way. */
-const podUid = 'io.kubernetes.pod.uid';
-const podName = 'io.kubernetes.pod.name';
-const podNamespace = 'io.kubernetes.pod.namespace';
-const containerName = 'io.kubernetes.container.name';
-const owner = 'cleat.dev/owner';
-const specHash = 'cleat.dev/spec-hash';
-const graceSeconds = 'cleat.dev/grace-seconds';
+const { uid: podUid, name: podName, namespace: podNamespace, container: containerName } = labelNames;
+const { owner, specHash, graceSeconds } = ownLabels;
 /** Of a container whose program is ended by another signal than its image says: older runtimes know only that one. */
-export const stopSignal = 'cleat.dev/stop-signal';
+export const { stopSignal } = ownLabels;
 
 /** Selects what the agent named `owner` made; with `uid`, of one pod. */
 export function selector(ownerName: string, uid?: string): Record<string, string> {
@@ -116,7 +111,6 @@ export function toSandbox(listed: ListedSandbox, status: SandboxStatusMessage | 
 }
 
 const states: Readonly<Partial<Record<string, Container['state']>>> = { CONTAINER_CREATED: 'created', CONTAINER_RUNNING: 'running', CONTAINER_EXITED: 'exited', CONTAINER_UNKNOWN: 'unknown' };
-const usualGraceSeconds = 30;
 
 export function toContainer(listed: ListedContainer, status: ContainerStatusMessage): Container {
   return {
@@ -143,9 +137,4 @@ export function toContainer(listed: ListedContainer, status: ContainerStatusMess
 
 function millis(nanos: string): number {
   return Number(BigInt(nanos) / 1_000_000n);
-}
-
-/** Whatever stands there: a wait that never ends, or none, must not follow from it. */
-function graceOf(text: string | undefined): number {
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : usualGraceSeconds;
 }

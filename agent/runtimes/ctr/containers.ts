@@ -6,6 +6,7 @@ import { exec, execOk } from '#common/exec.ts';
 import { ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
+import { processRef } from '../process.ts';
 import { boundingSet, capabilitiesOf } from '../sandbox/capabilities.ts';
 import { hostDevices, userOf } from '../sandbox/image-files.ts';
 import { containerSpec } from '../sandbox/oci-spec.ts';
@@ -161,7 +162,6 @@ export class Containers {
     if (record.process) return this.#pipesOf(record).listen();
     if (pid === undefined) return;
     // Started by an agent that ended before it could write that down.
-    const { processRef } = await import('../process.ts');
     const process = await processRef(pid) ?? { pid, startTime: '' };
     if (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').then((text) => text.includes('runc\0init'), () => false)) {
       await tasks.kill(record.id, 'SIGKILL', signal);

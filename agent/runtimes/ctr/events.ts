@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import { backoffMs } from '#common/backoff.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { PendingPods } from '../pending-pods.ts';
 import type { DriverDeps } from '../types.ts';
 import type { Ctr } from './ctr.ts';
 import type { KnownEnd } from './containers.ts';
@@ -13,9 +14,8 @@ export interface EventDeps extends DriverDeps {
 }
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
-/** Nobody promises that no event is ever lost. */
+/** It does not say from when on it listens, and nobody promises that no event is ever lost. */
 const againMs = [500, 300_000];
-/** Prints nothing by itself, so only a first event would show that it listens. */
 const stderrBytes = 2000;
 
 /** containerd's events of this namespace: what changes by itself is the end of programs. */
@@ -35,7 +35,6 @@ export async function* podEvents(deps: EventDeps, namespace: string, signal: Abo
 }
 
 async function* subscribe({ ctr, ended, clock, log }: EventDeps, namespace: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
-  const { PendingPods } = await import('../pending-pods.ts');
   const command = ctr.open(['events', `namespace==${namespace},topic=="/tasks/exit"`]);
   const pending = new PendingPods();
   const stop = (): void => { command.kill(); };

@@ -1,6 +1,10 @@
-import { runtimeDriverContract } from '../contract.ts';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { containerConfig, runtimeDriverContract, sandboxConfig } from '../contract.ts';
 import { restartContract } from '../test-restarts.ts';
-import { openDockerLab } from './test-lab.ts';
+import type { LogEntry, LogOptions } from '../types.ts';
+import { openDockerLab, type DockerLab } from './test-lab.ts';
 
 runtimeDriverContract('docker', async () => {
   const lab = await openDockerLab();
@@ -8,3 +12,31 @@ runtimeDriverContract('docker', async () => {
 });
 
 restartContract('docker', openDockerLab);
+
+describe('logs that Docker keeps', () => {
+  let lab: DockerLab;
+  const signal = AbortSignal.timeout(110_000);
+  beforeAll(async () => { lab = await openDockerLab(); });
+  afterAll(async () => { await lab.close(); });
+
+  it('are read from their end, from a time on, and along until the container has ended', async () => {
+    const sandbox = sandboxConfig(join(lab.host.stateDir, 'logs'));
+    await mkdir(sandbox.logDirectory, { recursive: true });
+    const sandboxId = await lab.driver.runSandbox(sandbox, signal);
+    const id = await lab.driver.createContainer(sandboxId, sandbox, containerConfig('echo one; echo two >&2; sleep 2; echo three'), signal);
+    await lab.driver.startContainer(id, signal);
+    const read = async (options: LogOptions): Promise<LogEntry[]> => {
+      const entries: LogEntry[] = [];
+      for await (const entry of lab.driver.readLog(id, options, signal)) entries.push(entry);
+      return entries;
+    };
+    const texts = (entries: readonly LogEntry[]): string[] => entries.map(({ stream, text }) => `${stream} ${text.toString()}`);
+    const followed = await read({ follow: true });
+    expect(texts(followed).toSorted()).toEqual(['stderr two', 'stdout one', 'stdout three']);
+    expect(texts(await read({ follow: false, tailLines: 1 }))).toEqual(['stdout three']);
+    expect(await read({ follow: false, tailLines: 0 })).toEqual([]);
+    expect(texts(await read({ follow: false, sinceMs: Date.parse(followed.at(-1)?.time ?? '') - 500 }))).toEqual(['stdout three']);
+    await lab.driver.removeSandbox(sandboxId, signal);
+    await expect(read({ follow: false })).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
