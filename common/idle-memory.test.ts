@@ -15,9 +15,17 @@ it('collects when a burst is over, and only when there is something to collect',
   expect(await after(300)).toBe(1);
   memory.used += 5e6;
   expect(await after(30)).toBe(2);
+  // What a burst leaves is collected once, even if it is little.
+  memory.busy = 0.5;
+  await after(20);
+  memory.used += 1e6;
+  memory.busy = 0;
+  expect(await after(30)).toBe(3);
+  memory.used += 1e6;
+  expect(await after(300)).toBe(3);
   stop.abort();
   memory.used += 5e6;
-  expect(await after(300)).toBe(2);
+  expect(await after(300)).toBe(3);
 });
 
 it('collects this process', () => {

@@ -14,6 +14,8 @@ export interface Memory {
 const checkMs = 10_000;
 /** A collection costs about 20 ms of CPU; less than this is not worth it. */
 const worthBytes = 2 << 20;
+/** Once, when a burst is over: nothing comes after it that would make it more. */
+const worthAfterBurstBytes = 512 << 10;
 const idleShare = 0.05;
 
 /**
@@ -22,11 +24,15 @@ const idleShare = 0.05;
  */
 export function collectWhenIdle(clock: Clock, memory: Memory, signal: AbortSignal): void {
   let kept = 0;
+  let burst = true;
   const look = (): void => {
     if (signal.aborted) return;
-    if (memory.busyShare() < idleShare && memory.usedBytes() - kept > worthBytes) {
+    if (memory.busyShare() >= idleShare) {
+      burst = true;
+    } else if (memory.usedBytes() - kept > (burst ? worthAfterBurstBytes : worthBytes)) {
       memory.collect();
       kept = memory.usedBytes();
+      burst = false;
     }
     clock.after(checkMs, look);
   };
