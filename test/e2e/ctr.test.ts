@@ -68,6 +68,18 @@ describe('a host whose containerd has no CRI', () => {
     await eventually(async () => { const now = await tasks(); return now.length === 6 && now.some((id) => !ids.includes(id)); }, { what: 'another pod in its place', timeoutMs: 60_000 });
   });
 
+  it('is killed in the middle of making pods, and makes them whole', async () => {
+    for (const [replicas, afterMs] of [['6', 250], ['3', 150]] as const) {
+      await cleat('scale', 'deployment/hello', `--replicas=${replicas}`);
+      await new Promise((resolve) => { setTimeout(resolve, afterMs); });
+      await up.kill('SIGKILL');
+      up = await start('--runtime', 'ctr');
+    }
+    // An example that is applied again leaves the scale alone.
+    await eventually(async () => (await tasks()).length === 6, { what: 'three pods, and nothing else', timeoutMs: 90_000 });
+    await eventually(async () => (await host.sh('ls /var/lib/cleat/cni/data/cleat | grep -c "^10\\."')).trim() === '3', { what: 'the addresses of three pods', timeoutMs: 30_000 });
+  });
+
   it('goes without a trace', async () => {
     await up.kill('SIGTERM');
     expect(await cleat('down')).toMatch(/^\d pods removed\n/);
