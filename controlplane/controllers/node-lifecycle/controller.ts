@@ -60,10 +60,11 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
       // It may find that the silence was on this side.
       attention.check();
       if (health.judge(node)) lookAtAll();
+      const lost = heartbeats.isLost(name);
       const zone = zoneOf(node);
       const waitMs = zones.waitMs(zone, clock.monotonic());
       const goingOn = isEvictedFrom(node) && waitMs !== Infinity;
-      const actions = reconcileNode({ node, lost: heartbeats.isLost(name), evict: goingOn || waitMs === 0, pods: podLister.by('node', name), nowMs: clock.now() });
+      const actions = reconcileNode({ node, lost, evict: goingOn || waitMs === 0, pods: podLister.by('node', name), nowMs: clock.now() });
       const begins = actions.some((action) => action.type === 'update' && action.resource === nodes && isEvictedFrom(action.object as Node)) && !isEvictedFrom(node);
       // Before the write: the next node is not to slip through while this one's taint is on its way.
       const takeBack = begins ? zones.evicted(zone, clock.monotonic()) : undefined;
@@ -75,7 +76,8 @@ export function nodeLifecycleController(deps: ControllerDeps, config: Controller
       }
       // Its turn may be now, and yet there is something to come before: then that brings it back here.
       const turnMs = !goingOn && waitMs > 0 && waitMs !== Infinity && wantsEviction(node) ? waitMs : undefined;
-      return { afterMs: earlier(heartbeats.nextLookMs(name), turnMs) };
+      // One that became lost only meanwhile is looked at again: nothing else would bring it back here.
+      return { afterMs: earlier(lost ? undefined : Math.max(1, heartbeats.remainingMs(name)), turnMs) };
     },
   };
 }

@@ -49,10 +49,9 @@ export class Heartbeats {
     this.#heard.set(node, this.#clock.monotonic());
   }
 
-  /** How long until `node` would be lost; undefined when it is. */
-  nextLookMs(node: string): number | undefined {
-    const remaining = this.#remainingMs(node);
-    return remaining > 0 ? remaining : undefined;
+  /** How long until `node` would be lost; 0 when it is. */
+  remainingMs(node: string): number {
+    return Math.max(0, this.#remainingMs(node));
   }
 
   #remainingMs(node: string): number {
