@@ -77,6 +77,18 @@ describe('a host with Docker', () => {
     expect(await running()).toEqual(ids);
   });
 
+  it('is killed in the middle of making pods, and makes them whole', async () => {
+    for (const [replicas, afterMs] of [['6', 250], ['3', 150]] as const) {
+      await cleat('scale', 'deployment/hello', `--replicas=${replicas}`);
+      await new Promise((resolve) => { setTimeout(resolve, afterMs); });
+      await up.kill('SIGKILL');
+      up = await start();
+    }
+    // An example that is applied again leaves the scale alone.
+    await eventually(async () => (await running()).length === 6 && (await ours()).length === 6, { what: 'three pods, and nothing else', timeoutMs: 90_000 });
+    await eventually(async () => (await host.sh('ls /var/lib/cleat/cni/data/cleat | grep -c "^10\\."')).trim() === '3', { what: 'the addresses of three pods', timeoutMs: 30_000 });
+  });
+
   it('brings everything back when Docker was killed, and loses no address', async () => {
     await docker.kill('SIGKILL');
     docker = await startDocker(host);
