@@ -296,7 +296,7 @@ export class ResourceStore {
 
 /** A write that only says again when somebody owned what is no write. */
 function sameButForTimes(next: KubeObject, old: KubeObject): boolean {
-  const timeless = (object: KubeObject): KubeObject => ({ ...object, metadata: { ...object.metadata, managedFields: object.metadata?.managedFields?.map(({ time: _, ...entry }) => entry) } });
+  const timeless = (object: KubeObject): KubeObject => ({ ...object, metadata: { ...object.metadata, managedFields: object.metadata?.managedFields?.map((entry) => ({ ...entry, time: '' })) } });
   return equal(next, old) || (next.metadata?.managedFields?.length === old.metadata?.managedFields?.length && equal(timeless(next), timeless(old)));
 }
 
