@@ -10,7 +10,7 @@ old=node_modules/.cache/kubernetes-client
 if [ ! -x "$old/usr/bin/kubectl" ] && command -v apt-get >/dev/null 2>&1 && ! dpkg-query -W kubernetes-client >/dev/null 2>&1; then
   archive=$(mktemp -d)
   fetch() { (cd "$archive" && apt-get download -qq kubernetes-client >/dev/null 2>&1); }
-  if fetch || { apt-get update -qq >/dev/null 2>&1 && fetch; }; then dpkg-deb -x "$archive"/*.deb "$old"
+  if fetch || { apt-get update -qq >/dev/null 2>&1 && fetch; }; then mkdir -p "$old" && dpkg-deb -x "$archive"/*.deb "$old"
   else echo "cleat: Debian's kubectl could not be fetched; the tests go on with what there is" >&2; fi
   rm -rf "$archive"
 fi
