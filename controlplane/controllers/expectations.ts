@@ -1,4 +1,5 @@
 import type { Clock } from '#common/clock.ts';
+import type { Attention } from './attention.ts';
 
 /** As in Kubernetes: a change that was not seen within five minutes is not waited for any longer. */
 const ttlMs = 300_000;
@@ -11,10 +12,12 @@ interface Pending { creates: number; readonly deletes: Set<string>; readonly sin
  */
 export class Expectations {
   readonly #clock: Clock;
+  readonly #attention: Pick<Attention, 'sinceMs'>;
   readonly #pending = new Map<string, Pending>();
 
-  constructor(clock: Clock) {
+  constructor({ clock, attention }: { readonly clock: Clock; readonly attention: Pick<Attention, 'sinceMs'> }) {
     this.#clock = clock;
+    this.#attention = attention;
   }
 
   /** Call before the requests are sent: the cache may show a result before the request returns. */
@@ -42,7 +45,8 @@ export class Expectations {
   remainingMs(key: string): number {
     const pending = this.#pending.get(key);
     if (!pending) return 0;
-    const left = pending.since + ttlMs - this.#clock.monotonic();
+    // A process that was stopped for so long has not seen its own request carried out, either.
+    const left = Math.max(pending.since, this.#attention.sinceMs) + ttlMs - this.#clock.monotonic();
     if (left > 0) return left;
     this.#pending.delete(key);
     return 0;

@@ -45,7 +45,7 @@ export class ReplicaManager<T extends KubeObject> implements Controller {
     this.#config = config;
     this.#sets = deps.informers.informer(kind.resource, ownedIndexes as Indexes<T>);
     this.#pods = deps.informers.informer(pods, podIndexes);
-    this.#expectations = new Expectations(deps.clock);
+    this.#expectations = new Expectations(deps);
     this.#pace = new Pace(deps.clock);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations, owners: this.#sets }, kind.resource);
     this.watches = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fenceAnnotation, fencedTaint, isReplaced, keepsOne, replacesAnnotation } from '#api/disconnect/policy.ts';
+import { fenceAnnotation, fencedTaint, isReplaced, keepsOne } from '#api/disconnect/policy.ts';
 import type { Deployment, Node, Pod, PodTemplateSpec, StatefulSet } from '#api/gen/types.ts';
 import { configMaps, controllerRevisions, deployments, endpointSlices, leases, nodes, pods, replicaSets, runtimeClasses, secrets, services, statefulSets } from '#api/kinds/resources.ts';
 import { silentLog } from '#common/log.ts';
@@ -129,8 +129,7 @@ class World {
   #podChanged(key: string, changed: Pod | undefined): void {
     for (const app of ['kept', 'original', 'replacement']) {
       const active = this.chaos.api.all(pods).filter((pod) => pod.metadata?.labels?.['app'] === app && isActive(pod) && !isReplaced(pod) && !this.#returned(pod));
-      // One more than the surge, for a moment: seed 400068, a ReplicaSet that counts anew after its controller was killed.
-      if (active.length > replicas[app]! + 2) this.problems.push(`${String(active.length)} pods of ${app}`);
+      if (active.length > replicas[app]! + 1) this.problems.push(`${String(active.length)} pods of ${app}`);
     }
     const app = changed?.metadata?.labels?.['app'];
     if (app === 'kept' && changed?.metadata?.deletionTimestamp !== undefined && !this.#mayGo(changed)) this.problems.push(`${key} was to be kept`);
@@ -291,9 +290,8 @@ class World {
     const orphans = running.filter(({ uid, host }) => !all.some((pod) => pod.metadata?.uid === uid && pod.spec?.nodeName === host)).map(({ uid, host }) => `${uid} runs on ${host} and is nobody's`);
     const idle = all.filter((pod) => !isActive(pod) || !isReady(pod) || isReplaced(pod) || !running.some(({ uid }) => uid === pod.metadata?.uid)).map((pod) => `${pod.metadata!.name!} on ${pod.spec?.nodeName ?? '-'} deleted=${String(pod.metadata?.deletionTimestamp !== undefined)} phase=${String(pod.status?.phase)} ready=${String(isReady(pod))} replaced=${String(isReplaced(pod))} runs=${String(running.some(({ uid }) => uid === pod.metadata?.uid))}`);
     const counts = Object.entries(replicas).map(([app, count]) => [app, count, all.filter(({ metadata }) => metadata?.labels?.['app'] === app).length] as const).filter(([, wanted, found]) => wanted !== found).map(([app, wanted, found]) => `${String(found)} of ${app}, ${String(wanted)} wanted`);
-    const standIns = all.filter((pod) => { const uid = pod.metadata?.annotations?.[replacesAnnotation]; return uid !== undefined && all.some(({ metadata }) => metadata?.uid === uid); }).map((pod) => `${pod.metadata!.name!} stands in for a pod that is there`);
     const marked = this.chaos.api.all(nodes).filter((node) => (node.spec?.taints ?? []).length > 0 || node.metadata?.annotations?.[fenceAnnotation]).map((node) => `${node.metadata!.name!} is tainted or fenced`);
-    return [...orphans, ...idle, ...counts, ...standIns, ...marked];
+    return [...orphans, ...idle, ...counts, ...marked];
   }
 }
 
@@ -308,6 +306,7 @@ async function simulate(seed: number): Promise<void> {
 }
 
 describe('hosts that come and go', () => {
+  // Seed 400068: a control plane that was stopped for ten minutes had given up waiting for the pod that it had asked for.
   // Seed 92: while every host was away their taints were gone, and an original counted as back that was not.
   it.each([...seeds(120), 92, 400068])('run what they should, once where that matters (SEED=%i)', (seed) => simulate(seed), 60_000);
 });

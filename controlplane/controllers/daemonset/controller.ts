@@ -42,7 +42,7 @@ class DaemonSetController implements Controller {
     this.#pods = deps.informers.informer(pods, podIndexes);
     this.#nodes = deps.informers.informer(nodes);
     this.#revisions = deps.informers.informer(controllerRevisions, ownedIndexes);
-    this.#expectations = new Expectations(deps.clock);
+    this.#expectations = new Expectations(deps);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations, owners: this.#sets }, daemonSets);
     this.#failed = new FailedPods(deps.clock);
     this.#pace = new Pace(deps.clock);

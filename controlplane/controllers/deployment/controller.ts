@@ -29,7 +29,7 @@ class DeploymentController implements Controller {
     this.#deployments = deps.informers.informer(deployments);
     this.#sets = deps.informers.informer(replicaSets, ownedIndexes);
     this.#pods = deps.informers.informer(pods, podIndexes);
-    this.#expectations = new Expectations(deps.clock);
+    this.#expectations = new Expectations(deps);
     this.watches = [
       watch(this.#deployments, ({ object, old }) => {
         const deployment = object ?? old;

@@ -23,7 +23,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
   const sliceLister = informers.informer(endpointSlices, endpointSliceIndexes);
   const nodeLister = informers.informer(nodes);
   const zoneOf = (name: string): string | undefined => nodeLister.get(undefined, name)?.metadata?.labels?.[zoneLabel];
-  const expectations = new Expectations(deps.clock);
+  const expectations = new Expectations(deps);
   const pace = new Pace(deps.clock);
 
   function* sliceChanged({ object, old }: Change<EndpointSlice>): Iterable<string> {

@@ -38,7 +38,7 @@ class JobController implements Controller {
     this.#deps = deps;
     this.#jobs = deps.informers.informer(jobs);
     this.#pods = deps.informers.informer(pods, podIndexes);
-    this.#expectations = new Expectations(deps.clock);
+    this.#expectations = new Expectations(deps);
     this.#pace = new Pace(deps.clock);
     this.#control = new PodControl({ ...deps, expectations: this.#expectations, owners: this.#jobs }, jobs);
     this.watches = [watch(this.#jobs, (change) => this.#jobChanged(change)), watch(this.#pods, (change) => this.#podChanged(change))];
