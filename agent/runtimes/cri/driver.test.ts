@@ -3,12 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server, ServerCredentials, type handleUnaryCall } from '@grpc/grpc-js';
+import { Server, ServerCredentials, status, type handleUnaryCall } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
+import { containerConfig, sandboxConfig } from '../contract.ts';
+import { loadContract } from '#proto/load.ts';
 import { CriDriver } from './driver.ts';
 
 let dir: string;
@@ -53,6 +55,39 @@ describe('a socket that no runtime answers on', () => {
     stop.abort(new Error('enough'));
     expect(await asked).toMatchObject({ message: 'enough' });
     server.close();
+  });
+});
+
+describe('the end of a container', () => {
+  it('is told when the runtime has written it down, also of one that was made while everything was listed', async () => {
+    const { services } = loadContract(new URL('../../../proto/third_party/cri/api.proto', import.meta.url));
+    const service = services.get('runtime.v1.RuntimeService');
+    if (!service) throw new Error('no such service');
+    const listing = Promise.withResolvers<undefined>();
+    const subscribed = Promise.withResolvers<{ write: (event: object) => void }>();
+    const answers: Record<string, () => object | Promise<object>> = {
+      ListPodSandbox: () => ({}), ListContainers: async () => { await listing.promise; return {}; }, CreateContainer: () => ({ containerId: 'c1' }),
+      ContainerStatus: () => ({ status: { id: 'c1', state: asked++ < 3 ? 'CONTAINER_RUNNING' : 'CONTAINER_EXITED' } }),
+    };
+    let asked = 0;
+    const missing = { code: status.NOT_FOUND };
+    const unary = (name: string): handleUnaryCall<object, object> => (_call, done) => { void Promise.resolve(answers[name]?.()).then((answer) => { if (answer) done(null, answer); else done(missing); }); };
+    const server = new Server();
+    server.addService(service, { ...Object.fromEntries(Object.keys(service).map((name) => [name, unary(name)])), GetContainerEvents: (call: { write: (event: object) => void }) => { subscribed.resolve(call); } });
+    await new Promise((resolve) => { server.bindAsync(`unix:${endpoint}`, ServerCredentials.createInsecure(), resolve); });
+    const stop = new AbortController();
+    const told: { readonly podUid: string | undefined; readonly asked: number }[] = [];
+    const following = (async () => { for await (const { podUid } of driver.events(stop.signal)) told.push({ podUid, asked }); })().catch(() => undefined);
+    const list = driver.list(signal);
+    expect(await driver.createContainer('s1', sandboxConfig(dir, { podUid: 'u1' }), containerConfig('true'), signal)).toBe('c1');
+    listing.resolve(undefined);
+    await list;
+    (await subscribed.promise).write({ containerId: 'c1', containerEventType: 'CONTAINER_STOPPED_EVENT' });
+    await expect.poll(() => told.some(({ podUid }) => podUid === 'u1')).toBe(true);
+    expect(told.find(({ podUid }) => podUid === 'u1')?.asked).toBe(4);
+    stop.abort();
+    await following;
+    server.forceShutdown();
   });
 });
 

@@ -66,11 +66,14 @@ export class CriDriver implements RuntimeDriver {
 
   async list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {
     const filter = { labelSelector: selector(this.#config.owner, podUid) };
+    const before = podUid === undefined ? this.#known() : [];
     const [{ items }, { containers }] = await Promise.all([
       this.#connection.call('ListPodSandbox', { filter }, quickMs, signal),
       this.#connection.call('ListContainers', { filter }, quickMs, signal),
     ]);
-    if (podUid === undefined) this.#forget(new Set([...items, ...containers].map((i) => i.id)));
+    const present = new Set([...items, ...containers].map(({ id }) => id));
+    // What was made since the runtime was asked is not in its answer.
+    if (podUid === undefined) this.#forget(before.filter((id) => !present.has(id)));
     const [sandboxes, known] = await Promise.all([
       Promise.all(items.map((item) => this.#sandbox(item, signal))),
       Promise.all(containers.map((item) => this.#container(item, signal))),
@@ -264,10 +267,12 @@ export class CriDriver implements RuntimeDriver {
     return new Loaded(this.#config.connectStream);
   }
 
-  #forget(present: ReadonlySet<string>): void {
-    for (const map of [this.#podOf, this.#containerStatus, this.#sandboxStatus]) {
-      for (const id of map.keys()) if (!present.has(id)) map.delete(id);
-    }
+  #known(): string[] {
+    return [this.#podOf, this.#containerStatus, this.#sandboxStatus].flatMap((map) => [...map.keys()]);
+  }
+
+  #forget(ids: Iterable<string>): void {
+    for (const id of ids) for (const map of [this.#podOf, this.#containerStatus, this.#sandboxStatus]) map.delete(id);
   }
 
   /**
@@ -275,8 +280,8 @@ export class CriDriver implements RuntimeDriver {
    * has not been written down within `maxMs`.
    */
   async #settle(id: string, maxMs: number, signal: AbortSignal): Promise<Settled> {
+    // Undefined for what another program made, or an earlier life of this one: then everything is looked at.
     const podUid = this.#podOf.get(id);
-    if (podUid === undefined) return { podUid, settled: true };
     for (let waitMs = 2, waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
       const [container, sandbox] = await Promise.all([
         optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
