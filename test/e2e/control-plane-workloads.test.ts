@@ -71,6 +71,9 @@ describe('workloads', () => {
   });
 
   it('a Job runs to its completions, fails at its limit, and a CronJob makes Jobs', async () => {
+    const jobIs = (name: string, type: string): Promise<unknown> => eventually(async () => (await get<Job>('job', name)).status?.conditions?.some((condition) => condition.type === type && condition.status === 'True'), {
+      what: `job ${name} to be ${type}`, timeoutMs: 60_000, intervalMs: 200, explain: async () => `${JSON.stringify(await get<Job>('job', name))}\n${JSON.stringify(await podsOf(name))}\n${await cluster.diagnostics()}`,
+    });
     const job = (name: string, spec: object, script: string): object => ({ apiVersion: 'batch/v1', kind: 'Job', metadata: { name }, spec: { ...spec, template: { metadata: { labels: { app: name } }, spec: { ...shell(script), restartPolicy: 'Never' } } } });
     await cluster.apply([
       job('indexed', { completions: 3, parallelism: 2, completionMode: 'Indexed' }, 'echo "index $JOB_COMPLETION_INDEX"'),
@@ -79,15 +82,15 @@ describe('workloads', () => {
       job('enough', { completionMode: 'Indexed', completions: 2, parallelism: 2, successPolicy: { rules: [{ succeededIndexes: '0' }] } }, `[ "$JOB_COMPLETION_INDEX" = 0 ] || { ${stay}; }`),
       { apiVersion: 'batch/v1', kind: 'CronJob', metadata: { name: 'tick' }, spec: { schedule: '@every 2s', jobTemplate: { spec: { template: { metadata: { labels: { app: 'tick' } }, spec: { ...shell('echo tick'), restartPolicy: 'Never' } } } } } },
     ]);
-    await cluster.kubectl(['wait', '--for=condition=complete', 'job/indexed', '--timeout=60s'], { timeoutMs: 70_000 });
+    await jobIs('indexed', 'Complete');
     expect((await get<Job>('job', 'indexed')).status).toMatchObject({ succeeded: 3, completedIndexes: '0-2' });
     const logs = await Promise.all((await podsOf('indexed')).map(({ metadata }) => cluster.kubectl(['logs', metadata?.name ?? ''])));
     expect(new Set(logs)).toEqual(new Set(['index 0\n', 'index 1\n', 'index 2\n']));
-    await cluster.kubectl(['wait', '--for=condition=failed', 'job/broken', '--timeout=60s'], { timeoutMs: 70_000 });
+    await jobIs('broken', 'Failed');
     expect((await get<Job>('job', 'broken')).status).toMatchObject({ failed: 1, conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'BackoffLimitExceeded' }] });
-    await cluster.kubectl(['wait', '--for=condition=failed', 'job/judged', '--timeout=60s'], { timeoutMs: 70_000 });
+    await jobIs('judged', 'Failed');
     expect((await get<Job>('job', 'judged')).status).toMatchObject({ succeeded: 1, failed: 1, completedIndexes: '1', failedIndexes: '0', conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'FailedIndexes' }] });
-    await cluster.kubectl(['wait', '--for=condition=complete', 'job/enough', '--timeout=60s'], { timeoutMs: 70_000 });
+    await jobIs('enough', 'Complete');
     expect((await get<Job>('job', 'enough')).status).toMatchObject({ succeeded: 1, completedIndexes: '0', conditions: [{ type: 'SuccessCriteriaMet', reason: 'SuccessPolicy' }, { type: 'Complete', reason: 'SuccessPolicy' }] });
     await until('a tick', async () => (await get<CronJob>('cronjob', 'tick')).status?.lastSuccessfulTime !== undefined);
     await cluster.kubectl(['delete', 'cronjob/tick', 'job/indexed', 'job/broken', 'job/judged', 'job/enough']);
