@@ -71,7 +71,14 @@ describe('the end of a container', () => {
     };
     let asked = 0;
     const missing = { code: status.NOT_FOUND };
-    const unary = (name: string): handleUnaryCall<object, object> => (_call, done) => { void Promise.resolve(answers[name]?.()).then((answer) => { if (answer) done(null, answer); else done(missing); }); };
+    const unary = (name: string): handleUnaryCall<object, object> => (_call, done) => {
+      const reply = async (): Promise<void> => {
+        const answer = await answers[name]?.();
+        if (answer) done(null, answer);
+        else done(missing);
+      };
+      void reply();
+    };
     const server = new Server();
     server.addService(service, { ...Object.fromEntries(Object.keys(service).map((name) => [name, unary(name)])), GetContainerEvents: (call: { write: (event: object) => void }) => { subscribed.resolve(call); } });
     await new Promise((resolve) => { server.bindAsync(`unix:${endpoint}`, ServerCredentials.createInsecure(), resolve); });
