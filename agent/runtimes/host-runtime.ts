@@ -88,6 +88,8 @@ export class HostRuntime {
   async #untilAnswered(driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
     for (let failures = 1; ; failures++) {
       try {
+        // A containerd of our own may have ended since it was found running, and nobody keeps it running yet.
+        if (failures > 1) await this.containerd?.ensure(signal);
         await driver.version(signal);
         return;
       } catch (error) {

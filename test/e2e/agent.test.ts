@@ -311,7 +311,13 @@ describe('an agent', () => {
     });
 
     it('keeps them through a containerd that is killed, hangs, or loses its socket', async () => {
-      await host().sh(`kill -9 ${await containerd()}`);
+      const first = await containerd();
+      await host().sh(`kill -9 ${first}`);
+      const found = await eventually(async () => { const now = await containerd().catch(() => first); return now !== first && now; }, { what: 'another containerd', timeoutMs: 30_000 });
+      // Once more, between the moment when an agent finds it running and the one from which it is kept running.
+      await restartAgent();
+      await cluster.agent(0)?.waitForOutput('adopted running containerd', 30_000);
+      await host().sh(`kill -9 ${found}`);
       await cluster.apply(pod('later'));
       await until('later', isReady);
       const hung = await containerd();
