@@ -54,11 +54,12 @@ describe('a containerd of our own', () => {
     expect(await pid()).toBeGreaterThan(0);
   });
 
-  it('ends shims that were left behind', async () => {
+  it('ends shims that were left behind, but not what somebody runs in another namespace', async () => {
     const { paths } = lab.containerd;
     const bundle = join(paths.state, 'io.containerd.runtime.v2.task/k8s.io/stray');
     await mkdir(bundle, { recursive: true });
-    const shim = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)', '--', '-namespace', 'k8s.io', '-id', 'stray', '-address', paths.socket], { argv0: 'containerd-shim-test', cwd: bundle, stdio: 'ignore' });
+    const shimIn = (namespace: string): ReturnType<typeof spawn> => spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)', '--', '-namespace', namespace, '-id', 'stray', '-address', paths.socket], { argv0: 'containerd-shim-test', cwd: bundle, stdio: 'ignore' });
+    const [shim, other] = [shimIn('k8s.io'), shimIn('theirs')];
     const ended = once(shim, 'exit');
     const stop = new AbortController();
     const running = lab.containerd.start(stop.signal);
@@ -66,6 +67,8 @@ describe('a containerd of our own', () => {
     await until(() => Promise.resolve(!existsSync(bundle)));
     stop.abort();
     await running;
+    expect([other.exitCode, other.signalCode]).toEqual([null, null]);
+    other.kill('SIGKILL');
   });
 
   it('takes back what a killed one had half made, and nothing that is in use', async () => {

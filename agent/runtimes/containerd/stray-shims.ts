@@ -4,6 +4,9 @@ import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 
+/** Where CRI keeps its containers. What somebody runs in another namespace of our containerd is theirs. */
+const namespace = 'k8s.io';
+
 interface Shim {
   readonly pid: number;
   readonly program: string;
@@ -25,7 +28,7 @@ export async function endStrayShims(socket: string, log: Log, pause: () => Promi
     log.warn({ shim: shim.pid, container: shim.id }, 'a shim without a container was left behind; ending it');
     try {
       // Its own way of ending what it runs; what is then left of it is the process.
-      if (shim.bundle !== undefined) await exec(shim.program, ['-namespace', 'k8s.io', '-address', socket, '-id', shim.id, '-bundle', shim.bundle, 'delete'], { cwd: shim.bundle }).catch(() => undefined);
+      if (shim.bundle !== undefined) await exec(shim.program, ['-namespace', namespace, '-address', socket, '-id', shim.id, '-bundle', shim.bundle, 'delete'], { cwd: shim.bundle }).catch(() => undefined);
       for (const pid of [...await childrenOf(shim.pid), shim.pid]) process.kill(pid, 'SIGKILL');
       if (shim.bundle === undefined) continue;
       await exec('umount', [`${shim.bundle}/rootfs`]);
@@ -40,7 +43,7 @@ async function strayShims(socket: string): Promise<Shim[]> {
   // In this order: a container is noted before its shim is started.
   const shims = await shimsOf(socket);
   if (shims.length === 0) return [];
-  const containers = new Set((await execOk('ctr', ['-a', socket, '-n', 'k8s.io', 'containers', 'ls', '-q'])).split('\n'));
+  const containers = new Set((await execOk('ctr', ['-a', socket, '-n', namespace, 'containers', 'ls', '-q'])).split('\n'));
   return shims.filter(({ id }) => !containers.has(id));
 }
 
@@ -51,7 +54,7 @@ async function shimsOf(socket: string): Promise<Shim[]> {
     const [program = '', ...args] = (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')).split('\0');
     const after = (flag: string): string | undefined => (args.includes(flag) ? args[args.indexOf(flag) + 1] : undefined);
     const id = after('-id');
-    if (!basename(program).startsWith('containerd-shim') || after('-address') !== socket || id === undefined) return [];
+    if (!basename(program).startsWith('containerd-shim') || after('-address') !== socket || after('-namespace') !== namespace || id === undefined) return [];
     const folder = await readlink(`/proc/${String(pid)}/cwd`).catch(() => '');
     return [{ pid, program, id, bundle: basename(folder) === id ? folder : undefined }];
   }));
