@@ -12,6 +12,9 @@ import type { Io } from './types.ts';
 
 export const configFile = '/etc/cleat/config.yaml';
 
+/** From the signal to the end: less than service managers wait. */
+const endMs = 15_000;
+
 interface Program<S extends Settings> {
   readonly name: string;
   readonly settings: S & typeof hostSettings;
@@ -40,7 +43,14 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   if (needsRoot && process.getuid?.() !== 0) throw new StatusError('Forbidden', `${program} needs root: it runs containers and programs the network. Start it with sudo`);
   await prepareFolder(host.stateDir, 'state-dir', 0o711);
   // Whoever reads the log later should see that somebody ended it, and how.
-  io.interrupted.addEventListener('abort', () => { io.err(`${program} ends: it got ${messageOf(io.interrupted.reason)}\n`); }, { once: true });
+  io.interrupted.addEventListener('abort', () => {
+    io.err(`${program} ends: it got ${messageOf(io.interrupted.reason)}\n`);
+    // Whoever stops it is not to wait for ever for a part that hangs; a kill does no harm, it is what every start is made for.
+    setTimeout(() => {
+      io.err(`${program} did not end within ${String(endMs / 1000)} s; it is ended as it is\n`);
+      process.exit(1);
+    }, endMs).unref();
+  }, { once: true });
   collectWhenIdle(systemClock, processMemory(), io.interrupted);
   if (optimizes) optimizeWhenBusy(systemClock, thisEngine(), io.interrupted);
   const log = createLog(host.logLevel as LogLevel);
