@@ -94,3 +94,9 @@ it('ends a pod that goes beyond its own limit', async () => {
   expect(statusOf('big')).toMatchObject({ reason: 'Evicted', message: 'Usage of EmptyDir volume "v" exceeds the limit "10Ki". ' });
   expect(statusOf('other')?.phase).toBe('Running');
 });
+
+it('ends at once when it is told to before it begins', async () => {
+  const node = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+  const evictor = new Evictor({ driver, clock, log: silentLog, events: { emit: () => undefined }, pods: manager, node }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
+  await expect(evictor.start(AbortSignal.abort(new Error('not now')))).resolves.toBeUndefined();
+});

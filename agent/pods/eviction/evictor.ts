@@ -3,6 +3,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { Pressure } from '#agent/node/thresholds.ts';
 import { processCount } from '#agent/runtimes/cgroups.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -84,13 +85,13 @@ export class Evictor implements Runnable {
   }
 
   async #untilPressed(signal: AbortSignal): Promise<void> {
-    while (!this.#deps.node.isPressed) {
-      const { promise, resolve } = Promise.withResolvers<undefined>();
-      const unsubscribe = this.#deps.node.subscribe(() => { resolve(undefined); });
-      signal.addEventListener('abort', () => { resolve(undefined); }, { once: true });
-      await promise;
+    const { node } = this.#deps;
+    const wakeup = new Wakeup();
+    const unsubscribe = node.subscribe(() => { wakeup.notify(); });
+    try {
+      while (!node.isPressed) await wakeup.wait(signal);
+    } finally {
       unsubscribe();
-      signal.throwIfAborted();
     }
   }
 
