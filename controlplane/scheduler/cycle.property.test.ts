@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Node, Pod, PodAffinityTerm, PodSpec, Taint, TopologySpreadConstraint } from '#api/gen/types.ts';
+import { propertyRuns } from '#test/support/chaos.ts';
 import { schedule } from './cycle.ts';
 import { Framework } from './framework.ts';
 import { Nominator } from './nominator.ts';
@@ -90,5 +91,5 @@ test('a pod goes only where it may, waits only when it may go nowhere, and pushe
       for (const { uid } of victims) cache.removePod(uid);
       placed = without;
     }
-  }), { numRuns: 400 });
-}, 60_000);
+  }), propertyRuns(400));
+}, 300_000);

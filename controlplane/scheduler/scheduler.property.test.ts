@@ -4,6 +4,7 @@ import type { Node, Pod } from '#api/gen/types.ts';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
+import { propertyRuns } from '#test/support/chaos.ts';
 import { schedulerPlugins } from './registry.ts';
 import { defaultSchedulerConfig, Scheduler } from './scheduler.ts';
 import { fakeApi, FakeInformer, node, pod, type FakeApi } from './testing.ts';
@@ -198,5 +199,5 @@ test('never over-commits, and a pod waits only if nothing could take it', async 
     } finally {
       await simulation.end();
     }
-  }), { numRuns: 150 });
-}, 30_000);
+  }), propertyRuns(150));
+}, 300_000);

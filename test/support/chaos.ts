@@ -148,9 +148,18 @@ export class Chaos {
   }
 }
 
-/** Seeds for `it.each`. `SEED=n` runs one again, `RUNS=n` tries more. */
+/**
+ * Seeds for `it.each`: always the same ones, so that a suite repeats itself. `SEED=n` runs one again; `SEEDS=n` explores as many
+ * others, from a random one on or from `SEED`.
+ */
 export function seeds(count: number): number[] {
-  const given = process.env['SEED'];
-  const first = given === undefined ? Math.floor(Math.random() * 1e6) : Number(given);
-  return Array.from({ length: Number(process.env['RUNS'] ?? (given === undefined ? count : 1)) }, (_, i) => first + i);
+  const { SEED: given, SEEDS: others } = process.env;
+  const first = given !== undefined ? Number(given) : others === undefined ? 1 : Math.floor(Math.random() * 1e9);
+  return Array.from({ length: Number(others ?? (given === undefined ? count : 1)) }, (_, i) => first + i);
+}
+
+/** The same for properties that fast-check looks for counterexamples to; it prints the seed and the path of one that it finds. */
+export function propertyRuns(count: number): { readonly seed: number; readonly numRuns: number } {
+  const [seed = 1] = seeds(1);
+  return { seed, numRuns: Number(process.env['SEEDS'] ?? count) };
 }
