@@ -6,6 +6,7 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { runTogether } from '#common/run-together.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
@@ -184,15 +185,11 @@ export class Agent implements Runnable {
         { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
-      const running = [network, proxy, dns, node, pods, evictor, ...(shutdown ? [shutdown] : []), ...(statics ? [statics] : []), ...(containerd ? [containerd] : [])].map((part: Runnable) => part.start(signal));
       const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      running.push(session.start(signal));
-      // One part that cannot go on ends all: a supervisor starts the agent again, and nothing of the pods is lost.
-      await Promise.allSettled(running.map((part) => part.catch((error: unknown) => { stop.abort(error); throw error; })));
-      await Promise.all(running);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, proxy, dns, node, pods, evictor, shutdown, statics, containerd, session }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();

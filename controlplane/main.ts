@@ -12,6 +12,7 @@ import { detectNodeIp, isOwnLink } from '#common/host-address.ts';
 import { prepareFolder } from '#common/folder.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { runTogether } from '#common/run-together.ts';
 import { fingerprintOf, type CertificateAuthority } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
@@ -177,17 +178,14 @@ export class ControlPlane implements Runnable {
     const scheduler = await this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
     apiServer.metrics.add(() => scheduler.collect());
-    const parts: readonly Runnable[] = [apiServer, informers, dispatcher, scheduler, manager];
 
-    // One part that cannot go on ends all: half a control plane is worse than a restart.
     const stop = new AbortController();
     const all = AbortSignal.any([signal, stop.signal]);
-    const running = parts.map((part) => part.start(all).catch((error: unknown) => { stop.abort(error); throw error; }));
+    const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager }, all, stop);
     apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
     void this.#renew(all, async () => { const renewed = await serving(); apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.certPem); await writeAdmin(); });
-    const ended = await Promise.allSettled(running);
-    const failed = ended.find((end) => end.status === 'rejected');
-    if (!signal.aborted) throw stop.signal.aborted ? stop.signal.reason : failed?.reason;
+    await ended.catch((error: unknown) => { stop.abort(error); });
+    if (!signal.aborted) throw stop.signal.reason;
   }
 
   async #scheduler(apiServer: ApiServer, informers: Informers): Promise<Scheduler> {
