@@ -15,6 +15,9 @@ import type { DeleteRequest } from './types.ts';
 const maxDisruptedPods = 2000;
 const stillProcessingMs = 10_000;
 
+/** What is asked and written. */
+export type EvictionDeps = Pick<RouteDeps, 'store' | 'resources' | 'kinds' | 'clock'>;
+
 export interface EvictRequest {
   readonly namespace: string;
   readonly podName: string;
@@ -25,7 +28,7 @@ export interface EvictRequest {
  * Deletes a pod if its disruption budget can spare it. What is spared is counted in the budget's status before the
  * delete, so that evictions side by side cannot both take the last one.
  */
-export async function evictPod(deps: RouteDeps, kind: KindDefinition, { namespace, podName, deletion }: EvictRequest, options: WriteOptions): Promise<void> {
+export async function evictPod(deps: EvictionDeps, kind: KindDefinition, { namespace, podName, deletion }: EvictRequest, options: WriteOptions): Promise<void> {
   const pod = parseBytes((await deps.resources.entry(kind, namespace, podName)).value) as Pod;
   const { uid } = pod.metadata ?? {};
   // What the budget was asked about is what goes, and nothing that took its name meanwhile.
@@ -41,7 +44,7 @@ function countsForNothing({ metadata, status }: Pod): boolean {
   return metadata?.deletionTimestamp !== undefined || ['Succeeded', 'Failed', 'Pending'].includes(status?.phase ?? '');
 }
 
-async function budgetOf(deps: RouteDeps, namespace: string, pod: Pod): Promise<PodDisruptionBudget | undefined> {
+async function budgetOf(deps: EvictionDeps, namespace: string, pod: Pod): Promise<PodDisruptionBudget | undefined> {
   const page = await listPage(deps.store, deps.kinds.of(podDisruptionBudgets), namespace, {});
   const budgets = page.entries.map((entry) => parseBytes(entry.value) as PodDisruptionBudget).filter(({ spec }) => matchesSelector(spec?.selector, pod));
   if (budgets.length > 1) throw new StatusError('InternalError', 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.');
@@ -61,7 +64,7 @@ function sparesUnhealthy({ spec, status }: PodDisruptionBudget, pod: Pod): boole
 }
 
 /** Counts the eviction, or refuses it. */
-async function takeOne(deps: RouteDeps, budget: PodDisruptionBudget, podName: string, options: WriteOptions): Promise<void> {
+async function takeOne(deps: EvictionDeps, budget: PodDisruptionBudget, podName: string, options: WriteOptions): Promise<void> {
   const { name = '', namespace } = budget.metadata ?? {};
   const now = rfc3339(deps.clock.now());
   await deps.resources.update(deps.kinds.of(podDisruptionBudgets), namespace, name, (current) => {
@@ -91,7 +94,7 @@ function refused(message: string, retryAfterMs?: number): StatusError {
 }
 
 /** Says in the pod's status why it goes: a Job may then not count it as a failure. */
-async function markDisrupted(deps: RouteDeps, kind: KindDefinition, { metadata }: Pod, options: WriteOptions): Promise<void> {
+async function markDisrupted(deps: EvictionDeps, kind: KindDefinition, { metadata }: Pod, options: WriteOptions): Promise<void> {
   const now = rfc3339(deps.clock.now());
   await deps.resources.update(kind, metadata?.namespace, metadata?.name ?? '', (current) => {
     const pod = current as Pod;

@@ -55,6 +55,13 @@ const maxAttempts = 5;
 /** Whoever waits for an answer from outside does not keep others off the object, and may lose to them again and again. */
 const maxAttemptsUnlocked = 50;
 
+/** What objects are called that are not named by their makers. A simulation brings its own, to repeat itself. */
+export interface Ids {
+  uid(): string;
+  /** Five characters that a name may have. */
+  suffix(): string;
+}
+
 /** Asking others ends the hold on an object. */
 interface Hold { readonly beforeAsking: () => void; readonly attempts: () => number }
 
@@ -73,9 +80,11 @@ export class ResourceStore {
   readonly #admission: AdmissionChain;
   readonly #clock: Clock;
   readonly #kinds: KindIndex;
+  readonly #ids: Ids;
   readonly #locks = new KeyLock();
 
-  constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly kinds: KindIndex; readonly clock: Clock }) {
+  constructor(deps: { readonly store: Store; readonly admission: AdmissionChain; readonly kinds: KindIndex; readonly clock: Clock; readonly ids?: Ids }) {
+    this.#ids = deps.ids ?? randomIds;
     this.#kinds = deps.kinds;
     this.#store = deps.store;
     this.#admission = deps.admission;
@@ -97,7 +106,7 @@ export class ResourceStore {
     for (let attempt = 1; ; attempt++) {
       // A kind may note the name in other places, so each attempt starts from what the client sent.
       const candidate = copyJson(object);
-      metaOf(candidate).name = generateName(prefix);
+      metaOf(candidate).name = prefix.slice(0, 58) + this.#ids.suffix();
       try {
         return await this.#createOnce(kind, namespace, this.#prepareNew(kind, candidate, options), options);
       } catch (error) {
@@ -108,7 +117,7 @@ export class ResourceStore {
 
   #prepareNew(kind: KindDefinition, object: KubeObject, options: WriteOptions): KubeObject {
     applyDefaults(kind, object);
-    prepareCreate(kind, object, randomUUID());
+    prepareCreate(kind, object, this.#ids.uid());
     this.#track(kind, undefined, object, options, undefined);
     metaOf(object).creationTimestamp = rfc3339(this.#clock.now());
     return object;
@@ -306,7 +315,7 @@ function placeInNamespace(object: KubeObject, namespace: string | undefined): vo
   if (meta.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
 }
 
-function generateName(prefix: string): string {
-  const random = [...randomBytes(5)].map((byte) => nameAlphabet[byte % nameAlphabet.length] ?? 'x').join('');
-  return prefix.slice(0, 58) + random;
-}
+const randomIds: Ids = {
+  uid: () => randomUUID(),
+  suffix: () => [...randomBytes(5)].map((byte) => nameAlphabet[byte % nameAlphabet.length] ?? 'x').join(''),
+};

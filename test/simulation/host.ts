@@ -4,7 +4,7 @@ import type { Pod, PodStatus } from '#api/gen/types.ts';
 import type { ControlMessage } from '#proto/edge/v1/messages.ts';
 import type { Link } from './link.ts';
 
-export interface Copy { readonly pod: Pod; readonly bornMs: number; stopAtMs: number | undefined }
+export interface Copy { readonly pod: Pod; readonly bornMs: number; stopAtMs: number | undefined; readonly end?: { readonly atMs: number; readonly phase: 'Succeeded' | 'Failed' } | undefined }
 
 export interface HostDeps {
   readonly random: () => number;
@@ -12,6 +12,14 @@ export interface HostDeps {
   readonly nowMs: () => number;
   /** Told of each copy that begins to end though nobody asked for it. */
   readonly killed: (pod: Pod, why: 'deleted' | 'dropped' | 'withheld' | 'fenced') => void;
+  /** For how long the program of a pod that is not always started again runs, and whether it then succeeds. Absent: they all run on. */
+  readonly program?: (pod: Pod) => { readonly forMs: number; readonly succeeds: boolean };
+}
+
+/** What it says of itself. */
+export interface HostFacts {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly capacity: Readonly<Record<string, string>>;
 }
 
 /**
@@ -37,12 +45,16 @@ export class SimulatedHost {
   #beatMs = 0;
   readonly #sent = new Map<number, number>();
   readonly #reported = new Map<string, string>();
+  /** By uid, of pods that are started once only: on its disk. */
+  readonly #phases = new Map<string, 'Running' | 'Succeeded' | 'Failed'>();
   readonly #deps: HostDeps;
+  readonly #facts: HostFacts;
   readonly #rate: number;
 
-  constructor(name: string, deps: HostDeps) {
+  constructor(name: string, deps: HostDeps, facts: HostFacts = { labels: {}, capacity: { pods: '110' } }) {
     this.name = name;
     this.#deps = deps;
+    this.#facts = facts;
     this.#rate = 0.998 + deps.random() * 0.004;
   }
 
@@ -109,7 +121,7 @@ export class SimulatedHost {
         link.send({ fenced: { fence: welcome.fence } });
       }
       const conditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map((type) => ({ type, status: type === 'Ready' ? 'True' : 'False', lastHeartbeatTime: new Date(this.#deps.nowMs()).toISOString() }));
-      link.send({ nodeStatus: { report: Buffer.from(JSON.stringify({ labels: {}, status: { capacity: { pods: '110' }, conditions } })) } });
+      link.send({ nodeStatus: { report: Buffer.from(JSON.stringify({ labels: this.#facts.labels, status: { capacity: this.#facts.capacity, allocatable: this.#facts.capacity, conditions } })) } });
       this.#beatMs = 0;
     } else if (complete) {
       this.#parts.push(...complete.objects.filter(({ resource }) => resource === 'pods').map(({ json }) => JSON.parse(Buffer.from(json).toString()) as Pod));
@@ -136,6 +148,7 @@ export class SimulatedHost {
   tick(): void {
     if (!this.powered || this.asleep) return;
     for (const [uid, copy] of this.copies) if (copy.stopAtMs !== undefined && copy.stopAtMs <= this.#deps.nowMs()) this.copies.delete(uid);
+    for (const [uid, { end }] of this.copies) if (end && end.atMs <= this.#deps.nowMs()) { this.#phases.set(uid, end.phase); this.copies.delete(uid); }
     this.#run();
     this.#beat();
     if (this.link && this.#deps.nowMs() - this.#lastHeardMs > 25_000) this.#hangUp();
@@ -150,10 +163,25 @@ export class SimulatedHost {
       const hold = keepsOne(pod) ? withheld(pod, this.#silentMs()) : undefined;
       if (pod.metadata?.deletionTimestamp !== undefined) this.#stop(copy, 'deleted', Math.min(5, pod.metadata.deletionGracePeriodSeconds ?? 5));
       else if (hold) this.#stop(copy, 'withheld', hold.graceSeconds);
-      else if (!copy && this.#deps.random() < 0.7) this.copies.set(uid, { pod, bornMs: this.#deps.nowMs(), stopAtMs: undefined });
+      else if (!copy && this.#mayStart(pod) && this.#deps.random() < 0.7) this.#start(pod);
       this.#report(pod);
     }
     for (const [uid, copy] of this.copies) if (!wanted.has(uid)) this.#stop(copy, 'dropped', 5);
+    for (const uid of this.#phases.keys()) if (!wanted.has(uid)) this.#phases.delete(uid);
+  }
+
+  /** What was started once, and is gone with the power, has failed. */
+  #mayStart({ metadata }: Pod): boolean {
+    const uid = metadata?.uid ?? '';
+    if (this.#phases.get(uid) === 'Running') this.#phases.set(uid, 'Failed');
+    return !this.#phases.has(uid);
+  }
+
+  #start(pod: Pod): void {
+    const program = pod.spec?.restartPolicy === 'Never' ? this.#deps.program?.(pod) : undefined;
+    const uid = pod.metadata?.uid ?? '';
+    if (program) this.#phases.set(uid, 'Running');
+    this.copies.set(uid, { pod, bornMs: this.#deps.nowMs(), stopAtMs: undefined, end: program && { atMs: this.#deps.nowMs() + program.forMs, phase: program.succeeds ? 'Succeeded' : 'Failed' } });
   }
 
   /** A program takes what it is given of its time, and the runtime a moment more. */
@@ -167,11 +195,12 @@ export class SimulatedHost {
     const { uid = '', namespace = '', name = '', deletionTimestamp } = pod.metadata ?? {};
     const runs = this.copies.has(uid);
     const gone = deletionTimestamp !== undefined && !runs;
-    const text = `${String(runs)} ${String(gone)}`;
+    const ended = runs ? undefined : this.#phases.get(uid);
+    const text = `${String(runs)} ${String(gone)} ${ended ?? ''}`;
     if (!this.connected || !this.link || this.#reported.get(uid) === text) return;
     this.#reported.set(uid, text);
     const ready = runs && deletionTimestamp === undefined ? 'True' : 'False';
-    const status: PodStatus = { phase: runs ? 'Running' : gone ? 'Failed' : 'Pending', conditions: [{ type: 'Ready', status: ready }] };
+    const status: PodStatus = { phase: runs ? 'Running' : ended ?? (gone ? 'Failed' : 'Pending'), conditions: [{ type: 'Ready', status: ready }] };
     this.link.send({ podStatus: { namespace, name, uid, gone, status: Buffer.from(JSON.stringify(status)) } });
   }
 
