@@ -10,8 +10,10 @@ const timeoutMs = 2000;
 
 /** Over UDP from a port of its own (so that nobody can guess where the answer is awaited); over TCP when it comes cut off. */
 export const exchange: Exchange = async (server, question, signal) => {
+  signal.throwIfAborted();
   const id = randomInt(65_536);
   const { reply, truncated } = await overUdp(server, id, question, signal);
+  signal.throwIfAborted();
   return truncated ? overTcp(server, id, question, signal) : reply;
 };
 

@@ -49,6 +49,8 @@ describe('a server and who asks it', () => {
   it('believe nobody who answers something else', async () => {
     const { port } = await serve((message) => encode({ type: 'response', id: message.readUInt16BE(0), questions: [{ name: 'evil.com', type: 'A' }] }));
     await expect(exchange(`127.0.0.1:${String(port)}`, question, AbortSignal.timeout(200))).rejects.toMatchObject({ name: 'TimeoutError' });
+    // Nor asks it what nobody wants to know any more: it would wait for ever.
+    await expect(exchange(`127.0.0.1:${String(port)}`, question, AbortSignal.abort(new Error('the agent has ended')))).rejects.toThrow('the agent has ended');
   });
 
   it('say at once when nobody listens', async () => {
