@@ -169,6 +169,7 @@ export class ControlPlane implements Runnable {
         pods, nodes: informers.informer(resources.nodes), secrets: informers.informer(resources.secrets), configMaps: informers.informer(resources.configMaps),
         services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices), runtimeClasses: informers.informer(resources.runtimeClasses),
         claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes),
+        networkPolicies: informers.informer(resources.networkPolicies), namespaces: informers.informer(resources.namespaces),
       },
     }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });

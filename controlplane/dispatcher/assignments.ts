@@ -1,10 +1,11 @@
-import type { ConfigMap, EndpointSlice, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
+import type { ConfigMap, EndpointSlice, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
+import { PolicyIndex } from './policies.ts';
 import { referenceKey, type Referable, type ReferenceKey } from './references.ts';
 import { trimNode, trimOther, trimSlice } from './trim.ts';
 
@@ -31,6 +32,9 @@ export interface AssignmentInformers {
   /** Absent where no pod has claims, as in some tests. */
   readonly claims?: Informer<PersistentVolumeClaim>;
   readonly volumes?: Informer<PersistentVolume>;
+  /** Both absent where no policies are kept, as in some tests. */
+  readonly networkPolicies?: Informer<NetworkPolicy>;
+  readonly namespaces?: Informer<Namespace>;
 }
 
 const noObjects: Lister<KubeObject> = { get: () => undefined, list: () => [], by: () => [] };
@@ -49,6 +53,8 @@ export class Assignments implements AssignmentSource {
   /** Everyone's objects, encoded once for all senders that run now. */
   #encoded = new Map<string, { object: KubeObject; json: Uint8Array }>();
 
+  readonly #policies: PolicyIndex | undefined;
+
   /** Everyone's keys to be marked when the time has come. */
   readonly #gathered = new Set<string>();
   #flushedAtMs = Number.NEGATIVE_INFINITY;
@@ -57,6 +63,10 @@ export class Assignments implements AssignmentSource {
   constructor(informers: AssignmentInformers, clock: Clock) {
     this.#informers = informers;
     this.#clock = clock;
+    const { networkPolicies, namespaces, pods } = informers;
+    this.#policies = networkPolicies && namespaces && new PolicyIndex({ networkPolicies, namespaces, pods }, (node, key) => {
+      for (const assignment of this.#open.get(node) ?? []) assignment.markOwn(key);
+    });
   }
 
   /** Follows the informers until the returned function is called. */
@@ -72,6 +82,7 @@ export class Assignments implements AssignmentSource {
       if (changed) this.#markEveryone(`${qualifiedName(resource)} ${keyOf(changed)}`);
     };
     const stops = [
+      this.#policies?.start(),
       informers.pods.subscribe(({ object, old }) => {
         for (const node of new Set([object?.spec?.nodeName, old?.spec?.nodeName])) {
           for (const assignment of this.#open.get(node ?? '') ?? []) assignment.markPod(keyOf(object ?? old ?? {}));
@@ -99,6 +110,7 @@ export class Assignments implements AssignmentSource {
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
     assignment.alwaysRefer(dnsSettings);
+    for (const key of this.#policies?.keysOf(nodeName) ?? []) assignment.markOwn(key);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {
       for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);
@@ -148,6 +160,11 @@ export class Assignments implements AssignmentSource {
     if (this.#encoded.size === 0) setImmediate(() => { this.#encoded = new Map(); });
     this.#encoded.set(cacheKey, { object, json });
     return json;
+  }
+
+  encodeFor(nodeName: string, resourceName: string, key: string): Uint8Array | undefined {
+    const object = this.#policies?.objectFor(nodeName, resourceName, key);
+    return object && Buffer.from(JSON.stringify(object));
   }
 
   get claims(): AssignmentInformers['claims'] { return this.#informers.claims; }

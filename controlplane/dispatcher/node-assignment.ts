@@ -15,6 +15,8 @@ export interface AssignmentSource {
   readonly claims?: Pick<Lister<PersistentVolumeClaim>, 'get'> | undefined;
   /** The object behind a key now; undefined when there is none. */
   encode(resource: Resource, key: string): Uint8Array | undefined;
+  /** What only some nodes see, and each its own way; undefined when this one does not. */
+  encodeFor(nodeName: string, resourceName: string, key: string): Uint8Array | undefined;
   addReferrer(key: ReferenceKey, assignment: NodeAssignment): void;
   dropReferrer(key: ReferenceKey, assignment: NodeAssignment): void;
 }
@@ -26,6 +28,8 @@ interface Marks {
   readonly pods: Set<string>;
   readonly references: Set<ReferenceKey>;
   readonly everyones: Set<string>;
+  /** Policies about this node's pods, and whom those speak of. */
+  readonly own: Set<string>;
 }
 
 /** What one connected node was sent and what it has yet to be told. */
@@ -34,11 +38,13 @@ export class NodeAssignment {
   readonly #all: AssignmentSource;
   readonly #pods: Lister<Pod>;
   readonly #wake: () => void;
-  #marks: Marks = { pods: new Set(), references: new Set(), everyones: new Set() };
+  #marks: Marks = noMarks();
   /** By pod key: a digest of what was sent, and what it refers to. */
   readonly #sentPods = new Map<string, { digest: string; references: readonly ReferenceKey[] }>();
   readonly #referenceCounts = new Map<ReferenceKey, number>();
   readonly #sentReferences = new Set<ReferenceKey>();
+  /** By key: a digest of what was sent. */
+  readonly #sentOwn = new Map<string, string>();
 
   constructor(all: AssignmentSource, podLister: Lister<Pod>, nodeName: string, wake: () => void) {
     this.#all = all;
@@ -48,7 +54,8 @@ export class NodeAssignment {
   }
 
   get dirty(): boolean {
-    return this.#marks.pods.size + this.#marks.references.size + this.#marks.everyones.size > 0;
+    const { pods: ofPods, references, everyones, own } = this.#marks;
+    return ofPods.size + references.size + everyones.size + own.size > 0;
   }
 
   references(): Iterable<ReferenceKey> {
@@ -65,6 +72,7 @@ export class NodeAssignment {
   markPod(key: string): void { this.#mark(this.#marks.pods, key); }
   markReference(key: ReferenceKey): void { this.#mark(this.#marks.references, key); }
   markEveryones(key: string): void { this.#mark(this.#marks.everyones, key); }
+  markOwn(key: string): void { this.#mark(this.#marks.own, key); }
 
   #mark(marks: Set<string>, key: string): void {
     const wasClean = !this.dirty;
@@ -74,16 +82,32 @@ export class NodeAssignment {
 
   /**
    * What is marked now, one change at a time, each object at most once; marks made from here on are for the next
-   * call. What a pod refers to comes before the pod.
+   * call. What a pod refers to comes before the pod, and so do the policies about it, which go after it.
    */
   *changes(): Generator<AssignmentChange> {
     const marks = this.#marks;
-    this.#marks = { pods: new Set(), references: new Set(), everyones: new Set() };
+    this.#marks = noMarks();
     const orphans = new Set<ReferenceKey>();
     for (const key of marks.references) yield* this.#reference(key);
+    for (const key of marks.own) yield* this.#own(key, false);
     for (const key of marks.pods) yield* this.#pod(key, orphans);
+    for (const key of marks.own) yield* this.#own(key, true);
     for (const key of orphans) yield* this.#orphan(key);
     for (const key of marks.everyones) yield everyonesChange(this.#all, key);
+  }
+
+  /** Either what the node needs, or what it needs no more. */
+  *#own(key: string, removals: boolean): Generator<AssignmentChange> {
+    const { resource, name } = splitMark(key);
+    const json = this.#all.encodeFor(this.nodeName, resource, name);
+    if (removals) {
+      if (!json && this.#sentOwn.delete(key)) yield removal(key);
+      return;
+    }
+    const digest = json && hash('sha1', json, 'base64');
+    if (digest === undefined || digest === this.#sentOwn.get(key)) return;
+    this.#sentOwn.set(key, digest);
+    yield { set: { resource, json } };
   }
 
   *#pod(key: string, orphans: Set<ReferenceKey>): Generator<AssignmentChange> {
@@ -144,6 +168,10 @@ export class NodeAssignment {
   *#orphan(key: ReferenceKey): Generator<AssignmentChange> {
     if (!this.#referenceCounts.has(key) && this.#sentReferences.delete(key)) yield removal(key);
   }
+}
+
+function noMarks(): Marks {
+  return { pods: new Set(), references: new Set(), everyones: new Set(), own: new Set() };
 }
 
 function everyonesChange(all: AssignmentSource, key: string): AssignmentChange {

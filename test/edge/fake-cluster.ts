@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { freeze } from '#api/meta/equal.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { keyOf, objectKey, type KubeList, type KubeObject } from '#api/meta/object.ts';
-import { configMaps, endpointSlices, nodes, pods, runtimeClasses, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, endpointSlices, namespaces, networkPolicies, nodes, pods, runtimeClasses, qualifiedName, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import type { ApiClient, DeleteRequest, PatchType } from '#controlplane/apiserver/types.ts';
 import type { Informer, InformerHandler } from '#controlplane/cache/types.ts';
@@ -21,6 +21,7 @@ export class FakeCluster implements ApiClient {
     pods: this.#informer(pods), secrets: this.#informer(secrets), configMaps: this.#informer(configMaps),
     services: this.#informer(services), endpointSlices: this.#informer(endpointSlices), nodes: this.#informer(nodes),
     runtimeClasses: this.#informer(runtimeClasses),
+    networkPolicies: this.#informer(networkPolicies), namespaces: this.#informer(namespaces),
   };
 
   /** Puts an object as it is; for arranging. */
