@@ -1,8 +1,9 @@
-import { readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
-import { stateNames } from '#common/state-directory.ts';
+import { lockHolder } from '#common/lock-holder.ts';
+import { isState } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
 import { podsDir } from './pods/paths.ts';
@@ -86,6 +87,8 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       const [address = '', device = ''] = target.split(' ');
       return (await exec('ip', ['address', 'del', address, 'dev', device])).exitCode === 0 ? `address ${address} removed` : undefined;
     }
+    case 'link':
+      return (await exec('ip', ['link', 'del', target])).exitCode === 0 ? `link ${target} removed` : undefined;
     case 'file':
       if (before !== null) return undefined;
       await rm(target, { force: true });
@@ -103,14 +106,6 @@ export async function purgeState(stateDir: string): Promise<void> {
   if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
   const holder = await lockHolder(join(dir, 'server/store/LOCK'));
   if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${dir}; stop it first`);
-  for (const name of await readdir(dir)) if (stateNames.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
+  for (const name of await readdir(dir)) if (isState(name)) await rm(join(dir, name), { recursive: true, force: true });
   await rmdir(dir).catch(() => undefined);
-}
-
-/** The process that holds a POSIX lock on the file, as LevelDB does. Source: proc(5), /proc/locks. */
-async function lockHolder(path: string): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found) return undefined;
-  const locks = await readFile('/proc/locks', 'utf8');
-  return locks.split('\n').map((line) => line.trim().split(/\s+/)).find((fields) => fields[1] === 'POSIX' && fields[5]?.endsWith(`:${String(found.ino)}`))?.[4];
 }

@@ -40,6 +40,8 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   config: () => import('./commands/config.ts'),
   completion: () => import('./commands/completion.ts'),
   why: () => import('./commands/why.ts'),
+  backup: () => import('./commands/backup.ts'),
+  restore: () => import('./commands/restore.ts'),
   version: () => import('./commands/version.ts'),
 };
 
@@ -86,6 +88,9 @@ Hosts:
   drain          empty a node for maintenance
   taint          keep pods off nodes
   node           all of these, and remove and fence
+
+The cluster itself:
+  backup         write all of it to a file; restore: make this host what a backup is of
 
 Settings:
   config         clusters and contexts of the kubeconfig

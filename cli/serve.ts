@@ -24,11 +24,11 @@ interface Program<S extends Settings> {
   /** Throws for settings that do not go together. */
   readonly check?: (config: Values<S>) => void;
 }
-interface Prepared<S extends Settings> { readonly config: Values<S>; readonly log: Log; readonly supervision: Supervision }
+interface Prepared<S extends Settings> { readonly config: Values<S>; readonly configFile: string; readonly log: Log; readonly supervision: Supervision }
 
 /** What a long-running command needs before it runs, with a state directory that can be used; undefined when it only had to print. */
 export async function prepare<S extends Settings>({ name: program, settings, needsRoot, optimizes, check }: Program<S>, argv: readonly string[], io: Io): Promise<Prepared<S> | undefined> {
-  const { values, mode } = loadConfig(program, settings, argv, io.env, configFile);
+  const { values, mode, configFile: path } = loadConfig(program, settings, argv, io.env, configFile);
   const host: Values<typeof hostSettings> = values;
   checkRanges(host);
   if (mode === 'print-config') {
@@ -55,7 +55,7 @@ export async function prepare<S extends Settings>({ name: program, settings, nee
   if (optimizes) optimizeWhenBusy(systemClock, thisEngine(), io.interrupted);
   const log = createLog(host.logLevel as LogLevel);
   const supervision = new Supervision({ clock: systemClock, log, notify: async (words) => { await execOk('systemd-notify', words, { timeoutMs: 10_000 }); } }, io.env);
-  return { config: values, log, supervision };
+  return { config: values, configFile: path, log, supervision };
 }
 
 /** True when all is ready; false when it ended or was interrupted before, which is no failure. */

@@ -83,6 +83,8 @@ export interface Loaded<V> {
   readonly values: V;
   /** What was asked for besides running. */
   readonly mode: 'run' | 'help' | 'print-config';
+  /** The configuration file, whether or not there is one. */
+  readonly configFile: string;
 }
 
 /** Reads flags, environment and file. Throws a StatusError `Invalid` whose message is ready to print. */
@@ -108,7 +110,7 @@ export function loadConfig<S extends Settings>(
       throw unknownName(`environment variable ${variable}`, variable, [...byFlag.keys()].map(variableOf), '; unset it');
     }
   }
-  return { values: values as Values<S>, mode: flags.mode };
+  return { values: values as Values<S>, mode: flags.mode, configFile: file.path };
 }
 
 export function variableOf(flag: string): string {

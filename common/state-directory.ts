@@ -1,7 +1,12 @@
 import { readdir } from 'node:fs/promises';
 
-/** What Cleat keeps in a state directory; whatever else is there is somebody else's. */
-export const stateNames: readonly string[] = ['agent', 'cni', 'containerd', 'ctr', 'docker', 'ledger.jsonl', 'pods', 'server', 'tmp', 'volumes'];
+const stateNames: readonly string[] = ['agent', 'backups', 'cni', 'containerd', 'ctr', 'docker', 'ledger.jsonl', 'pods', 'server', 'tmp', 'upgrade', 'volumes'];
+
+/** Whether Cleat keeps something by this name in a state directory; whatever else is there is somebody else's. */
+export function isState(name: string): boolean {
+  // `server.before-restore` and the like.
+  return stateNames.includes(name) || name.startsWith('server.');
+}
 
 /** Whether Cleat ever ran with this state directory, and was not purged since. */
 export async function hasState(stateDir: string): Promise<boolean> {
@@ -9,5 +14,5 @@ export async function hasState(stateDir: string): Promise<boolean> {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  return names.some((name) => stateNames.includes(name));
+  return names.some(isState);
 }

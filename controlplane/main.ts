@@ -6,6 +6,7 @@ import type { Secret } from '#api/gen/types.ts';
 import { kinds } from '#api/kinds/registry.ts';
 import * as resources from '#api/kinds/resources.ts';
 import type { Resource } from '#api/kinds/resources.ts';
+import type { OpenedArchive } from '#common/backup/archive.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { detectNodeIp, isOwnLink } from '#common/host-address.ts';
@@ -24,6 +25,8 @@ import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
 import { frontProxyName, type FrontProxy } from './apiserver/aggregation/front-proxy.ts';
 import type { Audit } from './apiserver/audit/audit.ts';
+import type { Reply } from './apiserver/http/reply.ts';
+import type { ApiRequest } from './apiserver/http/request.ts';
 import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
 import { Informers } from './cache/informers.ts';
@@ -32,6 +35,8 @@ import { podIndexes } from './controllers/indexes.ts';
 import { ControllerManager } from './controllers/manager.ts';
 import { controllers } from './controllers/registry.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
+import type { RestoreConfig, RestoreResult } from './fleet/restore.ts';
+import { takeRestored } from './fleet/restored-folder.ts';
 import { schedulerPlugins } from './scheduler/registry.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { storePrefix } from './store/keys.ts';
@@ -42,6 +47,8 @@ import type { Store } from './store/types.ts';
 export interface ControlPlaneDeps {
   readonly log: Log;
   readonly clock: Clock;
+  /** Where the settings were read from: backups remember it. */
+  readonly configFile: string;
 }
 
 const nodeCidrMaskSize = 24;
@@ -98,6 +105,11 @@ export class ControlPlane implements Runnable {
     return formatJoinToken(token);
   }
 
+  /** Makes a state directory, on which no control plane runs, the cluster that a backup is of. */
+  static async restore(log: Log, archive: OpenedArchive, config: RestoreConfig): Promise<RestoreResult> {
+    return (await import('./fleet/restore.ts')).restore(log, archive, config);
+  }
+
   /** Runs until the signal aborts; rejects when it cannot start. */
   async start(signal: AbortSignal): Promise<void> {
     try {
@@ -111,6 +123,8 @@ export class ControlPlane implements Runnable {
   async #run(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#deps;
     const { stateDir, storeRecover } = this.#config;
+    const kept = await takeRestored(stateDir);
+    if (kept !== undefined) log.warn({ component: 'controlplane', kept }, 'a restore that was cut off is finished; what was there before is kept');
     // First of all, because it is locked: two control planes on one directory must not write two CAs.
     const sealing = async (): Promise<SealingConfig> => ({ prefixes: [storePrefix(resources.secrets)], keys: await loadOrCreateSealingKeys(join(stateDir, 'server/pki')) });
     const store = await openStore({ log, clock, sealing }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
@@ -157,7 +171,8 @@ export class ControlPlane implements Runnable {
     const informers = new Informers({ store, log, clock });
     const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
-    const apiServer = new ApiServer({ store, audit, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
+    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now }, { settings: config, configFile: this.#deps.configFile }, request);
+    const apiServer = new ApiServer({ store, audit, fleet, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });

@@ -9,7 +9,7 @@ export const command: Command = {
     const prepared = await prepare({ name: 'cleat controlplane', settings: controlPlaneSettings, needsRoot: false, optimizes: true }, argv, io);
     if (!prepared) return 0;
     const { ControlPlane } = await import('#controlplane/main.ts');
-    const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock }, prepared.config);
+    const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock, configFile: prepared.configFile }, prepared.config);
     const ended = controlPlane.start(io.interrupted);
     if (await isReady([controlPlane.ready], ended, io.interrupted)) {
       io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);

@@ -17,7 +17,7 @@ export const command: Command = {
     const startedMs = performance.now();
     const prepared = await prepare({ name: 'cleat up', settings, needsRoot: true, optimizes: true }, argv, io);
     if (!prepared) return 0;
-    const { config, log, supervision } = prepared;
+    const { config, configFile, log, supervision } = prepared;
     io.out(`Starting Cleat; its state is in ${config.stateDir}\n`);
     const [{ ControlPlane }, { Agent }] = await Promise.all([import('#controlplane/main.ts'), import('#agent/main.ts')]);
 
@@ -26,7 +26,7 @@ export const command: Command = {
     const stopAgent = new AbortController();
     io.interrupted.addEventListener('abort', () => { stopAgent.abort(io.interrupted.reason); }, { once: true });
 
-    const controlPlane = new ControlPlane({ log, clock: systemClock }, config);
+    const controlPlane = new ControlPlane({ log, clock: systemClock, configFile }, config);
     const agent = new Agent(
       { log, clock: systemClock, joinToken: async () => { await controlPlane.ready; return controlPlane.createJoinToken(); } },
       { ...config, server: controlPlane.localUrl, token: '' },

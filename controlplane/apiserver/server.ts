@@ -28,6 +28,8 @@ import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts'
 import { FairQueue } from './http/fair-queue.ts';
 import { RequestHandler } from './http/handler.ts';
 import { Listener } from './http/listener.ts';
+import type { Reply } from './http/reply.ts';
+import type { ApiRequest } from './http/request.ts';
 import { KindIndex } from './kind-index.ts';
 import { listPage } from './resource-lists.ts';
 import { RequestMetrics } from './request-metrics.ts';
@@ -54,6 +56,8 @@ export interface ApiServerDeps {
   readonly audit?: Audit | undefined;
   /** How servers behind APIServices know this one; absent in some tests. */
   readonly frontProxy?: FrontProxy;
+  /** Answers `/cleat/...`; there is no such path when absent. */
+  readonly fleet?: (request: ApiRequest) => Promise<Reply>;
   /** Bearer tokens; see `parseTokenFile`. */
   readonly tokens?: ReadonlyMap<string, User>;
 }
@@ -141,7 +145,7 @@ export class ApiServer implements Runnable {
     this.metrics.add(() => serverMetrics({ store, kinds: this.#kinds, version: config.version }));
     const router = new Router(
       { store, resources: this.#resources, kinds: this.#kinds, informers: this.#informers, authorizer, access: this.#access, nodes: deps.nodes, clock, log },
-      { health: this.#health, metrics: this.metrics, aggregated: this.#aggregated },
+      { health: this.#health, metrics: this.metrics, aggregated: this.#aggregated, fleet: deps.fleet },
       { version: config.version, clientCa: config.clientCa, watch: { minTimeoutMs: 1_800_000, bookmarkMs: 60_000 } },
     );
     const queue = new FairQueue(clock, seats);

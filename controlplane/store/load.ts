@@ -59,10 +59,21 @@ export async function recoverRows(rows: RowStore, state: State, log: Log, leap: 
 }
 
 /**
- * Removes every row that is not the newest of a durable key, and lets history begin at the head, so that no
+ * Makes rows of a backup, which have just been written, a store that goes on from it: nothing that a client may have seen
+ * after the backup was made is given out again, and whoever knows more than the backup lists anew. Returns how many keys there are.
+ */
+export async function rebaseRestored(rows: RowStore, state: State, leap: number): Promise<number> {
+  const { meta, damage } = await loadRows(rows, state);
+  if (isDamaged(damage)) throw damageError(rows.location, damage);
+  const reserved = Math.max(meta.head, meta.reserved) + leap;
+  return keepOnlyLive(rows, state, { ...meta, reserved }, reserved);
+}
+
+/**
+ * Removes every row that is not the newest of a durable key, and lets history begin at `compacted`, so that no
  * chain runs through what is removed. Returns how many keys are kept. Load again afterwards.
  */
-export async function keepOnlyLive(rows: RowStore, state: State, meta: Meta): Promise<number> {
+export async function keepOnlyLive(rows: RowStore, state: State, meta: Meta, compacted = meta.head): Promise<number> {
   const keep = new Set<string>();
   let sum = 0;
   for (const version of state.live('')) {
@@ -72,7 +83,7 @@ export async function keepOnlyLive(rows: RowStore, state: State, meta: Meta): Pr
   }
   const remove: RowWrite[] = [];
   for await (const found of rows.scan(firstRowName, afterRowNames)) for (const [name] of found) if (!keep.has(name)) remove.push({ name });
-  const rebased = { ...meta, count: keep.size, sum, compacted: meta.head, anchor: meta.head };
+  const rebased = { ...meta, count: keep.size, sum, compacted, anchor: meta.head };
   await rows.write([...remove, { name: metaName, bytes: encodeMeta(rebased) }], true);
   rows.noteHead({ head: rebased.head, reserved: rebased.reserved });
   return keep.size;

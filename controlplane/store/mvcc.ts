@@ -2,7 +2,7 @@ import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { AutoCompaction, type AutoCompactionConfig } from './auto-compaction.ts';
-import { decodeRow, rowName, type Meta } from './row-format.ts';
+import { afterMeta, decodeRow, firstRowName, rowName, type Meta } from './row-format.ts';
 import type { State } from './state.ts';
 import type { Entry, ListRequest, ListResult, RowStore, Store, StoreEvent, Watch, WatchRequest, WriteRequest } from './types.ts';
 import type { Version } from './versions.ts';
@@ -85,6 +85,10 @@ export class MvccStore implements Store {
   async compact(revision: number): Promise<void> {
     if (revision > this.revision) throw new StatusError('Invalid', `revision ${String(revision)} lies in the future: the newest is ${String(this.revision)}`);
     await this.#writer.compact(revision);
+  }
+
+  snapshot(): AsyncIterable<readonly (readonly [string, Uint8Array])[]> {
+    return this.#rows.scan(firstRowName, afterMeta);
   }
 
   close(): Promise<void> {

@@ -46,6 +46,8 @@ export interface Meta {
 export const emptyMeta: Meta = { head: 0, compacted: 0, anchor: 0, reserved: 0, count: 0, sum: 0 };
 /** After all rows: tables of new rows then overlap only the newest of the old, which keeps LevelDB's own compactions small. */
 export const metaName = 'z';
+/** Behind every name there is. */
+export const afterMeta = 'z0';
 export const firstRowName = 'r';
 export const afterRowNames = 's';
 

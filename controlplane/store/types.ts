@@ -106,6 +106,8 @@ export interface Store {
   watch(request: WatchRequest): Watch;
   /** Forgets history before `revision`; the current state stays. */
   compact(revision: number): Promise<void>;
+  /** Everything durable at one moment, as rows that `restoreRows` reads. Absent where the store has means of its own to be copied. */
+  snapshot?(): AsyncIterable<readonly (readonly [string, Uint8Array])[]>;
   /** Waits for writes under way, then closes. */
   close(): Promise<void>;
 }

@@ -76,7 +76,8 @@ export class RequestHandler {
   readonly #deps: HandlerDeps;
   readonly #config: HandlerConfig;
   readonly #bodies: BodyReader;
-  readonly #stop: AbortSignal;
+  /** What ends each request's work when the server stops. A signal would go through all its listeners for each that comes or goes. */
+  readonly #ends = new Set<() => void>();
   #inFlight = 0;
   #streams = 0;
 
@@ -84,7 +85,7 @@ export class RequestHandler {
     this.#deps = deps;
     this.#config = config;
     this.#bodies = new BodyReader(config);
-    this.#stop = stop;
+    stop.addEventListener('abort', () => { for (const end of this.#ends) end(); }, { once: true });
   }
 
   /** Never throws and never rejects. */
@@ -102,7 +103,7 @@ export class RequestHandler {
     // A stream that the client resets is no error of ours; its signal says enough.
     response.on('error', abort);
     incoming.on('error', abort);
-    this.#stop.addEventListener('abort', abort, { once: true });
+    this.#ends.add(abort);
     const body = this.#bodies.attach(incoming, () => {
       // HTTP/2 does it by itself.
       if (incoming.headers.expect !== undefined && response instanceof http.ServerResponse) response.writeContinue();
@@ -117,7 +118,7 @@ export class RequestHandler {
       else await this.#send(incoming, response, answer, measured);
     } finally {
       body.release();
-      this.#stop.removeEventListener('abort', abort);
+      this.#ends.delete(abort);
       gone.abort(over);
       measured.end(answer?.about ?? nothingKnown, response.statusCode);
       answer?.trail?.ended(answer.reply, response.statusCode);
@@ -197,7 +198,7 @@ export class RequestHandler {
       if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+    if (request.method !== 'GET' && request.method !== 'HEAD' && request.segments[0] !== 'cleat') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
     const reply = await this.#deps.other(request, user);
     if (!reply) throw noSuchPath();
     return reply;

@@ -34,16 +34,18 @@ export class Router {
   readonly #objects: ObjectRoutes;
   readonly #discovery: Discovery;
   readonly #aggregated: Aggregated;
+  readonly #fleet: ((request: ApiRequest) => Promise<Reply>) | undefined;
   readonly #openApi: () => Promise<OpenApi>;
   readonly #usage: () => Promise<UsageMetrics>;
 
-  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: Metrics; readonly aggregated: Aggregated }, config: RouterConfig) {
+  constructor(deps: RouteDeps, parts: { readonly health: Health; readonly metrics: Metrics; readonly aggregated: Aggregated; readonly fleet?: ((request: ApiRequest) => Promise<Reply>) | undefined }, config: RouterConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#health = parts.health;
     this.#metrics = parts.metrics;
     this.#objects = new ObjectRoutes(deps);
     this.#aggregated = parts.aggregated;
+    this.#fleet = parts.fleet;
     this.#discovery = new Discovery(deps.kinds, parts.aggregated);
     this.#openApi = once(async () => new (await import('./openapi.ts')).OpenApi(deps.kinds, parts.aggregated));
     this.#usage = once(async () => new (await import('./usage-metrics.ts')).UsageMetrics(deps));
@@ -91,6 +93,7 @@ export class Router {
       case '.well-known':
       case 'openid': return this.#issuer(request);
       case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
+      case 'cleat': return this.#fleet?.(request);
       case 'metrics': return request.segments.length === 1 ? metricsReply(this.#metrics) : undefined;
       default: return this.#health.serve(request, user !== undefined);
     }
