@@ -9,6 +9,7 @@ import { silentLog } from '#common/log.ts';
 import { TestServer, type Identity } from '#controlplane/apiserver/test-server.ts';
 import { openStore } from '#controlplane/store/open.ts';
 import { usageOf } from './process-usage.ts';
+import { WatchConnection } from './watch-connection.ts';
 
 /** What the server's process tells: where it listens, and where a floor does: bare answers from memory over the same TLS. */
 interface Served { readonly port: number; readonly floorPort: number; readonly ca: string; readonly admin: Identity }
@@ -58,12 +59,9 @@ export class ApiProcess {
     });
   }
 
-  /** With windows as wide as those of Kubernetes' own clients: Node's are of 64 KB for all streams of a connection together. */
-  connect(of: 'api' | 'floor'): http2.ClientHttp2Session {
+  watchConnection(of: 'api' | 'floor'): Promise<WatchConnection> {
     const { ca, admin } = this.#served;
-    const session = http2.connect(`https://127.0.0.1:${String(this.port(of))}`, { ca, servername: 'localhost', settings: { initialWindowSize: 4 << 20 }, ...admin });
-    session.once('connect', () => { session.setLocalWindowSize(1 << 30); });
-    return session;
+    return WatchConnection.open({ host: '127.0.0.1', port: this.port(of), ca, servername: 'localhost', ...admin });
   }
 
   /** CPU time of the process, all its threads, since it began. */
@@ -94,6 +92,7 @@ async function serve(dir: string): Promise<void> {
         waiting.add(response);
         response.once('close', () => waiting.delete(response));
         response.writeHead(200);
+        response.write('\n');
         return;
       }
       const chunks: Buffer[] = [];

@@ -1,7 +1,7 @@
-import { once } from 'node:events';
 import * as https from 'node:https';
 import type { ApiProcess } from './api-process.ts';
 import type { Row } from './row.ts';
+import type { WatchConnection } from './watch-connection.ts';
 
 interface FanOut {
   readonly p99Ms: number;
@@ -73,21 +73,8 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', seconds: number, byt
       }
     };
   };
-  const sessions = Array.from({ length: watchers / perConnection }, () => api.connect(of));
-  await Promise.all(sessions.flatMap((session) => Array.from({ length: perConnection }, async () => {
-    const stream = session.request({ ':path': of === 'api' ? `${path}?watch=1&labelSelector=fan` : '/watch' });
-    await once(stream, 'response');
-    // A watch begins with what is there.
-    let first = of === 'api' ? objects : 0;
-    const started = Promise.withResolvers<undefined>();
-    const count = take();
-    stream.on('data', (chunk: Buffer) => {
-      if (first === 0) return count(chunk);
-      first -= linesIn(chunk);
-      if (first === 0) started.resolve(undefined);
-    });
-    if (first > 0) await started.promise;
-  })));
+  const connections = await Promise.all(Array.from({ length: watchers / perConnection }, () => api.watchConnection(of)));
+  await Promise.all(connections.flatMap((connection) => Array.from({ length: perConnection }, () => watch(connection, of, take()))));
   const agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
   const cpuBefore = api.cpuMs();
   const started = performance.now();
@@ -106,9 +93,21 @@ async function fanOut(api: ApiProcess, of: 'api' | 'floor', seconds: number, byt
   while (delivered < watchers * total && performance.now() < deadline) await settled();
   const elapsed = (performance.now() - started) / 1000;
   const { rss } = await api.memory();
-  for (const session of sessions) session.destroy();
+  for (const connection of connections) connection.close();
   agent.destroy();
   return { p99Ms: percentileOf(histogram, delivered, 0.99), deliveredPerSecond: delivered / elapsed, cpuShare: (api.cpuMs() - cpuBefore) / 1000 / seconds, rssBefore, rssAfter: rss };
+}
+
+/** Resolves when the watch has begun: the API's begins with what is there. */
+async function watch(connection: WatchConnection, of: 'api' | 'floor', take: (chunk: Buffer) => void): Promise<void> {
+  const started = Promise.withResolvers<undefined>();
+  let first = of === 'api' ? objects : 1;
+  connection.get(of === 'api' ? `${path}?watch=1&labelSelector=fan` : '/watch', (payload) => {
+    if (first === 0) return take(payload);
+    first -= linesIn(payload);
+    if (first === 0) started.resolve(undefined);
+  });
+  await started.promise;
 }
 
 function percentileOf(histogram: Uint32Array, total: number, part: number): number {

@@ -21,13 +21,19 @@ interface Group {
   readonly late: Set<Watcher>;
   batch: StoreEvent[];
   deliveredAt: number;
+  /** Least time from one telling to the next. */
+  paceMs: number;
   /** Cancels the delivery of what is held back. */
   cancel: (() => void) | undefined;
 }
 
-/** A crowd is told no more often than this: else each change would keep everybody so busy that the next one waits for long. */
+/**
+ * A crowd is told at once after a pause, and else as seldom as telling it takes long: each change would keep everybody so
+ * busy that the next one waits for long. One part of the time is for telling, four are for others.
+ */
 const crowdSize = 100;
-const crowdPaceMs = 40;
+const restFactor = 5;
+const mostPaceMs = 40;
 /** Those who fall behind do so together: so many pages that were read by cursor are kept for the next one who asks. */
 const keptPages = 4;
 
@@ -90,7 +96,7 @@ export class WatchHub {
       } while (end > 0);
     }
     for (const group of touched) {
-      const holdMs = group.waiting.size < crowdSize ? 0 : group.deliveredAt + crowdPaceMs - this.#deps.clock.monotonic();
+      const holdMs = group.waiting.size < crowdSize ? 0 : group.deliveredAt + group.paceMs - this.#deps.clock.monotonic();
       if (holdMs > 0) group.cancel = this.#deps.clock.after(holdMs, () => { this.#deliver(group); });
       else this.#deliver(group);
     }
@@ -103,12 +109,21 @@ export class WatchHub {
     group.batch = [];
     group.cancel = undefined;
     group.deliveredAt = this.#deps.clock.monotonic();
+    if (waiting.length >= crowdSize) this.#measure(group);
     group.waiting.clear();
     group.late.clear();
     for (const watcher of waiting) watcher.deliver(batch, revision);
     for (const watcher of late) watcher.lookAgain();
     // A crowd that was told comes back: its group stays, and with it the pace.
     if (waiting.length < crowdSize) this.#removeEmpty(group);
+  }
+
+  /** How long it takes until the crowd's bytes are with the sockets: that is before the next timer. */
+  #measure(group: Group): void {
+    const { clock } = this.#deps;
+    const { deliveredAt } = group;
+    group.paceMs = mostPaceMs;
+    clock.after(0, () => { group.paceMs = Math.min(mostPaceMs, restFactor * (clock.monotonic() - deliveredAt)); });
   }
 
   /** Ends every watch. */
@@ -122,7 +137,7 @@ export class WatchHub {
     let groups = this.#byPath.get(path);
     if (!groups) this.#byPath.set(path, groups = new Map<string, Group>());
     let group = groups.get(prefix);
-    if (!group) groups.set(prefix, group = { prefix, waiting: new Set(), late: new Set(), batch: [], deliveredAt: -Infinity, cancel: undefined });
+    if (!group) groups.set(prefix, group = { prefix, waiting: new Set(), late: new Set(), batch: [], deliveredAt: -Infinity, paceMs: 0, cancel: undefined });
     (group.cancel ? group.late : group.waiting).add(watcher);
   }
 
