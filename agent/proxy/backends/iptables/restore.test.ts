@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { ServicePort } from '../../types.ts';
-import { changeText, parseSaved, removeText, replaceText } from './restore.ts';
-import { ruleset, type RulesConfig } from './rules.ts';
+import { changeText, parseSaved, removeText, replaceText } from '../../iptables/restore.ts';
+import { ruleset, unorderedChains, type RulesConfig } from './rules.ts';
 
 const config: RulesConfig = {
-  tableName: 'cleat', podCidrs: ['10.42.0.0/16'], serviceCidrs: ['10.43.0.0/16'], chain: (name) => `CLEAT-${name}`, own: (kind, id) => `${kind}-${id.replace('default/', '').replaceAll(/[: ]/g, '-')}`,
+  tableName: 'cleat', podCidrs: ['10.42.0.0/16'], serviceCidrs: ['10.43.0.0/16'], unordered: unorderedChains, chain: (name) => `CLEAT-${name}`, own: (kind, id) => `${kind}-${id.replace('default/', '').replaceAll(/[: ]/g, '-')}`,
 };
 const a = { ip: '10.42.0.2', port: 8080, local: true };
 const b = { ip: '10.42.1.3', port: 8080, local: false };

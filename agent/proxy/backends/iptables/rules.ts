@@ -1,4 +1,6 @@
 import { familyOf, type Family } from '../../families.ts';
+import { mark, masquerade, type Ruleset } from '../../iptables/layout.ts';
+import type { NamedLayout } from '../../iptables/own-chains.ts';
 import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
 
 /**
@@ -12,32 +14,10 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  *
  * Chain names here are without the prefix that tells agents apart.
  */
-export interface Ruleset {
-  readonly nat: Chains;
-  readonly filter: Chains;
-}
+export interface RulesConfig extends ProxyConfig, NamedLayout {}
 
-/** Chain → rules, without `-A CHAIN`. */
-export type Chains = ReadonlyMap<string, readonly string[]>;
-
-export interface RulesConfig extends ProxyConfig {
-  /** The full name of a chain, within the 28 letters that iptables takes. */
-  readonly chain: (name: string) => string;
-  /** What a service port calls its own chain: `kind` and something short and unique for `id`. Without the prefix, too. */
-  readonly own: (kind: 'SVC' | 'ALL' | 'EXT' | 'SEP', id: string) => string;
-}
-
-/** Chains whose rules exclude each other, so that one can go and come without the rest being written again. */
+/** Their rules exclude each other. */
 export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'NODEPORTS', 'HAIRPIN', 'REFUSED']);
-
-/** Where the kernel has to be led to our chains: table, built-in chain, condition, chain. */
-export const jumps = [
-  ['nat', 'PREROUTING', '', 'PORTALS'], ['nat', 'OUTPUT', '', 'PORTALS'], ['nat', 'POSTROUTING', '', 'POSTROUTING'],
-  ...(['INPUT', 'FORWARD', 'OUTPUT'] as const).map((chain) => ['filter', chain, '-m conntrack --ctstate NEW ', 'REFUSALS'] as const),
-] as const;
-
-/** One bit, the same as the nftables backend's. */
-const mark = '0x1000/0x1000';
 
 /** Everything that the chains must hold. An address and port that several claim belongs to the one whose id sorts first. */
 export function ruleset(ports: readonly ServicePort[], family: Family, config: RulesConfig): Ruleset {
@@ -151,8 +131,6 @@ class Builder {
     ];
   }
 }
-
-const masquerade = '-j MASQUERADE --random-fully';
 
 function translate({ ip, port }: Backend): string {
   return `-j DNAT --to-destination ${ip.includes(':') ? `[${ip}]` : ip}:${String(port)}`;
