@@ -21,6 +21,11 @@ describe('runTogether', () => {
     expect(said).toEqual([]);
   });
 
+  it('begins nothing after the end', async () => {
+    const stop = AbortSignal.abort();
+    await runTogether({ clock: new ManualClock(), log: {} as Log }, { never: { start: () => Promise.reject(new Error('begun')) } }, stop, new AbortController());
+  });
+
   it('names what does not end when told to', async () => {
     const hangs = Promise.withResolvers<undefined>();
     const { ended, said, clock, stop } = begin({ lasts: { start: untilAborted }, hangs: { start: () => hangs.promise } });

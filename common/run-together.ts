@@ -16,13 +16,14 @@ const slowMs = 10_000;
  * with. Parts that do not end when told to are named in the log.
  */
 export async function runTogether({ clock, log }: RunTogetherDeps, parts: Readonly<Record<string, Runnable | undefined>>, signal: AbortSignal, stop: AbortController): Promise<void> {
+  // What is over before it begins is not begun.
+  if (signal.aborted) return;
   const open = new Set<string>();
   let failure: { readonly error: unknown } | undefined;
   const running = Object.entries(parts).flatMap(([name, part]) => (part ? [run(name, part)] : []));
   let cancel = (): void => undefined;
   const watch = (): void => { cancel = clock.after(slowMs, () => { log.error({ parts: [...open] }, 'parts that were told to end have not ended'); }); };
   signal.addEventListener('abort', watch, { once: true });
-  if (signal.aborted) watch();
   await Promise.all(running);
   signal.removeEventListener('abort', watch);
   cancel();
