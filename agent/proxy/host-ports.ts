@@ -24,7 +24,7 @@ export function hostPortsOf(pod: Pod, local: LocalPod | undefined): ServicePort[
     const endpoints = [{ ip, port: containerPort, local: true }];
     return [{
       id: `${namespace}/${uid}:host-${name}-${String(hostPort)}`, protocol: protocol === 'UDP' || protocol === 'SCTP' ? protocol : 'TCP',
-      clusterIps: [], loadBalancerIps: [], externalIps: bound ? [hostIP] : [], port: hostPort, nodePort: bound ? 0 : hostPort,
+      clusterIps: [], loadBalancerIps: [], externalIps: bound ? [hostIP] : [], port: hostPort, nodePort: bound ? 0 : hostPort, hostPort: true,
       affinitySeconds: 0, internalLocal: false, externalLocal: true, endpoints, localEndpoints: endpoints,
     }];
   });

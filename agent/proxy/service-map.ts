@@ -31,6 +31,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
   const externalLocal = (external || (spec.externalIPs ?? []).length > 0) && spec.externalTrafficPolicy === 'Local';
   const loadBalancerIps = (spec.type === 'LoadBalancer' ? status?.loadBalancer?.ingress ?? [] : [])
     .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip) > 0);
+  const sourceRanges = spec.type === 'LoadBalancer' ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isRange) : [];
 
   const seen = slices.map((slice) => ({
     ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === nodeName ? asSeenHere(e, slice.addressType, localPods, spec.publishNotReadyAddresses === true) : [e])),
@@ -43,6 +44,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
     ports.set(id, {
       id, protocol: protocolOf(port.protocol), port: port.port, clusterIps, loadBalancerIps,
       externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip) > 0),
+      ...(sourceRanges.length > 0 && { sourceRanges }),
       nodePort: external && isPort(port.nodePort) ? port.nodePort : 0,
       affinitySeconds: spec.sessionAffinity === 'ClientIP' ? spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds : 0,
       internalLocal, externalLocal, endpoints,
@@ -86,6 +88,11 @@ function protocolOf(protocol: string | undefined): ServicePort['protocol'] {
 
 function isPort(port: number | undefined): port is number {
   return port !== undefined && Number.isInteger(port) && port > 0 && port < 65_536;
+}
+
+function isRange(text: string): boolean {
+  const [address = '', length = ''] = text.split('/');
+  return isIP(address) > 0 && /^\d{1,3}$/.test(length) && Number(length) <= (isIPv4(address) ? 32 : 128);
 }
 
 function compare(a: string, b: string): number {

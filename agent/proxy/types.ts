@@ -9,9 +9,13 @@ export interface ServicePort {
   readonly clusterIps: readonly string[];
   readonly externalIps: readonly string[];
   readonly loadBalancerIps: readonly string[];
+  /** Who may use `loadBalancerIps`, as ranges; empty or absent for everybody. Others get no answer. */
+  readonly sourceRanges?: readonly string[];
   readonly port: number;
   /** 0 for none. */
   readonly nodePort: number;
+  /** `nodePort` is a pod's host port: on every address of the host, whatever `nodePortAddresses` says. */
+  readonly hostPort?: boolean;
   /** 0 for no affinity. */
   readonly affinitySeconds: number;
   readonly internalLocal: boolean;
@@ -34,7 +38,14 @@ export interface ProxyConfig {
   readonly tableName: string;
   readonly podCidrs: readonly string[];
   readonly serviceCidrs: readonly string[];
+  /** Ranges of the host's addresses that node ports are on; empty or absent for all but loopback. */
+  readonly nodePortAddresses?: readonly string[];
+  /** For ipvs: which of the kernel's schedulers picks an endpoint; `rr` when absent. */
+  readonly ipvsScheduler?: IpvsScheduler;
 }
+
+export const ipvsSchedulers = ['rr', 'wrr', 'lc', 'sh'] as const;
+export type IpvsScheduler = (typeof ipvsSchedulers)[number];
 
 /** Set and removed service ports, by id. Order does not matter. */
 export interface ProxyChange {
@@ -46,8 +57,8 @@ export interface ProxyChange {
 export interface ProxyBackendDeps {
   readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
   readonly log: Log;
-  /** Notes for uninstalling what is ours, before it is first made: an nftables table (`FAMILY NAME`), or chains of one prefix (`COMMAND PREFIX`). */
-  readonly record: (kind: 'nftables-table' | 'iptables-chains', target: string) => Promise<void>;
+  /** Notes for uninstalling what is ours, before it is first made: an nftables table (`FAMILY NAME`), chains of one prefix (`COMMAND PREFIX`), virtual servers (`NAME SERVICE-CIDR,...`), or a sysctl with what it was and becomes. */
+  readonly record: (kind: 'nftables-table' | 'iptables-chains' | 'ipvs-services' | 'sysctl', target: string, values?: { readonly before: string; readonly after: string }) => Promise<void>;
 }
 
 /** Makes the kernel route Services. Touches only what it made itself. */

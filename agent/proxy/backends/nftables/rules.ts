@@ -5,9 +5,10 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  * Service ports as nftables text. One table per address family; a lookup in one verdict map finds the chain of a
  * service port however many there are, and that chain picks an endpoint.
  *
- *   service-ips, service-nodeports   address . protocol . port → chain
+ *   service-ips, service-nodeports, service-hostports   address . protocol . port → chain
  *   svc/ID   traffic to a ClusterIP       all/ID   traffic from outside, to any endpoint, masqueraded
  *   ext/ID   traffic from outside under a Local policy       ep/ID/...  one endpoint, with session affinity
+ *   fw/ID    traffic to a load balancer's address that not everybody may use: leads on who may, and the rest is dropped
  *
  * Packets to a Service that are not translated by then are refused by the filter chains.
  */
@@ -31,6 +32,8 @@ export function baseRules(family: Family, config: ProxyConfig): string {
     const own = cidrs.filter((c) => familyOf(c) === family);
     return `{ type ${type}; flags interval; ${own.length > 0 ? `elements = { ${own.join(', ')} }; ` : ''}}`;
   };
+  const bound = (config.nodePortAddresses ?? []).filter((c) => familyOf(c) === family);
+  const nodePortMatch = config.nodePortAddresses?.length ? `${family} daddr { ${bound.length > 0 ? bound.join(', ') : unspecified(family)} } ` : '';
   const loopback = family === 'ip' ? '127.0.0.0/8' : '::1';
   return `table ${family} ${config.tableName} {
   set pod-cidrs ${range(config.podCidrs)}
@@ -38,15 +41,19 @@ export function baseRules(family: Family, config: ProxyConfig): string {
   set hairpin { type ${type} . ${type}; }
   set refused-ips { type ${type} . inet_proto . inet_service; }
   set refused-nodeports { type inet_proto . inet_service; }
+  set refused-hostports { type inet_proto . inet_service; }
+  set guarded-ips { type ${type} . inet_proto . inet_service; }
   map service-ips { type ${type} . inet_proto . inet_service : verdict; }
   map service-nodeports { type inet_proto . inet_service : verdict; }
+  map service-hostports { type inet_proto . inet_service : verdict; }
 
   chain prerouting { type nat hook prerouting priority -100; policy accept; jump services; }
   chain output { type nat hook output priority -100; policy accept; jump services; }
   chain services {
     ${family} saddr != @pod-cidrs ${family} daddr @service-cidrs meta mark set meta mark or ${masqueradeMark}
     ${family} daddr . meta l4proto . th dport vmap @service-ips
-    ${family} daddr != ${loopback} fib daddr type local meta l4proto . th dport vmap @service-nodeports
+    ${family} daddr != ${loopback} fib daddr type local meta l4proto . th dport vmap @service-hostports
+    ${nodePortMatch || `${family} daddr != ${loopback} `}fib daddr type local meta l4proto . th dport vmap @service-nodeports
   }
 
   chain postrouting {
@@ -62,7 +69,9 @@ export function baseRules(family: Family, config: ProxyConfig): string {
   chain refusals {
     ${family} daddr @service-cidrs fib daddr type != local goto refuse
     ${family} daddr . meta l4proto . th dport @refused-ips goto refuse
-    fib daddr type local meta l4proto . th dport @refused-nodeports goto refuse
+    ${family} daddr . meta l4proto . th dport @guarded-ips drop
+    fib daddr type local meta l4proto . th dport @refused-hostports goto refuse
+    ${nodePortMatch}fib daddr type local meta l4proto . th dport @refused-nodeports goto refuse
   }
   chain refuse {
     meta l4proto tcp reject with tcp reset
@@ -82,7 +91,7 @@ export function describePort(port: ServicePort, family: Family): Description {
   const local = usable(port.localEndpoints);
   const name = port.id.replace(':', '/');
   const clusterIps = own(port.clusterIps);
-  const externalIps = [...new Set(own([...port.externalIps, ...port.loadBalancerIps]))];
+  const externalIps = own([...port.externalIps, ...port.loadBalancerIps]);
   // A single-stack Service has no business on the node ports of the other family.
   const nodePort = clusterIps.length + all.length > 0 ? port.nodePort : 0;
 
@@ -98,11 +107,17 @@ export function describePort(port: ServicePort, family: Family): Description {
       const inside = [`${family} saddr @pod-cidrs goto all/${name}`, `fib saddr type local goto all/${name}`];
       result.endpoints(chain, inside, port, local, family, true);
     }
-    const entries: ['ips' | 'nodeports', string][] = externalIps.map((ip) => ['ips', `${ip} . ${protocol} . ${String(port.port)}`]);
-    if (nodePort > 0) entries.push(['nodeports', `${protocol} . ${String(nodePort)}`]);
-    for (const [kind, key] of entries) {
-      result.target(kind, key, chain, all.length > 0);
-      if (port.externalLocal && local.length === 0) result.element(`refused-${kind}`, key, '');
+    const key = (ip: string): string => `${ip} . ${protocol} . ${String(port.port)}`;
+    const entries: [kind: 'ips' | 'nodeports' | 'hostports', key: string, chain: string][] = own(port.externalIps).map((ip) => ['ips', key(ip), chain]);
+    const ranges = own(port.sourceRanges ?? []);
+    for (const ip of own(port.loadBalancerIps)) {
+      entries.push(['ips', key(ip), port.sourceRanges?.length ? result.guard(`fw/${name}`, chain, ranges, own(port.loadBalancerIps), family) : chain]);
+      if (port.sourceRanges?.length && all.length > 0) result.element('guarded-ips', key(ip), '');
+    }
+    if (nodePort > 0) entries.push([port.hostPort ? 'hostports' : 'nodeports', `${protocol} . ${String(nodePort)}`, chain]);
+    for (const [kind, target, to] of entries) {
+      result.target(kind, target, to, all.length > 0);
+      if (port.externalLocal && local.length === 0) result.element(`refused-${kind}`, target, '');
     }
   }
   for (const backend of new Set([...all, ...local].filter((b) => b.local).map((b) => b.ip))) result.element('hairpin', `${backend} . ${backend}`, '');
@@ -120,9 +135,16 @@ class DescriptionBuilder implements Description {
   }
 
   /** Leads `key` to `chain`, or refuses it when there is nothing behind. */
-  target(kind: 'ips' | 'nodeports', key: string, chain: string, served: boolean): void {
+  target(kind: 'ips' | 'nodeports' | 'hostports', key: string, chain: string, served: boolean): void {
     if (served) this.element(`service-${kind}`, key, `goto ${chain}`);
     else this.element(`refused-${kind}`, key, '');
+  }
+
+  /** A chain that leads to `chain` whom the ranges let in, and a host that has the address itself. */
+  guard(name: string, chain: string, ranges: readonly string[], addresses: readonly string[], family: Family): string {
+    const sources = [...ranges, ...addresses];
+    if (this.chains.has(chain)) this.chains.set(name, sources.map((range) => `${family} saddr ${range} goto ${chain}`));
+    return name;
   }
 
   /** A chain that runs `before` and then sends to one of `backends`; none without backends, unless `always`. */
@@ -150,6 +172,10 @@ function pickRule(port: ServicePort, backends: readonly Backend[], family: Famil
   if (only && backends.length === 1) return `${match} dnat to ${family === 'ip' ? only.ip : `[${only.ip}]`}:${String(only.port)}`;
   const choices = backends.map((b, i) => `${String(i)} : ${b.ip} . ${String(b.port)}`).join(', ');
   return `${match} dnat ${family} addr . port to numgen random mod ${String(backends.length)} map { ${choices} }`;
+}
+
+function unspecified(family: Family): string {
+  return family === 'ip' ? '0.0.0.0' : '::';
 }
 
 function addressType(family: Family): string {

@@ -1,4 +1,5 @@
 import type { ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
+import { Claims, type Wishes } from '../../claims.ts';
 import type { Family } from '../../families.ts';
 import { baseRules, describePort, type Description } from './rules.ts';
 
@@ -11,8 +12,7 @@ export class TableRules {
   readonly #family: Family;
   readonly #config: ProxyConfig;
   readonly #ports = new Map<string, Description>();
-  /** Set → key → id → value. */
-  readonly #claims = new Map<string, Map<string, Map<string, string>>>();
+  readonly #claims = new Claims();
 
   constructor(family: Family, config: ProxyConfig) {
     this.#family = family;
@@ -24,11 +24,9 @@ export class TableRules {
     this.#ports.clear();
     this.#claims.clear();
     const text = new Transaction(this.#family, this.#config.tableName);
-    for (const port of all) this.#add(port.id, describePort(port, this.#family));
+    for (const port of all) this.#ports.set(port.id, describePort(port, this.#family));
     for (const description of this.#ports.values()) text.create(description);
-    for (const [set, keys] of this.#claims) {
-      for (const [key, owners] of keys) text.addElement(set, key, ownerValue(owners) ?? '');
-    }
+    for (const { kind, key, after } of this.#claims.update([...this.#ports].map(([id, { elements }]) => [id, elements]))) text.addElement(kind, key, after ?? '');
     for (const [set, elements] of remembered) for (const element of elements) text.addElement(set, element, '');
     const table = `${this.#family} ${this.#config.tableName}`;
     return `add table ${table}\ndelete table ${table}\n${baseRules(this.#family, this.#config)}${text.toString()}`;
@@ -37,66 +35,21 @@ export class TableRules {
   /** The text for a change; empty when nothing of this table is concerned. */
   apply(change: ProxyChange): string {
     const text = new Transaction(this.#family, this.#config.tableName);
-    const touched = new Map<string, Map<string, string | undefined>>();
+    const updates: [string, Wishes | undefined][] = [];
     const ids = [...change.removed.map((id) => ({ id, port: undefined })), ...change.set.map((port) => ({ id: port.id, port }))];
     for (const { id, port } of ids) {
-      const before = this.#ports.get(id);
       const after = port && describePort(port, this.#family);
-      for (const description of [before, after]) this.#remember(description, touched);
-      if (before) this.#remove(id, before);
-      if (after) this.#add(id, after);
-      text.change(before, after);
+      text.change(this.#ports.get(id), after);
+      if (after) this.#ports.set(id, after);
+      else this.#ports.delete(id);
+      updates.push([id, after?.elements]);
     }
-    for (const [set, keys] of touched) {
-      for (const [key, before] of keys) {
-        const after = ownerValue(this.#claims.get(set)?.get(key));
-        if (before === after) continue;
-        if (before !== undefined) text.removeElement(set, key);
-        if (after !== undefined) text.addElement(set, key, after);
-      }
+    for (const { kind, key, before, after } of this.#claims.update(updates)) {
+      if (before !== undefined) text.removeElement(kind, key);
+      if (after !== undefined) text.addElement(kind, key, after);
     }
     return text.toString();
   }
-
-  /** Notes what the kernel holds for the keys of `description`, once. */
-  #remember(description: Description | undefined, touched: Map<string, Map<string, string | undefined>>): void {
-    for (const [set, keys] of description?.elements ?? []) {
-      const seen = touched.get(set) ?? new Map<string, string | undefined>();
-      touched.set(set, seen);
-      for (const key of keys.keys()) if (!seen.has(key)) seen.set(key, ownerValue(this.#claims.get(set)?.get(key)));
-    }
-  }
-
-  #add(id: string, description: Description): void {
-    this.#ports.set(id, description);
-    for (const [set, keys] of description.elements) {
-      const claims = this.#claims.get(set) ?? new Map<string, Map<string, string>>();
-      this.#claims.set(set, claims);
-      for (const [key, value] of keys) {
-        const owners = claims.get(key) ?? new Map<string, string>();
-        claims.set(key, owners.set(id, value));
-      }
-    }
-  }
-
-  #remove(id: string, description: Description): void {
-    this.#ports.delete(id);
-    for (const [set, keys] of description.elements) {
-      const claims = this.#claims.get(set);
-      for (const key of keys.keys()) {
-        const owners = claims?.get(key);
-        owners?.delete(id);
-        if (owners?.size === 0) claims?.delete(key);
-      }
-    }
-  }
-}
-
-function ownerValue(owners: ReadonlyMap<string, string> | undefined): string | undefined {
-  if (!owners) return undefined;
-  let first: string | undefined;
-  for (const id of owners.keys()) if (first === undefined || id < first) first = id;
-  return first === undefined ? undefined : owners.get(first);
 }
 
 /** Collects commands in the order in which nothing refers to what is not there yet or no more. */
