@@ -1,3 +1,4 @@
+import type { Node, Pod } from '#api/gen/types.ts';
 import { kinds } from '#api/kinds/registry.ts';
 import * as resources from '#api/kinds/resources.ts';
 import type { Resource } from '#api/kinds/resources.ts';
@@ -45,6 +46,8 @@ export class SimulatedControlPlane {
   readonly random: () => number;
   readonly store: Store;
   readonly recorded: string[] = [];
+  /** Called when the scheduler asks for a binding: with the pod and the node as it knows them. */
+  onBinding: (pod: Pod | undefined, node: Node | undefined) => void = () => undefined;
   isUp = false;
   readonly #kinds = new KindIndex(kinds);
   readonly #sessions = new Map<string, NodeSession>();
@@ -213,6 +216,7 @@ export class SimulatedControlPlane {
         if (typeof member !== 'function') return member;
         return async (...args: unknown[]): Promise<unknown> => {
           this.#requests++;
+          if (name === 'bind') this.onBinding(this.known(resources.pods, args[0] as string, args[1] as string), this.known(resources.nodes, undefined, args[3] as string));
           if (signal.aborted || !await wait()) return never;
           try {
             return await (Reflect.apply(member, target, args) as Promise<unknown>);

@@ -195,7 +195,8 @@ export class SimulatedHost {
     const { uid = '', namespace = '', name = '', deletionTimestamp } = pod.metadata ?? {};
     const runs = this.copies.has(uid);
     const gone = deletionTimestamp !== undefined && !runs;
-    const ended = runs ? undefined : this.#phases.get(uid);
+    const known = runs ? undefined : this.#phases.get(uid);
+    const ended = known === 'Running' ? 'Failed' : known;
     const text = `${String(runs)} ${String(gone)} ${ended ?? ''}`;
     if (!this.connected || !this.link || this.#reported.get(uid) === text) return;
     this.#reported.set(uid, text);
