@@ -3,12 +3,13 @@ import { expect, it } from 'vitest';
 import { kinds } from '#api/kinds/registry.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
+import { renderRow } from '#api/meta/table.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 import { metadataItems, tableRows } from './list-items.ts';
-import type { Item } from './resource-lists.ts';
+import { bytesOf, type Item } from './resource-lists.ts';
 
 const pod = Object.values(kinds).find(({ resource }) => resource.plural === 'pods') as KindDefinition;
-const text = (item: Item): string => Buffer.concat((item instanceof Uint8Array ? [item] : item).map((part) => Buffer.from(part as string))).toString();
+const text = (item: Item): string => Buffer.from(bytesOf(item)).toString();
 const entryOf = (object: unknown): Entry => ({ key: 'core/pods/default/x', value: Buffer.from(JSON.stringify(object)), createRevision: 1, modRevision: 7 });
 const read = (item: Item): unknown => JSON.parse(text(item));
 
@@ -35,6 +36,17 @@ it('makes rows with as much of the object as is asked for', () => {
   expect(row('None')).toEqual({ cells: ['x', '0/1', 'Running', '0', '24h', '<none>', '<none>', '<none>', '<none>'] });
   expect(row('Object').object).toEqual(stored);
   expect(row('Metadata').object).toEqual({ kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: stored.metadata });
+});
+
+it('makes the same rows of an object that is known as of its bytes, at any time', () => {
+  const stored = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'é"x', creationTimestamp: '2026-01-01T00:00:00Z' }, spec: { containers: [{ name: 'c' }], nodeName: 'n' }, status: { phase: 'Running', containerStatuses: [{ name: 'c', restartCount: 2, lastState: { terminated: { finishedAt: '2026-01-01T01:00:00Z' } } }] } };
+  const entry = entryOf(stored);
+  for (const [kind, day] of [[pod, 2], [pod, 3], [{ ...pod, columns: pod.columns.slice(0, 3) }, 4], [pod, 9]] as const) {
+    const now = Date.parse(`2026-01-0${String(day)}T00:00:00Z`);
+    for (const includeObject of ['None', 'Metadata', 'Object'] as const) {
+      expect(text(tableRows(kind, now, { includeObject }, () => stored as KubeObject)(entry))).toBe(JSON.stringify(renderRow(kind, stored, now, { includeObject })));
+    }
+  }
 });
 
 it('keeps what is stored in another order whole', () => {

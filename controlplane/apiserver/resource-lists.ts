@@ -1,12 +1,12 @@
 import { apiVersionOf } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
-import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Entry, ListResult, Store } from '#controlplane/store/types.ts';
 import { badRequest } from './api-errors.ts';
 import { continueExpired, decodeContinue, encodeContinue, tooLarge, type ListOptions } from './list-options.ts';
 import { Selection } from './selection.ts';
+import { noteOf, type KnownObjects } from './entry-note.ts';
 import { keptUnder, loadEntries } from './stored-form.ts';
 
 /** A list, or one page of it, as stored. */
@@ -20,9 +20,6 @@ export interface Page {
 const pageSize = 500;
 /** Lists up to this size go out in one piece. */
 const chunkBytes = 256 << 10;
-
-/** The object of one kind at a revision, by its key, frozen, where somebody holds it. */
-export type KnownObjects = (key: string, modRevision: number) => KubeObject | undefined;
 
 /** `known` spares parsing what selectors look into. */
 export async function listPage(store: Store, kind: KindDefinition, namespace: string | undefined, options: ListOptions, known?: KnownObjects): Promise<Page> {
@@ -74,15 +71,16 @@ async function load(kind: KindDefinition, result: ListResult): Promise<ListResul
 async function listSelected(store: Store, kind: KindDefinition, selection: Selection, first: Request, known: KnownObjects | undefined): Promise<Page> {
   const entries: Entry[] = [];
   // What is known need not be read to be passed over.
-  const where = (key: string, modRevision: number): boolean => {
-    const object = known?.(key, modRevision);
-    return selection.matchesKey(key) && (object === undefined || selection.matchesObject(object));
+  const where = (key: string, modRevision: number, entry: Entry | undefined): boolean => {
+    if (!selection.matchesKey(key)) return false;
+    const object = entry ? noteOf(entry, known)?.object : known?.(key, modRevision);
+    return object === undefined || selection.matchesObject(object);
   };
   let next: Request = { ...first, limit: pageSize, countRemaining: false, where };
   for (;;) {
     const result = await load(kind, await store.list(next));
     for (const [i, entry] of result.entries.entries()) {
-      if (!selection.matches(entry, known?.(entry.key, entry.modRevision))) continue;
+      if (!selection.matches(entry, noteOf(entry, known)?.object)) continue;
       entries.push(entry);
       if (entries.length === first.limit) {
         const more = result.more || i < result.entries.length - 1;
@@ -110,9 +108,13 @@ export function encodeList(kind: KindDefinition, page: Page): Uint8Array | Itera
 }
 
 const comma = Buffer.from(',');
+/** Takes any bytes, and makes no view of them. */
+const copyBytes = Buffer.prototype.copy as (this: Uint8Array, target: Uint8Array, at: number, start: number, end: number) => number;
 
+/** Bytes within others. */
+export interface Slice { readonly of: Uint8Array; readonly start: number; readonly end: number }
 /** Part of a list: bytes, or text and bytes that follow each other. */
-export type Item = Uint8Array | readonly (string | Uint8Array)[];
+export type Item = Uint8Array | readonly (string | Uint8Array | Slice)[];
 
 /** `head`, the items with commas between them, `tail`: one piece when small, else pieces that are valid until the next but one is asked for. */
 export function joinItems(head: string, items: readonly Uint8Array[], tail: string): Uint8Array | Iterable<Uint8Array> {
@@ -157,7 +159,7 @@ function* piecesOf(head: string, items: Iterable<Item>, tail: string): Iterable<
 function mostBytes(item: Item): number {
   if (item instanceof Uint8Array) return item.length;
   let size = 0;
-  for (const part of item) size += typeof part === 'string' ? 3 * part.length : part.length;
+  for (const part of item) size += typeof part === 'string' ? 3 * part.length : 'of' in part ? part.end - part.start : part.length;
   return size;
 }
 
@@ -170,6 +172,8 @@ function writeItem(buffer: Buffer, item: Item, at: number): number {
   for (const part of item) {
     if (typeof part === 'string') {
       used += buffer.write(part, used);
+    } else if ('of' in part) {
+      used += copyBytes.call(part.of, buffer, used, part.start, part.end);
     } else {
       buffer.set(part, used);
       used += part.length;
@@ -178,6 +182,8 @@ function writeItem(buffer: Buffer, item: Item, at: number): number {
   return used;
 }
 
-function bytesOf(item: Item): Uint8Array {
-  return item instanceof Uint8Array ? item : Buffer.concat(item.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+export function bytesOf(item: Item): Uint8Array {
+  if (item instanceof Uint8Array) return item;
+  const buffer = Buffer.allocUnsafe(mostBytes(item));
+  return buffer.subarray(0, writeItem(buffer, item, 0));
 }

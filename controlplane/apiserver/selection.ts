@@ -19,6 +19,8 @@ export class Selection {
   /** Same text, same selection of one kind in one version. */
   readonly text: string;
   readonly #labels: readonly LabelRequirement[];
+  /** The same, where each wants one value: nearly always. */
+  readonly #labelValues: readonly (readonly [key: string, value: string])[] | undefined;
   readonly #keyFields: readonly FieldRequirement[];
   readonly #fields: readonly FieldRequirement[];
   /** What the bytes of every object that matches hold somewhere: most others need not be parsed. */
@@ -29,6 +31,7 @@ export class Selection {
     const { group, version, plural } = kind.resource;
     this.text = JSON.stringify([group, version, plural, text.labelSelector ?? '', text.fieldSelector ?? '']);
     this.#labels = text.labelSelector ? parseLabelSelector(text.labelSelector) : [];
+    this.#labelValues = valuesOf(this.#labels);
     this.#marks = this.#labels.flatMap(markOf);
     const fields = text.fieldSelector ? parseFieldSelector(text.fieldSelector) : [];
     for (const { field } of fields) {
@@ -61,8 +64,9 @@ export class Selection {
   }
 
   matchesObject(object: KubeObject): boolean {
-    return matchesLabels(this.#labels, object.metadata?.labels)
-      && matchesFields(this.#fields, (field) => this.#kind.selectableFields[field]?.(object) ?? '');
+    const labels = object.metadata?.labels;
+    return (this.#labelValues ? this.#labelValues.every(([key, value]) => labels?.[key] === value) : matchesLabels(this.#labels, labels))
+      && (this.#fields.length === 0 || matchesFields(this.#fields, (field) => this.#kind.selectableFields[field]?.(object) ?? ''));
   }
 
   /** `known` is the object in the entry, where somebody holds it. */
@@ -78,6 +82,15 @@ export class Selection {
     const bytes = Buffer.from(buffer, byteOffset, length);
     return this.#marks.every((mark) => bytes.includes(mark));
   }
+}
+
+function valuesOf(requirements: readonly LabelRequirement[]): (readonly [string, string])[] | undefined {
+  const values: (readonly [string, string])[] = [];
+  for (const { key, operator, values: [value, ...others] } of requirements) {
+    if ((operator !== '=' && operator !== 'in') || value === undefined || others.length > 0) return undefined;
+    values.push([key, value]);
+  }
+  return values;
 }
 
 /** Objects are stored as `JSON.stringify` writes them, which leaves but one form for a label. */

@@ -138,7 +138,7 @@ export class MvccStore implements Store {
       throw new StatusError('InternalError', `the store in ${this.#rows.location} is damaged: row ${name} of ${version.key} is ${stored ? 'not what was written' : 'missing'}; stop Cleat and start it once with --store-recover, or restore a backup`);
     }
     if (version.entry) return version.entry;
-    const entry = { key: version.key, value: row.value, createRevision: version.createRevision, modRevision: version.revision };
+    const entry: Entry = { key: version.key, value: row.value, createRevision: version.createRevision, modRevision: version.revision, note: undefined };
     if (this.#state.latest(version.key) === version) {
       version.entry = entry;
       this.#state.cache.add(version);

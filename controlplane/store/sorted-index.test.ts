@@ -18,7 +18,13 @@ test('is a sorted set of keys with ranges by prefix', () => {
     for (const key of removed) { model.delete(key); index.remove(key); }
     const sorted = [...model].sort((a, b) => (a < b ? -1 : 1)).filter((key) => key.startsWith(prefix));
     expect(index.size).toBe(model.size);
-    expect([...index.range(prefix)].map((s) => s.key)).toEqual(sorted);
-    expect([...index.range(prefix, after)].map((s) => s.key)).toEqual(sorted.filter((key) => key > after));
+    const keysOf = (from: string | undefined, most: number): string[] => {
+      const seen: string[] = [];
+      index.visit(prefix, from, ({ key }) => seen.push(key) < most);
+      return seen;
+    };
+    expect(keysOf(undefined, Infinity)).toEqual(sorted);
+    expect(keysOf(after, Infinity)).toEqual(sorted.filter((key) => key > after));
+    expect(keysOf(after, 3)).toEqual(sorted.filter((key) => key > after).slice(0, 3));
   }), { numRuns: 60 });
 });

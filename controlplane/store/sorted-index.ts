@@ -35,8 +35,8 @@ export class SortedIndex {
     if (chunk.length === 0) this.#chunks.splice(at, 1);
   }
 
-  /** Slots whose key starts with `prefix` and is greater than `after`, in order. The index must not change meanwhile. */
-  * range(prefix: string, after?: string): Generator<Slot, void, void> {
+  /** Slots whose key starts with `prefix` and is greater than `after`, in order, until `take` returns false. The index must not change meanwhile. */
+  visit(prefix: string, after: string | undefined, take: (slot: Slot) => boolean): void {
     const from = after !== undefined && after >= prefix ? after : prefix;
     let at = Math.max(0, this.#chunkFor(from));
     let start = lowerBound(this.#chunks[at] ?? [], from);
@@ -45,8 +45,7 @@ export class SortedIndex {
       for (let i = start; i < chunk.length; i++) {
         const slot = chunk[i];
         if (!slot || slot.key === after) continue;
-        if (!slot.key.startsWith(prefix)) return;
-        yield slot;
+        if (!slot.key.startsWith(prefix) || !take(slot)) return;
       }
     }
   }

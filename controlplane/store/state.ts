@@ -70,6 +70,7 @@ export class State {
     const slot = this.#index.get(version.key);
     if (slot) slot.latest = version;
     else this.#index.insert({ key: version.key, latest: version });
+    if (version.older?.entry) version.older.entry.note = undefined;
     if (version.older?.durable) this.cache.drop(version.older);
     if (!version.durable) this.#countVolatile(version);
     if (!version.deleted) this.cache.add(version);
@@ -81,12 +82,14 @@ export class State {
 
   count(prefix: string): number {
     let count = 0;
-    for (const slot of this.#index.range(prefix)) if (!slot.latest.deleted) count++;
+    this.#index.visit(prefix, undefined, ({ latest }) => { if (!latest.deleted) count++; return true; });
     return count;
   }
 
-  * live(prefix: string): Generator<Version, void, void> {
-    for (const slot of this.#index.range(prefix)) if (!slot.latest.deleted) yield slot.latest;
+  live(prefix: string): readonly Version[] {
+    const live: Version[] = [];
+    this.#index.visit(prefix, undefined, ({ latest }) => { if (!latest.deleted) live.push(latest); return true; });
+    return live;
   }
 
   /** Throws `Expired` or `Invalid` when `revision` cannot be read. */
@@ -96,16 +99,16 @@ export class State {
     const limit = request.limit ?? Number.POSITIVE_INFINITY;
     const versions: Version[] = [];
     let remaining = 0;
-    for (const slot of this.#index.range(request.prefix, request.after)) {
-      const version = slot.latest.revision <= revision ? (slot.latest.deleted ? undefined : slot.latest) : visibleAt(slot.latest, revision);
-      if (!version || (request.where && !request.where(version.key, version.revision))) continue;
+    this.#index.visit(request.prefix, request.after, ({ latest }) => {
+      const version = latest.revision <= revision ? (latest.deleted ? undefined : latest) : visibleAt(latest, revision);
+      if (!version || (request.where && !request.where(version.key, version.revision, version.entry))) return true;
       if (versions.length < limit) {
         versions.push(version);
-        continue;
+        return true;
       }
       remaining++;
-      if (request.countRemaining === false) break;
-    }
+      return request.countRemaining !== false;
+    });
     return { versions, revision, remaining };
   }
 

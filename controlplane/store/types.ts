@@ -14,6 +14,8 @@ export interface Entry {
   /** Revision that made the key, and of its last change. */
   readonly createRevision: number;
   readonly modRevision: number;
+  /** What a reader made of the value, kept as long as the value is in memory and is the newest. The store never looks into it. */
+  note?: unknown;
 }
 
 /** What a write expects of the key: its modRevision, that it is absent, or nothing. */
@@ -39,8 +41,8 @@ export interface ListRequest {
   /** Only keys greater than this (a continue token's key). */
   readonly after?: string;
   readonly limit?: number;
-  /** Keys of which this is false, by the revision of their last change, are passed over without being read. */
-  readonly where?: (key: string, modRevision: number) => boolean;
+  /** Keys of which this is false, by the revision of their last change, are passed over without being read. `entry` is given where it is in memory. */
+  readonly where?: (key: string, modRevision: number, entry: Entry | undefined) => boolean;
   /** False: `remaining` only tells whether there is more, which spares a walk over all of it. */
   readonly countRemaining?: boolean;
 }

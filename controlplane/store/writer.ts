@@ -199,7 +199,7 @@ export class Writer {
     const value = row?.value ?? new Uint8Array(encoded);
     if (!durable) this.#growVolatile(batch, (deleted ? 0 : value.byteLength) - (previous?.value.byteLength ?? 0));
     this.#next++;
-    const entry = { key: request.key, value, createRevision, modRevision: revision };
+    const entry: Entry = { key: request.key, value, createRevision, modRevision: revision, note: undefined };
     const version = newVersion({ createRevision, deleted, durable, crc: row?.crc ?? 0 }, entry, latest);
     version.event = { type: request.type, key: request.key, revision, createRevision, value, previous: previous?.value };
     batch.overlay.set(request.key, version);
