@@ -26,6 +26,10 @@ export const agentSettings = {
   }),
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   podManifestPath: text('pod-manifest-path', { default: '', placeholder: 'DIR', description: 'folder of files, each of which describes a pod that this host runs by itself' }),
+  devicePluginDir: text('device-plugin-dir', {
+    default: '/var/lib/kubelet/device-plugins', placeholder: 'DIR', description: 'where device plugins find the socket to register at, kubelet.sock; empty for none',
+    check: (value) => (value === '' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
+  }),
   maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),
   podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
   evictionHard: text('eviction-hard', {

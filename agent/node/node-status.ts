@@ -19,6 +19,8 @@ export interface NodeStatusInput {
   readonly nowMs: number;
   /** Where pressure begins; the usual ones when absent. */
   readonly thresholds?: readonly Threshold[];
+  /** Extended resources that are handed out here; none when absent. */
+  readonly devices?: { readonly capacity: Readonly<Record<string, string>>; readonly allocatable: Readonly<Record<string, string>> };
   /** Kept for the system, by resource; nothing when absent. */
   readonly reserved?: Readonly<Record<string, string>>;
 }
@@ -35,12 +37,14 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
     'ephemeral-storage': kib(readings.disk.totalBytes),
     pods: String(input.maxPods),
     ...hugePages(readings.hugePages),
+    ...input.devices?.capacity,
   };
   const hugeBytes = Object.values(readings.hugePages).reduce((a, b) => a + b, 0);
   return {
     capacity,
     allocatable: {
       ...capacity,
+      ...input.devices?.allocatable,
       cpu: cpu(Math.max(0, readings.cpuMillis - cpuMillis(reserved['cpu'] ?? '0'))),
       memory: kib(Math.max(0, readings.memoryBytes - keptBack(thresholds, 'memory.available', readings.memoryBytes) - quantityValue(reserved['memory'] ?? '0') - hugeBytes)),
       'ephemeral-storage': kib(Math.max(0, readings.disk.totalBytes - keptBack(thresholds, 'nodefs.available', readings.disk.totalBytes) - quantityValue(reserved['ephemeral-storage'] ?? '0'))),

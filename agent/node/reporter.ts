@@ -4,6 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import type { DeviceAmounts } from '#agent/devices/types.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
 import { nodeStatus, reportedImages, sameStatus } from './node-status.ts';
@@ -15,6 +16,8 @@ export interface NodeReporterDeps {
   readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'>;
   /** Other parts that pods need: why each is not ready, undefined when it is. */
   readonly notReady: readonly (() => string | undefined)[];
+  /** Extended resources; none when absent. */
+  readonly devices?: () => DeviceAmounts;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -132,6 +135,7 @@ export class NodeReporter implements NodeReports, Runnable {
     this.#noteCrossed(readings);
     const status = nodeStatus({
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
+      ...(this.#deps.devices && { devices: this.#deps.devices() }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
       containerRuntimeVersion: this.#runtimeVersion, images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Container as ContainerSpec, EphemeralContainer, Pod } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import type { PodDevices } from '#agent/devices/types.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -20,6 +21,7 @@ import type { Check, CheckTarget } from './probes/types.ts';
 import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
+import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
@@ -37,6 +39,8 @@ export interface ActionDeps {
   readonly check: Check;
   readonly limit: Limit;
   readonly recorder: PodRecorder;
+  /** Absent where there are none, as in some tests. */
+  readonly devices?: PodDevices;
 }
 
 /** `stop` ends with the agent; `interrupt` also when the pod's end changes what is worth waiting for. */
@@ -169,8 +173,9 @@ export class PodActions {
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
     });
+    const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
-    const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
+    const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, parts ? withDevices(config, parts) : config, stop);
     await this.#allocation.reached(spec.name);
     return id;
   }

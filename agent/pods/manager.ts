@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import type { PodDevices } from '#agent/devices/types.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
@@ -37,6 +38,8 @@ export interface PodManagerDeps {
   readonly tokens?: PodTokens;
   /** What pods of which there may be only one copy live by; absent in some tests. */
   readonly contact?: Contact;
+  /** Absent where there are none, as in some tests. */
+  readonly devices?: PodDevices;
   /** How probes look; the system's way when absent. */
   readonly check?: Check;
 }
@@ -81,7 +84,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#limit = new Limit(config.parallelStarts);
     this.#usage = new UsageMeter(deps);
     this.#leases = new Leases(deps);
-    this.#capacity = new NodeCapacity(() => allocatableOf(deps.node), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
+    this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     const { tokens } = deps;
     this.#lookup = {
@@ -100,7 +103,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#signal = signal;
     this.#wasCertain = this.#isCertain;
     this.#leases.start(signal);
-    const unsubscribe = this.#deps.state.subscribe((changes) => { this.#apply(changes); });
+    const stops = [this.#deps.state.subscribe((changes) => { this.#apply(changes); }), this.#deps.devices?.subscribe(() => { this.#devicesChanged(); })];
     try {
       await this.#learnRuntimeName(signal);
       await this.#adopt();
@@ -113,7 +116,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     } catch (error) {
       if (!isAbort(error, signal)) throw error;
     } finally {
-      unsubscribe();
+      for (const stop of stops) stop?.();
       await this.#tasks.drain();
     }
   }
@@ -214,6 +217,11 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     }
   }
 
+  /** What a container waits for may be there now. */
+  #devicesChanged(): void {
+    for (const worker of this.#workers.values()) if (worker.hasDevices) worker.refresh();
+  }
+
   #podChanged(namespace: string | undefined, name: string, pod: Pod | undefined): void {
     for (const worker of this.#workers.values()) {
       const { metadata } = worker.pod;
@@ -240,6 +248,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     worker.end(this.#fencing ? 0 : undefined);
     // Its place may have been given to another already.
     this.#capacity.release(worker.uid);
+    // Its devices have not: it may still hold them open.
+    this.#deps.devices?.ending(worker.uid);
     this.#board.drop(worker.uid);
   }
 
@@ -296,6 +306,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       // Before the first word of the control plane, a stranger is more likely a pod whose checkpoint was lost.
       if (!this.#isCertain && !this.#fencing) return;
       for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end(this.#fencing ? 0 : undefined);
+      this.#deps.devices?.retain(new Set(this.#workers.keys()));
       await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }
@@ -344,8 +355,9 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   }
 }
 
-function allocatableOf(node: NodeFacts): Readonly<Record<string, string>> {
-  if (node.resources) return node.resources();
+/** Devices are counted by those who hand them out. */
+function allocatableOf(node: NodeFacts, devices: PodDevices | undefined): Readonly<Record<string, string>> {
+  if (node.resources) return Object.fromEntries(Object.entries(node.resources()).filter(([name]) => devices?.manages(name) !== true));
   const { cpuMillis, memoryBytes } = node.allocatable();
   return { cpu: `${String(cpuMillis)}m`, memory: String(memoryBytes) };
 }

@@ -1,6 +1,7 @@
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
 import { messageOf } from '#common/errors.ts';
+import { wantsOf } from '#agent/devices/wants.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
@@ -91,6 +92,9 @@ export class PodWorker {
 
   /** It waits for room on this node, to be given more. */
   get isDeferred(): boolean { return this.#allocation.view?.refusal?.reason === 'Deferred'; }
+
+  /** A container of it asks for devices. */
+  get hasDevices(): boolean { return wantsOf(this.#wanted).length > 0; }
 
   get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
 
@@ -193,7 +197,7 @@ export class PodWorker {
       this.#woken = false;
       const interrupt = AbortSignal.any([signal, this.#interrupt.signal]);
       try {
-        const view = await this.#observe(signal);
+        const view = await this.#observe(signal, interrupt);
         const decision = step(view);
         this.#publish(view);
         if (decision.type === 'wait' || decision.type === 'done') {
@@ -223,7 +227,7 @@ export class PodWorker {
     if (this.#repeats >= maxRepeats) throw new Error(`a step has no effect: ${decision}`);
   }
 
-  async #observe(signal: AbortSignal): Promise<PodView> {
+  async #observe(signal: AbortSignal, interrupt: AbortSignal): Promise<PodView> {
     const snapshot = await this.#deps.driver.list(signal, this.uid);
     this.signature = signatureOf(snapshot);
     for (const { state, name } of snapshot.containers) if (state === 'running') this.#memory.failures.delete(name);
@@ -233,7 +237,7 @@ export class PodWorker {
       this.#memory.ended.set(container.id, this.#deps.clock.monotonic());
       this.#memory.terminationMessages.set(container.id, await readTermination(this.#paths, containerNamed(this.#pod, container.name), container, (tailLines) => this.#deps.driver.readLog?.(container.id, { follow: false, tailLines }, signal)));
     }
-    await this.#allot(snapshot);
+    await this.#allot(snapshot, interrupt);
     const view = this.#view(snapshot);
     this.#syncProbes(view);
     // What an adopted pod's tokens need is not known yet.
@@ -244,11 +248,11 @@ export class PodWorker {
   }
 
   /** Settles whether a new pod may be here, and what one that is here may have. */
-  async #allot({ sandboxes, containers }: RuntimeSnapshot): Promise<void> {
+  async #allot({ sandboxes, containers }: RuntimeSnapshot, signal: AbortSignal): Promise<void> {
     if (!this.#observedBefore) await this.#allocation.load();
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
-    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? this.#deps.capacity.admit(this.#wanted);
+    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? await this.#deps.devices?.admit(this.#wanted, signal) ?? this.#deps.capacity.admit(this.#wanted);
     // It has what it was given, whatever its spec says by now.
     if (!isNew && !this.#ending && !this.#observedBefore && !isTerminal(this.#pod.status)) this.#deps.capacity.adopt(this.#allocation.of(this.#wanted));
     if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
@@ -322,15 +326,20 @@ export class PodWorker {
     });
     if (!wasTerminal(view)) this.#announcer.announce(view, status);
     this.#lastStatus = status;
-    if (isTerminal(status)) this.#deps.capacity.release(this.uid);
+    if (isTerminal(status)) this.#release();
     this.#report(status, false);
   }
 
   #noteRemoval(decision: Decision): void {
     if (decision.type !== 'remove' || this.#memory.failures.has(sandboxKey)) return;
     this.#removed = true;
-    this.#deps.capacity.release(this.uid);
+    this.#release();
     this.#report(this.#lastStatus ?? {}, true);
+  }
+
+  #release(): void {
+    this.#deps.capacity.release(this.uid);
+    this.#deps.devices?.release(this.uid);
   }
 
   #report(status: PodStatus, gone: boolean): void {

@@ -10,7 +10,7 @@ const plugins = ['ptp', 'host-local'];
  * What must be known of a runtime that is not ours before pods can run on it. Rejects with the remedy when it could
  * never give them a network. A part that it does not tell is as Kubernetes' documentation has it.
  */
-export async function foreignSetup(driver: RuntimeDriver, signal: AbortSignal): Promise<Required<Omit<RuntimeSetup, 'sandboxImage'>> & Pick<RuntimeSetup, 'sandboxImage'>> {
+export async function foreignSetup(driver: RuntimeDriver, signal: AbortSignal): Promise<Required<Pick<RuntimeSetup, 'cniConfDir' | 'cniBinDir'>> & Pick<RuntimeSetup, 'sandboxImage'>> {
   const { sandboxImage, cniConfDir = '/etc/cni/net.d', cniBinDir = '/opt/cni/bin' } = await driver.setup(signal);
   for (const plugin of plugins) {
     try {

@@ -122,6 +122,8 @@ export interface RuntimeSetup {
   /** Where it reads CNI configuration from, and where it looks for the plugins. */
   readonly cniConfDir?: string;
   readonly cniBinDir?: string;
+  /** It makes CDI devices of their names. */
+  readonly resolvesCdi?: boolean;
 }
 
 export interface RegistryAuth { readonly username: string; readonly password: string }
@@ -206,6 +208,12 @@ export interface ContainerConfig {
   readonly workingDir: string;
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean; readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional' }[];
+  /** Devices of the host; a symbolic link stands for what it leads to, a folder for all devices in it. `permissions` of `r`, `w` and `m`. */
+  readonly devices?: readonly { readonly hostPath: string; readonly containerPath: string; readonly permissions: string }[];
+  /** For the runtime; drivers have their own beside them. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Devices by their names in the Container Device Interface, `vendor.com/class=name`: the runtime resolves them, or the driver where it cannot. */
+  readonly cdiDevices?: readonly string[];
   readonly specHash: string;
   readonly graceSeconds: number;
   /** What tells the program to end, e.g. `SIGQUIT`; absent: what the image says, or SIGTERM. */

@@ -99,11 +99,17 @@ export class CriDriver implements RuntimeDriver {
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
     const { containerId } = await this.#connection.call('CreateContainer', {
       podSandboxId: sandboxId,
-      config: containerMessage(this.#config.owner, sandbox, config),
+      config: containerMessage(this.#config.owner, sandbox, await this.#resolved(config, signal)),
       sandboxConfig: sandboxMessage(this.#config.owner, sandbox),
     }, slowMs, signal);
     this.#podOf.set(containerId, sandbox.podUid);
     return containerId;
+  }
+
+  /** CDI devices are left to a runtime that says that it resolves them. */
+  async #resolved(config: ContainerConfig, signal: AbortSignal): Promise<ContainerConfig> {
+    if (!config.cdiDevices || (await this.setup(signal)).resolvesCdi) return config;
+    return (await import('../sandbox/cdi.ts')).withoutHooks(config, 'this containerd');
   }
 
   async startContainer(id: string, signal: AbortSignal): Promise<void> {

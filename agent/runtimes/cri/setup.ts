@@ -17,5 +17,5 @@ export function setupOf(config: string | undefined): RuntimeSetup {
   const sandboxImage = text(value, 'sandboxImage');
   const cniConfDir = text(value['cni'], 'confDir');
   const cniBinDir = text(value['cni'], 'binDir');
-  return { ...(sandboxImage !== undefined && { sandboxImage }), ...(cniConfDir !== undefined && { cniConfDir }), ...(cniBinDir !== undefined && { cniBinDir }) };
+  return { ...(sandboxImage !== undefined && { sandboxImage }), ...(cniConfDir !== undefined && { cniConfDir }), ...(cniBinDir !== undefined && { cniBinDir }), ...(value['enableCDI'] === true && { resolvesCdi: true }) };
 }

@@ -8,7 +8,8 @@ import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
 import { processRef } from '../process.ts';
 import { boundingSet, capabilitiesOf } from '../sandbox/capabilities.ts';
-import { hostDevices, userOf } from '../sandbox/image-files.ts';
+import { deviceAt, hostDevices, userOf } from '../sandbox/image-files.ts';
+import { withCdiDevices, type CdiHook } from '../sandbox/cdi.ts';
 import { containerSpec } from '../sandbox/oci-spec.ts';
 import type { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverDeps, SandboxConfig } from '../types.ts';
@@ -221,10 +222,12 @@ export class Containers {
     return join(this.#deps.records.folder(id), 'rootfs');
   }
 
-  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, image: LocalImage, files: { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string }, signal: AbortSignal): Promise<object> {
+  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, files: { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string }, signal: AbortSignal): Promise<object> {
     const pause = pauseOf(sandboxRecord);
     if (!pause || !await isAlive(pause)) throw new StatusError('InternalError', `sandbox ${sandboxRecord.id} is not running`);
-    const { security, targetContainerId } = config;
+    const { config, hooks } = await withCdiDevices(asked);
+    const { security, targetContainerId, devices = [] } = config;
+    const own = (await Promise.all(devices.map(async ({ hostPath, containerPath, permissions }) => (await deviceAt(hostPath, containerPath)).map((device) => ({ ...device, permissions }))))).flat();
     const rootfs = this.#rootfs(record.id);
     const capabilities = capabilitiesOf(security, boundingSet(await readFile('/proc/self/status', 'utf8')));
     const seccomp = await seccompOf(this.#deps.ctr, security, capabilities, this.#dirs.runDir, signal);
@@ -232,10 +235,17 @@ export class Containers {
       rootfs, cgroup: record.cgroup, pausePid: pause.pid, image: image.config, capabilities, ...files, ...(seccomp && { seccomp }),
       ...(targetContainerId !== undefined && { targetPid: (await this.running(targetContainerId)).process?.pid ?? 0 }),
       user: await userOf(rootfs, { image: image.config.User ?? '', runAsUser: security.runAsUser, runAsUserName: security.runAsUserName, runAsGroup: security.runAsGroup, supplementalGroups: security.supplementalGroups }),
-      devices: security.privileged ? await hostDevices() : [],
+      // What is asked for by name comes last: of two in one place the last is made.
+      devices: [...security.privileged ? (await hostDevices()).filter(({ path }) => !own.some((device) => device.path === path)) : [], ...own],
+      ...(hooks.length > 0 && { hooks: ociHooks(hooks) }),
       unifiedCgroups: await unifiedCgroups(), minOomScoreAdj: await minOomScoreAdj(),
     });
   }
+}
+
+/** By the time at which they are run. */
+function ociHooks(hooks: readonly CdiHook[]): object {
+  return Object.fromEntries([...Map.groupBy(hooks, ({ hookName }) => hookName)].map(([name, list]) => [name, list.map(({ hookName: _name, ...hook }) => hook)]));
 }
 
 /** `mount -t TYPE SOURCE TARGET -o OPTIONS`, as `ctr` prints it for a shell. */

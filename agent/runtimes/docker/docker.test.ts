@@ -54,7 +54,7 @@ describe('what Docker sends', () => {
 });
 
 it('names cgroups as systemd does where that rules', () => {
-  const facts = { systemdCgroups: true, minOomScoreAdj: 0 };
+  const facts = { systemdCgroups: true, cdi: false, minOomScoreAdj: 0 };
   expect(cgroupParent('/kubepods/poda1-b2', facts)).toBe('kubepods-poda1_b2.slice');
   expect(cgroupParent('/kubepods/poda1-b2', { ...facts, systemdCgroups: false })).toBe('/kubepods/poda1-b2');
 });

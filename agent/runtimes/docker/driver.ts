@@ -127,7 +127,9 @@ export class DockerDriver implements RuntimeDriver {
     const { type, reference } = config.security.seccomp;
     const seccompProfile = type === 'Localhost' ? await seccompText(reference ?? '') : undefined;
     const place = { owner: this.#config.owner, sandboxId, sandbox, resolvConf: join(this.#records.folder(sandboxId), resolvConfName), seccompProfile };
-    return this.#create(containerName(sandbox, config.name, config.attempt), containerRequest(place, config, await this.#engineFacts(signal)), signal);
+    const facts = await this.#engineFacts(signal);
+    const resolved = config.cdiDevices && !facts.cdi ? await (await import('../sandbox/cdi.ts')).withoutHooks(config, 'this Docker') : config;
+    return this.#create(containerName(sandbox, config.name, config.attempt), containerRequest(place, resolved, facts), signal);
   }
 
   async startContainer(id: string, signal: AbortSignal): Promise<void> {
@@ -293,8 +295,8 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async #askFacts(signal: AbortSignal): Promise<EngineFacts> {
-    const { CgroupDriver } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
-    return { systemdCgroups: CgroupDriver === 'systemd', minOomScoreAdj: await minOomScoreAdj() };
+    const { CgroupDriver, CDISpecDirs } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
+    return { systemdCgroups: CgroupDriver === 'systemd', cdi: (CDISpecDirs ?? []).length > 0, minOomScoreAdj: await minOomScoreAdj() };
   }
 }
 

@@ -8,6 +8,8 @@ import type { InspectedContainer, ListedContainer } from './messages.ts';
 export interface EngineFacts {
   /** Docker names cgroups by systemd's slices. */
   readonly systemdCgroups: boolean;
+  /** It knows devices by their CDI names. */
+  readonly cdi: boolean;
   /** The lowest oom_score_adj that may be set. */
   readonly minOomScoreAdj: number;
 }
@@ -106,6 +108,10 @@ export function containerRequest({ owner, sandboxId, sandbox, resolvConf, seccom
       MaskedPaths: security.privileged ? [] : security.maskedPaths,
       ReadonlyPaths: security.privileged ? [] : security.readonlyPaths,
       Mounts: [mount(resolvConf, '/etc/resolv.conf', security.readOnlyRoot, 'None'), ...config.mounts.map((m) => mount(m.hostPath, m.containerPath, m.readOnly, m.propagation))],
+      Devices: (config.devices ?? []).map(({ hostPath, containerPath, permissions }) => ({ PathOnHost: hostPath, PathInContainer: containerPath, CgroupPermissions: permissions })),
+      ...(config.cdiDevices && { DeviceRequests: [{ Driver: 'cdi', DeviceIDs: config.cdiDevices }] }),
+      // Engines before 24 do not know of them.
+      ...(config.annotations && { Annotations: config.annotations }),
       LogConfig: logging,
       ...runtime(sandbox),
     },

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { StatusError } from '#common/errors.ts';
 import type { OciDevice, OciUser } from './oci-types.ts';
 
@@ -63,6 +63,14 @@ export async function hostDevices(dir = '/dev'): Promise<OciDevice[]> {
     return [{ path, type: entry.isBlockDevice() ? 'b' : 'c', ...numbersOf(rdev), fileMode: mode & 0o7777, uid, gid }];
   }));
   return found.flat();
+}
+
+/** One device of the host under another name, or all in a folder; a symbolic link stands for what it leads to. Rejects with `NotFound` what is not there. */
+export async function deviceAt(hostPath: string, containerPath: string): Promise<OciDevice[]> {
+  const found = await stat(hostPath).catch((error: unknown) => { throw new StatusError('NotFound', `device ${hostPath} is not there`, { cause: error }); });
+  if (found.isDirectory()) return (await hostDevices(hostPath)).map((device) => ({ ...device, path: join(containerPath, relative(hostPath, device.path)) }));
+  if (!found.isCharacterDevice() && !found.isBlockDevice()) throw new StatusError('Invalid', `${hostPath} is not a device`);
+  return [{ path: containerPath, type: found.isBlockDevice() ? 'b' : 'c', ...numbersOf(found.rdev), fileMode: found.mode & 0o7777, uid: found.uid, gid: found.gid }];
 }
 
 /** As makedev(3) puts them together. */

@@ -19,8 +19,8 @@ export interface ContainerPlace {
   readonly capabilities: readonly string[];
   /** A seccomp section in OCI's form; absent for none. */
   readonly seccomp?: object;
-  /** Every device of the host; of a privileged container. */
-  readonly devices: readonly OciDevice[];
+  /** Its own; every one of the host where it is privileged. */
+  readonly devices: readonly (OciDevice & { readonly permissions?: string })[];
   /** The folder that is the pod's /dev/shm. */
   readonly shm: string;
   readonly resolvConf: string;
@@ -76,16 +76,17 @@ export function containerSpec(sandbox: SandboxConfig, config: ContainerConfig, p
     root: { path: place.rootfs, readonly: security.readOnlyRoot },
     mounts: mountsOf(config, place),
     ...(place.hooks && { hooks: place.hooks }),
+    ...(config.annotations && { annotations: config.annotations }),
     linux: {
       namespaces: namespacesOf(sandbox, place),
       cgroupsPath: place.cgroup,
       resources: {
-        devices: [{ allow: security.privileged, access: 'rwm' }],
+        devices: [{ allow: security.privileged, access: 'rwm' }, ...place.devices.filter(({ permissions }) => permissions !== undefined).map(({ type, major, minor, permissions }) => ({ allow: true, type, major, minor, access: permissions }))],
         cpu: { shares: resources.cpuShares, ...(resources.cpuQuotaMicros > 0 && { quota: resources.cpuQuotaMicros, period: resources.cpuPeriodMicros }) },
         ...(resources.memoryLimitBytes > 0 && { memory: { limit: resources.memoryLimitBytes } }),
         ...(resources.hugepageLimits.length > 0 && { hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })) }),
       },
-      devices: place.devices,
+      devices: place.devices.map(({ permissions: _permissions, ...device }) => device),
       rootfsPropagation: propagationOf(config),
       ...(place.seccomp && { seccomp: place.seccomp }),
       maskedPaths: security.privileged ? [] : security.maskedPaths,

@@ -1,0 +1,262 @@
+import type { Pod } from '#api/gen/types.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import type { Rejection } from '#agent/pods/spec/admission.ts';
+import type { Inventory } from './inventory.ts';
+import type { Allocation, DeviceState, PodAllocations } from './record.ts';
+import { isNear, nearestNodes } from './topology.ts';
+import { noParts, type ContainerParts, type Device } from './types.ts';
+import { wantsOf, type ContainerWants } from './wants.ts';
+
+export interface AllocatorDeps {
+  readonly inventory: Inventory;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Writes down what pods have; resolved when it is on disk. */
+  readonly save: () => Promise<void>;
+  readonly bootId: string;
+}
+
+/** Plugins need a moment to find this agent, and pods that are being ended to end: a pod that could have its devices then waits so long. */
+const patienceMs = 60_000;
+
+type Containers = Map<string, Map<string, Allocation>>;
+
+/** Who has which device. Decides at once and without waiting, so that two pods never get the same; asks the source then. */
+export class Allocator {
+  readonly #deps: AllocatorDeps;
+  readonly #beganMs: number;
+  readonly #pods = new Map<string, Containers>();
+  /** Pods that are being admitted, each once. */
+  readonly #admitting = new Map<string, Promise<Rejection | undefined>>();
+  readonly #ending = new Set<string>();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(deps: AllocatorDeps, recorded: DeviceState | undefined) {
+    this.#deps = deps;
+    this.#beganMs = deps.clock.monotonic();
+    // What a source said in another boot is asked again: the host was another then.
+    const keep = (allocation: Allocation): Allocation => (recorded?.bootId === deps.bootId ? allocation : { ids: allocation.ids });
+    for (const [uid, containers] of recorded?.pods ?? []) {
+      this.#pods.set(uid, new Map([...containers].map(([name, own]) => [name, new Map([...own].map(([resource, allocation]) => [resource, keep(allocation)]))])));
+    }
+  }
+
+  get pods(): ReadonlyMap<string, PodAllocations> { return this.#pods; }
+
+  /** Devices came or went, or a pod did: whoever waits looks again. */
+  poke(): void {
+    const waiting = [...this.#waiting];
+    for (const look of waiting) look();
+  }
+
+  async admit(pod: Pod, signal: AbortSignal): Promise<Rejection | undefined> {
+    const uid = pod.metadata?.uid ?? '';
+    const wants = this.#managed(wantsOf(pod));
+    if (wants.length === 0) return undefined;
+    const running = this.#admitting.get(uid);
+    if (running) return running;
+    const work = this.#admit(uid, wants, signal).finally(() => { this.#admitting.delete(uid); });
+    this.#admitting.set(uid, work);
+    return work;
+  }
+
+  async parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined> {
+    const uid = pod.metadata?.uid ?? '';
+    const [wants] = this.#managed(wantsOf(pod)).filter((own) => own.container === container);
+    if (!wants) return undefined;
+    const all: ContainerParts[] = [];
+    for (const [resource, count] of wants.counts) {
+      // One that began before anybody spoke for its devices gets them now.
+      if (!this.#of(uid, container)?.has(resource)) await this.#allocate(uid, wants, resource, count, new Map(), undefined, signal).then(() => this.#deps.save());
+      all.push(await this.#partsOf(uid, container, resource, signal));
+    }
+    return all.reduce(joined, noParts);
+  }
+
+  ending(uid: string): void {
+    if (this.#pods.has(uid)) this.#ending.add(uid);
+  }
+
+  release(uid: string): void {
+    this.#ending.delete(uid);
+    if (!this.#pods.delete(uid)) return;
+    this.#deps.save().catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'it cannot be written down that devices are free again; done with the next change'); });
+    this.poke();
+  }
+
+  retain(uids: ReadonlySet<string>): void {
+    for (const uid of this.#pods.keys()) if (!uids.has(uid)) this.release(uid);
+  }
+
+  async #admit(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<Rejection | undefined> {
+    const had = this.#pods.has(uid);
+    try {
+      await this.#untilPossible(wants, signal);
+      const reusable = new Map<string, Set<string>>();
+      for (const own of wants) {
+        const near = this.#nearest(uid, own);
+        for (const [resource, count] of own.counts) {
+          const { ids } = await this.#allocate(uid, own, resource, count, reusable, near, signal);
+          const left = reusable.get(resource) ?? new Set();
+          for (const id of ids) if (own.passesOn) left.add(id); else left.delete(id);
+          reusable.set(resource, left);
+        }
+      }
+      await this.#deps.save();
+      return undefined;
+    } catch (error) {
+      if (!had) this.release(uid);
+      signal.throwIfAborted();
+      return { reason: 'UnexpectedAdmissionError', message: `Allocate failed due to ${messageOf(error)}, which is unexpected` };
+    }
+  }
+
+  /** The device is the container's from before the source is asked on; when that fails, it is free again. */
+  async #allocate(uid: string, { container }: ContainerWants, resource: string, count: number, reusable: ReadonlyMap<string, ReadonlySet<string>>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<Allocation> {
+    const present = this.#of(uid, container)?.get(resource);
+    if (present && present.ids.length !== count) throw new StatusError('Invalid', `pod "${uid}" container "${container}" changed request for resource "${resource}" from ${String(present.ids.length)} to ${String(count)}`);
+    if (present) return present;
+    const source = this.#deps.inventory.sourceOf(resource);
+    if (!source) throw new StatusError('NotFound', `cannot allocate unregistered device ${resource}`);
+    const ids = await this.#choose(resource, count, reusable.get(resource) ?? new Set(), near, signal);
+    const own = this.#own(uid, container);
+    own.set(resource, { ids });
+    try {
+      if (!source.fresh) own.set(resource, { ids, parts: await source.allocate(ids, signal) });
+    } catch (error) {
+      own.delete(resource);
+      this.poke();
+      throw error;
+    }
+    return own.get(resource) ?? { ids };
+  }
+
+  /** Waiting happens only in asking what the source would choose; what is then still free is taken at once. */
+  async #choose(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<string[]> {
+    const { inventory, log } = this.#deps;
+    const prefer = inventory.sourceOf(resource)?.prefer;
+    const candidates = this.#candidates(resource, count, reusable);
+    const first = [...reusable].filter((id) => inventory.devicesOf(resource).get(id)?.healthy).slice(0, count);
+    let preferred: readonly string[] = [];
+    if (prefer && count > first.length && count < candidates.length) {
+      const nearby = near ? candidates.filter((device) => isNear(device, near)) : [];
+      const offered = nearby.length >= count ? nearby : candidates;
+      preferred = await prefer([...new Set([...first, ...offered.map(({ id }) => id)])], first, count, signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        log.warn({ resource, err: messageOf(error) }, 'a device plugin does not say which devices it would choose; choosing without it');
+        return [];
+      });
+    }
+    // Meanwhile others may have chosen.
+    const free = this.#candidates(resource, count, reusable);
+    const rank = ({ id, numaNodes }: Device): number => (first.includes(id) ? 0 : preferred.includes(id) ? 1 : near && isNear({ id, numaNodes, healthy: true }, near) ? 2 : 3);
+    return free.toSorted((a, b) => rank(a) - rank(b)).slice(0, count).map(({ id }) => id);
+  }
+
+  /** What can be had now; rejects when it is not enough, in the kubelet's words. */
+  #candidates(resource: string, count: number, reusable: ReadonlySet<string>): Device[] {
+    const healthy = [...this.#deps.inventory.devicesOf(resource).values()].filter((device) => device.healthy);
+    if (healthy.length === 0) throw new StatusError('ServiceUnavailable', `no healthy devices present; cannot allocate unhealthy devices ${resource}`);
+    const used = this.#used(resource);
+    const free = healthy.filter(({ id }) => reusable.has(id) || !used.has(id));
+    if (free.length < count) throw new StatusError('ServiceUnavailable', `requested number of devices unavailable for ${resource}. Requested: ${String(count)}, Available: ${String(free.length)}`);
+    return free;
+  }
+
+  #used(resource: string, except?: ReadonlySet<string>): Set<string> {
+    const used = new Set<string>();
+    for (const [uid, containers] of this.#pods) if (!except?.has(uid)) for (const own of containers.values()) for (const id of own.get(resource)?.ids ?? []) used.add(id);
+    return used;
+  }
+
+  #nearest(uid: string, { container, counts }: ContainerWants): ReadonlySet<number> | undefined {
+    const open = [...counts].filter(([resource]) => !this.#of(uid, container)?.has(resource));
+    return nearestNodes(open.map(([resource, count]) => {
+      const used = this.#used(resource);
+      return { count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ id, healthy }) => healthy && !used.has(id)) };
+    }));
+  }
+
+  /** While somebody who must still come, or go, stands in the way. */
+  async #untilPossible(wants: readonly ContainerWants[], signal: AbortSignal): Promise<void> {
+    const { clock, inventory } = this.#deps;
+    const untilMs = clock.monotonic() + patienceMs;
+    const inTheWay = (): boolean => wants.some(({ counts }) => [...counts].some(([resource, count]) => {
+      const healthy = [...inventory.devicesOf(resource).values()].filter((device) => device.healthy);
+      if (healthy.length < count) return clock.monotonic() < this.#beganMs + patienceMs;
+      const [used, kept] = [this.#used(resource), this.#used(resource, this.#ending)];
+      const free = (taken: ReadonlySet<string>): number => healthy.filter(({ id }) => !taken.has(id)).length;
+      return free(used) < count && free(kept) >= count;
+    }));
+    while (inTheWay() && clock.monotonic() < untilMs) await this.#nextPoke(untilMs, signal);
+  }
+
+  async #nextPoke(untilMs: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const look = (): void => { resolve(undefined); };
+    this.#waiting.add(look);
+    signal.addEventListener('abort', look, { once: true });
+    const cancel = this.#deps.clock.after(untilMs - this.#deps.clock.monotonic(), look);
+    try {
+      await promise;
+    } finally {
+      cancel();
+      this.#waiting.delete(look);
+      signal.removeEventListener('abort', look);
+    }
+    signal.throwIfAborted();
+  }
+
+  async #partsOf(uid: string, container: string, resource: string, signal: AbortSignal): Promise<ContainerParts> {
+    const source = this.#deps.inventory.sourceOf(resource);
+    const { ids, parts } = this.#of(uid, container)?.get(resource) ?? { ids: [], parts: noParts };
+    if (source?.fresh) return source.allocate(ids, signal);
+    // What it said before holds, also while it is not there to say it again.
+    const known = parts ?? await this.#askAgain(uid, container, resource, ids, signal);
+    await source?.prepare?.(ids, signal).catch((error: unknown) => {
+      throw new StatusError('NotFound', `device plugin PreStartContainer rpc failed with err: ${messageOf(error)}`, { cause: error });
+    });
+    return known;
+  }
+
+  /** After a boot: for the same devices. */
+  async #askAgain(uid: string, container: string, resource: string, ids: readonly string[], signal: AbortSignal): Promise<ContainerParts> {
+    const { inventory, save } = this.#deps;
+    const source = inventory.sourceOf(resource);
+    if (!source) throw new StatusError('NotFound', `waiting for the device plugin of ${resource} to register`);
+    const absent = ids.find((id) => !inventory.devicesOf(resource).get(id)?.healthy);
+    if (absent !== undefined) throw new StatusError('NotFound', `waiting for device ${absent} of ${resource}, which the pod had before this host was booted and which is not there, or not healthy, now`);
+    const parts = await source.allocate(ids, signal).catch((error: unknown) => {
+      throw new StatusError('NotFound', `Allocate failed due to ${messageOf(error)}`, { cause: error });
+    });
+    this.#own(uid, container).set(resource, { ids, parts });
+    await save();
+    return parts;
+  }
+
+  #managed(wants: readonly ContainerWants[]): ContainerWants[] {
+    return wants.map((own) => ({ ...own, counts: new Map([...own.counts].filter(([resource]) => this.#deps.inventory.has(resource))) })).filter(({ counts }) => counts.size > 0);
+  }
+
+  #of(uid: string, container: string): Map<string, Allocation> | undefined {
+    return this.#pods.get(uid)?.get(container);
+  }
+
+  #own(uid: string, container: string): Map<string, Allocation> {
+    const containers: Containers = this.#pods.get(uid) ?? new Map<string, Map<string, Allocation>>();
+    this.#pods.set(uid, containers);
+    const own = containers.get(container) ?? new Map<string, Allocation>();
+    containers.set(container, own);
+    return own;
+  }
+}
+
+/** The one that was named first wins where both name the same. */
+function joined(a: ContainerParts, b: ContainerParts): ContainerParts {
+  return {
+    env: { ...b.env, ...a.env }, annotations: { ...b.annotations, ...a.annotations }, mounts: [...a.mounts, ...b.mounts], devices: [...a.devices, ...b.devices],
+    cdiDevices: [...new Set([...a.cdiDevices, ...b.cdiDevices])],
+  };
+}

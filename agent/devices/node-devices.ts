@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Pod } from '#api/gen/types.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { Ledger } from '#agent/node/ledger.ts';
+import type { Rejection } from '#agent/pods/spec/admission.ts';
+import type { AgentEvents } from '#agent/session/types.ts';
+import type { DesiredState } from '#agent/state/types.ts';
+import { Allocator } from './allocator.ts';
+import { Inventory } from './inventory.ts';
+import { DeviceRecord, type PodAllocations } from './record.ts';
+import { serveHostSocket } from './socket.ts';
+import type { ContainerParts, DeviceAmounts, PodDevices } from './types.ts';
+
+export interface NodeDevicesDeps {
+  readonly state: DesiredState;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly events: AgentEvents;
+  readonly ledger: Pick<Ledger, 'record'>;
+}
+
+export interface NodeDevicesConfig {
+  readonly nodeName: string;
+  /** Where plugins look for `kubelet.sock` and put their own sockets; empty for nowhere. */
+  readonly pluginDir: string;
+  /** The file in which is kept what pods have. */
+  readonly recordPath: string;
+}
+
+/**
+ * The devices of this host, as extended resources: those of device plugins, which find us at the kubelet's socket, and
+ * those of the cluster's device classes, which we find ourselves. Says how many there are, and which pod has which.
+ */
+export class NodeDevices implements PodDevices, Runnable {
+  readonly #deps: NodeDevicesDeps;
+  readonly #config: NodeDevicesConfig;
+  readonly #inventory: Inventory;
+  readonly #allocator: Allocator;
+  readonly #record: DeviceRecord;
+  readonly #bootId: string;
+  readonly #listeners = new Set<() => void>();
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(deps: NodeDevicesDeps, config: NodeDevicesConfig, record: DeviceRecord, recorded: Awaited<ReturnType<DeviceRecord['read']>>, bootId: string) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#record = record;
+    this.#bootId = bootId;
+    this.#inventory = new Inventory(deps.clock, (ids) => { this.#changed(ids); });
+    this.#allocator = new Allocator({ ...deps, inventory: this.#inventory, save: () => this.#save(), bootId }, recorded);
+    if (recorded) this.#inventory.restore(recorded.resources);
+  }
+
+  /** Reads what an earlier agent wrote down, so that who has what is known before any pod is looked at. */
+  static async open(deps: NodeDevicesDeps, config: NodeDevicesConfig): Promise<NodeDevices> {
+    const record = new DeviceRecord(config.recordPath);
+    const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim();
+    return new NodeDevices(deps, config, record, await record.read(deps.log), bootId);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const tasks = new TaskGroup(this.#deps.log);
+    if (this.#config.pluginDir !== '') tasks.run('device plugins', signal, () => this.#servePlugins(signal));
+    await tasks.drain();
+    await this.#writing.catch(() => undefined);
+  }
+
+  admit(pod: Pod, signal: AbortSignal): Promise<Rejection | undefined> { return this.#allocator.admit(pod, signal); }
+  parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined> { return this.#allocator.parts(pod, container, signal); }
+  ending(podUid: string): void { this.#allocator.ending(podUid); }
+  release(podUid: string): void { this.#allocator.release(podUid); }
+  retain(podUids: ReadonlySet<string>): void { this.#allocator.retain(podUids); }
+  manages(resource: string): boolean { return this.#inventory.has(resource); }
+  amounts(): DeviceAmounts { return this.#inventory.amounts(); }
+  get pods(): ReadonlyMap<string, PodAllocations> { return this.#allocator.pods; }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #servePlugins(signal: AbortSignal): Promise<void> {
+    const { clock, log, ledger } = this.#deps;
+    const { pluginDir } = this.#config;
+    let speaker: Promise<(socket: Socket) => void> | undefined;
+    const load = async (): Promise<(socket: Socket) => void> => {
+      const { PluginRegistration } = await import('./plugins/registration.ts');
+      const registration = new PluginRegistration({ sink: this.#inventory, log, tell: (reason, message) => { this.#tell(reason, message); } }, pluginDir, signal);
+      return (socket) => { registration.accept(socket); };
+    };
+    await serveHostSocket({
+      clock, log, speaker: () => speaker ??= load(),
+      record: (kind, target) => ledger.record({ kind, target, before: null, after: null }),
+    }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
+  }
+
+  #changed(ids: boolean): void {
+    if (ids) this.#save().catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'it cannot be written down which devices there are; done with the next change'); });
+    this.#allocator.poke();
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Calls that wait for one that is under way are done by one more. */
+  #save(): Promise<void> {
+    const write = async (): Promise<void> => { await this.#record.write({ bootId: this.#bootId, resources: this.#inventory.ids(), pods: this.#allocator.pods }); };
+    const turn = this.#writing.then(write, write);
+    this.#writing = turn;
+    turn.catch(() => undefined);
+    return turn;
+  }
+
+  #tell(reason: string, message: string): void {
+    const { nodeName } = this.#config;
+    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+  }
+}

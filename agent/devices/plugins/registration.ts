@@ -1,0 +1,98 @@
+import { isAbsolute, join, normalize } from 'node:path';
+import type { Socket } from 'node:net';
+import { Server, ServerCredentials, status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import { isExtendedResource } from '#api/pod-spec/resources.ts';
+import { messageOf } from '#common/errors.ts';
+import { TaskGroup } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { DeviceSink } from '../types.ts';
+import { withPlainAuthority } from './authority.ts';
+import { loadPluginContract, type PluginContract, type RegisterRequest } from './contract.ts';
+import { Plugin } from './plugin.ts';
+
+export interface RegistrationDeps {
+  readonly sink: DeviceSink;
+  readonly log: Log;
+  /** Says something about the node that a person should know. */
+  readonly tell: (reason: string, message: string) => void;
+}
+
+const version = 'v1beta1';
+
+/** The kubelet's side of `Registration`: whoever registers is connected to at its own socket, and followed until it ends. */
+export class PluginRegistration {
+  readonly #deps: RegistrationDeps;
+  readonly #folder: string;
+  readonly #contract: PluginContract = loadPluginContract();
+  readonly #server = new Server();
+  readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+  readonly #plugins = new Map<string, AbortController>();
+  readonly #tasks: TaskGroup;
+  readonly #signal: AbortSignal;
+
+  /** `folder`: where plugins put their sockets. */
+  constructor(deps: RegistrationDeps, folder: string, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#folder = folder;
+    this.#signal = signal;
+    this.#tasks = new TaskGroup(deps.log);
+    this.#server.addService(this.#contract.registration, { Register: (call: ServerUnaryCall<RegisterRequest, object>, answer: sendUnaryData<object>) => { this.#register(call.request, answer); } });
+    signal.addEventListener('abort', () => { this.#server.forceShutdown(); }, { once: true });
+  }
+
+  accept(socket: Socket): void {
+    this.#injector.injectConnection(withPlainAuthority(socket));
+  }
+
+  #register(request: RegisterRequest, answer: sendUnaryData<object>): void {
+    const problem = problemOf(request);
+    if (problem !== undefined) {
+      this.#deps.log.warn({ resource: request.resourceName, endpoint: request.endpoint, err: problem }, 'refused a device plugin');
+      answer({ code: status.INVALID_ARGUMENT, details: problem });
+      return;
+    }
+    answer(null, {});
+    const { resourceName: resource } = request;
+    this.#plugins.get(resource)?.abort(new Error('another plugin has registered for the resource'));
+    const replaced = new AbortController();
+    this.#plugins.set(resource, replaced);
+    const stop = AbortSignal.any([this.#signal, replaced.signal]);
+    this.#tasks.run(`device plugin ${resource}`, stop, async () => {
+      await this.#follow(request, stop);
+      if (this.#plugins.get(resource) === replaced) this.#plugins.delete(resource);
+    });
+  }
+
+  /** Until it ends: a plugin that starts again registers again. */
+  async #follow({ resourceName: resource, endpoint, options }: RegisterRequest, signal: AbortSignal): Promise<void> {
+    const { sink, log, tell } = this.#deps;
+    const plugin = new Plugin(this.#contract, join(this.#folder, endpoint));
+    let offered = false;
+    let end: string;
+    try {
+      await plugin.connect(options, signal);
+      log.info({ resource, endpoint }, 'a device plugin has registered');
+      sink.offer(resource, plugin);
+      offered = true;
+      for await (const devices of plugin.watch(signal)) sink.update(resource, plugin, devices);
+      end = 'it ended its list of devices';
+    } catch (error) {
+      end = messageOf(error);
+    } finally {
+      plugin.close();
+    }
+    // Whoever has taken its place speaks for the devices now.
+    if (signal.aborted) return;
+    if (offered) sink.lose(resource, plugin);
+    log.warn({ resource, endpoint, err: end }, 'a device plugin is gone');
+    tell('DevicePluginGone', `the device plugin of ${resource} (${endpoint}) is gone: ${end}. Containers that have its devices keep them; no other gets any until it registers again`);
+  }
+}
+
+/** Why it cannot register, in the kubelet's words. */
+function problemOf({ version: asked, endpoint, resourceName }: RegisterRequest): string | undefined {
+  if (asked !== version) return `requested API version "${asked}" is not supported by kubelet. Supported version is ["${version}"]`;
+  if (!isExtendedResource(resourceName)) return `the ResourceName "${resourceName}" is invalid`;
+  if (endpoint === '' || isAbsolute(endpoint) || normalize(endpoint).startsWith('..')) return `the Endpoint "${endpoint}" is invalid: expected the name of a socket in the folder of device plugins`;
+  return undefined;
+}
