@@ -27,7 +27,7 @@ import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
-import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodView } from './types.ts';
+import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
 import { ensureVolumes, removePodFiles, removeVolumes } from './volumes/volumes.ts';
 
 export interface ActionDeps {
@@ -41,6 +41,8 @@ export interface ActionDeps {
   readonly recorder: PodRecorder;
   /** Absent where there are none, as in some tests. */
   readonly devices?: PodDevices;
+  /** Absent where no policies are enforced, as in some tests. */
+  readonly network?: PodProtection;
 }
 
 /** `stop` ends with the agent; `interrupt` also when the pod's end changes what is worth waiting for. */
@@ -182,6 +184,14 @@ export class PodActions {
 
   async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {
     const { driver, limit, recorder } = this.#deps;
+    try {
+      await this.#deps.network?.protect(view.pod, currentSandbox(view)?.ips ?? [], signals.interrupt);
+    } catch (error) {
+      if (signals.stop.aborted) throw error;
+      if (signals.interrupt.aborted) return;
+      this.#failed(name, 'NetworkPolicyError', `not started, since nothing would hold it to its network policies: ${messageOf(error)}`);
+      return;
+    }
     try {
       await limit.run(() => driver.startContainer(id, signals.stop));
     } catch (error) {

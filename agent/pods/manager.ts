@@ -23,7 +23,7 @@ import { podRecorder } from './recorder.ts';
 import { ReportBoard } from './reports.ts';
 import { groupByPod, orphan, signatureOf } from './snapshot.ts';
 import type { ObjectLookup } from './spec/env.ts';
-import type { NodeFacts, PodManagerConfig } from './types.ts';
+import type { NodeFacts, PodManagerConfig, PodProtection } from './types.ts';
 import { UsageMeter } from './usage.ts';
 import { PodWorker } from './worker.ts';
 
@@ -40,6 +40,8 @@ export interface PodManagerDeps {
   readonly contact?: Contact;
   /** Absent where there are none, as in some tests. */
   readonly devices?: PodDevices;
+  /** Absent where no policies are enforced, as in some tests. */
+  readonly network?: PodProtection;
   /** How probes look; the system's way when absent. */
   readonly check?: Check;
 }

@@ -33,6 +33,12 @@ export interface NodeFacts {
   usage(signal: AbortSignal): Promise<ResourceUsage>;
 }
 
+/** Holds pods to the policies about them. */
+export interface PodProtection {
+  /** Resolves when nothing of a pod that has these addresses can pass that may not; rejects when that cannot be seen to. */
+  protect(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void>;
+}
+
 /** How a pod is to end. */
 export interface Ending {
   /** Undefined: each container's own. */

@@ -104,8 +104,9 @@ export class NodeAssignment {
       if (!json && this.#sentOwn.delete(key)) yield removal(key);
       return;
     }
-    const digest = json && hash('sha1', json, 'base64');
-    if (digest === undefined || digest === this.#sentOwn.get(key)) return;
+    if (!json) return;
+    const digest = hash('sha1', json, 'base64');
+    if (digest === this.#sentOwn.get(key)) return;
     this.#sentOwn.set(key, digest);
     yield { set: { resource, json } };
   }

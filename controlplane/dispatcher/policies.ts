@@ -127,7 +127,7 @@ export class PolicyIndex {
     const others = this.#byNamespace.get(policy.namespace);
     others?.delete(policy);
     if (others?.size === 0) this.#byNamespace.delete(policy.namespace);
-    for (const pod of [...policy.selected.keys()]) this.#select(policy, pod, undefined);
+    for (const pod of policy.selected.keys()) this.#select(policy, pod, undefined);
     for (const name of policy.groups) {
       const group = this.#groups.get(name);
       if (group && --group.users === 0) this.#groups.delete(name);

@@ -1,0 +1,231 @@
+import type { NetworkPolicy, Pod } from '#api/gen/types.ts';
+import { networkPolicies, pods } from '#api/kinds/resources.ts';
+import { peerGroupSlices } from '#api/network-policy/peer-group.ts';
+import { backoffMs } from '#common/backoff.ts';
+import type { Clock } from '#common/clock.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
+import { isAbort, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
+import type { AgentEvents, PodReports } from '#agent/session/types.ts';
+import type { DesiredState } from '#agent/state/types.ts';
+import { isSelected, RulesetBuilder } from './ruleset.ts';
+import type { LocalPod, PolicyBackend, PolicyView, Ruleset } from './types.ts';
+
+export interface PolicyEnforcerDeps {
+  readonly state: DesiredState;
+  readonly pods: Pick<PodReports, 'all' | 'subscribe'>;
+  readonly backend: PolicyBackend;
+  /** An earlier life of the agent may have left rules. */
+  readonly leftOver: boolean;
+  readonly events: AgentEvents;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+}
+
+export interface PolicyEnforcerConfig {
+  readonly nodeName: string;
+  /** The least time between two transactions; changes in between travel together. */
+  readonly minIntervalMs: number;
+  /** How often to look whether another program removed the rules. */
+  readonly checkIntervalMs: number;
+}
+
+export const policyEnforcerDefaults = { minIntervalMs: 50, checkIntervalMs: 10_000 } as const;
+
+const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 } as const;
+
+/** A pod that is about to run, for whose rules somebody waits. */
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Keeps the kernel's rules equal to the NetworkPolicies about this host's pods. Without policies it does nothing and
+ * there are no rules. They stay in place when it ends: what was forbidden stays so while the agent is away.
+ */
+export class PolicyEnforcer implements Runnable {
+  readonly #deps: PolicyEnforcerDeps;
+  readonly #config: PolicyEnforcerConfig;
+  readonly #builder = new RulesetBuilder();
+  readonly #wakeup = new Wakeup();
+  /** By pod uid: addresses of pods that nobody reports yet. */
+  readonly #announced = new Map<string, readonly string[]>();
+  #waiters: Waiter[] = [];
+  #applied: Ruleset | undefined;
+  /** Addresses that were isolated when last looked at. */
+  #isolated: ReadonlySet<string> = new Set();
+  #failure: string | undefined;
+  #leftOver: boolean;
+  #dirty = true;
+
+  constructor(deps: PolicyEnforcerDeps, config: PolicyEnforcerConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#leftOver = deps.leftOver;
+  }
+
+  /** Why policies may not hold on this host; undefined while they do. */
+  get failure(): string | undefined { return this.#failure; }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { state, pods: reports } = this.#deps;
+    const concerned = new Set([pods.plural, networkPolicies.plural, peerGroupSlices.plural]);
+    const stops = [
+      state.subscribe((changes) => { if (changes.some(({ resource }) => concerned.has(resource.plural))) this.#changed(); }),
+      reports.subscribe(({ uid, status }) => {
+        if ((status.podIPs ?? []).length > 0) this.#announced.delete(uid);
+        // Without policies nothing of a pod matters.
+        if (this.#isNeeded) this.#changed();
+      }),
+    ];
+    try {
+      await this.#loop(signal);
+    } catch (error) {
+      if (!isAbort(error, signal)) throw error;
+    } finally {
+      for (const stop of stops) stop();
+      this.#settle(new StatusError('ServiceUnavailable', 'the agent is ending'));
+    }
+  }
+
+  /**
+   * Resolves when the kernel keeps to all policies about a pod that has these addresses and is about to run; at once
+   * where none is. Rejects when it cannot: the pod must not run then.
+   */
+  async protect(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void> {
+    const { uid = '', namespace = '', labels = {} } = pod.metadata ?? {};
+    if (pod.spec?.hostNetwork === true || !isSelected(this.#policies(), namespace, labels)) return;
+    if (!this.#dirty && this.#applied && ips.every((ip) => this.#isolated.has(ip))) return;
+    this.#announced.set(uid, ips);
+    this.#changed();
+    await new Promise<void>((resolve, reject) => {
+      const abort = (): void => { reject(signal.reason as Error); };
+      signal.addEventListener('abort', abort, { once: true });
+      const settled = (then: () => void) => (): void => { signal.removeEventListener('abort', abort); then(); };
+      this.#waiters.push({ resolve: settled(resolve), reject: (error) => { settled(() => { reject(error); })(); } });
+    });
+  }
+
+  #policies(): readonly NetworkPolicy[] { return this.#deps.state.list(networkPolicies); }
+
+  get #isNeeded(): boolean { return this.#applied !== undefined || this.#policies().length > 0; }
+
+  #changed(): void {
+    this.#dirty = true;
+    this.#wakeup.notify();
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#dirty = false;
+      const waiters = this.#waiters;
+      this.#waiters = [];
+      const failure = await this.#sync(signal);
+      this.#settle(failure, waiters);
+      failures = failure === undefined ? 0 : failures + 1;
+      if (failure !== undefined) await clock.sleep(backoffMs(retry, failures, random), signal);
+      else await this.#rest(signal);
+    }
+  }
+
+  /** Until something changes, or the rules are not what they were. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    await clock.sleep(this.#config.minIntervalMs, signal);
+    let checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
+    while (!this.#dirty) {
+      if (!this.#applied) { await this.#wakeup.wait(signal); continue; }
+      const cancel = clock.after(Math.max(0, checkAtMs - clock.monotonic()), () => { this.#wakeup.notify(); });
+      await this.#wakeup.wait(signal).finally(cancel);
+      if (this.#dirty || clock.monotonic() < checkAtMs) continue;
+      if (!await this.#intact(signal)) return;
+      checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
+    }
+  }
+
+  /** Resolves with what failed. */
+  async #sync(signal: AbortSignal): Promise<unknown> {
+    const { backend, log } = this.#deps;
+    try {
+      if (this.#policies().length === 0) {
+        // What was known before a restart may be all there is until the control plane answers.
+        if ((this.#applied ?? this.#leftOver) && this.#deps.state.known) await backend.cleanup(signal);
+        this.#leftOver &&= !this.#deps.state.known;
+        this.#applied = undefined;
+        this.#isolated = new Set();
+        this.#failure = undefined;
+        return undefined;
+      }
+      const view = this.#view();
+      const rules = this.#builder.build(view);
+      if (this.#applied) await backend.apply(rules, signal);
+      else await this.#begin(rules, signal);
+      if (this.#failure !== undefined) log.info('network policies are enforced again');
+      this.#applied = rules;
+      this.#isolated = new Set([...view.pods.flatMap(({ ips }) => ips), ...view.orphans]);
+      this.#failure = undefined;
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.#applied = undefined;
+      if (this.#failure === undefined) this.#tell('NetworkPolicyNotEnforced', `network policies are not enforced on this host: ${messageOf(error)}; pods that a policy selects do not start here until they are`);
+      this.#failure = messageOf(error);
+      log.warn({ err: this.#failure }, 'network policies cannot be enforced; retrying');
+      return error;
+    }
+  }
+
+  async #begin(rules: Ruleset, signal: AbortSignal): Promise<void> {
+    const problem = await this.#deps.backend.unusable(signal);
+    if (problem !== undefined) throw new StatusError('ServiceUnavailable', problem);
+    await this.#deps.backend.replace(rules, signal);
+  }
+
+  async #intact(signal: AbortSignal): Promise<boolean> {
+    try {
+      if (await this.#deps.backend.intact(signal)) return true;
+      this.#deps.log.warn('the rules of network policies were removed by another program; putting them back');
+      this.#tell('PolicyRulesRemoved', "another program removed this host's rules of network policies; they are put back");
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.#deps.log.warn({ err: messageOf(error) }, 'the rules of network policies could not be checked; replacing them');
+    }
+    this.#applied = undefined;
+    return false;
+  }
+
+  /** Pods of which nothing runs any more have given their addresses back. */
+  #view(): PolicyView {
+    const { state, pods: reports } = this.#deps;
+    const reported = new Map(reports.all().filter(({ gone, status }) => !gone && status.phase !== 'Succeeded' && status.phase !== 'Failed').map(({ uid, status }) => [uid, (status.podIPs ?? []).flatMap(({ ip }) => ip ?? [])]));
+    const desired = state.list(pods);
+    const uids = new Set(desired.map(({ metadata }) => metadata?.uid ?? ''));
+    for (const uid of this.#announced.keys()) if (!uids.has(uid)) this.#announced.delete(uid);
+    const local = desired.filter(({ spec }) => spec?.hostNetwork !== true).map((pod): LocalPod => {
+      const uid = pod.metadata?.uid ?? '';
+      return { uid, namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {}, ips: [...new Set([...reported.get(uid) ?? [], ...this.#announced.get(uid) ?? []])], ports: portsOf(pod) };
+    });
+    const taken = new Set(local.flatMap(({ ips }) => ips));
+    const orphans = [...reported].filter(([uid]) => !uids.has(uid)).flatMap(([, ips]) => ips.filter((ip) => this.#isolated.has(ip) && !taken.has(ip)));
+    return { policies: this.#policies(), groups: state.list(peerGroupSlices), pods: local, orphans };
+  }
+
+  #settle(failure: unknown, waiters: readonly Waiter[] = this.#waiters): void {
+    for (const { resolve, reject } of waiters) if (failure === undefined) resolve(); else reject(failure);
+  }
+
+  #tell(reason: string, message: string): void {
+    const { nodeName } = this.#config;
+    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+  }
+}
+
+function portsOf({ spec }: Pod): LocalPod['ports'] {
+  const containers = [...(spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always'), ...spec?.containers ?? []];
+  return containers.flatMap(({ ports = [] }) => ports.flatMap(({ name, protocol = 'TCP', containerPort }) => (name ? [{ name, protocol, port: containerPort }] : [])));
+}

@@ -1,0 +1,47 @@
+import type { NetworkPolicy } from '#api/gen/types.ts';
+import type { NamedPort, PeerGroupSlice } from '#api/network-policy/peer-group.ts';
+
+/** One of this host's pods that has addresses of its own. */
+export interface LocalPod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ips: readonly string[];
+  readonly ports: readonly NamedPort[];
+}
+
+/** All that decides about the rules of this host. */
+export interface PolicyView {
+  readonly policies: readonly NetworkPolicy[];
+  readonly groups: readonly PeerGroupSlice[];
+  readonly pods: readonly LocalPod[];
+  /** Addresses of pods that still end here though nothing is known of them any more: they start no new connection. */
+  readonly orphans: readonly string[];
+}
+
+/**
+ * Part of the rules that changes as one: nftables chains, sets and maps of its own, and elements of its own or of
+ * shared sets. An element is a key, or `key : value` in a map. The same part is the same object as long as nothing of it changes.
+ */
+export interface Piece {
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+  readonly sets: ReadonlyMap<string, string>;
+  readonly elements: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** Pieces by name. */
+export type Ruleset = ReadonlyMap<string, Piece>;
+
+/** Makes the kernel keep to a ruleset. Touches only what it made itself. */
+export interface PolicyBackend {
+  /** Why this host cannot use it, with the remedy; undefined when it can. */
+  unusable(signal: AbortSignal): Promise<string | undefined>;
+  /** Puts the ruleset in the place of whatever is there, at once. */
+  replace(rules: Ruleset, signal: AbortSignal): Promise<void>;
+  /** Leads from what was applied last to this, at once and at the cost of the difference. Rejects when the kernel's state is another; then `replace`. */
+  apply(rules: Ruleset, signal: AbortSignal): Promise<void>;
+  /** A cheap look: false when another program removed the rules. */
+  intact(signal: AbortSignal): Promise<boolean>;
+  /** Removes all of it. Idempotent. */
+  cleanup(signal: AbortSignal): Promise<void>;
+}
