@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
+  net: () => import('./commands/net.ts'),
   node: () => import('./commands/node.ts'),
   cordon: () => import('./commands/cordon.ts'),
   uncordon: () => import('./commands/uncordon.ts'),
@@ -42,6 +43,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   why: () => import('./commands/why.ts'),
   backup: () => import('./commands/backup.ts'),
   restore: () => import('./commands/restore.ts'),
+  certs: () => import('./commands/certs.ts'),
   version: () => import('./commands/version.ts'),
 };
 
@@ -62,6 +64,7 @@ See:
   events         list Events
   top            CPU and memory in use
   nodes          the fleet at a glance
+  net            how hosts reach each other; net check: whether full packets do
   explain        the fields of a type of object
   api-resources  the types of objects; api-versions: the versions of the API
   auth           what this user may do, and who that is
@@ -91,6 +94,7 @@ Hosts:
 
 The cluster itself:
   backup         write all of it to a file; restore: make this host what a backup is of
+  certs          certificates: status, rotate
 
 Settings:
   config         clusters and contexts of the kubeconfig

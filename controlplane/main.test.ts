@@ -60,7 +60,7 @@ it('renews its certificates while it runs, and drops no connection for it', asyn
   const kubeconfig = join(folder, 'kubeconfig');
   const { values } = loadConfig('cleat controlplane', controlPlaneSettings, [`--state-dir=${folder}`, `--kubeconfig=${kubeconfig}`, `--port=${String(port)}`, '--bind-address=127.0.0.1', '--advertise-address=127.0.0.1'], {}, '/nonexistent');
   const clock = new CalendarClock();
-  const controlPlane = new ControlPlane({ log: silentLog, clock }, values);
+  const controlPlane = new ControlPlane({ log: silentLog, clock, configFile: '' }, values);
   const stop = new AbortController();
   const ended = controlPlane.start(stop.signal);
   cleanUp.push(async () => { stop.abort(new Error('the test has ended')); await ended; });

@@ -14,13 +14,14 @@ import { prepareFolder } from '#common/folder.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { runTogether } from '#common/run-together.ts';
-import { fingerprintOf, type CertificateAuthority } from '#common/pki/certificate.ts';
+import { fingerprintOf } from '#common/pki/certificate.ts';
+import { loadClusterCa, rotateCa, type ClusterCa } from '#common/pki/cluster-ca.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import { writeKubeconfig } from '#common/pki/kubeconfig.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
 import { serverNames } from '#common/pki/server-names.ts';
 import { ensureLeaf, loadOrCreateCa, loadOrCreateKey, readIfThere } from '#common/pki/store.ts';
-import { timeFloor } from '#common/pki/validity.ts';
+import { caLifetimeMs, timeFloor } from '#common/pki/validity.ts';
 import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
 import { frontProxyName, type FrontProxy } from './apiserver/aggregation/front-proxy.ts';
@@ -131,7 +132,8 @@ export class ControlPlane implements Runnable {
     try {
       const auditing = await this.#audit();
       try {
-        await this.#serve(store, auditing?.audit, signal);
+        // A new CA is in every part: with it all of them begin anew, on the same store.
+        while (await this.#serve(store, auditing?.audit, signal) === 'again') log.info({ component: 'controlplane' }, 'begun anew with other certificates');
       } finally {
         await auditing?.close();
       }
@@ -147,18 +149,19 @@ export class ControlPlane implements Runnable {
     return openAudit({ clock: this.#deps.clock, log: this.#deps.log.child({ component: 'audit' }) }, { path, policyFile, maxBackups, maxBytes: auditLogMaxSizeMb << 20, maxAgeMs: auditLogMaxAgeDays * 86_400_000 });
   }
 
-  async #serve(store: Store, audit: Audit | undefined, signal: AbortSignal): Promise<void> {
+  async #serve(store: Store, audit: Audit | undefined, signal: AbortSignal): Promise<'ended' | 'again'> {
     const { log, clock } = this.#deps;
+    const again = new AbortController();
     const config = this.#config;
     const pkiDir = join(config.stateDir, 'server/pki');
     const now = (): number => timeFloor(clock.now());
-    const ca = await loadOrCreateCa(pkiDir, now());
-    this.#fingerprint = fingerprintOf(ca.certificate);
+    const ca = await loadClusterCa(pkiDir, now());
+    this.#fingerprint = fingerprintOf(ca.trusted[0] ?? ca.certificate);
     const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
     const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
     const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
     const writeAdmin = async (): Promise<void> => {
-      const content = { server: this.localUrl, caPem: ca.certPem, ...(await admin()) };
+      const content = { server: this.localUrl, caPem: ca.trustedPem, ...(await admin()) };
       await writeKubeconfig(config.kubeconfig, content).catch((error: unknown) => {
         throw new StatusError('Forbidden', `the kubeconfig ${config.kubeconfig} cannot be written: ${messageOf(error)}; choose another place with --kubeconfig`, { cause: error });
       });
@@ -167,13 +170,13 @@ export class ControlPlane implements Runnable {
     await prepareFolder(dirname(config.kubeconfig), 'kubeconfig', 0o755);
     const { certPem, keyPem } = await serving();
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
-    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), open: (...request) => dispatcher.open(...request) };
+    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), network: (...request) => dispatcher.network(...request), open: (...request) => dispatcher.open(...request) };
     const informers = new Informers({ store, log, clock });
     const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
-    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now }, { settings: config, configFile: this.#deps.configFile }, request);
+    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, again: () => { again.abort(); }, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
     const apiServer = new ApiServer({ store, audit, fleet, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
-      ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.certPem, clientCa: ca.certPem, version,
+      ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.chainPem, clientCa: ca.trustedPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });
     const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
@@ -196,12 +199,23 @@ export class ControlPlane implements Runnable {
     apiServer.metrics.add(() => scheduler.collect());
 
     const stop = new AbortController();
-    const all = AbortSignal.any([signal, stop.signal]);
+    const all = AbortSignal.any([signal, stop.signal, again.signal]);
     const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager }, all, stop);
     apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
-    void this.#renew(all, async () => { const renewed = await serving(); apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.certPem); await writeAdmin(); });
+    void this.#renew(all, async () => {
+      if (ca.trusted.length === 1 && now() > ca.certificate.validToDate.getTime() - caLifetimeMs / 3) {
+        await rotateCa(pkiDir, now());
+        again.abort();
+        return;
+      }
+      const renewed = await serving();
+      apiServer.setCertificate(renewed.keyPem, renewed.certPem + ca.chainPem);
+      await writeAdmin();
+    });
     await ended.catch((error: unknown) => { stop.abort(error); });
-    if (!signal.aborted) throw stop.signal.reason;
+    if (signal.aborted) return 'ended';
+    if (again.signal.aborted && !stop.signal.aborted) return 'again';
+    throw stop.signal.reason;
   }
 
   async #scheduler(apiServer: ApiServer, informers: Informers): Promise<Scheduler> {
@@ -219,7 +233,7 @@ export class ControlPlane implements Runnable {
     }, profiles);
   }
 
-  #controllers(apiServer: ApiServer, informers: Informers, ca: CertificateAuthority, nodes: Dispatcher): ControllerManager {
+  #controllers(apiServer: ApiServer, informers: Informers, ca: ClusterCa, nodes: Dispatcher): ControllerManager {
     const { tokens, authorizer } = apiServer.access;
     // The API and the informers, and behind them what other API servers keep.
     const everything = apiServer.everything({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
@@ -229,7 +243,7 @@ export class ControlPlane implements Runnable {
       client: everything,
       recorder: (component) => apiServer.recorder({ component }),
     }, {
-      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.certPem,
+      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.trustedPem,
       autoscaling: {
         scales: apiServer.scaleClient({ name: 'system:kube-controller-manager', groups: ['system:masters'] }), usage: (...about) => nodes.usage(...about),
         // Adapters decide by the name of Kubernetes' own autoscaler who may read.

@@ -153,6 +153,7 @@ export class AgentSession implements Runnable, PodTokens {
           stopTimeout();
           if (message.welcome.fence) await this.#carryOutFence(call, beats, message.welcome, ends);
           this.#current = { client, signal: ends };
+          if (message.welcome.renew === true) this.#tasks.run('renewal', ends, () => this.#renew(client, ends));
           this.#sendReports(call, beats, message.welcome.heartbeatPeriodMs, failed, ends);
         } else if (message.heartbeatAck) {
           // Before the whole state has arrived nobody knows what the answer is about.

@@ -39,13 +39,19 @@ export async function fetchPinnedCa(address: ServerAddress, fingerprint: string,
       const seen = chain.at(-1);
       throw new StatusError('Forbidden', `the server at ${formatServerAddress(address)} is not the control plane that the token is for: its CA is ${seen ? fingerprintOf(seen).slice(0, 16) : 'unknown'}…, the token names ${fingerprint.slice(0, 16)}…; check --server, or make a token there with: cleat token create`);
     }
-    if (leaf === ca || !isSignedBy(leaf, ca) || leaf.checkHost(agentsServerName) === undefined) {
+    if (leaf === ca || !leadsTo(chain, ca) || leaf.checkHost(agentsServerName) === undefined) {
       throw new StatusError('Forbidden', `the server at ${formatServerAddress(address)} shows the right CA but no certificate of a control plane; somebody may be in between`);
     }
     return ca.toString();
   } finally {
     socket.destroy();
   }
+}
+
+/** Whether every certificate was signed by the next, up to the CA: while the CA is being replaced, the old one vouches for the new. */
+function leadsTo(chain: readonly X509Certificate[], ca: X509Certificate): boolean {
+  const path = chain.slice(0, chain.indexOf(ca) + 1);
+  return path.every((certificate, i) => { const issuer = path[i + 1]; return issuer === undefined || isSignedBy(certificate, issuer); });
 }
 
 /** Why a server cannot be talked to, in words that help; undefined when a TLS connection succeeds. */

@@ -56,6 +56,18 @@ export function makeCaCertificate(keyPem: string, commonName: string, nowMs: num
   return signed({ issuer: subject, subject, publicKey, notAfterMs: nowMs + lifetimeMs, extensions }, key);
 }
 
+/** A certificate by which `ca` vouches for another CA, PEM. */
+export function issueCaCertificate(ca: CertificateAuthority, other: X509Certificate, nowMs: number, lifetimeMs: number): string {
+  const extensions = [
+    extension('2.5.29.19', sequence(boolean(true)), true),
+    extension('2.5.29.15', bitString(Buffer.from([0x06]), 1), true),
+    extension('2.5.29.14', octetString(keyIdOf(other.publicKey))),
+    extension('2.5.29.35', sequence(der(0x80, keyIdOf(createPublicKey(ca.key))))),
+  ];
+  const notAfterMs = Math.min(nowMs + lifetimeMs, ca.certificate.validToDate.getTime());
+  return signed({ issuer: subjectBytesOf(ca.certificate), subject: subjectBytesOf(other), publicKey: other.publicKey, notAfterMs, extensions }, ca.key);
+}
+
 /** A certificate signed by `ca`, PEM. It never outlives the CA's own. */
 export function issueCertificate(ca: CertificateAuthority, request: CertificateRequest): string {
   const { usage, names = [], uris = [], emails = [] } = request;

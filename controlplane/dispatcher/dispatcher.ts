@@ -5,7 +5,7 @@ import { StatusError, messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { timeFloor } from '#common/pki/validity.ts';
-import type { CertificateAuthority } from '#common/pki/certificate.ts';
+import type { ClusterCa } from '#common/pki/cluster-ca.ts';
 import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, PodTokenRequest, PodTokenResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { LogRequest, NodeGateway, NodeUsage, StreamRequest } from '../apiserver/types.ts';
@@ -19,7 +19,7 @@ import { finish, grpcAborted, grpcStatus } from './stream.ts';
 import { Tunnels } from './tunnels.ts';
 
 export type DispatcherDeps = Omit<SessionDeps, 'assignments'> & {
-  readonly ca: CertificateAuthority;
+  readonly ca: ClusterCa;
   /** Absent where there are no service accounts, as in some tests. */
   readonly tokens?: PodTokenIssuer;
 };
@@ -96,7 +96,7 @@ export class Dispatcher implements Runnable, NodeGateway {
   /** Serves gRPC on an accepted TLS connection (server name `agents.cleat.internal`, ALPN h2) from which nothing was read yet. */
   accept(socket: TLSSocket): void {
     socket.on('error', () => undefined); // its close is what counts
-    const peer = identify(socket, this.#deps.ca.certificate, timeFloor(this.#deps.clock.now()));
+    const peer = identify(socket, this.#deps.ca, timeFloor(this.#deps.clock.now()));
     const stranger = peer.node === undefined || peer.node.expired;
     if (!this.#running) {
       socket.destroy();

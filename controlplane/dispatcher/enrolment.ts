@@ -1,19 +1,28 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
 import type { Secret } from '#api/gen/types.ts';
 import { nodes, secrets } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import { issueCertificate, publicKeySha256, type CertificateAuthority } from '#common/pki/certificate.ts';
+import { issueCertificate, publicKeySha256 } from '#common/pki/certificate.ts';
+import type { ClusterCa } from '#common/pki/cluster-ca.ts';
 import { verifySigningRequest } from '#common/pki/signing-request.ts';
 import { leafLifetimeMs, timeFloor } from '#common/pki/validity.ts';
 import type { EnrolRequest, EnrolResponse, RenewRequest } from '#proto/edge/v1/messages.ts';
 import type { ApiClient } from '../apiserver/types.ts';
-import { nodeSubject, type Peer } from './peer.ts';
+import { describe, nodeSubject, type NodeCertificate, type Peer } from './peer.ts';
 import { AddressLimiter, TokenBucket } from './rate-limit.ts';
 
 /** Annotation of a Node: lowercase hex SHA-256 of its public key. */
 export const publicKeyAnnotation = 'cleat.dev/public-key-sha256';
+
+/** Annotations of a Node about the certificate that it has. */
+export const certificateAuthorityAnnotation = 'cleat.dev/certificate-authority';
+export const certificateExpiresAnnotation = 'cleat.dev/certificate-expires';
+
+export function certificateAnnotations({ authority, notAfterMs }: NodeCertificate): Record<string, string> {
+  return { [certificateAuthorityAnnotation]: authority, [certificateExpiresAnnotation]: new Date(notAfterMs).toISOString() };
+}
 
 /** How long a name stays taken by a host that has joined but not yet connected. */
 const reservationMs = 10 * 60_000;
@@ -21,7 +30,7 @@ const maxReservations = 1000;
 
 interface Deps {
   readonly api: ApiClient;
-  readonly ca: CertificateAuthority;
+  readonly ca: ClusterCa;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -60,7 +69,11 @@ export class Enrolment {
     if (publicKeySha256(publicKey) !== node.publicKeySha256) throw new StatusError('BadRequest', 'a certificate is renewed for the same key; a new key joins with a token');
     const known = await this.checkOwner(node.name, node.publicKeySha256);
     if (node.expired && !known) throw new StatusError('Unauthorized', `the certificate of node ${node.name} has expired and the node is not known any more; join again with a token from \`cleat token create\``);
-    return this.#issue(node.name, publicKey);
+    const issued = this.#issue(node.name, publicKey);
+    node.certificate = describe(new X509Certificate(issued.certificate), this.#deps.ca.certificate, this.#deps.ca);
+    // Who asks which nodes still have an old one should not have to wait for the next session.
+    if (known) await this.#deps.api.patch(nodes, undefined, node.name, 'merge', { metadata: { annotations: certificateAnnotations(node.certificate) } });
+    return issued;
   }
 
   /** Resolves with whether a Node of this name has this key; false when the name is free. Rejects with `AlreadyExists` when another host has it. */
@@ -94,7 +107,7 @@ export class Enrolment {
   #issue(name: string, publicKey: Parameters<typeof issueCertificate>[1]['publicKey']): EnrolResponse {
     const { ca, clock } = this.#deps;
     const certificate = issueCertificate(ca, { subject: nodeSubject(name), publicKey, usage: 'client', nowMs: timeFloor(clock.now()), lifetimeMs: leafLifetimeMs });
-    return { certificate, caCertificates: ca.certPem };
+    return { certificate, caCertificates: ca.trustedPem };
   }
 
   #limit(peer: Peer): void {

@@ -5,7 +5,7 @@ import { equal } from '#api/meta/equal.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
-import { publicKeyAnnotation } from './enrolment.ts';
+import { certificateAnnotations, certificateExpiresAnnotation, publicKeyAnnotation } from './enrolment.ts';
 import type { NodeIdentity } from './peer.ts';
 
 export interface NodeReport {
@@ -37,13 +37,20 @@ async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeRe
     node = await api.get(nodes, undefined, identity.name);
   } catch (error) {
     if (!isStatus(error, 'NotFound')) throw error;
-    return api.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: identity.name, labels, annotations }, spec: {} });
+    return api.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: identity.name, labels, annotations: { ...annotations, ...newerCertificate(undefined, identity) } }, spec: {} });
   }
   const owner = node.metadata?.annotations?.[publicKeyAnnotation];
   if (owner !== undefined && owner !== identity.publicKeySha256) throw new StatusError('Forbidden', `node ${identity.name} belongs to another host now`);
   const has = (held: Readonly<Record<string, string>> | undefined, wanted: Readonly<Record<string, string>>): boolean => Object.entries(wanted).every(([key, value]) => held?.[key] === value);
-  if (has(node.metadata?.labels, labels) && has(node.metadata?.annotations, annotations)) return node;
-  return api.patch(nodes, undefined, identity.name, 'merge', { metadata: { labels, annotations } });
+  const all = { ...annotations, ...newerCertificate(node, identity) };
+  if (has(node.metadata?.labels, labels) && has(node.metadata?.annotations, all)) return node;
+  return api.patch(nodes, undefined, identity.name, 'merge', { metadata: { labels, annotations: all } });
+}
+
+/** A session does not know of a renewal in its course: what is noted of a later certificate stays. */
+function newerCertificate(node: Node | undefined, { certificate }: NodeIdentity): Record<string, string> {
+  const noted = Date.parse(node?.metadata?.annotations?.[certificateExpiresAnnotation] ?? '') || 0;
+  return certificate && certificate.notAfterMs > noted + 1000 ? certificateAnnotations(certificate) : {};
 }
 
 /** What the NodeRestriction admission of Kubernetes lets a node say about itself. */

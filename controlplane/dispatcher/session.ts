@@ -245,7 +245,7 @@ export class NodeSession {
     const { signal } = this.#end;
     try {
       this.#fence = await currentFence(this.#deps.api, this.identity.name) ?? '';
-      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs, fence: this.#fence } });
+      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs, fence: this.#fence, renew: this.identity.certificate?.outdated === true } });
       if (this.#isFencing) await this.#carryOutFence(this.#fence, signal);
       this.#heartbeat(0);
       this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wakeup.notify(); });

@@ -15,9 +15,10 @@ import { CheckpointStore } from '#agent/state/checkpoint.ts';
 import { secrets } from '#api/kinds/resources.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
-import { fingerprintOf, type CertificateAuthority } from '#common/pki/certificate.ts';
+import { fingerprintOf } from '#common/pki/certificate.ts';
+import { loadClusterCa, type ClusterCa } from '#common/pki/cluster-ca.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
-import { ensureLeaf, loadOrCreateCa } from '#common/pki/store.ts';
+import { ensureLeaf } from '#common/pki/store.ts';
 import { Dispatcher } from '#controlplane/dispatcher/dispatcher.ts';
 import { loadEdge } from '#proto/edge/v1/services.ts';
 import { FakeCluster } from './fake-cluster.ts';
@@ -63,7 +64,7 @@ export class CalendarClock extends FastClock {
 
 /** A real TLS port and dispatcher over a cluster in memory. */
 export class EdgeLab {
-  readonly clock = new FastClock();
+  readonly clock = new CalendarClock();
   readonly cluster = new FakeCluster();
   readonly recorded: string[] = [];
   readonly logged: { level: number; msg: string; err?: string }[] = [];
@@ -74,7 +75,7 @@ export class EdgeLab {
   readonly #checkpoints: CheckpointStore[] = [];
   folder = '';
   port = 0;
-  ca!: CertificateAuthority;
+  ca!: ClusterCa;
   dispatcher!: Dispatcher;
   #server!: Server;
   #dispatcherStop = new AbortController();
@@ -82,7 +83,7 @@ export class EdgeLab {
   static async start(): Promise<EdgeLab> {
     const lab = new EdgeLab();
     lab.folder = await mkdtemp(join(tmpdir(), 'cleat-edge-'));
-    lab.ca = await loadOrCreateCa(join(lab.folder, 'pki'), Date.now());
+    lab.ca = await loadClusterCa(join(lab.folder, 'pki'), Date.now());
     await lab.listen(0);
     return lab;
   }
@@ -96,7 +97,7 @@ export class EdgeLab {
     }, { heartbeatPeriodMs: 2000 });
     this.#running.push(this.dispatcher.start(this.#dispatcherStop.signal));
     const leaf = await ensureLeaf(join(this.folder, 'pki'), 'server', this.ca, { subject: { commonName: 'server' }, usage: 'server', names: ['127.0.0.1', 'agents.cleat.internal'] }, Date.now());
-    this.#server = createServer({ cert: leaf.certPem + this.ca.certPem, key: leaf.keyPem, ca: this.ca.certPem, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'] }, (socket) => {
+    this.#server = createServer({ cert: leaf.certPem + this.ca.chainPem, key: leaf.keyPem, ca: this.ca.trustedPem, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'] }, (socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
       this.dispatcher.accept(socket);

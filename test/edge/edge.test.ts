@@ -13,7 +13,9 @@ import type { Pod } from '#api/gen/types.ts';
 import { configMaps, leases, nodes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import { issueCertificate, makeKey } from '#common/pki/certificate.ts';
+import { finishRotation, loadClusterCa, rotateCa } from '#common/pki/cluster-ca.ts';
 import { loadOrCreateCa } from '#common/pki/store.ts';
+import { authorityOf } from '#controlplane/dispatcher/peer.ts';
 import { loadEdge } from '#proto/edge/v1/services.ts';
 import { CalendarClock, EdgeLab, type LabAgent } from './edge-lab.ts';
 
@@ -235,6 +237,49 @@ describe('certificates', () => {
     const again = await lab.agent('a');
     await lab.until(() => again.session.connected, 'the renewal');
     expect((await lab.join('a', '')).certPem).not.toBe(old.certPem);
+  });
+
+  it('of a host that was off for three years renew by its key, and its name is still its own', async () => {
+    const agent = await connected('a');
+    agent.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    await lab.crash();
+    lab.clock.pass(3 * 365 * 86_400_000);
+    await lab.listen(lab.port);
+    await expect(lab.join('b', lab.token(new Date(lab.clock.now() + 60_000).toISOString()), 'a')).rejects.toThrow(/node a belongs to another host/);
+    const again = await lab.agent('a', lab.clock);
+    await lab.until(() => again.session.connected, 'the renewal');
+    expect(Date.parse(new X509Certificate((await lab.join('a', '')).certPem).validTo)).toBeGreaterThan(lab.clock.now());
+  });
+
+  it('follow a new CA: of hosts that are there at once, of one that was away when it comes back, of one that has yet to join', async () => {
+    const [here, away] = [await connected('here'), await connected('away')];
+    away.stop.abort();
+    const late = lab.token();
+    const first = lab.ca;
+    await lab.crash();
+    await rotateCa(join(lab.folder, 'pki'), Date.now());
+    await expect(rotateCa(join(lab.folder, 'pki'), Date.now())).rejects.toThrow(/being replaced already/);
+    lab.ca = await loadClusterCa(join(lab.folder, 'pki'), Date.now());
+    expect(lab.ca.trusted.map((certificate) => certificate.fingerprint256)).toEqual([first.certificate.fingerprint256, lab.ca.certificate.fingerprint256]);
+    await lab.listen(lab.port);
+    const issuedByNew = async (name: string): Promise<boolean> => new X509Certificate((await lab.join(name, '')).certPem).verify(lab.ca.certificate.publicKey);
+    await lab.until(() => lab.logged.some(({ msg }) => msg === 'certificate renewed'), 'the renewal');
+    expect([await issuedByNew('here'), await issuedByNew('away'), here.session.connected]).toEqual([true, false, true]);
+    const back = await lab.agent('away');
+    await lab.until(() => lab.logged.filter(({ msg }) => msg === 'certificate renewed').length === 2, 'the other renewal');
+    expect([await issuedByNew('away'), back.session.connected]).toEqual([true, true]);
+    await lab.join('late', late);
+    const authority = (name: string): string | undefined => lab.cluster.find(nodes, undefined, name)?.metadata?.annotations?.['cleat.dev/certificate-authority'];
+    expect(authority('here')).toBe(authorityOf(lab.ca.certificate));
+    await lab.until(() => authority('away') === authority('here'), 'the control plane to know');
+
+    await lab.crash();
+    await finishRotation(join(lab.folder, 'pki'));
+    lab.ca = await loadClusterCa(join(lab.folder, 'pki'), Date.now());
+    expect(lab.ca.trusted).toHaveLength(1);
+    await lab.listen(lab.port);
+    await lab.until(() => lab.dispatcher.connected().length === 2, 'both with the new CA alone');
   });
 
   it('renew while there is time, in a session that goes on, and serve the next one', async () => {
