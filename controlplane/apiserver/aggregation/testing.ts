@@ -28,6 +28,8 @@ export class TestApiService {
   readonly seen: Seen[] = [];
   /** Bytes that `/big` has taken and given. */
   readonly bytes = { taken: 0, given: 0 };
+  /** By path: answers beside those of wardle.example.com/v1. */
+  readonly documents = new Map<string, unknown>();
   /** Answers everything with this status, when set. */
   refuseWith: number | undefined;
   readonly #server: https.Server;
@@ -71,6 +73,7 @@ export class TestApiService {
     const json = (value: unknown, status = 200): void => { response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value)); };
     const [path = ''] = (incoming.url ?? '').split('?');
     if (this.refuseWith !== undefined) return json({}, this.refuseWith);
+    if (this.documents.has(path)) return json(this.documents.get(path));
     const root = '/apis/wardle.example.com/v1';
     switch (path) {
       case root: return json({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: 'wardle.example.com/v1', resources: [
