@@ -26,6 +26,7 @@ import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
 import type { StaticPods } from './pods/static/static-pods.ts';
 import type { NodeFacts } from './pods/types.ts';
+import { NetworkPolicies } from './policy/network-policies.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
 import type { ProxyBackend, ProxyBackendDeps } from './proxy/types.ts';
@@ -165,7 +166,7 @@ export class Agent implements Runnable {
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await this.#proxyBackends(ledger, signal);
-      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined } = {};
+      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies } = {};
       const events = new EventBuffer();
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
       const node = await NodeReporter.open(
@@ -175,10 +176,11 @@ export class Agent implements Runnable {
       for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
-      const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, devices, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
+      const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
       const reports = statics?.reports(pods) ?? pods;
@@ -191,7 +193,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, proxy, dns, node, devices, pods, evictor, shutdown, statics, containerd, session }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, dns, node, devices, pods, evictor, shutdown, statics, containerd, session }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
