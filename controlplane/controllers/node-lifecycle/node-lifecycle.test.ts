@@ -3,7 +3,12 @@ import type { Lease, Node, NodeCondition, Pod, Taint, Toleration } from '#api/ge
 import { leases, nodes, pods } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
-import { runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { FakeApi, FakeInformers } from '#test/support/fake-api.ts';
+import { controllerConfig, runControllers, type RunningControllers } from '#test/support/run-controllers.ts';
+import { Attention } from '../attention.ts';
+import { nodeLifecycleController } from './controller.ts';
 import { reconcileNode } from './reconcile.ts';
 
 const ready: NodeCondition = { type: 'Ready', status: 'True', reason: 'KubeletReady', lastTransitionTime: '2026-01-01T00:00:00Z' };
@@ -242,5 +247,36 @@ describe('a lost node', () => {
     await live(600, ['a', 'b']);
     expect(lab.manager().metrics['node-lifecycle']!.processed).toBeLessThan(60);
     expect(lab.manager().metrics['taint-eviction']!.processed).toBe(0);
+  });
+});
+
+/** Time goes on with every look at the clock, as it does while a process works. */
+class CreepingClock extends ManualClock {
+  creeps = false;
+  #crept = 0;
+
+  override monotonic(): number {
+    if (this.creeps) this.#crept += 1;
+    return super.monotonic() + this.#crept;
+  }
+}
+
+describe('a node that becomes lost while it is looked at', () => {
+  it.each(Array.from({ length: 15 }, (_, i) => i))('is written down as lost, or looked at again (%i ms before its time)', async (beforeMs) => {
+    const clock = new CreepingClock();
+    const api = new FakeApi({ clock });
+    const attention = new Attention({ clock, log: silentLog }, 40_000);
+    const end = new AbortController();
+    void attention.start(end.signal);
+    const { reconcile, watches, ready: begin } = nodeLifecycleController({ informers: new FakeInformers(api), client: api, events: api.events, attention, clock, log: silentLog, random: () => 0.5 }, controllerConfig);
+    for (const { subscribe } of watches) subscribe(() => undefined);
+    await api.create<Node>(nodes, { metadata: { name: 'a' }, status: { conditions: [ready] } });
+    begin?.(() => undefined);
+    await clock.advance(40_000 - beforeMs);
+    clock.creeps = true;
+    const result = await reconcile('a', end.signal);
+    end.abort(new Error('over'));
+    const isLost = getCondition(api.find(nodes, undefined, 'a')?.status?.conditions, 'Ready')?.status === 'Unknown';
+    expect(isLost || result?.afterMs !== undefined).toBe(true);
   });
 });
