@@ -20,6 +20,7 @@ interface Pod {
   readonly metadata: { readonly name: string };
   readonly status?: { readonly conditions?: readonly (Reason & { readonly type: string; readonly status: string })[]; readonly containerStatuses?: readonly { readonly state?: { readonly waiting?: Reason } }[] };
 }
+interface PodEvent extends Reason { readonly involvedObject: { readonly name?: string }; readonly lastTimestamp?: string }
 interface Service { readonly spec: { readonly clusterIP?: string; readonly ports?: readonly { readonly port: number }[] } }
 
 interface Node {
@@ -94,10 +95,14 @@ async function showRollout(client: RestClient, applied: Applied, io: Io): Promis
 async function showTrouble(client: RestClient, { name, namespace = 'default' }: Applied, io: Io): Promise<void> {
   const { items } = await client.json<{ items: Pod[] }>('GET', `/api/v1/namespaces/${namespace}/pods`).catch(() => ({ items: [] as Pod[] }));
   const own = items.filter(({ metadata }) => metadata.name.startsWith(`${name}-`));
-  const reasons = own.flatMap(({ status }) => [
+  const names = new Set(own.map(({ metadata }) => metadata.name));
+  const { items: warnings } = await client.json<{ items: PodEvent[] }>('GET', `/api/v1/namespaces/${namespace}/events?fieldSelector=${encodeURIComponent('type=Warning,involvedObject.kind=Pod')}`).catch(() => ({ items: [] as PodEvent[] }));
+  // What keeps a pod's containers from being created is told in Events alone.
+  const latest = warnings.filter(({ involvedObject }) => names.has(involvedObject.name ?? '')).sort((a, b) => (a.lastTimestamp ?? '').localeCompare(b.lastTimestamp ?? '')).slice(-1);
+  const reasons = [...latest, ...own.flatMap(({ status }) => [
     ...(status?.conditions ?? []).filter((condition) => condition.type === 'PodScheduled' && condition.status === 'False'),
     ...(status?.containerStatuses ?? []).flatMap(({ state }) => state?.waiting ?? []),
-  ]).filter(({ reason }) => reason !== undefined && reason !== 'ContainerCreating');
+  ])].filter(({ reason }) => reason !== undefined && reason !== 'ContainerCreating');
   for (const text of new Set(reasons.map(({ reason = '', message = '' }) => `${reason}: ${message}`))) io.out(`${name}: still waiting: ${text}\n`);
 }
 
