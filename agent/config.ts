@@ -20,6 +20,10 @@ export const agentSettings = {
     default: '', placeholder: 'SOCKET', description: 'socket of a runtime that already runs; without it Cleat runs its own containerd below the state directory, or, with --runtime docker or ctr, uses the one on its usual socket',
     check: (value) => (/^(unix:\/\/)?\//.test(value) ? undefined : 'expected the path of a socket such as /run/containerd/containerd.sock'),
   }),
+  podNetwork: text('pod-network', {
+    default: 'auto', placeholder: 'MODE', description: 'how pods of other hosts are reached: auto (plain routes on one link; else WireGuard, or VXLAN where a host has none), routes, vxlan or wireguard; of a pair of hosts the stricter counts',
+    check: (value) => (['auto', 'routes', 'vxlan', 'wireguard'].includes(value) ? undefined : 'expected auto, routes, vxlan or wireguard'),
+  }),
   proxyMode: text('proxy-mode', {
     default: 'auto', placeholder: 'MODE', description: 'how Services are routed: nftables, iptables, or auto for the first of them that this host can use',
     check: (value) => (['auto', 'nftables', 'iptables'].includes(value) ? undefined : 'expected auto, nftables or iptables'),

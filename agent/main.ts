@@ -12,6 +12,7 @@ import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
+import { networkModes, type NetworkMode } from './network/types.ts';
 import { exchange } from './dns/exchange.ts';
 import { NodeDevices } from './devices/node-devices.ts';
 import { Ledger } from './node/ledger.ts';
@@ -163,14 +164,14 @@ export class Agent implements Runnable {
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
-        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], ...(cniConfDir !== undefined && { cniConfDir }) },
+        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await this.#proxyBackends(ledger, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies } = {};
       const events = new EventBuffer();
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
       const node = await NodeReporter.open(
-        { devices: () => devices.amounts(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+        { devices: () => devices.amounts(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => network.annotations, notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
@@ -179,6 +180,7 @@ export class Agent implements Runnable {
       const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
+      network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
@@ -298,11 +300,23 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
 }
 
 /** What the control plane may ask for; streams into pods are loaded when the first is asked for. */
-function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string): TunnelHandlers {
+function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string, network: PodNetwork, images: NodeImages, hostTasks: () => Promise<HostTasks>): TunnelHandlers {
   return {
     logs: (request, signal) => pods.logs({ ...request, podUid: uidOf(request.podUid) }, signal),
     usage: (signal) => pods.usage(signal),
     removeVolume: (name) => pods.removeVolume(name),
-    open: async (request, signal) => (await import('./streams/pod-streams.ts')).openStream(driver, 'podUid' in request ? { ...request, podUid: uidOf(request.podUid) } : request, signal),
+    network: (check, signal) => (check ? network.check(signal) : network.status(signal)),
+    open: async (request, signal) => (request.kind === 'host' ? (await hostTasks()).serve(request) : request.kind === 'images' ? images.serve(request, signal)
+      : (await import('./streams/pod-streams.ts')).openStream(driver, 'podUid' in request ? { ...request, podUid: uidOf(request.podUid) } : request, signal)),
   };
 }
+/** The control plane's host as others reach it; nothing for an agent that runs beside it and dials itself. */
+function serverHostOf(server: string): { readonly serverHost?: string } {
+  const host = URL.canParse(server) ? new URL(server).hostname.replace(/^\[|\]$/g, '') : '';
+  return host === '' || host === 'localhost' || host === '::1' || host.startsWith('127.') ? {} : { serverHost: host };
+}
+
+function networkModeOf(text: string): NetworkMode {
+  return networkModes.find((mode) => mode === text) ?? 'auto';
+}
+

@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'port-forward': () => import('./commands/port-forward.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
+  net: () => import('./commands/net.ts'),
   node: () => import('./commands/node.ts'),
   cordon: () => import('./commands/cordon.ts'),
   uncordon: () => import('./commands/uncordon.ts'),
@@ -63,6 +64,7 @@ See:
   events         list Events
   top            CPU and memory in use
   nodes          the fleet at a glance
+  net            how hosts reach each other; net check: whether full packets do
   explain        the fields of a type of object
   api-resources  the types of objects; api-versions: the versions of the API
   auth           what this user may do, and who that is

@@ -24,9 +24,9 @@ export function detectNodeIp(routes: string, interfaces: Readonly<Record<string,
   return undefined;
 }
 
-/** False for links that container engines make and remove: their addresses lead to pods, not to this host. */
+/** False for links that container engines and we ourselves make and remove: their addresses lead to pods, not to this host. */
 export function isOwnLink(name: string): boolean {
-  return !/^(cni|docker|veth|br-|virbr|lxcbr|podman)/.test(name);
+  return !/^(cni|docker|veth|br-|virbr|lxcbr|podman|cleat-)/.test(name);
 }
 
 /** The interface of the default route with the lowest metric; undefined without one. */

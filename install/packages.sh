@@ -73,6 +73,7 @@ need nft nftables
 need iptables iptables
 need ip iproute2
 need conntrack conntrack
+need ethtool ethtool
 # The plugins that agent/network/cni-config.ts names, all in one folder.
 cni() { for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ -x "$dir/ptp" ] && [ -x "$dir/host-local" ] && return; done; return 1; }
 cni || missing="$missing containernetworking-plugins"

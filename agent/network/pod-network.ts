@@ -1,19 +1,19 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
-import { writeFileAtomic } from '#common/atomic-file.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { nodes } from '#api/kinds/resources.ts';
+import { networkAnnotation } from '#api/network/annotations.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import type { DesiredState } from '#agent/state/types.ts';
-import { cniConflist } from './cni-config.ts';
-import { parseRoutes, peerRoutes, peersOf, podCidrsOf, routeCommands } from './routes.ts';
-import type { PodNetworkConfig, Route } from './types.ts';
+import type { BetweenHosts } from './between-hosts.ts';
+import { enableForwarding, foreignConfig, removeConflist, writeConflist } from './cni-setup.ts';
+import { deviceOf, memberOf, ownFacts, podCidrsOf } from './facts.ts';
+import { parseRoutes } from './routes.ts';
+import type { CheckResult, Member, NetworkStatus, PodNetworkConfig, Route } from './types.ts';
 
 export interface PodNetworkDeps {
   readonly state: DesiredState;
@@ -25,15 +25,14 @@ export interface PodNetworkDeps {
 
 export const podNetworkDefaults = { routeProtocol: 142, checkIntervalMs: 30_000 } as const;
 
-/** Sorts before what installers usually write: a runtime uses the first file of its folder. */
-const conflistName = '10-cleat.conflist';
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 } as const;
 
 /**
- * Gives this host's pods their network: the CNI configuration from the node's pod range, forwarding, and routes to
- * the pods of every other node on the same link. One loop, woken by changes of Nodes. What it set up stays when it
+ * Gives this host's pods their network: the CNI configuration from the node's pod range, forwarding, and the way to the
+ * pods of every other node. One loop, woken by changes of Nodes and of this host's links. What it set up stays when it
  * ends. Forwarding that another program's firewall drops cannot be allowed from here (an accept in one nftables table
- * does not undo a drop in another): such a firewall is named in the log with the remedy.
+ * does not undo a drop in another): such a firewall is named in the log with the remedy. A CNI configuration that
+ * somebody else put where the runtime reads it is respected: pods' addresses and the way to them are its business then.
  */
 export class PodNetwork implements Runnable {
   readonly #deps: PodNetworkDeps;
@@ -42,6 +41,12 @@ export class PodNetwork implements Runnable {
   #notReady: string | undefined = 'the pod network has not been set up yet';
   #wake: () => void = () => undefined;
   #changed = false;
+  #between: BetweenHosts | undefined;
+  #foreign: string | undefined;
+  /** What was last told to listeners of this host's own network. */
+  #facts = '';
+  #ownAddresses: readonly string[] = [];
+  #moved: () => void = () => undefined;
 
   constructor(deps: PodNetworkDeps, config: PodNetworkConfig) {
     this.#deps = deps;
@@ -51,17 +56,28 @@ export class PodNetwork implements Runnable {
   /** Why pods cannot get a network on this host; undefined when they can. */
   get notReady(): string | undefined { return this.#notReady; }
 
-  /** Called whenever `notReady` changes. */
+  /** What other hosts need to know of this one. */
+  get annotations(): Readonly<Record<string, string>> { return this.#facts === '' ? {} : { [networkAnnotation]: this.#facts }; }
+
+  /** Called whenever `notReady` or `annotations` changes, and when this host's addresses do. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  /** Called when an address of this host is no more: connections from it are dead. */
+  onMoved(listener: () => void): void { this.#moved = listener; }
+
+  async status(signal: AbortSignal): Promise<NetworkStatus> {
+    await this.#between?.look(signal);
+    return { node: this.#config.nodeName, ...(this.#foreign !== undefined && { foreign: this.#foreign }), peers: this.#between?.statuses() ?? [] };
+  }
+
+  async check(signal: AbortSignal): Promise<CheckResult[]> { return await this.#between?.check(signal) ?? []; }
+
   async start(signal: AbortSignal): Promise<void> {
     const unsubscribe = this.#deps.state.subscribe((changes) => {
-      if (!changes.some((c) => c.resource.plural === nodes.plural && c.resource.group === nodes.group)) return;
-      this.#changed = true;
-      this.#wake();
+      if (changes.some((c) => c.resource.plural === nodes.plural && c.resource.group === nodes.group)) this.#poke();
     });
     try {
       await this.#loop(signal);
@@ -69,6 +85,7 @@ export class PodNetwork implements Runnable {
       if (!isAbort(error, signal)) throw error;
     } finally {
       unsubscribe();
+      this.#between?.close();
     }
   }
 
@@ -91,16 +108,19 @@ export class PodNetwork implements Runnable {
   /** Resolves with what failed. Pods can start once CNI is configured; a peer that cannot be reached does not forbid that. */
   async #reconcile(signal: AbortSignal): Promise<string | undefined> {
     const { state, log } = this.#deps;
-    const podCidrs = podCidrsOf(state.get(nodes, undefined, this.#config.nodeName));
-    if (podCidrs.length === 0) {
+    const node = state.get(nodes, undefined, this.#config.nodeName);
+    const own = this.#own(node === undefined ? { nodeName: this.#config.nodeName, podCidrs: [], addresses: [] } : memberOf(node));
+    this.#foreign = await foreignConfig(this.#config);
+    if (this.#foreign !== undefined) return this.#leaveToOthers(podCidrsOf(node));
+    if (own.podCidrs.length === 0) {
       this.#setNotReady(state.known
         ? `node ${this.#config.nodeName} has no pod range (spec.podCIDR) yet: the control plane assigns one when the node registers`
         : 'the pod range of this node is not known yet: the control plane has not been reached since this host joined');
       return undefined;
     }
     try {
-      await this.#enableForwarding(podCidrs);
-      await this.#writeConflist(podCidrs);
+      await enableForwarding(own.podCidrs, this.#deps.ledger);
+      await writeConflist(own.podCidrs, this.#config, this.#deps);
       this.#setNotReady(undefined);
     } catch (error) {
       this.#setNotReady(`the pod network cannot be set up: ${messageOf(error)}`);
@@ -108,86 +128,71 @@ export class PodNetwork implements Runnable {
       return messageOf(error);
     }
     try {
-      await this.#syncRoutes(signal);
+      await this.#syncOthers(own, signal);
       return undefined;
     } catch (error) {
       if (signal.aborted) throw error;
-      log.warn({ err: messageOf(error) }, 'routes to other hosts cannot be set; retrying');
+      log.warn({ err: messageOf(error) }, 'not every other host can be reached; retrying');
       return messageOf(error);
     }
   }
 
-  async #enableForwarding(podCidrs: readonly string[]): Promise<void> {
-    const names = [
-      ...(podCidrs.some((c) => !c.includes(':')) ? ['net.ipv4.ip_forward'] : []),
-      ...(podCidrs.some((c) => c.includes(':')) ? ['net.ipv6.conf.all.forwarding'] : []),
-    ];
-    for (const name of names) {
-      const path = `/proc/sys/${name.replaceAll('.', '/')}`;
-      const before = (await readFile(path, 'utf8')).trim();
-      if (before === '1') continue;
-      await this.#deps.ledger.record({ kind: 'sysctl', target: name, before, after: '1' });
-      await writeFile(path, '1');
+  /** Somebody's own CNI configuration: ours goes out of its way, forwarding is still needed for Services. */
+  async #leaveToOthers(podCidrs: readonly string[]): Promise<string | undefined> {
+    try {
+      await removeConflist(this.#config);
+      await enableForwarding(podCidrs.length > 0 ? podCidrs : ['0.0.0.0/0'], this.#deps.ledger);
+      if (this.#notReady !== undefined) this.#deps.log.info({ file: this.#foreign }, 'pods get their network from a cni configuration that is not ours');
+      this.#setNotReady(undefined);
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
     }
   }
 
-  async #writeConflist(podCidrs: readonly string[]): Promise<void> {
-    const { stateDirectory, cniConfDir } = this.#config;
-    const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
-    const text = cniConflist(podCidrs, join(stateDirectory, 'cni', 'data'), await uplinkMtu());
-    const path = join(directory, conflistName);
-    await mkdir(directory, { recursive: true });
-    if (cniConfDir !== undefined) await this.#claim(directory, path);
-    const present = await readFile(path, 'utf8').catch(() => undefined);
-    if (present === text) return;
-    await writeFileAtomic(path, text, 0o644);
-    this.#deps.log.info({ podCidrs, path }, 'cni configuration written');
-  }
-
-  /** A folder that is not ours: another's configuration there is not overruled, and what we add is recorded. */
-  async #claim(directory: string, path: string): Promise<void> {
-    const others = (await readdir(directory)).filter((name) => /\.(conf|conflist|json)$/.test(name) && name !== conflistName).sort();
-    const [first] = others;
-    if (first !== undefined) throw new StatusError('Conflict', `the runtime already has a pod network in ${join(directory, first)}, and pods can have one only; remove that file, or let Cleat run its own containerd (start the agent without --runtime-endpoint)`);
-    await this.#deps.ledger.record({ kind: 'file', target: path, before: null, after: 'created' });
-  }
-
-  async #syncRoutes(signal: AbortSignal): Promise<void> {
-    const { state, ledger, log } = this.#deps;
-    const protocol = String(this.#config.routeProtocol);
-    const own = new Set(Object.values(networkInterfaces()).flatMap((list) => list ?? []).map((a) => a.address));
-    const wanted = peerRoutes(peersOf(state.list(nodes), this.#config.nodeName), own);
-    const serviceRoutes = await this.#serviceRoutes(own, signal);
-    const problems: string[] = [];
-    for (const family of ['-4', '-6'] as const) {
-      const desired = [...wanted, ...serviceRoutes].filter((r) => r.destination.includes(':') === (family === '-6'));
-      const shown = await exec('ip', [family, '-j', 'route', 'show', 'proto', protocol], { signal });
-      const commands = routeCommands(desired, shown.exitCode === 0 ? parseRoutes(shown.stdout) : [], this.#config.routeProtocol);
-      if (commands.length === 0) continue;
-      await ledger.record({ kind: 'routes', target: protocol, before: null, after: null });
-      const result = await exec('ip', [family, '-force', '-batch', '-'], { input: `${commands.join('\n')}\n`, signal });
-      if (result.exitCode !== 0) problems.push(result.stderr.trim().slice(0, 500));
-      else log.info({ commands: commands.length, routes: desired.length }, 'routes to other hosts changed');
+  /** This host as the others see it, and what of that is news told to them. */
+  #own(member: Member): Member {
+    const { facts: _told, ...rest } = member;
+    const interfaces = networkInterfaces();
+    const facts = ownFacts(this.#config.mode, member.addresses, interfaces, this.#between?.wireguard);
+    const text = JSON.stringify(facts);
+    const lost = this.#ownAddresses.some((address) => !facts.links.includes(address));
+    this.#ownAddresses = facts.links;
+    if (text !== this.#facts) {
+      this.#facts = text;
+      this.#notify();
     }
-    if (problems.length > 0) throw new Error(`${problems.join('; ')} (a peer must be on the same link as this host)`);
+    if (lost) this.#moved();
+    return { ...rest, facts };
+  }
+
+  async #syncOthers(own: Member, signal: AbortSignal): Promise<void> {
+    const others = this.#deps.state.list(nodes).map(memberOf).filter(({ nodeName }) => nodeName !== own.nodeName);
+    const routes = await this.#serviceRoutes(own, signal);
+    const needed = others.length > 0 || routes.length > 0 || this.#deps.ledger.records.some(({ kind }) => kind === 'routes' || kind === 'link');
+    if (!this.#between && needed) await this.#load(signal);
+    await this.#between?.sync(own, others, routes, signal);
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    const [{ BetweenHosts: Loaded }, { watchLinks }] = await Promise.all([import('./between-hosts.ts'), import('./link-watch.ts')]);
+    const poke = (): void => { this.#poke(); };
+    this.#between = new Loaded({ ...this.#deps, changed: poke }, this.#config);
+    void watchLinks(this.#deps, this.#config.routeProtocol, poke, signal);
   }
 
   /** A host without a default route has no way to send to a ClusterIP before it is translated: any way will do. */
-  async #serviceRoutes(own: ReadonlySet<string>, signal: AbortSignal): Promise<Route[]> {
+  async #serviceRoutes(own: Member, signal: AbortSignal): Promise<Route[]> {
     const routes: Route[] = [];
     for (const destination of this.#config.serviceCidrs) {
-      const family = destination.includes(':') ? '-6' : '-4';
-      const shown = await execOk('ip', [family, '-j', 'route', 'show', 'default'], { signal });
+      const v6 = destination.includes(':');
+      const shown = await execOk('ip', [v6 ? '-6' : '-4', '-j', 'route', 'show', 'default'], { signal });
       if (parseRoutes(shown).length > 0) continue;
-      const device = deviceOf(this.#ownAddress(family), own);
+      // Of the other family there may be an address on the same link only.
+      const device = deviceOf(own.addresses.find((address) => address.includes(':') === v6) ?? own.addresses[0], networkInterfaces());
       if (device !== undefined) routes.push({ destination, device });
     }
     return routes;
-  }
-
-  #ownAddress(family: '-4' | '-6'): string | undefined {
-    const node = this.#deps.state.get(nodes, undefined, this.#config.nodeName);
-    return node?.status?.addresses?.find((a) => a.type === 'InternalIP' && a.address.includes(':') === (family === '-6'))?.address;
   }
 
   async #warnOfForeignDrop(signal: AbortSignal): Promise<void> {
@@ -206,7 +211,16 @@ export class PodNetwork implements Runnable {
   #setNotReady(reason: string | undefined): void {
     if (this.#notReady === reason) return;
     this.#notReady = reason;
+    this.#notify();
+  }
+
+  #notify(): void {
     for (const listener of this.#listeners) listener();
+  }
+
+  #poke(): void {
+    this.#changed = true;
+    this.#wake();
   }
 
   async #wait(ms: number, signal: AbortSignal): Promise<void> {
@@ -223,18 +237,4 @@ export class PodNetwork implements Runnable {
       signal.addEventListener('abort', abort, { once: true });
     });
   }
-}
-
-function deviceOf(address: string | undefined, own: ReadonlySet<string>): string | undefined {
-  if (address === undefined || !own.has(address)) return undefined;
-  return Object.entries(networkInterfaces()).find(([, list]) => list?.some((a) => a.address === address))?.[0];
-}
-
-/** The smallest packet size of the links that carry a default route, so that pods never send what the host cannot. */
-async function uplinkMtu(): Promise<number> {
-  const routes = await readFile('/proc/net/route', 'utf8').catch(() => '');
-  const devices = routes.split('\n').map((line) => line.split('\t')).filter(([, destination]) => destination === '00000000').map(([device]) => device ?? '');
-  const sizes = await Promise.all(devices.map(async (device) => Number(await readFile(`/sys/class/net/${device}/mtu`, 'utf8').catch(() => '1500'))));
-  const usable = sizes.filter((mtu) => mtu >= 576);
-  return usable.length > 0 ? Math.min(...usable) : 1500;
 }

@@ -1,27 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { Node } from '#api/gen/types.ts';
 import { cniConflist } from './cni-config.ts';
-import { parseRoutes, peerRoutes, peersOf, podCidrsOf, routeCommands } from './routes.ts';
+import { concerns } from './link-watch.ts';
+import { parseRoutes, peerRoutes, routeCommands } from './routes.ts';
+import type { PeerPlan } from './types.ts';
 
-const node = (name: string, podCIDR: string | undefined, ...addresses: string[]): Node => ({
-  metadata: { name }, spec: { podCIDR },
-  status: { addresses: [{ type: 'Hostname', address: name }, ...addresses.map((address) => ({ type: 'InternalIP', address }))] },
-});
+const plan = (change: Partial<PeerPlan>): PeerPlan => ({ nodeName: 'b', podCidrs: ['10.42.1.0/24', 'fd42:0:0:1::/64'], how: 'routes', why: '', via: [], ...change });
+const config = { bases: { ipv4: '10.42.0.0', ipv6: 'fd42::' }, uplink: 'eth0' };
 
 describe('routes', () => {
-  it('go to every other node that has a range and an address of the same family', () => {
-    const nodes = [node('me', '10.42.0.0/24', '10.0.0.1'), node('b', '10.42.1.0/24', '10.0.0.2', 'fd00::2'), node('c', undefined, '10.0.0.3'), node('d', '10.42.3.0/24'), node('e', 'nonsense/99', '10.0.0.4'), node('f', '10.42.4.0/24', '-batch')];
-    expect(peersOf(nodes, 'me')).toEqual([{ nodeName: 'b', podCidrs: ['10.42.1.0/24'], address: '10.0.0.2' }]);
-  });
-
-  it('knows both ranges of a dual-stack node', () => {
-    expect(podCidrsOf({ spec: { podCIDR: '10.42.0.0/24', podCIDRs: ['10.42.0.0/24', 'fd42::/64', 'x'] } })).toEqual(['10.42.0.0/24', 'fd42::/64']);
-    expect(podCidrsOf(undefined)).toEqual([]);
-  });
-
-  it('leave out this host itself and a range that two nodes claim', () => {
-    const peers = [{ nodeName: 'z', podCidrs: ['10.42.1.0/24'], address: '10.0.0.9' }, { nodeName: 'b', podCidrs: ['10.42.1.0/24'], address: '10.0.0.2' }, { nodeName: 'side', podCidrs: ['10.42.2.0/24'], address: '10.0.0.1' }];
-    expect(peerRoutes(peers, new Set(['10.0.0.1']))).toEqual([{ destination: '10.42.1.0/24', via: '10.0.0.2' }]);
+  it('follow the plans', () => {
+    expect(peerRoutes([plan({ via: ['10.0.0.2', 'fe80::2'] })], config)).toEqual([{ destination: '10.42.1.0/24', via: '10.0.0.2' }, { destination: 'fd42:0:0:1::/64', via: 'fe80::2', device: 'eth0' }]);
+    expect(peerRoutes([plan({ how: 'vxlan', via: ['10.0.1.2'] })], { ...config, mtus: new Map([['b', 1400]]) })).toEqual([
+      { destination: '10.42.1.0/24', via: '10.42.1.0', device: 'cleat-vxlan', onlink: true, source: '10.42.0.0', mtu: 1400 },
+      { destination: 'fd42:0:0:1::/64', via: 'fd42:0:0:1::', device: 'cleat-vxlan', onlink: true, source: 'fd42::', mtu: 1400 },
+    ]);
+    expect(peerRoutes([plan({ how: 'relay', relay: 'c' }), plan({ nodeName: 'n', how: 'none' })], { bases: {} })).toEqual([{ destination: '10.42.1.0/24', device: 'cleat-wg' }, { destination: 'fd42:0:0:1::/64', device: 'cleat-wg' }]);
   });
 
   it('change only what differs', () => {
@@ -33,6 +26,21 @@ describe('routes', () => {
     expect(routeCommands(desired.slice(0, 1), actual.slice(0, 1), 142)).toEqual([]);
     expect(parseRoutes('')).toEqual([]);
   });
+
+  it('through a tunnel are known again, with their sizes', () => {
+    const shown = parseRoutes('[{"type":"unicast","dst":"10.42.1.0/24","gateway":"10.42.1.0","dev":"cleat-vxlan","prefsrc":"10.42.0.0","flags":["onlink"],"metrics":[{"mtu":1400}]}]');
+    const wanted = { destination: '10.42.1.0/24', via: '10.42.1.0', device: 'cleat-vxlan', onlink: true, source: '10.42.0.0' };
+    expect(routeCommands([{ ...wanted, mtu: 1400 }], shown, 142)).toEqual([]);
+    expect(routeCommands([wanted], shown, 142)).toEqual(['route replace 10.42.1.0/24 via 10.42.1.0 dev cleat-vxlan src 10.42.0.0 onlink proto 142']);
+  });
+});
+
+it('hears of what concerns the network between hosts, and of nothing else', () => {
+  const heard = [
+    '2: eth0    inet 10.88.0.11/24 scope global eth0\\       valid_lft forever', 'Deleted 2: eth0    inet 10.88.0.11/24 scope global eth0', 'Deleted 10.42.1.0/24 via 10.88.0.12 dev eth0 proto 142 ',
+    'default via 10.88.0.1 dev eth0 ', '9: veth12ab    inet 10.42.0.1/32 scope global veth12ab', '10.42.0.2 dev veth12ab scope host ', 'Deleted 10.42.0.2 dev veth12ab scope host ', '1: lo    inet 10.43.0.10/32 scope global lo',
+  ].map((line) => concerns(line, 142));
+  expect(heard).toEqual([true, true, true, true, false, false, false, false]);
 });
 
 it('writes a CNI list for one and two families', () => {

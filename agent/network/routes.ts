@@ -1,61 +1,76 @@
-import { isIP } from 'node:net';
-import type { Node } from '#api/gen/types.ts';
-import type { Peer, Route } from './types.ts';
+import { isIPv6 } from 'node:net';
+import { baseOf } from './plan.ts';
+import type { PeerPlan, Route } from './types.ts';
 
-/** The other nodes with their pod ranges and the addresses to send to; a node that lacks either is left out. */
-export function peersOf(nodes: readonly Node[], ownName: string): Peer[] {
-  return nodes.flatMap((node): Peer[] => {
-    const nodeName = node.metadata?.name ?? '';
-    const addresses = (node.status?.addresses ?? []).filter((a) => a.type === 'InternalIP' && isIP(a.address) > 0).map((a) => a.address);
-    if (nodeName === ownName) return [];
-    return addresses.flatMap((address) => {
-      const podCidrs = podCidrsOf(node).filter((cidr) => cidr.includes(':') === address.includes(':'));
-      return podCidrs.length > 0 ? [{ nodeName, podCidrs, address }] : [];
-    });
-  });
+export const tunnelDevices = { vxlan: 'cleat-vxlan', vxlan6: 'cleat-vxlan6', wireguard: 'cleat-wg' } as const;
+
+export interface RoutesConfig {
+  /** This host's own end on the pods' network, by family. */
+  readonly bases: { readonly ipv4?: string; readonly ipv6?: string };
+  /** The interface that link-local gateways are on. */
+  readonly uplink?: string;
+  /** Largest packet to each peer, where it was found to be less than the interface takes. */
+  readonly mtus?: ReadonlyMap<string, number>;
 }
 
-/** A node's pod ranges; what is not a range is left out. */
-export function podCidrsOf(node: Node | undefined): string[] {
-  const cidrs = node?.spec?.podCIDRs ?? (node?.spec?.podCIDR === undefined ? [] : [node.spec.podCIDR]);
-  return cidrs.filter(isCidr);
+/** The routes that the plans come to. */
+export function peerRoutes(plans: readonly PeerPlan[], config: RoutesConfig): Route[] {
+  return plans.flatMap((plan) => plan.podCidrs.flatMap((destination, i): Route[] => {
+    const v6 = destination.includes(':');
+    const mtu = config.mtus?.get(plan.nodeName);
+    const source = v6 ? config.bases.ipv6 : config.bases.ipv4;
+    const more = { ...(mtu !== undefined && { mtu }), ...(source !== undefined && { source }) };
+    switch (plan.how) {
+      case 'routes': {
+        const via = plan.via[i] ?? '';
+        // The host sends from its own address there, as it does to the other host itself.
+        return [{ destination, via, ...(/^fe80/i.test(via) && config.uplink !== undefined && { device: config.uplink }), ...(mtu !== undefined && { mtu }) }];
+      }
+      case 'vxlan': return [{ destination, via: baseOf(destination), device: isIPv6(plan.via[0] ?? '') ? tunnelDevices.vxlan6 : tunnelDevices.vxlan, onlink: true, ...more }];
+      case 'wireguard':
+      case 'relay': return [{ destination, device: tunnelDevices.wireguard, ...more }];
+      case 'none': return [];
+    }
+  }));
 }
 
-function isCidr(cidr: string): boolean {
-  const [address = '', bits = '', ...rest] = cidr.split('/');
-  const family = isIP(address);
-  return family > 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
-}
+interface ShownRoute { readonly dst?: unknown; readonly gateway?: unknown; readonly dev?: unknown; readonly flags?: unknown; readonly prefsrc?: unknown; readonly metrics?: unknown }
 
-/** A peer that has one of this host's own addresses (two agents side by side) needs no route. One range, one peer: the first name wins. */
-export function peerRoutes(peers: readonly Peer[], ownAddresses: ReadonlySet<string>): Route[] {
-  const routes = new Map<string, Route>();
-  for (const peer of [...peers].sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1))) {
-    if (ownAddresses.has(peer.address)) continue;
-    for (const destination of peer.podCidrs) if (!routes.has(destination)) routes.set(destination, { destination, via: peer.address });
-  }
-  return [...routes.values()];
-}
-
-/** Reads `ip -j route show`; entries of another shape are skipped. A single address comes without its length. */
+/** Reads `ip -j -d route show`; entries of another shape are skipped. A single address comes without its length. */
 export function parseRoutes(json: string): Route[] {
   if (json.trim() === '') return [];
-  const entries = JSON.parse(json) as { dst?: unknown; gateway?: unknown; dev?: unknown; flags?: unknown }[];
-  return entries.flatMap(({ dst, gateway, dev }) => {
+  return (JSON.parse(json) as ShownRoute[]).flatMap(({ dst, gateway, dev, flags, prefsrc, metrics }) => {
     if (typeof dst !== 'string') return [];
     const destination = dst.includes('/') || dst === 'default' ? dst : `${dst}/${dst.includes(':') ? '128' : '32'}`;
-    return [{ destination, ...(typeof gateway === 'string' && { via: gateway }), ...(typeof dev === 'string' && { device: dev }) }];
+    const mtu: unknown = Array.isArray(metrics) ? (metrics[0] as { mtu?: unknown } | undefined)?.mtu : undefined;
+    return [{
+      destination, ...(typeof gateway === 'string' && { via: gateway }), ...(typeof dev === 'string' && { device: dev }),
+      ...(Array.isArray(flags) && flags.includes('onlink') && { onlink: true }), ...(typeof prefsrc === 'string' && { source: prefsrc }), ...(typeof mtu === 'number' && { mtu }),
+    }];
   });
 }
 
 /** `ip -batch` lines that lead from `actual` (our routes only) to `desired`; empty when nothing is to do. */
 export function routeCommands(desired: readonly Route[], actual: readonly Route[], protocol: number): string[] {
   const matches = (want: Route, have: Route): boolean =>
-    want.destination === have.destination && want.via === have.via && (want.device === undefined || want.device === have.device);
+    want.destination === have.destination && want.via === have.via && want.mtu === have.mtu && want.source === have.source
+    && (want.device === undefined || want.device === have.device);
   const missing = desired.filter((want) => !actual.some((have) => matches(want, have)));
   const stale = actual.filter((have) => !desired.some((want) => want.destination === have.destination));
   return [
     ...stale.map((r) => `route del ${r.destination} proto ${String(protocol)}`),
-    ...missing.map((r) => `route replace ${r.destination}${r.via === undefined ? '' : ` via ${r.via}`}${r.device === undefined ? '' : ` dev ${r.device}`} proto ${String(protocol)}`),
+    // An IPv6 route of another interface would stand beside the new one instead of making room for it.
+    ...missing.flatMap((r) => [
+      ...actual.filter((have) => have.destination === r.destination && r.destination.includes(':')).map(() => `route del ${r.destination} proto ${String(protocol)}`),
+      `route replace ${r.destination}${words(r)} proto ${String(protocol)}`,
+    ]),
   ];
+}
+
+function words({ via, device, source, mtu, onlink }: Route): string {
+  const parts = [
+    ...(via === undefined ? [] : ['via', via]), ...(device === undefined ? [] : ['dev', device]), ...(source === undefined ? [] : ['src', source]),
+    ...(mtu === undefined ? [] : ['mtu', String(mtu)]), ...(onlink === true ? ['onlink'] : []),
+  ];
+  return parts.map((part) => ` ${part}`).join('');
 }

@@ -16,6 +16,8 @@ export interface NodeReporterDeps {
   readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'>;
   /** Other parts that pods need: why each is not ready, undefined when it is. */
   readonly notReady: readonly (() => string | undefined)[];
+  /** What other hosts need to know of this one. */
+  readonly annotations?: () => Readonly<Record<string, string>>;
   /** Extended resources; none when absent. */
   readonly devices?: () => DeviceAmounts;
   readonly clock: Clock;
@@ -139,8 +141,9 @@ export class NodeReporter implements NodeReports, Runnable {
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
       containerRuntimeVersion: this.#runtimeVersion, images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous);
-    if (sameStatus(status, previous)) return;
-    this.#report = { labels: this.#report.labels, status };
+    const annotations = this.#deps.annotations?.() ?? {};
+    if (sameStatus(status, previous) && JSON.stringify(annotations) === JSON.stringify(this.#report.annotations ?? {})) return;
+    this.#report = { labels: this.#report.labels, status, ...(Object.keys(annotations).length > 0 && { annotations }) };
     for (const listener of this.#listeners) listener(this.#report);
   }
 

@@ -71,6 +71,7 @@ export class AgentSession implements Runnable, PodTokens {
   /** Set while a session is open. */
   #current: { readonly client: EdgeClient; readonly signal: AbortSignal } | undefined;
   #lastFailure = '';
+  #endDial: (reason: Error) => void = () => undefined;
 
   constructor(deps: AgentSessionDeps, config: AgentSessionConfig) {
     this.#deps = deps;
@@ -86,6 +87,11 @@ export class AgentSession implements Runnable, PodTokens {
 
   /** True between the control plane's first COMPLETE and the end of the session. */
   get connected(): boolean { return this.#connected; }
+
+  /** Dials anew: what the connection went through is gone, which it would notice much later. */
+  redial(why: string): void {
+    this.#endDial(new StatusError('ServiceUnavailable', why));
+  }
 
   async token(request: PodTokenRequest): Promise<string> {
     if (!this.#current) throw new StatusError('ServiceUnavailable', 'the control plane is not connected');
@@ -114,6 +120,7 @@ export class AgentSession implements Runnable, PodTokens {
     const client = new EdgeClient(this.#deps.services, this.#address, this.#identity, this.#config.ping);
     const end = new AbortController();
     const ends = AbortSignal.any([signal, end.signal]);
+    this.#endDial = (reason) => { end.abort(reason); };
     try {
       if (this.#renewDue()) await this.#renew(client, ends);
       const cancelRenewal = this.#renewLater(client, ends);

@@ -76,6 +76,10 @@ export class AgentTunnels {
         if (this.#handlers.removeVolume === undefined) break;
         await this.#handlers.removeVolume(parseVolumeName(request.request));
         return;
+      case 'NETWORK':
+        if (this.#handlers.network === undefined) break;
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.network(wantsCheck(request.request), signal), signal))));
+        return;
       default:
     }
     throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
@@ -99,6 +103,11 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     signal.addEventListener('abort', abort, { once: true });
     promise.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort); }).catch(() => undefined);
   });
+}
+
+function wantsCheck(bytes: Buffer): boolean {
+  const query: unknown = JSON.parse(bytes.toString());
+  return isRecord(query) && query['check'] === true;
 }
 
 /** The name becomes a part of a path. */

@@ -41,6 +41,8 @@ export interface Fencing {
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
   readonly status: NodeStatus;
+  /** What other hosts need to know of this one; of the keys only those that the dispatcher knows are taken over. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface NodeReports {
@@ -89,6 +91,8 @@ export interface TunnelHandlers {
   /** Removes the directory of a local volume, if it is there. */
   removeVolume?(name: string): Promise<void>;
   /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
+  /** How other hosts are reached, or (`check`) what of packets of full size arrives there; as JSON can hold it. */
+  network?(check: boolean, signal: AbortSignal): Promise<unknown>;
   open?(request: StreamRequest, signal: AbortSignal): Promise<Channels>;
 }
 
@@ -120,5 +124,6 @@ export interface UsageReport {
   readonly atMs: number;
   readonly windowMs: number;
   readonly node: ResourceUsage;
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly containers: readonly ({ readonly name: string } & ResourceUsage)[] }[];
+  /** `network` is absent for pods in the host's network. */
+  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[] }[];
 }

@@ -73,3 +73,31 @@ export function isStrictSubnet(inner: string, outer: string): boolean {
   const shift = BigInt(b.size - b.bits);
   return a.size === b.size && a.bits > b.bits && a.value >> shift === b.value >> shift;
 }
+
+/** What `ipToBigInt` made into a number, as text again; IPv6 as RFC 5952 writes it. */
+export function bigIntToIp(value: bigint, family: 4 | 6): string {
+  if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 255n)).join('.');
+  const groups = Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn));
+  // The longest run of zeros, if it has two or more, becomes `::`.
+  let [best, length] = [-1, 1];
+  for (let i = 0; i < 8; i++) {
+    let end = i;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - i > length) [best, length] = [i, end - i];
+  }
+  const text = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(':');
+  return best < 0 ? text(groups) : `${text(groups.slice(0, best))}::${text(groups.slice(best + length))}`;
+}
+
+/** An address as it is written once for all, so that two can be compared as text. It must be valid. */
+export function canonicalIp(text: string): string {
+  return bigIntToIp(ipToBigInt(text), isIPv4(text) ? 4 : 6);
+}
+
+/** A range with its first address written once for all. It must be valid. */
+export function canonicalCidr(text: string): string {
+  const [address = '', bits = ''] = text.split('/');
+  const family = isIPv4(address) ? 4 : 6;
+  const shift = BigInt((family === 4 ? 32 : 128) - Number(bits));
+  return `${bigIntToIp((ipToBigInt(address) >> shift) << shift, family)}/${bits}`;
+}

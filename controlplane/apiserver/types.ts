@@ -113,4 +113,6 @@ export interface NodeGateway {
    * or `ServiceUnavailable` when the node is not connected. Ends when closed and when the signal aborts.
    */
   open(nodeName: string, request: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels>;
+  /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
+  network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
 }

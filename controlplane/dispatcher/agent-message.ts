@@ -21,9 +21,9 @@ export interface NodeEvent {
 /** The shapes of what nodes send are checked here as far as this side looks into them; the API's schemas check the rest. */
 export function parseNodeReport(update: NodeStatusUpdate): NodeReport {
   const report = parseJson(update.report, 'node status');
-  const { labels, status } = report;
+  const { labels, status, annotations } = report;
   if (!isRecord(labels) || !isRecord(status)) throw broken('node status');
-  return { labels: labels as Record<string, string>, status: withConditions(status, 'node status') };
+  return { labels: labels as Record<string, string>, status: withConditions(status, 'node status'), ...(isRecord(annotations) && { annotations }) };
 }
 
 export function parsePodReport(update: PodStatusUpdate): PodReport {

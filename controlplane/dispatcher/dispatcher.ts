@@ -6,7 +6,7 @@ import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import type { ClusterCa } from '#common/pki/cluster-ca.ts';
-import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, PodTokenRequest, PodTokenResponse, RenewRequest, TunnelFrame } from '#proto/edge/v1/messages.ts';
+import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, PodTokenRequest, PodTokenResponse, RenewRequest, TunnelFrame, TunnelKind } from '#proto/edge/v1/messages.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { LogRequest, NodeGateway, NodeUsage, StreamRequest } from '../apiserver/types.ts';
 import { Assignments } from './assignments.ts';
@@ -30,8 +30,10 @@ const strangerLimitMs = 30_000;
 const idleLimitMs = 60_000;
 /** For the agent to read why its session ended. */
 const goodbyeMs = 2000;
-const maxUsageBytes = 4 << 20;
+const maxAnswerBytes = 4 << 20;
 const usageTimeoutMs = 10_000;
+/** A check of many peers, each of which may answer nothing. */
+const networkTimeoutMs = 60_000;
 
 interface Connection {
   readonly socket: TLSSocket;
@@ -178,7 +180,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     call.on('error', () => undefined);
     let identity;
     try {
-      identity = requireNode(connection.peer);
+      identity = { ...requireNode(connection.peer), seenAt: connection.peer.address.replace(/^::ffff:/, '') };
       await this.#enrolment.checkOwner(identity.name, identity.publicKeySha256);
     } catch (error) {
       this.#deps.log.warn({ component: 'dispatcher', address: connection.peer.address, err: messageOf(error) }, 'a session was refused');
@@ -211,22 +213,36 @@ export class Dispatcher implements Runnable, NodeGateway {
   }
 
   async usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage> {
+    return parseUsage(await this.#answer(nodeName, 'USAGE', {}, usageTimeoutMs, signal), nodeName);
+  }
+
+  async network(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown> {
+    const text = await this.#answer(nodeName, 'NETWORK', { check }, networkTimeoutMs, signal);
+    try {
+      return JSON.parse(text) as unknown;
+    } catch (error) {
+      throw new StatusError('InternalError', `node ${nodeName} told of its network what cannot be read`, { cause: error });
+    }
+  }
+
+  /** What a node says to one question, in full. */
+  async #answer(nodeName: string, kind: TunnelKind, request: unknown, timeoutMs: number, signal: AbortSignal): Promise<string> {
     const timeout = new AbortController();
-    const cancel = this.#deps.clock.after(usageTimeoutMs, () => { timeout.abort(); });
+    const cancel = this.#deps.clock.after(timeoutMs, () => { timeout.abort(); });
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
       for await (const chunk of this.#tunnels.read(this.#sessionOf(nodeName), 'USAGE', {}, AbortSignal.any([signal, timeout.signal]))) {
         bytes += chunk.length;
-        if (bytes > maxUsageBytes) throw new StatusError('InternalError', `node ${nodeName} sent too much usage data`);
+        if (bytes > maxAnswerBytes) throw new StatusError('InternalError', `node ${nodeName} sent too much`);
         chunks.push(chunk);
       }
     } finally {
       cancel();
     }
-    if (timeout.signal.aborted) throw new StatusError('Timeout', `node ${nodeName} did not report its usage in time`);
+    if (timeout.signal.aborted) throw new StatusError('Timeout', `node ${nodeName} did not answer in time`);
     signal.throwIfAborted();
-    return parseUsage(Buffer.concat(chunks).toString(), nodeName);
+    return Buffer.concat(chunks).toString();
   }
 
   /** Resolves when the directory of a local volume is no longer on the node. */

@@ -2,6 +2,7 @@ import type { Lease, Node, NodeCondition, NodeStatus } from '#api/gen/types.ts';
 import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
+import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
@@ -11,9 +12,12 @@ import type { NodeIdentity } from './peer.ts';
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
   readonly status: NodeStatus;
+  readonly annotations?: Readonly<Record<string, unknown>>;
 }
 
 const attempts = 4;
+/** Every node is sent what every other one says. */
+const maxNetworkText = 4096;
 
 /** Makes the Node on its first report, then writes labels and status when they say something new. */
 export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, report: NodeReport, nowMs: number): Promise<void> {
@@ -31,7 +35,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256 };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -45,6 +49,12 @@ async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeRe
   const all = { ...annotations, ...newerCertificate(node, identity) };
   if (has(node.metadata?.labels, labels) && has(node.metadata?.annotations, all)) return node;
   return api.patch(nodes, undefined, identity.name, 'merge', { metadata: { labels, annotations: all } });
+}
+
+/** What a node may tell the others of its network, and where it is seen. */
+function networkAnnotations({ seenAt }: NodeIdentity, { annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[networkAnnotation];
+  return { ...(typeof told === 'string' && told.length <= maxNetworkText && { [networkAnnotation]: told }), ...(seenAt !== undefined && { [seenAtAnnotation]: seenAt }) };
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */

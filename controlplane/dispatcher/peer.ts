@@ -11,6 +11,8 @@ export interface NodeIdentity {
   /** Annotation `cleat.dev/public-key-sha256` of its Node. */
   readonly publicKeySha256: string;
   readonly expired: boolean;
+  /** Where its connection comes from; absent where there is none, as in tests. */
+  readonly seenAt?: string;
   /** Of the certificate that it has by now; absent in some tests. */
   certificate?: NodeCertificate;
 }

@@ -1,5 +1,6 @@
 import type { ContainerStatus, Endpoint, EndpointSlice, Node, ObjectMeta, Pod, PodStatus } from '#api/gen/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
+import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 
 /**
  * What a node is sent of an object: no more than it acts on, so that changes of the rest (statuses above all) cost
@@ -30,10 +31,11 @@ function trimPodStatus(status: PodStatus): PodStatus {
   };
 }
 
-/** Peers need a node's name, labels, pod ranges and addresses. */
+/** Peers need a node's name, labels, pod ranges, addresses and what it tells of its network. */
 export function trimNode(node: Node): Node {
-  const { name, uid, labels } = node.metadata ?? {};
-  const metadata: ObjectMeta = { name, uid, labels };
+  const { name, uid, labels, annotations: all = {} } = node.metadata ?? {};
+  const annotations = Object.fromEntries([networkAnnotation, seenAtAnnotation].flatMap((key) => (all[key] === undefined ? [] : [[key, all[key]]])));
+  const metadata: ObjectMeta = { name, uid, labels, ...(Object.keys(annotations).length > 0 && { annotations }) };
   return {
     apiVersion: 'v1', kind: 'Node', metadata,
     spec: { podCIDR: node.spec?.podCIDR, podCIDRs: node.spec?.podCIDRs },

@@ -13,6 +13,8 @@ export interface HostConfig {
   readonly address: string;
   readonly prefixLength: number;
   readonly gateway: string;
+  /** The bridge in the lab's switch that its cable leads to. */
+  readonly bridge: string;
   readonly mac: string;
   /** Everything of this host on the machine's disk; survives a crash. */
   readonly directory: string;
@@ -160,7 +162,7 @@ export class LabHost {
   async #connect(pid: number): Promise<void> {
     const { address, prefixLength, gateway, mac } = this.#config;
     await this.#deps.switchIp('link', 'add', this.#port, 'type', 'veth', 'peer', 'name', 'eth0', 'address', mac, 'netns', String(pid));
-    await this.#deps.switchIp('link', 'set', this.#port, 'master', 'br0', 'up');
+    await this.#deps.switchIp('link', 'set', this.#port, 'master', this.#config.bridge, 'up');
     const script = `ip addr add ${address}/${String(prefixLength)} dev eth0; ip link set eth0 up; ip route add default via ${gateway}`;
     await execOk('nsenter', ['-t', String(pid), '-n', 'sh', '-ec', script]);
   }

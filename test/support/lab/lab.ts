@@ -14,12 +14,14 @@ export interface LabConfig {
   readonly uplink?: boolean;
   /** Hosts whose PID 1 is systemd; they are there when their shell is, a second before systemd has come up. The lab's directory is their `/mnt`. */
   readonly systemd?: boolean;
+  /** Ethernet segments, with a router between them: host i is on segment i modulo links. Default 1. `uplink` leads to the first. */
+  readonly links?: number;
 }
 
 const root = '/tmp/cleat-lab';
 
 /**
- * Several hosts on one Ethernet segment, each a set of namespaces on this machine. The switch is a namespace of its
+ * Several hosts on one Ethernet segment, or on several with a router between them, each a set of namespaces on this machine. The switch is a namespace of its
  * own, so labs cannot see each other and need no unique names; the only traces outside are one directory, one cgroup
  * and, with `uplink`, one veth. Needs root.
  */
@@ -70,10 +72,15 @@ export class Lab {
     const switchPid = String(switch_.pid);
     const switchIp = async (...args: string[]): Promise<void> => { await execOk('nsenter', ['-t', switchPid, '-n', 'ip', ...args]); };
     const subnet = config.uplink ? await connectUplink(switchPid) : 0;
-    await switchIp('addr', 'add', `10.88.${String(subnet)}.1/24`, 'dev', 'br0');
+    const links = config.links ?? 1;
+    const network = (link: number): string => `10.${String(88 + link)}.${String(subnet)}`;
+    for (let link = 0; link < links; link++) {
+      if (link > 0) await switchIp('link', 'add', `br${String(link)}`, 'up', 'type', 'bridge');
+      await switchIp('addr', 'add', `${network(link)}.1/24`, 'dev', `br${String(link)}`);
+    }
     const hosts = Array.from({ length: config.hosts }, (_, i) => new LabHost({ cgroups, switchIp }, {
       index: i, name: `host${String(i)}`,
-      address: `10.88.${String(subnet)}.${String(11 + i)}`, prefixLength: 24, gateway: `10.88.${String(subnet)}.1`,
+      address: `${network(i % links)}.${String(11 + i)}`, prefixLength: 24, gateway: `${network(i % links)}.1`, bridge: `br${String(i % links)}`,
       mac: `02:00:0a:58:${hex(subnet)}:${hex(11 + i)}`,
       directory: join(directory, `host${String(i)}`), cgroup: `${cgroupOf(directory)}/host${String(i)}`,
       memoryBytes: config.memoryBytes ?? 2 * 1024 ** 3, systemd: config.systemd ?? false,

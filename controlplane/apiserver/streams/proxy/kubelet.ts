@@ -11,6 +11,8 @@ import { gateway } from '../target.ts';
 
 /** What people ask of a node's kubelet; an agent listens on no port, so the server answers with what it knows or asks through the agent's connection. */
 export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequest, path: string): Promise<Reply> {
+  const [, verb] = /^\/images\/([a-z]+)$/.exec(path) ?? [];
+  if (verb !== undefined) return (await import('./node-images.ts')).serveNodeImages(deps, node.metadata?.name ?? '', request, verb);
   if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed({ group: '', plural: 'nodes', kind: 'Node' }, request.method.toLowerCase());
   const name = node.metadata?.name ?? '';
   switch (path.replace(/\/$/, '')) {
@@ -21,6 +23,11 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
     case '/pods': {
       const page = await listPage(deps.store, deps.kinds.of(pods), undefined, { fieldSelector: `spec.nodeName=${name}` });
       return json({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: page.entries.map(({ value }) => parseBytes(value)) });
+    }
+    case '/network': {
+      const nodes = gateway(deps, name);
+      if (nodes.network === undefined) throw noSuchPath();
+      return json(await nodes.network(name, request.query.get('check') === 'true', request.signal) as object);
     }
     case '/stats/summary': return json(await summary(deps, name, request.signal));
     default: throw noSuchPath();

@@ -1,0 +1,60 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '#common/atomic-file.ts';
+import type { Log } from '#common/log.ts';
+import type { Ledger } from '#agent/node/ledger.ts';
+import { cniConflist } from './cni-config.ts';
+import type { PodNetworkConfig } from './types.ts';
+
+/** Sorts before what installers usually write: a runtime uses the first file of its folder. */
+const conflistName = '10-cleat.conflist';
+
+/** Pods of these ranges pass through this host: its kernel must hand packets on. */
+export async function enableForwarding(podCidrs: readonly string[], ledger: Pick<Ledger, 'record'>): Promise<void> {
+  const names = [
+    ...(podCidrs.some((c) => !c.includes(':')) ? ['net.ipv4.ip_forward'] : []),
+    ...(podCidrs.some((c) => c.includes(':')) ? ['net.ipv6.conf.all.forwarding'] : []),
+  ];
+  for (const name of names) {
+    const path = `/proc/sys/${name.replaceAll('.', '/')}`;
+    const before = (await readFile(path, 'utf8')).trim();
+    if (before === '1') continue;
+    await ledger.record({ kind: 'sysctl', target: name, before, after: '1' });
+    await writeFile(path, '1');
+  }
+}
+
+/** The CNI configuration of somebody else in the folder that the runtime reads, which is then the pods' network; undefined for none. */
+export async function foreignConfig({ stateDirectory, cniConfDir }: PodNetworkConfig): Promise<string | undefined> {
+  const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
+  const names = await readdir(directory).catch(() => []);
+  const first = names.filter((name) => /\.(conf|conflist|json)$/.test(name) && name !== conflistName).sort()[0];
+  return first === undefined ? undefined : join(directory, first);
+}
+
+/** Takes ours away: another configuration counts. */
+export async function removeConflist({ stateDirectory, cniConfDir }: PodNetworkConfig): Promise<void> {
+  await rm(join(cniConfDir ?? join(stateDirectory, 'cni', 'net.d'), conflistName), { force: true });
+}
+
+/** Writes our configuration where the runtime reads it. */
+export async function writeConflist(podCidrs: readonly string[], { stateDirectory, cniConfDir }: PodNetworkConfig, deps: { readonly ledger: Pick<Ledger, 'record'>; readonly log: Log }): Promise<void> {
+  const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
+  const path = join(directory, conflistName);
+  const text = cniConflist(podCidrs, join(stateDirectory, 'cni', 'data'), await uplinkMtu());
+  await mkdir(directory, { recursive: true });
+  if (cniConfDir !== undefined) await deps.ledger.record({ kind: 'file', target: path, before: null, after: 'created' });
+  const present = await readFile(path, 'utf8').catch(() => undefined);
+  if (present === text) return;
+  await writeFileAtomic(path, text, 0o644);
+  deps.log.info({ podCidrs, path }, 'cni configuration written');
+}
+
+/** The smallest packet size of the links that carry a default route, so that pods never send what the host cannot. */
+async function uplinkMtu(): Promise<number> {
+  const routes = await readFile('/proc/net/route', 'utf8').catch(() => '');
+  const devices = routes.split('\n').map((line) => line.split('\t')).filter(([, destination]) => destination === '00000000').map(([device]) => device ?? '');
+  const sizes = await Promise.all(devices.map(async (device) => Number(await readFile(`/sys/class/net/${device}/mtu`, 'utf8').catch(() => '1500'))));
+  const usable = sizes.filter((mtu) => mtu >= 576);
+  return usable.length > 0 ? Math.min(...usable) : 1500;
+}
