@@ -1,4 +1,6 @@
 import { bool, durationMs, integer, list, text, type Values } from '#common/config.ts';
+import { AddressPool } from '#api/load-balancer/pool.ts';
+import { messageOf } from '#common/errors.ts';
 import { checkIp, hostSettings } from '#common/host-settings.ts';
 
 export const controlPlaneSettings = {
@@ -19,8 +21,21 @@ export const controlPlaneSettings = {
   notReadyTolerationSeconds: integer('default-not-ready-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a node that is not ready, unless they say otherwise' }),
   unreachableTolerationSeconds: integer('default-unreachable-toleration-seconds', { default: 300, min: 0, max: 1e9, description: 'how long pods stay on a lost node, unless they say otherwise' }),
   loadBalancer: text('load-balancer', { default: 'hosts', placeholder: 'hosts|off', description: "what gives Services of type LoadBalancer their addresses: every host's own, or nobody here", check: (value) => (value === 'hosts' || value === 'off' ? undefined : 'expected hosts or off') }),
+  loadBalancerPool: text('load-balancer-pool', {
+    default: '', placeholder: 'RANGES', description: 'addresses of the local network that nobody uses, for Services of type LoadBalancer: each gets one of its own, which one healthy host answers for; e.g. 192.168.1.240-192.168.1.250',
+    check: poolProblem,
+  }),
   schedulerConfig: text('scheduler-config', { default: '', placeholder: 'FILE', description: 'profiles of the scheduler, as a KubeSchedulerConfiguration; one named default-scheduler when not given' }),
   storeRecover: bool('store-recover', { default: false, description: 'repair a damaged store, keeping all that is readable, and say what was lost' }),
 } as const;
 
 export type ControlPlaneConfig = Values<typeof controlPlaneSettings>;
+
+function poolProblem(ranges: string): string | undefined {
+  try {
+    AddressPool.parse(ranges.split(','));
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

@@ -4,6 +4,7 @@ import { networkInterfaces, hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Secret } from '#api/gen/types.ts';
 import { kinds } from '#api/kinds/registry.ts';
+import { AddressPool } from '#api/load-balancer/pool.ts';
 import * as resources from '#api/kinds/resources.ts';
 import type { Resource } from '#api/kinds/resources.ts';
 import type { OpenedArchive } from '#common/backup/archive.ts';
@@ -249,7 +250,7 @@ export class ControlPlane implements Runnable {
         // Adapters decide by the name of Kubernetes' own autoscaler who may read.
         metrics: (...about) => apiServer.readAggregated({ name: 'system:serviceaccount:kube-system:horizontal-pod-autoscaler', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'] }, ...about),
       },
-      ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: new Map([[this.#config.port, 'the API'], [sshPort, 'SSH']]) } }),
+      ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: new Map([[this.#config.port, 'the API'], [sshPort, 'SSH']]), ...(this.#config.loadBalancerPool !== '' && { pool: AddressPool.parse(this.#config.loadBalancerPool.split(',')) }) } }),
       nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, aggregated: everything, checkApiService: (...about) => apiServer.checkApiService(...about),

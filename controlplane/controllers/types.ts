@@ -1,5 +1,6 @@
 import type { APIService } from '#api/gen/types.ts';
 import type { Resource } from '#api/kinds/resources.ts';
+import type { AddressPool } from '#api/load-balancer/pool.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
@@ -64,8 +65,8 @@ export interface ControllerConfig {
   readonly credentials?: ClusterCredentials;
   /** Absent where nothing is measured, as in some tests. */
   readonly autoscaling?: Autoscaling;
-  /** How Services of type LoadBalancer get addresses: those of the hosts, whose own TCP ports (and whose they are) are not given away. Absent: not from us. */
-  readonly loadBalancer?: { readonly reservedPorts: ReadonlyMap<number, string> };
+  /** How Services of type LoadBalancer get addresses: of the pool, or those of the hosts, whose own TCP ports (and whose they are) are not given away. Absent: not from us. */
+  readonly loadBalancer?: { readonly reservedPorts: ReadonlyMap<number, string>; readonly pool?: AddressPool };
   /** Absent where there are no nodes to ask, as in some tests. */
   readonly nodeVolumes?: NodeVolumes;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */

@@ -1,5 +1,6 @@
 import type { ConfigMap, EndpointSlice, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import { poolSecret } from '#api/load-balancer/pool.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
@@ -19,6 +20,9 @@ const maxGatherMs = 250;
 
 /** Every node's resolver reads it: https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/ */
 const dnsSettings = referenceKey(configMaps, 'kube-system', 'kube-dns');
+
+/** Which addresses hosts answer for; see api/load-balancer/pool.ts. */
+const loadBalancerPool = referenceKey(secrets, poolSecret.namespace, poolSecret.name);
 
 /** `pods` must have the index `node`, by `spec.nodeName`. */
 export interface AssignmentInformers {
@@ -109,7 +113,7 @@ export class Assignments implements AssignmentSource {
     const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
-    assignment.alwaysRefer(dnsSettings);
+    for (const key of [dnsSettings, loadBalancerPool]) assignment.alwaysRefer(key);
     for (const key of this.#policies?.keysOf(nodeName) ?? []) assignment.markOwn(key);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EndpointSlice, Node, Service, ServiceSpec } from '#api/gen/types.ts';
-import { nodes, services } from '#api/kinds/resources.ts';
+import { nodes, secrets, services } from '#api/kinds/resources.ts';
+import { AddressPool } from '#api/load-balancer/pool.ts';
 import { runControllers } from '#test/support/run-controllers.ts';
 import { reconcileLoadBalancer, type LoadBalancerSnapshot } from './reconcile.ts';
 
@@ -54,6 +55,52 @@ describe('addresses of load balancers', () => {
     await api.delete(services, 'default', 'web');
     await clock.advance(0);
     expect([of('other'), api.revision]).toEqual([['10.0.0.1', '10.0.0.2'], written + 2]);
+    await stop();
+  });
+
+  const pool = AddressPool.parse(['10.9.0.1-10.9.0.2', 'fd09::1']);
+  const having = (name: string, ip: string): Service => ({ ...service(name), status: { loadBalancer: { ingress: [{ ip, ipMode: 'VIP' }] } } });
+  it.each<[string, Service, readonly string[], readonly string[] | undefined, string | undefined]>([
+    ['the first that is free', service('web'), ['10.9.0.1'], ['10.9.0.2'], undefined],
+    ['the one that the Service has', having('web', '10.9.0.2'), [], undefined, undefined],
+    ['the one that it asks for', service('web', { loadBalancerIP: '10.9.0.2' }), [], ['10.9.0.2'], undefined],
+    ['one of each family', service('web', { ipFamilies: ['IPv4', 'IPv6'] }), [], ['10.9.0.1', 'fd09::1'], undefined],
+    ['another where somebody was earlier', having('web', '10.9.0.1'), ['10.9.0.1'], ['10.9.0.2'], undefined],
+    ['none when all are taken', service('web'), ['10.9.0.1', '10.9.0.2'], undefined, 'every address of --load-balancer-pool is taken'],
+    ['not one of somebody else', service('web', { loadBalancerIP: '10.9.0.1' }), ['10.9.0.1'], undefined, '10.9.0.1 is taken already'],
+    ['not one that is none of the pool', service('web', { loadBalancerIP: '10.8.0.1' }), [], undefined, '10.8.0.1 is none of --load-balancer-pool'],
+    ['every host\'s own for the class that says so', service('web', { loadBalancerClass: 'cleat.dev/hosts' }), [], ['10.0.0.1', '10.0.0.2'], undefined],
+    ['for the class of the pool', service('web', { loadBalancerClass: 'cleat.dev/pool' }), [], ['10.9.0.1'], undefined],
+    ['nothing for another class', service('web', { loadBalancerClass: 'example.com/lb' }), [], undefined, undefined],
+  ])('of a pool: %s', (_, one, taken, expected, message) => {
+    const actions = decide(one, { pool, taken: new Set(taken) });
+    expect(ips(actions)).toEqual(expected);
+    expect(actions.flatMap((action) => (action.type === 'event' && action.severity === 'Warning' ? [action.message] : []))).toEqual(message === undefined ? [] : [expect.stringContaining(message)]);
+  });
+
+  it('of a pool go round, to each Service its own, and the hosts are told', async () => {
+    const { api, clock, start, stop } = runControllers(['service-load-balancer'], { config: { loadBalancer: { reservedPorts: new Map(), pool: AddressPool.parse(['10.0.0.1-10.0.0.3']) } } });
+    const of = (name: string): unknown => api.find(services, 'default', name)?.status?.loadBalancer?.ingress?.map(({ ip }) => ip);
+    await api.create(nodes, node('1'));
+    for (const name of ['a', 'b', 'c']) await api.create(services, service(name));
+    await start();
+    expect([of('a'), of('b'), of('c')]).toEqual([['10.0.0.2'], ['10.0.0.3'], undefined]);
+    expect(Buffer.from(api.find(secrets, 'kube-system', 'cleat-load-balancer')?.data?.['pool'] ?? '', 'base64').toString()).toBe('10.0.0.1-10.0.0.3');
+    await api.delete(services, 'default', 'a');
+    await clock.advance(0);
+    expect([of('b'), of('c')]).toEqual([['10.0.0.3'], ['10.0.0.2']]);
+    const written = api.revision;
+    await clock.advance(60_000);
+    expect(api.revision).toBe(written);
+    await stop();
+  });
+
+  it('are no pool\'s any more where there is none', async () => {
+    const { api, start, stop } = runControllers(['service-load-balancer'], { config: {} });
+    const own = { metadata: { namespace: 'kube-system', name: 'cleat-load-balancer' }, type: 'cleat.dev/load-balancer', data: { pool: 'eA==', key: 'eA==' } };
+    await api.create(secrets, own);
+    await start();
+    expect(api.find(secrets, 'kube-system', 'cleat-load-balancer')).toBeUndefined();
     await stop();
   });
 });
