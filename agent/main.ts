@@ -175,12 +175,12 @@ export class Agent implements Runnable {
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
+      network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
       const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
-      network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
       const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
