@@ -192,7 +192,7 @@ export class Agent implements Runnable {
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
       const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid), checkpoint, pods: reports, node, events, contact, fencing: pods },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, dns, node, devices, pods, evictor, shutdown, statics, containerd, session }, signal, stop);
