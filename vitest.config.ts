@@ -14,7 +14,7 @@ export default defineConfig({
     // For machines that are busy with something else: what waits for a condition waits until it is there.
     expect: { poll: { timeout: 10_000, interval: 10 } },
     projects: [
-      { test: { name: 'unit', testTimeout: 20_000, include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', 'test/e2e/**'], globalSetup, sequence: { groupOrder: 0 } } },
+      { test: { name: 'unit', testTimeout: 20_000, include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', '**/*.vm.test.ts', 'test/e2e/**', 'test/vm/**'], globalSetup, sequence: { groupOrder: 0 } } },
       { test: { name: 'contract', include: ['{controlplane,agent,test}/**/*.contract.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, sequence: { groupOrder: 1 } } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, sequence: { groupOrder: 2 } } },
     ],

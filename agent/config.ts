@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { problemOf, reservedProblem } from './node/policy.ts';
@@ -25,8 +26,16 @@ export const agentSettings = {
     check: (value) => (['auto', 'routes', 'vxlan', 'wireguard'].includes(value) ? undefined : 'expected auto, routes, vxlan or wireguard'),
   }),
   proxyMode: text('proxy-mode', {
-    default: 'auto', placeholder: 'MODE', description: 'how Services are routed: nftables, iptables, or auto for the first of them that this host can use',
-    check: (value) => (['auto', 'nftables', 'iptables'].includes(value) ? undefined : 'expected auto, nftables or iptables'),
+    default: 'auto', placeholder: 'MODE', description: 'how Services are routed: nftables, iptables, ipvs, or auto for the first of them that this host can use',
+    check: (value) => (['auto', 'nftables', 'iptables', 'ipvs'].includes(value) ? undefined : 'expected auto, nftables, iptables or ipvs'),
+  }),
+  ipvsScheduler: text('ipvs-scheduler', {
+    default: 'rr', placeholder: 'NAME', description: 'with --proxy-mode ipvs, how an endpoint is picked: rr (in turn), wrr (in turn, by weight), lc (fewest connections) or sh (by the address of the client)',
+    check: (value) => (['rr', 'wrr', 'lc', 'sh'].includes(value) ? undefined : 'expected rr, wrr, lc or sh'),
+  }),
+  nodePortAddresses: text('nodeport-addresses', {
+    default: '', placeholder: 'CIDR,...', description: "ranges of this host's addresses that node ports are on, e.g. 192.168.1.0/24; all but loopback when not given",
+    check: (value) => (value.split(',').every((range) => isIP(range.split('/')[0] ?? '') > 0 && new RegExp(range.includes(':') ? '/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$' : '/([0-9]|[12][0-9]|3[0-2])$').test(range)) ? undefined : 'expected ranges of addresses such as 192.168.1.0/24,fd00::/64'),
   }),
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   podManifestPath: text('pod-manifest-path', { default: '', placeholder: 'DIR', description: 'folder of files, each of which describes a pod that this host runs by itself' }),

@@ -30,7 +30,7 @@ import type { NodeFacts } from './pods/types.ts';
 import { NetworkPolicies } from './policy/network-policies.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
-import type { ProxyBackend, ProxyBackendDeps } from './proxy/types.ts';
+import { ipvsSchedulers, type ProxyBackend, type ProxyBackendDeps } from './proxy/types.ts';
 import { containerdPaths } from './runtimes/containerd/paths.ts';
 import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
 import { runtimes } from './runtimes/registry.ts';
@@ -258,19 +258,21 @@ export class Agent implements Runnable {
 
   /** The backend that was asked for, or the first that this host can use; and those that earlier lives used instead. */
   async #proxyBackends(ledger: Ledger, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
-    const { proxyMode, podCidr, serviceCidr } = this.#config;
-    const record: ProxyBackendDeps['record'] = (kind, target) => ledger.record({ kind, target, before: null, after: null });
+    const { proxyMode, podCidr, serviceCidr, nodePortAddresses, ipvsScheduler } = this.#config;
+    const record: ProxyBackendDeps['record'] = (kind, target, values) => ledger.record({ kind, target, before: values?.before ?? null, after: values?.after ?? null });
     const deps = { exec, log: this.#deps.log.child({ component: 'proxy' }), record };
-    const made = Object.values(proxyBackends).map((make) => make(deps, { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(',') }));
-    const candidates = made.filter(({ name }) => proxyMode === 'auto' || proxyMode === name);
+    const config = { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(','), nodePortAddresses: nodePortAddresses.split(',').filter(Boolean), ipvsScheduler: ipvsSchedulers.find((name) => name === ipvsScheduler) ?? 'rr' };
     const reasons: string[] = [];
-    for (const backend of candidates) {
+    for (const [name, make] of Object.entries(proxyBackends)) {
+      if (proxyMode !== 'auto' && proxyMode !== name) continue;
+      const backend = await make(deps, config);
       const unusable = await backend.unusable(signal);
       if (unusable !== undefined) {
-        reasons.push(`${backend.name}: ${unusable}`);
+        reasons.push(`${name}: ${unusable}`);
         continue;
       }
-      return { backend, former: made.filter((other) => other !== backend && ledger.records.some(({ kind }) => kind.startsWith(other.name))) };
+      const used = Object.entries(proxyBackends).filter(([other]) => other !== name && ledger.records.some(({ kind }) => kind.startsWith(other)));
+      return { backend, former: await Promise.all(used.map(([, makeFormer]) => makeFormer(deps, config))) };
     }
     throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${reasons.join('; ')}`);
   }

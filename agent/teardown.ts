@@ -8,7 +8,7 @@ import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
 import { podsDir } from './pods/paths.ts';
 import { mountsBelow } from './pods/volumes/mounts.ts';
-import { removeChains } from './proxy/backends/iptables/commands.ts';
+import { removeChains } from './proxy/iptables/commands.ts';
 import { removeCgroup } from './runtimes/cgroups.ts';
 import type { Container, RuntimeDriver } from './runtimes/types.ts';
 
@@ -79,6 +79,11 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       return 'routes to other hosts removed';
     case 'nftables-table':
       return (await exec('nft', ['delete', 'table', ...target.split(' ')])).exitCode === 0 ? `nftables table ${target} removed` : undefined;
+    case 'ipvs-services': {
+      const [tableName = '', serviceCidrs = ''] = target.split(' ');
+      const { removeIpvs } = await import('./proxy/backends/ipvs/host.ts');
+      return (await removeIpvs(exec, { tableName, serviceCidrs: serviceCidrs.split(',') })) ? 'virtual servers of IPVS, and what belongs to them, removed' : undefined;
+    }
     case 'iptables-chains': {
       const [command = '', prefix = ''] = target.split(' ');
       return (await removeChains(exec, command, prefix)) ? `${command} chains ${prefix}-* removed` : undefined;

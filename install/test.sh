@@ -23,14 +23,5 @@ report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 status=0
 vitest run "$@" --reporter=default --reporter=json --outputFile.json="$report" || status=$?
-node -e '
-  const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8") || "{}");
-  const skipped = (r.numPendingTests ?? 0) + (r.numTodoTests ?? 0);
-  if (skipped > 0) console.log(`${skipped} tests were skipped; they count as failed`);
-  // A file that cannot be loaded fails without a failed test of its own.
-  const broken = (r.testResults ?? []).filter((file) => file.status === "failed" && !file.assertionResults.some((t) => t.status === "failed")).length;
-  const failed = (r.numFailedTests ?? 0) + broken + skipped;
-  console.log(`${r.numPassedTests ?? 0} passed, ${failed} failed`);
-  process.exit(failed > 0 || !r.numPassedTests ? 1 : 0);
-' "$report" || status=1
+node install/summary.ts "$report" || status=1
 exit "$status"

@@ -1,9 +1,12 @@
-import { IptablesBackend } from './backends/iptables/backend.ts';
-import { NftablesBackend } from './backends/nftables/backend.ts';
 import type { ProxyBackend, ProxyBackendDeps, ProxyConfig } from './types.ts';
 
-/** Every proxy backend by name, in the order in which they are tried. */
-export const proxyBackends: Readonly<Record<string, (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend>> = {
-  nftables: (deps, config) => new NftablesBackend(deps, config),
-  iptables: (deps, config) => new IptablesBackend(deps, config),
+/**
+ * Every proxy backend by name, in the order in which `auto` tries them; loaded when it is wanted, for a host uses one. ipvs is
+ * last: it needs iptables and more of the kernel besides, cannot change everything at once, and makes Services' addresses
+ * the host's own. Whoever has thousands of Services and no nftables chooses it by name.
+ */
+export const proxyBackends: Readonly<Record<string, (deps: ProxyBackendDeps, config: ProxyConfig) => Promise<ProxyBackend>>> = {
+  nftables: async (deps, config) => new (await import('./backends/nftables/backend.ts')).NftablesBackend(deps, config),
+  iptables: async (deps, config) => new (await import('./backends/iptables/backend.ts')).IptablesBackend(deps, config),
+  ipvs: async (deps, config) => new (await import('./backends/ipvs/backend.ts')).IpvsBackend(deps, config),
 };

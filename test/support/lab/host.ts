@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exec, execOk, type ExecOptions, type ExecResult } from '#common/exec.ts';
 import { messageOf } from '#common/errors.ts';
 import { makeCgroup, removeCgroup, type CgroupLayout } from './cgroups.ts';
-import { LabProcess } from './process.ts';
+import { firstChild, LabProcess } from './process.ts';
 
 export interface HostConfig {
   readonly index: number;
@@ -121,7 +121,7 @@ export class LabHost {
       stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'] ?? '', ...this.#joinEnv() },
     });
     await readyLine(outer, `host ${name}`);
-    const pid = Number(readFileSync(`/proc/${String(outer.pid)}/task/${String(outer.pid)}/children`, 'utf8').trim());
+    const pid = firstChild(outer.pid ?? 0);
     if (cgroups.version === 2) this.#joinFiles = this.#joinFiles.map((f) => join(f, '../init/cgroup.procs'));
     this.#init = { outer, pid };
     await this.#connect(pid);

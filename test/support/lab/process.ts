@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { eventually } from './eventually.ts';
 
 export interface Exit { readonly code: number | null; readonly signal: NodeJS.Signals | null }
@@ -38,7 +38,7 @@ export class LabProcess {
     return eventually(() => {
       const outer = this.#child.pid;
       if (outer === undefined || !this.running) throw new Error(`${this.name} is not running:\n${this.output().slice(-4000)}`);
-      return Number(readFileSync(`/proc/${String(outer)}/task/${String(outer)}/children`, 'utf8').trim().split(' ')[0]);
+      return firstChild(outer);
     }, { what: `process ${this.name}`, timeoutMs: 5000, intervalMs: 2 });
   }
 
@@ -65,4 +65,23 @@ export class LabProcess {
     });
     if (!matches()) throw new Error(`${this.name} ended (${JSON.stringify(this.#exit)}) before it said ${String(pattern)}:\n${this.output().slice(-4000)}`);
   }
+}
+
+/** The process id of the first child, 0 for none. */
+export function firstChild(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').trim().split(' ')[0]);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  // A kernel without CONFIG_PROC_CHILDREN, as User-Mode Linux is.
+  const parentOf = (name: string): string | undefined => {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1];
+    } catch {
+      return undefined;
+    }
+  };
+  return Number(readdirSync('/proc').find((name) => /^\d+$/.test(name) && parentOf(name) === String(pid)) ?? 0);
 }

@@ -31,7 +31,7 @@ describe('rules', () => {
     expect(nat.get('NODEPORTS')).toEqual(['-p sctp -m sctp --dport 30080 -m comment --comment "default/web:http" -j CLEAT-EXT-web-http']);
     expect(nat.get('EXT-web-http')).toEqual(['-s 10.42.0.0/16 -j CLEAT-ALL-web-http', '-m addrtype --src-type LOCAL -j CLEAT-ALL-web-http']);
     expect(nat.get('ALL-web-http')?.[0]).toBe('-j MARK --set-xmark 0x1000/0x1000');
-    expect(filter.get('REFUSED')).toEqual(['-m addrtype --dst-type LOCAL -p sctp -m sctp --dport 30080 -m comment --comment "default/web:http" -j CLEAT-REFUSE']);
+    expect(filter.get('REFUSED')).toEqual(['! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -p sctp -m sctp --dport 30080 -m comment --comment "default/web:http" -j CLEAT-REFUSE']);
   });
 
   it('know the family of an address, and give a contested one to the first', () => {

@@ -7,8 +7,9 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  * Service ports as iptables rules, in chains of our own that four jumps lead to:
  *
  *   nat PREROUTING, OUTPUT → PORTALS → OUTSIDE (marks what has to be masqueraded)
- *                                    → SERVICES (address, protocol, port) → SVC-x, ALL-x, EXT-x → an endpoint
- *                                    → NODEPORTS (protocol, port)         → ALL-x, EXT-x
+ *                                    → SERVICES (address, protocol, port)    → SVC-x, ALL-x, EXT-x → an endpoint
+ *                                                                            → FW-x (those who may)  → ALL-x, EXT-x
+ *                                    → HOSTPORTS, NODEPORTS (protocol, port) → ALL-x, EXT-x
  *   nat POSTROUTING → POSTROUTING → MASQ, HAIRPIN, EGRESS
  *   filter INPUT, FORWARD, OUTPUT → REFUSALS → REFUSED → REFUSE
  *
@@ -17,7 +18,7 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
 export interface RulesConfig extends ProxyConfig, NamedLayout {}
 
 /** Their rules exclude each other. */
-export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'NODEPORTS', 'HAIRPIN', 'REFUSED']);
+export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'HOSTPORTS', 'NODEPORTS', 'HAIRPIN', 'REFUSED']);
 
 /** Everything that the chains must hold. An address and port that several claim belongs to the one whose id sorts first. */
 export function ruleset(ports: readonly ServicePort[], family: Family, config: RulesConfig): Ruleset {
@@ -32,7 +33,10 @@ class Builder {
   readonly #family: Family;
   readonly #config: RulesConfig;
   readonly #services: string[] = [];
+  readonly #hostPorts: string[] = [];
   readonly #nodePorts: string[] = [];
+  /** What the addresses of node ports match. */
+  readonly #bound: readonly string[];
   readonly #refused: string[] = [];
   readonly #hairpin: string[] = [];
   readonly #local = new Set<string>();
@@ -45,13 +49,15 @@ class Builder {
     const pods = config.podCidrs.filter((cidr) => familyOf(cidr) === family);
     const services = config.serviceCidrs.filter((cidr) => familyOf(cidr) === family);
     const loopback = family === 'ip' ? '127.0.0.0/8' : '::1/128';
+    const here = `! -d ${loopback} -m addrtype --dst-type LOCAL`;
+    this.#bound = config.nodePortAddresses?.length ? config.nodePortAddresses.filter((cidr) => familyOf(cidr) === family).map((cidr) => `-d ${cidr} -m addrtype --dst-type LOCAL`) : [here];
     this.nat = new Map<string, readonly string[]>([
-      ['PORTALS', [`-j ${chain('OUTSIDE')}`, `-j ${chain('SERVICES')}`, `! -d ${loopback} -m addrtype --dst-type LOCAL -j ${chain('NODEPORTS')}`]],
+      ['PORTALS', [`-j ${chain('OUTSIDE')}`, `-j ${chain('SERVICES')}`, `${here} -j ${chain('HOSTPORTS')}`, ...this.#bound.map((match) => `${match} -j ${chain('NODEPORTS')}`)]],
       ['OUTSIDE', [...pods.map((cidr) => `-s ${cidr} -j RETURN`), ...services.map((cidr) => `-d ${cidr} -j MARK --set-xmark ${mark}`)]],
       ['POSTROUTING', [`-m mark --mark ${mark} -j ${chain('MASQ')}`, `-j ${chain('HAIRPIN')}`, ...pods.map((cidr) => `-s ${cidr} -j ${chain('EGRESS')}`)]],
       ['MASQ', ['-j MARK --xor-mark 0x1000', masquerade]],
       ['EGRESS', [...pods.map((cidr) => `-d ${cidr} -j RETURN`), masquerade]],
-      ['SERVICES', this.#services], ['NODEPORTS', this.#nodePorts], ['HAIRPIN', this.#hairpin],
+      ['SERVICES', this.#services], ['HOSTPORTS', this.#hostPorts], ['NODEPORTS', this.#nodePorts], ['HAIRPIN', this.#hairpin],
     ]);
     this.filter = new Map<string, readonly string[]>([
       ['REFUSALS', [...services.map((cidr) => `-d ${cidr} -m addrtype ! --dst-type LOCAL -j ${chain('REFUSE')}`), `-j ${chain('REFUSED')}`]],
@@ -77,7 +83,16 @@ class Builder {
     if (nodePort === 0 && externalIps.length === 0) return;
 
     const entry = own(port.externalLocal ? 'EXT' : 'ALL', port.id);
-    for (const ip of externalIps) this.#address(ip, port, entry, all.length > 0, port.externalLocal && local.length === 0);
+    const guarded = (port.sourceRanges ?? []).length > 0;
+    for (const ip of ours(port.externalIps)) this.#address(ip, port, entry, all.length > 0, port.externalLocal && local.length === 0);
+    for (const ip of ours(port.loadBalancerIps)) {
+      this.#address(ip, port, guarded ? own('FW', port.id) : entry, all.length > 0, port.externalLocal && local.length === 0);
+      if (guarded && all.length > 0) this.#refused.push(`${addressMatch(ip, port)} -j DROP`);
+    }
+    if (guarded && all.length > 0 && ours(port.loadBalancerIps).length > 0) {
+      // A host that has the address itself may use it, too.
+      this.nat.set(own('FW', port.id), [...ours(port.sourceRanges ?? []), ...ours(port.loadBalancerIps)].map((range) => `-s ${range} -j ${chain(entry)}`));
+    }
     if (nodePort > 0) this.#nodePort(nodePort, port, entry, all.length > 0, port.externalLocal && local.length === 0);
     this.#pick(own('ALL', port.id), [`-j MARK --set-xmark ${mark}`], port, all, true);
     if (!port.externalLocal || all.length === 0) return;
@@ -94,21 +109,24 @@ class Builder {
   }
 
   #address(ip: string, port: ServicePort, chain: string, served: boolean, refusedOutside = false): void {
-    const match = `-d ${ip} -p ${port.protocol.toLowerCase()} -m ${port.protocol.toLowerCase()} --dport ${String(port.port)}`;
-    this.#lead(match, match, this.#services, port, chain, served, refusedOutside);
+    const match = addressMatch(ip, port);
+    this.#lead(match, [match], this.#services, port, chain, served, refusedOutside);
   }
 
   #nodePort(nodePort: number, port: ServicePort, chain: string, served: boolean, refusedOutside: boolean): void {
     const match = `-p ${port.protocol.toLowerCase()} -m ${port.protocol.toLowerCase()} --dport ${String(nodePort)}`;
-    this.#lead(match, `-m addrtype --dst-type LOCAL ${match}`, this.#nodePorts, port, chain, served, refusedOutside);
+    const into = port.hostPort ? this.#hostPorts : this.#nodePorts;
+    const bound = port.hostPort ? ['-m addrtype --dst-type LOCAL'] : this.#bound;
+    this.#lead(match, bound.map((where) => `${where} ${match}`), into, port, chain, served, refusedOutside);
   }
 
-  #lead(match: string, refusal: string, into: string[], port: ServicePort, chain: string, served: boolean, refusedOutside: boolean): void {
-    if (this.#claimed.has(match)) return;
-    this.#claimed.add(match);
+  #lead(match: string, refusals: readonly string[], into: string[], port: ServicePort, chain: string, served: boolean, refusedOutside: boolean): void {
+    const claim = port.hostPort ? `host ${match}` : match;
+    if (this.#claimed.has(claim)) return;
+    this.#claimed.add(claim);
     const comment = `-m comment --comment "${port.id}"`;
     if (served) into.push(`${match} ${comment} -j ${this.#config.chain(chain)}`);
-    if (!served || refusedOutside) this.#refused.push(`${refusal} ${comment} -j ${this.#config.chain('REFUSE')}`);
+    if (!served || refusedOutside) this.#refused.push(...refusals.map((refusal) => `${refusal} ${comment} -j ${this.#config.chain('REFUSE')}`));
   }
 
   #pick(chain: string, before: readonly string[], port: ServicePort, backends: readonly Backend[], wanted: boolean): void {
@@ -130,6 +148,11 @@ class Builder {
       ...chains.map((chain, i) => `${chance(i)}-j ${chain}`),
     ];
   }
+}
+
+function addressMatch(ip: string, port: ServicePort): string {
+  const protocol = port.protocol.toLowerCase();
+  return `-d ${ip} -p ${protocol} -m ${protocol} --dport ${String(port.port)}`;
 }
 
 function translate({ ip, port }: Backend): string {

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Prints the path of the lab's User-Mode Linux kernel, which it builds first where it is not in the cache: from Debian's
 # kernel source with kernel.config, about six minutes of two cores and 3 GB of disk while it runs. A kernel is kept under
-# the hash of that configuration and of this script. `kernel.sh --cached` only looks, and fails when there is none.
+# the hash of that configuration. `kernel.sh --cached` only looks, and fails when there is none.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-/var/cache}/cleat-lab
-key=$(cat "$here/kernel.config" "$here/kernel.sh" | sha256sum | cut -c1-16)
+key=$(sha256sum < "$here/kernel.config" | cut -c1-16)
 kernel=$cache/linux-$key
 [ ! -x "$kernel" ] || { echo "$kernel"; exit 0; }
 [ "${1:-}" != --cached ] || exit 1
@@ -59,9 +59,10 @@ quietly make -s ARCH=um olddefconfig
 # An option that this kernel does not know is an option that some test would miss.
 absent=$(grep -E '^CONFIG_.*=[^n]' "$here/kernel.config" | grep -vxF -f .config || true)
 [ -z "$absent" ] || { echo "$absent" >&2; say "this kernel does not offer the options above"; exit 1; }
-quietly nice make -s -j"$(nproc)" ARCH=um linux
+quietly make -s -j"$(nproc)" ARCH=um linux
 strip -o "$build/linux" linux
 cp modules.builtin "$kernel.builtin"
+cp include/config/kernel.release "$kernel.release"
 mv "$build/linux" "$kernel"
 # The last one is kept beside it, for going back and forth between two branches.
 find "$cache" -maxdepth 1 -name 'linux-*' -mtime +30 ! -name "linux-$key*" -delete

@@ -1,1 +1,0 @@
-export * from '../../iptables/commands.ts';

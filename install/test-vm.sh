@@ -1,0 +1,21 @@
+#!/bin/sh
+# `npm run test:vm [PATTERN ...]`: what needs a kernel of its own. Installs what is missing, builds the lab's User-Mode Linux
+# kernel (once, about ten minutes), runs contract suites inside a host of that kernel, and boots hosts for the tests of test/vm.
+# The last line is `N passed, N failed`, whatever happened. A missing prerequisite is a failure here, not a skip.
+set -eu
+cd "$(dirname "$0")/.."
+refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
+sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools debootstrap:debootstrap mkfs.ext4:e2fsprogs || refuse "packages are missing"
+export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
+kernel=$(sh test/support/lab/uml/kernel.sh) || refuse "there is no kernel for the lab's hosts"
+echo "kernel of the lab's hosts: $kernel"
+
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+status=0
+# A host with this machine's files: no more than its memory can be lost.
+: > "$reports/guest.json"
+sh test/support/lab/uml/run.sh -m 512 -w "$reports" vitest run --config vitest.vm.config.ts --project guest \
+  --reporter=default --reporter=json --outputFile.json="$reports/guest.json" "$@" || status=$?
+node install/summary.ts "$reports"/*.json || status=1
+exit "$status"
