@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   nodes: () => import('./commands/nodes.ts'),
   net: () => import('./commands/net.ts'),
   node: () => import('./commands/node.ts'),
+  device: () => import('./commands/device.ts'),
   cordon: () => import('./commands/cordon.ts'),
   uncordon: () => import('./commands/uncordon.ts'),
   drain: () => import('./commands/drain.ts'),
@@ -91,6 +92,7 @@ Hosts:
   drain          empty a node for maintenance
   taint          keep pods off nodes
   node           all of these, and remove and fence
+  device         classes of devices that pods may ask for: serial ports, cameras, GPUs, GPIO, USB
 
 The cluster itself:
   backup         write all of it to a file; restore: make this host what a backup is of

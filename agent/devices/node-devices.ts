@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { deviceClassesMap } from '#api/devices/device-class.ts';
 import type { Pod } from '#api/gen/types.ts';
+import { configMaps } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
@@ -66,6 +68,10 @@ export class NodeDevices implements PodDevices, Runnable {
   async start(signal: AbortSignal): Promise<void> {
     const tasks = new TaskGroup(this.#deps.log);
     if (this.#config.pluginDir !== '') tasks.run('device plugins', signal, () => this.#servePlugins(signal));
+    const stopWaiting = this.#classesAre(() => { tasks.run('device classes', signal, () => this.#followClasses(signal)); });
+    await tasks.drain();
+    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    stopWaiting();
     await tasks.drain();
     await this.#writing.catch(() => undefined);
   }
@@ -97,6 +103,25 @@ export class NodeDevices implements PodDevices, Runnable {
       clock, log, speaker: () => speaker ??= load(),
       record: (kind, target) => ledger.record({ kind, target, before: null, after: null }),
     }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
+  }
+
+  /** Calls once when the cluster has classes of devices: most have none, and do without all of that. */
+  #classesAre(then: () => void): () => void {
+    const { state } = this.#deps;
+    let done = false;
+    const look = (): void => {
+      if (done || !state.get(configMaps, deviceClassesMap.namespace, deviceClassesMap.name)) return;
+      done = true;
+      then();
+    };
+    const unsubscribe = state.subscribe(look);
+    look();
+    return unsubscribe;
+  }
+
+  async #followClasses(signal: AbortSignal): Promise<void> {
+    const { DeviceClasses } = await import('./classes/classes.ts');
+    await new DeviceClasses({ ...this.#deps, sink: this.#inventory, tell: (reason, message) => { this.#tell(reason, message); } }).start(signal);
   }
 
   #changed(ids: boolean): void {

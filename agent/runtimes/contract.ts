@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { commandChannels } from '#common/streams/channels.ts';
 import { helloImage } from '#install/images.ts';
+import { addCdiDevices } from './test-devices.ts';
 import type { Container, ContainerConfig, RuntimeDriver, Sandbox, SandboxConfig } from './types.ts';
 
 /** What a driver brings to its tests: itself with `helloImage` present, and how it differs from a real engine. */
@@ -263,6 +264,37 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       const refused = driver.portForward(sandboxId, 9, signal).then((opened) => textOf(opened.channel(0)));
       if (harness.real) await expect(refused).rejects.toMatchObject({ code: 'ServiceUnavailable', message: expect.stringContaining('refused') as string });
       await remove(sandboxId);
+    });
+
+    it('gives a container its devices, and no others, without privileges', async () => {
+      const { sandboxId, id } = await pod('sleep 1000', {
+        devices: [{ hostPath: '/dev/fuse', containerPath: '/dev/my-fuse', permissions: 'rw' }, { hostPath: '/dev/net', containerPath: '/dev/net', permissions: 'rw' }, { hostPath: '/dev/loop-control', containerPath: '/dev/ro', permissions: 'r' }],
+        annotations: { 'cleat.dev/note': 'hi' },
+        security: { ...containerConfig('').security, addCapabilities: ['MKNOD'] },
+      });
+      if (harness.real) {
+        const opens = (flags: string, path: string): string => `(: ${flags} ${path}) 2>/dev/null && echo yes || echo no`;
+        const script = [opens('<>', '/dev/my-fuse'), opens('<>', '/dev/net/tun'), opens('<', '/dev/ro'), opens('>', '/dev/ro'), 'mknod /tmp/x c 10 183 2>/dev/null', opens('<', '/tmp/x')].join('; ');
+        expect((await driver.exec(id, ['/bin/sh', '-c', script], 5000, signal)).output.trim().split('\n')).toEqual(['yes', 'yes', 'yes', 'no', 'no']);
+      }
+      await remove(sandboxId);
+    });
+
+    it('knows devices by their names in the Container Device Interface', async () => {
+      const cdi = await addCdiDevices(join(dir, 'cdi'));
+      try {
+        const { sandboxId, id } = await pod('sleep 1000', { cdiDevices: [`${cdi.kind}=fuse`] });
+        if (harness.real) expect((await driver.exec(id, ['/bin/sh', '-c', '(: <> /dev/fuse) && echo $CDI_COMMON $CDI_DEVICE; cat /gift'], 5000, signal)).output).toBe('yes fuse\nfor you\n');
+        await remove(sandboxId);
+        if (!harness.real) return;
+        await expect(pod('sleep 1000', { cdiDevices: [`${cdi.kind}=none`] })).rejects.toMatchObject({ message: expect.stringMatching(/none/) as string });
+        // Either its hooks are run, or it is said that they are not.
+        const hooked = await pod('sleep 1000', { cdiDevices: [`${cdi.kind}=hooked`] }).catch((error: unknown) => error as Error);
+        if (hooked instanceof Error) expect(hooked.message).toContain('need the hook /bin/sh, which this ');
+        else expect(cdi.hookRan()).toBe(true);
+      } finally {
+        await cdi.remove();
+      }
     });
 
     it('reports a lost sandbox', async () => {

@@ -1,3 +1,4 @@
+import { deviceClassesMap } from '#api/devices/device-class.ts';
 import type { ConfigMap, EndpointSlice, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
 import { poolSecret } from '#api/load-balancer/pool.ts';
@@ -20,6 +21,8 @@ const maxGatherMs = 250;
 
 /** Every node's resolver reads it: https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/ */
 const dnsSettings = referenceKey(configMaps, 'kube-system', 'kube-dns');
+/** Likewise, what devices hosts are searched for. */
+const deviceClasses = referenceKey(configMaps, deviceClassesMap.namespace, deviceClassesMap.name);
 
 /** Which addresses hosts answer for; see api/load-balancer/pool.ts. */
 const loadBalancerPool = referenceKey(secrets, poolSecret.namespace, poolSecret.name);
@@ -113,7 +116,7 @@ export class Assignments implements AssignmentSource {
     const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
-    for (const key of [dnsSettings, loadBalancerPool]) assignment.alwaysRefer(key);
+    for (const key of [dnsSettings, deviceClasses, loadBalancerPool]) assignment.alwaysRefer(key);
     for (const key of this.#policies?.keysOf(nodeName) ?? []) assignment.markOwn(key);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {
