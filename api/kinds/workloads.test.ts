@@ -32,6 +32,9 @@ describe('StatefulSet', () => {
       "spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'",
       "spec.updateStrategy: Invalid value: {\"type\":\"Recreate\"}: must be 'RollingUpdate' or 'OnDelete'",
     ]);
+    const share = (maxUnavailable: unknown): string[] => problems(statefulSet, { spec: { ...spec, updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable } } } });
+    const field = 'spec.updateStrategy.rollingUpdate.maxUnavailable';
+    expect([share(2), share('30%'), share(0), share('0%'), share('101%')]).toEqual([[], [], [`${field}: Invalid value: 0: cannot be 0`], [`${field}: Invalid value: "0%": cannot be 0`], [`${field}: Invalid value: "101%": must not be greater than 100%`]]);
     expect(problems(statefulSet, { metadata: { name: 'a.b', namespace: 'default' }, spec })[0]).toMatch(/^metadata.name: Invalid value: "a.b": a lowercase RFC 1123 label/);
   });
 

@@ -1,3 +1,6 @@
+import type { ResourceQuota } from '#api/gen/types.ts';
+import { resourceQuotas } from '#api/kinds/resources.ts';
+import { parseQuantity } from '#api/meta/quantity.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Family } from '#common/metrics.ts';
@@ -46,6 +49,10 @@ export class ControllerManager implements Runnable {
 
   /** Resolves when the signal has aborted and every controller has ended. */
   async start(signal: AbortSignal): Promise<void> {
+    const unsubscribe = this.#deps.informers.informer(resourceQuotas).subscribe(({ object, old }) => {
+      if (!object || (old && makesRoom(object, old))) for (const runner of this.#runners.values()) runner.roomIn((object ?? old)?.metadata?.namespace ?? '');
+    });
+    signal.addEventListener('abort', unsubscribe, { once: true });
     await Promise.all([this.#attention.start(signal), ...[...this.#runners].map(async ([name, runner]) => {
       try {
         await runner.start(signal);
@@ -54,4 +61,11 @@ export class ControllerManager implements Runnable {
       }
     })]);
   }
+}
+
+/** More is allowed, or less is used. Nobody should wait out a back-off for that. */
+function makesRoom(now: ResourceQuota, before: ResourceQuota): boolean {
+  const [hard, used] = [before.spec?.hard ?? {}, now.status?.used ?? {}];
+  const less = (a: string | undefined, b: string | undefined): boolean => a !== undefined && b !== undefined && a !== b && parseQuantity(a) < parseQuantity(b);
+  return Object.entries(hard).some(([name, amount]) => now.spec?.hard?.[name] === undefined || less(amount, now.spec.hard[name])) || Object.entries(used).some(([name, amount]) => less(amount, before.status?.used?.[name]));
 }

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import type { ResourceQuota } from '#api/gen/types.ts';
+import { resourceQuotas } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
@@ -128,6 +130,37 @@ it('is told of under Kubernetes\' names', async () => {
   const text = all.text();
   for (const line of ['workqueue_depth{name="one"} 0', 'workqueue_adds_total{name="one"} 1', 'workqueue_retries_total{name="one"} 0', 'workqueue_unfinished_work_seconds{name="one"} 0', 'workqueue_longest_running_processor_seconds{name="one"} 0',
     'workqueue_queue_duration_seconds_count{name="one"} 1', 'workqueue_work_duration_seconds_bucket{name="one",le="+Inf"} 1', 'cleat_controller_slowed_total{name="one"} 0', 'cleat_controller_keys_without_progress{name="one"} 0']) expect(text).toContain(`${line}\n`);
+  abort.abort(new Error('stop'));
+  await running;
+});
+
+it('looks again at what was refused as soon as a quota of its namespace has room, and at nothing else', async () => {
+  const clock = new ManualClock();
+  const api = new FakeApi({ clock });
+  const abort = new AbortController();
+  const looks: string[] = [];
+  const reconcile = (key: string): Promise<undefined> => {
+    looks.push(key);
+    return Promise.reject(key.includes('forbidden') ? new StatusError('Forbidden', 'exceeded quota') : new Error('broken'));
+  };
+  const greedy: Controller = { reconcile, watches: [], ready: (enqueue) => { for (const key of ['one/forbidden', 'one/broken', 'two/forbidden']) enqueue(key); } };
+  const quota = (pods: string, used: string): ResourceQuota => ({ metadata: { namespace: 'one', name: 'few' }, spec: { hard: { pods, 'requests.cpu': '1' } }, status: { hard: { pods }, used: { pods: used, 'requests.cpu': '1' } } });
+  await api.create(resourceQuotas, quota('3', '3'));
+  const manager = new ControllerManager({ informers: new FakeInformers(api), client: api, recorder: () => api.events, clock, log: silentLog, random: () => 0, controllers: { greedy: () => greedy } }, controllerConfig);
+  const running = manager.start(abort.signal);
+  await clock.advance(600_000);
+  const after = async (change: () => Promise<unknown>): Promise<string[]> => {
+    looks.length = 0;
+    await change();
+    await clock.advance(0);
+    return [...looks];
+  };
+  expect(await after(() => api.update(resourceQuotas, quota('2', '3')))).toEqual([]);
+  expect(await after(() => api.update(resourceQuotas, quota('2', '3'), 'status'))).toEqual([]);
+  expect(await after(() => api.update(resourceQuotas, quota('4', '3')))).toEqual(['one/forbidden']);
+  expect(await after(() => api.update(resourceQuotas, quota('4', '2'), 'status'))).toEqual(['one/forbidden']);
+  expect(await after(() => api.update(resourceQuotas, quota('4', '4'), 'status'))).toEqual([]);
+  expect(await after(() => api.delete(resourceQuotas, 'one', 'few'))).toEqual(['one/forbidden']);
   abort.abort(new Error('stop'));
   await running;
 });

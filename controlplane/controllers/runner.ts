@@ -1,3 +1,4 @@
+import { splitKey } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
@@ -42,6 +43,8 @@ export class ControllerRunner implements Runnable {
   readonly #counts = { processed: 0, errors: 0, retries: 0, slowed: 0 };
   /** When each look under way began. */
   readonly #running = new Map<string, number>();
+  /** Keys whose last look ended with something that is not allowed: what somebody else changes may help them. */
+  readonly #refused = new Set<string>();
 
   constructor(deps: RunnerDeps, name: string, controller: Controller) {
     this.#name = name;
@@ -58,6 +61,11 @@ export class ControllerRunner implements Runnable {
     return { ...this.#counts, depth, delayed, adds, spinning: this.#spin.spinning, runningMs: [...this.#running.values()].map((began) => now - began) };
   }
 
+  /** Looks again at once at what was refused in a namespace, in which there is more room now. */
+  roomIn(namespace: string): void {
+    for (const key of this.#refused) if (splitKey(key).namespace === namespace) this.#queue.add(key);
+  }
+
   /** Resolves after the signal aborted and the work under way has ended. */
   async start(signal: AbortSignal): Promise<void> {
     const enqueue = (key: string): void => { if (!signal.aborted) this.#queue.add(key); };
@@ -71,6 +79,7 @@ export class ControllerRunner implements Runnable {
     } finally {
       for (const stop of unsubscribe) stop();
       this.#queue.close();
+      this.#refused.clear();
     }
   }
 
@@ -85,6 +94,7 @@ export class ControllerRunner implements Runnable {
       try {
         const result = await this.#controller.reconcile(key, signal);
         this.#queue.forget(key);
+        this.#refused.delete(key);
         if (result?.afterMs !== undefined) this.#queue.addAfter(key, result.afterMs);
       } catch (error) {
         if (!isAbort(error, signal)) this.#failed(key, error);
@@ -108,6 +118,8 @@ export class ControllerRunner implements Runnable {
   #failed(key: string, error: unknown): void {
     this.#counts.retries += 1;
     this.#queue.addRateLimited(key);
+    if (isStatus(error, 'Forbidden')) this.#refused.add(key);
+    else this.#refused.delete(key);
     if (isStatus(error, 'ServiceUnavailable', 'TooManyRequests')) this.#queue.addAfter(key, maxOutageWaitMs);
     if (isStatus(error, 'Conflict', 'NotFound') && this.#queue.failures(key) <= quietRetries) {
       this.#log.debug({ key, err: messageOf(error) }, 'cache was behind, trying again');

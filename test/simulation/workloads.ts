@@ -188,7 +188,9 @@ export class Workloads {
       await plane.clock.advance(1000);
       this.#lookAtHosts();
       await plane.quiet();
-      quiet = before === this.#state() ? quiet + 1 : 0;
+      // A Job whose pods have failed waits for longer and longer.
+      const isIdle = before === this.#state() && this.#truth.all<Job>(jobs).every(isFinished);
+      quiet = isIdle ? quiet + 1 : 0;
     }
   }
 

@@ -1,6 +1,7 @@
 import type { PodTemplateSpec, StatefulSet, StatefulSetSpec } from '../../gen/types.ts';
 import { equal } from '../../meta/equal.ts';
 import { forbidden, invalid, required, type FieldError } from '../../meta/field-error.ts';
+import { isNone, validateAtMostAll, validateIntOrPercent } from '../../meta/int-or-percent.ts';
 import { dns1123Subdomain } from '../../meta/names.ts';
 import { named, notNegative, supportedIfSet } from '../../meta/rules.ts';
 import { validateOwnSelector } from '../../pod-spec/selected.ts';
@@ -16,7 +17,11 @@ function validateStrategy({ updateStrategy = {} }: StatefulSetSpec): FieldError[
   if (!type) return [required(field)];
   if (type === 'OnDelete') return rollingUpdate === undefined ? [] : [invalid(`${field}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'")];
   if (type !== 'RollingUpdate') return [invalid(field, updateStrategy, "must be 'RollingUpdate' or 'OnDelete'")];
-  return notNegative(`${field}.rollingUpdate.partition`, rollingUpdate?.partition);
+  const [share, most] = [`${field}.rollingUpdate.maxUnavailable`, rollingUpdate?.maxUnavailable];
+  return [
+    ...notNegative(`${field}.rollingUpdate.partition`, rollingUpdate?.partition), ...validateIntOrPercent(most, share),
+    ...(isNone(most) ? [invalid(share, most, 'cannot be 0')] : []), ...validateAtMostAll(most, share),
+  ];
 }
 
 function validatePolicies({ persistentVolumeClaimRetentionPolicy: retention, podManagementPolicy: management }: StatefulSetSpec): FieldError[] {
