@@ -25,6 +25,7 @@ import { CustomDefinitions } from './custom/definitions.ts';
 import { parseBytes } from './encoding.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts';
+import { FlowControl } from './flow-control/flow-control.ts';
 import { FairQueue } from './http/fair-queue.ts';
 import { RequestHandler } from './http/handler.ts';
 import { Listener } from './http/listener.ts';
@@ -152,7 +153,7 @@ export class ApiServer implements Runnable {
     this.metrics.add(() => queue.collect());
     this.metrics.add(() => deps.audit?.collect() ?? []);
     const handler = new RequestHandler({
-      authenticator, authorizer, metrics: requests, queue, audit: deps.audit, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
+      authenticator, authorizer, metrics: requests, queue, flows: new FlowControl({ informers: this.#informers }), audit: deps.audit, log, resource: (call) => router.resource(call), other: (request, user) => router.other(request, user),
     }, limits, this.#stop.signal);
     this.#listener = new Listener({ log, handle: (request, response) => { handler.handle(request, response); } }, { ...config, ...limits, agentServerName, clientCa: config.clientCa + (frontProxy?.ca ?? '') });
   }
@@ -245,11 +246,18 @@ export class ApiServer implements Runnable {
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
     this.#tasks.run('admission', signal, () => this.#admission.start((user) => this.client(user), signal));
     this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
+    this.#tasks.run('priority levels', signal, () => this.#keepFlowControl(signal));
     for (const one of this.#started) this.#tasks.run('objects of other API servers', signal, () => one.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
     await this.#listener.close();
     await this.#tasks.drain();
+  }
+
+  async #keepFlowControl(signal: AbortSignal): Promise<void> {
+    const { FlowControlKeeper } = await import('./flow-control/keeper.ts');
+    const client = this.client({ name: 'api-priority-and-fairness-config-producer-v1', groups: ['system:masters'] });
+    await new FlowControlKeeper({ informers: this.#informers, client, clock: this.#deps.clock, log: this.#deps.log }).start(signal);
   }
 
   async #prepare(): Promise<void> {

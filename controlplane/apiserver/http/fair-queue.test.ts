@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
-import { FairQueue } from './fair-queue.ts';
+import { FairQueue, type Flow, type Level } from './fair-queue.ts';
 
 const config = { seats: 4, seatsPerUser: 3, maxWaitingPerUser: 5, maxWaiting: 8, maxWaitMs: 1000 };
 const signal = new AbortController().signal;
+const plain: Level = { name: 'global-default', shares: 20, exempt: false, rejects: false };
+const flowOf = (key: string, level: Partial<Level> = {}): Flow => ({ key, schema: 'some', level: { ...plain, ...level } });
 
 describe('the fair queue', () => {
   let clock: ManualClock;
@@ -13,7 +15,7 @@ describe('the fair queue', () => {
   beforeEach(() => { clock = new ManualClock(); queue = new FairQueue(clock, config); order = []; });
 
   const enter = (user: string, stop = signal): Promise<() => void> => {
-    const entered = queue.enter(user, stop).then((leave) => { order.push(user); return leave; });
+    const entered = queue.enter(flowOf(user), stop).then((leave) => { order.push(user); return leave; });
     entered.catch(() => undefined);
     return entered;
   };
@@ -65,9 +67,25 @@ describe('the fair queue', () => {
     await expect(left).rejects.toThrow('gone');
     await clock.advance(1000);
     await expect(late).rejects.toMatchObject({ code: 'TooManyRequests' });
-    await expect(queue.enter('greedy', gone.signal)).rejects.toThrow('gone');
+    await expect(queue.enter(flowOf('greedy'), gone.signal)).rejects.toThrow('gone');
     for (const one of running) (await one)();
     expect(numbers()).toEqual([0, 0]);
+  });
+
+  it('divides seats that are asked for by the shares of the levels, seats exempt ones first, and lets none wait that does not want to', async () => {
+    const seated: string[] = [];
+    const leaves: (() => void)[] = [];
+    const come = (key: string, level: Partial<Level>): void => { void queue.enter(flowOf(key, level), signal).then((leave) => { seated.push(key); leaves.push(leave); }); };
+    const all = [flowOf('first'), flowOf('second')].flatMap((flow) => [flow, flow]);
+    const before = await Promise.all(all.map((flow) => queue.enter(flow, signal)));
+    for (let i = 0; i < 3; i++) come('low', { name: 'low', shares: 10 });
+    for (let i = 0; i < 3; i++) come('high', { name: 'high', shares: 30 });
+    await expect(queue.enter(flowOf('nobody', { name: 'catch-all', shares: 5, rejects: true }), signal)).rejects.toMatchObject({ code: 'TooManyRequests' });
+    come('admin', { name: 'exempt', shares: 0, exempt: true });
+    for (const leave of before) leave();
+    await turn();
+    expect(seated).toEqual(['admin', 'low', 'high', 'high']);
+    expect([...queue.collect()].find(({ name }) => name === 'apiserver_flowcontrol_rejected_requests_total')?.samples).toEqual([{ labels: { flow_schema: 'some', priority_level: 'catch-all', reason: 'concurrency-limit' }, value: 1 }]);
   });
 
   it('counts a seat that is given back twice once', async () => {
@@ -85,7 +103,7 @@ describe('the fair queue', () => {
       const seated: { user: string; leave: () => void }[] = [];
       let all = 0;
       for (const { user, leave } of steps) {
-        void tried.enter(user, signal).then((out) => { seated.push({ user, leave: out }); all++; });
+        void tried.enter(flowOf(user), signal).then((out) => { seated.push({ user, leave: out }); all++; });
         for (let i = 0; i < leave; i++) seated.shift()?.leave();
         for (let i = 0; i < 5; i++) await Promise.resolve();
         expect(seated.length).toBeLessThanOrEqual(config.seats);

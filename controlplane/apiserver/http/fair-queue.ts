@@ -13,26 +13,54 @@ export interface FairQueueConfig {
   readonly maxWaitMs: number;
 }
 
+/** A priority level: whose requests share the seats with those of others by its shares, when there are fewer seats than requests. */
+export interface Level {
+  readonly name: string;
+  readonly shares: number;
+  /** Its requests are seated before all others. */
+  readonly exempt: boolean;
+  /** Its requests do not wait. */
+  readonly rejects: boolean;
+}
+
+/** Requests that wait for each other: those of one user, or what the FlowSchema says. */
+export interface Flow {
+  readonly key: string;
+  readonly level: Level;
+  /** The FlowSchema's name. */
+  readonly schema: string;
+}
+
 interface Waiting { readonly admit: () => void }
 
-interface Flow {
-  readonly user: string;
+/** What /metrics tells of a level, by FlowSchema. */
+interface Count { readonly labels: Readonly<Record<string, string>>; running: number; waiting: number }
+
+interface Line {
+  readonly flow: Flow;
+  readonly count: Count;
   running: number;
   readonly waiting: Set<Waiting>;
   /** When one of its requests last got a seat: a count, not a time. */
   servedAt: number;
 }
 
+const labels = ['flow_schema', 'priority_level'];
+
 /**
- * Seats for requests. A seat that becomes free goes to the user who holds the fewest and, among those, has waited
- * longest for a turn: who sends the most waits for itself, not others for it. The idea is that of Kubernetes' API
- * priority and fairness (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/), with one level.
+ * Seats for requests. A seat that becomes free goes to the priority level that has the fewest for its shares, there to the
+ * flow that holds the fewest and, among those, has waited longest for a turn: who sends the most waits for itself, not others
+ * for it. Every seat may be used by every level while the others do not ask for it. The idea is that of Kubernetes' API
+ * priority and fairness (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/).
  */
 export class FairQueue {
   readonly #clock: Clock;
   readonly #config: FairQueueConfig;
-  readonly #flows = new Map<string, Flow>();
-  readonly #rejected = new Counter('apiserver_flowcontrol_rejected_requests_total', 'Requests refused because too many waited, or for too long.', ['reason']);
+  readonly #lines = new Map<string, Line>();
+  readonly #counts = new Map<string, Count>();
+  readonly #runningOf = new Map<string, number>();
+  readonly #rejected = new Counter('apiserver_flowcontrol_rejected_requests_total', 'Requests refused because too many waited, or for too long.', [...labels, 'reason']);
+  readonly #dispatched = new Counter('apiserver_flowcontrol_dispatched_requests_total', 'Requests that got a seat.', labels);
   #running = 0;
   #waiting = 0;
   #turn = 0;
@@ -43,66 +71,85 @@ export class FairQueue {
   }
 
   /** Resolves with what gives the seat back. Rejects with `TooManyRequests`, or with the signal's reason. */
-  async enter(user: string, signal: AbortSignal): Promise<() => void> {
-    const flow = this.#flowOf(user);
-    if (this.#hasSeat(flow)) this.#seat(flow);
-    else await this.#wait(flow, signal);
+  async enter(flow: Flow, signal: AbortSignal): Promise<() => void> {
+    const line = this.#lineOf(flow);
+    if (this.#hasSeat(line)) this.#seat(line);
+    else await this.#wait(line, signal);
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      this.#running--;
-      flow.running--;
+      this.#change(line, -1);
       this.#admitNext();
-      this.#forget(flow);
+      this.#forget(line);
     };
   }
 
   * collect(): Iterable<Family> {
-    yield gauge('apiserver_flowcontrol_current_executing_requests', 'Requests that have a seat.', [{ value: this.#running }]);
-    yield gauge('apiserver_flowcontrol_current_inqueue_requests', 'Requests that wait for a seat.', [{ value: this.#waiting }]);
+    const counts = [...this.#counts.values()];
+    yield gauge('apiserver_flowcontrol_current_executing_requests', 'Requests that have a seat.', counts.map(({ labels: of, running }) => ({ labels: of, value: running })));
+    yield gauge('apiserver_flowcontrol_current_inqueue_requests', 'Requests that wait for a seat.', counts.map(({ labels: of, waiting }) => ({ labels: of, value: waiting })));
     yield* this.#rejected.collect();
+    yield* this.#dispatched.collect();
   }
 
-  #flowOf(user: string): Flow {
-    let flow = this.#flows.get(user);
-    if (!flow) this.#flows.set(user, flow = { user, running: 0, waiting: new Set(), servedAt: 0 });
-    return flow;
+  #lineOf(flow: Flow): Line {
+    let line = this.#lines.get(flow.key);
+    if (!line) this.#lines.set(flow.key, line = { flow, count: this.#countOf(flow), running: 0, waiting: new Set(), servedAt: 0 });
+    return line;
   }
 
-  #forget(flow: Flow): void {
-    if (flow.running === 0 && flow.waiting.size === 0) this.#flows.delete(flow.user);
+  #countOf({ schema, level }: Flow): Count {
+    const key = `${schema}\n${level.name}`;
+    let count = this.#counts.get(key);
+    if (!count) this.#counts.set(key, count = { labels: { flow_schema: schema, priority_level: level.name }, running: 0, waiting: 0 });
+    return count;
   }
 
-  #hasSeat(flow: Flow): boolean {
-    return this.#running < this.#config.seats && flow.running < this.#config.seatsPerUser;
+  #forget(line: Line): void {
+    if (line.running === 0 && line.waiting.size === 0) this.#lines.delete(line.flow.key);
   }
 
-  #seat(flow: Flow): void {
-    this.#running++;
-    flow.running++;
-    flow.servedAt = ++this.#turn;
+  #hasSeat(line: Line): boolean {
+    return this.#running < this.#config.seats && line.running < this.#config.seatsPerUser;
   }
 
-  async #wait(flow: Flow, signal: AbortSignal): Promise<void> {
+  #seat(line: Line): void {
+    this.#change(line, 1);
+    line.servedAt = ++this.#turn;
+    this.#dispatched.add([line.flow.schema, line.flow.level.name]);
+  }
+
+  #change(line: Line, by: 1 | -1): void {
+    const { level } = line.flow;
+    this.#running += by;
+    line.running += by;
+    line.count.running += by;
+    this.#runningOf.set(level.name, (this.#runningOf.get(level.name) ?? 0) + by);
+  }
+
+  async #wait(line: Line, signal: AbortSignal): Promise<void> {
     const { maxWaitingPerUser, maxWaiting, maxWaitMs } = this.#config;
-    if (flow.waiting.size >= maxWaitingPerUser || this.#waiting >= maxWaiting) {
-      this.#forget(flow);
-      throw this.#refused('queue-full');
+    const { rejects } = line.flow.level;
+    if (rejects || line.waiting.size >= maxWaitingPerUser || this.#waiting >= maxWaiting) {
+      this.#forget(line);
+      throw this.#refused(line, rejects ? 'concurrency-limit' : 'queue-full');
     }
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    const one: Waiting = { admit: () => { this.#seat(flow); resolve(undefined); } };
+    const one: Waiting = { admit: () => { this.#seat(line); resolve(undefined); } };
     // At once, so that no seat is given to one who has left.
     const leave = (reason: Error): void => {
-      if (!flow.waiting.delete(one)) return;
+      if (!line.waiting.delete(one)) return;
       this.#waiting--;
-      this.#forget(flow);
+      line.count.waiting--;
+      this.#forget(line);
       reject(reason);
     };
     const abort = (): void => { leave(signal.reason as Error); };
-    flow.waiting.add(one);
+    line.waiting.add(one);
     this.#waiting++;
-    const cancel = this.#clock.after(maxWaitMs, () => { leave(this.#refused('time-out')); });
+    line.count.waiting++;
+    const cancel = this.#clock.after(maxWaitMs, () => { leave(this.#refused(line, 'time-out')); });
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
     try {
@@ -114,20 +161,31 @@ export class FairQueue {
   }
 
   #admitNext(): void {
-    let next: Flow | undefined;
-    for (const flow of this.#flows.values()) {
-      if (flow.waiting.size === 0 || !this.#hasSeat(flow)) continue;
-      if (!next || flow.running < next.running || (flow.running === next.running && flow.servedAt < next.servedAt)) next = flow;
+    let next: Line | undefined;
+    for (const line of this.#lines.values()) {
+      if (line.waiting.size > 0 && this.#hasSeat(line) && (!next || this.#isBefore(line, next))) next = line;
     }
     const [one] = next?.waiting ?? [];
     if (!next || !one) return;
     next.waiting.delete(one);
     this.#waiting--;
+    next.count.waiting--;
     one.admit();
   }
 
-  #refused(reason: string): StatusError {
-    this.#rejected.add([reason]);
+  #isBefore(a: Line, b: Line): boolean {
+    const [levelOfA, levelOfB] = [this.#portion(a.flow.level), this.#portion(b.flow.level)];
+    if (a.flow.level.name !== b.flow.level.name && levelOfA !== levelOfB) return levelOfA < levelOfB;
+    return a.running === b.running ? a.servedAt < b.servedAt : a.running < b.running;
+  }
+
+  /** What a level has for its shares: who has the least is next. */
+  #portion({ name, shares, exempt }: Level): number {
+    return exempt ? -1 : (this.#runningOf.get(name) ?? 0) / Math.max(shares, 0.001);
+  }
+
+  #refused({ flow }: Line, reason: string): StatusError {
+    this.#rejected.add([flow.schema, flow.level.name, reason]);
     return new StatusError('TooManyRequests', 'too many requests, please try again later', { retryAfterMs: 1000 });
   }
 }

@@ -14,6 +14,7 @@ import type { Measured, RequestAbout, RequestMetrics } from '../request-metrics.
 import type { ResourceCall } from '../routes/types.ts';
 import { webSocketAuthorization } from '../streams/protocols.ts';
 import type { User } from '../types.ts';
+import type { Classified, FlowControl } from '../flow-control/flow-control.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { HttpRequest, HttpResponse } from './listener.ts';
 import { pretty, wantsPretty } from './pretty.ts';
@@ -35,6 +36,7 @@ export interface HandlerDeps {
   readonly authorizer: Authorizer;
   readonly metrics: RequestMetrics;
   readonly queue: FairQueue;
+  readonly flows: FlowControl;
   /** Absent when nothing is recorded. */
   readonly audit: Audit | undefined;
   readonly log: Log;
@@ -49,6 +51,8 @@ interface Answer { readonly reply: Reply; readonly about: RequestAbout; readonly
 /** Why a request's work ends: it is answered, its client has gone, or the server stops. One for all: making an error takes longer than much of the work. */
 const over = new StatusError('ServiceUnavailable', 'the server is shutting down');
 const nothingKnown: RequestAbout = { verb: 'other', resource: undefined, path: '', dryRun: false };
+/** Who asks without credentials what everybody may know. */
+const anonymous: User = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 const publicPaths = new Set(['healthz', 'livez', 'readyz', 'version', 'cacerts']);
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
@@ -154,6 +158,7 @@ export class RequestHandler {
   async #answer(incoming: HttpRequest, signal: AbortSignal, body: () => Promise<Buffer>): Promise<Answer> {
     let about = nothingKnown;
     let trail: Trail | undefined;
+    let flow: Classified | undefined;
     let style = (reply: Reply): Reply => reply;
     this.#inFlight++;
     try {
@@ -166,39 +171,40 @@ export class RequestHandler {
       about = { verb, resource: path, path: `/${request.segments[0] ?? ''}`, dryRun: request.query.has('dryRun') };
       trail = this.#deps.audit?.begin({ request, path, verb, longRunning: verb === 'watch' || (path !== undefined && isStream(path)) });
       if (wantsPretty(request) && path?.subresource !== 'proxy') style = pretty;
-      const reply = this.#route(request, incoming.rawHeaders, trail);
-      return answered(style(path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request)), about, trail);
+      const reply = this.#route(request, trail, (classified) => { flow = classified; });
+      return answered(style(path?.subresource === 'proxy' ? await reply : await this.#deadline(reply, verb, request)), about, trail, flow);
     } catch (error) {
-      return answered(style(errorReply(this.#translate(error))), about, trail);
+      return answered(style(errorReply(this.#translate(error))), about, trail, flow);
     } finally {
       this.#inFlight--;
     }
   }
 
-  async #route(request: ApiRequest, rawHeaders: readonly string[], trail: Trail | undefined): Promise<Reply> {
+  async #route(request: ApiRequest, trail: Trail | undefined, tell: (flow: Classified) => void): Promise<Reply> {
     const sender = await this.#authenticate(request);
-    const leave = await this.#deps.queue.enter(sender?.name ?? '', request.signal);
+    const user = sender && await impersonated(request.incoming.rawHeaders, sender, this.#deps.authorizer);
+    trail?.authenticated(sender, user);
+    const attributes = attributesOf(user ?? anonymous, request);
+    const flow = this.#deps.flows.flowOf(attributes);
+    tell(flow);
+    const leave = await this.#deps.queue.enter(flow, request.signal);
     try {
-      const user = sender && await impersonated(rawHeaders, sender, this.#deps.authorizer);
-      trail?.authenticated(sender, user);
-      return await this.#routeFor(user, request, trail);
+      return await this.#routeFor(user, attributes, request, trail);
     } finally {
       leave();
     }
   }
 
-  async #routeFor(user: User | undefined, request: ApiRequest, trail: Trail | undefined): Promise<Reply> {
+  async #routeFor(user: User | undefined, attributes: Attributes, request: ApiRequest, trail: Trail | undefined): Promise<Reply> {
     if (!knownMethods.has(request.method) && !(request.method === 'OPTIONS' && parseResourcePath(request.segments)?.subresource === 'proxy')) throw new StatusError('MethodNotAllowed', `the method ${JSON.stringify(request.method.slice(0, 20))} is not supported`);
-    const path = parseResourcePath(request.segments);
-    const verb = path ? verbOf(request, path) : undefined;
-    if (user) await this.#authorize(path && verb !== undefined
-      ? resourceAttributes(user, verb, path, request.query)
-      : { user, verb: request.method.toLowerCase(), path: request.path }, trail);
-    if (path && verb !== undefined && user) {
+    if (user) await this.#authorize(attributes, trail);
+    const path = attributes.resource && parseResourcePath(request.segments);
+    const { verb } = attributes;
+    if (path && user) {
       if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD' && request.segments[0] !== 'cleat') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
     const reply = await this.#deps.other(request, user);
     if (!reply) throw noSuchPath();
     return reply;
@@ -243,8 +249,16 @@ export class RequestHandler {
   }
 }
 
-function answered(reply: Reply, about: RequestAbout, trail: Trail | undefined): Answer {
+function answered(answer: Reply, about: RequestAbout, trail: Trail | undefined, flow: Classified | undefined): Answer {
+  const reply = flow ? { ...answer, headers: { ...answer.headers, ...flow.headers } } : answer;
   return { about, trail, reply: trail ? trail.answered({ ...reply, headers: { ...reply.headers, 'Audit-Id': trail.auditId } }) : reply };
+}
+
+/** What a request wants; of a method that no resource has a verb for, by its path. */
+function attributesOf(user: User, request: ApiRequest): Attributes {
+  const path = parseResourcePath(request.segments);
+  const verb = path ? verbOf(request, path) : undefined;
+  return path && verb !== undefined ? resourceAttributes(user, verb, path, request.query) : { user, verb: request.method.toLowerCase(), path: request.path };
 }
 
 /** What Kubernetes counts as long-running: no deadline once it has begun, and a place among the streams. */
