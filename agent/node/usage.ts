@@ -41,6 +41,7 @@ export class NodeUsage {
     const windowMs = Math.max(1, second.monotonicMs - first.monotonicMs);
     return {
       cpuMillis: Math.max(0, Math.round(((second.usedMs - first.usedMs) / windowMs) * 1000)),
+      cpuSeconds: second.usedMs / 1000,
       memoryBytes: await workingSetBytes(),
       atMs: this.#clock.now(), windowMs: Math.round(windowMs),
     };

@@ -42,7 +42,7 @@ const state = new MemoryState();
 state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { file: 'content' } }, pod);
 const manager = new PodManager({
   state, driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
-  node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
+  node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
 }, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
 manager.subscribe(({ status, gone }) => {
   const ready = status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true && status.conditions.every(({ type }) => !type.startsWith('PodResize'));

@@ -60,7 +60,7 @@ describe('pods of which there may be one copy', () => {
     stop = new AbortController();
     manager = new PodManager({
       state, driver, clock, log: silentLog, contact, events: { emit: (e) => { events.push(e); } },
-      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
+      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
     }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
     running = manager.start(stop.signal);
   }

@@ -31,7 +31,7 @@ function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
     state, driver, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
-    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) },
+    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
   }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
   running = manager.start(stop.signal);
 }
@@ -512,6 +512,6 @@ describe('logs and usage', () => {
     await until(() => statusOf('web')?.phase === 'Running');
     const usage = manager.usage(stop.signal);
     await clock.advance(1000);
-    expect(await usage).toMatchObject({ windowMs: 1000, node: { cpuMillis: 1, memoryBytes: 2 }, pods: [{ name: 'web', containers: [{ name: 'app', cpuMillis: 100, memoryBytes: 1 << 20 }] }] });
+    expect(await usage).toMatchObject({ windowMs: 1000, node: { cpuMillis: 1, memoryBytes: 2 }, pods: [{ name: 'web', containers: [{ name: 'app', id: app('web').id, cpuMillis: 100, memoryBytes: 1 << 20, cpuSeconds: expect.any(Number), startedAtMs: app('web').startedAtMs }] }] });
   });
 });

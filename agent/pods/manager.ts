@@ -7,6 +7,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
+import { ImagePuller } from '#agent/images/puller.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
@@ -30,6 +31,8 @@ import { PodWorker } from './worker.ts';
 export interface PodManagerDeps {
   readonly state: DesiredState;
   readonly driver: RuntimeDriver;
+  /** Brings images here; in the usual way when absent. */
+  readonly images?: ImagePuller;
   readonly clock: Clock;
   readonly log: Log;
   readonly events: AgentEvents;
@@ -66,6 +69,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   readonly #board = new ReportBoard();
   readonly #workers = new Map<string, PodWorker>();
   readonly #limit: Limit;
+  readonly #puller: ImagePuller;
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
   readonly #capacity: NodeCapacity;
@@ -84,7 +88,8 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#config = config;
     this.#log = deps.log.child({ component: 'pods' });
     this.#limit = new Limit(config.parallelStarts);
-    this.#usage = new UsageMeter(deps);
+    this.#puller = deps.images ?? new ImagePuller(deps);
+    this.#usage = new UsageMeter(deps, config);
     this.#leases = new Leases(deps);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
@@ -262,6 +267,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       log: this.#log,
       lookup: this.#lookup,
       limit: this.#limit,
+      puller: this.#puller,
       capacity: this.#capacity,
       check: this.#deps.check ?? systemCheck(this.#deps.driver),
       recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),

@@ -1,9 +1,13 @@
 import type { Clock } from '#common/clock.ts';
-import type { RuntimeDriver } from '#agent/runtimes/types.ts';
-import type { UsageReport } from '#agent/session/types.ts';
+import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { ContainerUsage, UsageReport } from '#agent/session/types.ts';
+import { networkUsage } from './network-usage.ts';
+import { podCgroup } from './spec/sandbox-config.ts';
 import type { NodeFacts } from './types.ts';
 
 type Sample = Awaited<ReturnType<RuntimeDriver['stats']>>;
+
+type Reading = Sample extends ReadonlyMap<string, infer R> ? R : never;
 
 export interface UsageDeps {
   readonly driver: RuntimeDriver;
@@ -17,10 +21,12 @@ const maxWindowMs = 60_000;
 /** CPU is a rate: two samples, taken only when somebody asks. An earlier asker's sample is used when it is fresh. */
 export class UsageMeter {
   readonly #deps: UsageDeps;
+  readonly #cgroupRoot: string;
   #last: { sample: Sample; atMs: number } | undefined;
 
-  constructor(deps: UsageDeps) {
+  constructor(deps: UsageDeps, { cgroupRoot }: { readonly cgroupRoot: string }) {
     this.#deps = deps;
+    this.#cgroupRoot = cgroupRoot;
   }
 
   async read(signal: AbortSignal): Promise<UsageReport> {
@@ -37,18 +43,27 @@ export class UsageMeter {
     const second = { sample: await driver.stats(signal), atMs: clock.monotonic() };
     this.#last = second;
     const windowMs = second.atMs - first.atMs;
+    const networks = new Map(await Promise.all(sandboxes.filter((s) => s.state === 'ready' && s.ips.length > 0)
+      .map(async (sandbox) => [sandbox.id, await networkUsage(podCgroup(this.#cgroupRoot, sandbox.podUid))] as const)));
     const running = containers.filter((c) => c.state === 'running' && second.sample.has(c.id));
-    const pods = sandboxes.filter((s) => s.state === 'ready').map((sandbox) => ({
-      namespace: sandbox.podNamespace,
-      name: sandbox.podName,
-      uid: sandbox.podUid,
-      containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => {
-        const before = first.sample.get(c.id);
-        const after = second.sample.get(c.id);
-        const nanos = before && after && after.cpuNanos > before.cpuNanos ? Number(after.cpuNanos - before.cpuNanos) : 0;
-        return { name: c.name, cpuMillis: Math.round(nanos / 1000 / windowMs), memoryBytes: after?.memoryBytes ?? 0 };
-      }),
-    }));
+    const pods = sandboxes.filter((s) => s.state === 'ready').map((sandbox) => {
+      const network = networks.get(sandbox.id);
+      return {
+        namespace: sandbox.podNamespace,
+        name: sandbox.podName,
+        uid: sandbox.podUid,
+        ...(network && { network }),
+        containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => containerUsage(c, first.sample.get(c.id), second.sample.get(c.id), windowMs)),
+      };
+    });
     return { atMs: clock.now(), windowMs: Math.round(windowMs), node: await nodeUsage, pods };
   }
+}
+
+function containerUsage({ id, name, image, startedAtMs }: Container, before: Reading | undefined, after: Reading | undefined, windowMs: number): ContainerUsage {
+  const nanos = before && after && after.cpuNanos > before.cpuNanos ? Number(after.cpuNanos - before.cpuNanos) : 0;
+  return {
+    id, name, image, startedAtMs, cpuMillis: Math.round(nanos / 1000 / windowMs), cpuSeconds: Number(after?.cpuNanos ?? 0) / 1e9, memoryBytes: after?.memoryBytes ?? 0,
+    ...(after?.writableBytes !== undefined && { writableBytes: after.writableBytes }),
+  };
 }

@@ -59,6 +59,25 @@ export async function processCount(path: string): Promise<number> {
   return 0;
 }
 
+/** Some process of a cgroup, or of one below it; undefined when there is none. */
+export async function someProcess(path: string): Promise<number | undefined> {
+  for (const mount of await cgroupMounts()) {
+    const pid = await firstProcess(join(mount.path, path));
+    if (pid !== undefined) return pid;
+  }
+  return undefined;
+}
+
+async function firstProcess(dir: string): Promise<number | undefined> {
+  const [own] = (await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')).split('\n');
+  if (own !== undefined && own !== '') return Number(own);
+  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
+    const pid = entry.isDirectory() ? await firstProcess(join(dir, entry.name)) : undefined;
+    if (pid !== undefined) return pid;
+  }
+  return undefined;
+}
+
 /** Removes a cgroup and those below it from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
 export async function removeCgroup(path: string): Promise<void> {
   await Promise.all((await cgroupMounts()).map((mount) => removeTree(join(mount.path, path))));

@@ -1,3 +1,4 @@
+import type { HostTask } from '#common/host-task.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import type { CrossVersionObjectReference, ObjectMeta, Scale } from '#api/gen/types.ts';
@@ -84,6 +85,29 @@ export interface Usage {
   readonly cpuMillis: number;
   /** Working set. */
   readonly memoryBytes: number;
+  /** CPU time used in all; absent from agents that are older than this. */
+  readonly cpuSeconds?: number;
+}
+
+export interface ContainerUsage extends Usage {
+  readonly name: string;
+  readonly id?: string;
+  readonly image?: string;
+  readonly startedAtMs?: number;
+  /** Of what it wrote beside its volumes. */
+  readonly writableBytes?: number;
+}
+
+export interface PodUsage {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Absent for pods in their host's network. */
+  readonly network?: {
+    readonly receivedBytes: number; readonly receivedPackets: number; readonly receiveErrors: number;
+    readonly sentBytes: number; readonly sentPackets: number; readonly sendErrors: number;
+  };
+  readonly containers: readonly ContainerUsage[];
 }
 
 export interface NodeUsage {
@@ -91,7 +115,7 @@ export interface NodeUsage {
   readonly atMs: number;
   readonly windowMs: number;
   readonly node: Usage;
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly containers: readonly ({ readonly name: string } & Usage)[] }[];
+  readonly pods: readonly PodUsage[];
 }
 
 /** What a client wants to be connected to. */
@@ -101,18 +125,22 @@ export type StreamRequest =
   /** A port of the pod, from within its network. */
   | { readonly kind: 'port-forward'; readonly podUid: string; readonly port: number }
   /** An address that the node reaches. */
-  | { readonly kind: 'dial'; readonly host: string; readonly port: number };
+  | { readonly kind: 'dial'; readonly host: string; readonly port: number }
+  /** Work on the node's host itself: HOST of the edge contract. */
+  | { readonly kind: 'host' } & HostTask
+  /** The node's images; answered like a command with its streams. */
+  | { readonly kind: 'images'; readonly verb: 'list' | 'load' | 'save' | 'prune'; readonly image: string; readonly dryRun: boolean; readonly loaded: boolean } & CommandStreams;
 
 /** What the API asks of a node while a client waits; the dispatcher answers through the agent's own connection. */
 export interface NodeGateway {
   /** Chunks of log text. Rejects with `ServiceUnavailable` when the node is not connected. Ends when the signal aborts. */
   logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
   usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage>;
+  /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
+  network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
   /**
    * Connects to a command, a program or a port on the node; resolves when it stands. Rejects with the node's reason,
    * or `ServiceUnavailable` when the node is not connected. Ends when closed and when the signal aborts.
    */
   open(nodeName: string, request: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels>;
-  /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
-  network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
 }

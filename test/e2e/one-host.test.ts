@@ -215,6 +215,12 @@ describe('one host', () => {
       expect(await walk('nodes')).toMatch(/^NAME +STATUS +ADDRESS.*\nhost0 +Ready +10\.88\.\d+\.11 +\w+ +\d+m +\d+Mi +5 +containerd:\/\//);
     });
 
+    it('tells Prometheus what pods use', async () => {
+      const ask = (path: string): Promise<string> => walk('get', '--raw', `/api/v1/nodes/host0/proxy/metrics/${path}`);
+      expect((await ask('resource')).match(/^container_cpu_usage_seconds_total\{container="web",namespace="default",pod="hello-\S+"\} (?!0$)[\d.e-]+$/gm)).toHaveLength(5);
+      expect((await ask('cadvisor')).match(/^container_network_transmit_bytes_total\{interface="eth0",namespace="default",pod="hello-\S+"\} [1-9]\d*$/gm)).toHaveLength(5);
+    });
+
     it('keeps join tokens', async () => {
       const { stdout, stderr } = await attempt(host, ['token', 'create', '--ttl=1h', '--description=for a test']);
       expect(stderr).toBe('Run this on the new host within 60m:\n\n');

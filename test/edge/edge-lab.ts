@@ -180,7 +180,7 @@ export class LabAgent {
   session!: AgentSession;
   handlers: TunnelHandlers = {
     logs: async function* none() { /* no logs */ },
-    usage: () => Promise.resolve({ atMs: 1, windowMs: 1, node: { cpuMillis: 1, memoryBytes: 1 }, pods: [] }),
+    usage: () => Promise.resolve({ atMs: 1, windowMs: 1, node: { cpuMillis: 1, memoryBytes: 1, cpuSeconds: 3 }, pods: [] }),
   };
   readonly #podReports = new Map<string, PodReport>();
   readonly #podListeners = new Set<(report: PodReport) => void>();

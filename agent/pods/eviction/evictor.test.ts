@@ -31,7 +31,7 @@ beforeEach(async () => {
   driver = new FakeDriver(clock, { writeLogs: true });
   driver.images.set(helloImage, 'sha256:hello');
   const deps = { driver, clock, log: silentLog, events: { emit: (e: AgentEvent) => { events.push(e); } } };
-  manager = new PodManager({ ...deps, state, node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2 }) } }, {
+  manager = new PodManager({ ...deps, state, node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) } }, {
     nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4,
   });
   const node = {

@@ -7,7 +7,9 @@ import { json, text, type Reply } from '../../http/reply.ts';
 import type { ApiRequest } from '../../http/request.ts';
 import { listPage } from '../../resource-lists.ts';
 import type { RouteDeps } from '../../routes/types.ts';
+import type { Usage } from '../../types.ts';
 import { gateway } from '../target.ts';
+import { sumOf } from './node-usage.ts';
 
 /** What people ask of a node's kubelet; an agent listens on no port, so the server answers with what it knows or asks through the agent's connection. */
 export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequest, path: string): Promise<Reply> {
@@ -30,6 +32,13 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
       return json(await nodes.network(name, request.query.get('check') === 'true', request.signal) as object);
     }
     case '/stats/summary': return json(await summary(deps, name, request.signal));
+    case '/metrics':
+    case '/metrics/cadvisor':
+    case '/metrics/resource': {
+      const usage = await gateway(deps, name).usage(name, request.signal);
+      const { nodeMetrics } = await import('./node-metrics.ts');
+      return { ...text(nodeMetrics(path.replace(/\/$/, ''), node, usage)), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
+    }
     default: throw noSuchPath();
   }
 }
@@ -38,18 +47,20 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
 async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): Promise<object> {
   const { atMs, node, pods: used } = await gateway(deps, nodeName).usage(nodeName, signal);
   const time = rfc3339(atMs);
-  const stats = ({ cpuMillis, memoryBytes }: { readonly cpuMillis: number; readonly memoryBytes: number }): object => ({
-    cpu: { time, usageNanoCores: Math.round(cpuMillis * 1e6) }, memory: { time, workingSetBytes: memoryBytes },
+  const stats = ({ cpuMillis, memoryBytes, cpuSeconds }: Usage): object => ({
+    cpu: { time, usageNanoCores: Math.round(cpuMillis * 1e6), ...(cpuSeconds !== undefined && { usageCoreNanoSeconds: Math.round(cpuSeconds * 1e9) }) },
+    memory: { time, workingSetBytes: memoryBytes },
   });
   return {
     node: { nodeName, ...stats(node) },
-    pods: used.map(({ namespace, name, uid, containers }) => ({
-      podRef: { name, namespace, uid }, containers: containers.map((container) => ({ name: container.name, ...stats(container) })),
-      ...stats({ cpuMillis: sum(containers.map(({ cpuMillis }) => cpuMillis)), memoryBytes: sum(containers.map(({ memoryBytes }) => memoryBytes)) }),
+    pods: used.map(({ namespace, name, uid, network, containers }) => ({
+      podRef: { name, namespace, uid },
+      containers: containers.map((container) => ({
+        name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container),
+        ...(container.writableBytes !== undefined && { rootfs: { time, usedBytes: container.writableBytes } }),
+      })),
+      ...stats(sumOf(containers)),
+      ...(network && { network: { time, name: 'eth0', rxBytes: network.receivedBytes, rxErrors: network.receiveErrors, txBytes: network.sentBytes, txErrors: network.sendErrors } }),
     })),
   };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -147,9 +147,36 @@ describe('a node', () => {
   it('answers what a kubelet is asked', async () => {
     expect((await server.ask('/api/v1/nodes/node-1/proxy/healthz')).text).toBe('ok');
     expect((await server.ask('/api/v1/nodes/node-1:10250/proxy/pods')).json<{ items: unknown[] }>().items).toHaveLength(3);
-    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 } }, pods: [{ podRef: { name: 'web' } }] });
+    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 } }, pods: [{ podRef: { name: 'web' }, cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 } }, { podRef: { name: 'old' } }] });
     expect((await server.ask('/api/v1/nodes/node-1/proxy/run/x', { method: 'POST' })).status).toBe(405);
     expect((await server.ask('/api/v1/nodes/node-1/proxy/absent')).status).toBe(404);
+  });
+});
+
+describe('a node\'s metrics', () => {
+  const samples = async (path: string): Promise<string[]> => (await server.ask(`/api/v1/nodes/node-1/proxy${path}`)).text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+
+  it('are those of kubelet\'s resource metrics; what an older agent does not tell is left out', async () => {
+    expect(await samples('/metrics/resource')).toEqual([
+      'container_cpu_usage_seconds_total{container="main",namespace="default",pod="web"} 1.5',
+      'container_memory_working_set_bytes{container="main",namespace="default",pod="web"} 10',
+      'container_memory_working_set_bytes{container="main",namespace="default",pod="old"} 20',
+      'container_start_time_seconds{container="main",namespace="default",pod="web"} 2',
+      'node_cpu_usage_seconds_total 60.5',
+      'node_memory_working_set_bytes 100',
+      'pod_cpu_usage_seconds_total{namespace="default",pod="web"} 1.5',
+      'pod_memory_working_set_bytes{namespace="default",pod="web"} 10',
+      'pod_memory_working_set_bytes{namespace="default",pod="old"} 20',
+      'resource_scrape_error 0',
+    ]);
+  });
+
+  it('are those of cAdvisor and of kubelet itself', async () => {
+    const lines = await samples('/metrics/cadvisor');
+    expect(lines).toContain('container_cpu_usage_seconds_total{container="main",image="x",name="c1",namespace="default",pod="web",cpu="total"} 1.5');
+    expect(lines.filter((line) => line.includes('network'))).toEqual([['receive_bytes', 7], ['receive_errors', 0], ['receive_packets', 2], ['transmit_bytes', 9], ['transmit_errors', 1], ['transmit_packets', 3]]
+      .map(([what, value]) => `container_network_${String(what)}_total{interface="eth0",namespace="default",pod="web"} ${String(value)}`));
+    expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2']);
   });
 });
 

@@ -1,0 +1,80 @@
+import type { Node } from '#api/gen/types.ts';
+import { quantityValue } from '#api/meta/quantity.ts';
+import { Metrics, type Family, type Labels, type Sample } from '#common/metrics.ts';
+import type { ContainerUsage, NodeUsage, PodUsage } from '../../types.ts';
+import { sumOf } from './node-usage.ts';
+
+/**
+ * What Prometheus asks of a node's kubelet, in its text form: `/metrics/resource`, `/metrics/cadvisor` and `/metrics`.
+ * Names and labels are kubelet's and cAdvisor's; what an agent does not measure is not there.
+ * Sources: https://kubernetes.io/docs/reference/instrumentation/node-metrics/, https://kubernetes.io/docs/reference/instrumentation/metrics/
+ */
+export function nodeMetrics(path: string, node: Node, usage: NodeUsage): string {
+  const metrics = new Metrics();
+  metrics.add(() => (path === '/metrics/resource' ? resourceFamilies(usage) : path === '/metrics/cadvisor' ? containerFamilies(node, usage) : kubeletFamilies(node, usage)));
+  return metrics.text();
+}
+
+function resourceFamilies({ node, pods }: NodeUsage): Family[] {
+  const used = pods.map((pod) => ({ labels: { namespace: pod.namespace, pod: pod.name }, usage: sumOf(pod.containers) }));
+  return [
+    counter('container_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the container in core-seconds', perContainer(pods, ({ cpuSeconds }) => cpuSeconds)),
+    gauge('container_memory_working_set_bytes', 'Current working set of the container in bytes', perContainer(pods, ({ memoryBytes }) => memoryBytes)),
+    gauge('container_start_time_seconds', 'Start time of the container since unix epoch in seconds', perContainer(pods, startSeconds)),
+    counter('node_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the node in core-seconds', given({}, node.cpuSeconds)),
+    gauge('node_memory_working_set_bytes', 'Current working set of the node in bytes', given({}, node.memoryBytes)),
+    counter('pod_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the pod in core-seconds', used.flatMap(({ labels, usage }) => given(labels, usage.cpuSeconds))),
+    gauge('pod_memory_working_set_bytes', 'Current working set of the pod in bytes', used.flatMap(({ labels, usage }) => given(labels, usage.memoryBytes))),
+    gauge('resource_scrape_error', '1 if there was an error while getting container metrics, 0 otherwise', given({}, 0)),
+  ];
+}
+
+function containerFamilies({ status }: Node, { atMs, pods }: NodeUsage): Family[] {
+  const labels = (pod: PodUsage, { name, id = '', image = '' }: ContainerUsage): Labels => ({ container: name, image, name: id, namespace: pod.namespace, pod: pod.name });
+  const traffic = (name: string, help: string, value: (network: NonNullable<PodUsage['network']>) => number): Family => counter(name, help, pods.flatMap(({ namespace, name: pod, network }) => (
+    network ? given({ interface: 'eth0', namespace, pod }, value(network)) : [])));
+  const { cpu = '0', memory = '0' } = status?.capacity ?? {};
+  return [
+    counter('container_cpu_usage_seconds_total', 'Cumulative cpu time consumed in seconds.', perContainer(pods, ({ cpuSeconds }) => cpuSeconds, (...of) => ({ ...labels(...of), cpu: 'total' }))),
+    gauge('container_fs_usage_bytes', 'Number of bytes that are consumed by the container on this filesystem.', perContainer(pods, ({ writableBytes }) => writableBytes, labels)),
+    gauge('container_last_seen', 'Last time a container was seen by the exporter', perContainer(pods, () => atMs / 1000, labels)),
+    gauge('container_memory_working_set_bytes', 'Current working set in bytes.', perContainer(pods, ({ memoryBytes }) => memoryBytes, labels)),
+    traffic('container_network_receive_bytes_total', 'Cumulative count of bytes received', ({ receivedBytes }) => receivedBytes),
+    traffic('container_network_receive_errors_total', 'Cumulative count of errors encountered while receiving', ({ receiveErrors }) => receiveErrors),
+    traffic('container_network_receive_packets_total', 'Cumulative count of packets received', ({ receivedPackets }) => receivedPackets),
+    traffic('container_network_transmit_bytes_total', 'Cumulative count of bytes transmitted', ({ sentBytes }) => sentBytes),
+    traffic('container_network_transmit_errors_total', 'Cumulative count of errors encountered while transmitting', ({ sendErrors }) => sendErrors),
+    traffic('container_network_transmit_packets_total', 'Cumulative count of packets transmitted', ({ sentPackets }) => sentPackets),
+    gauge('container_start_time_seconds', 'Start time of the container since unix epoch in seconds.', perContainer(pods, startSeconds, labels)),
+    gauge('machine_cpu_cores', 'Number of logical CPU cores.', given({}, quantityValue(cpu))),
+    gauge('machine_memory_bytes', 'Amount of memory installed on the machine.', given({}, quantityValue(memory))),
+  ];
+}
+
+function kubeletFamilies({ metadata }: Node, { pods }: NodeUsage): Family[] {
+  const running = pods.reduce((total, { containers }) => total + containers.length, 0);
+  return [
+    gauge('kubelet_node_name', "The node's name. The count is always 1.", given({ node: metadata?.name ?? '' }, 1)),
+    gauge('kubelet_running_containers', 'Number of containers currently running', given({ container_state: 'running' }, running)),
+    gauge('kubelet_running_pods', 'Number of pods that have a running pod sandbox', given({}, pods.length)),
+  ];
+}
+
+function perContainer(
+  pods: readonly PodUsage[], value: (container: ContainerUsage) => number | undefined,
+  labels: (pod: PodUsage, container: ContainerUsage) => Labels = (pod, { name }) => ({ container: name, namespace: pod.namespace, pod: pod.name }),
+): Sample[] {
+  return pods.flatMap((pod) => pod.containers.flatMap((container) => given(labels(pod, container), value(container))));
+}
+
+function startSeconds({ startedAtMs }: ContainerUsage): number | undefined {
+  return startedAtMs === undefined ? undefined : startedAtMs / 1000;
+}
+
+/** None where the value is not known. */
+function given(labels: Labels, value: number | undefined): Sample[] {
+  return value === undefined ? [] : [{ labels, value }];
+}
+
+function counter(name: string, help: string, samples: readonly Sample[]): Family { return { name, type: 'counter', help, samples }; }
+function gauge(name: string, help: string, samples: readonly Sample[]): Family { return { name, type: 'gauge', help, samples }; }
