@@ -6,7 +6,7 @@ import { unnamedKind } from './error-text.ts';
 import type { Connection } from './kubeconfig.ts';
 
 export interface RequestOptions {
-  readonly body?: string | undefined;
+  readonly body?: string | Uint8Array | undefined;
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;

@@ -45,6 +45,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   backup: () => import('./commands/backup.ts'),
   restore: () => import('./commands/restore.ts'),
   certs: () => import('./commands/certs.ts'),
+  upgrade: () => import('./commands/upgrade.ts'),
   version: () => import('./commands/version.ts'),
 };
 
@@ -96,6 +97,7 @@ Hosts:
 
 The cluster itself:
   backup         write all of it to a file; restore: make this host what a backup is of
+  upgrade        another version on every host, in waves
   certs          certificates: status, rotate
 
 Settings:

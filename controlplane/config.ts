@@ -26,6 +26,11 @@ export const controlPlaneSettings = {
     check: poolProblem,
   }),
   schedulerConfig: text('scheduler-config', { default: '', placeholder: 'FILE', description: 'profiles of the scheduler, as a KubeSchedulerConfiguration; one named default-scheduler when not given' }),
+  backupPeriodMs: durationMs('backup-period', { default: 0, description: 'how often a backup is made, e.g. 24h; 0: never' }),
+  backupKeep: integer('backup-keep', { default: 7, min: 1, max: 10_000, description: 'how many of these backups are kept' }),
+  backupDir: text('backup-dir', { default: '', placeholder: 'DIR', description: 'where they are kept; below the state directory when not given' }),
+  backupKeyFile: text('backup-key-file', { default: '', placeholder: 'FILE', description: 'file whose contents seal them' }),
+  backupNode: text('backup-node', { default: '', placeholder: 'NAME', description: "node whose host keeps them, too, below its state directory; goes with --backup-key-file" }),
   storeRecover: bool('store-recover', { default: false, description: 'repair a damaged store, keeping all that is readable, and say what was lost' }),
 } as const;
 

@@ -175,7 +175,7 @@ export class ControlPlane implements Runnable {
     const informers = new Informers({ store, log, clock });
     const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
-    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, again: () => { again.abort(); }, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
+    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, again: () => { again.abort(); }, gateway: nodes, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
     const apiServer = new ApiServer({ store, audit, fleet, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.chainPem, clientCa: ca.trustedPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
@@ -201,7 +201,7 @@ export class ControlPlane implements Runnable {
 
     const stop = new AbortController();
     const all = AbortSignal.any([signal, stop.signal, again.signal]);
-    const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager }, all, stop);
+    const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager, backups: await this.#backups(store, nodes) }, all, stop);
     apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
     void this.#renew(all, async () => {
       if (ca.trusted.length === 1 && now() > ca.certificate.validToDate.getTime() - caLifetimeMs / 3) {
@@ -217,6 +217,16 @@ export class ControlPlane implements Runnable {
     if (signal.aborted) return 'ended';
     if (again.signal.aborted && !stop.signal.aborted) return 'again';
     throw stop.signal.reason;
+  }
+
+  /** Undefined where none are asked for. Loaded then. */
+  async #backups(store: Store, nodes: NodeGateway): Promise<Runnable | undefined> {
+    const settings = this.#config;
+    if (settings.backupPeriodMs === 0 && settings.backupNode === '') return undefined;
+    const { checkBackupSettings, DailyBackups } = await import('./fleet/kept-backups.ts');
+    checkBackupSettings(settings);
+    const { log, clock } = this.#deps;
+    return new DailyBackups({ store, nodes, clock, nowMs: () => timeFloor(clock.now()), log: log.child({ component: 'backup' }) }, { settings, configFile: this.#deps.configFile });
   }
 
   async #scheduler(apiServer: ApiServer, informers: Informers): Promise<Scheduler> {

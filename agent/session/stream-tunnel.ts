@@ -1,5 +1,6 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { isRecord } from '#api/meta/json.ts';
+import { isHostTask } from '#common/host-task.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { channelsOf, relayBytes, relayCommand } from '#common/streams/relay.ts';
 import type { OpenTunnel, TunnelFrame } from '#proto/edge/v1/messages.ts';
@@ -47,13 +48,14 @@ function endless(tunnel: TunnelChannels): { channel: TunnelChannels['channel']; 
   return { channel: (number) => tunnel.channel(number), closed: tunnel.closed, close: () => undefined };
 }
 
-const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial' };
+const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial', HOST: 'host' };
 
 /** Undefined when it is not what the contract says. */
 function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamRequest | undefined {
   const kind = kinds[wireKind];
   const request = parseJson(bytes);
   if (!isRecord(request) || kind === undefined) return undefined;
+  if (kind === 'host') return isHostTask(request) ? { ...request, kind } as unknown as StreamRequest : undefined;
   const isPort = Number.isInteger(request['port']) && Number(request['port']) > 0 && Number(request['port']) < 65_536;
   const named = kind === 'dial' ? isPort && typeof request['host'] === 'string' : typeof request['podUid'] === 'string';
   const whole = kind === 'port-forward' ? isPort : kind === 'dial' || typeof request['container'] === 'string';

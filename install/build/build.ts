@@ -11,7 +11,7 @@ import { version } from '#common/version.ts';
 import { bundle, nameOfAssets, readAssets } from './bundle.ts';
 
 /**
- * `npm run build -- [--arch x64|arm64] [--out DIR]`: Cleat as one executable for Linux, compressed, with checksums and
+ * `npm run build -- [--arch x64|arm64] [--out DIR] [--version X.Y.Z]`: Cleat as one executable for Linux, compressed, with checksums and
  * a list of what is inside. The one of another architecture can be made anywhere; it only lacks code compiled beforehand.
  */
 const root = join(import.meta.dirname, '../..');
@@ -22,25 +22,27 @@ const nativeModules: Readonly<Record<string, string>> = { x64: 'linux-x64/classi
 /** What is installed with it. */
 const beside = ['install/install.sh', 'systemd/cleat-controlplane.service', 'systemd/cleat-agent.service'];
 
-interface Options { readonly arch: string; readonly out: string }
+/** `version`: another than the sources say, which tests of upgrades make. */
+interface Options { readonly arch: string; readonly out: string; readonly version: string }
 
 function parse(args: readonly string[]): Options {
-  const options: { arch: string; out: string } = { arch: process.arch, out: join(root, 'dist') };
+  const options = { arch: process.arch as string, out: join(root, 'dist'), version };
   for (let i = 0; i < args.length; i += 2) {
     const [flag = '', value] = [args[i], args[i + 1]];
     if (value !== undefined && flag === '--arch' && Object.hasOwn(nativeModules, value)) options.arch = value;
     else if (value !== undefined && flag === '--out') options.out = value;
-    else throw new Error(`unknown: ${flag} ${value ?? ''}\nusage: npm run build -- [--arch ${Object.keys(nativeModules).join('|')}] [--out DIR]`);
+    else if (value !== undefined && flag === '--version') options.version = value;
+    else throw new Error(`unknown: ${flag} ${value ?? ''}\nusage: npm run build -- [--arch ${Object.keys(nativeModules).join('|')}] [--out DIR] [--version X.Y.Z]`);
   }
   return options;
 }
 
-async function build({ arch, out }: Options): Promise<void> {
+async function build({ arch, out, version: made }: Options): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'cleat-build-'));
   try {
     const node = await nodeFor(arch, work);
     const assets = readAssets(root, join(root, 'node_modules/classic-level/prebuilds', nativeModules[arch] ?? ''));
-    await writeFile(join(work, 'cleat.cjs'), await bundle(root, nameOfAssets(assets)));
+    await writeFile(join(work, 'cleat.cjs'), await bundle(root, nameOfAssets(assets), made));
     for (const [name, bytes] of assets) await writeFile(join(work, name.replaceAll('/', '!')), bytes);
     const settings = {
       main: join(work, 'cleat.cjs'), output: join(work, 'blob'), disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: arch === process.arch,
@@ -55,6 +57,7 @@ async function build({ arch, out }: Options): Promise<void> {
     await execOk(process.execPath, [join(root, 'node_modules/postject/dist/cli.js'), executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', fuse], { timeoutMs: 120_000 });
     await pipeline(createReadStream(executable), createGzip({ level: constants.Z_BEST_COMPRESSION }), createWriteStream(`${executable}.gz`));
     await writeFile(join(out, 'cleat.cdx.json'), await contents());
+    await writeFile(join(out, 'VERSION'), `${made}\n`);
     for (const path of beside) await copyFile(join(root, path), join(out, basename(path)));
     await writeFile(join(out, 'SHA256SUMS'), await checksums(out));
     console.log(`${executable} ${String(Math.round((await readFile(executable)).length / 1e6))} MB, ${executable}.gz ${String(Math.round((await readFile(`${executable}.gz`)).length / 1e6))} MB`);
@@ -98,7 +101,7 @@ async function contents(): Promise<string> {
 async function checksums(out: string): Promise<string> {
   const executables = Object.keys(nativeModules).flatMap((arch) => [`cleat-linux-${arch}`, `cleat-linux-${arch}.gz`]);
   const lines: string[] = [];
-  for (const name of [...executables, ...beside.map((path) => basename(path))]) {
+  for (const name of [...executables, 'VERSION', ...beside.map((path) => basename(path))]) {
     const bytes = await readFile(join(out, name)).catch(() => undefined);
     if (bytes) lines.push(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
   }

@@ -6,13 +6,13 @@ import { rolldown, type Plugin } from 'rolldown';
 /** Files that programs read at run time, by where they are in a checkout. They are carried beside the code. */
 export const assetPaths = [
   'api/gen/schemas.json', 'controlplane/apiserver/protobuf/fields.json',
-  'proto/edge/v1/edge.proto', 'proto/third_party/cri/api.proto', 'proto/third_party/containerd/events.proto',
+  'proto/edge/v1/edge.proto', 'proto/third_party/cri/api.proto', 'proto/third_party/containerd/events.proto', 'proto/third_party/containerd/content.proto', 'proto/third_party/containerd/leases.proto',
 ] as const;
 export const nativeModule = 'classic-level.node';
 
-/** All of Cleat as one CommonJS source, which is what a single executable can run. `assetsName` names the files it was made with. */
-export async function bundle(root: string, assetsName: string): Promise<string> {
-  const build = await rolldown({ input: join(root, 'install/build/entry.ts'), cwd: root, platform: 'node', logLevel: 'warn', plugins: [ownModules(root, assetsName), nativeLoader] });
+/** All of Cleat as one CommonJS source, which is what a single executable can run. `assetsName` names the files it was made with, `version` is what it calls itself. */
+export async function bundle(root: string, assetsName: string, version: string): Promise<string> {
+  const build = await rolldown({ input: join(root, 'install/build/entry.ts'), cwd: root, platform: 'node', logLevel: 'warn', plugins: [ownModules(root, assetsName, version), nativeLoader] });
   try {
     const { output } = await build.generate({ format: 'cjs', codeSplitting: false, minify: { mangle: false, compress: false, codegen: { removeWhitespace: true } }, comments: false });
     // One letter beyond Latin-1 would double the memory that the whole source takes.
@@ -23,14 +23,15 @@ export async function bundle(root: string, assetsName: string): Promise<string> 
 }
 
 /** What a module's URL stands for is where its files were unpacked to; a `require` of its own is the bundler's. */
-function ownModules(root: string, assetsName: string): Plugin {
+function ownModules(root: string, assetsName: string, version: string): Plugin {
   return {
     name: 'own-modules',
     transform: (code, id) => {
       if (id.includes('/node_modules/') || !id.startsWith(root)) return undefined;
       const path = JSON.stringify(relative(root, id));
+      const stamped = path === '"common/version.ts"' ? code.replace(/(export const version = )'[^']*'/, `$1${JSON.stringify(version)}`) : code;
       return {
-        code: code.replaceAll('process.env.CLEAT_ASSETS_NAME', JSON.stringify(assetsName))
+        code: stamped.replaceAll('process.env.CLEAT_ASSETS_NAME', JSON.stringify(assetsName))
           .replace(/^const require = createRequire\(import\.meta\.url\);$/m, '').replaceAll('import.meta.url', `globalThis.cleatModuleUrl(${path})`),
       };
     },
