@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 const globalSetup = 'test/support/temporary-files.ts';
+/** For machines that are busy with something else: what waits for a condition waits until it is there. Projects inherit nothing. */
+const expect = { poll: { timeout: 10_000, interval: 10 } };
 
 /**
  * `unit` needs nothing but Node; `contract` and `e2e` need root and the packages that install/packages.sh brings.
@@ -11,12 +13,10 @@ const globalSetup = 'test/support/temporary-files.ts';
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    // For machines that are busy with something else: what waits for a condition waits until it is there.
-    expect: { poll: { timeout: 10_000, interval: 10 } },
     projects: [
-      { test: { name: 'unit', testTimeout: 20_000, include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', '**/*.vm.test.ts', 'test/e2e/**', 'test/vm/**'], globalSetup, sequence: { groupOrder: 0 } } },
-      { test: { name: 'contract', include: ['{controlplane,agent,test}/**/*.contract.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, sequence: { groupOrder: 1 } } },
-      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, sequence: { groupOrder: 2 } } },
+      { test: { name: 'unit', expect, testTimeout: 20_000, include: ['{api,common,controlplane,agent,cli,install,test,bench}/**/*.test.ts'], exclude: ['**/*.contract.test.ts', '**/*.vm.test.ts', 'test/e2e/**', 'test/vm/**'], globalSetup, sequence: { groupOrder: 0 } } },
+      { test: { name: 'contract', expect, include: ['{controlplane,agent,test}/**/*.contract.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, sequence: { groupOrder: 1 } } },
+      { test: { name: 'e2e', expect, include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, sequence: { groupOrder: 2 } } },
     ],
   },
 });

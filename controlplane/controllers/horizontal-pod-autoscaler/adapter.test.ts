@@ -74,6 +74,8 @@ describe('metrics of an adapter behind an APIService', () => {
     await client.create<HorizontalPodAutoscaler>(horizontalPodAutoscalers, { metadata: { name, namespace: 'default' }, spec: { scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' }, minReplicas: 1, maxReplicas: 10, metrics: [metric] } });
   }
 
+  /** At the first look or at the next, fifteen seconds later. */
+  const scaledTo = async (replicas: number): Promise<void> => { await expect.poll(async () => (await client.get(deployments, 'default', 'web')).spec?.replicas, { timeout: 40_000 }).toBe(replicas); };
   const active = async (name: string) => getCondition((await client.get(horizontalPodAutoscalers, 'default', name)).status?.conditions, 'ScalingActive');
   const perSecond: MetricSpec = { type: 'Pods', pods: { metric: { name: 'requests_per_second' }, target: { type: 'AverageValue', averageValue: '10' } } };
 
@@ -84,7 +86,7 @@ describe('metrics of an adapter behind an APIService', () => {
     await client.delete(horizontalPodAutoscalers, 'default', 'early');
   });
 
-  it('scale by what the adapter tells of each pod', async () => {
+  it('scale by what the adapter tells of each pod', { timeout: 60_000 }, async () => {
     const service = { namespace: 'monitoring', name: 'adapter', port: 443 };
     await post('/api/v1/namespaces/monitoring/services', { metadata: { name: 'adapter' }, spec: { ports: [{ name: 'https', port: 443 }] } });
     await post('/apis/discovery.k8s.io/v1/namespaces/monitoring/endpointslices', { metadata: { name: 'adapter-1', labels: { 'kubernetes.io/service-name': 'adapter' } }, addressType: 'IPv4', ports: [{ name: 'https', port: adapter.port, protocol: 'TCP' }], endpoints: [{ addresses: ['10.42.0.7'], nodeName: 'node-1', conditions: { ready: true } }] });
@@ -93,23 +95,23 @@ describe('metrics of an adapter behind an APIService', () => {
       adapter.documents.set(root, { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: `${group}/${version}`, resources: [] });
       await post('/apis/apiregistration.k8s.io/v1/apiservices', { metadata: { name: `${version}.${group}` }, spec: { group, version, groupPriorityMinimum: 100, versionPriority: 100, service, caBundle: adapter.caBundle } });
     }
-    await expect.poll(async () => (await server.ask('/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io')).text).toContain('all checks passed');
+    for (const name of ['v1beta2.custom.metrics.k8s.io', 'v1beta1.external.metrics.k8s.io']) await expect.poll(async () => (await server.ask(`/apis/apiregistration.k8s.io/v1/apiservices/${name}`)).text).toContain('all checks passed');
     const { items } = await client.list(pods, 'default');
     adapter.documents.set(`${custom}/namespaces/default/pods/*/requests_per_second`, {
       kind: 'MetricValueList', apiVersion: 'custom.metrics.k8s.io/v1beta2', metadata: {},
       items: items.map(({ metadata }) => ({ describedObject: { kind: 'Pod', namespace: 'default', name: metadata?.name, apiVersion: '/v1' }, metric: { name: 'requests_per_second' }, timestamp: rfc3339(Date.now()), value: '29500m' })),
     });
     await autoscale('pods', perSecond);
-    await expect.poll(async () => (await client.get(deployments, 'default', 'web')).spec?.replicas).toBe(3);
+    await scaledTo(3);
     expect(await active('pods')).toMatchObject({ status: 'True', reason: 'ValidMetricFound' });
     expect(adapter.seen.find(({ url }) => url.includes('requests_per_second'))).toMatchObject({ client: 'front-proxy-client', url: `${custom}/namespaces/default/pods/*/requests_per_second?labelSelector=app%3Dweb` });
     await client.delete(horizontalPodAutoscalers, 'default', 'pods');
   });
 
-  it('scale by what has to do with no object of the cluster', async () => {
+  it('scale by what has to do with no object of the cluster', { timeout: 60_000 }, async () => {
     adapter.documents.set(`${external}/namespaces/default/queue_length`, { kind: 'ExternalMetricValueList', apiVersion: 'external.metrics.k8s.io/v1beta1', metadata: {}, items: [{ metricName: 'queue_length', metricLabels: { queue: 'jobs' }, timestamp: rfc3339(Date.now()), value: '75' }] });
     await autoscale('queue', { type: 'External', external: { metric: { name: 'queue_length', selector: { matchLabels: { queue: 'jobs' } } }, target: { type: 'AverageValue', averageValue: '15' } } });
-    await expect.poll(async () => (await client.get(deployments, 'default', 'web')).spec?.replicas).toBe(5);
+    await scaledTo(5);
     expect(adapter.seen.find(({ url }) => url.includes('queue_length'))?.url).toBe(`${external}/namespaces/default/queue_length?labelSelector=queue%3Djobs`);
   });
 });
