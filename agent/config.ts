@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { problemOf, reservedProblem } from './node/policy.ts';
@@ -43,6 +44,12 @@ export const agentSettings = {
     default: '/var/lib/kubelet/device-plugins', placeholder: 'DIR', description: 'where device plugins find the socket to register at, kubelet.sock; empty for none',
     check: (value) => (value === '' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
   }),
+  registries: text('registries', { default: '/etc/cleat/registries.yaml', placeholder: 'FILE', description: 'mirrors, certificates and credentials of image registries, read at each start' }),
+  maxParallelImagePulls: integer('max-parallel-image-pulls', { default: 3, min: 1, max: 100, placeholder: 'N', description: 'how many images are pulled at once' }),
+  imageGcHighThreshold: integer('image-gc-high-threshold', { default: 85, min: 0, max: 100, placeholder: 'PERCENT', description: 'how full the disk is when images that no pod needs are removed; 100 for never' }),
+  imageGcLowThreshold: integer('image-gc-low-threshold', { default: 80, min: 0, max: 100, placeholder: 'PERCENT', description: 'how full it may be afterwards' }),
+  imageMinimumGcAgeMs: durationMs('image-minimum-gc-age', { default: 120_000, description: 'how long an image is kept in any case' }),
+  imageMaximumGcAgeMs: durationMs('image-maximum-gc-age', { default: 0, description: 'after how long an image that no pod needs is removed, however empty the disk is; 0 for never' }),
   maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),
   podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
   evictionHard: text('eviction-hard', {

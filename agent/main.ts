@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
@@ -11,12 +12,14 @@ import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
-import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
+import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { exchange } from './dns/exchange.ts';
 import { NodeDevices } from './devices/node-devices.ts';
 import { Ledger } from './node/ledger.ts';
 import { LinuxHost } from './node/readings.ts';
+import { imageCollectorDefaults } from './images/collector.ts';
+import { NodeImages, type NodeImagesDeps } from './images/node-images.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
@@ -43,6 +46,7 @@ import { joinOrLoad } from './session/join.ts';
 import type { TunnelHandlers } from './session/types.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
 import type { DesiredState } from './state/types.ts';
+import type { HostTasks } from './upgrade/host-tasks.ts';
 import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
 
 export interface AgentDeps {
@@ -68,6 +72,7 @@ export class Agent implements Runnable {
   readonly #config: AgentConfig;
   readonly #ready = Promise.withResolvers<undefined>();
   #nodeName: string;
+  #tasks: Promise<HostTasks> | undefined;
   #signal: AbortSignal = AbortSignal.abort();
 
   constructor(deps: AgentDeps, config: AgentConfig) {
@@ -159,7 +164,7 @@ export class Agent implements Runnable {
     const { containerd } = runtime;
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint'), keyPath: join(stateDir, 'agent/pki/checkpoint.key') })]);
     try {
-      const { driver, cniConfDir } = await runtime.open(this.#nodeName, signal);
+      const { driver, cniConfDir, systemImages } = await runtime.open(this.#nodeName, signal);
       this.#ready.resolve(undefined);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
@@ -178,12 +183,13 @@ export class Agent implements Runnable {
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
-      const pods = new PodManager({ state: statics ?? checkpoint, driver, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
+      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
-      const evictor = new Evictor({ pods, node, driver, clock, events, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
+      const evictor = new Evictor({ pods, node, driver, clock, events, reclaim: (stop) => images.reclaim(stop), log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
@@ -192,14 +198,46 @@ export class Agent implements Runnable {
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
       );
       const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network), checkpoint, pods: reports, node, events, contact, fencing: pods },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, dns, node, devices, pods, evictor, shutdown, statics, containerd, session }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
     }
+  }
+
+  #images(runtime: HostRuntime, systemImages: readonly string[], deps: Omit<NodeImagesDeps, 'localImages'>): Promise<NodeImages> {
+    const { stateDir, registries, maxParallelImagePulls, imageGcHighThreshold, imageGcLowThreshold, imageMinimumGcAgeMs, imageMaximumGcAgeMs } = this.#config;
+    return NodeImages.open({ ...deps, localImages: runtime.localImages() }, {
+      ...imageCollectorDefaults, nodeName: this.#nodeName, stateDir, systemImages, registriesPath: registries, registryHostsDir: runtime.registryHostsDir, maxParallelPulls: maxParallelImagePulls,
+      highPercent: imageGcHighThreshold, lowPercent: Math.min(imageGcLowThreshold, imageGcHighThreshold), minAgeMs: imageMinimumGcAgeMs, maxAgeMs: imageMaximumGcAgeMs,
+    });
+  }
+
+  /** Loaded when the control plane first has work for this host itself. */
+  #hostTasks(): Promise<HostTasks> {
+    this.#tasks ??= (async () => {
+      const [{ HostTasks: Loaded }, { isSea }] = await Promise.all([import('./upgrade/host-tasks.ts'), import('node:sea')]);
+      const { log, clock } = this.#deps;
+      return new Loaded({ log: log.child({ component: 'upgrade' }), nowMs: () => clock.now() }, { stateDir: this.#config.stateDir, executable: isSea() ? process.execPath : undefined, supervised: process.env['NOTIFY_SOCKET'] !== undefined });
+    })();
+    return this.#tasks;
+  }
+
+  /** Undefined unless this agent came up with another executable, or went back from one. */
+  async #confirmation(node: NodeReporter, session: () => AgentSession | undefined, events: EventBuffer): Promise<Runnable | undefined> {
+    const { stateDir } = this.#config;
+    if (!existsSync(join(stateDir, 'upgrade'))) return undefined;
+    const { upgradeToConfirm, UpgradeConfirmation } = await import('./upgrade/confirm.ts');
+    if (!upgradeToConfirm(stateDir)) return undefined;
+    const { log, clock } = this.#deps;
+    const notReady = (): string | undefined => node.current().status.conditions?.find(({ type, status }) => type === 'Ready' && status !== 'True')?.message;
+    return new UpgradeConfirmation({
+      clock, log: log.child({ component: 'upgrade' }), unwell: () => (session()?.connected === true ? notReady() : 'it did not connect to the control plane'),
+      tell: (type, reason, message) => { events.emit({ kind: 'Node', namespace: '', name: this.#nodeName, uid: this.#nodeName, type, reason, message, atMs: clock.now() }); },
+    }, stateDir);
   }
 
   /** Undefined where no folder is given. Loaded then: few hosts have one. */
@@ -301,6 +339,16 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
   };
 }
 
+/** The control plane's host as others reach it; nothing for an agent that runs beside it and dials itself. */
+function serverHostOf(server: string): { readonly serverHost?: string } {
+  const host = URL.canParse(server) ? new URL(server).hostname.replace(/^\[|\]$/g, '') : '';
+  return host === '' || host === 'localhost' || host === '::1' || host.startsWith('127.') ? {} : { serverHost: host };
+}
+
+function networkModeOf(text: string): NetworkMode {
+  return networkModes.find((mode) => mode === text) ?? 'auto';
+}
+
 /** What the control plane may ask for; streams into pods are loaded when the first is asked for. */
 function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string, network: PodNetwork, images: NodeImages, hostTasks: () => Promise<HostTasks>): TunnelHandlers {
   return {
@@ -312,13 +360,3 @@ function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid:
       : (await import('./streams/pod-streams.ts')).openStream(driver, 'podUid' in request ? { ...request, podUid: uidOf(request.podUid) } : request, signal)),
   };
 }
-/** The control plane's host as others reach it; nothing for an agent that runs beside it and dials itself. */
-function serverHostOf(server: string): { readonly serverHost?: string } {
-  const host = URL.canParse(server) ? new URL(server).hostname.replace(/^\[|\]$/g, '') : '';
-  return host === '' || host === 'localhost' || host === '::1' || host.startsWith('127.') ? {} : { serverHost: host };
-}
-
-function networkModeOf(text: string): NetworkMode {
-  return networkModes.find((mode) => mode === text) ?? 'auto';
-}
-

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { StatusError } from '#common/errors.ts';
 import { pauseProgram, type Architecture } from './images-pause.ts';
 import { tar, type TarEntry } from './images-tar.ts';
@@ -22,7 +22,7 @@ export interface ImageSpec {
 /** The part of a runtime driver that image building needs. */
 export interface ImageStore {
   imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
-  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]>;
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 /** This machine's architecture. */
@@ -113,14 +113,14 @@ export function helloSpec(architecture: Architecture, busybox: Uint8Array): Imag
   };
 }
 
-/** Makes sure that sandboxes can start without a registry. `workDir` holds the archive while it is loaded; `name` is what the runtime calls its sandbox image. */
-export async function ensurePauseImage(store: ImageStore, workDir: string, signal: AbortSignal, name = pauseImage): Promise<void> {
+/** Makes sure that sandboxes can start without a registry. `name` is what the runtime calls its sandbox image. */
+export async function ensurePauseImage(store: ImageStore, signal: AbortSignal, name = pauseImage): Promise<void> {
   if (await store.imageId(name, signal) !== undefined) return;
-  await importSpec(store, { ...pauseSpec(hostArchitecture()), name }, workDir, signal);
+  await importSpec(store, { ...pauseSpec(hostArchitecture()), name }, signal);
 }
 
 /** Makes sure that the examples' image is present; it is built from the host's static busybox. */
-export async function ensureHelloImage(store: ImageStore, workDir: string, signal: AbortSignal, busyboxPath = '/bin/busybox'): Promise<void> {
+export async function ensureHelloImage(store: ImageStore, signal: AbortSignal, busyboxPath = '/bin/busybox'): Promise<void> {
   if (await store.imageId(helloImage, signal) !== undefined) return;
   let busybox: Buffer;
   try {
@@ -128,18 +128,11 @@ export async function ensureHelloImage(store: ImageStore, workDir: string, signa
   } catch (error) {
     throw new StatusError('NotFound', `the example's image is built from a static busybox, and ${busyboxPath} cannot be read; install it (Debian and Ubuntu: apt-get install busybox-static)`, { cause: error });
   }
-  await importSpec(store, helloSpec(hostArchitecture(), busybox), workDir, signal);
+  await importSpec(store, helloSpec(hostArchitecture(), busybox), signal);
 }
 
-async function importSpec(store: ImageStore, spec: ImageSpec, workDir: string, signal: AbortSignal): Promise<void> {
-  await mkdir(workDir, { recursive: true });
-  const dir = await mkdtemp(join(workDir, 'image-'));
-  try {
-    await writeFile(join(dir, 'image.tar'), imageArchive(spec));
-    await store.importImage(join(dir, 'image.tar'), signal);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+async function importSpec(store: ImageStore, spec: ImageSpec, signal: AbortSignal): Promise<void> {
+  await store.importImage(Readable.from([imageArchive(spec)]), signal);
 }
 
 function descriptor(mediaType: string, blob: Buffer): { mediaType: string; digest: string; size: number } {

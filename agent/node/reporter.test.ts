@@ -15,7 +15,7 @@ function setUp() {
     notReady: [() => world.notReady],
     runtime: {
       version: async () => Promise.resolve('containerd://1.6.20'),
-      listImages: async () => Promise.resolve(world.images),
+      listImages: async () => Promise.resolve(world.images.map((image, i) => ({ id: String(i), ...image }))),
       notReady: async () => (world.runtimeDown ? Promise.reject(new Error('connect ENOENT')) : Promise.resolve([])),
     },
     host: {

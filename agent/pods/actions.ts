@@ -4,6 +4,8 @@ import type { Container as ContainerSpec, EphemeralContainer, Pod } from '#api/g
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
+import { podKeyring } from '#agent/images/credentials.ts';
+import type { ImagePuller } from '#agent/images/puller.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -18,7 +20,6 @@ import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
 import { fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
-import { pullAuths } from './pull-secrets.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
 import { withDevices } from './spec/devices.ts';
@@ -32,6 +33,7 @@ import { ensureVolumes, removePodFiles, removeVolumes } from './volumes/volumes.
 
 export interface ActionDeps {
   readonly driver: RuntimeDriver;
+  readonly puller: ImagePuller;
   readonly clock: Clock;
   readonly log: Log;
   readonly lookup: ObjectLookup;
@@ -145,9 +147,10 @@ export class PodActions {
 
   /** False when the image is not there; the failure is then remembered. */
   async #image(pod: Pod, spec: ContainerSpec, signal: AbortSignal): Promise<boolean> {
-    const { driver, clock, recorder, lookup } = this.#deps;
+    const { driver, puller, clock, recorder, lookup } = this.#deps;
     const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, spec.name); };
-    const outcome = await ensureImage({ driver, nowMs: () => clock.monotonic(), event: emit }, spec, pullAuths(pod, spec.image ?? '', lookup), signal);
+    const keyring = podKeyring(pod, (namespace, name) => lookup.secret(namespace, name));
+    const outcome = await ensureImage({ driver, puller, nowMs: () => clock.monotonic(), event: emit }, spec, keyring, signal);
     if (outcome.ok) return true;
     const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
     const message = again ? `Back-off pulling image "${spec.image ?? ''}": ${outcome.message}` : outcome.message;

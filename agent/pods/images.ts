@@ -1,7 +1,9 @@
 import type { Container } from '#api/gen/types.ts';
 import { isAbort } from '#common/lifecycle.ts';
 import { messageOf } from '#common/errors.ts';
-import type { RegistryAuth, RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { Keyring } from '#agent/images/credentials.ts';
+import type { ImagePuller, PullOutcome } from '#agent/images/puller.ts';
+import type { PullProgress, RuntimeDriver } from '#agent/runtimes/types.ts';
 
 type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
@@ -25,13 +27,14 @@ const reference = new RegExp(String.raw`^(?:${domain}/)?${component}(?:/${compon
 
 export interface ImageDeps {
   readonly driver: RuntimeDriver;
+  readonly puller: ImagePuller;
   /** Monotonic. */
   readonly nowMs: () => number;
   readonly event: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
 }
 
 /** Makes sure that a container's image is on this host, by its pull policy. */
-export async function ensureImage(deps: ImageDeps, container: Container, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<ImageOutcome> {
+export async function ensureImage(deps: ImageDeps, container: Container, keyring: Keyring, signal: AbortSignal): Promise<ImageOutcome> {
   const image = container.image ?? '';
   const policy = pullPolicyOf(container);
   if (!reference.test(image)) {
@@ -53,28 +56,32 @@ export async function ensureImage(deps: ImageDeps, container: Container, auths: 
   }
   deps.event('Normal', 'Pulling', `Pulling image "${image}"`);
   const started = deps.nowMs();
+  let pulled: PullOutcome;
   try {
-    await pullWithAny(deps.driver, image, auths, signal);
+    pulled = await deps.puller.pull({
+      image, keyring, presentWillDo: policy === 'IfNotPresent', progress: (known, elapsedMs) => { deps.event('Normal', 'PullProgress', `Pulling image "${image}": ${progressText(known, elapsedMs)}`); },
+    }, signal);
   } catch (error) {
     if (isAbort(error, signal)) throw error;
     const message = messageOf(error);
     deps.event('Warning', 'Failed', `Failed to pull image "${image}": ${message}`);
     return { ok: false, reason: 'ErrImagePull', message };
   }
-  deps.event('Normal', 'Pulled', `Successfully pulled image "${image}" in ${String(Math.round(deps.nowMs() - started) / 1000)}s`);
+  deps.event('Normal', 'Pulled', `Successfully pulled image "${image}" in ${goDuration(pulled.tookMs)} (${goDuration(deps.nowMs() - started)} including waiting). Image size: ${String(pulled.sizeBytes)} bytes.`);
   return { ok: true };
 }
 
-async function pullWithAny(driver: RuntimeDriver, image: string, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<void> {
-  let failure: unknown;
-  for (const auth of auths.length > 0 ? auths : [undefined]) {
-    try {
-      await driver.pullImage(image, auth, signal);
-      return;
-    } catch (error) {
-      if (isAbort(error, signal)) throw error;
-      failure = error;
-    }
-  }
-  throw failure;
+/** `12.3 MiB of 120.5 MiB (10 %) after 30 s`. */
+function progressText({ doneBytes, totalBytes }: PullProgress, elapsedMs: number): string {
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const share = totalBytes > 0 ? ` of ${mib(totalBytes)} (${String(Math.floor((100 * doneBytes) / totalBytes))} %)` : '';
+  return `${mib(doneBytes)}${share} after ${String(Math.round(elapsedMs / 1000))} s`;
+}
+
+/** As Go prints a duration in whole milliseconds: `850ms`, `1.25s`, `2m0.5s`. */
+function goDuration(ms: number): string {
+  const whole = Math.round(ms);
+  if (whole < 1000) return `${String(whole)}ms`;
+  const seconds = whole / 1000;
+  return seconds < 60 ? `${String(seconds)}s` : `${String(Math.floor(seconds / 60))}m${String(Math.round((seconds % 60) * 1000) / 1000)}s`;
 }

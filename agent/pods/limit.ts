@@ -7,9 +7,11 @@ export class Limit {
     this.#free = max;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** An abort of the signal ends the wait, not the work. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
     if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
+    else await this.#turn(signal);
     try {
       return await work();
     } finally {
@@ -17,5 +19,20 @@ export class Limit {
       if (next) next();
       else this.#free++;
     }
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(come), 1);
+        reject(signal?.reason as Error);
+      };
+      const come = (): void => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.#waiting.push(come);
+      signal?.addEventListener('abort', leave, { once: true });
+    });
   }
 }

@@ -10,7 +10,7 @@ import { findCniBinDir, findProgram } from './containerd/host.ts';
 import { ManagedContainerd } from './containerd/managed.ts';
 import { containerdPaths } from './containerd/paths.ts';
 import { foreignSetup } from './foreign.ts';
-import type { DriverConfig, DriverDeps, OpenDriver, RuntimeDriver } from './types.ts';
+import type { DriverDeps, OpenDriver, RuntimeDriver } from './types.ts';
 
 /** Where CNI plugins are installed: by their own project, by Debian, by Fedora. */
 const cniBinDirs = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
@@ -53,34 +53,38 @@ export class HostRuntime {
     this.containerd = own ? new ManagedContainerd({ log: deps.log.child({ component: 'containerd' }), clock: deps.clock }, { stateDir: config.stateDir, sandboxImage: pauseImage, searchPath: config.searchPath, cniBinDirs }) : undefined;
   }
 
-  /** Resolves with a driver that pods can be run by, once the runtime answers, and with where the runtime reads CNI configuration from when that is not Cleat's folder. */
-  async open(owner: string, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined }> {
+  /** Resolves with a driver that pods can be run by, once the runtime answers, with where the runtime reads CNI configuration from when that is not Cleat's folder, and with the images that no pod can do without. */
+  async open(owner: string, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined; systemImages: readonly string[] }> {
     const driver = await this.connect(owner);
     await this.#untilAnswered(driver, signal);
     const foreign = this.choice.driver === 'cri' && !this.containerd ? await foreignSetup(driver, signal) : undefined;
     if (this.choice.driver !== 'cri') await findCniBinDir(cniBinDirs);
-    await ensurePauseImage(driver, this.#workDir, signal, foreign?.sandboxImage);
-    return { driver, cniConfDir: foreign?.cniConfDir };
+    await ensurePauseImage(driver, signal, foreign?.sandboxImage);
+    return { driver, cniConfDir: foreign?.cniConfDir, systemImages: [pauseImage, ...(foreign?.sandboxImage === undefined ? [] : [foreign.sandboxImage])] };
+  }
+
+  /** Where containerd, or `ctr`, is told how registries are reached; undefined where that is somebody else's to say. */
+  get registryHostsDir(): string | undefined {
+    return this.containerd || this.choice.driver === 'ctr' ? containerdPaths(this.#config.stateDir).registryHosts : undefined;
   }
 
   /** A driver for what the node named `owner` has there, without a look at whether it can run more. */
   async connect(owner: string): Promise<RuntimeDriver> {
     const { driver, endpoint } = this.choice;
     return openerOf(this.#deps, driver)(this.#driverDeps, {
-      endpoint: this.containerd?.endpoint ?? endpoint, owner, stateDir: this.#config.stateDir, runDir: containerdPaths(this.#config.stateDir).runDir, sandboxImage: pauseImage, localImages: this.#localImages(),
+      endpoint: this.containerd?.endpoint ?? endpoint, owner, stateDir: this.#config.stateDir, runDir: containerdPaths(this.#config.stateDir).runDir, sandboxImage: pauseImage,
       cni: { confDir: containerdPaths(this.#config.stateDir).cniConfDir, binDirs: cniBinDirs }, ...(this.containerd && { snapshotter: this.containerd.snapshotter }),
+      ...(this.registryHostsDir !== undefined && { registryHostsDir: this.registryHostsDir }),
     });
   }
 
   get #driverDeps(): DriverDeps { return { log: this.#deps.log.child({ component: 'runtime' }), clock: this.#deps.clock }; }
 
-  get #workDir(): string { return join(this.#config.stateDir, 'tmp'); }
-
   /** The examples' image is in no registry: every host that needs it builds it, once for all that ask at the same time. */
-  #localImages(): NonNullable<DriverConfig['localImages']> {
+  localImages(): ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>> {
     let building: Promise<void> | undefined;
     const build = (driver: RuntimeDriver, signal: AbortSignal): Promise<void> =>
-      building ??= ensureHelloImage(driver, this.#workDir, signal).finally(() => { building = undefined; });
+      building ??= ensureHelloImage(driver, signal).finally(() => { building = undefined; });
     return new Map([[helloImage, build], [helloImage.slice(helloImage.lastIndexOf('/') + 1), build]]);
   }
 

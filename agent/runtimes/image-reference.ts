@@ -23,17 +23,3 @@ export function canonicalReference(image: string): string {
   const { registry, repository, tag } = parseReference(image);
   return `${registry}/${repository}${tag.includes(':') ? '@' : ':'}${tag}`;
 }
-
-const architectures: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386' };
-
-/** This host's architecture as images name it. */
-export function imageArchitecture(): string {
-  return architectures[process.arch] ?? process.arch;
-}
-
-/** What to say of an image that this host cannot run; undefined when it can. */
-export function wrongArchitecture(image: string, has: readonly string[]): string | undefined {
-  const host = imageArchitecture();
-  if (has.length === 0 || has.includes(host)) return undefined;
-  return `wrong architecture: image ${image} is for ${has.join(', ')}, and this host is linux/${host}; build or choose an image for it`;
-}

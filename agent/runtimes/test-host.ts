@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { systemClock } from '#common/clock.ts';
 import { exec, execOk, spawnDaemon } from '#common/exec.ts';
 import { removeCgroup } from './cgroups.ts';
@@ -28,7 +28,7 @@ export async function openTestHost(prefix: string, subnet: string): Promise<Test
   const netns = stateDir.slice(stateDir.lastIndexOf('/') + 1);
   const close = (): Promise<void> => removeHost(netns, stateDir);
   const launch = async (name: string, ...args: string[]): Promise<number> => {
-    const log = openSync(join(stateDir, `${name}.log`), 'a');
+    const log = openSync(join(stateDir, `${basename(name)}.log`), 'a');
     const { pid } = await spawnDaemon('nsenter', [`--net=/run/netns/${netns}`, name, ...args], log);
     closeSync(log);
     return pid;

@@ -50,9 +50,20 @@ export interface RuntimeDriver {
   imageId(image: string, signal: AbortSignal): Promise<string | undefined>;
   /** Whom a local image runs as when nothing else is said: a number, a name that only the image knows, or root. */
   imageUser(image: string, signal: AbortSignal): Promise<ImageUser>;
-  pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
-  /** Loads a docker or OCI archive; resolves with the names it made. */
-  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** What came of an earlier pull that broke off is not asked for again, where the engine keeps it. Rejects with `Invalid` and the words `wrong architecture` when this host cannot run what there is. */
+  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage>;
+  /** Loads a docker or OCI archive; resolves with the names it made. Rejects like `pullImage` when this host cannot run one of them; it is removed then. */
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]>;
+  /** A docker archive of a local image. */
+  exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Takes all names that it was listed by from an image, and frees it. Idempotent. */
+  removeImage(image: ListedImage, signal: AbortSignal): Promise<void>;
+  /** Ids and names of images that containers, whoever's and whether they run or not, are made from. */
+  imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** A folder of the file system that images are on. */
+  imageFolder(signal: AbortSignal): Promise<string>;
+  /** True where people, too, keep images beside those that were pulled for pods. */
+  readonly sharesImages: boolean;
 
   /** Says that something of a pod changed; `undefined` means look at everything (events may have been lost). Reconnects by itself until aborted. */
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
@@ -80,8 +91,8 @@ export interface DriverConfig {
   readonly cni: { readonly confDir: string; readonly binDirs: readonly string[] };
   /** Used for unpacking imported images; the runtime's default when absent. */
   readonly snapshotter?: string;
-  /** Images that are in no registry: asked for, they are made on this host, by name. */
-  readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
+  /** A folder in containerd's own form that says how registries are reached, for drivers that pull themselves. */
+  readonly registryHostsDir?: string;
 }
 
 export type OpenDriver = (deps: DriverDeps, config: DriverConfig) => Promise<RuntimeDriver>;
@@ -105,8 +116,12 @@ export interface LogOptions {
 }
 
 export interface ListedImage {
+  readonly id: string;
+  /** With tags and with digests. */
   readonly names: readonly string[];
   readonly sizeBytes: number;
+  /** The engine itself keeps it. */
+  readonly pinned?: boolean;
 }
 
 export interface ImageUser {
@@ -126,7 +141,29 @@ export interface RuntimeSetup {
   readonly resolvesCdi?: boolean;
 }
 
-export interface RegistryAuth { readonly username: string; readonly password: string }
+export interface RegistryAuth {
+  readonly username: string;
+  readonly password: string;
+  /** In place of a password: what a registry's token service gave to whoever signed in there. */
+  readonly identityToken?: string;
+}
+
+export interface PullOptions {
+  readonly auth?: RegistryAuth | undefined;
+  /** Called whenever more is known; never after the pull has ended. */
+  readonly progress?: (progress: PullProgress) => void;
+}
+
+export interface PullProgress {
+  readonly doneBytes: number;
+  /** Of the layers that are known of by now. */
+  readonly totalBytes: number;
+}
+
+export interface PulledImage {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
 
 export interface RuntimeSnapshot {
   readonly sandboxes: readonly Sandbox[];

@@ -47,6 +47,8 @@ disabled_plugins = [${disabled.map(q).join(', ')}]
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = ${q(settings.cniBinDir)}
     conf_dir = ${q(paths.cniConfDir)}
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = ${q(paths.registryHosts)}
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = ${q(settings.snapshotter)}
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

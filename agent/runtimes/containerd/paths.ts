@@ -6,6 +6,8 @@ export interface ContainerdPaths {
   readonly log: string;
   readonly root: string;
   readonly opt: string;
+  /** How registries are reached, in containerd's own form. */
+  readonly registryHosts: string;
   readonly cniConfDir: string;
   /** Where host-local notes the addresses that are taken, a folder for each network. */
   readonly cniDataDir: string;
@@ -31,6 +33,7 @@ export function containerdPaths(stateDir: string, runRoot = '/run/cleat'): Conta
     log: join(base, 'containerd.log'),
     root: join(base, 'root'),
     opt: join(base, 'opt'),
+    registryHosts: join(base, 'certs.d'),
     cniConfDir: join(resolve(stateDir), 'cni', 'net.d'),
     cniDataDir: join(resolve(stateDir), 'cni', 'data'),
     netnsDir: join(runDir, 'containerd', 'io.containerd.grpc.v1.cri', 'netns'),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { systemClock } from '#common/clock.ts';
-import { exec, execOk } from '#common/exec.ts';
+import { exec, execOk, spawnDaemon } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
 import { CriDriver } from '../cri/driver.ts';
@@ -21,6 +21,8 @@ export interface ContainerdLab {
   readonly netns: string;
   readonly containerd: ManagedContainerd;
   readonly driver: CriDriver;
+  /** Starts a program in the lab's network. Resolves with its pid; whoever starts it ends it. */
+  launch(name: string, ...args: string[]): Promise<number>;
   /** Another driver on the same runtime, as after a restart of the agent. */
   connect(): CriDriver;
   close(): Promise<void>;
@@ -58,9 +60,10 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
   try {
     await containerd.ensure(signal);
     const driver = connect();
-    await ensurePauseImage(driver, stateDir, signal);
-    await ensureHelloImage(driver, stateDir, signal);
-    return { stateDir, netns, containerd, driver, connect, close };
+    await ensurePauseImage(driver, signal);
+    await ensureHelloImage(driver, signal);
+    const launch = async (name: string, ...args: string[]): Promise<number> => (await spawnDaemon('nsenter', [`--net=/run/netns/${netns}`, name, ...args], 'ignore')).pid;
+    return { stateDir, netns, containerd, driver, launch, connect, close };
   } catch (error) {
     await close().catch(() => undefined);
     throw error;

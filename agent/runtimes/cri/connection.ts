@@ -3,7 +3,7 @@ import { loadContract, type Contract } from '#proto/load.ts';
 import { fromCri } from './errors.ts';
 import type { CriCalls } from './messages.ts';
 
-const imageCalls: ReadonlySet<string> = new Set(['ListImages', 'ImageStatus', 'PullImage']);
+const imageCalls: ReadonlySet<string> = new Set(['ListImages', 'ImageStatus', 'PullImage', 'RemoveImage', 'ImageFsInfo']);
 
 /** One HTTP/2 connection to a runtime's unix socket; reconnects by itself. */
 export class CriConnection {

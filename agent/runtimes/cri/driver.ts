@@ -1,13 +1,12 @@
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
-import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
-import type { Container, ContainerConfig, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection } from './connection.ts';
-import { withArchitecture } from './errors.ts';
 import { podEvents, type Settled } from './events.ts';
+import { CriImages } from './images.ts';
 import { containerMessage, resourcesMessage, sandboxMessage, selector, stopSignal, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, CriCalls, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 import { setupOf } from './setup.ts';
@@ -24,20 +23,20 @@ export interface CriConfig {
   readonly snapshotter?: string;
   /** How the runtime's streaming server is reached; by plain TCP when absent. */
   readonly connectStream?: StreamConnect;
-  /** Images that are in no registry: asked for, they are made on this host, by name. */
-  readonly localImages?: ReadonlyMap<string, (driver: RuntimeDriver, signal: AbortSignal) => Promise<void>>;
 }
 
 const quickMs = 10_000;
 const slowMs = 120_000;
-const pullMs = 30 * 60_000;
 
 /** Speaks CRI `runtime.v1` over a unix socket. */
 export class CriDriver implements RuntimeDriver {
   readonly name = 'cri';
+  /** A runtime of CRI has what pods need, as kubelet has it, too. */
+  readonly sharesImages = false;
   readonly #connection: CriConnection;
   readonly #deps: CriDeps;
   readonly #config: CriConfig;
+  readonly #images: CriImages;
   readonly #podOf = new Map<string, string>();
   /** Details that only a status call gives. They change with the state alone, so one call per state is enough. */
   readonly #containerStatus = new Map<string, { state: string; status: ContainerStatusMessage }>();
@@ -47,6 +46,7 @@ export class CriDriver implements RuntimeDriver {
     this.#deps = deps;
     this.#config = config;
     this.#connection = new CriConnection(config.endpoint);
+    this.#images = new CriImages({ ...deps, connection: this.#connection }, config.snapshotter);
   }
 
   async version(signal: AbortSignal): Promise<string> {
@@ -169,44 +169,15 @@ export class CriDriver implements RuntimeDriver {
     return (await this.#streaming()).port(url, port, signal);
   }
 
-  async listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
-    const { images } = await this.#connection.call('ListImages', {}, quickMs, signal);
-    return images.map(({ repoTags, repoDigests, size }) => ({ names: [...repoDigests, ...repoTags], sizeBytes: Number(size) }));
-  }
-
-  async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
-    const answer = await this.#connection.call('ImageStatus', { image: { image } }, quickMs, signal);
-    return answer.image?.id;
-  }
-
-  async imageUser(image: string, signal: AbortSignal): Promise<ImageUser> {
-    const answer = await this.#connection.call('ImageStatus', { image: { image } }, quickMs, signal);
-    if (!answer.image) throw new StatusError('NotFound', `image ${image} not found`);
-    const { uid, username } = answer.image;
-    return { name: username, ...(username === '' && { uid: Number(uid?.value ?? 0) }) };
-  }
-
-  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
-    const make = this.#config.localImages?.get(image);
-    if (make) {
-      await make(this, signal);
-      return await this.imageId(image, signal) ?? '';
-    }
-    try {
-      return (await this.#connection.call('PullImage', { image: { image }, ...(auth && { auth }) }, pullMs, signal)).imageRef;
-    } catch (error) {
-      throw isStatus(error) ? withArchitecture(image, error) : error;
-    }
-  }
-
-  async importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
-    const { endpoint } = this.#connection;
-    const snapshotter = this.#config.snapshotter === undefined ? [] : ['--snapshotter', this.#config.snapshotter];
-    const output = await execOk('ctr', ['-a', endpoint, '-n', 'k8s.io', 'images', 'import', ...snapshotter, archivePath], { timeoutMs: pullMs, signal });
-    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
-    for (const name of names) await this.#untilKnown(name, signal);
-    return names;
-  }
+  listImages(signal: AbortSignal): Promise<readonly ListedImage[]> { return this.#images.list(signal); }
+  imageId(image: string, signal: AbortSignal): Promise<string | undefined> { return this.#images.id(image, signal); }
+  imageUser(image: string, signal: AbortSignal): Promise<ImageUser> { return this.#images.user(image, signal); }
+  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.import(archive, signal); }
+  exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.export(image, signal); }
+  removeImage({ id }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(id, signal); }
+  imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }
+  imageFolder(signal: AbortSignal): Promise<string> { return this.#images.folder(signal); }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
     return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, maxMs, stop) => this.#settle(id, maxMs, stop) }, signal);
@@ -224,6 +195,7 @@ export class CriDriver implements RuntimeDriver {
 
   /** Ends the connection; calls under way fail. */
   close(): void {
+    this.#images.close();
     this.#connection.close();
   }
 
@@ -297,15 +269,6 @@ export class CriDriver implements RuntimeDriver {
       await this.#deps.clock.sleep(waitMs, signal);
     }
     return { podUid, settled: false };
-  }
-
-  /** containerd's CRI learns of imported images by an event of its own. */
-  async #untilKnown(image: string, signal: AbortSignal): Promise<void> {
-    for (let waitMs = 5; waitMs <= 5120; waitMs *= 2) {
-      if (await this.imageId(image, signal) !== undefined) return;
-      await this.#deps.clock.sleep(waitMs, signal);
-    }
-    throw new StatusError('InternalError', `image ${image} was imported but the runtime does not list it`);
   }
 }
 

@@ -27,11 +27,3 @@ export function fromCri(method: string, error: unknown): StatusError {
   }
   return new StatusError(code, text, { cause: error });
 }
-
-const architectures: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386' };
-
-/** Says it in those words when an image has nothing for this kind of host; containerd only says that nothing matched. */
-export function withArchitecture(image: string, error: StatusError): StatusError {
-  if (!/no match for platform|no matching manifest/.test(error.message)) return error;
-  return new StatusError('Invalid', `wrong architecture: image ${image} has nothing for this host, which is linux/${architectures[process.arch] ?? process.arch}; build or choose an image for it (${error.message})`, { cause: error });
-}

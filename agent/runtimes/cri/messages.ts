@@ -16,6 +16,8 @@ export interface ListedContainer {
   createdAt: string;
   labels: Record<string, string>;
   annotations: Record<string, string>;
+  image: { image: string } | null;
+  imageRef: string;
 }
 
 export type ContainerState = 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CONTAINER_EXITED' | 'CONTAINER_UNKNOWN';
@@ -67,7 +69,9 @@ export interface CriCalls {
   Attach: [{ containerId: string; stdin: boolean; stdout: boolean; stderr: boolean; tty: boolean }, { url: string }];
   PortForward: [{ podSandboxId: string; port: readonly number[] }, { url: string }];
   ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
-  ListImages: [object, { images: { repoTags: string[]; repoDigests: string[]; size: string }[] }];
-  ImageStatus: [{ image: { image: string } }, { image: { id: string; uid: { value: string } | null; username: string } | null }];
-  PullImage: [{ image: { image: string }; auth?: { username: string; password: string } }, { imageRef: string }];
+  ListImages: [object, { images: { id: string; repoTags: string[]; repoDigests: string[]; size: string; pinned: boolean }[] }];
+  ImageStatus: [{ image: { image: string }; verbose: boolean }, { image: { id: string; size: string; uid: { value: string } | null; username: string } | null; info: Record<string, string> }];
+  PullImage: [{ image: { image: string }; auth?: object }, { imageRef: string }];
+  RemoveImage: [{ image: { image: string } }, object];
+  ImageFsInfo: [object, { imageFilesystems: { fsId: { mountpoint: string } | null }[] }];
 }

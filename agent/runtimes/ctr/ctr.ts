@@ -50,6 +50,9 @@ export class Ctr {
 const codes: readonly (readonly [RegExp, StatusCode])[] = [
   // What the program that makes containers says is not about containerd's own things.
   [/OCI runtime|runc/, 'InternalError'],
+  // Nor is what a registry says.
+  [/failed to resolve reference.*: not found/, 'NotFound'],
+  [/failed to resolve reference|failed to do request|failed to copy|unexpected status code/, 'InternalError'],
   [/failed to dial|connection refused|connection error|transport is closing|Unavailable/, 'ServiceUnavailable'],
   [/already exists/, 'AlreadyExists'],
   [/not found|no running task|process already finished|does not exist/, 'NotFound'],

@@ -1,30 +1,32 @@
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import { limitCgroup, usageOf } from '../cgroups.ts';
+import { canonicalReference } from '../image-reference.ts';
 import { imageUserOf } from '../image-user.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { Records } from '../sandbox/records.ts';
-import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
+import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Containers, type KnownEnd } from './containers.ts';
 import { Ctr } from './ctr.ts';
 import { podEvents } from './events.ts';
-import { parseImages } from './image-table.ts';
 import { CtrImages } from './images.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Tasks } from './tasks.ts';
 
 export interface CtrConfig extends DriverConfig {
-  /** For tests: plugins are run by this, to have the host of pods elsewhere. */
+  /** For tests: plugins and pulls are run by this, to have the host of pods elsewhere. */
   readonly cniLauncher?: readonly string[];
 }
 
 /** containerd's namespace that is Cleat's: what others have on the same containerd cannot be seen from there. */
 const namespace = 'cleat';
+const usualRoot = '/var/lib/containerd';
 
 /**
  * containerd through its own command line, for hosts where its CRI is switched off. containerd runs single containers;
@@ -32,6 +34,8 @@ const namespace = 'cleat';
  */
 export class CtrDriver implements RuntimeDriver {
   readonly name = 'ctr';
+  /** What people have is in other namespaces of that containerd. */
+  readonly sharesImages = false;
   readonly #deps: DriverDeps;
   readonly #config: CtrConfig;
   readonly #ctr: Ctr;
@@ -55,7 +59,7 @@ export class CtrDriver implements RuntimeDriver {
     this.#config = config;
     this.#ctr = ctr;
     this.#tasks = new Tasks({ ctr, clock });
-    this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal));
+    this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
     this.#containerRecords = new Records(join(base, 'containers'));
@@ -155,8 +159,8 @@ export class CtrDriver implements RuntimeDriver {
     return (await import('../sandbox/port.ts')).dialInNetworkOf(pause.pid, port);
   }
 
-  async listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
-    return parseImages(await this.#ctr.run(['images', 'ls'], signal));
+  listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    return this.#images.list(signal);
   }
 
   async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
@@ -169,15 +173,18 @@ export class CtrDriver implements RuntimeDriver {
     return imageUserOf((await this.#images.get(image, signal)).config.User ?? '');
   }
 
-  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
-    const make = this.#config.localImages?.get(image);
-    if (!make) return this.#images.pull(image, auth, signal);
-    await make(this, signal);
-    return await this.imageId(image, signal) ?? '';
+  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.load(archive, signal); }
+  exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
+  removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(names, signal); }
+
+  async imagesInUse(): Promise<ReadonlySet<string>> {
+    return new Set([...(await this.#containerRecords.all()).values()].map(({ image }) => canonicalReference(image)));
   }
 
-  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
-    return this.#images.load(archivePath, signal);
+  /** ctr does not tell where its containerd keeps things; this is where all but few do. */
+  async imageFolder(): Promise<string> {
+    return await access(usualRoot).then(() => usualRoot, () => '/');
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { parseImages } from './image-table.ts';
+import { PullTable } from './pull-table.ts';
 
 const [a, b] = ['a', 'b'].map((digit) => `sha256:${digit.repeat(64)}`);
 
@@ -10,5 +11,15 @@ it('reads what ctr lists', () => {
     `localhost/hello:latest       application/vnd.oci.image.manifest.v1+json ${a}  1.5 MiB   linux/amd64 -`,
     `${b}  application/vnd.oci.image.index.v1+json ${b}  700.0 B   linux/amd64,linux/arm64/v8 io.cri-containerd.image=managed`,
     'nonsense', '',
-  ].join('\n'))).toEqual([{ names: ['localhost/hello:1', 'localhost/hello:latest'], sizeBytes: 1_572_864 }, { names: [], sizeBytes: 700 }]);
+  ].join('\n'))).toEqual([{ id: a, names: ['localhost/hello:1', 'localhost/hello:latest'], sizeBytes: 1_572_864 }, { id: b, names: [], sizeBytes: 700 }]);
+});
+
+it('reads what ctr draws of a pull', () => {
+  const table = new PullTable();
+  const [one, two] = ['1', '2'].map((digit) => `layer-sha256:${digit.repeat(64)}`);
+  expect(['', 'elapsed: 0.1 s', `${one ?? ''}:   waiting   |--------------------------------------|`].map((line) => table.read(line))).toEqual([false, false, false]);
+  expect([`\u001b[1A${one ?? ''}:    downloading    |++++++----|  1.5 MiB/3.0 MiB`, `${two ?? ''}: downloading |----------|    0.0 B/512.0 KiB`].map((line) => table.read(line))).toEqual([true, true]);
+  expect(table.sum()).toEqual({ doneBytes: 1_572_864, totalBytes: 3_145_728 + 524_288 });
+  expect([`${two ?? ''}: done |++++++++++|`, `${two ?? ''}: done |++++++++++|`].map((line) => table.read(line))).toEqual([true, false]);
+  expect(table.sum().doneBytes).toBe(1_572_864 + 524_288);
 });

@@ -1,14 +1,20 @@
 import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { isStatus, StatusError } from '#common/errors.ts';
-import { canonicalReference, imageArchitecture, wrongArchitecture } from '../image-reference.ts';
+import { openCommand } from '#common/exec.ts';
+import { receiveArchive, sendArchive } from '../ctr-archives.ts';
+import { architecturesOf, imageArchitecture, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
+import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
-import type { RegistryAuth } from '../types.ts';
-import type { Ctr } from './ctr.ts';
+import type { ListedImage, PulledImage, PullOptions } from '../types.ts';
+import { fromCtr, type Ctr } from './ctr.ts';
+import { parseImages } from './image-table.ts';
+import { PullTable } from './pull-table.ts';
 
-const pullMs = 30 * 60_000;
 /** Where an administrator puts mirrors and certificates of registries, for every tool that speaks containerd's way. */
-const hostsDir = '/etc/containerd/certs.d';
+const usualHostsDir = '/etc/containerd/certs.d';
+const maxWords = 4000;
 
 /** What is known of an image that is here. */
 export interface LocalImage {
@@ -19,10 +25,13 @@ export interface LocalImage {
   readonly config: ImageConfig;
   /** Name of the snapshot that its layers make. */
   readonly chainId: string;
+  /** Of its layers as they were pulled. */
+  readonly sizeBytes: number;
 }
 
 interface Manifest {
   readonly config?: { readonly digest: string };
+  readonly layers?: readonly { readonly size: number }[];
   readonly manifests?: readonly { readonly digest: string; readonly platform?: { readonly architecture?: string; readonly os?: string } }[];
 }
 
@@ -30,19 +39,25 @@ interface Manifest {
 export class CtrImages {
   readonly #ctr: Ctr;
   readonly #snapshotter: (signal: AbortSignal) => Promise<string>;
+  readonly #hostsDir: string | undefined;
+  readonly #launcher: readonly string[];
   /** By digest; what a digest stands for does not change. */
   readonly #known = new Map<string, LocalImage>();
 
-  constructor(ctr: Ctr, snapshotter: (signal: AbortSignal) => Promise<string>) {
+  /** `launcher` runs what speaks to registries: ctr does that itself, not its containerd. */
+  constructor(ctr: Ctr, snapshotter: (signal: AbortSignal) => Promise<string>, hostsDir: string | undefined, launcher: readonly string[] = []) {
     this.#ctr = ctr;
+    this.#launcher = launcher;
     this.#snapshotter = snapshotter;
+    this.#hostsDir = hostsDir;
+  }
+
+  async list(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    return parseImages(await this.#ctr.run(['images', 'ls'], signal));
   }
 
   async find(image: string, signal: AbortSignal): Promise<LocalImage | undefined> {
-    const name = canonicalReference(image);
-    const listed = await this.#ctr.run(['images', 'ls', `name==${name}`], signal);
-    const row = listed.split('\n').slice(1).map((line) => line.split(/\s+/)).find(([ref]) => ref === name);
-    const digest = row?.find((word) => /^sha256:[0-9a-f]{64}$/.test(word));
+    const digest = await this.#digestOf(image, signal);
     if (digest === undefined) return undefined;
     const known = this.#known.get(digest);
     if (known) return known;
@@ -58,37 +73,100 @@ export class CtrImages {
     return found;
   }
 
-  async pull(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
-    const mirrors = await access(hostsDir).then(() => ['--hosts-dir', hostsDir], () => []);
-    const user = auth ? ['--user', `${auth.username}:${auth.password}`] : [];
+  async pull(image: string, { auth, progress }: PullOptions, signal: AbortSignal): Promise<PulledImage> {
+    const hostsDir = await this.#hosts();
+    const user = auth?.identityToken !== undefined ? ['--refresh', auth.identityToken] : auth ? ['--user', `${auth.username}:${auth.password}`] : [];
+    const table = new PullTable();
     try {
-      await this.#ctr.run(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...mirrors, ...user, canonicalReference(image)], signal, pullMs);
+      await this.#follow(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...(hostsDir === undefined ? [] : ['--hosts-dir', hostsDir]), ...user, canonicalReference(image)], signal, (line) => {
+        if (table.read(line)) progress?.(table.sum());
+      });
     } catch (error) {
-      if (!isStatus(error) || !/no match for platform/.test(error.message)) throw error;
-      throw new StatusError('Invalid', `wrong architecture: image ${image} has nothing for this host, which is linux/${imageArchitecture()}; build or choose an image for it`, { cause: error });
+      if (!isStatus(error) || !saysNothingMatches.test(error.message)) throw error;
+      const has = await this.#offered(image, signal);
+      await this.remove([canonicalReference(image)], signal);
+      throw nothingForThisHost(image, has, error);
     }
-    return (await this.get(image, signal)).id;
+    return this.#checked(image, signal);
   }
 
-  async load(archivePath: string, signal: AbortSignal): Promise<string[]> {
-    const output = await this.#ctr.run(['images', 'import', '--snapshotter', await this.#snapshotter(signal), archivePath], signal, pullMs);
-    return [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+  /** What is said to Cleat comes before what is said to all tools of the host. */
+  async #hosts(): Promise<string | undefined> {
+    for (const folder of [this.#hostsDir, usualHostsDir]) if (folder !== undefined && (await readdir(folder).catch(() => [])).length > 0) return folder;
+    return undefined;
+  }
+
+  async load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> {
+    const output = await sendArchive(this.#ctr.arguments(['images', 'import', '--snapshotter', await this.#snapshotter(signal), '-']), archive, signal);
+    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+    for (const name of names) await this.#checked(name, signal);
+    return names;
+  }
+
+  save(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return receiveArchive(this.#ctr.arguments(['images', 'export', '-', canonicalReference(image)]), signal);
+  }
+
+  async remove(names: readonly string[], signal: AbortSignal): Promise<void> {
+    if (names.length > 0) await this.#ctr.run(['images', 'rm', '--sync', ...names], signal).catch((error: unknown) => { if (!isStatus(error, 'NotFound')) throw error; });
+  }
+
+  /** containerd takes an image for another kind of host without a word where it has no index. */
+  async #checked(image: string, signal: AbortSignal): Promise<PulledImage> {
+    try {
+      const { id, sizeBytes } = await this.get(image, signal);
+      return { id, sizeBytes };
+    } catch (error) {
+      if (isStatus(error, 'Invalid')) await this.remove([canonicalReference(image)], signal);
+      throw error;
+    }
+  }
+
+  async #offered(image: string, signal: AbortSignal): Promise<string[]> {
+    const digest = await this.#digestOf(image, signal);
+    return digest === undefined ? [] : this.#content(digest, signal).then(architecturesOf, () => []);
+  }
+
+  async #digestOf(image: string, signal: AbortSignal): Promise<string | undefined> {
+    const name = canonicalReference(image);
+    const listed = await this.#ctr.run(['images', 'ls', `name==${name}`], signal);
+    const row = listed.split('\n').slice(1).map((line) => line.split(/\s+/)).find(([ref]) => ref === name);
+    return row?.find((word) => /^sha256:[0-9a-f]{64}$/.test(word));
+  }
+
+  /** Hands on each line that the command says, until it ends. */
+  async #follow(args: readonly string[], signal: AbortSignal, heard: (line: string) => void): Promise<void> {
+    signal.throwIfAborted();
+    const [program = 'ctr', ...rest] = [...this.#launcher, 'ctr', ...this.#ctr.arguments(args)];
+    const command = openCommand(program, rest);
+    signal.addEventListener('abort', command.kill, { once: true });
+    let words = '';
+    command.stderr.on('data', (chunk: Buffer) => { words = (words + chunk.toString()).slice(-maxWords); });
+    createInterface({ input: command.stdout }).on('line', heard);
+    try {
+      const exitCode = await command.ended;
+      signal.throwIfAborted();
+      if (exitCode !== 0) throw fromCtr(this.#ctr.endpoint, words);
+    } finally {
+      signal.removeEventListener('abort', command.kill);
+    }
   }
 
   async #read(image: string, digest: string, signal: AbortSignal): Promise<LocalImage> {
     let manifest = await this.#content<Manifest>(digest, signal);
     if (manifest.manifests) {
       const forLinux = manifest.manifests.filter(({ platform }) => (platform?.os ?? 'linux') === 'linux');
-      const own = forLinux.find(({ platform }) => (platform?.architecture ?? imageArchitecture()) === imageArchitecture());
-      if (!own) throw new StatusError('Invalid', wrongArchitecture(image, forLinux.map(({ platform }) => platform?.architecture ?? '')) ?? `image ${image} has nothing for Linux`);
+      const fits = (test: (architecture: string) => boolean): { readonly digest: string } | undefined => forLinux.find(({ platform }) => test(platform?.architecture ?? imageArchitecture()));
+      const own = fits((architecture) => architecture === imageArchitecture()) ?? fits(runsHere);
+      if (!own) throw wrongArchitecture(image, architecturesOf(manifest)) ?? new StatusError('Invalid', `image ${image} has nothing for Linux`);
       manifest = await this.#content<Manifest>(own.digest, signal);
     }
     const id = manifest.config?.digest;
     if (id === undefined) throw new StatusError('Invalid', `image ${image} has no configuration`);
     const { architecture, config, rootfs } = await this.#content<{ architecture?: string; config?: ImageConfig; rootfs?: { diff_ids?: readonly string[] } }>(id, signal);
     const wrong = wrongArchitecture(image, architecture === undefined ? [] : [architecture]);
-    if (wrong !== undefined) throw new StatusError('Invalid', wrong);
-    return { id, digest, config: config ?? {}, chainId: chainIdOf(rootfs?.diff_ids ?? []) };
+    if (wrong) throw wrong;
+    return { id, digest, config: config ?? {}, chainId: chainIdOf(rootfs?.diff_ids ?? []), sizeBytes: (manifest.layers ?? []).reduce((total, { size }) => total + size, 0) };
   }
 
   async #content<T>(digest: string, signal: AbortSignal): Promise<T> {

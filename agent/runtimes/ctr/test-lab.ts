@@ -18,11 +18,11 @@ export async function openCtrLab(): Promise<CtrLab> {
   const signal = AbortSignal.timeout(60_000);
   const host = await openTestHost('cleat-ctr-', '10.79.0.0/24');
   const { stateDir, netns, cni, cniLauncher, containerd } = host;
-  const connect = (): CtrDriver => new CtrDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${containerd}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher });
+  const connect = (): CtrDriver => new CtrDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${containerd}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher, registryHostsDir: join(stateDir, 'certs.d') });
   try {
     const driver = connect();
-    await ensurePauseImage(driver, stateDir, signal);
-    await ensureHelloImage(driver, stateDir, signal);
+    await ensurePauseImage(driver, signal);
+    await ensureHelloImage(driver, signal);
     return { host, driver, connect, close: () => host.close() };
   } catch (error) {
     await host.close().catch(() => undefined);

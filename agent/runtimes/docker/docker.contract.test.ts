@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { containerConfig, runtimeDriverContract, sandboxConfig } from '../contract.ts';
+import { imageContract } from '../image-contract.ts';
 import { restartContract } from '../test-restarts.ts';
 import type { LogEntry, LogOptions } from '../types.ts';
 import { openDockerLab, type DockerLab } from './test-lab.ts';
@@ -12,6 +13,11 @@ runtimeDriverContract('docker', async () => {
 });
 
 restartContract('docker', openDockerLab);
+
+imageContract('docker', async () => {
+  const lab = await openDockerLab();
+  return { driver: lab.driver, host: lab.host, resumesItself: true, close: () => lab.close() };
+});
 
 describe('logs that Docker keeps', () => {
   let lab: DockerLab;

@@ -9,7 +9,7 @@ import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni, type CniTarget } from '../sandbox/cni.ts';
 import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
-import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, LogEntry, LogOptions, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, LogEntry, LogOptions, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { DockerEngine } from './engine.ts';
 import { podEvents } from './events.ts';
 import { DockerExec } from './exec.ts';
@@ -32,6 +32,7 @@ const cleanUpMs = 30_000;
  */
 export class DockerDriver implements RuntimeDriver {
   readonly name = 'docker';
+  readonly sharesImages = true;
   readonly #deps: DriverDeps;
   readonly #config: DockerConfig;
   readonly #engine: DockerEngine;
@@ -200,15 +201,14 @@ export class DockerDriver implements RuntimeDriver {
     return this.#images.user(image, signal);
   }
 
-  async pullImage(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
-    const make = this.#config.localImages?.get(image);
-    if (!make) return this.#images.pull(image, auth, signal);
-    await make(this, signal);
-    return await this.imageId(image, signal) ?? '';
-  }
+  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.load(archive, signal); }
+  exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
+  removeImage(image: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(image, signal); }
+  imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }
 
-  importImage(archivePath: string, signal: AbortSignal): Promise<readonly string[]> {
-    return this.#images.load(archivePath, signal);
+  async imageFolder(signal: AbortSignal): Promise<string> {
+    return (await this.#engine.call<EngineInfo>('GET', '/info', {}, signal)).DockerRootDir;
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {

@@ -38,10 +38,18 @@ export interface InspectedExec { readonly Running: boolean; readonly ExitCode: n
 
 export interface EngineVersion { readonly Version: string; readonly ApiVersion: string }
 
-export interface EngineInfo { readonly CgroupDriver: string; readonly CDISpecDirs?: readonly string[] | null }
+export interface EngineInfo { readonly CgroupDriver: string; readonly DockerRootDir: string; readonly CDISpecDirs?: readonly string[] | null }
 
 /** One line of the event stream. */
 export interface EngineEvent { readonly Action: string; readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> | null } | null }
 
 /** One line of what a pull or a load says while it goes on. */
-export interface Progress { readonly status?: string; readonly stream?: string; readonly error?: string; readonly errorDetail?: { readonly message?: string } }
+export interface Progress {
+  /** Of a layer. */
+  readonly id?: string;
+  readonly status?: string;
+  readonly progressDetail?: { readonly current?: number; readonly total?: number };
+  readonly stream?: string;
+  readonly error?: string;
+  readonly errorDetail?: { readonly message?: string };
+}

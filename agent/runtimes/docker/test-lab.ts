@@ -25,13 +25,13 @@ export async function openDockerLab(): Promise<DockerLab> {
   const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher });
   try {
     await rm(join(stateDir, 'docker.pid'), { force: true });
-    await writeFile(join(stateDir, 'daemon.json'), '{}');
+    await writeFile(join(stateDir, 'daemon.json'), JSON.stringify({ 'insecure-registries': ['192.0.2.0/24'] }));
     await host.launch('dockerd', '--data-root', join(stateDir, 'data'), '--exec-root', join(stateDir, 'exec'), '-H', `unix://${engine.endpoint}`, '--containerd', host.containerd,
       '--pidfile', join(stateDir, 'docker.pid'), '--oom-score-adjust', '0', '--cgroup-parent', `/${netns}`, '--config-file', join(stateDir, 'daemon.json'));
     await until(signal, async () => { await engine.call('GET', '/version', { timeoutMs: 1000 }, signal); });
     const driver = connect();
-    await ensurePauseImage(driver, stateDir, signal);
-    await ensureHelloImage(driver, stateDir, signal);
+    await ensurePauseImage(driver, signal);
+    await ensureHelloImage(driver, signal);
     return { host, engine, driver, connect, close: () => host.close() };
   } catch (error) {
     const log = await readFile(join(stateDir, 'dockerd.log'), 'utf8').catch(() => '');

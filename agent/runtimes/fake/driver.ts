@@ -6,7 +6,8 @@ import { commandChannels, type Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
 import { channelPair } from '#common/streams/pair.ts';
 import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
-import type { Container, ContainerConfig, ImageUser, ListedImage, RegistryAuth, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import { wrongArchitecture } from '../image-architecture.ts';
+import type { Container, ContainerConfig, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type FakeContainer = Mutable<Container> & { readonly config: ContainerConfig };
@@ -31,6 +32,9 @@ export class FakeDriver implements RuntimeDriver {
   readonly imageUsers = new Map<string, ImageUser>();
   /** Images that a pull brings: name → id. */
   readonly registry = new Map<string, string>();
+  /** What a pull of an image waits for, by name. */
+  readonly pulling = new Map<string, (options: PullOptions, signal: AbortSignal) => Promise<void>>();
+  sharesImages = false;
   /** Rejects the next calls of a method, in order. */
   readonly failures = new Map<string, StatusError[]>();
   /** Commands that exec answers, by container name; absent means exit code 0. */
@@ -204,7 +208,9 @@ export class FakeDriver implements RuntimeDriver {
 
   async listImages(): Promise<readonly ListedImage[]> {
     await this.#enter('listImages');
-    return [...this.images.keys()].map((name) => ({ names: [name], sizeBytes: 1 << 20 }));
+    const byId = new Map<string, string[]>();
+    for (const [name, id] of this.images) byId.set(id, [...byId.get(id) ?? [], name]);
+    return [...byId].map(([id, names]) => ({ id, names, sizeBytes: 1 << 20 }));
   }
 
   async imageId(image: string): Promise<string | undefined> {
@@ -217,23 +223,46 @@ export class FakeDriver implements RuntimeDriver {
     return this.imageUsers.get(image) ?? { uid: 0, name: '' };
   }
 
-  async pullImage(image: string, _auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
+  async pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> {
     await this.#enter('pullImage', `pull ${image}`);
+    await this.pulling.get(image)?.(options, signal);
     signal.throwIfAborted();
     const id = this.registry.get(image);
     if (id === undefined) throw new StatusError('NotFound', `failed to resolve reference "${image}": not found`);
     this.images.set(image, id);
-    return id;
+    return { id, sizeBytes: 1 << 20 };
   }
 
-  async importImage(archivePath: string): Promise<readonly string[]> {
-    await this.#enter('importImage', `import ${archivePath}`);
-    const { readFile } = await import('node:fs/promises');
-    const name = /"io\.containerd\.image\.name":"([^"]+)"/.exec((await readFile(archivePath)).toString('latin1'))?.[1];
-    if (name === undefined) throw new StatusError('Invalid', `${archivePath} is no image archive`);
+  async importImage(archive: AsyncIterable<Uint8Array>): Promise<readonly string[]> {
+    await this.#enter('importImage', 'import');
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of archive) chunks.push(chunk);
+    const text = Buffer.concat(chunks).toString('latin1');
+    const name = /"io\.containerd\.image\.name":"([^"]+)"/.exec(text)?.[1];
+    if (name === undefined) throw new StatusError('Invalid', 'this is no image archive');
+    const wrong = wrongArchitecture(name, [/"architecture":"([^"]+)"/.exec(text)?.[1] ?? '']);
+    if (wrong) throw wrong;
     this.images.set(name, `sha256:${this.#id('image')}`);
     return [name];
   }
+
+  async *exportImage(image: string): AsyncGenerator<Uint8Array, void, undefined> {
+    await this.#enter('exportImage', `export ${image}`);
+    if (!this.images.has(image)) throw new StatusError('NotFound', `image ${image} not found`);
+    yield Buffer.from(`{"io.containerd.image.name":"${image}"}`);
+  }
+
+  async removeImage({ id, names }: ListedImage): Promise<void> {
+    await this.#enter('removeImage', `remove-image ${names[0] ?? id}`);
+    for (const [name, has] of this.images) if (has === id) this.images.delete(name);
+  }
+
+  async imagesInUse(): Promise<ReadonlySet<string>> {
+    await this.#enter('imagesInUse');
+    return new Set([...this.#containers.values()].map(({ imageId }) => imageId));
+  }
+
+  imageFolder(): Promise<string> { return Promise.resolve('/'); }
 
   async *events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
     const pending = new Set<string | undefined>([undefined]);

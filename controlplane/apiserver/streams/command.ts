@@ -33,9 +33,14 @@ export async function serveCommand(deps: RouteDeps, request: ApiRequest, { pod, 
   if (kind === 'exec' && command.length === 0) throw badRequest('you must specify at least 1 command for the container');
   const streams = streamsOf(request.query);
   const { nodes, nodeName } = nodeOf(deps, pod);
-  const upgrade = negotiate(request.headers, commandOffer);
   const about = { podUid: pod.metadata?.uid ?? '', container, ...streams };
-  const program = await nodes.open(nodeName, kind === 'exec' ? { kind, command, ...about } : { kind, ...about }, channelsOf(streams), request.signal);
+  return serveProgram(deps, request, streams, () => nodes.open(nodeName, kind === 'exec' ? { kind, command, ...about } : { kind, ...about }, channelsOf(streams), request.signal));
+}
+
+/** Connects the client's streams with those of what `open` resolves with, once that stands. */
+export async function serveProgram(deps: RouteDeps, request: ApiRequest, streams: CommandStreams, open: () => Promise<Channels>): Promise<Reply> {
+  const upgrade = negotiate(request.headers, commandOffer);
+  const program = await open();
   return { status: 101, contentType: '', body: '', takeOver: (socket) => run(deps, request, socket, upgrade, program, streams) };
 }
 

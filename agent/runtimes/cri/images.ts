@@ -1,0 +1,178 @@
+import { isRecord } from '#api/meta/json.ts';
+import type { Clock } from '#common/clock.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
+import { receiveArchive, sendArchive } from '../ctr-archives.ts';
+import { architecturesOf, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
+import { parseReference } from '../image-reference.ts';
+import type { ImageUser, ListedImage, PulledImage, PullOptions, RegistryAuth } from '../types.ts';
+import type { CriConnection } from './connection.ts';
+import type { ContentStore } from './content.ts';
+import type { CriCalls } from './messages.ts';
+
+const quickMs = 10_000;
+/** Whoever waits for a pull sees whether it gets on; this is for one that nobody watches. */
+const pullMs = 24 * 3_600_000;
+const progressMs = 2000;
+/** containerd's namespace of what belongs to CRI. */
+const namespace = 'k8s.io';
+
+export interface CriImagesDeps { readonly connection: CriConnection; readonly clock: Clock; readonly log: Log }
+
+/** Images of a CRI runtime. Archives, progress and the platforms of an index are containerd's own matter; another runtime has none of these. */
+export class CriImages {
+  readonly #deps: CriImagesDeps;
+  readonly #snapshotter: string | undefined;
+  #content: ContentStore | undefined;
+
+  constructor(deps: CriImagesDeps, snapshotter: string | undefined) {
+    this.#deps = deps;
+    this.#snapshotter = snapshotter;
+  }
+
+  async list(signal: AbortSignal): Promise<readonly ListedImage[]> {
+    const { images } = await this.#deps.connection.call('ListImages', {}, quickMs, signal);
+    return images.map(({ id, repoTags, repoDigests, size, pinned }) => ({ id, names: [...repoDigests, ...repoTags], sizeBytes: Number(size), ...(pinned && { pinned }) }));
+  }
+
+  async id(image: string, signal: AbortSignal): Promise<string | undefined> {
+    return (await this.#status(image, signal)).image?.id;
+  }
+
+  async user(image: string, signal: AbortSignal): Promise<ImageUser> {
+    const answer = await this.#status(image, signal);
+    if (!answer.image) throw new StatusError('NotFound', `image ${image} not found`);
+    const { uid, username } = answer.image;
+    return { name: username, ...(username === '' && { uid: Number(uid?.value ?? 0) }) };
+  }
+
+  async pull(image: string, { auth, progress }: PullOptions, signal: AbortSignal): Promise<PulledImage> {
+    const startedSeconds = Math.floor(this.#deps.clock.now() / 1000);
+    const over = new AbortController();
+    try {
+      if (progress) void this.#watch(image, progress, AbortSignal.any([signal, over.signal]));
+      await this.#deps.connection.call('PullImage', { image: { image }, ...(auth && { auth: authMessage(image, auth) }) }, pullMs, signal);
+    } catch (error) {
+      throw isStatus(error) && saysNothingMatches.test(error.message) ? nothingForThisHost(image, await this.#offered(image, startedSeconds), error) : error;
+    } finally {
+      over.abort();
+    }
+    return this.#checked(image, signal);
+  }
+
+  async import(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
+    const snapshotter = this.#snapshotter === undefined ? [] : ['--snapshotter', this.#snapshotter];
+    const output = await sendArchive([...this.#ctr(), 'images', 'import', ...snapshotter, '-'], archive, signal);
+    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+    for (const name of names) {
+      await this.#untilKnown(name, signal);
+      await this.#checked(name, signal);
+    }
+    return names;
+  }
+
+  export(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return receiveArchive([...this.#ctr(), 'images', 'export', '-', image], signal);
+  }
+
+  async remove(image: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.connection.call('RemoveImage', { image: { image } }, quickMs, signal);
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error;
+    }
+  }
+
+  async inUse(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const { containers } = await this.#deps.connection.call('ListContainers', { filter: { labelSelector: {} } }, quickMs, signal);
+    return new Set(containers.flatMap(({ image, imageRef }) => [image?.image ?? '', imageRef]));
+  }
+
+  async folder(signal: AbortSignal): Promise<string> {
+    const { imageFilesystems } = await this.#deps.connection.call('ImageFsInfo', {}, quickMs, signal);
+    return imageFilesystems[0]?.fsId?.mountpoint ?? '/';
+  }
+
+  close(): void {
+    this.#content?.close();
+  }
+
+  #ctr(): string[] {
+    return ['-a', this.#deps.connection.endpoint, '-n', namespace];
+  }
+
+  #status(image: string, signal: AbortSignal, verbose = false): Promise<CriCalls['ImageStatus'][1]> {
+    return this.#deps.connection.call('ImageStatus', { image: { image }, verbose }, quickMs, signal);
+  }
+
+  /** containerd takes an image for another kind of host without a word where it has no index. */
+  async #checked(image: string, signal: AbortSignal): Promise<PulledImage> {
+    const { image: found, info } = await this.#status(image, signal, true);
+    if (!found) throw new StatusError('NotFound', `the runtime pulled ${image}, but has no image of that name`);
+    const wrong = wrongArchitecture(image, architectureIn(info['info']));
+    if (wrong) {
+      await this.remove(image, signal);
+      throw wrong;
+    }
+    return { id: found.id, sizeBytes: Number(found.size) };
+  }
+
+  /** Tells how far a pull is until the signal aborts. */
+  async #watch(image: string, progress: NonNullable<PullOptions['progress']>, signal: AbortSignal): Promise<void> {
+    const { registry, repository } = parseReference(image);
+    try {
+      for (;;) {
+        await this.#deps.clock.sleep(progressMs, signal);
+        const known = await (await this.#store()).progress(registry, repository);
+        if (known && !signal.aborted) progress(known);
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#deps.log.debug({ image, err: messageOf(error) }, 'how far a pull is cannot be told');
+    }
+  }
+
+  /** What an index has that offered nothing for this host: the runtime does not say, but what it read is there for a moment. */
+  async #offered(image: string, sinceSeconds: number): Promise<string[]> {
+    const { tag } = parseReference(image);
+    try {
+      const store = await this.#store();
+      const indexes = tag.includes(':') ? [await store.json(tag)] : await store.indexesSince(sinceSeconds);
+      // Of several that came at the same time nobody knows which it was.
+      return indexes.length === 1 ? architecturesOf(indexes[0]) : [];
+    } catch (error) {
+      this.#deps.log.debug({ image, err: messageOf(error) }, 'what an image is for cannot be told');
+      return [];
+    }
+  }
+
+  async #store(): Promise<ContentStore> {
+    const { ContentStore: Loaded } = await import('./content.ts');
+    return this.#content ??= new Loaded(this.#deps.connection.endpoint, namespace);
+  }
+
+  /** containerd's CRI learns of imported images by an event of its own. */
+  async #untilKnown(image: string, signal: AbortSignal): Promise<void> {
+    for (let waitMs = 5; waitMs <= 5120; waitMs *= 2) {
+      if (await this.id(image, signal) !== undefined) return;
+      await this.#deps.clock.sleep(waitMs, signal);
+    }
+    throw new StatusError('InternalError', `image ${image} was imported but the runtime does not list it`);
+  }
+}
+
+/** Said with the registry that it is for, so that it goes to no mirror. */
+function authMessage(image: string, { username, password, identityToken = '' }: RegistryAuth): object {
+  const { registry } = parseReference(image);
+  return { username, password, identityToken, serverAddress: `https://${registry === 'docker.io' ? 'registry-1.docker.io' : registry}` };
+}
+
+/** From what containerd adds to a verbose status; empty where it tells nothing. */
+function architectureIn(info: string | undefined): string[] {
+  try {
+    const value: unknown = JSON.parse(info ?? '{}');
+    const spec = isRecord(value) ? value['imageSpec'] : undefined;
+    return isRecord(spec) && typeof spec['architecture'] === 'string' && spec['architecture'] !== '' ? [spec['architecture']] : [];
+  } catch {
+    return [];
+  }
+}

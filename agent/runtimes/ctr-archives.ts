@@ -1,0 +1,64 @@
+import { StatusError } from '#common/errors.ts';
+import { pipeCommand } from '#common/exec.ts';
+import { ArchiveReader } from '#common/image-archive.ts';
+import { wrongArchitecture } from './image-architecture.ts';
+
+/** `ctr` with the archive on its standard input; resolves with what it said. The archive is read no faster than it is taken. */
+export async function sendArchive(args: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
+  const command = pipeCommand('ctr', args);
+  const stop = (): void => { command.kill(); };
+  signal.addEventListener('abort', stop, { once: true });
+  let words = '';
+  command.stdout.on('data', (chunk: Buffer) => { words = (words + chunk.toString()).slice(-(1 << 20)); });
+  const reader = new ArchiveReader();
+  // One that ends early says why itself.
+  const sending = send(archive, reader, command.stdin);
+  try {
+    await Promise.race([command.ended, sending.then((failure) => { if (failure) throw failure; return command.ended; })]);
+    return words;
+  } catch (error) {
+    signal.throwIfAborted();
+    // All that ctr says is that something was filtered out.
+    const images = reader.images();
+    throw wrongArchitecture(images[0]?.names[0] ?? 'of the archive', images.map(({ architecture }) => architecture).filter(Boolean)) ?? error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    command.kill();
+  }
+}
+
+/** `ctr` with an archive on its standard output. */
+export async function* receiveArchive(args: readonly string[], signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  signal.throwIfAborted();
+  const command = pipeCommand('ctr', args);
+  const stop = (): void => { command.kill(); };
+  signal.addEventListener('abort', stop, { once: true });
+  command.stdin.end();
+  try {
+    yield* command.stdout as AsyncIterable<Uint8Array>;
+    await command.ended;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    command.kill();
+  }
+}
+
+/** Resolves when all is sent or nobody takes any more, with what is wrong with the archive's source. */
+async function send(archive: AsyncIterable<Uint8Array>, reader: ArchiveReader, sink: NodeJS.WritableStream): Promise<StatusError | undefined> {
+  const closed = new Promise<true>((resolve) => { sink.once('close', () => { resolve(true); }); });
+  try {
+    for await (const chunk of archive) {
+      reader.push(chunk);
+      const taken = new Promise<boolean>((resolve) => { sink.write(chunk, (error) => { resolve(error !== undefined && error !== null); }); });
+      if (await Promise.race([taken, closed])) return undefined;
+    }
+  } catch (error) {
+    return error instanceof StatusError ? error : new StatusError('ServiceUnavailable', 'the archive broke off', { cause: error });
+  }
+  sink.end();
+  return undefined;
+}
