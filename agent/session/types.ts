@@ -41,9 +41,9 @@ export interface Fencing {
 /** The node's side: labels are set once, status whenever it changes beyond noise. */
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
-  readonly status: NodeStatus;
   /** What other hosts need to know of this one; of the keys only those that the dispatcher knows are taken over. */
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly status: NodeStatus;
 }
 
 export interface NodeReports {
@@ -91,9 +91,9 @@ export interface TunnelHandlers {
   usage(signal: AbortSignal): Promise<UsageReport>;
   /** Removes the directory of a local volume, if it is there. */
   removeVolume?(name: string): Promise<void>;
-  /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
   /** How other hosts are reached, or (`check`) what of packets of full size arrives there; as JSON can hold it. */
   network?(check: boolean, signal: AbortSignal): Promise<unknown>;
+  /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
   open?(request: StreamRequest, signal: AbortSignal): Promise<Channels>;
 }
 
@@ -104,7 +104,18 @@ export type StreamRequest =
   | { readonly kind: 'port-forward'; readonly podUid: string; readonly port: number }
   /** A connection from the host itself. */
   | { readonly kind: 'dial'; readonly host: string; readonly port: number }
-  | { readonly kind: 'host' } & HostTask;
+  | { readonly kind: 'host' } & HostTask
+  | ImageRequest;
+
+/** What is asked of this host's images; answered like a command with its streams. */
+export type ImageRequest = { readonly kind: 'images' } & CommandStreams & (
+  | { readonly verb: 'list' }
+  | { readonly verb: 'load' }
+  /** A docker archive of one. */
+  | { readonly verb: 'save'; readonly image: string }
+  /** `loaded`: those that somebody loaded, too. */
+  | { readonly verb: 'prune'; readonly dryRun: boolean; readonly loaded: boolean }
+);
 
 export interface LogQuery {
   readonly namespace: string;
@@ -120,7 +131,31 @@ export interface LogQuery {
   readonly limitBytes?: number;
 }
 
-export interface ResourceUsage { readonly cpuMillis: number; readonly memoryBytes: number }
+export interface ResourceUsage {
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+  /** CPU time used in all, since the container or the host was started. */
+  readonly cpuSeconds: number;
+}
+
+export interface ContainerUsage extends ResourceUsage {
+  readonly name: string;
+  readonly id: string;
+  readonly image: string;
+  readonly startedAtMs: number;
+  /** Of what it wrote beside its volumes; absent where the runtime does not count it. */
+  readonly writableBytes?: number;
+}
+
+/** What a pod's network interface has carried. */
+export interface NetworkUsage {
+  readonly receivedBytes: number;
+  readonly receivedPackets: number;
+  readonly receiveErrors: number;
+  readonly sentBytes: number;
+  readonly sentPackets: number;
+  readonly sendErrors: number;
+}
 
 export interface UsageReport {
   readonly atMs: number;
