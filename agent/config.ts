@@ -1,5 +1,4 @@
 import { isIP } from 'node:net';
-import { isIP } from 'node:net';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { problemOf, reservedProblem } from './node/policy.ts';

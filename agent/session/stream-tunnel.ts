@@ -1,9 +1,9 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { isRecord } from '#api/meta/json.ts';
-import { isHostTask } from '#common/host-task.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { channelsOf, relayBytes, relayCommand } from '#common/streams/relay.ts';
 import type { OpenTunnel, TunnelFrame } from '#proto/edge/v1/messages.ts';
+import { isHostTask } from '#common/host-task.ts';
 import { TunnelChannels } from '#proto/edge/v1/tunnel-channels.ts';
 import type { StreamRequest, TunnelHandlers } from './types.ts';
 
@@ -48,19 +48,25 @@ function endless(tunnel: TunnelChannels): { channel: TunnelChannels['channel']; 
   return { channel: (number) => tunnel.channel(number), closed: tunnel.closed, close: () => undefined };
 }
 
-const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial', HOST: 'host' };
+const kinds: Readonly<Partial<Record<OpenTunnel['kind'], StreamRequest['kind']>>> = { EXEC: 'exec', ATTACH: 'attach', PORT_FORWARD: 'port-forward', DIAL: 'dial', HOST: 'host', IMAGES: 'images' };
 
 /** Undefined when it is not what the contract says. */
 function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamRequest | undefined {
   const kind = kinds[wireKind];
   const request = parseJson(bytes);
   if (!isRecord(request) || kind === undefined) return undefined;
+  if (kind === 'images') return isImageRequest(request) ? { ...request, kind } as unknown as StreamRequest : undefined;
   if (kind === 'host') return isHostTask(request) ? { ...request, kind } as unknown as StreamRequest : undefined;
   const isPort = Number.isInteger(request['port']) && Number(request['port']) > 0 && Number(request['port']) < 65_536;
   const named = kind === 'dial' ? isPort && typeof request['host'] === 'string' : typeof request['podUid'] === 'string';
   const whole = kind === 'port-forward' ? isPort : kind === 'dial' || typeof request['container'] === 'string';
   if (!named || !whole || (kind === 'exec' && !(Array.isArray(request['command']) && request['command'].every((part) => typeof part === 'string')))) return undefined;
   return { ...request, kind } as unknown as StreamRequest;
+}
+
+function isImageRequest({ verb, image, dryRun, loaded }: Record<string, unknown>): boolean {
+  if (verb === 'save') return typeof image === 'string' && image !== '';
+  return verb === 'list' || verb === 'load' || (verb === 'prune' && typeof dryRun === 'boolean' && typeof loaded === 'boolean');
 }
 
 function parseJson(bytes: Buffer): unknown {

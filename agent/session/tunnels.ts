@@ -7,7 +7,7 @@ import { send } from './stream.ts';
 import type { LogQuery, TunnelHandlers } from './types.ts';
 
 const maxTunnels = 200;
-const bothWays: ReadonlySet<OpenTunnel['kind']> = new Set(['EXEC', 'ATTACH', 'PORT_FORWARD', 'DIAL', 'HOST']);
+const bothWays: ReadonlySet<OpenTunnel['kind']> = new Set(['EXEC', 'ATTACH', 'PORT_FORWARD', 'DIAL', 'HOST', 'IMAGES']);
 
 /** Serves what the control plane asks for through tunnels; each ends when its work does, or when nobody reads any more. */
 export class AgentTunnels {

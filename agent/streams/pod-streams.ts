@@ -7,7 +7,7 @@ import type { StreamRequest } from '#agent/session/types.ts';
 const connectMs = 30_000;
 
 /** Opens what a user wants to be connected to: a command in a container, its program, a port of a pod or of an address. */
-export async function openStream(driver: RuntimeDriver, request: Exclude<StreamRequest, { kind: 'host' }>, signal: AbortSignal): Promise<Channels> {
+export async function openStream(driver: RuntimeDriver, request: Exclude<StreamRequest, { kind: 'images' | 'host' }>, signal: AbortSignal): Promise<Channels> {
   switch (request.kind) {
     case 'exec': {
       const { id } = await runningContainer(driver, request, signal);

@@ -232,7 +232,7 @@ export class Dispatcher implements Runnable, NodeGateway {
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
-      for await (const chunk of this.#tunnels.read(this.#sessionOf(nodeName), 'USAGE', {}, AbortSignal.any([signal, timeout.signal]))) {
+      for await (const chunk of this.#tunnels.read(this.#sessionOf(nodeName), kind, request, AbortSignal.any([signal, timeout.signal]))) {
         bytes += chunk.length;
         if (bytes > maxAnswerBytes) throw new StatusError('InternalError', `node ${nodeName} sent too much`);
         chunks.push(chunk);
@@ -252,7 +252,7 @@ export class Dispatcher implements Runnable, NodeGateway {
   }
 
   async open(nodeName: string, { kind, ...request }: StreamRequest, channels: readonly number[], signal: AbortSignal): Promise<Channels> {
-    const wireKinds = { exec: 'EXEC', attach: 'ATTACH', 'port-forward': 'PORT_FORWARD', dial: 'DIAL' } as const;
+    const wireKinds = { exec: 'EXEC', attach: 'ATTACH', 'port-forward': 'PORT_FORWARD', dial: 'DIAL', host: 'HOST', images: 'IMAGES' } as const;
     return this.#tunnels.open(this.#sessionOf(nodeName), wireKinds[kind], request, channels, signal);
   }
 
