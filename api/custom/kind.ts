@@ -22,6 +22,8 @@ export interface CustomKindDeps {
   readonly retired: AbortSignal;
   /** Objects of any version in `apiVersion`, in order; see `spec.conversion`. May change what it is given. */
   readonly convert: (objects: readonly KubeObject[], apiVersion: string) => readonly KubeObject[] | Promise<readonly KubeObject[]>;
+  /** `convert` may wait for somebody outside. */
+  readonly asks?: boolean;
   /** Makes the checker of a version with rules. */
   readonly rules: (schema: Schema) => RuleChecker;
 }
@@ -92,7 +94,7 @@ function customKind(definition: CustomResourceDefinition, version: CustomResourc
 }
 
 /** Objects are pruned and defaulted by the version that they are stored in, then converted, then pruned by the one that is served, as in Kubernetes. */
-function storedForm(schemas: Schemas, served: string, storage: string, { convert, since }: CustomKindDeps): StoredForm {
+function storedForm(schemas: Schemas, served: string, storage: string, { convert, since, asks }: CustomKindDeps): StoredForm {
   const pruned = (object: KubeObject): KubeObject => {
     const schema = schemas.get(object.apiVersion ?? '');
     return schema ? cleanCustom(schema, object).value as KubeObject : object;
@@ -107,7 +109,7 @@ function storedForm(schemas: Schemas, served: string, storage: string, { convert
     return result instanceof Promise ? result.then((all) => all.map(finish)) : result.map(finish);
   };
   return {
-    apiVersion: storage, since,
+    apiVersion: storage, since, ...(asks === true && { asks }),
     load: (objects) => converted(objects.map((object) => defaulted(pruned(object))), served, pruned),
     save: (object) => {
       const result = converted([copyJson(object)], storage, (one) => defaulted(pruned(one)));

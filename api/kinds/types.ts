@@ -31,6 +31,8 @@ export interface StoredForm {
   readonly apiVersion: string;
   /** Objects that were last written at or before this revision may lack what the kind demands by now: `load` must see them. */
   readonly since: number;
+  /** `load` and `save` may wait for somebody outside: a webhook that converts. */
+  readonly asks?: boolean;
   /** Stored objects of any version as objects of this kind, in order. May change what it is given; slow where a webhook converts. */
   readonly load: (objects: readonly KubeObject[]) => readonly KubeObject[] | Promise<readonly KubeObject[]>;
   /** An object of this kind as it is to be written. Never changes what it is given. */

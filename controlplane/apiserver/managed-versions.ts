@@ -21,14 +21,19 @@ class Unconverted extends Error {
 /** More is not needed by any number of owners; it would be a conversion that is not stable. */
 const maxConversions = 100;
 
+/** Whether owners speak of the object in other versions than `kind`. */
+export function hasForeignOwners(kind: KindDefinition, objects: readonly (KubeObject | undefined)[]): boolean {
+  const own = apiVersionOf(kind.resource);
+  return objects.some((object) => object?.metadata?.managedFields?.some(({ apiVersion }) => apiVersion !== own));
+}
+
 /**
  * Runs `work`, which keeps the ownership of fields and must be pure. Where owners speak of the object in other versions
  * than `kind` it is given those, and runs again after each conversion that it had to wait for.
  */
 export async function withVersions<T>(kinds: KindIndex, kind: KindDefinition, objects: readonly (KubeObject | undefined)[], work: (versions?: Versions) => T): Promise<T> {
   const own = apiVersionOf(kind.resource);
-  const isForeign = objects.some((object) => object?.metadata?.managedFields?.some(({ apiVersion }) => apiVersion !== own));
-  if (!isForeign) return work();
+  if (!hasForeignOwners(kind, objects)) return work();
   const served = new Map([kind, ...equivalents(kinds, kind)].map((one) => [apiVersionOf(one.resource), one]));
   const known = new Map<string, KubeObject>();
   const keyOf = (object: KubeObject, apiVersion: string): string => `${apiVersion}\n${JSON.stringify(object)}`;

@@ -18,8 +18,8 @@ import { checkPreconditions, finished, planDeletion } from './deletion.ts';
 import { encoder, metaOf, parseBytes, toBytes } from './encoding.ts';
 import { KeyLock } from './key-lock.ts';
 import type { KindIndex } from './kind-index.ts';
-import { withVersions } from './managed-versions.ts';
-import { keptUnder, loadEntry } from './stored-form.ts';
+import { hasForeignOwners, withVersions } from './managed-versions.ts';
+import { keptUnder, loadEntry, mustAsk } from './stored-form.ts';
 import type { DeleteRequest, User } from './types.ts';
 
 export interface WriteOptions {
@@ -92,9 +92,10 @@ export class ResourceStore {
   }
 
   /** As an object of `kind`, whatever form it is stored in. */
-  async entry(kind: KindDefinition, namespace: string | undefined, name: string): Promise<Entry> {
+  async entry(kind: KindDefinition, namespace: string | undefined, name: string, hold?: Hold): Promise<Entry> {
     const entry = await this.#store.get(storeKey(keptUnder(kind), namespace, name));
     if (!entry) throw notFound(kind.resource, name);
+    if (hold && mustAsk(kind, entry)) hold.beforeAsking();
     return kind.stored ? loadEntry(kind, entry) : entry;
   }
 
@@ -159,8 +160,10 @@ export class ResourceStore {
 
   async #update(kind: KindDefinition, namespace: string | undefined, name: string, change: Change, options: UpdateOptions, hold: Hold): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
-      const entry = await this.entry(kind, namespace, name);
-      const next = await change(parseBytes(entry.value));
+      const entry = await this.entry(kind, namespace, name, hold);
+      const current = parseBytes(entry.value);
+      if (kind.stored?.asks === true && hasForeignOwners(kind, [current])) hold.beforeAsking();
+      const next = await change(current);
       const wanted = metaOf(next).resourceVersion;
       if (wanted && wanted !== String(entry.modRevision)) throw conflict(kind.resource, name);
       const written = await this.#swap(kind, namespace, name, entry, next, options, hold);
@@ -181,6 +184,7 @@ export class ResourceStore {
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);
+      if (kind.stored?.asks === true && hasForeignOwners(kind, [next])) beforeAsking();
       await withVersions(this.#kinds, kind, [old, next], (versions) => { this.#track(kind, old, next, options, versions); });
       await this.#admission.admit(request);
       await kind.prepareToValidate?.(next);
@@ -228,7 +232,7 @@ export class ResourceStore {
 
   async #delete(kind: KindDefinition, namespace: string | undefined, name: string, request: DeleteRequest, options: WriteOptions, hold: Hold): Promise<Written> {
     for (let attempt = 1; ; attempt++) {
-      const entry = await this.entry(kind, namespace, name);
+      const entry = await this.entry(kind, namespace, name, hold);
       const object = parseBytes(entry.value);
       checkPreconditions(kind, object, request);
       const admission: AdmissionRequest = { operation: 'delete', kind, namespace, name, ...options, beforeAsking: hold.beforeAsking, subresource: undefined, object: undefined, old: object };

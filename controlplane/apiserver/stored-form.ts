@@ -10,6 +10,11 @@ export function keptUnder({ resource, stored }: Kind): Pick<Resource, 'group' | 
   return stored?.resource ?? resource;
 }
 
+/** Whether an entry can be served, and an object of `kind` be stored, only by asking somebody outside. */
+export function mustAsk(kind: Kind, { value, modRevision }: Entry): boolean {
+  return kind.stored?.asks === true && (kind.stored.apiVersion !== apiVersionOf(kind.resource) || !isServed(kind, value, modRevision));
+}
+
 /** True when the bytes are what `kind` serves. Objects are written with their apiVersion first, so nothing is parsed to find out. */
 function isServed(kind: Kind, bytes: Uint8Array, revision: number): boolean {
   if (!kind.stored) return true;

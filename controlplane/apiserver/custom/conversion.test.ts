@@ -16,6 +16,8 @@ let webhook: Server;
 let port: number;
 let asked: Review[] = [];
 let answer: (review: Review) => unknown;
+/** What the webhook waits for before it answers. */
+let held: Promise<void> | undefined;
 
 const convert = (object: Converted, apiVersion: string): Converted => {
   const { spec } = object;
@@ -39,7 +41,7 @@ beforeAll(async () => {
     request.on('end', () => {
       const review = JSON.parse(Buffer.concat(chunks).toString()) as Review;
       asked.push(review);
-      response.end(JSON.stringify(answer(review)));
+      void (held ?? Promise.resolve()).then(() => response.end(JSON.stringify(answer(review))));
     });
   });
   await new Promise<void>((resolve) => { webhook.listen(0, '127.0.0.1', resolve); });
@@ -53,6 +55,7 @@ afterAll(async () => {
 beforeEach(() => {
   asked = [];
   answer = success;
+  held = undefined;
 });
 
 async function define(host: string): Promise<void> {
@@ -97,6 +100,22 @@ describe('conversion by webhook', () => {
     const patched = await server.ask(places('v2', 'two'), { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body: { spec: { port: 82 } } });
     expect(patched.json()).toMatchObject({ spec: { host: 'b', port: 82 } });
     expect((await server.ask(places('v1', 'two'))).json()).toMatchObject({ spec: { hostPort: 'b:82' } });
+  });
+
+  it('keeps nobody off an object while the webhook thinks', async () => {
+    await make('v1', 'busy', { hostPort: 'a:1' });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    asked = [];
+    const patch = (version: string, body: object): Promise<{ status: number; json<T>(): T }> => server.ask(places(version, 'busy'), { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body });
+    const slow = patch('v2', { spec: { port: 2 } });
+    await expect.poll(() => asked.length).toBe(1);
+    expect((await patch('v1', { metadata: { annotations: { quick: 'yes' } } })).status).toBe(200);
+    resolve();
+    const answered = await slow;
+    expect(answered.status).toBe(200);
+    expect(answered.json<Converted>()).toMatchObject({ spec: { host: 'a', port: 2 }, metadata: { annotations: { quick: 'yes' } } });
+    await server.ask(places('v1', 'busy'), { method: 'DELETE' });
   });
 
   it('watches in the version asked for', async () => {

@@ -105,7 +105,7 @@ export class CustomDefinitions implements Runnable {
     const { conversion } = definition.spec;
     const webhook = conversion?.strategy === 'Webhook' && conversion.webhook ? { config: conversion.webhook, caller: await this.#webhook() } : undefined;
     const { served, storage } = customKinds(definition, {
-      ...life,
+      ...life, asks: webhook !== undefined,
       convert: (objects, apiVersion) => (webhook ? webhook.caller.convert(name, webhook.config, objects, apiVersion) : objects.map((object): KubeObject => ({ ...object, apiVersion }))),
       rules: (schema) => ruleChecker?.(schema) ?? (() => []),
     });
