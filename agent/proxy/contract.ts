@@ -28,7 +28,7 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
     let client: LabHost;
     let backend: ProxyBackend;
 
-    const newBackend = (): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, config);
+    const newBackend = (change: Partial<ProxyConfig> = {}): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, { ...config, ...change });
     const tcp = (change: Partial<ServicePort> = {}): ServicePort => servicePort({ endpoints: [podA, podB, remote], ...change });
     const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
       const [address = '', port = ''] = target.split(':');
@@ -126,6 +126,40 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
       await client.execOk('ip', ['route', 'replace', '203.0.113.0/24', 'via', node.address]);
       expect(servers(await ask(client, '203.0.113.5:80', { count: 40 }))).toEqual(['a', 'b', 'c']);
       expect(servers(await ask(client, '203.0.113.6:80', { count: 40 }))).toEqual(['a', 'b', 'c']);
+    });
+
+    it('lets in whom a load balancer\'s source ranges name, and answers nobody else', async () => {
+      const port = tcp({ loadBalancerIps: ['203.0.113.6'], externalIps: ['203.0.113.5'], sourceRanges: [`${client.address}/32`] });
+      await client.execOk('ip', ['route', 'replace', '203.0.113.0/24', 'via', node.address]);
+      await backend.replace([port], signal);
+      expect(servers(await ask(client, '203.0.113.6:80', { count: 40 }))).toEqual(['a', 'b', 'c']);
+      await backend.apply({ set: [{ ...port, sourceRanges: ['192.0.2.0/24', '198.51.100.0/24'] }], removed: [] }, signal);
+      expect(await ask(client, '203.0.113.6:80')).toEqual(['timeout']);
+      expect(servers(await ask(client, '203.0.113.5:80', { count: 40 }))).toEqual(['a', 'b', 'c']);
+      await backend.apply({ set: [tcp({ loadBalancerIps: ['203.0.113.6'] })], removed: [] }, signal);
+      expect(servers(await ask(client, '203.0.113.6:80'))).toHaveLength(1);
+    });
+
+    it('keeps node ports to the addresses that were chosen, and ports of pods on all', async () => {
+      const second = node.address.replace(/\d+$/, '77');
+      await node.execOk('ip', ['address', 'replace', `${second}/24`, 'dev', 'eth0']);
+      const bound = newBackend({ nodePortAddresses: [`${second}/32`] });
+      await bound.replace([
+        tcp({ nodePort: 30080 }), tcp({ id: 'default/none:http', port: 81, nodePort: 30081, endpoints: [] }), tcp({ id: 'default/local:http', port: 82, nodePort: 30082, externalLocal: true, localEndpoints: [podA] }),
+        tcp({ id: 'default/pod:host', clusterIps: [], port: 8081, nodePort: 8081, hostPort: true, externalLocal: true, endpoints: [podA], localEndpoints: [podA] }),
+      ], signal);
+      expect(servers(await ask(client, `${second}:30080`, { count: 40 }))).toEqual(['a', 'b', 'c']);
+      expect(await ask(client, `${second}:30081`)).toEqual(['ECONNREFUSED']);
+      expect(await ask(client, `${second}:30082`)).toEqual([`a ${client.address}`]);
+      for (const port of [30080, 30081, 30082]) expect(await ask(client, `${node.address}:${String(port)}`)).toEqual(['ECONNREFUSED']);
+      for (const address of [second, node.address]) expect(await ask(client, `${address}:8081`)).toEqual([`a ${client.address}`]);
+      await node.execOk('ip', ['address', 'del', `${second}/24`, 'dev', 'eth0']);
+    });
+
+    it('forgets session affinity when its time is over', async () => {
+      await backend.replace([tcp({ affinitySeconds: 1 })], signal);
+      const [first] = servers(await ask(node, `${clusterIp}:80`, { pod: 'a' }));
+      await eventually(async () => !servers(await ask(node, `${clusterIp}:80`, { pod: 'a' })).includes(first ?? ''), { what: 'another endpoint', intervalMs: 2000, timeoutMs: 90_000 });
     });
 
     it('refuses at once what has no endpoint or no Service', async () => {

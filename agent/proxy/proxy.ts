@@ -4,7 +4,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { KubeObject } from '#api/meta/object.ts';
-import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { ServiceTracker } from './service-map.ts';
@@ -61,7 +61,7 @@ export class Proxy implements Runnable {
 
   async start(signal: AbortSignal): Promise<void> {
     const { state, pods: reports } = this.#deps;
-    for (const resource of [services, endpointSlices, pods]) {
+    for (const resource of [nodes, services, endpointSlices, pods]) {
       this.#tracker.note(state.list<KubeObject>(resource).map((object) => ({ type: 'set', resource, object })));
     }
     const unsubscribe = state.subscribe((changes) => {

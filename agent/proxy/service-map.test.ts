@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Endpoint, EndpointSlice, Service, ServiceSpec } from '#api/gen/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
-import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import { servicePorts, ServiceTracker } from './service-map.ts';
 
 const node = 'n1';
+const place = { nodeName: node, zone: undefined };
 const service = (spec: Partial<ServiceSpec> = {}, name = 'web'): Service => ({
   metadata: { namespace: 'default', name },
   spec: { clusterIP: '10.43.0.7', clusterIPs: ['10.43.0.7'], ports: [{ name: 'http', port: 80, targetPort: 8080 }], ...spec },
@@ -15,7 +16,7 @@ const slice = (endpoints: Endpoint[], change: Partial<EndpointSlice> = {}, name 
   addressType: 'IPv4', ports: [{ name: 'http', port: 8080, protocol: 'TCP' }], endpoints, ...change,
 });
 const only = (s: Service, slices: EndpointSlice[]) => {
-  const [port, ...rest] = servicePorts(s, slices, node);
+  const [port, ...rest] = servicePorts(s, slices, place);
   expect(rest).toEqual([]);
   return port!;
 };
@@ -48,12 +49,43 @@ describe('servicePorts', () => {
     expect(only(service({ internalTrafficPolicy: 'Local' }), []).internalLocal).toBe(true);
   });
 
+  it.each<[string, (Endpoint['hints'])[], string | undefined, number[]]>([
+    ['the zone', [{ forZones: [{ name: 'a' }] }, { forZones: [{ name: 'b' }] }, { forZones: [{ name: 'b' }, { name: 'a' }] }], 'a', [0, 2]],
+    ['the node before the zone', [{ forZones: [{ name: 'a' }], forNodes: [{ name: 'n2' }] }, { forZones: [{ name: 'a' }], forNodes: [{ name: node }] }], 'a', [1]],
+    ['the zone where no endpoint is on the node', [{ forZones: [{ name: 'a' }], forNodes: [{ name: 'n2' }] }, { forZones: [{ name: 'b' }], forNodes: [{ name: 'n3' }] }], 'a', [0]],
+    ['all where one has none', [{ forZones: [{ name: 'a' }] }, undefined], 'a', [0, 1]],
+    ['all where none is for here', [{ forZones: [{ name: 'b' }] }, { forZones: [{ name: 'c' }] }], 'a', [0, 1]],
+    ['all for a node without zone', [{ forZones: [{ name: 'a' }] }, { forZones: [{ name: 'b' }] }], undefined, [0, 1]],
+  ])('goes by hints for %s', (_, hints, zone, expected) => {
+    const list = hints.map((hint, i) => endpoint(`10.42.0.${String(i)}`, { hints: hint }));
+    const off = endpoint('10.42.0.9', { conditions: { ready: false } });
+    const [port] = servicePorts(service(), [slice([...list, off])], { nodeName: node, zone });
+    expect(ips(port!.endpoints)).toEqual(expected.map((i) => `10.42.0.${String(i)}`));
+  });
+
+  it('looks again at every Service when its node moves to another zone', () => {
+    const tracker = new ServiceTracker(node);
+    const hinted = (ip: string, name: string): Endpoint => endpoint(ip, { hints: { forZones: [{ name }] } });
+    const here = (zone: string) => ({ type: 'set' as const, resource: nodes, object: { metadata: { name: node, labels: { 'topology.kubernetes.io/zone': zone } } } });
+    tracker.note([here('a'), { type: 'set', resource: services, object: service() }, { type: 'set', resource: endpointSlices, object: slice([hinted('10.42.0.3', 'a'), hinted('10.42.0.4', 'b')]) }]);
+    expect(tracker.take([]).set.map((p) => ips(p.endpoints))).toEqual([['10.42.0.3']]);
+    expect(tracker.note([here('a')])).toBe(false);
+    expect(tracker.note([here('b')])).toBe(true);
+    expect(tracker.take([]).set.map((p) => ips(p.endpoints))).toEqual([['10.42.0.4']]);
+  });
+
+  it('knows who may use a load balancer, and leaves out what is no range', () => {
+    const spec = { type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.0/8', ' fd00::/8 ', 'nonsense', '10.0.0.0/33'] };
+    expect(only(service(spec), [])).toMatchObject({ sourceRanges: ['10.0.0.0/8', 'fd00::/8'] });
+    expect(only(service({ ...spec, type: 'NodePort' }), []).sourceRanges).toBeUndefined();
+  });
+
   it('matches named ports in each slice', () => {
     const s = service({ ports: [{ name: 'a', port: 1, targetPort: 'x' }, { name: 'b', port: 2, targetPort: 'y', protocol: 'UDP' }] });
     const ports = servicePorts(s, [
       slice([endpoint('10.42.0.3')], { ports: [{ name: 'a', port: 100 }, { name: 'b', port: 200, protocol: 'UDP' }] }),
       slice([endpoint('10.42.0.4')], { ports: [{ name: 'a', port: 101 }, { name: 'b', port: 201, protocol: 'TCP' }] }, 'web-2'),
-    ], node);
+    ], place);
     expect(ports.map((p) => [p.id, p.protocol, p.endpoints.map((e) => e.port)])).toEqual([['default/web:a', 'TCP', [100, 101]], ['default/web:b', 'UDP', [200]]]);
   });
 
@@ -72,7 +104,7 @@ describe('servicePorts', () => {
     ['with a name that is none', service({}, 'web; drop')],
     ['with ports that are none', service({ ports: [{ port: 0 }, { port: 70_000 }, { port: 80, name: 'a b' }] })],
   ])('routes nothing for a Service %s', (_, s) => {
-    expect(servicePorts(s, [slice([endpoint('10.42.0.3')])], node)).toEqual([]);
+    expect(servicePorts(s, [slice([endpoint('10.42.0.3')])], place)).toEqual([]);
   });
 
   it('leaves out endpoints that are none', () => {

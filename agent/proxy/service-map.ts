@@ -1,11 +1,12 @@
 import { isIP, isIPv4 } from 'node:net';
 import type { Endpoint, EndpointSlice, Pod, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
-import { endpointSlices, pods, services } from '#api/kinds/resources.ts';
+import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
 import { hasHostPorts, hostPortsOf } from './host-ports.ts';
 import { asSeenHere, localPodsOf, type LocalPods } from './local-pods.ts';
+import { nearby, zoneLabel, type Place } from './topology.ts';
 import type { Backend, ProxyChange, ServicePort } from './types.ts';
 
 const serviceNameLabel = 'kubernetes.io/service-name';
@@ -18,7 +19,7 @@ const defaultAffinitySeconds = 10_800;
  * backend could not take (an address that is none, a port out of range) is left out, so that one bad object harms only
  * itself. `localPods`: what this host knows of its own pods.
  */
-export function servicePorts(service: Service, slices: readonly EndpointSlice[], nodeName: string, localPods: LocalPods = new Map()): ServicePort[] {
+export function servicePorts(service: Service, slices: readonly EndpointSlice[], place: Place, localPods: LocalPods = new Map()): ServicePort[] {
   const { spec, metadata, status } = service;
   if (!spec || spec.type === 'ExternalName' || foreignLabels.some((label) => metadata?.labels?.[label] !== undefined)) return [];
   const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip) > 0);
@@ -34,13 +35,13 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
   const sourceRanges = spec.type === 'LoadBalancer' ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isRange) : [];
 
   const seen = slices.map((slice) => ({
-    ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === nodeName ? asSeenHere(e, slice.addressType, localPods, spec.publishNotReadyAddresses === true) : [e])),
+    ...slice, endpoints: (slice.endpoints ?? []).flatMap((e) => (e.nodeName === place.nodeName ? asSeenHere(e, slice.addressType, localPods, spec.publishNotReadyAddresses === true) : [e])),
   }));
   const ports = new Map<string, ServicePort>();
   for (const port of spec.ports ?? []) {
     const id = `${key}:${port.name ?? ''}`;
     if (!isPort(port.port) || !/^[a-z0-9-]*$/.test(port.name ?? '') || ports.has(id)) continue;
-    const { endpoints, localEndpoints } = endpointsOf(port, seen, nodeName);
+    const { endpoints, localEndpoints } = endpointsOf(port, seen, place);
     ports.set(id, {
       id, protocol: protocolOf(port.protocol), port: port.port, clusterIps, loadBalancerIps,
       externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip) > 0),
@@ -54,9 +55,13 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
   return [...ports.values()];
 }
 
-function endpointsOf(port: ApiServicePort, slices: readonly EndpointSlice[], nodeName: string): Pick<ServicePort, 'endpoints' | 'localEndpoints'> {
-  const ready = new Map<string, Backend>();
-  const ending = new Map<string, Backend>();
+interface Candidate extends Backend {
+  readonly hints: Endpoint['hints'];
+}
+
+function endpointsOf(port: ApiServicePort, slices: readonly EndpointSlice[], place: Place): Pick<ServicePort, 'endpoints' | 'localEndpoints'> {
+  const ready = new Map<string, Candidate>();
+  const ending = new Map<string, Candidate>();
   for (const slice of slices) {
     const target = slice.ports?.find((p) => (p.name ?? '') === (port.name ?? '') && protocolOf(p.protocol) === protocolOf(port.protocol))?.port;
     if (!isPort(target)) continue;
@@ -65,15 +70,13 @@ function endpointsOf(port: ApiServicePort, slices: readonly EndpointSlice[], nod
       const ip = endpoint.addresses[0] ?? '';
       if (isIP(ip) === 0 || (slice.addressType === 'IPv4') !== isIPv4(ip)) continue;
       const into = classify(endpoint) === 'ready' ? ready : classify(endpoint) === 'ending' ? ending : undefined;
-      into?.set(`${ip} ${String(target)}`, { ip, port: target, local: endpoint.nodeName === nodeName });
+      into?.set(`${ip} ${String(target)}`, { ip, port: target, local: endpoint.nodeName === place.nodeName, hints: endpoint.hints });
     }
   }
-  const use = (backends: Iterable<Backend>, fallback: Iterable<Backend>): Backend[] => {
-    const chosen = [...backends];
-    return (chosen.length > 0 ? chosen : [...fallback]).sort((a, b) => compare(a.ip, b.ip) || a.port - b.port);
-  };
-  const local = (map: Map<string, Backend>): Backend[] => [...map.values()].filter((b) => b.local);
-  return { endpoints: use(ready.values(), ending.values()), localEndpoints: use(local(ready), local(ending)) };
+  const sorted = (candidates: readonly Candidate[]): Backend[] => candidates.map(({ ip, port: number, local }) => ({ ip, port: number, local })).sort((a, b) => compare(a.ip, b.ip) || a.port - b.port);
+  const local = (map: Map<string, Candidate>): Candidate[] => [...map.values()].filter((b) => b.local);
+  const first = (candidates: readonly Candidate[], otherwise: readonly Candidate[]): readonly Candidate[] => (candidates.length > 0 ? candidates : otherwise);
+  return { endpoints: sorted(first(nearby([...ready.values()], place), [...ending.values()])), localEndpoints: sorted(first(local(ready), local(ending))) };
 }
 
 /** Conditions that are not set count as true for `ready`; `serving` counts as `ready`. */
@@ -115,6 +118,7 @@ export class ServiceTracker {
   readonly #podFacts = new Map<string, string>();
   /** By Service, what was last handed out. */
   readonly #ports = new Map<string, ReadonlyMap<string, ServicePort>>();
+  #zone: string | undefined;
 
   constructor(nodeName: string) {
     this.#nodeName = nodeName;
@@ -126,6 +130,7 @@ export class ServiceTracker {
       if (change.resource.plural === services.plural && change.resource.group === services.group) this.#noteService(change);
       else if (change.resource.plural === endpointSlices.plural && change.resource.group === endpointSlices.group) this.#noteSlice(change);
       else if (change.resource.plural === pods.plural && change.resource.group === pods.group) this.#notePodSpec(change);
+      else if (change.resource.plural === nodes.plural && change.resource.group === nodes.group) this.#noteNode(change);
     }
     return this.#dirty.size > 0;
   }
@@ -173,7 +178,7 @@ export class ServiceTracker {
       return pod ? hostPortsOf(pod, localPods.get(uid)) : [];
     }
     const service = this.#services.get(key);
-    return service ? servicePorts(service, [...this.#slicesByService.get(key)?.values() ?? []], this.#nodeName, localPods) : [];
+    return service ? servicePorts(service, [...this.#slicesByService.get(key)?.values() ?? []], { nodeName: this.#nodeName, zone: this.#zone }, localPods) : [];
   }
 
   #notePodSpec(change: StateChange): void {
@@ -188,6 +193,15 @@ export class ServiceTracker {
     if (change.type !== 'set' || uid === undefined || !hasHostPorts(change.object as Pod)) return;
     this.#hostPortPods.set(uid, change.object as Pod);
     this.#dirty.add(hostPortPrefix + uid);
+  }
+
+  #noteNode(change: StateChange): void {
+    const name = change.type === 'set' ? change.object.metadata?.name : change.name;
+    if (name !== this.#nodeName) return;
+    const zone = change.type === 'set' ? change.object.metadata?.labels?.[zoneLabel] || undefined : undefined;
+    if (zone === this.#zone) return;
+    this.#zone = zone;
+    for (const key of this.#services.keys()) this.#dirty.add(key);
   }
 
   #noteService(change: StateChange): void {
