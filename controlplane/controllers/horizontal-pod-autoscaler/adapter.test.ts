@@ -103,7 +103,7 @@ describe('metrics of an adapter behind an APIService', () => {
     });
     await autoscale('pods', perSecond);
     await scaledTo(3);
-    expect(await active('pods')).toMatchObject({ status: 'True', reason: 'ValidMetricFound' });
+    await expect.poll(() => active('pods')).toMatchObject({ status: 'True', reason: 'ValidMetricFound' });
     expect(adapter.seen.find(({ url }) => url.includes('requests_per_second'))).toMatchObject({ client: 'front-proxy-client', url: `${custom}/namespaces/default/pods/*/requests_per_second?labelSelector=app%3Dweb` });
     await client.delete(horizontalPodAutoscalers, 'default', 'pods');
   });
