@@ -23,7 +23,9 @@ export class HostCluster {
   readonly kubeconfig: string;
   readonly #client: RestClient;
   readonly #folder: string;
+  /** By pod: its phase, and when its end was heard of. */
   readonly #phases = new Map<string, string>();
+  readonly #endedAtMs = new Map<string, number>();
   readonly #stop = new AbortController();
   #changed: () => void = () => undefined;
 
@@ -38,8 +40,11 @@ export class HostCluster {
 
   static async create(config: ClusterConfig): Promise<HostCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'cleat-bench-host-'));
-    const cluster = await Cluster.create({ ...config, controlPlaneFlags: defaults, memoryBytes: 4 * 1024 ** 3, prepareHost: (host) => ownNode(host, folder) });
-    await cluster.importImage();
+    const prepareHost = async (host: LabHost): Promise<void> => {
+      await ownNode(host, folder);
+      await config.prepareHost?.(host);
+    };
+    const cluster = await Cluster.create({ ...config, controlPlaneFlags: defaults, memoryBytes: 4 * 1024 ** 3, prepareHost });
     return new HostCluster(cluster, folder);
   }
 
@@ -57,19 +62,33 @@ export class HostCluster {
       for await (const line of lines(stream)) {
         const { type, object } = JSON.parse(line) as { type: string; object: Pod };
         if (type === 'DELETED') this.#phases.delete(object.metadata?.name ?? '');
-        else this.#phases.set(object.metadata?.name ?? '', object.status?.phase ?? '');
+        else this.#note(object);
         this.#changed();
       }
     })().catch(() => undefined);
   }
 
-  async createPods(names: readonly string[]): Promise<void> {
-    const pod = (name: string): Pod => ({ metadata: { name }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'cleat-hello:1', imagePullPolicy: 'IfNotPresent' }] } });
+  #note({ metadata, status }: Pod): void {
+    const name = metadata?.name ?? '';
+    if (status?.phase === 'Failed' && this.#phases.get(name) !== 'Failed') this.#endedAtMs.set(name, Date.now());
+    this.#phases.set(name, status?.phase ?? '');
+  }
+
+  /** Pods of one container that runs for ever, or `command`, and is not started again. */
+  async createPods(names: readonly string[], command?: readonly string[]): Promise<void> {
+    const app = { name: 'app', image: 'cleat-hello:1', imagePullPolicy: 'IfNotPresent', ...(command && { command: [...command] }) };
+    const pod = (name: string): Pod => ({ metadata: { name }, spec: { terminationGracePeriodSeconds: 0, restartPolicy: 'Never', containers: [app] } });
     await Promise.all(names.map((name) => this.#client.json('POST', pods, { apiVersion: 'v1', kind: 'Pod', ...pod(name) })));
   }
 
   async running(names: readonly string[]): Promise<void> {
     await this.#until(() => names.every((name) => this.#phases.get(name) === 'Running'));
+  }
+
+  /** When each was heard to have failed, epoch milliseconds. */
+  async failed(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    await this.#until(() => names.every((name) => this.#phases.get(name) === 'Failed'));
+    return this.#endedAtMs;
   }
 
   /** Deletes the pods and waits until they, and their containers, are gone. */
@@ -88,13 +107,14 @@ export class HostCluster {
     return performance.now() - started;
   }
 
-  /** A Deployment of so many pods that do nothing but wait for requests, and its Service. */
-  async scale(replicas: number): Promise<void> {
+  /** A Deployment of so many pods that do nothing but wait for requests, and its Service; `probed` as often as probes are by default. */
+  async scale(replicas: number, { probed = false } = {}): Promise<void> {
     const labels = { app: 'idle' };
+    const probe = { httpGet: { path: '/', port: 8080 } };
     await this.cluster.apply([
       {
         apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'idle' },
-        spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'cleat-hello:1', ports: [{ containerPort: 8080 }] }] } } },
+        spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image: 'cleat-hello:1', ports: [{ containerPort: 8080 }], ...(probed && { readinessProbe: probe, livenessProbe: probe }) }] } } },
       },
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'idle' }, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } },
     ]);

@@ -10,6 +10,8 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   proxy: () => import('./rows/proxy.ts'),
   dns: () => import('./rows/dns.ts'),
   host: () => import('./rows/host.ts'),
+  agent: () => import('./rows/agent.ts'),
+  runtimes: () => import('./rows/runtimes.ts'),
   fleet: () => import('./rows/fleet.ts'),
 };
 

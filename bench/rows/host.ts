@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pauseImage, helloImage } from '#install/images.ts';
 import { exec } from '#common/exec.ts';
+import { openPeer } from '../engine-peers.ts';
 import { HostCluster } from '../host-cluster.ts';
 import { usageOf, type Usage } from '../process-usage.ts';
 import { median, type Row, type RunOptions } from '../row.ts';
@@ -19,6 +19,7 @@ interface Part { readonly name: string; readonly pid: number; readonly pssMb: nu
  */
 export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
   const clusters = await Promise.all([HostCluster.create({ agents: 0, allInOne: true }), HostCluster.create({ agents: 1 })]);
+  await Promise.all(clusters.map(({ cluster }) => cluster.importImage()));
   const [one, two] = clusters;
   try {
     yield* idleRows(one, two, quick);
@@ -99,57 +100,20 @@ async function commandRow(one: HostCluster): Promise<Row> {
 
 async function* podRows(one: HostCluster, quick: boolean): AsyncGenerator<Row> {
   const note = 'a pod is two containers and a network; the peer starts a pause and an app container per pod, one after the other, without a network';
-  const ctr = await CtrPeer.open(one);
+  const ctr = await openPeer('cri', one.cluster);
   for (const { count, rounds } of [{ count: 1, rounds: quick ? 5 : 11 }, { count: 20, rounds: quick ? 3 : 5 }]) {
     const times: { ours: number; peer: number }[] = [];
     for (let i = 0; i <= rounds; i++) {
       const names = Array.from({ length: count }, (_, n) => `bench-${String(i)}-${String(n)}`);
       const ours = await timed(async () => { await one.createPods(names); await one.running(names); });
       await one.deletePods(names);
-      times.push({ ours, peer: await ctr.run(count) });
+      times.push({ ours, peer: (await ctr.run(count)).startMs });
     }
     times.shift(); // the first warms up
     yield {
       name: count === 1 ? 'create → Running of one pod' : `create → Running of ${String(count)} pods at once`, unit: 'ms', value: round(median(times.map((t) => t.ours)), 0),
       peer: { name: 'ctr run of the same containers', value: round(median(times.map((t) => t.peer)), 0) }, budget: { at: 'most', of: 'ratio', bound: 1.5 }, note,
     };
-  }
-}
-
-/** The same containers started by containerd's own tool, on the same containerd. */
-class CtrPeer {
-  readonly #cluster: HostCluster;
-  #made = 0;
-
-  private constructor(cluster: HostCluster) {
-    this.#cluster = cluster;
-  }
-
-  static async open(cluster: HostCluster): Promise<CtrPeer> {
-    const peer = new CtrPeer(cluster);
-    await peer.#sh(`for i in ${pauseImage} ${helloImage}; do ctr -n k8s.io images export /var/lib/cleat/peer.tar $i; ctr -n bench images import /var/lib/cleat/peer.tar; done; rm /var/lib/cleat/peer.tar`);
-    return peer;
-  }
-
-  /** Milliseconds until all of them run. Removes them afterwards. */
-  async run(count: number): Promise<number> {
-    // Names of their own each time: what containerd still cleans up after the last of a name it would take from the next.
-    const numbers = Array.from({ length: count }, () => String(this.#made++)).join(' ');
-    const out = await this.#sh(`
-      start=$(date +%s%N)
-      for i in ${numbers}; do { ctr -n bench run -d ${pauseImage} pause$i && ctr -n bench run -d ${helloImage} app$i; } & done; wait
-      end=$(date +%s%N)
-      [ $(ctr -n bench tasks ls | grep -c RUNNING) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
-      # A task whose shim is slow to write its end down is "not found" to the first attempt.
-      for attempt in 1 2 3; do for c in $(ctr -n bench containers ls -q); do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; done >/dev/null 2>&1 || :
-      [ -z "$(ctr -n bench containers ls -q)" ] || { echo "containers cannot be removed" >&2; exit 1; }
-      echo $((end - start))`);
-    return Number(out.trim().split('\n').at(-1)) / 1e6;
-  }
-
-  #sh(script: string): Promise<string> {
-    const { cluster } = this.#cluster;
-    return cluster.controlPlaneHost.sh(script, { env: { CONTAINERD_ADDRESS: cluster.containerdSocket }, timeoutMs: 120_000 });
   }
 }
 

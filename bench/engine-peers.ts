@@ -1,0 +1,67 @@
+import { helloImage, pauseImage } from '#install/images.ts';
+import type { Cluster } from '#test/support/cluster.ts';
+
+/** How the same containers start and end when the engine's own command line is told to. */
+export interface EnginePeer {
+  readonly name: string;
+  /** A pause and an app container for each of `count` pods. Resolves with the time until all run, and from then until all are gone. */
+  run(count: number): Promise<{ readonly startMs: number; readonly endMs: number }>;
+}
+
+export type Runtime = 'cri' | 'ctr' | 'docker';
+
+/** The engine must have the two images that Cleat makes. */
+export async function openPeer(runtime: Runtime, cluster: Cluster): Promise<EnginePeer> {
+  if (runtime === 'docker') return new Peer('docker run of the same containers', cluster, {}, dockerScript);
+  const env = { CONTAINERD_ADDRESS: runtime === 'cri' ? cluster.containerdSocket : '/run/containerd/containerd.sock' };
+  const images = `for i in ${pauseImage} ${helloImage}; do ctr -n ${runtime === 'cri' ? 'k8s.io' : 'cleat'} images export /var/lib/cleat/peer.tar $i; ctr -n bench images import /var/lib/cleat/peer.tar; done; rm /var/lib/cleat/peer.tar`;
+  await cluster.controlPlaneHost.sh(images, { env, timeoutMs: 120_000 });
+  return new Peer('ctr run of the same containers', cluster, env, ctrScript);
+}
+
+/** Each is given the numbers of the pods, tells times in nanoseconds, and leaves nothing. */
+const ctrScript = (numbers: string, count: number): string => `
+  start=$(date +%s%N)
+  for i in ${numbers}; do { ctr -n bench run -d ${pauseImage} pause$i && ctr -n bench run -d ${helloImage} app$i; } & done; wait
+  end=$(date +%s%N)
+  [ $(ctr -n bench tasks ls | grep -c RUNNING) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
+  stop=$(date +%s%N)
+  for i in ${numbers}; do { for c in app$i pause$i; do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; } & done >/dev/null 2>&1; wait
+  gone=$(date +%s%N)
+  # A task whose shim is slow to write its end down is "not found" to the first attempt.
+  for attempt in 1 2 3; do for c in $(ctr -n bench containers ls -q); do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; done >/dev/null 2>&1 || :
+  [ -z "$(ctr -n bench containers ls -q)" ] || { echo "containers cannot be removed" >&2; exit 1; }
+  echo $((end - start)) $((gone - stop))`;
+
+const dockerScript = (numbers: string, count: number): string => `
+  start=$(date +%s%N)
+  for i in ${numbers}; do { docker run -d --name bench-pause$i --network none ${pauseImage} && docker run -d --name bench-app$i --network container:bench-pause$i ${helloImage}; } >/dev/null & done; wait
+  end=$(date +%s%N)
+  [ $(docker ps -q --filter name=bench- | wc -l) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
+  stop=$(date +%s%N)
+  for i in ${numbers}; do docker rm -f bench-app$i bench-pause$i >/dev/null & done; wait
+  gone=$(date +%s%N)
+  echo $((end - start)) $((gone - stop))`;
+
+class Peer implements EnginePeer {
+  readonly name: string;
+  readonly #cluster: Cluster;
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #script: typeof ctrScript;
+  #made = 0;
+
+  constructor(name: string, cluster: Cluster, env: Readonly<Record<string, string>>, script: typeof ctrScript) {
+    this.name = name;
+    this.#cluster = cluster;
+    this.#env = env;
+    this.#script = script;
+  }
+
+  async run(count: number): Promise<{ readonly startMs: number; readonly endMs: number }> {
+    // Names of their own each time: what an engine still cleans up after the last of a name it would take from the next.
+    const numbers = Array.from({ length: count }, () => String(this.#made++)).join(' ');
+    const out = await this.#cluster.controlPlaneHost.sh(this.#script(numbers, count), { env: this.#env, timeoutMs: 300_000 });
+    const [startNs = NaN, endNs = NaN] = (out.trim().split('\n').at(-1) ?? '').split(' ').map(Number);
+    return { startMs: startNs / 1e6, endMs: endNs / 1e6 };
+  }
+}

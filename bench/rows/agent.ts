@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HostCluster } from '../host-cluster.ts';
+import { usageOf } from '../process-usage.ts';
+import { percentile, type Row, type RunOptions } from '../row.ts';
+
+const mb = 1e6;
+const settleMs = 30_000;
+const atOnce = 20;
+const logBytes = 1_000_000_000;
+
+/** An agent over time: births and deaths, probes, a long log, how soon an end is told. Needs root; about 8 minutes, `quick`: 3. */
+export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
+  const cluster = await HostCluster.create({ agents: 1 });
+  try {
+    await cluster.cluster.importImage();
+    await cluster.follow();
+    const agent = await cluster.cluster.agent(0)?.pid() ?? NaN;
+    yield await eventRow(cluster, quick ? 1 : 5);
+    yield* await logRows(cluster, agent, quick ? logBytes / 10 : logBytes);
+    yield await birthsRow(cluster, agent, quick ? 100 : 1000);
+    yield await probesRow(cluster, agent, quick ? 30_000 : 120_000);
+  } finally {
+    await cluster.destroy();
+  }
+}
+
+/** From the death of a container's process until a client that watches is told. */
+async function eventRow(cluster: HostCluster, rounds: number): Promise<Row> {
+  const host = cluster.cluster.agentHost(0);
+  const delays: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const names = Array.from({ length: atOnce }, (_, n) => `ends-${String(round)}-${String(n)}`);
+    await cluster.createPods(names);
+    await cluster.running(names);
+    // Each by its host name, which is the pod's; what is printed is the time right before.
+    const killed = await host.sh(`for p in /proc/[0-9]*; do
+      [ "$(readlink $p/ns/uts)" != "$(readlink /proc/1/ns/uts)" ] && grep -qs httpd $p/cmdline || continue
+      name=$(nsenter --uts --target \${p#/proc/} hostname); echo "$name $(date +%s%N)"; kill -9 \${p#/proc/}; sleep 0.05; done`, { timeoutMs: 60_000 });
+    const heard = await cluster.failed(names);
+    for (const line of killed.trim().split('\n')) {
+      const [name = '', atNs = ''] = line.split(' ');
+      delays.push((heard.get(name) ?? NaN) - Number(atNs) / 1e6);
+    }
+    await cluster.deletePods(names);
+  }
+  return { name: `end of a container → status at the API, p99 of ${String(delays.length)}`, unit: 'ms', value: Math.round(percentile(delays, 99)), budget: { at: 'most', of: 'value', bound: 250 }, note: `median ${String(Math.round(percentile(delays, 50)))} ms` };
+}
+
+/** A pod writes as fast as it can while a client follows. */
+async function logRows(cluster: HostCluster, agent: number, bytes: number): Promise<Row[]> {
+  const control = await cluster.cluster.controlPlane?.pid() ?? NaN;
+  const parts = [{ name: 'agent', pid: agent }, { name: 'control plane', pid: control }];
+  const before = parts.map(({ pid }) => usageOf(pid).pssBytes);
+  const most = [...before];
+  await cluster.createPods(['chatter'], ['sh', '-c', `sleep 2; yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c ${String(bytes)}; sleep 1000000`]);
+  await cluster.running(['chatter']);
+  const follow = cluster.cluster.controlPlaneHost.spawn('follow', 'sh', ['-c', `KUBECONFIG=/etc/cleat/kubeconfig kubectl logs -f chatter | head -c ${String(bytes)} | wc -c`]);
+  const ended = follow.exited.then(() => true);
+  while (!await Promise.race([ended, sleep(200, false)])) parts.forEach(({ pid }, i) => { most[i] = Math.max(most[i] ?? 0, usageOf(pid).pssBytes); });
+  const seen = Number(follow.output().trim().split('\n').at(-1));
+  await cluster.deletePods(['chatter']);
+  return parts.map(({ name }, i): Row => ({
+    name: `a log of ${String(bytes / mb)} MB followed live: most memory (PSS) of the ${name}`, unit: 'MB', value: rounded((most[i] ?? NaN) / mb), peer: { name: 'before', value: rounded((before[i] ?? NaN) / mb) },
+    budget: { at: 'most', of: 'ratio', bound: 1.3 }, note: `${String(Math.round(seen / mb))} MB arrived`,
+  }));
+}
+
+async function birthsRow(cluster: HostCluster, agent: number, births: number): Promise<Row> {
+  const generation = async (round: number): Promise<void> => {
+    const names = Array.from({ length: atOnce }, (_, n) => `born-${String(round)}-${String(n)}`);
+    await cluster.createPods(names);
+    await cluster.running(names);
+    await cluster.deletePods(names);
+  };
+  for (let round = 0; round < 5; round++) await generation(round);
+  await sleep(settleMs);
+  const before = usageOf(agent).pssBytes;
+  for (let round = 5; round < 5 + births / atOnce; round++) await generation(round);
+  await sleep(settleMs);
+  return {
+    name: `memory (PSS): agent, after ${String(births)} pods were born and died`, unit: 'MB', value: rounded(usageOf(agent).pssBytes / mb), peer: { name: 'after the first 100', value: rounded(before / mb) },
+    budget: { at: 'most', of: 'ratio', bound: 1.05 },
+  };
+}
+
+async function probesRow(cluster: HostCluster, agent: number, windowMs: number): Promise<Row> {
+  await cluster.scale(30, { probed: true });
+  await sleep(settleMs);
+  const before = usageOf(agent).cpuMs;
+  await sleep(windowMs);
+  const value = (100 * (usageOf(agent).cpuMs - before)) / windowMs;
+  return { name: 'CPU: agent, 30 idle pods with a readiness and a liveness probe each', unit: '% of a core', value: Number(value.toFixed(2)), budget: { at: 'most', of: 'value', bound: 0.5 } };
+}
+
+function rounded(value: number): number {
+  return Number(value.toFixed(1));
+}
