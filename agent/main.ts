@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { configMaps } from '#api/kinds/resources.ts';
+import { rangesConfigMap, rangesFrom, type ClusterRanges } from '#api/network/ranges.ts';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
@@ -10,6 +13,7 @@ import type { Log } from '#common/log.ts';
 import { runTogether } from '#common/run-together.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
+import { LoadBalancerAddresses } from './announce/load-balancer.ts';
 import type { AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
@@ -93,15 +97,11 @@ export class Agent implements Runnable {
 
   /** Runs until the signal aborts; containers, rules and routes stay as they are. Rejects when it cannot go on. */
   async start(signal: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    this.#signal = AbortSignal.any([signal, stop.signal]);
     try {
-      await this.#run(this.#signal, stop);
+      await this.#run(signal);
     } catch (error) {
       this.#ready.reject(error);
       if (!signal.aborted) throw error;
-    } finally {
-      stop.abort(new Error('the agent has ended'));
     }
   }
 
@@ -132,14 +132,31 @@ export class Agent implements Runnable {
     return purge ? [...done, `${stateDir} removed`] : done;
   }
 
-  async #run(signal: AbortSignal, stop: AbortController): Promise<void> {
+  async #run(signal: AbortSignal): Promise<void> {
     if (process.getuid?.() !== 0) throw new StatusError('Forbidden', 'an agent needs root: it runs containers and programs the network. Start it with sudo');
     const unlock = await this.#lock();
     try {
-      await this.#runAlone(signal, stop);
+      while (await this.#runOnce(signal)) this.#deps.log.info({ component: 'agent' }, 'the cluster has other ranges of addresses than before: starting all parts anew');
     } finally {
       await unlock();
     }
+  }
+
+  /** Resolves with true when all parts are to be started again, as for ranges of addresses that have changed; containers run on. */
+  async #runOnce(signal: AbortSignal): Promise<boolean> {
+    const stop = new AbortController();
+    let again = false;
+    try {
+      await this.#runAlone(AbortSignal.any([signal, stop.signal]), stop, () => {
+        again = true;
+        stop.abort(new Error('the cluster has other ranges of addresses now'));
+      });
+    } catch (error) {
+      if (!again || signal.aborted) throw error;
+    } finally {
+      stop.abort(new Error('the agent has ended'));
+    }
+    return again && !signal.aborted;
   }
 
   /** This host's state and network are one agent's. */
@@ -154,7 +171,7 @@ export class Agent implements Runnable {
     }
   }
 
-  async #runAlone(signal: AbortSignal, stop: AbortController): Promise<void> {
+  async #runAlone(signal: AbortSignal, stop: AbortController, restart: () => void): Promise<void> {
     const { log, clock } = this.#deps;
     const { stateDir } = this.#config;
     const services = loadEdge();
@@ -166,12 +183,13 @@ export class Agent implements Runnable {
     try {
       const { driver, cniConfDir, systemImages } = await runtime.open(this.#nodeName, signal);
       this.#ready.resolve(undefined);
+      const ranges = this.#followRanges(checkpoint, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
-        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: [this.#config.serviceCidr], mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
+        { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
-      const { backend, former } = await this.#proxyBackends(ledger, signal);
+      const { backend, former } = await this.#proxyBackends(ledger, ranges, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies } = {};
       const events = new EventBuffer();
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
@@ -185,7 +203,7 @@ export class Agent implements Runnable {
       const statics = await this.#staticPods(checkpoint);
       const images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
       const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
-        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [this.#config.clusterDns], resolvConfPath: '/etc/resolv.conf',
+        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
@@ -193,15 +211,16 @@ export class Agent implements Runnable {
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+      const balancers = new LoadBalancerAddresses({ state: checkpoint, problem: () => network.notReady ?? proxy.failure, ledger, events, clock, log: log.child({ component: 'load-balancer' }), random: Math.random }, { nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
-        { ...clusterDnsDefaults, nodeName: this.#nodeName, address: this.#config.clusterDns, domain: this.#config.clusterDomain, ranges: [...this.#config.podCidr.split(','), ...this.#config.serviceCidr.split(',')] },
+        { ...clusterDnsDefaults, nodeName: this.#nodeName, address: ranges.clusterDns, domain: this.#config.clusterDomain, ranges: [...ranges.podCidr.split(','), ...ranges.serviceCidr.split(',')] },
       );
       const session = late.session = new AgentSession(
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, balancers, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
@@ -238,6 +257,21 @@ export class Agent implements Runnable {
       clock, log: log.child({ component: 'upgrade' }), unwell: () => (session()?.connected === true ? notReady() : 'it did not connect to the control plane'),
       tell: (type, reason, message) => { events.emit({ kind: 'Node', namespace: '', name: this.#nodeName, uid: this.#nodeName, type, reason, message, atMs: clock.now() }); },
     }, stateDir);
+  }
+
+  /** What the control plane last said, before that the flags. Calls `restart` when it says something else. */
+  #followRanges(state: DesiredState, restart: () => void): ClusterRanges {
+    const { podCidr, serviceCidr, clusterDns } = this.#config;
+    const { namespace, name } = rangesConfigMap;
+    const current = (): ClusterRanges => rangesFrom(state.get(configMaps, namespace, name)) ?? { podCidr, serviceCidr, clusterDns };
+    const ranges = current();
+    const unsubscribe = state.subscribe((changes) => {
+      const concerned = changes.some((c) => c.resource.plural === configMaps.plural && (c.type === 'set' ? c.object.metadata?.name : c.name) === name);
+      if (!concerned || isDeepStrictEqual(current(), ranges)) return;
+      unsubscribe();
+      restart();
+    });
+    return ranges;
   }
 
   /** Undefined where no folder is given. Loaded then: few hosts have one. */
@@ -295,8 +329,8 @@ export class Agent implements Runnable {
   }
 
   /** The backend that was asked for, or the first that this host can use; and those that earlier lives used instead. */
-  async #proxyBackends(ledger: Ledger, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
-    const { proxyMode, podCidr, serviceCidr, nodePortAddresses, ipvsScheduler } = this.#config;
+  async #proxyBackends(ledger: Ledger, { podCidr, serviceCidr }: ClusterRanges, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
+    const { proxyMode, nodePortAddresses, ipvsScheduler } = this.#config;
     const record: ProxyBackendDeps['record'] = (kind, target, values) => ledger.record({ kind, target, before: values?.before ?? null, after: values?.after ?? null });
     const deps = { exec, log: this.#deps.log.child({ component: 'proxy' }), record };
     const config = { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(','), nodePortAddresses: nodePortAddresses.split(',').filter(Boolean), ipvsScheduler: ipvsSchedulers.find((name) => name === ipvsScheduler) ?? 'rr' };

@@ -2,8 +2,10 @@
  * A small program for tests of packets; run in a host or pod with node.
  *
  *   serve NAME PORT              TCP and UDP on PORT: answers each line with "NAME CLIENT-ADDRESS"; prints `ready`
- *   ask tcp|udp ADDRESS PORT COUNT [SOURCE-PORT]
- *                                COUNT exchanges, printed as a JSON array of answers; a failed one is its error code
+ *   ask tcp|reset|udp ADDRESS PORT COUNT [SOURCE-PORT]
+ *                                COUNT exchanges, printed as a JSON array of answers; a failed one is its error code.
+ *                                `reset` is TCP that ends connections without ceremony, so that nobody remembers them
+ *   watch ADDRESS PORT           a datagram every 20 ms; prints `MILLISECONDS ANSWER` for each answer
  *   hold ADDRESS PORT            one TCP connection, a line every 20 ms; prints each answer, ends with `lost CODE` when it breaks
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
@@ -26,10 +28,14 @@ function serve(name: string, port: number): void {
   tcp.listen(port, () => { udp.bind(port, () => { console.log('ready'); }); });
 }
 
-async function askTcp(address: string, port: number): Promise<string> {
+async function askTcp(address: string, port: number, reset: boolean): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
-    const end = (answer: string): void => { socket.destroy(); resolve(answer); };
+    const end = (answer: string): void => {
+      if (reset) socket.resetAndDestroy();
+      else socket.destroy();
+      resolve(answer);
+    };
     socket.setTimeout(timeoutMs, () => { end('timeout'); });
     socket.once('connect', () => { socket.write('?\n'); });
     socket.once('data', (data) => { end(data.toString().trim()); });
@@ -56,7 +62,7 @@ async function askUdp(socket: UdpSocket, address: string, port: number): Promise
 async function ask(protocol: string, address: string, port: number, count: number, sourcePort: number): Promise<void> {
   const answers: string[] = [];
   for (let i = 0; i < count; i++) {
-    if (protocol === 'tcp') answers.push(await askTcp(address, port));
+    if (protocol !== 'udp') answers.push(await askTcp(address, port, protocol === 'reset'));
     else {
       const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
       await new Promise<void>((resolve) => { socket.bind(sourcePort, resolve); });
@@ -78,7 +84,15 @@ async function hold(address: string, port: number): Promise<void> {
   }
 }
 
+function watch(address: string, port: number): void {
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  socket.on('message', (data) => { console.log(`${String(Math.round(performance.now()))} ${data.toString()}`); });
+  socket.on('error', () => undefined);
+  setInterval(() => { socket.send('?', port, address); }, 20);
+}
+
 const [mode = '', ...args] = process.argv.slice(2);
 if (mode === 'serve') serve(args[0] ?? '', Number(args[1]));
 else if (mode === 'ask') await ask(args[0] ?? '', args[1] ?? '', Number(args[2]), Number(args[3]), Number(args[4] ?? 0));
+else if (mode === 'watch') watch(args[0] ?? '', Number(args[1]));
 else await hold(args[0] ?? '', Number(args[1]));
