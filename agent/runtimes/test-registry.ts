@@ -1,6 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { access, mkdir, writeFile } from 'node:fs/promises';
-import { createServer, request, type Server } from 'node:http';
+import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { issueCertificate, makeCaCertificate, makeKey } from '#common/pki/certificate.ts';
 import { execOk } from '#common/exec.ts';
@@ -37,6 +37,8 @@ export interface RegistryHost {
 }
 
 const securedAddress = '192.0.2.10';
+/** What is longer is a layer. */
+const layerBytes = 64 << 10;
 /** bcrypt of `secret`, as cheap as it gets. */
 const htpasswd = 'tester:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n';
 /** In the host's network: hands connections on to sockets that this process and the registries listen on. */
@@ -77,37 +79,47 @@ export async function openTestRegistry({ stateDir, netns, launch }: RegistryHost
 
 /** What stands between a host and the registry; it can be told to break. Listens in this process. */
 export class BadLine {
-  /** Of each layer or configuration that was asked for: the `Range`, or nothing. */
+  /** Of each layer that was asked for: the `Range`, or nothing. What is small passes as it is. */
   readonly ranges: string[] = [];
-  /** Answers to requests for blobs that are cut after so many bytes each; 0: there is none at all. */
-  readonly cuts: number[] = [];
-  /** While it is set, answers to requests for blobs stop there and stay open. */
+  /** While it is set, answers with layers stop there and stay open. */
   stallAfter: number | undefined;
   readonly #target: string;
   readonly #server: Server;
+  readonly #stalled = new Set<ServerResponse>();
+  #isBroken = false;
 
   constructor(target: string) {
     this.#target = target;
     this.#server = createServer((incoming, answer) => {
       const { method, url, headers } = incoming;
-      const isBlob = method === 'GET' && url?.includes('/blobs/') === true;
-      if (isBlob) this.ranges.push(headers.range ?? '');
-      const limit = isBlob ? this.cuts.shift() ?? this.stallAfter : undefined;
-      const stays = this.stallAfter !== undefined;
-      if (limit === 0) {
-        answer.destroy();
-        return;
-      }
       incoming.pipe(request({ socketPath: this.#target, method, path: url, headers }, (reply) => {
+        const isLayer = method === 'GET' && url?.includes('/blobs/') === true && Number(reply.headers['content-length']) > layerBytes;
+        if (isLayer) this.ranges.push(headers.range ?? '');
+        if (isLayer && this.#isBroken) {
+          answer.destroy();
+          return;
+        }
         answer.writeHead(reply.statusCode ?? 502, reply.headers);
-        let left = limit ?? Infinity;
+        let left = (isLayer ? this.stallAfter : undefined) ?? Infinity;
+        if (left < Infinity) this.#stalled.add(answer);
         reply.on('data', (chunk: Buffer) => {
-          if (left <= 0) return;
-          answer.write(chunk.subarray(0, left), () => { if (left <= 0 && !stays) answer.destroy(); });
+          if (left > 0) answer.write(chunk.subarray(0, left));
           left -= chunk.length;
         }).on('end', () => { if (left > 0) answer.end(); });
       }).on('error', () => { answer.destroy(); }));
     });
+  }
+
+  /** Ends what stands still, and answers no more requests for layers. */
+  break(): void {
+    this.#isBroken = true;
+    this.stallAfter = undefined;
+    for (const answer of this.#stalled) answer.destroy();
+    this.#stalled.clear();
+  }
+
+  mend(): void {
+    this.#isBroken = false;
   }
 
   listen(path: string): Promise<void> {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isIP } from 'node:net';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
+import { pullLeasePrefix } from '../pull-leases.ts';
 import type { ContainerdPaths } from './paths.ts';
 
 /** What there was before a containerd was started: of an earlier one, which may have been killed in the middle of something. */
@@ -49,6 +50,8 @@ export async function removeHalfMade(paths: ContainerdPaths, inherited: Inherite
 export function staleLeases(listed: string, beforeMs: number): string[] {
   return listed.split('\n').slice(1).flatMap((line) => {
     const [id = '', created = ''] = line.split(/\s+/);
+    // What a pull has brought so far is for the next one, and expires by itself.
+    if (id.startsWith(pullLeasePrefix)) return [];
     const nanos = /^(\d{1,9})-/.exec(id)?.[1] ?? 1e9;
     return Date.parse(created) + Number(nanos) / 1e6 < beforeMs ? [id] : [];
   });

@@ -23,13 +23,15 @@ export class CriConnection {
     });
   }
 
-  call<M extends keyof CriCalls>(method: M, request: CriCalls[M][0], timeoutMs: number, signal: AbortSignal): Promise<CriCalls[M][1]> {
+  call<M extends keyof CriCalls>(method: M, request: CriCalls[M][0], timeoutMs: number, signal: AbortSignal, headers: Readonly<Record<string, string>> = {}): Promise<CriCalls[M][1]> {
     const service = imageCalls.has(method) ? 'runtime.v1.ImageService' : 'runtime.v1.RuntimeService';
     const definition = methodOf(this.#cri, service, method);
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
     return new Promise((resolve, reject) => {
       if (signal.aborted) { reject(signal.reason as Error); return; }
       const call = this.#client.makeUnaryRequest(
-        definition.path, definition.requestSerialize, definition.responseDeserialize, request, new Metadata(),
+        definition.path, definition.requestSerialize, definition.responseDeserialize, request, metadata,
         { deadline: Date.now() + timeoutMs },
         (error, response) => {
           signal.removeEventListener('abort', abort);

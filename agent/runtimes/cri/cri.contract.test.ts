@@ -1,7 +1,7 @@
 import { writeHostsFiles } from '#agent/images/hosts-files.ts';
 import { openContainerdLab } from '../containerd/test-lab.ts';
 import { runtimeDriverContract } from '../contract.ts';
-import { imageContract } from '../image-contract.ts';
+import { collectGarbage, imageContract } from '../image-contract.ts';
 
 runtimeDriverContract('cri on containerd', async () => {
   const lab = await openContainerdLab();
@@ -10,5 +10,5 @@ runtimeDriverContract('cri on containerd', async () => {
 
 imageContract('cri on containerd', async () => {
   const lab = await openContainerdLab('10.77.1.0/24');
-  return { driver: lab.driver, host: lab, useRegistries: (registries) => writeHostsFiles(lab.containerd.paths.registryHosts, registries), close: () => lab.close() };
+  return { driver: lab.driver, host: lab, useRegistries: (registries) => writeHostsFiles(lab.containerd.paths.registryHosts, registries), collectGarbage: () => collectGarbage(lab.containerd.endpoint), close: () => lab.close() };
 });

@@ -7,7 +7,7 @@ import { architecturesOf, nothingForThisHost, saysNothingMatches, wrongArchitect
 import { parseReference } from '../image-reference.ts';
 import type { ImageUser, ListedImage, PulledImage, PullOptions, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
-import type { ContentStore } from './content.ts';
+import type { ContainerdStore } from '../containerd-store.ts';
 import type { CriCalls } from './messages.ts';
 
 const quickMs = 10_000;
@@ -16,6 +16,8 @@ const pullMs = 24 * 3_600_000;
 const progressMs = 2000;
 /** containerd's namespace of what belongs to CRI. */
 const namespace = 'k8s.io';
+/** What came must not fill it for a day. */
+const diskIsFull = /no space left|disk quota/i;
 
 export interface CriImagesDeps { readonly connection: CriConnection; readonly clock: Clock; readonly log: Log }
 
@@ -23,7 +25,7 @@ export interface CriImagesDeps { readonly connection: CriConnection; readonly cl
 export class CriImages {
   readonly #deps: CriImagesDeps;
   readonly #snapshotter: string | undefined;
-  #content: ContentStore | undefined;
+  #content: ContainerdStore | undefined;
 
   constructor(deps: CriImagesDeps, snapshotter: string | undefined) {
     this.#deps = deps;
@@ -49,15 +51,35 @@ export class CriImages {
   async pull(image: string, { auth, progress }: PullOptions, signal: AbortSignal): Promise<PulledImage> {
     const startedSeconds = Math.floor(this.#deps.clock.now() / 1000);
     const over = new AbortController();
+    const lease = await this.#hold(image);
+    let isOver = true;
     try {
       if (progress) void this.#watch(image, progress, AbortSignal.any([signal, over.signal]));
-      await this.#deps.connection.call('PullImage', { image: { image }, ...(auth && { auth: authMessage(image, auth) }) }, pullMs, signal);
+      const headers = lease === undefined ? {} : { 'containerd-lease': lease };
+      await this.#deps.connection.call('PullImage', { image: { image }, ...(auth && { auth: authMessage(image, auth) }) }, pullMs, signal, headers);
+      return await this.#checked(image, signal);
     } catch (error) {
-      throw isStatus(error) && saysNothingMatches.test(error.message) ? nothingForThisHost(image, await this.#offered(image, startedSeconds), error) : error;
+      if (isStatus(error) && saysNothingMatches.test(error.message)) throw nothingForThisHost(image, await this.#offered(image, startedSeconds), error);
+      isOver = isStatus(error, 'NotFound', 'Invalid') || diskIsFull.test(messageOf(error));
+      throw error;
     } finally {
       over.abort();
+      if (lease !== undefined && isOver) await this.#release(lease);
     }
-    return this.#checked(image, signal);
+  }
+
+  /** So that what comes of a pull that breaks off is there for the next one. Undefined where the runtime is not containerd. */
+  async #hold(image: string): Promise<string | undefined> {
+    try {
+      return await (await this.#store()).hold(image, this.#deps.clock.now());
+    } catch (error) {
+      this.#deps.log.debug({ image, err: messageOf(error) }, 'a pull that breaks off will begin anew');
+      return undefined;
+    }
+  }
+
+  async #release(lease: string): Promise<void> {
+    await (await this.#store()).release(lease).catch((error: unknown) => { this.#deps.log.debug({ lease, err: messageOf(error) }, 'a lease stays until it expires'); });
   }
 
   async import(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
@@ -145,8 +167,8 @@ export class CriImages {
     }
   }
 
-  async #store(): Promise<ContentStore> {
-    const { ContentStore: Loaded } = await import('./content.ts');
+  async #store(): Promise<ContainerdStore> {
+    const { ContainerdStore: Loaded } = await import('../containerd-store.ts');
     return this.#content ??= new Loaded(this.#deps.connection.endpoint, namespace);
   }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { writeHostsFiles } from '#agent/images/hosts-files.ts';
 import { runtimeDriverContract } from '../contract.ts';
-import { imageContract } from '../image-contract.ts';
+import { collectGarbage, imageContract } from '../image-contract.ts';
 import { restartContract } from '../test-restarts.ts';
 import { openCtrLab } from './test-lab.ts';
 
@@ -14,5 +14,5 @@ restartContract('ctr', openCtrLab);
 
 imageContract('ctr', async () => {
   const lab = await openCtrLab();
-  return { driver: lab.driver, host: lab.host, useRegistries: (registries) => writeHostsFiles(join(lab.host.stateDir, 'certs.d'), registries), close: () => lab.close() };
+  return { driver: lab.driver, host: lab.host, useRegistries: (registries) => writeHostsFiles(join(lab.host.stateDir, 'certs.d'), registries), collectGarbage: () => collectGarbage(lab.host.containerd), close: () => lab.close() };
 });

@@ -8,12 +8,12 @@ export interface CtrResult { readonly exitCode: number; readonly stdout: string;
 /** Runs `ctr`, containerd's own command line, in the containerd namespace that is Cleat's. */
 export class Ctr {
   readonly endpoint: string;
-  readonly #namespace: string;
+  readonly namespace: string;
 
   /** `endpoint` is the socket's absolute path, with or without `unix://`. */
   constructor(endpoint: string, namespace: string) {
     this.endpoint = endpoint.replace(/^unix:(\/\/)?/, '');
-    this.#namespace = namespace;
+    this.namespace = namespace;
   }
 
   /** Standard output; rejects with what `ctr` said when it failed. */
@@ -43,7 +43,7 @@ export class Ctr {
   }
 
   arguments(args: readonly string[]): string[] {
-    return ['--address', this.endpoint, '--connect-timeout', '5s', '--namespace', this.#namespace, ...args];
+    return ['--address', this.endpoint, '--connect-timeout', '5s', '--namespace', this.namespace, ...args];
   }
 }
 

@@ -16,10 +16,13 @@ it('reads what ctr lists', () => {
 
 it('reads what ctr draws of a pull', () => {
   const table = new PullTable();
-  const [one, two] = ['1', '2'].map((digit) => `layer-sha256:${digit.repeat(64)}`);
-  expect(['', 'elapsed: 0.1 s', `${one ?? ''}:   waiting   |--------------------------------------|`].map((line) => table.read(line))).toEqual([false, false, false]);
-  expect([`\u001b[1A${one ?? ''}:    downloading    |++++++----|  1.5 MiB/3.0 MiB`, `${two ?? ''}: downloading |----------|    0.0 B/512.0 KiB`].map((line) => table.read(line))).toEqual([true, true]);
+  const [one = '', two = ''] = ['1', '2'].map((digit) => `sha256:${digit.repeat(64)}`);
+  const read = (...lines: string[]): unknown[] => lines.map((line) => table.read(line));
+  expect(read('', 'elapsed: 0.1 s', `layer-${one}:   waiting   |--------------------------------------|`)).toEqual([undefined, undefined, undefined]);
+  expect(read(`\u001b[1Alayer-${one}:    downloading    |++++++----|  1.5 MiB/3.0 MiB`, `layer-${two}: downloading |----------|    0.0 B/512.0 KiB`, `layer-${two}: downloading |----------|    0.0 B/512.0 KiB`))
+    .toEqual([{ ref: `layer-${one}`, digest: one, isThere: false }, { ref: `layer-${two}`, digest: two, isThere: false }, undefined]);
   expect(table.sum()).toEqual({ doneBytes: 1_572_864, totalBytes: 3_145_728 + 524_288 });
-  expect([`${two ?? ''}: done |++++++++++|`, `${two ?? ''}: done |++++++++++|`].map((line) => table.read(line))).toEqual([true, false]);
+  expect(read(`layer-${two}: done |++++++++++|`, `layer-${two}: done |++++++++++|`, `config-${one}: exists |++++++++++|`))
+    .toEqual([{ ref: `layer-${two}`, digest: two, isThere: true }, undefined, { ref: `config-${one}`, digest: one, isThere: true }]);
   expect(table.sum().doneBytes).toBe(1_572_864 + 524_288);
 });

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { isStatus, StatusError } from '#common/errors.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { openCommand } from '#common/exec.ts';
+import type { ContainerdStore } from '../containerd-store.ts';
 import { receiveArchive, sendArchive } from '../ctr-archives.ts';
 import { architecturesOf, imageArchitecture, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference } from '../image-reference.ts';
@@ -10,11 +11,13 @@ import type { ImageConfig } from '../sandbox/oci-types.ts';
 import type { ListedImage, PulledImage, PullOptions } from '../types.ts';
 import { fromCtr, type Ctr } from './ctr.ts';
 import { parseImages } from './image-table.ts';
-import { PullTable } from './pull-table.ts';
+import { PullTable, type PullRow } from './pull-table.ts';
 
 /** Where an administrator puts mirrors and certificates of registries, for every tool that speaks containerd's way. */
 const usualHostsDir = '/etc/containerd/certs.d';
 const maxWords = 4000;
+/** What came must not fill it for a day. */
+const diskIsFull = /no space left|disk quota/i;
 
 /** What is known of an image that is here. */
 export interface LocalImage {
@@ -41,6 +44,7 @@ export class CtrImages {
   readonly #snapshotter: (signal: AbortSignal) => Promise<string>;
   readonly #hostsDir: string | undefined;
   readonly #launcher: readonly string[];
+  #store: ContainerdStore | undefined;
   /** By digest; what a digest stands for does not change. */
   readonly #known = new Map<string, LocalImage>();
 
@@ -77,17 +81,48 @@ export class CtrImages {
     const hostsDir = await this.#hosts();
     const user = auth?.identityToken !== undefined ? ['--refresh', auth.identityToken] : auth ? ['--user', `${auth.username}:${auth.password}`] : [];
     const table = new PullTable();
+    const lease = await this.#hold(image);
+    let isOver = true;
     try {
       await this.#follow(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...(hostsDir === undefined ? [] : ['--hosts-dir', hostsDir]), ...user, canonicalReference(image)], signal, (line) => {
-        if (table.read(line)) progress?.(table.sum());
+        const changed = table.read(line);
+        if (changed && lease !== undefined) void this.#keep(lease, changed);
+        if (line.includes('downloading')) progress?.(table.sum());
       });
+      return await this.#checked(image, signal);
     } catch (error) {
+      isOver = isStatus(error, 'NotFound', 'Invalid') || diskIsFull.test(messageOf(error));
       if (!isStatus(error) || !saysNothingMatches.test(error.message)) throw error;
+      isOver = true;
       const has = await this.#offered(image, signal);
       await this.remove([canonicalReference(image)], signal);
       throw nothingForThisHost(image, has, error);
+    } finally {
+      if (lease !== undefined && isOver) await this.#quietly(async () => { await (await this.#contents()).release(lease); });
     }
-    return this.#checked(image, signal);
+  }
+
+  /** ctr lets go of what a pull brought when that fails: a lease of ours is for the next one. */
+  #hold(image: string): Promise<string | undefined> {
+    return this.#quietly(async () => (await this.#contents()).hold(canonicalReference(image), Date.now()));
+  }
+
+  async #keep(lease: string, { ref, digest, isThere }: PullRow): Promise<void> {
+    await this.#quietly(async () => { await (await this.#contents()).add(lease, isThere ? 'content' : 'ingests', isThere ? digest : ref); });
+  }
+
+  async #contents(): Promise<ContainerdStore> {
+    const { ContainerdStore: Loaded } = await import('../containerd-store.ts');
+    return this.#store ??= new Loaded(this.#ctr.endpoint, this.#ctr.namespace);
+  }
+
+  /** Without it a pull that breaks off begins anew, and that is all. */
+  async #quietly<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch {
+      return undefined;
+    }
   }
 
   /** What is said to Cleat comes before what is said to all tools of the host. */

@@ -1,6 +1,8 @@
-import { Client, credentials, Metadata, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
+import { createHash } from 'node:crypto';
+import { Client, credentials, Metadata, status, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
 import { loadContract } from '#proto/load.ts';
-import type { PullProgress } from '../types.ts';
+import { pullLeasePrefix } from './pull-leases.ts';
+import type { PullProgress } from './types.ts';
 
 interface Info { readonly digest: string; readonly size: number; readonly createdAt: { readonly seconds: number } | null; readonly labels: Readonly<Record<string, string>> }
 interface Status { readonly ref: string; readonly offset: number; readonly total: number }
@@ -12,22 +14,58 @@ const maxDescriptionBytes = 4 << 20;
 const child = /^containerd\.io\/gc\.ref\.content/;
 const source = 'containerd.io/distribution.source.';
 
-/** containerd's content store, as far as pulls are concerned. Every method rejects where the runtime is another one. */
-export class ContentStore {
+/** For whoever never comes back: a pod that waits for its image tries again every five minutes. */
+const leaseMs = 24 * 3_600_000;
+
+type Service = Readonly<Record<string, MethodDefinition<object, object>>>;
+
+/**
+ * containerd's content store, as far as pulls are concerned. What a pull that failed has brought stays there, to be gone
+ * on with, only as long as a lease holds it. Every method rejects where the runtime is another one.
+ */
+export class ContainerdStore {
   readonly #client: Client;
-  readonly #service: Readonly<Record<string, MethodDefinition<object, object>>>;
+  readonly #content = service('content.proto', 'containerd.services.content.v1.Content');
+  readonly #leases = service('leases.proto', 'containerd.services.leases.v1.Leases');
   readonly #metadata = new Metadata();
 
   constructor(endpoint: string, namespace: string) {
     this.#client = new Client(`unix:${endpoint}`, credentials.createInsecure());
-    this.#service = loadContract(new URL('../../../proto/third_party/containerd/content.proto', import.meta.url)).services.get('containerd.services.content.v1.Content') ?? {};
     this.#metadata.set('containerd-namespace', namespace);
+  }
+
+  /** Resolves with the lease for pulls of an image, the one of an earlier try where there is one. */
+  async hold(image: string, nowMs: number): Promise<string> {
+    const id = `${pullLeasePrefix}${createHash('sha256').update(image).digest('hex').slice(0, 16)}`;
+    const labels = { 'containerd.io/gc.expire': new Date(nowMs + leaseMs).toISOString() };
+    try {
+      await this.#unary(this.#leases, 'Create', { id, labels });
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== status.ALREADY_EXISTS) throw error;
+    }
+    return id;
+  }
+
+  /** What it held may be collected, unless an image has it. */
+  async release(lease: string): Promise<void> {
+    await this.#unary(this.#leases, 'Delete', { id: lease });
+  }
+
+  /** Adds what another pull brings or has brought: an ingest by its ref, content by its digest. */
+  async add(lease: string, type: 'ingests' | 'content', id: string): Promise<void> {
+    await this.#unary(this.#leases, 'AddResource', { id: lease, resource: { id, type } });
+  }
+
+  /** What is being written now, by ref, and all that is there, by digest. */
+  async present(): Promise<{ readonly refs: readonly string[]; readonly digests: readonly string[] }> {
+    const [{ statuses }, infos] = await Promise.all([this.#statuses(), this.#list()]);
+    return { refs: statuses.map(({ ref }) => ref), digests: infos.map(({ digest }) => digest) };
   }
 
   /** How far the pull of an image from a repository is; undefined while nothing of it is known, and when all is there. */
   async progress(registry: string, repository: string): Promise<PullProgress | undefined> {
-    const { statuses } = await this.#unary<{ statuses: Status[] }>('ListStatuses', {});
-    const active = new Map(statuses.flatMap((status) => (status.ref.startsWith('layer-') ? [[status.ref.slice('layer-'.length), status] as const] : [])));
+    const { statuses } = await this.#statuses();
+    const active = new Map(statuses.flatMap((one) => (one.ref.startsWith('layer-') ? [[one.ref.slice('layer-'.length), one] as const] : [])));
     if (active.size === 0) return undefined;
     // Ports are not part of the label.
     const host = registry.replace(/:\d+$/, '');
@@ -70,8 +108,12 @@ export class ContentStore {
     return all;
   }
 
-  #unary<T>(name: string, request: object): Promise<T> {
-    const { path, requestSerialize, responseDeserialize } = this.#method(name);
+  #statuses(): Promise<{ statuses: Status[] }> {
+    return this.#unary(this.#content, 'ListStatuses', {});
+  }
+
+  #unary<T>(from: Service, name: string, request: object): Promise<T> {
+    const { path, requestSerialize, responseDeserialize } = method(from, name);
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, this.#metadata, { deadline: Date.now() + quickMs }, (error, answer) => {
         if (error) reject(error);
@@ -81,13 +123,17 @@ export class ContentStore {
   }
 
   #stream(name: string, request: object): ClientReadableStream<unknown> {
-    const { path, requestSerialize, responseDeserialize } = this.#method(name);
+    const { path, requestSerialize, responseDeserialize } = method(this.#content, name);
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, this.#metadata, { deadline: Date.now() + quickMs });
   }
+}
 
-  #method(name: string): MethodDefinition<object, object> {
-    const found = this.#service[name];
-    if (!found) throw new Error(`the contract lacks ${name}`);
-    return found;
-  }
+function service(file: string, name: string): Service {
+  return loadContract(new URL(`../../proto/third_party/containerd/${file}`, import.meta.url)).services.get(name) ?? {};
+}
+
+function method(from: Service, name: string): MethodDefinition<object, object> {
+  const found = from[name];
+  if (!found) throw new Error(`the contract lacks ${name}`);
+  return found;
 }
