@@ -17,11 +17,16 @@ const podB = { ip: '10.42.0.3', port: 8080, local: true };
 const remote = { ip: '10.42.1.2', port: 8080, local: false };
 const signal = new AbortController().signal;
 
+export interface ProxyTraits {
+  /** How much longer than asked for session affinity may last: while a connection is remembered that was reset. */
+  readonly lingerMs?: number;
+}
+
 /**
  * What every proxy backend must do, shown by real packets: `node` is the host under test with pods a and b, `peer` is
  * another host with pod c, `client` is a host outside the cluster.
  */
-export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend): void {
+export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend, { lingerMs = 0 }: ProxyTraits = {}): void {
   describe(`proxy backend ${name}`, () => {
     let lab: Lab;
     let node: LabHost;
@@ -30,7 +35,7 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
 
     const newBackend = (change: Partial<ProxyConfig> = {}): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, { ...config, ...change });
     const tcp = (change: Partial<ServicePort> = {}): ServicePort => servicePort({ endpoints: [podA, podB, remote], ...change });
-    const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
+    const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'reset' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
       const [address = '', port = ''] = target.split(':');
       const inPod = options.pod === undefined ? [] : ['ip', 'netns', 'exec', options.pod];
       const args = [...inPod, 'node', probe, 'ask', options.protocol ?? 'tcp', address, port, String(options.count ?? 1), String(options.sourcePort ?? 0)];
@@ -158,8 +163,9 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
 
     it('forgets session affinity when its time is over', async () => {
       await backend.replace([tcp({ affinitySeconds: 1 })], signal);
-      const [first] = servers(await ask(node, `${clusterIp}:80`, { pod: 'a' }));
-      await eventually(async () => !servers(await ask(node, `${clusterIp}:80`, { pod: 'a' })).includes(first ?? ''), { what: 'another endpoint', intervalMs: 2000, timeoutMs: 90_000 });
+      const serving = async (): Promise<string> => servers(await ask(node, `${clusterIp}:80`, { pod: 'a', protocol: 'reset' })).join();
+      const first = await serving();
+      await eventually(async () => await serving() !== first, { what: 'another endpoint', intervalMs: 2000 + lingerMs, timeoutMs: 90_000 + lingerMs });
     });
 
     it('refuses at once what has no endpoint or no Service', async () => {

@@ -1,8 +1,11 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { services } from '#api/kinds/resources.ts';
-import type { Service } from '#api/gen/types.ts';
+import { endpointSlices, services } from '#api/kinds/resources.ts';
+import type { EndpointSlice, Service } from '#api/gen/types.ts';
+import { eventually } from '#test/support/lab/eventually.ts';
 import { MemoryState } from '#test/support/memory-state.ts';
 import { Proxy } from './proxy.ts';
 import type { ProxyBackend, ProxyChange, ServicePort } from './types.ts';
@@ -25,6 +28,13 @@ class FakeBackend implements ProxyBackend {
 }
 
 const service = (name: string): Service => ({ metadata: { namespace: 'd', name }, spec: { clusterIP: '10.43.0.1', clusterIPs: ['10.43.0.1'], ports: [{ port: 80 }] } });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 describe('Proxy', () => {
   const clock = new ManualClock();
@@ -105,6 +115,39 @@ describe('Proxy', () => {
     await clock.advance(1);
     expect(backend.calls.slice(3)).toEqual(['replace d/a:']);
     expect(proxy.failure).toBeUndefined();
+  });
+
+  it('answers load balancers while this host has endpoints and its rules are in place', async () => {
+    const taken = createServer().listen(0);
+    const nodePort = await freePort();
+    const balanced = (name: string, healthCheckNodePort: number): Service => ({ ...service(name), spec: { ...service(name).spec, type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort } });
+    const slice = (ready: boolean): EndpointSlice => ({
+      metadata: { namespace: 'd', name: 'a-1', labels: { 'kubernetes.io/service-name': 'a' } }, addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.42.0.2'], nodeName: 'n', conditions: { ready } }, { addresses: ['10.42.0.3'], nodeName: 'n', conditions: { ready: false, serving: true, terminating: true } }, { addresses: ['10.42.1.2'], nodeName: 'other' }],
+    });
+    const ask = async (): Promise<unknown> => {
+      const response = await fetch(`http://127.0.0.1:${String(nodePort)}/healthz`);
+      return [response.status, await response.json()];
+    };
+    const answer = (localEndpoints: number, serviceProxyHealthy = true): unknown => ({ service: { namespace: 'd', name: 'a' }, localEndpoints, serviceProxyHealthy });
+    state.set(services, balanced('a', nodePort));
+    state.set(services, balanced('b', (taken.address() as AddressInfo).port));
+    state.set(endpointSlices, slice(true));
+    await begin();
+    await eventually(async () => isDeepStrictEqual(await ask(), [200, answer(1)]), { what: 'an answer' });
+    expect(events).toEqual(['FailedToStartServiceHealthcheck']);
+    state.set(endpointSlices, slice(false));
+    await clock.advance(100);
+    await eventually(async () => isDeepStrictEqual(await ask(), [503, answer(0)]), { what: 'no endpoints' });
+    await clock.advance(100);
+    backend.failures = 1000;
+    state.set(services, service('c'));
+    state.set(endpointSlices, slice(true));
+    await eventually(async () => { await clock.advance(100); return isDeepStrictEqual(await ask(), [503, answer(1, false)]); }, { what: 'a proxy in trouble' });
+    stop.abort();
+    await ended;
+    await expect(ask()).rejects.toThrow();
+    taken.close();
   });
 
   it('puts the rules back when another program removed them', async () => {

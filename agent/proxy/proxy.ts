@@ -7,6 +7,7 @@ import type { KubeObject } from '#api/meta/object.ts';
 import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
+import type { HealthCheck, HealthChecks } from './health-checks.ts';
 import { ServiceTracker } from './service-map.ts';
 import type { ProxyBackend, ProxyChange } from './types.ts';
 
@@ -48,6 +49,9 @@ export class Proxy implements Runnable {
   #failure: string | undefined = 'Service routing has not been set up yet';
   #dirty = false;
   readonly #former: ProxyBackend[];
+  #checks: HealthChecks | undefined;
+  /** Ports that could not be had, so that each is told once. */
+  #unchecked: ReadonlySet<number> = new Set();
 
   constructor(deps: ProxyDeps, config: ProxyLoopConfig) {
     this.#deps = deps;
@@ -81,6 +85,7 @@ export class Proxy implements Runnable {
     } finally {
       unsubscribe();
       unsubscribePods();
+      await this.#checks?.update([]);
     }
   }
 
@@ -93,6 +98,7 @@ export class Proxy implements Runnable {
       this.#dirty = false;
       full = !await this.#sync(full, this.#tracker.take(this.#deps.pods.all()), signal);
       failures = full ? failures + 1 : 0;
+      await this.#answerChecks();
       if (full) {
         await clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);
         continue;
@@ -124,6 +130,21 @@ export class Proxy implements Runnable {
       log.warn({ backend: backend.name, full, err: this.#failure }, 'service routing could not be changed; replacing it');
       return false;
     }
+  }
+
+  /** Most hosts have no Service that asks for it: loaded with the first. */
+  async #answerChecks(): Promise<void> {
+    const checks = this.#tracker.checks();
+    if (!this.#checks && checks.length === 0) return;
+    this.#checks ??= new (await import('./health-checks.ts')).HealthChecks(() => this.#failure === undefined);
+    const failed = await this.#checks.update(checks);
+    for (const { check, why } of failed) if (!this.#unchecked.has(check.nodePort)) this.#tellOfCheck(check, why);
+    this.#unchecked = new Set(failed.map(({ check }) => check.nodePort));
+  }
+
+  #tellOfCheck({ namespace, name, nodePort }: HealthCheck, why: string): void {
+    this.#deps.log.warn({ namespace, name, nodePort, why }, 'load balancers cannot ask for the health of a service on this host');
+    this.#tell('FailedToStartServiceHealthcheck', `health checks of Service ${namespace}/${name} cannot be answered on port ${String(nodePort)} of this host: ${why}`);
   }
 
   async #removeFormer(signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
+import type { HealthCheck } from './health-checks.ts';
 import { hasHostPorts, hostPortsOf } from './host-ports.ts';
 import { asSeenHere, localPodsOf, type LocalPods } from './local-pods.ts';
 import { nearby, zoneLabel, type Place } from './topology.ts';
@@ -102,6 +103,15 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** What a load balancer may ask this host about the Service; undefined when it has no port for that. */
+export function healthCheckOf(service: Service, slices: readonly EndpointSlice[], { nodeName }: Place): HealthCheck | undefined {
+  const { spec, metadata } = service;
+  const nodePort = spec?.healthCheckNodePort;
+  if (spec?.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local' || !isPort(nodePort)) return undefined;
+  const ready = slices.flatMap(({ endpoints }) => endpoints ?? []).filter((endpoint) => endpoint.nodeName === nodeName && classify(endpoint) === 'ready');
+  return { namespace: metadata?.namespace ?? '', name: metadata?.name ?? '', nodePort, localEndpoints: new Set(ready.map(({ targetRef, addresses }) => targetRef?.uid ?? addresses[0])).size };
+}
+
 /** Pods with host ports share the tracker's maps with Services; no Service's key begins so. */
 const hostPortPrefix = 'host-ports of ';
 
@@ -118,6 +128,7 @@ export class ServiceTracker {
   readonly #podFacts = new Map<string, string>();
   /** By Service, what was last handed out. */
   readonly #ports = new Map<string, ReadonlyMap<string, ServicePort>>();
+  readonly #checks = new Map<string, HealthCheck>();
   #zone: string | undefined;
 
   constructor(nodeName: string) {
@@ -161,6 +172,10 @@ export class ServiceTracker {
       for (const id of before.keys()) if (!after.has(id)) removed.push(id);
       if (after.size > 0) this.#ports.set(key, after);
       else this.#ports.delete(key);
+      const service = this.#services.get(key);
+      const check = service && healthCheckOf(service, [...this.#slicesByService.get(key)?.values() ?? []], { nodeName: this.#nodeName, zone: this.#zone });
+      if (check) this.#checks.set(key, check);
+      else this.#checks.delete(key);
     }
     this.#dirty.clear();
     return { set, removed };
@@ -169,6 +184,11 @@ export class ServiceTracker {
   /** Everything as of the last `take`. */
   all(): ServicePort[] {
     return [...this.#ports.values()].flatMap((ports) => [...ports.values()]);
+  }
+
+  /** What load balancers may ask, as of the last `take`. */
+  checks(): readonly HealthCheck[] {
+    return [...this.#checks.values()];
   }
 
   #portsOf(key: string, localPods: LocalPods): ServicePort[] {

@@ -61,7 +61,7 @@ export async function probe(exec: Exec, scheduler: string, signal: AbortSignal):
     if (exitCode !== 0) return `${command} is not there; install the ${name} package (Debian: apt-get install ${name})`;
   }
   const steps: readonly (readonly [string, string])[] = [
-    [`ipvsadm -A -t 192.0.2.1:1 -s ${scheduler} -p 1 && ipvsadm -a -t 192.0.2.1:1 -r 192.0.2.2:1 -m && test -e /proc/sys/net/ipv4/vs/conntrack`, `IPVS with the scheduler ${scheduler} and connection tracking (modules ip_vs and ip_vs_${scheduler}; CONFIG_IP_VS, CONFIG_IP_VS_NFCT)`],
+    [`ip link set lo up && ipvsadm -A -t 192.0.2.1:1 -s ${scheduler} -p 1 && ipvsadm -a -t 192.0.2.1:1 -r 192.0.2.2:1 -m && test -e /proc/sys/net/ipv4/vs/conntrack`, `IPVS with the scheduler ${scheduler} and connection tracking (modules ip_vs and ip_vs_${scheduler}; CONFIG_IP_VS, CONFIG_IP_VS_NFCT)`],
     ['ip link add probe type dummy && ip address add 192.0.2.1/32 dev probe', 'dummy devices (module dummy)'],
     ['ipset create a hash:ip && ipset create b hash:ip,port && ipset create c hash:ip,port,ip && ipset create d bitmap:port range 0-65535', 'sets of addresses and ports (modules ip_set, ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip, ip_set_bitmap_port)'],
     ['iptables -t nat -A POSTROUTING -m set --match-set c src,dst,dst -j MASQUERADE --random-fully && iptables -A INPUT -m addrtype --dst-type LOCAL -m conntrack ! --ctstate DNAT -j REJECT', 'iptables with set, addrtype, conntrack, MASQUERADE and REJECT (module xt_set and others)'],
