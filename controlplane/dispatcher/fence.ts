@@ -1,5 +1,6 @@
-import { fenceAnnotation, fenceOf, isFencedTaint } from '#api/disconnect/policy.ts';
-import { nodes } from '#api/kinds/resources.ts';
+import { fenceAnnotation, fenceOf, isFencedTaint, keepsOne } from '#api/disconnect/policy.ts';
+import type { Pod } from '#api/gen/types.ts';
+import { nodes, pods } from '#api/kinds/resources.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 
@@ -27,6 +28,20 @@ export async function liftFence(api: ApiClient, nodeName: string, fence: string)
     } catch (error) {
       if (isStatus(error, 'NotFound')) return;
       if (!isStatus(error, 'Conflict') || attempt === attempts) throw error;
+    }
+  }
+}
+
+/**
+ * Removes what there may be only one copy of, now that it has ended here. Whoever removes it because of the fence, for it to
+ * be replaced, may be slow: then it must not be started here again meanwhile.
+ */
+export async function removeEnded(api: ApiClient, bound: readonly Pod[]): Promise<void> {
+  for (const { metadata } of bound.filter(keepsOne)) {
+    try {
+      await api.delete(pods, metadata?.namespace, metadata?.name ?? '', { gracePeriodSeconds: 0, ...(metadata?.uid !== undefined && { preconditions: { uid: metadata.uid } }) });
+    } catch (error) {
+      if (!isStatus(error, 'NotFound', 'Conflict')) throw error;
     }
   }
 }

@@ -10,7 +10,7 @@ import { pods } from '#api/kinds/resources.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
 import { parseEvent, parseNodeReport, parsePodReport } from './agent-message.ts';
 import type { Assignments, AssignmentInformers } from './assignments.ts';
-import { currentFence, liftFence } from './fence.ts';
+import { currentFence, liftFence, removeEnded } from './fence.ts';
 import { LatestQueue } from './latest-queue.ts';
 import type { NodeAssignment, AssignmentChange } from './node-assignment.ts';
 import { contradicts, renewLease, storeNodeReport, type NodeReport } from './node-reports.ts';
@@ -269,6 +269,7 @@ export class NodeSession {
     } finally {
       cancel();
     }
+    await removeEnded(this.#deps.api, this.#deps.informers.pods.by('node', this.identity.name));
     await liftFence(this.#deps.api, this.identity.name, fence);
     this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: this.identity.name, uid: this.identity.name } }, 'Normal', 'FenceLifted', 'The host has ended everything that ran on it when it was declared dead');
   }

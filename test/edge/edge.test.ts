@@ -133,6 +133,24 @@ describe('a fence', () => {
     await running;
   });
 
+  it('leaves nothing to be started again of which there may be one copy only', async () => {
+    const agent = await connected('a');
+    agent.fencing = { fence: (forget) => forget() };
+    agent.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    const one = pod('db', 'a');
+    lab.cluster.put(pods, { ...one, metadata: { ...one.metadata, annotations: { 'cleat.dev/disconnect-policy': 'replace', 'cleat.dev/disconnect-copies': 'one' } } });
+    lab.cluster.put(pods, pod('many', 'a'));
+    fence('a', 'f1');
+    const stop = new AbortController();
+    const again = lab.session(agent, 'a');
+    const running = again.start(stop.signal);
+    await lab.until(() => names(agent.checkpoint.list(pods)).includes('many'), 'the pods');
+    expect([fenceOf('a'), names(agent.checkpoint.list(pods)), lab.cluster.find(pods, 'default', 'db')]).toEqual([undefined, ['many'], undefined]);
+    stop.abort();
+    await running;
+  });
+
   it('ends the session of a host that is not dead, which then carries it out', async () => {
     const agent = await connected('a');
     let fences = 0;
