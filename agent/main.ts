@@ -369,6 +369,7 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
     hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
     allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
     resources: () => node.current().status.allocatable ?? {},
+    runtimeHandlers: () => (node.current().status.runtimeHandlers ?? []).map(({ name = '' }) => name),
     usage: (signal) => usage.read(signal),
   };
 }

@@ -93,16 +93,14 @@ export class NodeDevices implements PodDevices, Runnable {
   async #servePlugins(signal: AbortSignal): Promise<void> {
     const { clock, log, ledger } = this.#deps;
     const { pluginDir } = this.#config;
+    const record = (kind: 'file' | 'directory', target: string): Promise<void> => ledger.record({ kind, target, before: null, after: null });
     let speaker: Promise<(socket: Socket) => void> | undefined;
     const load = async (): Promise<(socket: Socket) => void> => {
       const { PluginRegistration } = await import('./plugins/registration.ts');
-      const registration = new PluginRegistration({ sink: this.#inventory, log, tell: (reason, message) => { this.#tell(reason, message); } }, pluginDir, signal);
+      const registration = new PluginRegistration({ sink: this.#inventory, log, tell: (reason, message) => { this.#tell(reason, message); }, record: (path) => record('file', path) }, pluginDir, signal);
       return (socket) => { registration.accept(socket); };
     };
-    await serveHostSocket({
-      clock, log, speaker: () => speaker ??= load(),
-      record: (kind, target) => ledger.record({ kind, target, before: null, after: null }),
-    }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
+    await serveHostSocket({ clock, log, record, speaker: () => speaker ??= load() }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
   }
 
   /** Calls once when the cluster has classes of devices: most have none, and do without all of that. */

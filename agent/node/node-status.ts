@@ -13,6 +13,8 @@ export interface NodeStatusInput {
   readonly identity: HostIdentity;
   readonly readings: HostReadings;
   readonly containerRuntimeVersion: string;
+  /** Names that a RuntimeClass can give; absent when the runtime does not tell. */
+  readonly runtimeHandlers?: readonly string[];
   readonly images: NonNullable<NodeStatus['images']>;
   /** Why pods cannot run here; empty when they can. */
   readonly notReady: readonly string[];
@@ -59,6 +61,7 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
       containerRuntimeVersion: input.containerRuntimeVersion,
       kubeletVersion: kubernetesVersion(input.version), kubeProxyVersion: '',
     },
+    ...(input.runtimeHandlers && { runtimeHandlers: ['', ...input.runtimeHandlers.filter((name) => name !== '')].sort().map((name) => ({ name })) }),
     ...(input.images.length > 0 && { images: input.images }),
     conditions: conditions(input, previous),
   };

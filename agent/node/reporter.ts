@@ -13,7 +13,7 @@ import { amountsOf, conditionOf, crossed, defaultThresholds, type Pressure, type
 
 export interface NodeReporterDeps {
   readonly host: Host;
-  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'>;
+  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'> & Partial<Pick<RuntimeDriver, 'setup'>>;
   /** Other parts that pods need: why each is not ready, undefined when it is. */
   readonly notReady: readonly (() => string | undefined)[];
   /** What other hosts need to know of this one. */
@@ -56,6 +56,7 @@ export class NodeReporter implements NodeReports, Runnable {
   #crossedMs = new Map<Threshold, number>();
   #readings: HostReadings | undefined;
   #runtimeVersion = '';
+  #runtimeHandlers: readonly string[] | undefined;
   #runtimeSeen = false;
   #images: NonNullable<NodeStatus['images']> = [];
   #imagesAtMs = -Infinity;
@@ -139,7 +140,7 @@ export class NodeReporter implements NodeReports, Runnable {
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       ...(this.#deps.devices && { devices: this.#deps.devices() }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
-      containerRuntimeVersion: this.#runtimeVersion, images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
+      containerRuntimeVersion: this.#runtimeVersion, ...(this.#runtimeHandlers && { runtimeHandlers: this.#runtimeHandlers }), images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous);
     const annotations = this.#deps.annotations?.() ?? {};
     if (sameStatus(status, previous) && JSON.stringify(annotations) === JSON.stringify(this.#report.annotations ?? {})) return;
@@ -161,7 +162,10 @@ export class NodeReporter implements NodeReports, Runnable {
     try {
       const reasons = await runtime.notReady(bounded);
       // Asked again only after a failure: a runtime changes its version by restarting.
-      if (!this.#runtimeSeen) this.#runtimeVersion = await runtime.version(bounded);
+      if (!this.#runtimeSeen) {
+        this.#runtimeVersion = await runtime.version(bounded);
+        this.#runtimeHandlers = (await runtime.setup?.(bounded))?.handlers;
+      }
       this.#runtimeSeen = true;
       return reasons;
     } catch (error) {

@@ -8,7 +8,7 @@ import { podKeyring } from '#agent/images/credentials.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
-import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { RuntimeDriver, SandboxConfig } from '#agent/runtimes/types.ts';
 import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
@@ -112,7 +112,7 @@ export class PodActions {
       return;
     }
     try {
-      const config = { ...await prepareSandbox(pod, attempt, this.#paths, this.#config), runtimeHandler: runtimeHandler(pod, this.#deps.lookup) };
+      const config = await this.#sandboxConfig(pod, attempt);
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
@@ -179,10 +179,14 @@ export class PodActions {
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
     });
     const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
-    const sandboxConfig = await prepareSandbox(pod, sandbox?.attempt ?? 0, this.#paths, this.#config);
+    const sandboxConfig = await this.#sandboxConfig(pod, sandbox?.attempt ?? 0);
     const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, parts ? withDevices(config, parts) : config, stop);
     await this.#allocation.reached(spec.name);
     return id;
+  }
+
+  async #sandboxConfig(pod: Pod, attempt: number): Promise<SandboxConfig> {
+    return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config), runtimeHandler: runtimeHandler(pod, this.#deps.lookup, this.#deps.node) };
   }
 
   async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {

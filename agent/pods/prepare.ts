@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
+import { wantsOf } from '#agent/devices/wants.ts';
 import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
@@ -29,10 +30,16 @@ export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths,
   return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, clusterDomain: config.clusterDomain, dns });
 }
 
-/** What the runtime's configuration calls the pod's RuntimeClass; empty for the usual one. */
-export function runtimeHandler({ spec }: Pod, lookup: ObjectLookup): string {
-  const name = spec?.runtimeClassName;
-  if (name === undefined || name === '') return '';
+/** What a GPU of NVIDIA is asked for by, and the handler without which containers could not use it. */
+const gpu = { resource: 'nvidia.com/gpu', handler: 'nvidia' } as const;
+
+/**
+ * What the runtime's configuration calls the pod's RuntimeClass; empty for the usual one. A pod that names none and asks
+ * for a GPU gets NVIDIA's where this host has it.
+ */
+export function runtimeHandler(pod: Pod, lookup: ObjectLookup, node: NodeFacts): string {
+  const name = pod.spec?.runtimeClassName;
+  if (name === undefined || name === '') return node.runtimeHandlers?.().includes(gpu.handler) && wantsOf(pod).some(({ counts }) => counts.has(gpu.resource)) ? gpu.handler : '';
   const found = lookup.runtimeClass(name);
   if (!found) throw new StatusError('NotFound', `failed to lookup RuntimeClass ${name}: runtimeclass.node.k8s.io "${name}" not found`);
   return found.handler;

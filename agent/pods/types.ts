@@ -28,6 +28,8 @@ export interface NodeFacts {
   hostIps(): readonly string[];
   /** For resourceFieldRef limits of containers that have none. */
   allocatable(): { readonly cpuMillis: number; readonly memoryBytes: number };
+  /** Names that a RuntimeClass can give here; none when absent. */
+  runtimeHandlers?(): readonly string[];
   /** All that pods can be given; CPU and memory alone when absent. */
   resources?(): Readonly<Record<string, string>>;
   usage(signal: AbortSignal): Promise<ResourceUsage>;

@@ -137,6 +137,8 @@ export interface RuntimeSetup {
   /** Where it reads CNI configuration from, and where it looks for the plugins. */
   readonly cniConfDir?: string;
   readonly cniBinDir?: string;
+  /** Names by which a RuntimeClass can choose how containers are run. */
+  readonly handlers?: readonly string[];
   /** It makes CDI devices of their names. */
   readonly resolvesCdi?: boolean;
 }

@@ -29,6 +29,7 @@ import { serviceLoadBalancer } from './service-load-balancer/controller.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { replicationController } from './replication/controller.ts';
 import { rootCaPublisher } from './root-ca-publisher/controller.ts';
+import { runtimeClassController } from './runtime-class/controller.ts';
 import { serviceAccountToken } from './service-account-token/controller.ts';
 import { serviceAccountController } from './service-account/controller.ts';
 import { statefulSetController } from './statefulset/controller.ts';
@@ -70,6 +71,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'replicaset': replicaSetController,
   'replication': replicationController,
   'root-ca-publisher': rootCaPublisher,
+  'runtime-class': runtimeClassController,
   'service-account': serviceAccountController,
   'service-account-token': serviceAccountToken,
   'statefulset': statefulSetController,

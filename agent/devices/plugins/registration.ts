@@ -15,6 +15,8 @@ export interface RegistrationDeps {
   readonly log: Log;
   /** Says something about the node that a person should know. */
   readonly tell: (reason: string, message: string) => void;
+  /** Called with a socket that a plugin has made: those are left behind when plugins are killed. */
+  readonly record: (path: string) => Promise<void>;
 }
 
 const version = 'v1beta1';
@@ -70,6 +72,7 @@ export class PluginRegistration {
     let offered = false;
     let end: string;
     try {
+      await this.#deps.record(join(this.#folder, endpoint));
       await plugin.connect(options, signal);
       log.info({ resource, endpoint }, 'a device plugin has registered');
       sink.offer(resource, plugin);

@@ -5,6 +5,8 @@ export interface ContainerdSettings {
   readonly sandboxImage: string;
   readonly cniBinDir: string;
   readonly snapshotter: 'overlayfs' | 'native';
+  /** Path of NVIDIA's runtime, where it is installed: what asks for the handler `nvidia` is run by it. */
+  readonly nvidiaRuntime?: string;
   /** False where root lacks CAP_SYS_RESOURCE, as in many containers and build machines. */
   readonly mayLowerOomScore: boolean;
 }
@@ -42,6 +44,7 @@ disabled_plugins = [${disabled.map(q).join(', ')}]
   sandbox_image = ${q(settings.sandboxImage)}
   restrict_oom_score_adj = ${String(!settings.mayLowerOomScore)}
   netns_mounts_under_state_dir = true
+  enable_cdi = true
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -53,5 +56,9 @@ disabled_plugins = [${disabled.map(q).join(', ')}]
     snapshotter = ${q(settings.snapshotter)}
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
-`;
+${settings.nvidiaRuntime === undefined ? '' : `    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.nvidia]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.nvidia.options]
+        BinaryName = ${q(settings.nvidiaRuntime)}
+`}`;
 }

@@ -138,8 +138,10 @@ export class ManagedContainerd implements Runnable {
     // A snapshotter, once used, stays: images are unpacked in it.
     const chosen = /^\s*snapshotter = "(overlayfs|native)"$/m.exec(before ?? '')?.[1] as 'overlayfs' | 'native' | undefined;
     this.#snapshotter = chosen ?? (await overlayWorks(paths.root) ? 'overlayfs' : 'native');
+    const nvidiaRuntime = await findProgram('nvidia-container-runtime', this.#config.searchPath).catch(() => undefined);
     const text = containerdConfig({
       paths,
+      ...(nvidiaRuntime !== undefined && { nvidiaRuntime }),
       sandboxImage: this.#config.sandboxImage,
       cniBinDir: await findCniBinDir(this.#config.cniBinDirs ?? ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni']),
       snapshotter: this.#snapshotter,

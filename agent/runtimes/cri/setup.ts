@@ -17,5 +17,6 @@ export function setupOf(config: string | undefined): RuntimeSetup {
   const sandboxImage = text(value, 'sandboxImage');
   const cniConfDir = text(value['cni'], 'confDir');
   const cniBinDir = text(value['cni'], 'binDir');
-  return { ...(sandboxImage !== undefined && { sandboxImage }), ...(cniConfDir !== undefined && { cniConfDir }), ...(cniBinDir !== undefined && { cniBinDir }), ...(value['enableCDI'] === true && { resolvesCdi: true }) };
+  const runtimes = isRecord(value['containerd']) ? value['containerd']['runtimes'] : undefined;
+  return { ...(isRecord(runtimes) && { handlers: Object.keys(runtimes) }), ...(sandboxImage !== undefined && { sandboxImage }), ...(cniConfDir !== undefined && { cniConfDir }), ...(cniBinDir !== undefined && { cniBinDir }), ...(value['enableCDI'] === true && { resolvesCdi: true }) };
 }

@@ -13,6 +13,7 @@ import { withCdiDevices, type CdiHook } from '../sandbox/cdi.ts';
 import { containerSpec } from '../sandbox/oci-spec.ts';
 import type { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverDeps, SandboxConfig } from '../types.ts';
+import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
 import { Pipes } from './pipes.ts';
 import type { Ctr } from './ctr.ts';
 import type { CtrImages, LocalImage } from './images.ts';
@@ -225,7 +226,9 @@ export class Containers {
   async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, files: { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string }, signal: AbortSignal): Promise<object> {
     const pause = pauseOf(sandboxRecord);
     if (!pause || !await isAlive(pause)) throw new StatusError('InternalError', `sandbox ${sandboxRecord.id} is not running`);
-    const { config, hooks } = await withCdiDevices(asked);
+    const { config, hooks: named } = await withCdiDevices(asked);
+    const nvidia = sandbox.runtimeHandler === nvidiaHandler ? await nvidiaHook() : undefined;
+    const hooks = nvidia ? [nvidia, ...named] : named;
     const { security, targetContainerId, devices = [] } = config;
     const own = (await Promise.all(devices.map(async ({ hostPath, containerPath, permissions }) => (await deviceAt(hostPath, containerPath)).map((device) => ({ ...device, permissions }))))).flat();
     const rootfs = this.#rootfs(record.id);

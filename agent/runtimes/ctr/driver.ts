@@ -15,6 +15,7 @@ import { Containers, type KnownEnd } from './containers.ts';
 import { Ctr } from './ctr.ts';
 import { podEvents } from './events.ts';
 import { CtrImages } from './images.ts';
+import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Tasks } from './tasks.ts';
@@ -78,8 +79,8 @@ export class CtrDriver implements RuntimeDriver {
     return `containerd://${version}`;
   }
 
-  setup(): Promise<RuntimeSetup> {
-    return Promise.resolve({ sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir });
+  async setup(): Promise<RuntimeSetup> {
+    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers: await nvidiaHook() ? [nvidiaHandler] : [] };
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {
@@ -97,8 +98,8 @@ export class CtrDriver implements RuntimeDriver {
     return { sandboxes, containers: containers.map(toContainer) };
   }
 
-  runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
-    if (config.runtimeHandler !== '') throw new StatusError('Invalid', `the ctr runtime has no handler "${config.runtimeHandler}"; use a containerd with CRI, or Docker, for this RuntimeClass`);
+  async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    if (config.runtimeHandler !== '' && !(config.runtimeHandler === nvidiaHandler && await nvidiaHook())) throw new StatusError('Invalid', `the ctr runtime has no handler "${config.runtimeHandler}"; use a containerd with CRI, or Docker, for this RuntimeClass`);
     return this.#sandboxes.run(config, signal);
   }
 

@@ -59,8 +59,9 @@ export class DockerDriver implements RuntimeDriver {
     return `docker://${/^\d[^+]*/.exec(Version)?.[0] ?? Version}`;
   }
 
-  setup(): Promise<RuntimeSetup> {
-    return Promise.resolve({ sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir });
+  async setup(signal: AbortSignal): Promise<RuntimeSetup> {
+    const { Runtimes } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
+    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers: Object.keys(Runtimes ?? {}) };
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {

@@ -38,7 +38,7 @@ export interface InspectedExec { readonly Running: boolean; readonly ExitCode: n
 
 export interface EngineVersion { readonly Version: string; readonly ApiVersion: string }
 
-export interface EngineInfo { readonly CgroupDriver: string; readonly DockerRootDir: string; readonly CDISpecDirs?: readonly string[] | null }
+export interface EngineInfo { readonly CgroupDriver: string; readonly DockerRootDir: string; readonly CDISpecDirs?: readonly string[] | null; readonly Runtimes?: Readonly<Record<string, object>> | null }
 
 /** One line of the event stream. */
 export interface EngineEvent { readonly Action: string; readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> | null } | null }
