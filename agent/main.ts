@@ -77,7 +77,6 @@ export class Agent implements Runnable {
   readonly #ready = Promise.withResolvers<undefined>();
   #nodeName: string;
   #tasks: Promise<HostTasks> | undefined;
-  #signal: AbortSignal = AbortSignal.abort();
 
   constructor(deps: AgentDeps, config: AgentConfig) {
     this.#deps = deps;

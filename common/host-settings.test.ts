@@ -21,6 +21,16 @@ describe('host settings', () => {
     expect(() => { checkRanges({ podCidr: '10.0.0.0/8', serviceCidr: '10.43.0.0/16' }); }).toThrow('--pod-cidr 10.0.0.0/8 and --service-cidr 10.43.0.0/16 overlap');
     expect(() => { checkRanges({ podCidr: '192.168.0.0/24', serviceCidr: '192.0.0.0/4' }); }).toThrow('overlap');
   });
+  it('takes one range of each family', () => {
+    expect(hostSettings.podCidr.parse('10.42.0.0/16,fd42::/56')).toBe('10.42.0.0/16,fd42::/56');
+    expect(hostSettings.serviceCidr.parse('fd43::/112,10.43.0.0/16')).toBe('fd43::/112,10.43.0.0/16');
+    expect(hostSettings.podCidr.parse('fd42:0:0:4200::/56')).toBe('fd42:0:0:4200::/56');
+    for (const wrong of ['fd42::/65', 'fd42::1/56', 'fd42:0:0:4210::/56', '10.42.0.0/16,10.44.0.0/16', 'fd42::/56,fd44::/56', '10.42.0.0/16,', '10.42.0.0/16,fd42::/56,fd44::/56', 'fd42::/x']) expect(() => hostSettings.podCidr.parse(wrong), wrong).toThrow();
+    expect(() => hostSettings.serviceCidr.parse('fd43::/126')).toThrow('/64 to /124');
+    expect(() => { checkRanges({ podCidr: '10.42.0.0/16,fd42::/56', serviceCidr: '10.43.0.0/16,fd42:0:0:1::/112' }); }).toThrow('overlap');
+    expect(() => { checkRanges({ podCidr: '10.42.0.0/16,fd42::/56', serviceCidr: '10.43.0.0/16' }); }).toThrow('IPv4 and IPv6');
+    expect(() => { checkRanges({ podCidr: '10.42.0.0/16,fd42::/56', serviceCidr: '10.43.0.0/16,fd43::/112' }); }).not.toThrow();
+  });
   it('knows names and addresses', () => {
     expect([checkDomain('cluster.local'), checkDomain('a'), checkIp('10.0.0.1'), checkIp('fd00::1')]).toEqual([undefined, undefined, undefined, undefined]);
     for (const name of ['', 'Bad', 'a_b', '-a', 'a.', 'a..b', 'x'.repeat(254)]) expect(checkDomain(name)).toContain('expected lower case letters');

@@ -25,6 +25,7 @@ export const controlPlaneSettings = {
     default: '', placeholder: 'RANGES', description: 'addresses of the local network that nobody uses, for Services of type LoadBalancer: each gets one of its own, which one healthy host answers for; e.g. 192.168.1.240-192.168.1.250',
     check: poolProblem,
   }),
+  dualStack: bool('dual-stack', { default: false, description: 'IPv6 beside IPv4 for pods and Services: where no IPv6 ranges are given, a private network (ULA) is made up once and kept; may be added later' }),
   schedulerConfig: text('scheduler-config', { default: '', placeholder: 'FILE', description: 'profiles of the scheduler, as a KubeSchedulerConfiguration; one named default-scheduler when not given' }),
   backupPeriodMs: durationMs('backup-period', { default: 0, description: 'how often a backup is made, e.g. 24h; 0: never' }),
   backupKeep: integer('backup-keep', { default: 7, min: 1, max: 10_000, description: 'how many of these backups are kept' }),

@@ -32,6 +32,7 @@ import type { ApiRequest } from './apiserver/http/request.ts';
 import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
 import { Informers } from './cache/informers.ts';
+import { clusterRanges } from './cluster-ranges.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { podIndexes } from './controllers/indexes.ts';
 import { ControllerManager } from './controllers/manager.ts';
@@ -158,7 +159,8 @@ export class ControlPlane implements Runnable {
     const now = (): number => timeFloor(clock.now());
     const ca = await loadClusterCa(pkiDir, now());
     this.#fingerprint = fingerprintOf(ca.trusted[0] ?? ca.certificate);
-    const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: config.serviceCidr, clusterDomain: config.clusterDomain });
+    const ranges = await clusterRanges(store, config);
+    const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: ranges.serviceCidr, clusterDomain: config.clusterDomain });
     const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
     const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
     const writeAdmin = async (): Promise<void> => {
@@ -177,7 +179,7 @@ export class ControlPlane implements Runnable {
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
     const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, again: () => { again.abort(); }, gateway: nodes, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
     const apiServer = new ApiServer({ store, audit, fleet, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
-      ...config, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.chainPem, clientCa: ca.trustedPem, version,
+      ...config, ...ranges, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.chainPem, clientCa: ca.trustedPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
     });
     const client = (name: string): ApiClient => apiServer.client({ name, groups: ['system:masters'] });
@@ -194,7 +196,7 @@ export class ControlPlane implements Runnable {
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');
-    const manager = this.#controllers(apiServer, informers, ca, dispatcher);
+    const manager = this.#controllers(apiServer, informers, ca, dispatcher, ranges.podCidr);
     const scheduler = await this.#scheduler(apiServer, informers);
     apiServer.metrics.add(() => manager.collect());
     apiServer.metrics.add(() => scheduler.collect());
@@ -244,7 +246,7 @@ export class ControlPlane implements Runnable {
     }, profiles);
   }
 
-  #controllers(apiServer: ApiServer, informers: Informers, ca: ClusterCa, nodes: Dispatcher): ControllerManager {
+  #controllers(apiServer: ApiServer, informers: Informers, ca: ClusterCa, nodes: Dispatcher, podCidr: string): ControllerManager {
     const { tokens, authorizer } = apiServer.access;
     // The API and the informers, and behind them what other API servers keep.
     const everything = apiServer.everything({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
@@ -254,7 +256,7 @@ export class ControlPlane implements Runnable {
       client: everything,
       recorder: (component) => apiServer.recorder({ component }),
     }, {
-      podCidr: this.#config.podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.trustedPem,
+      podCidr, nodeCidrMaskSize, nodeMonitorGracePeriodMs: this.#config.nodeMonitorGracePeriodMs, burstReplicas: 500, rootCa: ca.trustedPem,
       autoscaling: {
         scales: apiServer.scaleClient({ name: 'system:kube-controller-manager', groups: ['system:masters'] }), usage: (...about) => nodes.usage(...about),
         // Adapters decide by the name of Kubernetes' own autoscaler who may read.

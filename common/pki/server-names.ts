@@ -1,7 +1,7 @@
 export interface ServerNameConfig {
   /** What users and agents may dial: host names and addresses, `--advertise-address` and `--tls-san` included. */
   readonly hosts: readonly string[];
-  /** `10.43.0.0/16`; its first address is the `kubernetes` Service. */
+  /** `10.43.0.0/16`, or one of each family; the first address of the first is the `kubernetes` Service. */
   readonly serviceCidr: string;
   readonly clusterDomain: string;
 }
@@ -15,8 +15,10 @@ export function serverNames(config: ServerNameConfig): string[] {
   return [...new Set(['localhost', '127.0.0.1', '::1', ...service, firstAddress(config.serviceCidr), agentsServerName, ...config.hosts])];
 }
 
-/** First usable address of an IPv4 range: the network's plus one. */
-export function firstAddress(cidr: string): string {
+/** First usable address of the first range: the network's plus one. */
+export function firstAddress(cidrs: string): string {
+  const [cidr = ''] = cidrs.split(',');
+  if (cidr.includes(':')) return (cidr.split('/')[0] ?? '').replace(/::$/, '::1');
   const octets = (cidr.split('/')[0] ?? '').split('.').map(Number);
   const value = octets.reduce((sum, octet) => sum * 256 + octet, 0) + 1;
   return [24, 16, 8, 0].map((bits) => Math.floor(value / 2 ** bits) % 256).join('.');

@@ -1,6 +1,7 @@
 import type { ConfigMap, Endpoints, EndpointSlice, Namespace, PriorityClass, Service, ServiceAccount, StorageClass } from '#api/gen/types.ts';
 import { configMaps, endpoints, endpointSlices, namespaces, priorityClasses, serviceAccounts, serviceCidrs, services, storageClasses, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
+import { rangesConfigMap } from '#api/network/ranges.ts';
 import { localPathProvisioner } from '#api/volumes/binding.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from './types.ts';
@@ -12,6 +13,7 @@ export interface BootstrapConfig {
   readonly clusterDns: string;
   /** One range, or one of each family. */
   readonly serviceCidr: string;
+  readonly podCidr: string;
   /** Where the API is reached, for pods; empty when not known. */
   readonly advertiseAddress: string;
   readonly port: number;
@@ -32,6 +34,7 @@ export async function bootstrap(client: ApiClient, config: BootstrapConfig): Pro
   for (const [name, { value, description }] of Object.entries(systemClasses)) await ensure<PriorityClass>(client, priorityClasses, { metadata: { name }, value, description });
   await ensure<ConfigMap>(client, configMaps, { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { ...config.authentication } });
   await ensureServiceRange(client, config.serviceCidr.split(','));
+  await ensure<ConfigMap>(client, configMaps, { metadata: { ...rangesConfigMap }, data: { podCidr: config.podCidr, serviceCidr: config.serviceCidr, clusterDns: config.clusterDns } });
   await ensureStorageClass(client);
   const metadata = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } };
   await ensure<Service>(client, services, {
@@ -83,7 +86,7 @@ async function ensureStorageClass(client: ApiClient): Promise<void> {
   }
 }
 
-/** Made once: what it says cannot be changed, and addresses are handed out by the flag all the same. */
+/** Made once: what it says can only be added to by a second family, and addresses are handed out by the flag all the same. */
 async function ensureServiceRange(client: ApiClient, cidrs: readonly string[]): Promise<void> {
   try {
     const { metadata } = await client.create(serviceCidrs, { metadata: { name: 'kubernetes' }, spec: { cidrs: cidrs.map((cidr) => cidr.trim()) } });
@@ -91,6 +94,8 @@ async function ensureServiceRange(client: ApiClient, cidrs: readonly string[]): 
     await client.patch(serviceCidrs, undefined, 'kubernetes', 'merge', { status: { conditions: [ready] } }, 'status');
   } catch (error) {
     if (!isStatus(error, 'AlreadyExists')) throw error;
+    const { spec } = await client.get(serviceCidrs, undefined, 'kubernetes');
+    if (cidrs.length === 2 && spec?.cidrs?.length === 1 && spec.cidrs[0] === cidrs[0]) await client.patch(serviceCidrs, undefined, 'kubernetes', 'merge', { spec: { cidrs } });
   }
 }
 

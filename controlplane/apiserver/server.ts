@@ -73,6 +73,7 @@ export interface ApiServerConfig {
   readonly tlsCertificate: string;
   readonly clientCa: string;
   readonly serviceCidr: string;
+  readonly podCidr: string;
   readonly clusterDns: string;
   readonly notReadyTolerationSeconds: number;
   readonly unreachableTolerationSeconds: number;
@@ -271,7 +272,7 @@ export class ApiServer implements Runnable {
     await this.#admission.load();
     const client = this.client({ name: 'system:apiserver', groups: ['system:masters'] });
     await bootstrap(client, {
-      serviceAddress: this.#allocation.firstAddress, clusterDns: this.#config.clusterDns, serviceCidr: this.#config.serviceCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
+      serviceAddress: this.#allocation.firstAddress, clusterDns: this.#config.clusterDns, serviceCidr: this.#config.serviceCidr, podCidr: this.#config.podCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
       authentication: authenticationData(this.#config.clientCa, this.#deps.frontProxy),
     });
     await bootstrapPolicy(client);

@@ -83,7 +83,7 @@ export class TestServer {
     const serviceAccountKey = makeKey();
     const make = (): ApiServer => new ApiServer({ clock: systemClock, log: silentLog, kinds, tokens: users, ...extra, store }, {
       port, bindAddress: '127.0.0.1', advertiseAddress: '192.0.2.1', tlsKey: serving.key, tlsCertificate: serving.cert, clientCa: certPem,
-      serviceCidr: '10.43.0.0/16', clusterDns: '10.43.0.10', notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300, version: '0.0.0',
+      serviceCidr: '10.43.0.0/16', podCidr: '10.42.0.0/16', clusterDns: '10.43.0.10', notReadyTolerationSeconds: 300, unreachableTolerationSeconds: 300, version: '0.0.0',
       serviceAccountKey, serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
     });
     const server = new TestServer(make, store, port, ca, serving);

@@ -4,6 +4,7 @@ import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVo
 import { poolSecret } from '#api/load-balancer/pool.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
+import { rangesConfigMap } from '#api/network/ranges.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
@@ -21,6 +22,8 @@ const maxGatherMs = 250;
 
 /** Every node's resolver reads it: https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/ */
 const dnsSettings = referenceKey(configMaps, 'kube-system', 'kube-dns');
+/** The ranges that pods and Services have addresses of. */
+const clusterRanges = referenceKey(configMaps, rangesConfigMap.namespace, rangesConfigMap.name);
 /** Likewise, what devices hosts are searched for. */
 const deviceClasses = referenceKey(configMaps, deviceClassesMap.namespace, deviceClassesMap.name);
 
@@ -116,7 +119,7 @@ export class Assignments implements AssignmentSource {
     const assignment = new NodeAssignment(this, this.#informers.pods, nodeName, wake);
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
-    for (const key of [dnsSettings, deviceClasses, loadBalancerPool]) assignment.alwaysRefer(key);
+    for (const key of [dnsSettings, clusterRanges, deviceClasses, loadBalancerPool]) assignment.alwaysRefer(key);
     for (const key of this.#policies?.keysOf(nodeName) ?? []) assignment.markOwn(key);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {

@@ -30,7 +30,7 @@ import { Link } from './link.ts';
 import { PacedInformers } from './paced-informers.ts';
 
 const user = { name: 'system:masters', groups: ['system:masters'] };
-const addresses = { serviceCidr: '10.43.0.0/16', clusterDns: '10.43.0.10' };
+const addresses = { serviceCidr: '10.43.0.0/16', podCidr: '10.42.0.0/16', clusterDns: '10.43.0.10' };
 /** Turns of the event loop without a write or a request after which nothing more will come by itself. */
 const quietTurns = 4;
 /** The schedule of CronJobs is told as a wall clock has it. */

@@ -22,6 +22,8 @@ export interface ClusterConfig {
   readonly memoryBytes?: number;
   /** Done on every host before anything of Cleat runs there. */
   readonly prepareHost?: (host: LabHost) => Promise<void>;
+  /** Segments of the lab's network, with a router between; see LabConfig. */
+  readonly links?: number;
 }
 
 const root = join(import.meta.dirname, '../..');
@@ -52,7 +54,7 @@ export class Cluster {
 
   /** Starts everything and waits until every node is Ready. On failure the logs are in the error. */
   static async create(config: ClusterConfig): Promise<Cluster> {
-    const lab = await createLab({ hosts: 1 + config.agents, uplink: true, ...(config.memoryBytes !== undefined && { memoryBytes: config.memoryBytes }) });
+    const lab = await createLab({ hosts: 1 + config.agents, uplink: true, links: config.links ?? 1, ...(config.memoryBytes !== undefined && { memoryBytes: config.memoryBytes }) });
     const cluster = new Cluster(lab, config);
     try {
       if (config.prepareHost) await Promise.all(lab.hosts.map(config.prepareHost));
@@ -82,8 +84,8 @@ export class Cluster {
   }
 
   /** Starts (again) the control plane, or `cleat up`, and waits until it is ready. */
-  async startControlPlane(): Promise<void> {
-    const process_ = this.spawnControlPlane();
+  async startControlPlane(moreFlags: readonly string[] = []): Promise<void> {
+    const process_ = this.spawnControlPlane(moreFlags);
     await eventually(async () => {
       if (!process_.running) return 'ended';
       return (await this.kubectlResult(['get', '--raw', '/readyz'], { timeoutMs: 5000 })).exitCode === 0;
@@ -92,10 +94,10 @@ export class Cluster {
   }
 
   /** Starts (again) the control plane, or `cleat up`, and waits for nothing. */
-  spawnControlPlane(): LabProcess {
+  spawnControlPlane(moreFlags: readonly string[] = []): LabProcess {
     const host = this.controlPlaneHost;
     const verb = this.#config.allInOne === true ? ['up', `--node-name=${host.name}`, `--node-ip=${host.address}`, ...this.#config.agentFlags ?? []] : ['controlplane'];
-    const flags = [`--advertise-address=${host.address}`, '--log-level=info', ...fastDetection, ...this.#config.controlPlaneFlags ?? []];
+    const flags = [`--advertise-address=${host.address}`, '--log-level=info', ...fastDetection, ...this.#config.controlPlaneFlags ?? [], ...moreFlags];
     return this.#controlPlane = host.spawn('controlplane', executable, [...verb, ...flags], this.#spawnOptions());
   }
 

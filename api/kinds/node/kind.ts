@@ -62,7 +62,10 @@ function validate(object: Node, old?: Node): FieldError[] {
   for (const [index, cidr] of (spec?.podCIDRs ?? []).entries()) errors.push(...named(`spec.podCIDRs[${index}]`, cidr, cidrProblem));
   if (spec?.podCIDR && spec.podCIDR !== spec.podCIDRs?.[0]) errors.push(invalid('spec.podCIDRs[0]', spec.podCIDRs?.[0], 'must match podCIDR'));
   if (old === undefined) return errors;
-  if ((old.spec?.podCIDRs ?? []).length > 0 && !equal(spec?.podCIDRs, old.spec?.podCIDRs)) {
+  // Beyond Kubernetes: a cluster that gets a second family gives its nodes a range of it.
+  const had = old.spec?.podCIDRs ?? [];
+  const widened = had.length === 1 && spec?.podCIDRs?.length === 2 && spec.podCIDRs[0] === had[0] && spec.podCIDRs[1]?.includes(':') !== had[0]?.includes(':');
+  if (had.length > 0 && !widened && !equal(spec?.podCIDRs, had)) {
     errors.push(forbidden('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
   }
   if (old.spec?.providerID && spec?.providerID !== old.spec.providerID) {

@@ -13,7 +13,10 @@ function validate({ spec }: ServiceCIDR, old?: ServiceCIDR): FieldError[] {
   if (cidrs.length === 0) errors.push(required('spec.cidrs', 'at least one CIDR required'));
   if (cidrs.length > 2) errors.push(invalid('spec.cidrs', cidrs, 'may only hold up to 2 values'));
   if (cidrs.length === 2 && cidrs[0]?.includes(':') === cidrs[1]?.includes(':')) errors.push(invalid('spec.cidrs', cidrs, 'may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96'));
-  return [...errors, ...(old === undefined ? [] : immutable('spec.cidrs', cidrs, old.spec?.cidrs))];
+  // A cluster of one family may become one of two.
+  const had = old?.spec?.cidrs ?? [];
+  const widened = had.length === 1 && cidrs.length === 2 && cidrs[0] === had[0];
+  return [...errors, ...(old === undefined || widened ? [] : immutable('spec.cidrs', cidrs, had))];
 }
 
 export const serviceCidr: KindDefinition<ServiceCIDR> = {

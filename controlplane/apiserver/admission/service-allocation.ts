@@ -1,14 +1,15 @@
-import { isIPv4 } from 'node:net';
 import type { Service, ServicePort } from '#api/gen/types.ts';
 import type { FieldError } from '#api/meta/field-error.ts';
 import { qualifiedName, services } from '#api/kinds/resources.ts';
 import { StatusError } from '#common/errors.ts';
 import { invalid } from '../api-errors.ts';
+import { AddressRange } from './address-range.ts';
 import { settleIpFamilies } from './ip-families.ts';
-import { ipv4ToNumber, NumberPool, numberToIpv4, parseIpv4Range } from './ip-range.ts';
+import { NumberPool } from './ip-range.ts';
 import type { AdmissionPlugin, AdmissionRequest, Reservation } from './types.ts';
 
 export interface ServiceAllocationConfig {
+  /** One range, or one of each family with a comma between; Services that say nothing get an address of the first. */
   readonly serviceCidr: string;
   /** Never handed out; only a Service of kube-system may ask for it. */
   readonly clusterDns: string;
@@ -22,26 +23,22 @@ const nodePorts = { first: 30_000, size: 2768 };
  */
 export class ServiceAllocation implements AdmissionPlugin {
   readonly name = 'ServiceAllocation';
-  readonly #cidr: string;
   /** The address of the Service default/kubernetes. */
   readonly firstAddress: string;
   readonly #clusterDns: string;
-  readonly #addresses: NumberPool;
+  readonly #ranges: readonly AddressRange[];
   readonly #ports = new NumberPool(nodePorts.first, nodePorts.size, 86);
 
   constructor(config: ServiceAllocationConfig) {
-    const range = parseIpv4Range(config.serviceCidr);
-    this.#cidr = config.serviceCidr;
-    this.firstAddress = numberToIpv4(range.first);
+    this.#ranges = config.serviceCidr.split(',').map((cidr) => new AddressRange(cidr.trim(), [config.clusterDns]));
+    this.firstAddress = this.#ranges[0]?.first ?? '';
     this.#clusterDns = config.clusterDns;
-    const reserved = [range.first, ...(isIPv4(config.clusterDns) ? [ipv4ToNumber(config.clusterDns)] : [])];
-    this.#addresses = new NumberPool(range.first, range.size, Math.min(Math.max(16, Math.floor(range.size / 16)), 256), reserved);
   }
 
   /** Takes note of what a stored Service holds. */
   load(service: Service): void {
     const owner = service.metadata?.uid ?? '';
-    for (const ip of addressesOf(service)) if (isIPv4(ip)) this.#addresses.take(ipv4ToNumber(ip), owner);
+    for (const ip of addressesOf(service)) for (const range of this.#ranges) range.take(ip, owner);
     for (const port of portsOf(service)) this.#ports.take(port, owner);
   }
 
@@ -58,7 +55,7 @@ export class ServiceAllocation implements AdmissionPlugin {
     const undo: (() => void)[] = [];
     const rollback = (): void => { for (const give of undo) give(); };
     try {
-      this.#reserveAddress(service, request, undo);
+      this.#reserveAddresses(service, request, undo);
       this.#reservePorts(service, undo);
     } catch (error) {
       rollback();
@@ -67,35 +64,40 @@ export class ServiceAllocation implements AdmissionPlugin {
     return { commit: () => { if (old) this.#release(old, service); }, rollback };
   }
 
-  #reserveAddress(service: Service, request: AdmissionRequest, undo: (() => void)[]): void {
+  #reserveAddresses(service: Service, request: AdmissionRequest, undo: (() => void)[]): void {
     const spec = service.spec ?? {};
     if (spec.type === 'ExternalName') return;
-    const problems = settleIpFamilies(spec);
+    const old = request.old as Service | undefined;
+    const problems = settleIpFamilies(spec, this.#ranges.map(({ family }) => family), old?.spec);
     if (problems.length > 0) throw invalid(services, service.metadata?.name ?? '', problems);
     if (spec.clusterIP === 'None') {
       spec.clusterIPs = ['None'];
       return;
     }
     const owner = service.metadata?.uid ?? '';
-    const wanted = spec.clusterIP || spec.clusterIPs?.[0];
-    const value = wanted ? this.#named(wanted, owner, service, request) : this.#addresses.next(owner);
-    if (value === undefined) throw new StatusError('InternalError', `Internal error occurred: failed to allocate a serviceIP: range is full: every address of ${this.#cidr} is in use`);
-    if (!addressesOf(request.old as Service | undefined).includes(numberToIpv4(value))) undo.push(() => { this.#addresses.release(value, owner); });
-    spec.clusterIP = numberToIpv4(value);
-    spec.clusterIPs = [spec.clusterIP];
+    const had = addressesOf(old);
+    const addresses = (spec.ipFamilies ?? []).map((family, i) => {
+      const range = this.#ranges.find((candidate) => candidate.family === family);
+      const wanted = spec.clusterIPs?.[i] ?? (i === 0 ? spec.clusterIP : undefined);
+      const ip = wanted ? this.#named(wanted, range, owner, service, request) : range?.next(owner);
+      if (ip === undefined) throw new StatusError('InternalError', `Internal error occurred: failed to allocate a serviceIP: range is full: every address of ${range?.cidr ?? family} is in use`);
+      if (!had.includes(ip)) undo.push(() => { range?.release(ip, owner); });
+      return ip;
+    });
+    if (addresses[0] !== undefined) spec.clusterIP = addresses[0];
+    spec.clusterIPs = addresses;
     service.spec = spec;
   }
 
-  #named(ip: string, owner: string, service: Service, request: AdmissionRequest): number {
+  #named(ip: string, range: AddressRange | undefined, owner: string, service: Service, request: AdmissionRequest): string {
     const refuse = (why: string): StatusError => refusal(service, {
       type: 'FieldValueInvalid', field: 'spec.clusterIPs', message: `Invalid value: ${JSON.stringify([ip])}: failed to allocate IP ${ip}: ${why}`,
     });
-    const value = isIPv4(ip) ? ipv4ToNumber(ip) : -1;
-    if (!this.#addresses.contains(value)) throw refuse(`the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${this.#cidr}`);
+    if (!range?.contains(ip)) throw refuse(`the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${range?.cidr ?? 'of another family'}`);
     const held = (ip === this.firstAddress && !(request.namespace === 'default' && request.name === 'kubernetes'))
       || (ip === this.#clusterDns && request.namespace !== 'kube-system');
-    if (held || !this.#addresses.take(value, owner)) throw refuse('provided IP is already allocated');
-    return value;
+    if (held || !range.take(ip, owner)) throw refuse('provided IP is already allocated');
+    return ip;
   }
 
   #reservePorts(service: Service, undo: (() => void)[]): void {
@@ -138,7 +140,7 @@ export class ServiceAllocation implements AdmissionPlugin {
     const owner = old.metadata?.uid ?? '';
     const addresses = now ? addressesOf(now) : [];
     const ports = now ? portsOf(now) : [];
-    for (const ip of addressesOf(old)) if (isIPv4(ip) && !addresses.includes(ip)) this.#addresses.release(ipv4ToNumber(ip), owner);
+    for (const ip of addressesOf(old)) if (!addresses.includes(ip)) for (const range of this.#ranges) range.release(ip, owner);
     for (const port of portsOf(old)) if (!ports.includes(port)) this.#ports.release(port, owner);
   }
 }
@@ -149,7 +151,8 @@ function refusal(service: Service, error: FieldError): StatusError {
 
 function addressesOf(service: Service | undefined): string[] {
   const spec = service?.spec;
-  return spec && spec.type !== 'ExternalName' && spec.clusterIP && spec.clusterIP !== 'None' ? [spec.clusterIP] : [];
+  if (!spec || spec.type === 'ExternalName' || !spec.clusterIP || spec.clusterIP === 'None') return [];
+  return spec.clusterIPs?.[0] === spec.clusterIP ? spec.clusterIPs : [spec.clusterIP];
 }
 
 function portsOf(service: Service): number[] {
