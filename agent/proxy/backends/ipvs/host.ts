@@ -2,7 +2,7 @@ import { StatusError } from '#common/errors.ts';
 import { removeChains } from '../../iptables/commands.ts';
 import { commandOf } from '../../iptables/own-chains.ts';
 import type { ProxyBackendDeps, ProxyConfig } from '../../types.ts';
-import { isOurs } from './rules.ts';
+import { inRanges } from './portals.ts';
 import { addressOfKey, parseServers, type PresentServer } from './servers.ts';
 import { setPrefix } from './sets.ts';
 
@@ -26,11 +26,12 @@ export function deviceName(tableName: string): string {
   return `${tableName.slice(0, 10)}-ipvs`;
 }
 
-/** What IPVS has of ours. */
+/** What IPVS has of ours: only these have addresses of the service ranges. */
 export async function presentServers(exec: Exec, config: Pick<ProxyConfig, 'serviceCidrs'>, signal?: AbortSignal): Promise<Map<string, PresentServer>> {
   const { exitCode, stdout } = await exec('ipvsadm', ['-S', '-n'], { ...(signal && { signal }), maxBytes: maxListBytes });
   const servers = parseServers(exitCode === 0 ? stdout : '');
-  for (const key of servers.keys()) if (!isOurs(addressOfKey(key).ip, config)) servers.delete(key);
+  const ours = inRanges(config.serviceCidrs);
+  for (const key of servers.keys()) if (!ours(addressOfKey(key).ip)) servers.delete(key);
   return servers;
 }
 

@@ -7,13 +7,12 @@ export function canonical(ip: string): string {
   return ip.includes(':') ? new SocketAddress({ address: ip, family: 'ipv6' }).address : ip;
 }
 
-export function addressIn(ip: string, cidr: string): boolean {
-  const [address = '', length = ''] = cidr.split('/');
-  if (familyOf(ip) !== familyOf(address)) return false;
-  const kind = familyOf(ip) === 'ip' ? 'ipv4' : 'ipv6';
+/** Tells whether an address is in one of the ranges. */
+export function inRanges(cidrs: readonly string[]): (ip: string) => boolean {
   const list = new BlockList();
-  list.addSubnet(address, Number(length), kind);
-  return list.check(ip, kind);
+  const kindOf = (ip: string): 'ipv4' | 'ipv6' => (familyOf(ip) === 'ip' ? 'ipv4' : 'ipv6');
+  for (const [address = '', length] of cidrs.map((cidr) => cidr.split('/'))) list.addSubnet(address, Number(length), kindOf(address));
+  return (ip) => list.check(ip, kindOf(ip));
 }
 
 const lastPort = 65_534;

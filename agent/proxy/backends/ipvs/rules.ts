@@ -3,7 +3,7 @@ import { familyOf, type Family } from '../../families.ts';
 import { mark, masquerade, type Chains, type Ruleset } from '../../iptables/layout.ts';
 import type { NamedLayout } from '../../iptables/own-chains.ts';
 import type { Backend, IpvsScheduler, ProxyConfig, ServicePort } from '../../types.ts';
-import { addressIn, canonical, type Portals } from './portals.ts';
+import { canonical, type Portals } from './portals.ts';
 import { serverKey, serverValue } from './servers.ts';
 
 /**
@@ -221,9 +221,4 @@ export function ruleset(family: Family, config: IpvsRulesConfig, portals: Portal
   for (const [table, name] of ruleLists) tables[table].set(name, [...wished(`${table} ${name}`).values()]);
   for (const [name, rules] of wished(chainKind)) nat.set(name, rules === '' ? [] : rules.split('\n'));
   return tables satisfies Record<'nat' | 'filter', Chains>;
-}
-
-/** Whether a virtual server is one of ours: only these have addresses of the service ranges. */
-export function isOurs(ip: string, config: Pick<ProxyConfig, 'serviceCidrs'>): boolean {
-  return config.serviceCidrs.some((cidr) => addressIn(ip, cidr));
 }

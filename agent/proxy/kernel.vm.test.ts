@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { silentLog } from '#common/log.ts';
+import { createLab, type Lab } from '#test/support/lab/lab.ts';
+import type { LabHost } from '#test/support/lab/host.ts';
+import { IptablesBackend } from './backends/iptables/backend.ts';
+import { IpvsBackend } from './backends/ipvs/backend.ts';
+import { NftablesBackend } from './backends/nftables/backend.ts';
+import type { ProxyBackend, ProxyBackendDeps, ProxyConfig, ServicePort } from './types.ts';
+
+const config: ProxyConfig = { tableName: 'cleat-test', podCidrs: ['10.42.0.0/16'], serviceCidrs: ['10.43.0.0/16'] };
+const signal = new AbortController().signal;
+const probe = join(import.meta.dirname, '../../test/support/lab/net-probe.ts');
+const port: ServicePort = {
+  id: 'default/web:http', protocol: 'TCP', clusterIps: ['10.43.0.77'], externalIps: [], loadBalancerIps: [], port: 80, nodePort: 0,
+  affinitySeconds: 0, internalLocal: false, externalLocal: false, endpoints: [{ ip: '10.42.0.2', port: 8080, local: true }, { ip: '10.42.0.3', port: 8080, local: true }], localEndpoints: [],
+};
+
+/** One line of an SCTP server, and a client's answer; Node has no SCTP. */
+const sctp = (script: string): string[] => ['-c', `import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n${script}`];
+
+/** What only some kernels have: SCTP, and IPVS with its schedulers. */
+describe('Services on a kernel that has everything', () => {
+  let lab: Lab;
+  let node: LabHost;
+  let deps: ProxyBackendDeps;
+
+  beforeAll(async () => {
+    lab = await createLab({ hosts: 1 });
+    node = lab.host(0);
+    deps = { exec: async (command, args, { env: _env, cwd: _cwd, ...options } = {}) => node.exec(command, args, options), log: silentLog, record: async () => Promise.resolve() };
+    await node.sh('echo 1 > /proc/sys/net/ipv4/ip_forward');
+    for (const [i, name] of ['a', 'b'].entries()) {
+      const ip = `10.42.0.${String(2 + i)}`;
+      await node.sh(`ip netns add ${name}; ip link add v${name} type veth peer name eth0 netns ${name}
+        ip addr add 10.42.0.1/32 dev v${name}; ip link set v${name} up; ip route add ${ip} dev v${name}
+        ip -n ${name} addr add ${ip}/32 dev eth0; ip -n ${name} link set eth0 up; ip -n ${name} link set lo up
+        ip -n ${name} route add 10.42.0.1 dev eth0; ip -n ${name} route add default via 10.42.0.1`);
+      await node.spawn(`serve-${name}`, 'ip', ['netns', 'exec', name, 'node', probe, 'serve', name, '8080']).waitForOutput('ready');
+      const serve = `s.bind(('0.0.0.0', 8080))\ns.listen(5)\nprint('ready', flush=True)\nwhile True:\n  c, _ = s.accept()\n  c.send(b'${name}')\n  c.close()`;
+      await node.spawn(`sctp-${name}`, 'ip', ['netns', 'exec', name, 'python3', ...sctp(serve)]).waitForOutput('ready');
+    }
+  });
+  afterAll(async () => { await lab.destroy(); });
+
+  const ask = async (count: number, pod = 'a'): Promise<string[]> => {
+    const answers = JSON.parse(await node.execOk('ip', ['netns', 'exec', pod, 'node', probe, 'ask', 'tcp', '10.43.0.77', '80', String(count)])) as string[];
+    return answers.map((answer) => answer.split(' ')[0] ?? '');
+  };
+
+  it.each<[string, () => ProxyBackend]>([
+    ['nftables', () => new NftablesBackend(deps, config)], ['iptables', () => new IptablesBackend(deps, config)], ['ipvs', () => new IpvsBackend(deps, config)],
+  ])('carry SCTP by %s', async (_, make) => {
+    const backend = make();
+    await backend.replace([{ ...port, protocol: 'SCTP' }], signal);
+    const answers = new Set<string>();
+    for (let i = 0; i < 12; i++) answers.add(await node.execOk('python3', sctp("s.settimeout(10)\ns.connect(('10.43.0.77', 80))\nprint(s.recv(9).decode())")));
+    expect([...answers].sort()).toEqual(['a\n', 'b\n']);
+    await backend.cleanup(signal);
+  });
+
+  it('are given to endpoints by the scheduler of IPVS that was chosen', async () => {
+    for (const ipvsScheduler of ['rr', 'wrr', 'lc', 'sh'] as const) {
+      const backend = new IpvsBackend(deps, { ...config, ipvsScheduler });
+      expect(await backend.unusable(signal)).toBeUndefined();
+      await backend.replace([port], signal);
+      expect(await node.execOk('ipvsadm', ['-S', '-n'])).toContain(`-A -t 10.43.0.77:80 -s ${ipvsScheduler}\n`);
+      const answers = await ask(10);
+      expect(new Set(answers).size).toBe(ipvsScheduler === 'sh' ? 1 : 2);
+      if (ipvsScheduler === 'rr') expect(answers.filter((answer) => answer === 'a')).toHaveLength(5);
+    }
+  });
+
+  it('lets an endpoint that has gone end its connections, and then forgets it', async () => {
+    const backend = new IpvsBackend(deps, config);
+    await backend.replace([{ ...port, endpoints: port.endpoints.slice(0, 1) }], signal);
+    const held = node.spawn('hold', 'node', [probe, 'hold', '10.43.0.77', '80']);
+    await held.waitForOutput('a ');
+    await backend.apply({ set: [{ ...port, endpoints: port.endpoints.slice(1) }], removed: [] }, signal);
+    expect(new Set(await ask(6))).toEqual(new Set(['b']));
+    await held.waitForOutput(new RegExp(`(a .*\\n){${String(held.output().split('\n').length + 20)}}`));
+    expect(await backend.intact(signal)).toBe(true);
+    expect(await node.execOk('ipvsadm', ['-S', '-n'])).toContain('10.42.0.2:8080 -m -w 0');
+    await held.kill('SIGKILL');
+    await node.sh('ipvsadm -C'); // other software: connections and all
+    expect(await backend.intact(signal)).toBe(false);
+    await backend.replace([port], signal);
+    expect(new Set(await ask(8))).toEqual(new Set(['a', 'b']));
+    await backend.apply({ set: [{ ...port, endpoints: port.endpoints.slice(1) }], removed: [] }, signal);
+    // Nobody has a connection to it: what is asked next finds it gone once the kernel has forgotten the last one.
+    await node.sh('ip netns del a');
+    expect(new Set(await ask(4, 'b'))).toEqual(new Set(['b']));
+  });
+
+  it('leave nothing of one backend when another takes over', async () => {
+    const ipvs = new IpvsBackend(deps, config);
+    const nftables = new NftablesBackend(deps, config);
+    await ipvs.replace([{ ...port, nodePort: 30080, externalIps: ['203.0.113.5'] }], signal);
+    await nftables.replace([port], signal);
+    await ipvs.cleanup(signal);
+    const rest = 'ipvsadm -S -n; ipset list -n; ip -br link; iptables-save; ip6tables-save';
+    expect((await node.sh(rest)).toLowerCase()).not.toContain('cleat');
+    expect(await node.sh('ipvsadm -S -n')).toBe('');
+    expect(new Set(await ask(3, 'b'))).toEqual(new Set(['b']));
+    await nftables.cleanup(signal);
+  });
+});
