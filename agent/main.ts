@@ -20,6 +20,7 @@ import { networkModes, type NetworkMode } from './network/types.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { exchange } from './dns/exchange.ts';
 import { NodeDevices } from './devices/node-devices.ts';
+import { FirewallNeighbours } from './firewall/neighbours.ts';
 import { Ledger } from './node/ledger.ts';
 import { LinuxHost } from './node/readings.ts';
 import { imageCollectorDefaults } from './images/collector.ts';
@@ -189,18 +190,18 @@ export class Agent implements Runnable {
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await this.#proxyBackends(ledger, ranges, signal);
-      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies } = {};
+      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages } = {};
       const events = new EventBuffer();
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
       const node = await NodeReporter.open(
-        { devices: () => devices.amounts(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => network.annotations, notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+        { devices: () => devices.amounts(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
-      const images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
+      const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
       const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
@@ -210,6 +211,7 @@ export class Agent implements Runnable {
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
+      const firewalls = new FirewallNeighbours({ exec, record: (target) => ledger.record({ kind: 'firewall-hook', target, before: null, after: 'opened' }), events, clock, log: log.child({ component: 'firewall' }) }, { nodeName: this.#nodeName, podCidrs: this.#config.podCidr.split(','), checkIntervalMs: 30_000 });
       const balancers = new LoadBalancerAddresses({ state: checkpoint, problem: () => network.notReady ?? proxy.failure, ledger, events, clock, log: log.child({ component: 'load-balancer' }), random: Math.random }, { nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
@@ -219,7 +221,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, policies, proxy, balancers, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();

@@ -88,6 +88,10 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       const [command = '', prefix = ''] = target.split(' ');
       return (await removeChains(exec, command, prefix)) ? `${command} chains ${prefix}-* removed` : undefined;
     }
+    case 'firewall-hook': {
+      const { closeHook } = await import('./firewall/hooks.ts');
+      return (await closeHook(exec, target)) ? `what let pods through ${target.split(' ')[0] ?? ''} removed` : undefined;
+    }
     case 'address': {
       const [address = '', device = ''] = target.split(' ');
       return (await exec('ip', ['address', 'del', address, 'dev', device])).exitCode === 0 ? `address ${address} removed` : undefined;
