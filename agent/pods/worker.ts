@@ -252,11 +252,16 @@ export class PodWorker {
     if (!this.#observedBefore) await this.#allocation.load();
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
-    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? await this.#deps.devices?.admit(this.#wanted, signal) ?? this.#deps.capacity.admit(this.#wanted);
+    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(this.#wanted);
     // It has what it was given, whatever its spec says by now.
     if (!isNew && !this.#ending && !this.#observedBefore && !isTerminal(this.#pod.status)) this.#deps.capacity.adopt(this.#allocation.of(this.#wanted));
     if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
     this.#pod = this.#allocation.of(this.#wanted);
+  }
+
+  /** It may have to wait for them; a pod that is not to begin does not. */
+  async #admitDevices(signal: AbortSignal): Promise<Rejection | undefined> {
+    return this.#eviction || this.#withheld || this.#haltSeconds !== undefined ? undefined : this.#deps.devices?.admit(this.#wanted, signal);
   }
 
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */

@@ -27,7 +27,7 @@ export const hostTree: HostTree = { sys: '/sys', dev: '/dev', udev: '/run/udev/d
 /** A device that comes brings several nodes, and udev tells of it a little later. */
 const settleMs = 150;
 const lateLooksMs = [1000, 4000];
-/** Kernels before 6.9 tell of every write to /dev/null too: above so many in a second it is cheaper to look now and then. */
+/** Older kernels tell of every write to /dev/null too: above so many in a second it is cheaper to look now and then. */
 const maxNoise = 500;
 const noisyLookMs = 5000;
 
