@@ -46,6 +46,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   restore: () => import('./commands/restore.ts'),
   certs: () => import('./commands/certs.ts'),
   upgrade: () => import('./commands/upgrade.ts'),
+  uninstall: () => import('./commands/uninstall.ts'),
   version: () => import('./commands/version.ts'),
 };
 
@@ -97,7 +98,7 @@ Hosts:
 
 The cluster itself:
   backup         write all of it to a file; restore: make this host what a backup is of
-  upgrade        another version on every host, in waves
+  upgrade        another version on every host, in waves; uninstall: take Cleat off this host
   certs          certificates: status, rotate
 
 Settings:

@@ -81,12 +81,11 @@ systemd=
 [ ! -d /run/systemd/system ] || systemd=yes
 
 if [ "$mode" = uninstall ]; then
+  if [ -x "$bin" ]; then run "$bin" uninstall ${keep:+--keep-data}; fi
+  # What is left of an installation that was cut off before there was an executable.
   for unit in cleat-agent cleat-controlplane; do
     [ ! -e "$units/$unit.service" ] || run systemctl disable --now --quiet "$unit" || true
   done
-  if [ -x "$bin" ]; then
-    if [ -n "$keep" ]; then run "$bin" down; else run "$bin" down --purge; fi
-  fi
   run rm -f "$units/cleat-agent.service" "$units/cleat-controlplane.service" "$bin" /run/cleat-install.lock
   if [ -z "$keep" ]; then
     run rm -rf /etc/cleat

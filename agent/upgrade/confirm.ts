@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
+import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
@@ -75,6 +76,7 @@ export class UpgradeConfirmation implements Runnable {
     }
     await rm(paths.pending, { force: true });
     await rm(paths.guard, { force: true });
+    await exec('systemctl', ['stop', 'cleat-upgrade-guard.timer']).catch(() => undefined);
     log.info({ from: pending.from, to: version }, 'the upgrade works');
     tell('Normal', 'Upgraded', `Upgraded from ${pending.from} to ${version}`);
   }

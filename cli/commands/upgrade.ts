@@ -84,8 +84,8 @@ class Upgrade {
   }
 
   async plan(canary: number | undefined): Promise<Plan> {
-    const endpoints = await this.#client.find<{ subsets?: { addresses?: { ip: string }[] }[] }>('/api/v1/namespaces/default/endpoints/kubernetes');
-    return planUpgrade(await this.#hosts(), { version: this.release.version, architectures: new Set(this.release.executables.keys()), controlPlane: endpoints?.subsets?.[0]?.addresses?.[0]?.ip ?? '', canary });
+    const slice = await this.#client.find<{ endpoints?: { addresses: string[] }[] }>('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
+    return planUpgrade(await this.#hosts(), { version: this.release.version, architectures: new Set(this.release.executables.keys()), controlPlane: slice?.endpoints?.[0]?.addresses[0] ?? '', canary });
   }
 
   async backup(): Promise<void> {
@@ -170,15 +170,27 @@ class Upgrade {
 
   async #until(names: ReadonlySet<string>, timeoutMs: number): Promise<void> {
     const startedMs = performance.now();
+    const began = Date.now();
     let waiting = [...names];
     while (waiting.length > 0) {
       // The control plane itself may be on its way.
       const hosts = await this.#hosts().catch(() => undefined);
       if (hosts) waiting = hosts.filter(({ name, version, ready }) => names.has(name) && !(ready && version === this.release.version)).map(({ name }) => name);
       if (waiting.length === 0) return;
+      const back = await this.#takenBack(names, began).catch(() => undefined);
+      if (back !== undefined) throw stopped(back);
       if (performance.now() - startedMs > timeoutMs) throw stopped(`${waiting.join(', ')} ${waiting.length === 1 ? 'is' : 'are'} not well with ${this.release.version}, and ${waiting.length === 1 ? 'goes' : 'go'} back to the version before (cleat events --for node/${waiting[0] ?? ''})`);
       await sleep(lookMs, undefined, { signal: this.#io.interrupted });
     }
+  }
+
+  /** What a host says that has gone back to the version before since then. */
+  async #takenBack(names: ReadonlySet<string>, sinceMs: number): Promise<string | undefined> {
+    interface Event { readonly involvedObject: { readonly name: string }; readonly message: string; readonly lastTimestamp?: string | null; readonly metadata: { readonly creationTimestamp: string } }
+    const { items } = await this.#client.json<{ items: Event[] }>('GET', `/api/v1/namespaces/default/events?fieldSelector=${encodeURIComponent('involvedObject.kind=Node,reason=UpgradeTakenBack')}`);
+    // Whole seconds, and by the control plane's clock.
+    const event = items.find(({ involvedObject, lastTimestamp, metadata }) => names.has(involvedObject.name) && Date.parse(lastTimestamp ?? metadata.creationTimestamp) >= sinceMs - 2000);
+    return event && `${event.involvedObject.name}: ${event.message}`;
   }
 
   #progress(what: string, bytes: number, of: number): void {

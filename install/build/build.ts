@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -8,10 +8,11 @@ import { constants, createGzip } from 'node:zlib';
 import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import { version } from '#common/version.ts';
+import { makeDeb } from './deb.ts';
 import { bundle, nameOfAssets, readAssets } from './bundle.ts';
 
 /**
- * `npm run build -- [--arch x64|arm64] [--out DIR] [--version X.Y.Z]`: Cleat as one executable for Linux, compressed, with checksums and
+ * `npm run build -- [--arch x64|arm64] [--out DIR] [--version X.Y.Z] [--compression 1-9]`: Cleat as one executable for Linux, compressed, with checksums and
  * a list of what is inside. The one of another architecture can be made anywhere; it only lacks code compiled beforehand.
  */
 const root = join(import.meta.dirname, '../..');
@@ -23,21 +24,22 @@ const nativeModules: Readonly<Record<string, string>> = { x64: 'linux-x64/classi
 const beside = ['install/install.sh', 'systemd/cleat-controlplane.service', 'systemd/cleat-agent.service'];
 
 /** `version`: another than the sources say, which tests of upgrades make. */
-interface Options { readonly arch: string; readonly out: string; readonly version: string }
+interface Options { readonly arch: string; readonly out: string; readonly version: string; readonly level: number }
 
 function parse(args: readonly string[]): Options {
-  const options = { arch: process.arch as string, out: join(root, 'dist'), version };
+  const options = { arch: process.arch as string, out: join(root, 'dist'), version, level: constants.Z_BEST_COMPRESSION };
   for (let i = 0; i < args.length; i += 2) {
     const [flag = '', value] = [args[i], args[i + 1]];
     if (value !== undefined && flag === '--arch' && Object.hasOwn(nativeModules, value)) options.arch = value;
     else if (value !== undefined && flag === '--out') options.out = value;
     else if (value !== undefined && flag === '--version') options.version = value;
-    else throw new Error(`unknown: ${flag} ${value ?? ''}\nusage: npm run build -- [--arch ${Object.keys(nativeModules).join('|')}] [--out DIR] [--version X.Y.Z]`);
+    else if (value !== undefined && flag === '--compression' && /^[1-9]$/.test(value)) options.level = Number(value);
+    else throw new Error(`unknown: ${flag} ${value ?? ''}\nusage: npm run build -- [--arch ${Object.keys(nativeModules).join('|')}] [--out DIR] [--version X.Y.Z] [--compression 1-9]`);
   }
   return options;
 }
 
-async function build({ arch, out, version: made }: Options): Promise<void> {
+async function build({ arch, out, version: made, level }: Options): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'cleat-build-'));
   try {
     const node = await nodeFor(arch, work);
@@ -45,20 +47,23 @@ async function build({ arch, out, version: made }: Options): Promise<void> {
     await writeFile(join(work, 'cleat.cjs'), await bundle(root, nameOfAssets(assets), made));
     for (const [name, bytes] of assets) await writeFile(join(work, name.replaceAll('/', '!')), bytes);
     const settings = {
-      main: join(work, 'cleat.cjs'), output: join(work, 'blob'), disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: arch === process.arch,
-      assets: Object.fromEntries([...assets.keys()].map((name) => [name, join(work, name.replaceAll('/', '!'))])),
+      main: 'cleat.cjs', output: 'blob', disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: arch === process.arch,
+      assets: Object.fromEntries([...assets.keys()].map((name) => [name, name.replaceAll('/', '!')])),
     };
     await writeFile(join(work, 'sea.json'), JSON.stringify(settings));
-    await execOk(process.execPath, ['--experimental-sea-config', join(work, 'sea.json')], { timeoutMs: 120_000 });
+    // The same from the same sources: paths are kept inside, so they are relative, and so is the order of hashes in the compiled code.
+    await execOk(process.execPath, ['--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: work, timeoutMs: 120_000 });
     await mkdir(out, { recursive: true });
     const executable = join(out, `cleat-linux-${arch}`);
     await copyFile(node, executable);
     await chmod(executable, 0o755);
     await execOk(process.execPath, [join(root, 'node_modules/postject/dist/cli.js'), executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', fuse], { timeoutMs: 120_000 });
-    await pipeline(createReadStream(executable), createGzip({ level: constants.Z_BEST_COMPRESSION }), createWriteStream(`${executable}.gz`));
+    await pipeline(createReadStream(executable), createGzip({ level }), createWriteStream(`${executable}.gz`));
     await writeFile(join(out, 'cleat.cdx.json'), await contents());
     await writeFile(join(out, 'VERSION'), `${made}\n`);
     for (const path of beside) await copyFile(join(root, path), join(out, basename(path)));
+    const deb = await makeDeb({ root, out, arch, version: made });
+    if ('missing' in deb) console.error(`cleat: ${deb.missing}`);
     await writeFile(join(out, 'SHA256SUMS'), await checksums(out));
     console.log(`${executable} ${String(Math.round((await readFile(executable)).length / 1e6))} MB, ${executable}.gz ${String(Math.round((await readFile(`${executable}.gz`)).length / 1e6))} MB`);
   } finally {
@@ -101,7 +106,8 @@ async function contents(): Promise<string> {
 async function checksums(out: string): Promise<string> {
   const executables = Object.keys(nativeModules).flatMap((arch) => [`cleat-linux-${arch}`, `cleat-linux-${arch}.gz`]);
   const lines: string[] = [];
-  for (const name of [...executables, 'VERSION', ...beside.map((path) => basename(path))]) {
+  const packages = (await readdir(out)).filter((name) => name.endsWith('.deb')).sort();
+  for (const name of [...executables, ...packages, 'VERSION', ...beside.map((path) => basename(path))]) {
     const bytes = await readFile(join(out, name)).catch(() => undefined);
     if (bytes) lines.push(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
   }

@@ -1,6 +1,9 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execOk, type ExecResult } from '#common/exec.ts';
+import { version } from '#common/version.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
@@ -80,6 +83,49 @@ describe('install.sh', () => {
     await until('both nodes to be Ready', async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
   });
 
+  const versions = async (): Promise<string> => (await cleat('get', 'nodes', '-o', 'jsonpath={range .items[*]}{.status.nodeInfo.kubeletVersion} {end}')).replaceAll(/v[\d.]+\+cleat\./g, '').trim();
+  const bothReady = (what = 'both nodes to be Ready'): Promise<unknown> => until(what, async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
+  const shims = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.sh("ps -eo pid,args | awk '/[c]ontainerd-shim/ {print $1}' | sort")))).join('/');
+
+  it('is upgraded in waves, works with the version before in both directions, and its containers do not notice', async () => {
+    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'next'), '--version', '9.0.0', '--compression', '1'], { timeoutMs: 300_000 });
+    const before = await shims();
+    const plan = await cleat('upgrade', '--to', '/mnt/next', '--plan');
+    expect(plan).toMatch(new RegExp(`1 +${server.name} +\\w+ +${version} +9.0.0\n2 +${other.name} `));
+    // One that is away is left for later: the new control plane works with its old agent.
+    await other.execOk('systemctl', ['stop', 'cleat-agent']);
+    await until('the node to be lost', async () => / (NotReady|Unreachable) /.test(await cleat('nodes', '--no-headers')), 90_000);
+    expect(await cleat('upgrade', '--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
+    expect(await server.sh('ls /var/lib/cleat/backups')).toMatch(/^before-9.0.0-.*\.backup\n$/);
+    await other.execOk('systemctl', ['start', '--no-block', 'cleat-agent']);
+    await bothReady('an old agent with a new control plane');
+    expect(await versions()).toBe(`9.0.0 ${version}`);
+    expect(await cleat('exec', 'deployment/hello', '--', 'echo', 'through')).toBe('through\n');
+    expect(await cleat('upgrade', '--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
+    expect(await versions()).toBe('9.0.0 9.0.0');
+    // Back, as somebody would who regrets it: what the new one has written the old one reads, and it works with a new agent.
+    await installed(server, '--server', '--no-packages');
+    await until('an old control plane with a new agent', async () => await versions() === `${version} 9.0.0`);
+    await bothReady();
+    expect(await cleat('exec', 'deployment/hello', '--', 'echo', 'through')).toBe('through\n');
+    expect(await shims()).toBe(before);
+  });
+
+  it('goes back to the version before when another does not come up', async () => {
+    const fake = `#!/bin/sh\n[ "$1" = version ] && { echo 'Client Version: v9.1.0'; exit 0; }\nexit 1\n`;
+    const folder = join(lab.directory, 'broken');
+    await mkdir(folder);
+    await writeFile(join(folder, `cleat-linux-${process.arch}.gz`), gzipSync(fake));
+    await writeFile(join(folder, 'VERSION'), '9.1.0\n');
+    await execOk('sh', ['-c', 'sha256sum * > SHA256SUMS'], { cwd: folder });
+    const before = await shims();
+    const failed = await server.exec('/usr/local/bin/cleat', ['upgrade', '--to', '/mnt/broken', '--no-backup', '--timeout=60s'], { timeoutMs: 150_000 });
+    expect(failed).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/the upgrade stops here: .*went back to/i) as string });
+    await bothReady();
+    expect(await versions()).toBe(`${version} 9.0.0`);
+    expect(await shims()).toBe(before);
+  });
+
   it('restricts the control plane to what it needs', async () => {
     const said = await server.exec('systemd-analyze', ['security', '--no-pager', 'cleat-controlplane.service']);
     const [, exposure = '10'] = /Overall exposure level for cleat-controlplane.service: ([\d.]+)/.exec(said.stdout) ?? [];
@@ -87,7 +133,8 @@ describe('install.sh', () => {
   });
 
   it('goes without a trace', async () => {
-    expect(await installed(other, '--uninstall')).toContain('removed');
+    expect(await other.sh('cleat uninstall --dry-run')).toContain('would stop and disable cleat-agent');
+    expect(await other.execOk('/usr/local/bin/cleat', ['uninstall'], { timeoutMs: 120_000 })).toContain('Cleat is removed from this host');
     const left = await files(other);
     expect(left.split('\n').filter((line) => line !== '/var/lib/cleat' && /cleat|10\.4[23]\./.test(line))).toEqual([]);
     expect(await installed(server, '--uninstall', '--keep-data')).toContain('are kept');

