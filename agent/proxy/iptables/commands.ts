@@ -15,7 +15,8 @@ export async function presentChains(exec: Exec, command: string, prefix: string,
     const { exitCode, stdout } = await exec(`${command}-save`, ['-t', table], { ...(signal && { signal }), maxBytes: maxSavedBytes });
     return parseSaved(exitCode === 0 ? stdout : '', prefix);
   };
-  return { nat: await saved('nat'), filter: await saved('filter') };
+  const [nat, filter] = await Promise.all([saved('nat'), saved('filter')]);
+  return { nat, filter };
 }
 
 /** Resolves with whether there was anything to remove. */

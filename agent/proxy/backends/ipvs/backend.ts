@@ -157,13 +157,10 @@ export class IpvsBackend implements ProxyBackend {
   /** Makes the device where it is missing. Resolves with the addresses on it that are not wanted. */
   async #addAddresses(wanted: ReadonlySet<string>, signal: AbortSignal): Promise<string[]> {
     const { exec } = this.#deps;
-    let present = await presentAddresses(exec, this.#device, signal);
-    if (!present) {
-      const { exitCode, stderr } = await exec('ip', ['link', 'add', this.#device, 'type', 'dummy'], { signal });
-      if (exitCode !== 0) throw new StatusError('InternalError', `the device ${this.#device} cannot be made: ${stderr.trim()}`);
-      present = new Set();
-    }
-    await batch(exec, 'ip', `link set ${this.#device} up\n${addressLines('add', [...wanted].filter((ip) => !present.has(ip)), this.#device)}`, signal);
+    const found = await presentAddresses(exec, this.#device, signal);
+    const present = found ?? new Set();
+    const make = found ? '' : `link add ${this.#device} type dummy\n`;
+    await batch(exec, 'ip', `${make}link set ${this.#device} up\n${addressLines('add', [...wanted].filter((ip) => !present.has(ip)), this.#device)}`, signal);
     return [...present].filter((ip) => !wanted.has(ip));
   }
 
