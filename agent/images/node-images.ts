@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
@@ -25,6 +26,8 @@ export class NodeImages implements Runnable {
   readonly collector: ImageCollector;
   readonly #deps: NodeImagesDeps;
   readonly #records: ImageRecords;
+  /** What was said once is taken back in words. */
+  #told = false;
 
   private constructor(deps: NodeImagesDeps, records: ImageRecords, puller: ImagePuller, config: NodeImagesConfig) {
     this.#deps = deps;
@@ -43,6 +46,13 @@ export class NodeImages implements Runnable {
   }
 
   start(signal: AbortSignal): Promise<void> { return this.collector.start(signal); }
+
+  /** What others should know of this node's images: those that are not made for every host. */
+  get annotations(): Readonly<Record<string, string>> {
+    const made = this.#records.madeFor;
+    this.#told ||= made.length > 0;
+    return this.#told ? { [pulledPlatformsAnnotation]: JSON.stringify(Object.fromEntries(made.map(({ image, architectures }) => [image, architectures.map((one) => `linux/${one}`)]))) } : {};
+  }
 
   reclaim(signal: AbortSignal): Promise<boolean> { return this.collector.reclaim(signal); }
 

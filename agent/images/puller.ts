@@ -93,6 +93,7 @@ export class ImagePuller {
     const isNew = records !== undefined && driver.sharesImages && await driver.imageId(request.image, signal) === undefined;
     const pulled = await this.#withAny(request, signal);
     if (isNew) await records.notePulled(name);
+    if (pulled.architectures) await records?.noteMadeFor(name, { image: request.image, architectures: pulled.architectures });
     return { ...pulled, tookMs: clock.monotonic() - began };
   }
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { StatusError } from '#common/errors.ts';
-import { architecturesOf, imageArchitecture, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from './image-architecture.ts';
+import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from './image-architecture.ts';
 
 it('says in words that an image is for another kind of host, and what it has', () => {
   const host = `linux/${imageArchitecture()}`;
@@ -20,6 +20,15 @@ it('reads an index, and takes nothing else for one', () => {
   const platform = (architecture: string, os = 'linux'): object => ({ platform: { architecture, os } });
   expect(architecturesOf({ manifests: [platform('amd64'), platform('unknown', 'unknown'), platform('amd64', 'windows'), {}, platform('arm')] })).toEqual(['amd64', 'arm']);
   expect([architecturesOf({}), architecturesOf({ manifests: 1 })]).toEqual([[], []]);
+});
+
+it('says for which hosts an image is made that runs here', () => {
+  const host = imageArchitecture();
+  const index = { manifests: ['s390x', host].map((architecture) => ({ platform: { architecture, os: 'linux' } })) };
+  expect(madeFor(index, [host])).toEqual({ architectures: [host, 's390x'] });
+  // Not by its index, but somehow: by an emulator, or because the processor can do more.
+  expect(madeFor({ manifests: [{ platform: { architecture: '386', os: 'linux' } }] }, [])).toEqual({ architectures: ['386', host] });
+  expect([madeFor({ layers: [] }, [host]), madeFor({}, [])]).toEqual([{ architectures: [host] }, {}]);
 });
 
 it('knows what a processor runs besides its own', () => {

@@ -33,6 +33,13 @@ export function architecturesOf(index: unknown): string[] {
   return Array.isArray(manifests) ? (manifests as NonNullable<Index['manifests']>).flatMap(({ platform }) => (platform?.os === 'linux' && platform.architecture !== undefined ? [platform.architecture] : [])) : [];
 }
 
+/** As a pulled image tells: what its description names, an index or the one image that there is, and this host, which can run it. */
+export function madeFor(index: unknown, own: readonly string[]): { readonly architectures?: readonly string[] } {
+  const named = architecturesOf(index);
+  const all = named.length > 0 ? named : own;
+  return all.length === 0 ? {} : { architectures: [...new Set([...all, imageArchitecture()])].sort() };
+}
+
 /** In place of an engine's words that it found nothing for this host; `has` where it could still be found out. */
 export function nothingForThisHost(image: string, has: readonly string[], cause: StatusError): StatusError {
   const known = wrongArchitecture(image, has);

@@ -165,6 +165,8 @@ export interface PullProgress {
 export interface PulledImage {
   readonly id: string;
   readonly sizeBytes: number;
+  /** For which hosts it is made (`arm64`), this one among them, whichever way it runs it. Absent where the runtime does not tell. */
+  readonly architectures?: readonly string[];
 }
 
 export interface RuntimeSnapshot {

@@ -2,6 +2,7 @@ import type { Lease, Node, NodeCondition, NodeStatus } from '#api/gen/types.ts';
 import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
+import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
@@ -18,6 +19,7 @@ export interface NodeReport {
 const attempts = 4;
 /** Every node is sent what every other one says. */
 const maxNetworkText = 4096;
+const maxImageText = 16 << 10;
 
 /** Makes the Node on its first report, then writes labels and status when they say something new. */
 export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, report: NodeReport, nowMs: number): Promise<void> {
@@ -35,7 +37,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report) };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -55,6 +57,12 @@ async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeRe
 function networkAnnotations({ seenAt }: NodeIdentity, { annotations }: NodeReport): Record<string, string> {
   const told = annotations?.[networkAnnotation];
   return { ...(typeof told === 'string' && told.length <= maxNetworkText && { [networkAnnotation]: told }), ...(seenAt !== undefined && { [seenAtAnnotation]: seenAt }) };
+}
+
+/** What it tells of the images that it has pulled. */
+function imageAnnotations({ annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[pulledPlatformsAnnotation];
+  return typeof told === 'string' && told.length <= maxImageText ? { [pulledPlatformsAnnotation]: told } : {};
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */

@@ -1,10 +1,11 @@
 import type { Node } from '#api/gen/types.ts';
+import { imagePlatformsAnnotation, pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import type { Namespace } from '#api/gen/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import type { Lister } from '../cache/types.ts';
 import { ClassIndex } from './class-index.ts';
-import { imagePlatformsAnnotation, ImagePlatforms } from './image-platforms.ts';
+import { ImagePlatforms } from './image-platforms.ts';
 import { NodeRecord } from './node-info.ts';
 import type { ClusterEventType, NodeInfo, PodClass, PodInfo, Snapshot } from './types.ts';
 
@@ -192,6 +193,6 @@ function nodeChanges(old: Node, now: Node): ClusterEventType[] {
   if (!equal(old.status?.allocatable, now.status?.allocatable)) events.push('node-allocatable-changed');
   if (!equal(old.metadata?.labels, now.metadata?.labels)) events.push('node-labels-changed');
   if (!equal(old.spec?.taints, now.spec?.taints) || old.spec?.unschedulable !== now.spec?.unschedulable) events.push('node-taints-changed');
-  if (old.metadata?.annotations?.[imagePlatformsAnnotation] !== now.metadata?.annotations?.[imagePlatformsAnnotation]) events.push('node-images-changed');
+  if ([imagePlatformsAnnotation, pulledPlatformsAnnotation].some((key) => old.metadata?.annotations?.[key] !== now.metadata?.annotations?.[key])) events.push('node-images-changed');
   return events;
 }

@@ -1,8 +1,7 @@
+import { imagePlatformsAnnotation, pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import type { Node, Pod } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 
-/** JSON of image → platforms (`linux/arm64`), on any Node: whoever has seen an image's manifest list may tell of it. */
-export const imagePlatformsAnnotation = 'cleat.dev/image-platforms';
 const architectureLabel = 'kubernetes.io/arch';
 
 /** How agents, and containerd, Docker and CRI-O, say that an image is not made for their platform. */
@@ -37,7 +36,8 @@ export class ImagePlatforms {
   }
 
   setNode(name: string, { metadata }: Node): void {
-    const images = parse(metadata?.annotations?.[imagePlatformsAnnotation]);
+    // What people say comes before what the agent saw.
+    const images = new Map([...parse(metadata?.annotations?.[pulledPlatformsAnnotation]), ...parse(metadata?.annotations?.[imagePlatformsAnnotation])]);
     if (images.size > 0) this.#told.set(name, images);
     else this.#told.delete(name);
   }

@@ -3,8 +3,8 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { receiveArchive, sendArchive } from '../ctr-archives.ts';
-import { architecturesOf, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
-import { parseReference } from '../image-reference.ts';
+import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
+import { canonicalReference, parseReference } from '../image-reference.ts';
 import type { ImageUser, ListedImage, PulledImage, PullOptions, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
 import type { ContainerdStore } from '../containerd-store.ts';
@@ -94,7 +94,7 @@ export class CriImages {
   }
 
   export(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    return receiveArchive([...this.#ctr(), 'images', 'export', '-', image], signal);
+    return receiveArchive([...this.#ctr(), 'images', 'export', '-', canonicalReference(image)], signal);
   }
 
   async remove(image: string, signal: AbortSignal): Promise<void> {
@@ -131,12 +131,25 @@ export class CriImages {
   async #checked(image: string, signal: AbortSignal): Promise<PulledImage> {
     const { image: found, info } = await this.#status(image, signal, true);
     if (!found) throw new StatusError('NotFound', `the runtime pulled ${image}, but has no image of that name`);
-    const wrong = wrongArchitecture(image, architectureIn(info['info']));
+    const own = architectureIn(info['info']);
+    const wrong = wrongArchitecture(image, own);
     if (wrong) {
       await this.remove(image, signal);
       throw wrong;
     }
-    return { id: found.id, sizeBytes: Number(found.size) };
+    return { id: found.id, sizeBytes: Number(found.size), ...await this.#madeFor(image, found.repoDigests, own) };
+  }
+
+  /** By the description that the name stands for, which containerd keeps; nothing where the runtime is another one. */
+  async #madeFor(image: string, repoDigests: readonly string[], own: readonly string[]): Promise<Pick<PulledImage, 'architectures'>> {
+    const { registry, repository } = parseReference(image);
+    const digest = repoDigests.find((name) => name.startsWith(`${registry}/${repository}@`))?.split('@')[1];
+    try {
+      return digest === undefined ? {} : madeFor(await (await this.#store()).json(digest), own);
+    } catch (error) {
+      this.#deps.log.debug({ image, err: messageOf(error) }, 'for what else an image is made cannot be told');
+      return {};
+    }
   }
 
   /** Tells how far a pull is until the signal aborts. */

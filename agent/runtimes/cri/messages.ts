@@ -70,7 +70,7 @@ export interface CriCalls {
   PortForward: [{ podSandboxId: string; port: readonly number[] }, { url: string }];
   ListContainerStats: [{ filter: { labelSelector: Record<string, string> } }, { stats: ContainerStatsMessage[] }];
   ListImages: [object, { images: { id: string; repoTags: string[]; repoDigests: string[]; size: string; pinned: boolean }[] }];
-  ImageStatus: [{ image: { image: string }; verbose: boolean }, { image: { id: string; size: string; uid: { value: string } | null; username: string } | null; info: Record<string, string> }];
+  ImageStatus: [{ image: { image: string }; verbose: boolean }, { image: { id: string; repoDigests: string[]; size: string; uid: { value: string } | null; username: string } | null; info: Record<string, string> }];
   PullImage: [{ image: { image: string }; auth?: object }, { imageRef: string }];
   RemoveImage: [{ image: { image: string } }, object];
   ImageFsInfo: [object, { imageFilesystems: { fsId: { mountpoint: string } | null }[] }];

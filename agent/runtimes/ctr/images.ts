@@ -5,7 +5,7 @@ import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { openCommand } from '#common/exec.ts';
 import type { ContainerdStore } from '../containerd-store.ts';
 import { receiveArchive, sendArchive } from '../ctr-archives.ts';
-import { architecturesOf, imageArchitecture, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
+import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
 import type { ListedImage, PulledImage, PullOptions } from '../types.ts';
@@ -30,6 +30,8 @@ export interface LocalImage {
   readonly chainId: string;
   /** Of its layers as they were pulled. */
   readonly sizeBytes: number;
+  /** See `PulledImage`. */
+  readonly architectures?: readonly string[];
 }
 
 interface Manifest {
@@ -149,8 +151,8 @@ export class CtrImages {
   /** containerd takes an image for another kind of host without a word where it has no index. */
   async #checked(image: string, signal: AbortSignal): Promise<PulledImage> {
     try {
-      const { id, sizeBytes } = await this.get(image, signal);
-      return { id, sizeBytes };
+      const { id, sizeBytes, architectures } = await this.get(image, signal);
+      return { id, sizeBytes, ...(architectures && { architectures }) };
     } catch (error) {
       if (isStatus(error, 'Invalid')) await this.remove([canonicalReference(image)], signal);
       throw error;
@@ -174,7 +176,8 @@ export class CtrImages {
     signal.throwIfAborted();
     const [program = 'ctr', ...rest] = [...this.#launcher, 'ctr', ...this.#ctr.arguments(args)];
     const command = openCommand(program, rest);
-    signal.addEventListener('abort', command.kill, { once: true });
+    const stop = (): void => { command.kill(); };
+    signal.addEventListener('abort', stop, { once: true });
     let words = '';
     command.stderr.on('data', (chunk: Buffer) => { words = (words + chunk.toString()).slice(-maxWords); });
     createInterface({ input: command.stdout }).on('line', heard);
@@ -183,12 +186,13 @@ export class CtrImages {
       signal.throwIfAborted();
       if (exitCode !== 0) throw fromCtr(this.#ctr.endpoint, words);
     } finally {
-      signal.removeEventListener('abort', command.kill);
+      signal.removeEventListener('abort', stop);
     }
   }
 
   async #read(image: string, digest: string, signal: AbortSignal): Promise<LocalImage> {
     let manifest = await this.#content<Manifest>(digest, signal);
+    const index = manifest;
     if (manifest.manifests) {
       const forLinux = manifest.manifests.filter(({ platform }) => (platform?.os ?? 'linux') === 'linux');
       const fits = (test: (architecture: string) => boolean): { readonly digest: string } | undefined => forLinux.find(({ platform }) => test(platform?.architecture ?? imageArchitecture()));
@@ -201,7 +205,7 @@ export class CtrImages {
     const { architecture, config, rootfs } = await this.#content<{ architecture?: string; config?: ImageConfig; rootfs?: { diff_ids?: readonly string[] } }>(id, signal);
     const wrong = wrongArchitecture(image, architecture === undefined ? [] : [architecture]);
     if (wrong) throw wrong;
-    return { id, digest, config: config ?? {}, chainId: chainIdOf(rootfs?.diff_ids ?? []), sizeBytes: (manifest.layers ?? []).reduce((total, { size }) => total + size, 0) };
+    return { id, digest, config: config ?? {}, chainId: chainIdOf(rootfs?.diff_ids ?? []), sizeBytes: (manifest.layers ?? []).reduce((total, { size }) => total + size, 0), ...madeFor(index, architecture === undefined ? [] : [architecture]) };
   }
 
   async #content<T>(digest: string, signal: AbortSignal): Promise<T> {

@@ -19,6 +19,13 @@ describe('what a node tells', () => {
     ['not a map', '[1]', 'skip'],
   ])('%s', (_, value, expected) => { expect(filterWith(imageArchitecture(), pod(), cluster({ nodes: telling(value) }))).toEqual(expected); });
 
+  test('what its agent has pulled, unless people say otherwise', () => {
+    const annotated = (annotations: Record<string, string>) => cluster({ nodes: nodes.map((one, i) => (i === 0 ? { ...one, metadata: { ...one.metadata, annotations } } : one)) });
+    const pulled = { 'cleat.dev/pulled-image-platforms': '{"app:1":["linux/amd64"]}' };
+    expect(filterWith(imageArchitecture(), pod(), annotated(pulled))).toEqual({ pi: reason, old: reason });
+    expect(filterWith(imageArchitecture(), pod(), annotated({ ...pulled, 'cleat.dev/image-platforms': '{"app:1":["linux/arm","linux/arm64","linux/amd64"]}' }))).toEqual({});
+  });
+
   test('goes with the node', () => {
     const cache = cluster({ nodes: telling('{"app:1":["linux/amd64"]}') });
     expect(filterWith(imageArchitecture(), pod(), cache)).toEqual({ pi: reason, old: reason });
