@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   net: () => import('./commands/net.ts'),
   node: () => import('./commands/node.ts'),
   device: () => import('./commands/device.ts'),
+  image: () => import('./commands/image.ts'),
   cordon: () => import('./commands/cordon.ts'),
   uncordon: () => import('./commands/uncordon.ts'),
   drain: () => import('./commands/drain.ts'),
@@ -92,6 +93,7 @@ Into pods:
 Hosts:
   cordon         let no new pods come to a node; uncordon: let them again
   drain          empty a node for maintenance
+  image          images of nodes: list, load, push, prune
   taint          keep pods off nodes
   node           all of these, and remove and fence
   device         classes of devices that pods may ask for: serial ports, cameras, GPUs, GPIO, USB

@@ -22,6 +22,19 @@ describe('an archive that passes by', () => {
     fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: archive.length - 1 }), { maxLength: 8 }), (cuts) => { expect(read(archive, cuts)).toEqual(whole); }), { numRuns: 50, seed: 7 });
   });
 
+  it('tells the same when what says nothing is left out', () => {
+    const reader = new ArchiveReader();
+    let bytes = 0;
+    for (let at = 0; at < archive.length; at += reader.skip()) {
+      const chunk = archive.subarray(at, at + 1024);
+      reader.push(chunk);
+      bytes += chunk.length;
+      at += chunk.length;
+    }
+    expect(reader.images()).toEqual(read(archive));
+    expect(bytes).toBeLessThan(20_000);
+  });
+
   it('may be an OCI layout with an index for several kinds of hosts', () => {
     const image = (digit: string, architecture: string): TarEntry[] => [file(`blobs/sha256/${hex(digit)}`, { config: { digest: `sha256:${hex(`c${digit}`).slice(0, 64)}` } }), file(`blobs/sha256/${hex(`c${digit}`).slice(0, 64)}`, { architecture })];
     const bytes = tar([

@@ -34,6 +34,13 @@ export class ArchiveReader {
     while (data.length > 0 && !this.#broken) data = this.#left > 0 ? this.#body(data) : this.#head(data);
   }
 
+  /** How many of the bytes that come next say nothing of images, and are taken as passed: whoever can leaves them out. */
+  skip(): number {
+    const bytes = this.#file ? 0 : this.#left;
+    this.#left -= bytes;
+    return bytes;
+  }
+
   /** Empty for what is no image archive. */
   images(): ArchivedImage[] {
     const docker = this.#json<readonly DockerEntry[]>('manifest.json');

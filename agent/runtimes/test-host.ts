@@ -16,7 +16,9 @@ export interface TestHost {
   readonly cni: DriverConfig['cni'];
   readonly cniLauncher: readonly string[];
   /** Starts a program in the host; its output goes to `NAME.log`. Resolves with its pid. */
-  launch(name: string, ...args: string[]): Promise<number>;
+  readonly launch: (name: string, ...args: string[]) => Promise<number>;
+  /** Runs a program in the host to its end. */
+  readonly execute: (name: string, ...args: string[]) => Promise<string>;
   startContainerd(): Promise<number>;
   close(): Promise<void>;
 }
@@ -33,6 +35,7 @@ export async function openTestHost(prefix: string, subnet: string): Promise<Test
     closeSync(log);
     return pid;
   };
+  const execute = (name: string, ...args: string[]): Promise<string> => execOk('nsenter', [`--net=/run/netns/${netns}`, name, ...args]);
   const containerd = join(stateDir, 'c.sock');
   const startContainerd = async (): Promise<number> => {
     const pid = await launch('containerd', '-c', join(stateDir, 'containerd.toml'));
@@ -44,7 +47,7 @@ export async function openTestHost(prefix: string, subnet: string): Promise<Test
     await execOk('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
     await writeFiles(stateDir, subnet);
     await startContainerd();
-    return { stateDir, netns, containerd, cni: { confDir: join(stateDir, 'net.d'), binDirs: ['/opt/cni/bin', '/usr/lib/cni'] }, cniLauncher: ['nsenter', `--net=/run/netns/${netns}`], launch, startContainerd, close };
+    return { stateDir, netns, containerd, cni: { confDir: join(stateDir, 'net.d'), binDirs: ['/opt/cni/bin', '/usr/lib/cni'] }, cniLauncher: ['nsenter', `--net=/run/netns/${netns}`], launch, execute, startContainerd, close };
   } catch (error) {
     const log = await readFile(join(stateDir, 'containerd.log'), 'utf8').catch(() => '');
     await close().catch(() => undefined);

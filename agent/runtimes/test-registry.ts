@@ -3,7 +3,6 @@ import { access, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { issueCertificate, makeCaCertificate, makeKey } from '#common/pki/certificate.ts';
-import { execOk } from '#common/exec.ts';
 import { tar, type TarEntry } from '#install/images-tar.ts';
 import { until } from './test-host.ts';
 
@@ -14,6 +13,7 @@ export interface TestImage {
   /** One: a plain manifest; several: an index of them. */
   readonly architectures: readonly string[];
   readonly files: readonly TarEntry[];
+  readonly entrypoint?: readonly string[];
 }
 
 /** For tests: Debian's registry, on loopback of a test host; what is in it is written straight into its folder. */
@@ -31,9 +31,12 @@ export interface TestRegistry {
 }
 
 export interface RegistryHost {
+  /** Both sides see it by this path. */
   readonly stateDir: string;
-  readonly netns: string;
-  launch(name: string, ...args: string[]): Promise<number>;
+  /** Runs a command in the host's network to its end. */
+  readonly execute: (command: string, ...args: string[]) => Promise<unknown>;
+  /** Starts a program there, which ends with the host. */
+  readonly launch: (command: string, ...args: string[]) => Promise<unknown>;
 }
 
 const securedAddress = '192.0.2.10';
@@ -49,12 +52,12 @@ for (const [host, port, path] of JSON.parse(process.argv[1])) net.createServer((
   from.pipe(to).pipe(from);
 }).listen(port, host, () => require('node:fs').writeFileSync(path + '.ready', ''));`;
 
-export async function openTestRegistry({ stateDir, netns, launch }: RegistryHost): Promise<TestRegistry> {
+export async function openTestRegistry({ stateDir, execute, launch }: RegistryHost): Promise<TestRegistry> {
   const base = join(stateDir, 'registry');
   const data = join(base, 'data');
   const socket = (name: string): string => join(base, `${name}.sock`);
   await mkdir(data, { recursive: true });
-  await execOk('ip', ['-n', netns, 'addr', 'add', `${securedAddress}/32`, 'dev', 'lo']);
+  await execute('ip', 'addr', 'add', `${securedAddress}/32`, 'dev', 'lo');
   await writeTls(base);
   await writeFile(join(base, 'htpasswd'), htpasswd);
   const http = (name: string): object => ({ net: 'unix', addr: socket(name), secret: 'x' });
@@ -65,16 +68,12 @@ export async function openTestRegistry({ stateDir, netns, launch }: RegistryHost
     version: '0.1', log, storage, http: { ...http('secured'), tls: { certificate: join(base, 'tls.crt'), key: join(base, 'tls.key') } },
     auth: { htpasswd: { realm: 'test', path: join(base, 'htpasswd') } },
   }));
-  const pids = [await launch('docker-registry', 'serve', join(base, 'open.yml')), await launch('docker-registry', 'serve', join(base, 'secured.yml'))];
-  pids.push(await launch(process.execPath, '-e', forwarder, JSON.stringify([['127.0.0.1', 5000, socket('line')], [securedAddress, 5443, socket('secured')]])));
+  for (const name of ['open', 'secured']) await launch('docker-registry', 'serve', join(base, `${name}.yml`));
+  await launch(process.execPath, '-e', forwarder, JSON.stringify([['127.0.0.1', 5000, socket('line')], [securedAddress, 5443, socket('secured')]]));
   const line = new BadLine(socket('open'));
   await line.listen(socket('line'));
   for (const path of [socket('open'), socket('secured'), `${socket('line')}.ready`, `${socket('secured')}.ready`]) await until(AbortSignal.timeout(20_000), () => access(path));
-  const close = (): void => {
-    line.close();
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
-  };
-  return { plain: '127.0.0.1:5000', secured: `${securedAddress}:5443`, caPath: join(base, 'ca.crt'), line, put: (image) => put(data, image), close };
+  return { plain: '127.0.0.1:5000', secured: `${securedAddress}:5443`, caPath: join(base, 'ca.crt'), line, put: (image) => put(data, image), close: () => { line.close(); } };
 }
 
 /** What stands between a host and the registry; it can be told to break. Listens in this process. */
@@ -144,7 +143,7 @@ async function writeTls(base: string): Promise<void> {
 }
 
 /** Source: https://distribution.github.io/distribution/storage-drivers/filesystem/ and the paths that its storage package documents. */
-async function put(data: string, { name, architectures, files }: TestImage): Promise<string> {
+async function put(data: string, { name, architectures, files, entrypoint = ['/bin/sh'] }: TestImage): Promise<string> {
   const [repository = '', tag = 'latest'] = name.split(':');
   const home = join(data, 'docker/registry/v2/repositories', repository);
   const link = async (folder: string, digest: string): Promise<void> => {
@@ -163,7 +162,7 @@ async function put(data: string, { name, architectures, files }: TestImage): Pro
   const diffId = `sha256:${createHash('sha256').update(layer).digest('hex')}`;
   const layerDigest = await blob(layer, '_layers');
   const manifests = await Promise.all(architectures.map(async (architecture) => {
-    const config = json({ architecture, os: 'linux', config: { Entrypoint: ['/bin/sh'] }, rootfs: { type: 'layers', diff_ids: [diffId] } });
+    const config = json({ architecture, os: 'linux', config: { Entrypoint: entrypoint }, rootfs: { type: 'layers', diff_ids: [diffId] } });
     const manifest = json({
       schemaVersion: 2, mediaType: manifestType,
       config: { mediaType: 'application/vnd.docker.container.image.v1+json', digest: await blob(config, '_layers'), size: config.length },

@@ -21,8 +21,10 @@ export interface ContainerdLab {
   readonly netns: string;
   readonly containerd: ManagedContainerd;
   readonly driver: CriDriver;
-  /** Starts a program in the lab's network. Resolves with its pid; whoever starts it ends it. */
-  launch(name: string, ...args: string[]): Promise<number>;
+  /** Starts a program in the lab's network, which ends with the lab. */
+  readonly launch: (name: string, ...args: string[]) => Promise<void>;
+  /** Runs a program there to its end. */
+  readonly execute: (name: string, ...args: string[]) => Promise<string>;
   /** Another driver on the same runtime, as after a restart of the agent. */
   connect(): CriDriver;
   close(): Promise<void>;
@@ -41,6 +43,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     launcher: ['nsenter', `--net=/run/netns/${netns}`],
   });
   const drivers: CriDriver[] = [];
+  const launched: number[] = [];
   const connect = (): CriDriver => {
     const driver = new CriDriver({ clock: systemClock, log: silentLog }, { endpoint: containerd.endpoint, owner: netns, snapshotter: containerd.snapshotter, connectStream: (host, port) => connectIn(netns, host, port) });
     drivers.push(driver);
@@ -54,6 +57,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
       await connect().removeSandbox(id, stop);
     }));
     for (const driver of drivers) driver.close();
+    for (const pid of launched) if (await processRef(pid)) process.kill(pid, 'SIGKILL');
     await containerd.stop(stop);
     await removeLab(netns, stateDir);
   };
@@ -62,8 +66,9 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     const driver = connect();
     await ensurePauseImage(driver, signal);
     await ensureHelloImage(driver, signal);
-    const launch = async (name: string, ...args: string[]): Promise<number> => (await spawnDaemon('nsenter', [`--net=/run/netns/${netns}`, name, ...args], 'ignore')).pid;
-    return { stateDir, netns, containerd, driver, launch, connect, close };
+    const launch = async (name: string, ...args: string[]): Promise<void> => { launched.push((await spawnDaemon('nsenter', [`--net=/run/netns/${netns}`, name, ...args], 'ignore')).pid); };
+    const execute = (name: string, ...args: string[]): Promise<string> => execOk('nsenter', [`--net=/run/netns/${netns}`, name, ...args]);
+    return { stateDir, netns, containerd, driver, launch, execute, connect, close };
   } catch (error) {
     await close().catch(() => undefined);
     throw error;

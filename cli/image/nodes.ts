@@ -1,0 +1,35 @@
+import { StatusError } from '#common/errors.ts';
+import type { Invocation } from '../cluster-command.ts';
+import { refuse, type Flag } from '../flags.ts';
+
+export interface ImageNode {
+  readonly name: string;
+  readonly architecture: string;
+  readonly isReady: boolean;
+}
+
+export const nodeFlags: readonly Flag[] = [
+  { name: 'node', type: 'list', description: 'on these nodes' },
+  { name: 'all-nodes', type: 'bool', description: 'on every node' },
+];
+
+interface Node {
+  readonly metadata: { readonly name: string };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[]; readonly nodeInfo?: { readonly architecture?: string } };
+}
+
+/** The nodes that flags name. `whenSilent`: what is meant when they name none: all, or the only one that there is. */
+export async function nodesOf({ client, parsed }: Invocation, command: string, whenSilent: 'all' | 'only'): Promise<ImageNode[]> {
+  const { items } = await client.json<{ items: Node[] }>('GET', '/api/v1/nodes');
+  const nodes = items.map(({ metadata: { name }, status }): ImageNode => ({
+    name, architecture: status?.nodeInfo?.architecture ?? '', isReady: status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true,
+  }));
+  const wanted = parsed.list('node');
+  if (wanted.length > 0 && parsed.bool('all-nodes')) throw refuse(command, 'cannot specify both --node and --all-nodes');
+  const unknown = wanted.filter((name) => !nodes.some((node) => node.name === name));
+  if (unknown.length > 0) throw new StatusError('NotFound', `there is no node ${unknown.join(', ')}; see cleat nodes`);
+  if (wanted.length > 0) return nodes.filter(({ name }) => wanted.includes(name));
+  if (nodes.length === 0) throw new StatusError('NotFound', 'there are no nodes yet; cleat token create prints the line that adds one');
+  if (!parsed.bool('all-nodes') && whenSilent === 'only' && nodes.length > 1) throw refuse(command, 'say on which nodes: --node NAME,... or --all-nodes');
+  return nodes;
+}

@@ -1,0 +1,104 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ContainerStateWaiting, Event, Pod } from '#api/gen/types.ts';
+import { openTestRegistry, type TestRegistry } from '#agent/runtimes/test-registry.ts';
+import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
+import { Cluster } from '../support/cluster.ts';
+import { eventually } from '../support/lab/eventually.ts';
+
+let cluster: Cluster;
+let registry: TestRegistry | undefined;
+const architecture = hostArchitecture();
+const hello = helloSpec(architecture, readFileSync('/bin/busybox'));
+const wait = { timeoutMs: 90_000, intervalMs: 100, explain: () => cluster.diagnostics() };
+
+beforeAll(async () => {
+  cluster = await Cluster.create({ agents: 1, allInOne: true, agentFlags: ['--image-minimum-gc-age=0s'], prepareHost: async (host) => {
+    // Read at the start; the registry comes later.
+    await host.execOk('sh', ['-c', 'mkdir -p /etc/cleat && cat > /etc/cleat/registries.yaml'], { input: JSON.stringify({ mirrors: { 'far.example': { endpoint: ['http://127.0.0.1:5000'] } }, configs: { '192.0.2.10:5443': { tls: { insecure_skip_verify: true } } } }) });
+  } });
+  const host = cluster.controlPlaneHost;
+  registry = await openTestRegistry({
+    stateDir: cluster.lab.directory, execute: (command, ...args) => host.execOk(command, args),
+    launch: (command, ...args) => Promise.resolve(host.spawn(`registry-${String(Math.random()).slice(2)}`, command, args)),
+  });
+});
+afterAll(async () => {
+  registry?.close();
+  await cluster?.destroy();
+});
+
+function pod(name: string, image: string, more: Partial<NonNullable<Pod['spec']>> = {}): Pod {
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { nodeName: cluster.controlPlaneHost.name, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image, command: ['sh', '-c', 'sleep 100000'] }], ...more } };
+}
+async function waiting(name: string): Promise<ContainerStateWaiting | undefined> {
+  return (await cluster.json<Pod>(['get', 'pod', name])).status?.containerStatuses?.[0]?.state?.waiting;
+}
+async function untilRunning(name: string): Promise<void> {
+  await eventually(async () => (await cluster.json<Pod>(['get', 'pod', name])).status?.phase === 'Running', { what: `${name} to run`, ...wait });
+}
+
+describe('images from registries', () => {
+  it('come with the credentials of a service account, and not without', async () => {
+    await registry?.put({ name: 'team/hello:1', architectures: [architecture], files: hello.files });
+    const image = `${registry?.secured ?? ''}/team/hello:1`;
+    await cluster.apply(pod('without', image));
+    await eventually(async () => /^(ErrImagePull|ImagePullBackOff)$/.test((await waiting('without'))?.reason ?? ''), { what: 'the refusal', ...wait });
+    const config = JSON.stringify({ auths: { [`https://${registry?.secured ?? ''}/v2/`]: { auth: Buffer.from('tester:secret').toString('base64') } } });
+    await cluster.apply([
+      { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'pull' }, type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': Buffer.from(config).toString('base64') } },
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'puller' }, imagePullSecrets: [{ name: 'pull' }] },
+    ]);
+    await cluster.apply(pod('with', image, { serviceAccountName: 'puller' }));
+    await untilRunning('with');
+    const events = (await cluster.json<{ items: Event[] }>(['get', 'events'])).items.filter((event) => event.involvedObject?.name === 'with');
+    expect(events.find(({ reason }) => reason === 'Pulled')?.message).toMatch(/^Successfully pulled image ".*team\/hello:1" in \S+ \(\S+ including waiting\)\. Image size: [1-9]\d* bytes\.$/);
+    await cluster.apply(pod('mirrored', 'far.example/team/hello:1'));
+    await untilRunning('mirrored');
+  });
+
+  it('say what they are for when this host is something else', async () => {
+    await registry?.put({ name: 'team/other:1', architectures: ['s390x', 'riscv64'], files: hello.files });
+    await cluster.apply(pod('other', '127.0.0.1:5000/team/other:1'));
+    const said = await eventually(async () => { const state = await waiting('other'); return /^(ErrImagePull|ImagePullBackOff)$/.test(state?.reason ?? '') && state; }, { what: 'the refusal', ...wait });
+    expect(said.message).toContain(`wrong architecture: image 127.0.0.1:5000/team/other:1 is for linux/s390x, linux/riscv64, and this host is linux/${architecture}`);
+  });
+});
+
+describe('cleat image', () => {
+  const listed = async (node: string): Promise<string[]> => (await cluster.cleat(['image', 'list', '--node', node, '--no-headers'])).split('\n').filter((line) => line.includes('cargo'));
+
+  it('loads an archive, passes it on to another node, keeps it, and prunes it when told to', async () => {
+    const [one, two] = [cluster.controlPlaneHost.name, cluster.agentHost(0).name];
+    const archive = join(cluster.lab.directory, 'cargo.tar');
+    writeFileSync(archive, imageArchive({ ...hello, name: 'docker.io/library/cargo:1' }));
+    expect(await cluster.cleat(['image', 'load', archive, '--node', one])).toBe(`docker.io/library/cargo:1 loaded on ${one}\n`);
+    expect(await listed(one)).toEqual([expect.stringMatching(/docker\.io\/library\/cargo:1 +[0-9a-f]{12} +\d+\.\dMiB +loaded$/)]);
+    await expect(cluster.cleat(['image', 'load', archive])).rejects.toThrow('say on which nodes: --node NAME,... or --all-nodes');
+
+    expect(await cluster.cleat(['image', 'push', 'cargo:1', '--from', one, '--all-nodes'])).toBe(`docker.io/library/cargo:1 loaded on ${two}\n`);
+    await cluster.apply({ ...pod('cargo', 'cargo:1'), spec: { ...pod('cargo', 'cargo:1').spec, nodeName: two } as Pod['spec'] });
+    await untilRunning('cargo');
+
+    expect(await cluster.cleat(['image', 'prune', '--node', one])).not.toContain('cargo');
+    expect(await cluster.cleat(['image', 'prune', '--all-nodes', '--loaded', '--dry-run'])).toMatch(new RegExp(`cargo:1 \\(\\d+\\.\\dMiB\\) would be removed from ${one}\n`));
+    expect(await listed(one)).toHaveLength(1);
+    expect(await cluster.cleat(['image', 'prune', '--all-nodes', '--loaded'])).toMatch(new RegExp(`cargo:1 \\(\\d+\\.\\dMiB\\) removed from ${one}\n`));
+    // A pod needs it there.
+    expect([await listed(one), await listed(two)]).toEqual([[], [expect.stringMatching(/pods, loaded$/)]]);
+  });
+
+  it('takes packed archives from standard input, and refuses what a node cannot run, or what is no image', async () => {
+    const node = cluster.controlPlaneHost.name;
+    const archive = join(cluster.lab.directory, 'other.tar');
+    writeFileSync(archive, imageArchive({ ...hello, name: 'docker.io/library/cargo:2', architecture: 's390x' as 'amd64' }));
+    const words = 'wrong architecture: ';
+    await expect(cluster.cleat(['image', 'load', archive, '--node', node])).rejects.toThrow(`${words}the archive is for linux/s390x, and node ${node} is linux/${architecture}`);
+    await expect(cluster.cleat(['image', 'load', '-', '--node', node], { input: readFileSync(archive) })).rejects.toThrow(`${words}image docker.io/library/cargo:2 is for linux/s390x, and this host is linux/${architecture}`);
+    await expect(cluster.cleat(['image', 'load', '-', '--node', node], { input: 'x'.repeat(5000) })).rejects.toThrow(`node ${node}: `);
+    expect(await listed(node)).toEqual([]);
+    const { gzipSync } = await import('node:zlib');
+    expect(await cluster.cleat(['image', 'load', '-', '--node', node], { input: gzipSync(imageArchive({ ...hello, name: 'docker.io/library/cargo:3' })) })).toBe(`docker.io/library/cargo:3 loaded on ${node}\n`);
+  });
+});
