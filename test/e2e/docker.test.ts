@@ -19,9 +19,16 @@ const forever = new AbortController().signal;
 async function runForeign(engine: DockerEngine): Promise<string> {
   const files = tar([{ path: 'bin', type: 'dir', mode: 0o755 }, { path: 'bin/busybox', type: 'file', mode: 0o755, data: readFileSync('/bin/busybox') }]);
   await engine.open('POST', '/images/create', { query: { fromSrc: '-', repo: 'somebody', tag: '1' }, tar: Readable.from([files]), timeoutMs: 30_000 }, forever).then((answer) => answer.toArray());
-  const { Id } = await engine.call<{ Id: string }>('POST', '/containers/create', { query: { name: 'somebody' }, json: { Image: 'somebody:1', Cmd: ['/bin/busybox', 'sleep', '1000000'], HostConfig: { RestartPolicy: { Name: 'always' } } } }, forever);
-  await engine.call('POST', `/containers/${Id}/start`, { timeoutMs: 30_000 }, forever);
-  return Id;
+  // On a network of its own, where Docker answers the containers' names.
+  await engine.call('POST', '/networks/create', { json: { Name: 'theirs' } }, forever);
+  const HostConfig = { RestartPolicy: { Name: 'always' }, NetworkMode: 'theirs' };
+  const start = async (name: string, Cmd: readonly string[]): Promise<string> => {
+    const { Id } = await engine.call<{ Id: string }>('POST', '/containers/create', { query: { name }, json: { Image: 'somebody:1', Cmd, HostConfig } }, forever);
+    await engine.call('POST', `/containers/${Id}/start`, { timeoutMs: 30_000 }, forever);
+    return Id;
+  };
+  await start('web', ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', '/bin']);
+  return start('somebody', ['/bin/busybox', 'sleep', '1000000']);
 }
 
 describe('a host with Docker', () => {
@@ -30,7 +37,7 @@ describe('a host with Docker', () => {
   let docker: LabProcess;
   let up: LabProcess;
   let foreign: string;
-  let before: { readonly foreign: unknown; readonly rules: string };
+  let before: { readonly foreign: unknown; readonly rules: string; readonly settings: ReadonlyMap<string, string> };
 
   const start = async (): Promise<LabProcess> => {
     const process_ = host.spawn('up', executable, ['up', '--runtime', 'docker', '--apply', 'examples/hello.yaml', `--node-ip=${host.address}`], { cwd: root });
@@ -43,6 +50,18 @@ describe('a host with Docker', () => {
   const foreignState = async (): Promise<unknown> => (await engineOf(host).call<InspectedContainer>('GET', `/containers/${foreign}/json`, {}, forever)).State;
   // Counters aside.
   const rules = async (): Promise<string> => (await host.execOk('iptables-save', [])).replaceAll(/^#.*\n|\[\d+:\d+\]/gm, '');
+  /** All but what leads to our own chain, which the ledger has. */
+  const foreignRules = async (): Promise<string> => (await rules()).split('\n').filter((line) => !line.includes('CLEATHOOK')).join('\n');
+  /** Settings of the kernel's network that somebody may have made; counters aside. */
+  const settings = async (): Promise<Map<string, string>> => new Map((await host.sh('sysctl -a 2>/dev/null | grep -E "^net\\.(ipv4|ipv6|bridge|netfilter)\\." | grep -v -E "count|route\\.flush|nf_conntrack_buckets|mem"')).split('\n').map((line) => line.split(' = ')).flatMap(([name = '', value = '']) => (name === '' ? [] : [[name, value] as const])));
+  const changedSettings = async (): Promise<string[]> => { const now = await settings(); return [...before.settings].filter(([name, value]) => now.has(name) && now.get(name) !== value).map(([name]) => name); };
+  /** By its name, and by its address through the host. */
+  const theirsWorks = async (): Promise<boolean> => {
+    const inspected = await engineOf(host).call<InspectedContainer>('GET', `/containers/${foreign}/json`, {}, forever);
+    const pid = (inspected.State as { Pid?: number }).Pid ?? 0;
+    const answer = await host.exec('nsenter', ['-t', String(pid), '-n', '-m', '/bin/busybox', 'timeout', '5', '/bin/busybox', 'wget', '-qO-', 'http://web/busybox'], { maxBytes: 32 << 20 });
+    return answer.exitCode === 0 && answer.stdout.length > 10_000;
+  };
   const pod = async (): Promise<string> => (await cleat('get', 'pods', '-l', 'app=hello', '-o', 'jsonpath={.items[0].metadata.name}')).trim();
 
   beforeAll(async () => {
@@ -51,7 +70,8 @@ describe('a host with Docker', () => {
     await startPlainContainerd(host);
     docker = await startDocker(host);
     foreign = await runForeign(engineOf(host));
-    before = { foreign: await foreignState(), rules: await rules() };
+    before = { foreign: await foreignState(), rules: await rules(), settings: await settings() };
+    expect(await theirsWorks()).toBe(true);
   });
   afterAll(async () => { await lab?.destroy(); });
 
@@ -60,6 +80,14 @@ describe('a host with Docker', () => {
     expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
     expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')).toMatch(/^docker:\/\/\d+\./);
     expect(await running()).toHaveLength(6);
+  });
+
+  it('leaves what is Docker\'s as it was but for the documented hook, and Docker\'s containers their network and names', async () => {
+    await eventually(async () => (await rules()).includes('-A DOCKER-USER -j CLEATHOOK'), { what: 'the hook', timeoutMs: 60_000 });
+    expect(await foreignRules()).toBe(before.rules);
+    const ledger = await host.sh('cat /var/lib/cleat/ledger.jsonl');
+    expect((await changedSettings()).filter((name) => !ledger.includes(`"${name}"`))).toEqual([]);
+    expect(await theirsWorks()).toBe(true);
   });
 
   it('shows logs, and lets users in', async () => {
@@ -104,7 +132,10 @@ describe('a host with Docker', () => {
     await up.kill('SIGTERM');
     expect(await cleat('down')).toContain('3 pods removed');
     expect(await ours()).toEqual([]);
-    expect(await rules()).toBe(before.rules);
+    // Docker was started anew, and names its own networks in whatever order.
+    const sorted = (text: string): string[] => text.split('\n').sort();
+    expect(sorted(await rules())).toEqual(sorted(before.rules));
+    expect([await changedSettings(), await theirsWorks()]).toEqual([[], true]);
     expect(await foreignState()).toMatchObject({ Running: true, ExitCode: 0 });
   });
 });
