@@ -6,7 +6,7 @@
  *
  * Field names and types come from the models of `@kubernetes/client-node` (a development dependency).
  * List and merge keys come from `merge-keys.json`; given a Kubernetes `swagger.json` (Debian's
- * `kubernetes` source package carries one), that file is made anew first.
+ * `kubernetes` source package carries one), that file is made anew first. Which zeros are kept comes from `kept-zeros.json`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -57,7 +57,7 @@ type Extensions = Record<string, unknown>;
 type MergeKeys = Record<string, Record<string, Extensions>>;
 interface Schema {
   $ref?: string; type?: string; format?: string; items?: Schema; additionalProperties?: Schema;
-  properties?: Record<string, Schema>; required?: string[];
+  properties?: Record<string, Schema>; required?: string[]; keepsZeros?: string[];
   [extension: `x-kubernetes-${string}`]: unknown;
 }
 
@@ -204,6 +204,7 @@ function typeOf(schema: Schema): string {
 const mergeKeysPath = path.join(here, 'merge-keys.json');
 if (process.argv[2] !== undefined) writeFileSync(mergeKeysPath, `${JSON.stringify(readMergeKeys(process.argv[2]))}\n`);
 const mergeKeys = JSON.parse(readFileSync(mergeKeysPath, 'utf8')) as MergeKeys;
+const keptZeros = JSON.parse(readFileSync(path.join(here, 'kept-zeros.json'), 'utf8')) as Record<string, string[]>;
 
 const definitions: Record<string, Schema> = {};
 const queue = [...roots];
@@ -221,6 +222,8 @@ for (let model = queue.shift(); model !== undefined; model = queue.shift()) {
     queue.push(...modelsIn(type));
   }
   if (required.length > 0) schema.required = required;
+  const zeros = keptZeros[name];
+  if (zeros) schema.keepsZeros = zeros;
 }
 
 const ordered = Object.fromEntries(Object.entries(definitions).sort(([a], [b]) => (a < b ? -1 : 1)));

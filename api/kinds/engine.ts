@@ -53,8 +53,9 @@ export function strictError(kind: Pick<KindDefinition, 'resource'>, problems: re
   return unreadable(kind, `strict decoding error: ${problems.join(', ')}`);
 }
 
-/** Fills in defaults. Changes `object` in place and returns it. Idempotent. */
+/** Fills in defaults, for what is empty, too. Changes `object` in place and returns it. Idempotent. */
 export function applyDefaults<T extends KubeObject>(kind: KindDefinition<T>, object: T): T {
+  omitEmptyFields(kind, object);
   kind.setDefaults?.(object);
   return object;
 }

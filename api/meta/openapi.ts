@@ -61,7 +61,7 @@ class Definitions {
 
   /** `isCustom`: written by a user, who may say more than Kubernetes' own schemas do. */
   #schema(schema: Schema, isCustom: boolean): Schema {
-    const { $ref, items, additionalProperties, properties, ...rest } = schema;
+    const { $ref, items, additionalProperties, properties, keepsZeros: _, ...rest } = schema;
     if ($ref !== undefined) {
       this.#queue.push($ref);
       return this.#reference(this.#names.of($ref), rest);

@@ -18,6 +18,8 @@ export interface Schema {
   readonly enum?: readonly unknown[];
   readonly default?: unknown;
   readonly nullable?: boolean;
+  /** Of the contract's definitions: optional scalars whose zero is not the same as none. */
+  readonly keepsZeros?: readonly string[];
   /** What follows is said by CustomResourceDefinitions only. */
   readonly title?: string;
   readonly pattern?: string;
