@@ -23,6 +23,48 @@ const { root } = protobuf.parse(`syntax = "proto3";
   message Operation { repeated ParametersItem parameters = 8; repeated NamedAny vendor_extension = 13; } message PathItem { Operation get = 2; Operation patch = 8; } message NamedPathItem { string name = 1; PathItem value = 2; } message Paths { repeated NamedPathItem path = 2; }
   message Info { string title = 1; string version = 2; } message Document { string swagger = 1; Info info = 2; Paths paths = 8; Properties definitions = 9; }`, { keepCase: true });
 
+/** What is read of gnostic's OpenAPIv3.proto. */
+const { root: root3 } = protobuf.parse(`syntax = "proto3";
+  message Any { string yaml = 2; } message NamedAny { string name = 1; Any value = 2; } message Reference { string _ref = 1; } message Info { string title = 1; string version = 6; }
+  message SchemaOrReference { oneof oneof { Schema schema = 1; Reference reference = 2; } } message NamedSchema { string name = 1; SchemaOrReference value = 2; } message Schemas { repeated NamedSchema additional_properties = 1; }
+  message ItemsItem { repeated SchemaOrReference schema_or_reference = 1; } message AdditionalPropertiesItem { oneof oneof { SchemaOrReference schema_or_reference = 1; bool boolean = 2; } }
+  message Schema { bool unique_items = 20; repeated string required = 23; string type = 25; repeated SchemaOrReference all_of = 26; repeated SchemaOrReference one_of = 27; ItemsItem items = 30; Schemas properties = 31; AdditionalPropertiesItem additional_properties = 32; string description = 34; string format = 35; repeated NamedAny specification_extension = 36; }
+  message Parameter { string name = 1; string in = 2; bool required = 4; SchemaOrReference schema = 10; } message ParameterOrReference { Parameter parameter = 1; }
+  message MediaType { SchemaOrReference schema = 1; } message NamedMediaType { string name = 1; MediaType value = 2; } message MediaTypes { repeated NamedMediaType additional_properties = 1; } message RequestBody { MediaTypes content = 2; } message RequestBodyOrReference { RequestBody request_body = 1; }
+  message Operation { string operation_id = 5; repeated ParameterOrReference parameters = 6; RequestBodyOrReference request_body = 7; } message PathItem { Operation get = 4; Operation put = 5; Operation post = 6; Operation delete = 7; Operation patch = 10; }
+  message NamedPathItem { string name = 1; PathItem value = 2; } message Paths { repeated NamedPathItem path = 1; } message Components { Schemas schemas = 1; }
+  message Document { string openapi = 1; Info info = 2; Paths paths = 4; Components components = 5; }`, { keepCase: true });
+
+interface SchemaOrReference {
+  readonly reference?: { _ref: string };
+  readonly schema?: {
+    required?: string[]; type?: string; all_of?: SchemaOrReference[]; one_of?: SchemaOrReference[]; items?: { schema_or_reference: SchemaOrReference[] }; properties?: { additional_properties: Named<SchemaOrReference>[] };
+    additional_properties?: { schema_or_reference?: SchemaOrReference; boolean?: boolean }; description?: string; format?: string; specification_extension?: Named<{ yaml: string }>[];
+  };
+}
+
+/** As the JSON document has it. */
+function schemaBack({ reference, schema = {} }: SchemaOrReference): Record<string, unknown> {
+  if (reference) return { $ref: reference._ref };
+  const { required, type, all_of, one_of, items, properties, additional_properties: more, description, format, specification_extension: extensions = [] } = schema;
+  return {
+    ...(required && { required }), ...(type && { type }), ...(all_of && { allOf: all_of.map(schemaBack) }), ...(one_of && { oneOf: one_of.map(schemaBack) }), ...(description && { description }), ...(format && { format }),
+    ...(items && { items: schemaBack(items.schema_or_reference[0] ?? {}) }), ...(properties && { properties: Object.fromEntries(properties.additional_properties.map(({ name, value }) => [name, schemaBack(value)])) }),
+    ...(more && { additionalProperties: more.schema_or_reference ? schemaBack(more.schema_or_reference) : more.boolean }), ...Object.fromEntries(extensions.map(({ name, value }) => [name, JSON.parse(value.yaml) as unknown])),
+  };
+}
+
+/** An answer that is not text. */
+async function bytesOf(path: string, accept: string): Promise<{ headers: Record<string, unknown>; body: Buffer }> {
+  const session = server.http2();
+  const stream = session.request({ ':path': path, accept });
+  const headers = new Promise<Record<string, unknown>>((resolve) => { stream.once('response', (received) => { resolve(received); }); });
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  session.destroy();
+  return { headers: await headers, body: Buffer.concat(chunks) };
+}
+
 interface Named<T> { name: string; value: T }
 interface Document {
   swagger: string;
@@ -76,6 +118,21 @@ describe('OpenAPI', () => {
     const containers = spec?.properties?.additional_properties.find(({ name }) => name === 'containers')?.value;
     expect(containers?.items?.schema[0]?._ref).toBe('#/definitions/io.k8s.api.core.v1.Container');
     expect(containers?.vendor_extension).toContainEqual({ name: 'x-kubernetes-patch-merge-key', value: { yaml: '"name"\n' } });
+  });
+
+  it('of one group version in protobuf says what it says in JSON, under the same hash', async () => {
+    const [asJson, asProtobuf] = await Promise.all([get('/openapi/v3/apis/apps/v1'), bytesOf('/openapi/v3/apis/apps/v1', 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf')]);
+    expect([asProtobuf.headers['content-type'], asProtobuf.headers['etag']]).toEqual(['application/com.github.proto-openapi.spec.v3.v1.0+protobuf', asJson.headers['etag']]);
+    const wanted = asJson.json<{ paths: Record<string, Record<string, unknown>>; components: { schemas: Record<string, Record<string, unknown>> } }>();
+    const type = root3.lookupType('Document');
+    const document = type.toObject(type.decode(asProtobuf.body)) as { openapi: string; info: unknown; paths: { path: Named<Record<string, { operation_id?: string; parameters?: { parameter: { name: string; in: string; required?: boolean } }[]; request_body?: { request_body: { content: { additional_properties: Named<unknown>[] } } } }>>[] }; components: { schemas: { additional_properties: Named<SchemaOrReference>[] } } };
+    expect(document).toMatchObject({ openapi: '3.0.0', info: { title: 'Kubernetes', version: 'v1.34.0' } });
+    expect(document.paths.path.map(({ name }) => name)).toEqual(Object.keys(wanted.paths));
+    const patch = document.paths.path.find(({ name }) => name.endsWith('/deployments/{name}'))?.value['patch'];
+    expect(patch?.parameters?.map(({ parameter }) => parameter.name)).toEqual(['dryRun', 'fieldManager', 'fieldValidation', 'force']);
+    expect(patch?.request_body?.request_body.content.additional_properties.map(({ name }) => name)).toContain('application/apply-patch+yaml');
+    const back = Object.fromEntries(document.components.schemas.additional_properties.map(({ name, value }) => [name, schemaBack(value)]));
+    expect(back).toEqual(wanted.components.schemas);
   });
 
   it('gives every definition one name, and every reference something to lead to', () => {

@@ -13,8 +13,9 @@ import type { GroupVersion, KindIndex } from '../kind-index.ts';
 import { reviewKinds } from './computed-kinds.ts';
 import { pathsOf } from './openapi-paths.ts';
 
-/** Asked for with an `@`, which no media type may have, by kubectl before 1.27; answered without. */
+/** Asked for with an `@` after `v2` or `v3`, which no media type may have, by older clients; answered without. */
 const swaggerProtobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+const openApiProtobuf = 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf';
 const info = { title: 'Kubernetes', version: 'v1.34.0' };
 const yearMs = 365 * 86_400_000;
 const maxHashes = 1000;
@@ -53,8 +54,11 @@ export class OpenApi {
     }
     const found = groups.find((gv) => root3(gv) === rest.join('/'));
     if (!found) throw noSuchPath();
-    if (!mediaRanges(request.headers.accept).some(isJson)) throw notAcceptable();
-    return this.#document(request, root3(found), jsonType, () => this.#v3(found));
+    for (const range of mediaRanges(request.headers.accept)) {
+      if (isJson(range)) return this.#document(request, root3(found), jsonType, () => this.#v3(found));
+      if (range.type.replace('@', '.') === openApiProtobuf) return this.#document(request, root3(found), openApiProtobuf, () => this.#v3(found), async () => (await import('../protobuf/openapi-v3.ts')).encodeOpenApi(this.#describe(found)));
+    }
+    throw notAcceptable();
   }
 
   async #foreign(request: ApiRequest, remote: RemoteService): Promise<Reply> {
@@ -92,8 +96,11 @@ export class OpenApi {
     throw notAcceptable();
   }
 
-  /** A document that its client may have already. Who names its hash may keep it for ever: another one has another address. */
-  async #document(request: ApiRequest, key: string, contentType: string, make: () => Buffer | Promise<Buffer>): Promise<Reply> {
+  /**
+   * A document that its client may have already. Who names its hash may keep it for ever: another one has another address.
+   * `form` is the document in the form that is wanted, where that is not the one that the hash is of.
+   */
+  async #document(request: ApiRequest, key: string, contentType: string, make: () => Buffer | Promise<Buffer>, form?: () => Promise<Buffer>): Promise<Reply> {
     const wanted = request.query.get('hash');
     const known = this.#known(key);
     let body = known === undefined ? await make() : undefined;
@@ -101,7 +108,8 @@ export class OpenApi {
     if (wanted && wanted !== hash) return { status: 301, contentType, body: '', headers: { Location: `${request.path}?hash=${hash}` } };
     const headers = wanted ? { 'Cache-Control': 'public, immutable', Expires: new Date(Date.now() + yearMs).toUTCString() } : {};
     body ??= hasTag(request, hash) ? Buffer.alloc(0) : await make();
-    return tagged(request, { status: 200, contentType, body, headers }, hash);
+    const reply = { status: 200, contentType, body: form && body.length > 0 ? await form() : body, headers };
+    return tagged(request, reply, hash);
   }
 
   #known(key: string): string | undefined {
@@ -131,8 +139,12 @@ export class OpenApi {
   }
 
   #v3(gv: GroupVersion): Buffer {
+    return Buffer.from(JSON.stringify(this.#describe(gv)));
+  }
+
+  #describe(gv: GroupVersion): Readonly<Record<string, unknown>> {
     const names = new OpenApiNames(this.#all);
-    return Buffer.from(JSON.stringify({ openapi: '3.0.0', info, paths: pathsOf(gv.kinds, { version: 3, names }), components: { schemas: definitionsFor(gv.kinds, 3, names) } }));
+    return { openapi: '3.0.0', info, paths: pathsOf(gv.kinds, { version: 3, names }), components: { schemas: definitionsFor(gv.kinds, 3, names) } };
   }
 
   async #swagger(foreign: readonly Foreign[]): Promise<Swagger> {
