@@ -26,6 +26,7 @@ import { parseBytes } from './encoding.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { ApiEventRecorder, type EventRecorderConfig } from './event-recorder.ts';
 import { FlowControl } from './flow-control/flow-control.ts';
+import { FlowControlKeeper } from './flow-control/keeper.ts';
 import { FairQueue } from './http/fair-queue.ts';
 import { RequestHandler } from './http/handler.ts';
 import { Listener } from './http/listener.ts';
@@ -111,6 +112,7 @@ export class ApiServer implements Runnable {
   readonly #informers: Informers;
   readonly #access: AccessControl;
   readonly #definitions: CustomDefinitions;
+  readonly #flowControl: FlowControlKeeper;
   readonly #aggregated: Aggregated;
   /** What /metrics tells; other parts add what they count. */
   readonly metrics = new Metrics();
@@ -140,6 +142,7 @@ export class ApiServer implements Runnable {
     }, config);
     this.#resources = new ResourceStore({ store, admission: this.#admission.chain, kinds: this.#kinds, clock });
     this.#tasks = new TaskGroup(log);
+    this.#flowControl = new FlowControlKeeper({ informers: this.#informers, client: this.client({ name: 'api-priority-and-fairness-config-producer-v1', groups: ['system:masters'] }), clock, log });
     this.#listening.promise.catch(() => undefined);
     const { authenticator, authorizer } = this.#access;
     const requests = new RequestMetrics(clock);
@@ -247,7 +250,7 @@ export class ApiServer implements Runnable {
     this.#tasks.run('event expiry', signal, () => expiry.start(signal));
     this.#tasks.run('admission', signal, () => this.#admission.start((user) => this.client(user), signal));
     this.#tasks.run('custom resource definitions', signal, () => this.#definitions.start(signal));
-    this.#tasks.run('priority levels', signal, () => this.#keepFlowControl(signal));
+    this.#tasks.run('priority levels', signal, () => this.#flowControl.start(signal));
     for (const one of this.#started) this.#tasks.run('objects of other API servers', signal, () => one.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
     await aborted(signal);
@@ -255,11 +258,6 @@ export class ApiServer implements Runnable {
     await this.#tasks.drain();
   }
 
-  async #keepFlowControl(signal: AbortSignal): Promise<void> {
-    const { FlowControlKeeper } = await import('./flow-control/keeper.ts');
-    const client = this.client({ name: 'api-priority-and-fairness-config-producer-v1', groups: ['system:masters'] });
-    await new FlowControlKeeper({ informers: this.#informers, client, clock: this.#deps.clock, log: this.#deps.log }).start(signal);
-  }
 
   async #prepare(): Promise<void> {
     const isOpen = (): void => {
@@ -275,7 +273,7 @@ export class ApiServer implements Runnable {
       serviceAddress: this.#allocation.firstAddress, clusterDns: this.#config.clusterDns, serviceCidr: this.#config.serviceCidr, podCidr: this.#config.podCidr, advertiseAddress: this.#config.advertiseAddress, port: this.#config.port,
       authentication: authenticationData(this.#config.clientCa, this.#deps.frontProxy),
     });
-    await bootstrapPolicy(client);
+    await Promise.all([bootstrapPolicy(client), this.#flowControl.prepare()]);
   }
 }
 

@@ -33,7 +33,6 @@ export class FlowControlKeeper {
     await Promise.all([schemas.synced(signal), levels.synced(signal)]);
     const look = (): void => { this.#soon(settleMs, signal); };
     const unsubscribe = [schemas.subscribe(look), levels.subscribe(look)];
-    this.#soon(0, signal);
     if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
     for (const stop of unsubscribe) stop();
     this.#cancel?.();
@@ -43,7 +42,8 @@ export class FlowControlKeeper {
     if (signal.aborted) return;
     this.#cancel?.();
     this.#cancel = this.#deps.clock.after(delayMs, () => {
-      this.keep().catch((error: unknown) => {
+      const [schemas, levels] = [this.#deps.informers.informer(flowSchemas), this.#deps.informers.informer(priorityLevelConfigurations)];
+      this.#keep(schemas.list(), levels.list()).catch((error: unknown) => {
         if (signal.aborted) return;
         this.#deps.log.warn({ err: messageOf(error) }, 'default priority levels could not be kept; trying again');
         this.#soon(retryMs, signal);
@@ -51,15 +51,25 @@ export class FlowControlKeeper {
     });
   }
 
+  /** Before requests are answered: reads what is stored, and writes nothing when all is right. */
+  async prepare(): Promise<void> {
+    const { client } = this.#deps;
+    const read = async (): Promise<[FlowSchema[], PriorityLevelConfiguration[]]> => [(await client.list(flowSchemas)).items, (await client.list(priorityLevelConfigurations)).items];
+    const before = await read();
+    await this.#keep(...before);
+    // What is said of new ones.
+    if (before[0].length < defaultSchemas.length) await this.#keep(...await read());
+  }
+
   /** Once over everything. */
-  async keep(): Promise<void> {
-    const { informers } = this.#deps;
-    const [schemas, levels] = [informers.informer(flowSchemas), informers.informer(priorityLevelConfigurations)];
+  async #keep(schemas: readonly FlowSchema[], levels: readonly PriorityLevelConfiguration[]): Promise<void> {
+    const named = <T extends Configuration>(list: readonly T[], name = ''): T | undefined => list.find(({ metadata }) => metadata?.name === name);
     await Promise.all([
-      ...defaultLevels.map((one) => this.#ensure(priorityLevelConfigurations, levels.get(undefined, one.metadata?.name ?? ''), one)),
-      ...defaultSchemas.map((one) => this.#ensure(flowSchemas, schemas.get(undefined, one.metadata?.name ?? ''), one)),
-      ...schemas.list().map((schema) => this.#tell(schema, levels.get(undefined, schema.spec?.priorityLevelConfiguration.name ?? '') !== undefined)),
+      ...defaultLevels.map((one) => this.#ensure(priorityLevelConfigurations, named(levels, one.metadata?.name), one)),
+      ...defaultSchemas.map((one) => this.#ensure(flowSchemas, named(schemas, one.metadata?.name), one)),
     ]);
+    const isThere = (name: string): boolean => named(levels, name) !== undefined || defaultLevels.some(({ metadata }) => metadata?.name === name);
+    await Promise.all(schemas.map((schema) => this.#tell(schema, isThere(schema.spec?.priorityLevelConfiguration.name ?? ''))));
   }
 
   async #ensure<T extends Configuration>(resource: Resource<T>, current: T | undefined, wanted: T): Promise<void> {
