@@ -6,7 +6,7 @@ import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
 import { isNear, nearestNodes } from './topology.ts';
-import { noParts, type ContainerParts, type Device } from './types.ts';
+import { noParts, type ContainerParts, type Device, type DeviceSource } from './types.ts';
 import { wantsOf, type ContainerWants } from './wants.ts';
 
 export interface AllocatorDeps {
@@ -73,6 +73,14 @@ export class Allocator {
       all.push(await this.#partsOf(uid, container, resource, signal));
     }
     return all.reduce(joined, noParts);
+  }
+
+  outdated(uid: string): ReadonlySet<string> {
+    const isOutdated = ([resource, { ids, nodes }]: [string, Allocation]): boolean => {
+      const now = nodes === undefined ? undefined : this.#nodesOf(resource, ids);
+      return now !== undefined && now !== nodes;
+    };
+    return new Set([...this.#pods.get(uid) ?? []].filter(([, own]) => [...own].some(isOutdated)).map(([container]) => container));
   }
 
   ending(uid: string): void {
@@ -212,13 +220,30 @@ export class Allocator {
   async #partsOf(uid: string, container: string, resource: string, signal: AbortSignal): Promise<ContainerParts> {
     const source = this.#deps.inventory.sourceOf(resource);
     const { ids, parts } = this.#of(uid, container)?.get(resource) ?? { ids: [], parts: noParts };
-    if (source?.fresh) return source.allocate(ids, signal);
+    if (source?.fresh) return this.#partsNow(source, uid, container, resource, ids, signal);
     // What it said before holds, also while it is not there to say it again.
     const known = parts ?? await this.#askAgain(uid, container, resource, ids, signal);
     await source?.prepare?.(ids, signal).catch((error: unknown) => {
       throw new StatusError('NotFound', `device plugin PreStartContainer rpc failed with err: ${messageOf(error)}`, { cause: error });
     });
     return known;
+  }
+
+  async #partsNow(source: DeviceSource, uid: string, container: string, resource: string, ids: readonly string[], signal: AbortSignal): Promise<ContainerParts> {
+    const parts = await source.allocate(ids, signal);
+    const nodes = this.#nodesOf(resource, ids);
+    if (nodes !== undefined && nodes !== this.#of(uid, container)?.get(resource)?.nodes) {
+      this.#own(uid, container).set(resource, { ids, nodes });
+      await this.#deps.save();
+    }
+    return parts;
+  }
+
+  /** Undefined while one of them is not there, or nobody knows. */
+  #nodesOf(resource: string, ids: readonly string[]): string | undefined {
+    const devices = this.#deps.inventory.devicesOf(resource);
+    const nodes = ids.map((id) => devices.get(id)?.nodes);
+    return nodes.includes(undefined) ? undefined : nodes.join(' ');
   }
 
   /** After a boot: for the same devices. */

@@ -44,7 +44,7 @@ export class Inventory implements DeviceSink {
     const before = resource.devices;
     resource.devices = new Map(devices.map((device) => [device.id, device]));
     const ids = before.size !== devices.length || devices.some(({ id }) => !before.has(id));
-    if (ids || devices.some(({ id, healthy }) => before.get(id)?.healthy !== healthy)) this.#changed(ids);
+    if (ids || devices.some(({ id, healthy, nodes }) => before.get(id)?.healthy !== healthy || before.get(id)?.nodes !== nodes)) this.#changed(ids);
   }
 
   lose(name: string, source: DeviceSource, forGood = false): void {

@@ -78,6 +78,7 @@ export class NodeDevices implements PodDevices, Runnable {
 
   admit(pod: Pod, signal: AbortSignal): Promise<Rejection | undefined> { return this.#allocator.admit(pod, signal); }
   parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined> { return this.#allocator.parts(pod, container, signal); }
+  outdated(podUid: string): ReadonlySet<string> { return this.#allocator.outdated(podUid); }
   ending(podUid: string): void { this.#allocator.ending(podUid); }
   release(podUid: string): void { this.#allocator.release(podUid); }
   retain(podUids: ReadonlySet<string>): void { this.#allocator.retain(podUids); }

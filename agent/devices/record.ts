@@ -11,6 +11,8 @@ export interface Allocation {
   readonly ids: readonly string[];
   /** As the source said when it was asked; absent until it has answered, and where it is asked each time. */
   readonly parts?: ContainerParts;
+  /** The nodes that the container was last made with, where the source is asked each time. */
+  readonly nodes?: string;
 }
 
 /** By container, then by resource. */

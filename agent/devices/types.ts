@@ -8,6 +8,8 @@ export interface Device {
   readonly healthy: boolean;
   /** Empty when it is no nearer to one than to another. */
   readonly numaNodes: readonly number[];
+  /** Its nodes and their numbers: a container that was made with others cannot reach it. Absent where nobody knows. */
+  readonly nodes?: string;
 }
 
 /** What a container gets besides its own, so that it can use its devices. */
@@ -50,6 +52,8 @@ export interface PodDevices {
   admit(pod: Pod, signal: AbortSignal): Promise<Rejection | undefined>;
   /** What the container is to be made with. Rejects with `NotFound` while a device is not there. */
   parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined>;
+  /** Containers that were made with a device which is another node by now: plugged in again, say. */
+  outdated(podUid: string): ReadonlySet<string>;
   /** The pod is being ended: what it has will soon be free. */
   ending(podUid: string): void;
   /** Nothing of the pod runs any more. */

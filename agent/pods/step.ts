@@ -2,7 +2,7 @@ import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { Container as ContainerSpec } from '#api/gen/types.ts';
 import { wholePod } from './allocation/allocation.ts';
 import { attemptsOf, crashLoop, currentSandbox, initDone, isFinished, isInitialized, isPastDeadline, isRunning, mustRestart, newestSandbox, nextAttempt, restarts, untilDeadlineMs, wasTerminal } from './observed.ts';
-import { containersOf, ephemeralContainersOf, graceSecondsOf, initContainersOf, isSidecar, specHash } from './spec/containers.ts';
+import { containersOf, ephemeralContainersOf, graceSecondsOf, initContainersOf, isSidecar, restartPolicyOf, specHash } from './spec/containers.ts';
 import { resizeKey, sandboxKey, type Decision, type Kill, type PodView } from './types.ts';
 
 /** Sidecars end last and get what the others left of the grace period, but never less than this. */
@@ -127,6 +127,7 @@ function containersToKill(view: PodView, sandbox: Sandbox): Kill[] {
 
 function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, container: Container, newest: boolean): { message: string; graceSeconds?: number | undefined } | undefined {
   if (!newest || container.sandboxId !== sandbox.id) return { message: `Stopping container ${spec.name}` };
+  if (view.outdated?.has(spec.name) && (restartPolicyOf(view.pod) !== 'Never' || isSidecar(spec))) return { message: `Container ${spec.name} has a device that was plugged in again, will be restarted` };
   if (container.specHash !== specHash(spec)) return { message: `Container ${spec.name} definition changed, will be restarted` };
   if (mustRestart(view, spec)) return { message: `Container ${spec.name} resize requires restart` };
   const failed = view.probes.get(container.id)?.failed;

@@ -104,6 +104,8 @@ export interface PodView {
   /** Set while the host is shutting down: nothing is started, and what runs ends within so many seconds. */
   readonly haltSeconds: number | undefined;
   readonly withheld?: Withheld | undefined;
+  /** Containers that were made with a device which is another by now. */
+  readonly outdated?: ReadonlySet<string>;
   /** Set while resources are changing. */
   readonly resize: ResizeView | undefined;
   readonly sandboxes: readonly Sandbox[];

@@ -296,6 +296,7 @@ export class PodWorker {
       haltSeconds: this.#haltSeconds,
       withheld: this.#withheld,
       resize: this.#allocation.view,
+      ...(this.#deps.devices && { outdated: this.#deps.devices.outdated(this.uid) }),
       ...snapshot,
       probes: new Map([...this.#memory.probes].map(([id, probes]) => [id, probes.view])),
       crashes: this.#memory.crashes,

@@ -141,6 +141,11 @@ describe('devices', () => {
     expect(state(waiting)?.state?.waiting).toMatchObject({ reason: 'CreateContainerConfigError', message: `device ${node.slice('/dev/'.length)}-1 of cleat.dev/gadget is not there now: waiting for it to be plugged in` });
     await host().sh(`mknod ${node}-1 c 1 7`);
     await until('user', isReady);
+    // One that runs on has a node that leads nowhere when its device comes back as another.
+    const restarts = state(await get('user'))?.restartCount ?? 0;
+    await host().sh(`rm ${node}-1; mknod ${node}-1 c 1 5`);
+    await until('user', (p) => isReady(p) && (state(p)?.restartCount ?? 0) > restarts);
+    expect(await exec('user', 'head -c 2 $CLEAT_DEVICES_GADGET | busybox hexdump -v')).toContain('0000');
     await cluster.cleat(['device', 'remove', 'gadget', 'tun']);
     await untilAmounts('0/0', 'cleat.dev/tun');
     await remove('user', 'other');

@@ -19,7 +19,7 @@ export class ClassSource implements DeviceSource {
   update(found: readonly FoundDevice[]): Device[] {
     this.#found = new Map(found.map((device) => [device.id, device]));
     const { shares } = this.#class;
-    return found.flatMap(({ id, numaNodes }) => Array.from({ length: shares }, (_, i) => ({ id: shares === 1 ? id : `${id}${shareMark}${String(i)}`, healthy: true, numaNodes })));
+    return found.flatMap(({ id, numbers, numaNodes }) => Array.from({ length: shares }, (_, i) => ({ id: shares === 1 ? id : `${id}${shareMark}${String(i)}`, healthy: true, numaNodes, nodes: numbers })));
   }
 
   allocate(ids: readonly string[]): Promise<ContainerParts> {

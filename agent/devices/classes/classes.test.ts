@@ -55,8 +55,8 @@ describe('devices of a class', () => {
     await files(join(tree.sys, 'devices/platform/serial8250/tty/ttyS0'), { type: '0' });
     const all = await find('serial', { match: { ID_VENDOR_ID: '10c4', ID_VENDOR: 'Silicon*' } });
     expect(all).toEqual([
-      { id: 'usb-10c4-ea60-0001-if00', nodes: [{ path: join(tree.dev, 'ttyUSB0'), target: '/dev/ttyUSB0' }], numaNodes: [1] },
-      { id: 'usb-1-2-if00', nodes: [{ path: join(tree.dev, 'ttyUSB1'), target: '/dev/ttyUSB1' }], numaNodes: [1] },
+      { id: 'usb-10c4-ea60-0001-if00', nodes: [{ path: join(tree.dev, 'ttyUSB0'), target: '/dev/ttyUSB0' }], numbers: 'ttyUSB0=188:0', numaNodes: [1] },
+      { id: 'usb-1-2-if00', nodes: [{ path: join(tree.dev, 'ttyUSB1'), target: '/dev/ttyUSB1' }], numbers: 'ttyUSB1=188:1', numaNodes: [1] },
     ]);
     expect((await find('serial')).map(({ id }) => id)).toHaveLength(2);
     expect(await find('serial', { match: { ID_VENDOR_ID: '0403' } })).toEqual([]);
@@ -68,7 +68,7 @@ describe('devices of a class', () => {
     await writeFile(join(tree.udev, 'c188:0'), 'S:serial/by-id/usb-Silicon_Labs_0001-if00\nS:other\nE:ID_VENDOR_ID=10c4\nE:ID_MODEL=Better_Name\n');
     const [found] = await find('serial', { match: { ID_MODEL: 'Better_Name' } });
     expect(found).toEqual({
-      id: 'usb-Silicon_Labs_0001-if00', numaNodes: [],
+      id: 'usb-Silicon_Labs_0001-if00', numbers: 'ttyUSB0=188:0', numaNodes: [],
       nodes: [{ path: join(tree.dev, 'ttyUSB0'), target: '/dev/ttyUSB0' }, { path: join(tree.dev, 'ttyUSB0'), target: '/dev/serial/by-id/usb-Silicon_Labs_0001-if00' }],
     });
   });
@@ -96,13 +96,13 @@ describe('devices of a class', () => {
 
   it('are this host\'s own, by path', async () => {
     const [zero] = await findDevices({ sys: '/sys', dev: '/dev', udev: '/none' }, deviceClass('zero', { paths: ['/dev/zer?', '/dev/no/such/*'] }));
-    expect(zero).toEqual({ id: 'zero', nodes: [{ path: '/dev/zero', target: '/dev/zero' }], numaNodes: [] });
+    expect(zero).toEqual({ id: 'zero', nodes: [{ path: '/dev/zero', target: '/dev/zero' }], numbers: 'zero=1:5', numaNodes: [] });
   });
 });
 
 it('shares are spread, and a container is told where its devices are', async () => {
   const source = new ClassSource(deviceClass('my-port', { type: 'serial', shares: 2 }));
-  const units = source.update(['a', 'b'].map((id) => ({ id, nodes: [{ path: `/dev/${id}`, target: `/dev/${id}` }], numaNodes: [] }))).map(({ id }) => id);
+  const units = source.update(['a', 'b'].map((id) => ({ id, nodes: [{ path: `/dev/${id}`, target: `/dev/${id}` }], numbers: '', numaNodes: [] }))).map(({ id }) => id);
   expect(units).toEqual(['a::0', 'a::1', 'b::0', 'b::1']);
   expect(await source.prefer(units, [], 2)).toEqual(['a::0', 'b::0']);
   expect(await source.prefer(['a::1', 'b::0', 'b::1'], [], 1)).toEqual(['b::0']);

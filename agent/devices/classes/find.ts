@@ -9,6 +9,8 @@ export interface FoundDevice {
   readonly id: string;
   /** Its nodes, below /dev, the same in a container. */
   readonly nodes: readonly { readonly path: string; readonly target: string }[];
+  /** Their names and numbers, as the kernel has them now. */
+  readonly numbers: string;
   readonly numaNodes: readonly number[];
 }
 
@@ -52,7 +54,8 @@ function found({ dev }: HostTree, devices: readonly SysDevice[]): FoundDevice {
     const path = join(dev, devName);
     return [{ path, target: join('/dev', devName) }, ...links.filter((link) => link.startsWith('serial/by-id/')).map((link) => ({ path, target: join('/dev', link) }))];
   });
-  return { id: first ? idOf(first) : '', nodes, numaNodes: first?.numaNodes ?? [] };
+  const numbers = devices.map(({ devName, properties }) => `${devName}=${properties['MAJOR'] ?? ''}:${properties['MINOR'] ?? ''}`).sort().join();
+  return { id: first ? idOf(first) : '', nodes, numbers, numaNodes: first?.numaNodes ?? [] };
 }
 
 /** By what stays when it is plugged in again: its serial number, else where it is plugged in, else its name. */
@@ -82,13 +85,13 @@ async function byPath({ dev, sys, udev }: HostTree, patterns: readonly string[],
     for await (const path of glob(join(dev, relative('/dev', pattern)))) {
       const node = await stat(path).catch(() => undefined);
       if (devices.size >= maxFound || !node || !(node.isCharacterDevice() || node.isBlockDevice())) continue;
+      const numbers = `${String(majorOf(node.rdev))}:${String(minorOf(node.rdev))}`;
       if (Object.keys(match).length > 0) {
-        const numbers = `${String(majorOf(node.rdev))}:${String(minorOf(node.rdev))}`;
         const known = await sysDevice({ dev, sys, udev }, join(sys, 'dev', node.isBlockDevice() ? 'block' : 'char', numbers));
         if (!known || !matches(known.properties, match)) continue;
       }
       const name = relative(dev, path);
-      devices.set(path, { id: name.replaceAll('/', '-'), nodes: [{ path, target: join('/dev', name) }], numaNodes: [] });
+      devices.set(path, { id: name.replaceAll('/', '-'), nodes: [{ path, target: join('/dev', name) }], numbers: `${name}=${numbers}`, numaNodes: [] });
     }
   }
   return [...devices.values()].sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
