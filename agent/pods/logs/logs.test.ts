@@ -33,6 +33,12 @@ describe('reading a log', () => {
     expect(await read({ timestamps: true })).toBe(`${time(1)} one\n${time(2)} begin\n${time(3)} \n${time(4)} three words here\n`);
   });
 
+  it('gives the same whether lines are alike or not', async () => {
+    const parts = Array.from({ length: 8000 }, (_, i) => ({ text: 'é'.repeat((i * 7919) % 97), stream: i % 5 === 0 ? 'stderr' : 'stdout', tag: i % 11 === 0 ? 'P' : i % 13 === 0 ? 'F:x' : 'F', zone: i % 17 === 0 ? '+01:00' : 'Z' }));
+    await writeFile(path, parts.map(({ text, stream, tag, zone }) => `2026-01-01T00:00:01.123456789${zone} ${stream} ${tag} ${text}\n`).join(''));
+    expect(await read()).toBe(parts.map(({ text, tag }) => (tag === 'P' ? text : `${text}\n`)).join(''));
+  });
+
   it.each([[0, ''], [1, 'd\n'], [2, 'bc\nd\n'], [3, 'a\nbc\nd\n'], [9, 'a\nbc\nd\n']])('gives the last %i lines', async (tailLines, expected) => {
     await writeFile(path, `${entry(1, 'a')}${entry(2, 'b', 'P')}${entry(2, 'c')}${entry(3, 'd')}`);
     expect(await read({ tailLines })).toBe(expected);

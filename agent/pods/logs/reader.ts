@@ -3,15 +3,8 @@ import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
 import type { LogEntry, LogOptions } from '#agent/runtimes/types.ts';
-import { parseLogLine, timeOf } from './line.ts';
 import { tailOffset } from './tail.ts';
-
-export interface TextOptions {
-  readonly timestamps: boolean;
-  /** Older lines are left out. */
-  readonly sinceMs?: number;
-  readonly limitBytes?: number;
-}
+import { LogText, type TextOptions } from './text.ts';
 
 export interface ReadOptions extends LogOptions, TextOptions {
   /** Resolves when the container has ended: what is in the file then is all. */
@@ -19,23 +12,27 @@ export interface ReadOptions extends LogOptions, TextOptions {
 }
 
 const blockBytes = 64 * 1024;
-/** A longer entry is cut; the runtime itself splits at 16 KiB. */
-const maxEntryBytes = 1 << 20;
-const lineFeed = 0x0a;
-const newline = Buffer.from('\n');
 
 /** Yields the text of a container's CRI log. Holds one block and one entry in memory, however large the log is. */
 export async function* readLog(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  yield* logText(entries(path, options, signal), options);
+  yield* limited(texts(path, options, signal), options);
 }
 
 /** The text of a log's entries. */
 export async function* logText(source: AsyncIterable<LogEntry>, options: TextOptions): AsyncGenerator<Uint8Array> {
-  let left = options.limitBytes ?? Infinity;
-  const format = new Formatter(options);
-  for await (const entry of source) {
-    const text = format.text(entry);
-    if (!text) continue;
+  const format = new LogText(options);
+  yield* limited(map(source, (entry) => format.entry(entry)), options);
+}
+
+async function* map<T, R>(source: AsyncIterable<T>, change: (item: T) => R): AsyncGenerator<R> {
+  for await (const item of source) yield change(item);
+}
+
+/** What is not empty, until the limit. */
+async function* limited(source: AsyncIterable<Buffer>, { limitBytes }: TextOptions): AsyncGenerator<Uint8Array> {
+  let left = limitBytes ?? Infinity;
+  for await (const text of source) {
+    if (text.length === 0) continue;
     if (text.length >= left) {
       yield text.subarray(0, left);
       return;
@@ -45,49 +42,28 @@ export async function* logText(source: AsyncIterable<LogEntry>, options: TextOpt
   }
 }
 
-/** Joins what belongs to one line, and drops what is too old. */
-class Formatter {
-  readonly #options: TextOptions;
-  #midLine = false;
-  #skipping: boolean;
-
-  constructor(options: TextOptions) {
-    this.#options = options;
-    this.#skipping = options.sinceMs !== undefined;
-  }
-
-  text(entry: LogEntry): Buffer | undefined {
-    if (this.#skipping && timeOf(entry) < (this.#options.sinceMs ?? 0)) return undefined;
-    this.#skipping = false;
-    const parts = [entry.text];
-    if (this.#options.timestamps && !this.#midLine) parts.unshift(Buffer.from(`${entry.time} `));
-    if (entry.complete) parts.push(newline);
-    this.#midLine = !entry.complete;
-    return Buffer.concat(parts);
-  }
-}
-
-async function* entries(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<LogEntry> {
+async function* texts(path: string, options: ReadOptions, signal: AbortSignal): AsyncGenerator<Buffer> {
   let file = await openLog(path);
+  const text = new LogText(options);
+  const blocks = new Blocks(signal);
   try {
     const older = options.tailLines === undefined ? await rotated(path) : [];
-    for (const name of older) yield* wholeFile(name, signal);
+    for (const name of older) yield* wholeFile(name, text, blocks);
     let position = options.tailLines === undefined ? 0 : await tailOffset(file, (await file.stat()).size, options.tailLines);
-    const splitter = new Splitter();
     const changes = options.follow ? new Changes(path, options.ended, signal) : undefined;
     try {
       for (;;) {
         const last = changes?.isOver ?? true;
-        for await (const block of blocks(file, position, signal)) {
+        for await (const block of blocks.of(file, position)) {
           position += block.length;
-          yield* splitter.take(block);
+          yield text.take(block);
         }
-        if (!changes || last || signal.aborted) { yield* splitter.rest(); return; }
+        if (!changes || last || signal.aborted) { yield text.rest(); return; }
         await changes.next();
         const renewed = await reopened(path, file, position);
         if (renewed) {
           // The old file was read to its end before the runtime went on in a new one, but for what came in between.
-          for await (const block of blocks(file, position, signal)) yield* splitter.take(block);
+          for await (const block of blocks.of(file, position)) yield text.take(block);
           await file.close();
           file = renewed;
           position = 0;
@@ -101,12 +77,11 @@ async function* entries(path: string, options: ReadOptions, signal: AbortSignal)
   }
 }
 
-async function* wholeFile(path: string, signal: AbortSignal): AsyncGenerator<LogEntry> {
+async function* wholeFile(path: string, text: LogText, blocks: Blocks): AsyncGenerator<Buffer> {
   const file = await openLog(path);
   try {
-    const splitter = new Splitter();
-    for await (const block of blocks(file, 0, signal)) yield* splitter.take(block);
-    yield* splitter.rest();
+    for await (const block of blocks.of(file, 0)) yield text.take(block);
+    yield text.rest();
   } finally {
     await file.close();
   }
@@ -134,34 +109,22 @@ async function reopened(path: string, file: FileHandle, position: number): Promi
   return open(path, 'r').catch(() => undefined);
 }
 
-async function* blocks(file: FileHandle, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
-  for (let position = from; !signal.aborted;) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(blockBytes), 0, blockBytes, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+/** Reads files a block at a time, into one piece of memory: a block is good until the next is asked for. */
+class Blocks {
+  readonly #signal: AbortSignal;
+  readonly #memory = Buffer.allocUnsafe(blockBytes);
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
   }
-}
 
-/** Cuts blocks into entries. */
-class Splitter {
-  #rest: Buffer = Buffer.alloc(0);
-
-  *take(block: Buffer): Generator<LogEntry> {
-    let data = this.#rest.length === 0 ? block : Buffer.concat([this.#rest, block]);
-    for (let end = data.indexOf(lineFeed); end >= 0; end = data.indexOf(lineFeed)) {
-      const line = parseLogLine(data.subarray(0, end));
-      if (line) yield line;
-      data = data.subarray(end + 1);
+  async *of(file: FileHandle, from: number): AsyncGenerator<Buffer> {
+    for (let position = from; !this.#signal.aborted;) {
+      const { bytesRead } = await file.read(this.#memory, 0, blockBytes, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield this.#memory.subarray(0, bytesRead);
     }
-    this.#rest = data.length > maxEntryBytes ? data.subarray(0, maxEntryBytes) : data;
-  }
-
-  /** What the end of the file cut short. */
-  *rest(): Generator<LogEntry> {
-    const line = parseLogLine(this.#rest);
-    this.#rest = Buffer.alloc(0);
-    if (line) yield line;
   }
 }
 
