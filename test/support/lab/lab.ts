@@ -57,6 +57,11 @@ export class Lab {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** A shell script where the segments meet: rules of a router that is no plain one. */
+  async router(script: string): Promise<void> {
+    await execOk('nsenter', ['-t', String(this.#switch.pid), '-n', 'sh', '-ec', script]);
+  }
+
   /** The logs of all hosts' running processes, for messages of failed tests. */
   logs(): string {
     return this.hosts.map((h) => h.logs()).filter(Boolean).join('\n');
