@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
-sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools debootstrap:debootstrap mkfs.ext4:e2fsprogs || refuse "packages are missing"
+sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools || refuse "packages are missing"
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 kernel=$(sh test/support/lab/uml/kernel.sh) || refuse "there is no kernel for the lab's hosts"
 echo "kernel of the lab's hosts: $kernel"

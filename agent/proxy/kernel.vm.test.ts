@@ -1,6 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { exec } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
+import { Ledger } from '#agent/node/ledger.ts';
+import { undo } from '#agent/teardown.ts';
 import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { IptablesBackend } from './backends/iptables/backend.ts';
@@ -90,6 +95,21 @@ describe('Services on a kernel that has everything', () => {
     // Nobody has a connection to it: what is asked next finds it gone once the kernel has forgotten the last one.
     await node.sh('ip netns del a');
     expect(new Set(await ask(4, 'b'))).toEqual(new Set(['b']));
+  });
+
+  it('are gone from the host after uninstalling, with every sysctl as it was', async () => {
+    // The machine's own network namespace: undoing runs there and nowhere else.
+    const inventory = async (): Promise<string> => (await exec('sh', ['-c', 'ipvsadm -S -n; ipset list -n; ip -br address; iptables-save -t nat | grep -v "^#"; ip6tables-save -t nat | grep -v "^#"; grep . /proc/sys/net/ipv4/vs/*'])).stdout;
+    await exec('sh', ['-c', 'iptables -t nat -S; ip6tables -t nat -S; ipvsadm -L']); // tables that are looked at are there from then on
+    const before = await inventory();
+    const directory = mkdtempSync(join(tmpdir(), 'cleat-ledger-'));
+    const ledger = new Ledger(join(directory, 'ledger.jsonl'), Date.now);
+    const backend = new IpvsBackend({ exec, log: silentLog, record: (kind, target, values) => ledger.record({ kind, target, before: values?.before ?? null, after: values?.after ?? null }) }, { ...config, tableName: 'cleat' });
+    await backend.replace([{ ...port, nodePort: 30080, externalIps: ['203.0.113.5'] }], signal);
+    expect(await inventory()).toContain('10.43.0.77');
+    expect(await undo(new Ledger(join(directory, 'ledger.jsonl'), Date.now))).toContain('virtual servers of IPVS, and what belongs to them, removed');
+    expect(await inventory()).toBe(before);
+    rmSync(directory, { recursive: true });
   });
 
   it('leave nothing of one backend when another takes over', async () => {
