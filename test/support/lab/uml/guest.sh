@@ -24,7 +24,7 @@ ip link set lo up
 hostname uml
 {
   . "$job/environment"
-  [ -z "$written" ] || mount -t hostfs none "$written" -o "$written"
+  [ -z "$written" ] || { mkdir -p "$written"; mount -t hostfs none "$written" -o "$written"; }
   export PATH HOME=/root LANG=C.UTF-8
   # Not as PID 1, which would have to look after orphans; and not below the root of the cgroups, which may hold no process.
   mkdir -p /sys/fs/cgroup/command
