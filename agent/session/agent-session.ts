@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { pods } from '#api/kinds/resources.ts';
 import { backoffMs } from '#common/backoff.ts';
@@ -66,6 +66,8 @@ export class AgentSession implements Runnable, PodTokens {
   readonly #background: TaskGroup;
   readonly #tunnels: AgentTunnels;
   readonly #files: IdentityFiles;
+  /** By which the control plane tells two hosts with one key apart. */
+  readonly #instance = randomUUID();
   #identity: Identity;
   #connected = false;
   /** Set while a session is open. */
@@ -154,7 +156,7 @@ export class AgentSession implements Runnable, PodTokens {
     const down = new DownStream({ checkpoint, log: this.#log });
     const beats = new Beats({ clock, contact: this.#deps.contact });
     try {
-      await send(call, { hello: { agentVersion: this.#config.agentVersion, checkpointRevision: checkpoint.revision } }, ends);
+      await send(call, { hello: { agentVersion: this.#config.agentVersion, checkpointRevision: checkpoint.revision, instance: this.#instance } }, ends);
       for await (const message of call as AsyncIterable<ControlMessage>) {
         if (message.welcome) {
           stopTimeout();

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
@@ -13,6 +14,9 @@ const flags: readonly Flag[] = [
   ...clusterFlags,
   { name: 'ttl', type: 'duration', default: '24h', description: 'how long the token may be used; 0 is for ever' },
   { name: 'description', type: 'string', description: 'a note for whoever lists the tokens' },
+  { name: 'node-names', type: 'list', description: 'only hosts of these names may join with it; * stands for anything: pi-*' },
+  { name: 'one-time', type: 'bool', description: 'for one host only' },
+  { name: 'replace', type: 'string', description: 'for one host that takes the place of this node, whose own host is gone: its name, labels and pods' },
   { name: 'advertise-address', type: 'string', description: 'server address to print, when agents reach it by another than the kubeconfig names' },
   { name: 'token-only', type: 'bool', description: 'print the token alone, for scripts' },
 ];
@@ -20,11 +24,11 @@ const flags: readonly Flag[] = [
 const secretsPath = '/api/v1/namespaces/kube-system/secrets';
 const secretType = 'bootstrap.kubernetes.io/token';
 
-interface TokenSecret { readonly metadata: { readonly name: string }; readonly data?: Readonly<Record<string, string>> }
+interface TokenSecret { readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> }; readonly data?: Readonly<Record<string, string>> }
 
 /** Source of the Secret's form: https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/ */
 export const command: Command = {
-  help: () => helpText('token create | list | delete ID [flags]', 'Join tokens: what a new host needs once.', flags, ['cleat token create', 'cleat token create --ttl=1h', 'cleat token list', 'cleat token delete abcdef']),
+  help: () => helpText('token create | list | delete ID [flags]', 'Join tokens: what a new host needs once.', flags, ['cleat token create', 'cleat token create --ttl=1h', "cleat token create --node-names='pi-*'", 'cleat token create --one-time', 'cleat token create --replace=pi-3', 'cleat token list', 'cleat token delete abcdef']),
   async run(argv, io) {
     const parsed = parseFlags('token', flags, argv);
     const [verb = '', ...rest] = parsed.args;
@@ -54,11 +58,17 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
   const made = makeJoinToken(fingerprint);
   const ttlMs = parsed.durationMs('ttl') ?? 0;
   const { id, secret } = made;
+  const replace = parsed.string('replace');
+  const names = replace === undefined ? parsed.list('node-names') : [replace];
+  if (replace !== undefined && !await client.find(`/api/v1/nodes/${encodeURIComponent(replace)}`)) throw new StatusError('NotFound', `there is no node ${replace} to replace; see cleat nodes`);
   await client.json('POST', secretsPath, {
     apiVersion: 'v1', kind: 'Secret', type: secretType, metadata: { name: `bootstrap-token-${id}`, namespace: 'kube-system' },
     stringData: {
       'token-id': id, 'token-secret': secret, 'usage-bootstrap-authentication': 'true',
       ...(ttlMs > 0 && { expiration: new Date(Date.now() + ttlMs).toISOString() }),
+      ...(names.length > 0 && { 'node-names': names.join(',') }),
+      ...((parsed.bool('one-time') || replace !== undefined) && { 'one-time': 'true' }),
+      ...(replace !== undefined && { replace: 'true' }),
       ...(parsed.has('description') && { description: parsed.string('description') }),
     },
   });
@@ -69,8 +79,12 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
   }
   const url = new URL(client.connection.server);
   const host = parsed.string('advertise-address') ?? (await advertised(client)) ?? url.hostname;
-  io.err(`Run this on the new host${ttlMs > 0 ? ` within ${humanAge(ttlMs)}` : ''}:\n\n`);
-  io.out(`cleat agent --server https://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${url.port || '443'} --token ${token}\n`);
+  const server = `https://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${url.port || '443'}`;
+  const scope = [...(names.length > 0 ? [`as ${names.join(' or ')}`] : []), ...(parsed.bool('one-time') || replace !== undefined ? ['once'] : [])];
+  io.err(`Run this on the new host${ttlMs > 0 ? ` within ${humanAge(ttlMs)}` : ''}${scope.length > 0 ? `, ${scope.join(', ')}` : ''}:\n\n`);
+  // Where this host was installed, others are.
+  const command = existsSync('/etc/systemd/system/cleat-controlplane.service') ? `sudo sh install.sh --join ${server}` : `cleat agent --server ${server}`;
+  io.out(`${command} --token ${token}${replace === undefined ? '' : ` --node-name ${replace}`}\n`);
   return 0;
 }
 
@@ -83,12 +97,13 @@ async function advertised(client: RestClient): Promise<string | undefined> {
 async function list(client: RestClient, io: Io): Promise<number> {
   const secrets = await client.json<{ items: TokenSecret[] }>('GET', `${secretsPath}?fieldSelector=${encodeURIComponent(`type=${secretType}`)}`);
   const now = Date.now();
-  const rows = secrets.items.map(({ data = {} }) => {
+  const rows = secrets.items.map(({ metadata, data = {} }) => {
     const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
     const leftMs = Date.parse(text('expiration')) - now;
-    return [text('token-id'), Number.isNaN(leftMs) ? '<forever>' : leftMs <= 0 ? '<expired>' : humanAge(leftMs), text('expiration') || '<never>', text('description') || '<none>'];
+    const scope = [text('node-names'), text('one-time') === 'true' ? (metadata.annotations?.['cleat.dev/used-by'] === undefined ? 'once' : 'used') : '', text('replace') === 'true' ? 'replaces' : ''].filter(Boolean).join(' ');
+    return [text('token-id'), Number.isNaN(leftMs) ? '<forever>' : leftMs <= 0 ? '<expired>' : humanAge(leftMs), text('expiration') || '<never>', scope || '<any>', text('description') || '<none>'];
   });
-  io.out(columns([['ID', 'LEFT', 'EXPIRES', 'DESCRIPTION'], ...rows]));
+  io.out(columns([['ID', 'LEFT', 'EXPIRES', 'FOR', 'DESCRIPTION'], ...rows]));
   return 0;
 }
 

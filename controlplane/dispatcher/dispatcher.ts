@@ -10,7 +10,7 @@ import type { AgentMessage, ControlMessage, EnrolRequest, EnrolResponse, PodToke
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import type { LogRequest, NodeGateway, NodeUsage, StreamRequest } from '../apiserver/types.ts';
 import { Assignments } from './assignments.ts';
-import { Duplicates } from './duplicates.ts';
+import { Duplicates, type Opener } from './duplicates.ts';
 import { Enrolment } from './enrolment.ts';
 import { identify, requireNode, type Peer } from './peer.ts';
 import { podToken, type PodTokenIssuer } from './pod-tokens.ts';
@@ -189,8 +189,9 @@ export class Dispatcher implements Runnable, NodeGateway {
     }
     const { name } = identity;
     const session = new NodeSession({ ...this.#deps, assignments: this.#assignments }, this.#config, identity, call);
-    await session.run(() => {
-      this.#noteDuplicate(name, connection.peer.address);
+    await session.run(({ instance = '' }) => {
+      if (this.#duplicates.isCopy(name, instance)) throw new StatusError('AlreadyExists', `another host connects with the key of node ${name}: was a disk, or a state directory, copied? On this one stop the agent, remove the folder agent/pki of its state directory, and join with a token and another --node-name`);
+      this.#noteDuplicate(name, { instance, address: connection.peer.address });
       this.#sessions.get(name)?.end(new StatusError('Conflict', `node ${name} has opened a newer session`), grpcAborted);
       this.#sessions.set(name, session);
     });
@@ -201,9 +202,10 @@ export class Dispatcher implements Runnable, NodeGateway {
     this.#deps.clock.after(goodbyeMs, () => { connection.socket.destroy(); });
   }
 
-  #noteDuplicate(name: string, address: string): void {
-    const other = this.#duplicates.opened(name, address);
+  #noteDuplicate(name: string, opener: Opener): void {
+    const other = this.#duplicates.opened(name, opener)?.address;
     if (other === undefined) return;
+    const { address } = opener;
     this.#deps.log.error({ component: 'dispatcher', node: name, address, other }, 'two hosts have the identity of one node: was a state directory copied? Empty it on one of them and join it again');
     this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name, uid: name } }, 'Warning', 'DuplicateIdentity', `Hosts ${[address, other].sort().join(' and ')} both connect as node ${name}; empty the state directory of one of them and join it again`);
   }

@@ -1,6 +1,5 @@
-import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
-import type { Secret } from '#api/gen/types.ts';
-import { nodes, secrets } from '#api/kinds/resources.ts';
+import { X509Certificate } from 'node:crypto';
+import { nodes } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -11,6 +10,7 @@ import { leafLifetimeMs, timeFloor } from '#common/pki/validity.ts';
 import type { EnrolRequest, EnrolResponse, RenewRequest } from '#proto/edge/v1/messages.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import { describe, nodeSubject, type NodeCertificate, type Peer } from './peer.ts';
+import { checkJoinToken } from './join-tokens.ts';
 import { AddressLimiter, TokenBucket } from './rate-limit.ts';
 
 /** Annotation of a Node: lowercase hex SHA-256 of its public key. */
@@ -48,14 +48,16 @@ export class Enrolment {
 
   async enrol(peer: Peer, request: EnrolRequest): Promise<EnrolResponse> {
     this.#limit(peer);
-    await this.#checkToken(request.token);
     const name = request.nodeName;
+    const permission = await checkJoinToken(this.#deps, request.token, name);
     if (name.length > 253 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name)) {
       throw new StatusError('BadRequest', `${JSON.stringify(name.slice(0, 300))} is no node name: use lower case letters, digits, '-' and '.'; set another with --node-name`);
     }
     const publicKey = verifySigningRequest(request.certificateSigningRequest);
     const key = publicKeySha256(publicKey);
-    await this.checkOwner(name, key);
+    if (!permission.replaces) await this.checkOwner(name, key);
+    await permission.use(key);
+    if (permission.replaces) await this.#replace(name, key);
     this.#reserve(name, key);
     this.#deps.log.info({ component: 'dispatcher', node: name, address: peer.address }, 'node joined');
     return this.#issue(name, publicKey);
@@ -82,7 +84,7 @@ export class Enrolment {
     const inTime = reserved !== undefined && reserved.untilMs > this.#deps.clock.monotonic();
     const owner = await this.#ownerOf(name) ?? (inTime ? reserved.key : undefined);
     if (owner !== undefined && owner !== key) {
-      throw new StatusError('AlreadyExists', `node ${name} belongs to another host (key ${owner.slice(0, 12)}); start this host with another --node-name, or, if the old host is gone for good, remove it first: cleat delete node ${name}`);
+      throw new StatusError('AlreadyExists', `node ${name} belongs to another host (key ${owner.slice(0, 12)}); start this host with another --node-name, or, if the old host is gone for good, remove it first: cleat delete node ${name}, or make a token that gives this host its place: cleat token create --replace=${name}`);
     }
     return owner !== undefined;
   }
@@ -94,6 +96,14 @@ export class Enrolment {
       if (isStatus(error, 'NotFound')) return undefined;
       throw error;
     }
+  }
+
+  /** The name goes over to this key; the host that had it is refused from now on. */
+  async #replace(name: string, key: string): Promise<void> {
+    this.#reservations.delete(name);
+    if (await this.#ownerOf(name) === undefined) return;
+    this.#deps.log.warn({ component: 'dispatcher', node: name }, 'another host takes the place of a node');
+    await this.#deps.api.patch(nodes, undefined, name, 'merge', { metadata: { annotations: { [publicKeyAnnotation]: key } } });
   }
 
   /** Between joining and the first session no Node says whose the name is. */
@@ -112,33 +122,5 @@ export class Enrolment {
 
   #limit(peer: Peer): void {
     if (!this.#attempts.take(peer.address)) throw new StatusError('TooManyRequests', 'too many attempts from this address; wait a minute', { retryAfterMs: 10_000 });
-  }
-
-  async #checkToken(token: string): Promise<void> {
-    const match = /^([a-z0-9]{6})\.([a-z0-9]{16})$/.exec(token);
-    const [, id = '', secret = ''] = match ?? [];
-    const wanted = match ? await this.#tokenSecret(id) : undefined;
-    // both sides hashed: equal lengths for the comparison, which takes the same time wherever they differ
-    const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-    if (!timingSafeEqual(digest(secret), digest(wanted ?? '')) || wanted === undefined) {
-      throw new StatusError('Unauthorized', 'the join token is unknown, expired or wrong; make a new one on the control plane: cleat token create');
-    }
-  }
-
-  /** The secret half of a token that may still be used. */
-  async #tokenSecret(id: string): Promise<string | undefined> {
-    let object: Secret;
-    try {
-      object = await this.#deps.api.get(secrets, 'kube-system', `bootstrap-token-${id}`);
-    } catch (error) {
-      if (isStatus(error, 'NotFound')) return undefined;
-      throw error;
-    }
-    const field = (name: string): string => Buffer.from(object.data?.[name] ?? '', 'base64').toString();
-    const expiration = field('expiration');
-    const usable = object.type === 'bootstrap.kubernetes.io/token' && field('token-id') === id && field('usage-bootstrap-authentication') === 'true'
-      && object.metadata?.deletionTimestamp === undefined
-      && (expiration === '' || Date.parse(expiration) > timeFloor(this.#deps.clock.now()));
-    return usable && field('token-secret') !== '' ? field('token-secret') : undefined;
   }
 }

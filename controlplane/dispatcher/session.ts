@@ -3,7 +3,7 @@ import { isStatus, statusCodes, StatusError, toStatus } from '#common/errors.ts'
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
-import type { AgentMessage, ControlMessage, OpenTunnel } from '#proto/edge/v1/messages.ts';
+import type { AgentMessage, ControlMessage, Hello, OpenTunnel } from '#proto/edge/v1/messages.ts';
 import type { Node, Pod } from '#api/gen/types.ts';
 import { fenceOf, keepsOne } from '#api/disconnect/policy.ts';
 import { pods } from '#api/kinds/resources.ts';
@@ -89,8 +89,8 @@ export class NodeSession {
     this.#watchdog = new Watchdog(deps.clock, (silentMs) => { this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`)); });
   }
 
-  /** Serves the agent until the session ends; never rejects. `ready` is called once it has said hello. */
-  async run(ready: () => void): Promise<void> {
+  /** Serves the agent until the session ends; never rejects. `ready` is called once it has said hello, and may throw to refuse it. */
+  async run(ready: (hello: Hello) => void): Promise<void> {
     this.#watchdog.limit(helloTimeoutMs);
     this.#call.on('cancelled', () => { this.end(new StatusError('ServiceUnavailable', 'the agent went away')); });
     try {
@@ -143,7 +143,7 @@ export class NodeSession {
     if (pod && report && contradictsPod(pod, report)) this.#storePod(report);
   }
 
-  async #receive(ready: () => void): Promise<void> {
+  async #receive(ready: (hello: Hello) => void): Promise<void> {
     for await (const message of this.#call.iterator({ destroyOnReturn: false }) as AsyncIterable<AgentMessage>) {
       if (this.#end.signal.aborted) return;
       this.#watchdog.heard();
@@ -151,7 +151,7 @@ export class NodeSession {
         if (this.#greeted) throw new StatusError('BadRequest', 'a second hello in one session');
         this.#greeted = true;
         this.#watchdog.limit(missedHeartbeats * this.#config.heartbeatPeriodMs);
-        ready();
+        ready(message.hello);
         void this.#send();
       } else if (!this.#greeted) {
         throw new StatusError('BadRequest', 'a session begins with hello');

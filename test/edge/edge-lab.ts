@@ -118,9 +118,9 @@ export class EdgeLab {
 
   get url(): string { return `https://127.0.0.1:${String(this.port)}`; }
 
-  token(expiration = new Date(Date.now() + 60_000).toISOString()): string {
+  token(expiration = new Date(Date.now() + 60_000).toISOString(), more: Readonly<Record<string, string>> = {}): string {
     const token = makeJoinToken(fingerprintOf(this.ca.certificate));
-    const data = Object.fromEntries(Object.entries({ 'token-id': token.id, 'token-secret': token.secret, expiration, 'usage-bootstrap-authentication': 'true' }).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
+    const data = Object.fromEntries(Object.entries({ 'token-id': token.id, 'token-secret': token.secret, expiration, 'usage-bootstrap-authentication': 'true', ...more }).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
     this.cluster.put(secrets, { apiVersion: 'v1', kind: 'Secret', type: 'bootstrap.kubernetes.io/token', metadata: { namespace: 'kube-system', name: `bootstrap-token-${token.id}` }, data });
     return formatJoinToken(token);
   }
@@ -134,8 +134,8 @@ export class EdgeLab {
   }
 
   /** A joined agent whose session runs. */
-  async agent(host: string, clock: Clock = this.clock): Promise<LabAgent> {
-    const identity = await this.join(host);
+  async agent(host: string, clock: Clock = this.clock, nodeName = host): Promise<LabAgent> {
+    const identity = await this.join(host, undefined, nodeName);
     const checkpoint = await CheckpointStore.open({ log: this.log }, { folder: join(this.folder, host, 'agent', 'checkpoint') });
     this.#checkpoints.push(checkpoint);
     const contact = await HostContact.open({ log: this.log }, join(this.folder, host, 'contact'));

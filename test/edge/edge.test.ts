@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { cp, rm, writeFile } from 'node:fs/promises';
 import { connect as connectTcp, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -214,6 +214,45 @@ describe('joining', () => {
     expect(bytesToServer).toBeLessThan(2000); // a handshake
     expect(lab.logged.some((line) => line.msg === 'node joined')).toBe(false);
     proxy.close();
+  });
+
+  it('keeps to what the token is for', async () => {
+    const token = (more: Readonly<Record<string, string>>): string => lab.token(undefined, more);
+    const named = token({ 'node-names': 'pi-*-a,other' });
+    await expect(lab.join('c', named)).rejects.toThrow(/is for pi-\*-a, other, and not for c;.*--node-name/);
+    await expect(lab.join('pi-a', named)).rejects.toThrow(/not for pi-a/);
+    await lab.join('pi-1-a', named);
+    await lab.join('other', named);
+    const once = token({ 'one-time': 'true' });
+    await lab.join('first', once);
+    await expect(lab.join('second', once)).rejects.toThrow(/for one host, and another one has used it.*cleat token create/);
+    // Its answer was lost: the host has its key, and no certificate.
+    await rm(join(lab.folder, 'first', 'agent', 'pki', 'node.crt'));
+    await lab.join('first', once);
+  });
+
+  it('gives the place of a host that is gone to another one, and only to that', async () => {
+    const old = await connected('a');
+    const place = lab.token(undefined, { 'node-names': 'a', 'one-time': 'true', replace: 'true' });
+    await expect(lab.join('b', lab.token(), 'a')).rejects.toThrow(/--replace=a/);
+    await lab.join('b', place, 'a');
+    await expect(lab.join('c', place, 'a')).rejects.toThrow(/another one has used it/);
+    const key = lab.cluster.find(nodes, undefined, 'a')?.metadata?.annotations?.['cleat.dev/public-key-sha256'];
+    old.stop.abort();
+    await lab.until(() => lab.dispatcher.connected().length === 0);
+    const again = await lab.agent('a');
+    await lab.until(() => lab.logged.some(({ level, err }) => level === 50 && err?.includes('node a belongs to another host') === true), 'the old one to be refused');
+    again.stop.abort();
+    expect(lab.cluster.find(nodes, undefined, 'a')?.metadata?.annotations?.['cleat.dev/public-key-sha256']).toBe(key);
+  });
+
+  it('of a copied disk is noticed, and the copy is told what to do', async () => {
+    const first = await connected('a');
+    await cp(join(lab.folder, 'a'), join(lab.folder, 'copy'), { recursive: true });
+    const copy = await lab.agent('copy', lab.clock, 'a');
+    await lab.until(() => lab.logged.some(({ level, err }) => level === 50 && /another host connects with the key of node a: was a disk.*agent\/pki/.test(err ?? '')), 'one of them to be refused');
+    expect(lab.recorded.some((line) => line.includes('DuplicateIdentity'))).toBe(true);
+    await lab.until(() => first.session.connected !== copy.session.connected, 'the other to be left in peace');
   });
 
   it('waits for a control plane that is not there yet, and later needs none', async () => {

@@ -9,7 +9,7 @@ export interface EnrolResponse { certificate: string; caCertificates: string }
 export interface PodTokenRequest { namespace: string; podName: string; podUid: string; audience: string; expirationSeconds: number }
 export interface PodTokenResponse { token: string }
 
-export interface Hello { agentVersion: string; checkpointRevision: number }
+export interface Hello { agentVersion: string; checkpointRevision: number; instance?: string }
 export interface Heartbeat { sentAtMs: number; sequence?: number }
 export interface Fenced { fence: string }
 export interface NodeStatusUpdate { report: Buffer }
