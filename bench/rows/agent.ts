@@ -6,7 +6,9 @@ import { percentile, type Row, type RunOptions } from '../row.ts';
 const mb = 1e6;
 const settleMs = 30_000;
 const atOnce = 20;
-const logBytes = 1_000_000_000;
+/** What `yes` says: whole lines, since what is no whole line is told with the next. */
+const logLine = '0123456789'.repeat(10);
+const logLines = 10_000_000;
 
 /** An agent over time: births and deaths, probes, a long log, how soon an end is told. Needs root; about 8 minutes, `quick`: 3. */
 export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
@@ -16,7 +18,7 @@ export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
     await cluster.follow();
     const agent = await cluster.cluster.agent(0)?.pid() ?? NaN;
     yield await eventRow(cluster, quick ? 1 : 5);
-    yield* await logRows(cluster, agent, quick ? logBytes / 10 : logBytes);
+    yield* await logRows(cluster, agent, quick ? logLines / 10 : logLines);
     yield await birthsRow(cluster, agent, quick ? 100 : 1000);
     yield await probesRow(cluster, agent, quick ? 30_000 : 120_000);
   } finally {
@@ -47,12 +49,13 @@ async function eventRow(cluster: HostCluster, rounds: number): Promise<Row> {
 }
 
 /** A pod writes as fast as it can while a client follows. */
-async function logRows(cluster: HostCluster, agent: number, bytes: number): Promise<Row[]> {
+async function logRows(cluster: HostCluster, agent: number, lines: number): Promise<Row[]> {
+  const bytes = lines * (logLine.length + 1);
   const control = await cluster.cluster.controlPlane?.pid() ?? NaN;
   const parts = [{ name: 'agent', pid: agent }, { name: 'control plane', pid: control }];
   const before = parts.map(({ pid }) => usageOf(pid).pssBytes);
   const most = [...before];
-  await cluster.createPods(['chatter'], ['sh', '-c', `sleep 2; yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c ${String(bytes)}; sleep 1000000`]);
+  await cluster.createPods(['chatter'], ['sh', '-c', `sleep 2; yes ${logLine} | head -c ${String(bytes)}; sleep 1000000`]);
   await cluster.running(['chatter']);
   const follow = cluster.cluster.controlPlaneHost.spawn('follow', 'sh', ['-c', `KUBECONFIG=/etc/cleat/kubeconfig kubectl logs -f chatter | head -c ${String(bytes)} | wc -c`]);
   const ended = follow.exited.then(() => true);
@@ -60,7 +63,7 @@ async function logRows(cluster: HostCluster, agent: number, bytes: number): Prom
   const seen = Number(follow.output().trim().split('\n').at(-1));
   await cluster.deletePods(['chatter']);
   return parts.map(({ name }, i): Row => ({
-    name: `a log of ${String(bytes / mb)} MB followed live: most memory (PSS) of the ${name}`, unit: 'MB', value: rounded((most[i] ?? NaN) / mb), peer: { name: 'before', value: rounded((before[i] ?? NaN) / mb) },
+    name: `a log of ${String(Math.round(bytes / mb))} MB followed live: most memory (PSS) of the ${name}`, unit: 'MB', value: rounded((most[i] ?? NaN) / mb), peer: { name: 'before', value: rounded((before[i] ?? NaN) / mb) },
     budget: { at: 'most', of: 'ratio', bound: 1.3 }, note: `${String(Math.round(seen / mb))} MB arrived`,
   }));
 }
