@@ -109,7 +109,7 @@ export class SimulatedControlPlane {
     this.#startDispatcher();
     const manager = new ControllerManager(
       { informers: this.#informers, client: this.#client, recorder: (component) => this.#recorder(component), clock, log: silentLog, random, controllers },
-      { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', resources: Object.values(kinds).map(({ resource }) => resource as Resource).filter(({ kind }) => kind !== 'Event') },
+      { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', nodeVolumes: { remove: () => Promise.resolve() }, resources: Object.values(kinds).map(({ resource }) => resource as Resource).filter(({ kind }) => kind !== 'Event') },
     );
     void manager.start(signal);
     this.isUp = true;

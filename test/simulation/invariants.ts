@@ -35,10 +35,11 @@ export class Invariants {
     else if (key.startsWith('core/resourcequotas/') && object && old) this.#hard.set(key, podsOf(old as ResourceQuota));
   }
 
-  /** The node as the scheduler knows it takes the pod. */
+  /** The node as the scheduler knows it takes the pod. While claims are bound first there may be news of either. */
   binding(pod: Pod | undefined, node: Node | undefined): void {
-    const name = `${pod?.metadata?.name ?? 'nothing'} to ${node?.metadata?.name ?? 'nowhere'}`;
-    if (!pod || !node) this.problems.push(`bound ${name}`);
+    if (pod === undefined || pod.spec?.volumes?.some(({ persistentVolumeClaim: claim }) => claim)) return;
+    const name = `${pod.metadata?.name ?? ''} to ${node?.metadata?.name ?? 'nowhere'}`;
+    if (!node) this.problems.push(`bound ${name}`);
     else if (untoleratedTaint(node.spec?.taints, pod.spec?.tolerations)) this.problems.push(`bound ${name}, which is tainted`);
     else if (node.spec?.unschedulable === true && !pod.spec?.tolerations?.some(({ key }) => key === 'node.kubernetes.io/unschedulable')) this.problems.push(`bound ${name}, which is cordoned`);
   }

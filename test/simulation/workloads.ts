@@ -1,9 +1,10 @@
-import type { Deployment, Job, Node, Pod, StatefulSet } from '#api/gen/types.ts';
-import { cronJobs, daemonSets, deployments, jobs, namespaces, nodes, pods, replicaSets, replicationControllers, resourceQuotas, serviceAccounts, statefulSets, type Resource } from '#api/kinds/resources.ts';
+import type { Deployment, Job, Node, PersistentVolume, PersistentVolumeClaim, Pod, StatefulSet } from '#api/gen/types.ts';
+import { cronJobs, daemonSets, deployments, jobs, namespaces, nodes, persistentVolumeClaims, persistentVolumes, pods, replicaSets, replicationControllers, resourceQuotas, serviceAccounts, statefulSets, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import { controllerOf, isControlledBy } from '#controlplane/controllers/owner-refs.ts';
 import { isActive, isReady } from '#controlplane/controllers/pod-state.ts';
+import { matchesTerm } from '#controlplane/scheduler/node-selector.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
 import { SimulatedHost } from './host.ts';
 import { Invariants, isFinished, targetOf } from './invariants.ts';
@@ -37,7 +38,7 @@ export class Workloads {
     plane.onBinding = (pod, node) => { this.#invariants.binding(pod, node); };
     const program = (): { forMs: number; succeeds: boolean } => ({ forMs: 1000 + plane.int(40_000), succeeds: plane.int(4) > 0 });
     const deps = { random: plane.random, nowMs: () => plane.clock.uptime(), killed: () => undefined, program };
-    this.hosts = Object.entries(hostFacts).map(([name, arch]) => new SimulatedHost(name, deps, { labels: { 'kubernetes.io/arch': arch }, capacity: { cpu: '4', memory: '8Gi', pods: '110' } }));
+    this.hosts = Object.entries(hostFacts).map(([name, arch]) => new SimulatedHost(name, deps, { labels: { 'kubernetes.io/arch': arch }, capacity: { cpu: gentle ? '4' : '1200m', memory: '8Gi', pods: '110' } }));
   }
 
   static async make(seed: number, gentle: boolean): Promise<Workloads> {
@@ -89,6 +90,8 @@ export class Workloads {
     const { plane } = this;
     for (let left = ms; left > 0 && this.problems.length === 0; left -= 1000) {
       for (let i = plane.int(12); i > 0; i--) plane.pass();
+      // Nothing takes so long that a host is thought lost for it.
+      if (this.#gentle && plane.int(8) === 0) plane.flush();
       await plane.quiet();
       await plane.clock.advance(Math.min(1000, left));
       this.#lookAtHosts();
@@ -239,6 +242,13 @@ export class Workloads {
     return done ? [] : [`Job ${metadata?.name ?? ''}: ${JSON.stringify(status)}`];
   }
 
+  /** The claim has a volume, and that is where the pod is. */
+  #isAt({ metadata, spec }: Pod, claimName: string): boolean {
+    const claim = this.#truth.find<PersistentVolumeClaim>(persistentVolumeClaims, metadata?.namespace, claimName);
+    const volume = this.#truth.find<PersistentVolume>(persistentVolumes, undefined, claim?.spec?.volumeName ?? '');
+    return claim?.status?.phase === 'Bound' && (volume?.spec?.nodeAffinity?.required?.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, { name: spec?.nodeName ?? '', labels: this.#truth.find<Node>(nodes, undefined, spec?.nodeName ?? '')?.metadata?.labels ?? {} }));
+  }
+
   #runs(pod: Pod): boolean {
     return this.hosts.some((host) => host.name === pod.spec?.nodeName && host.copies.has(pod.metadata?.uid ?? ''));
   }
@@ -253,7 +263,8 @@ export class Workloads {
     const used = this.#truth.find(resourceQuotas, 'limited', 'few')?.status?.used?.['pods'];
     const living = this.#truth.all<Pod>(pods).filter((pod) => pod.metadata?.namespace === 'limited' && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed').length;
     const open = this.#truth.all<Job>(jobs).filter((job) => controllerOf(job)?.name === 'tick' && !isFinished(job)).map(({ metadata }) => `job ${metadata?.name ?? ''} is not finished`);
-    return [...orphans, ...left, ...copies, ...open, ...(Number(used) === living ? [] : [`the quota counts ${String(used)} pods of ${String(living)}`])];
+    const strayed = this.#truth.all<Pod>(pods).flatMap((pod) => (pod.spec?.volumes ?? []).flatMap(({ persistentVolumeClaim: claim }) => (claim && !this.#isAt(pod, claim.claimName) ? [`${pod.metadata?.name ?? ''} is on ${pod.spec?.nodeName ?? ''}, and its volume is not`] : [])));
+    return [...orphans, ...left, ...copies, ...open, ...strayed, ...(Number(used) === living ? [] : [`the quota counts ${String(used)} pods of ${String(living)}`])];
   }
 }
 
