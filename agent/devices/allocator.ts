@@ -128,7 +128,10 @@ export class Allocator {
     if (present) return present;
     const source = this.#deps.inventory.sourceOf(resource);
     if (!source) throw new StatusError('NotFound', `cannot allocate unregistered device ${resource}`);
-    const ids = await this.#choose(resource, count, reusable.get(resource) ?? new Set(), near, signal);
+    const left = reusable.get(resource) ?? new Set();
+    const preferred = await this.#preferred(resource, count, left, near, signal);
+    // From here to where it is noted nothing is waited for: nobody else can choose the same.
+    const ids = this.#choose(resource, count, left, near, preferred);
     const own = this.#own(uid, container);
     own.set(resource, { ids });
     try {
@@ -141,26 +144,27 @@ export class Allocator {
     return own.get(resource) ?? { ids };
   }
 
-  /** Waiting happens only in asking what the source would choose; what is then still free is taken at once. */
-  async #choose(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<string[]> {
+  /** What the source would choose, or what the container must have anyway; others may have chosen when it is known. */
+  async #preferred(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<readonly string[]> {
     const { inventory, log } = this.#deps;
     const prefer = inventory.sourceOf(resource)?.prefer;
     const candidates = this.#candidates(resource, count, reusable);
-    const first = [...reusable].filter((id) => inventory.devicesOf(resource).get(id)?.healthy).slice(0, count);
-    let preferred: readonly string[] = [];
-    if (prefer && count > first.length && count < candidates.length) {
-      const nearby = near ? candidates.filter((device) => isNear(device, near)) : [];
-      const offered = nearby.length >= count ? nearby : candidates;
-      preferred = await prefer([...new Set([...first, ...offered.map(({ id }) => id)])], first, count, signal).catch((error: unknown) => {
-        signal.throwIfAborted();
-        log.warn({ resource, err: messageOf(error) }, 'a device plugin does not say which devices it would choose; choosing without it');
-        return [];
-      });
+    const first = candidates.filter(({ id }) => reusable.has(id)).map(({ id }) => id).slice(0, count);
+    if (!prefer || count === first.length || count === candidates.length) return first;
+    const nearby = near ? candidates.filter((device) => isNear(device, near)) : [];
+    const offered = nearby.length >= count ? nearby : candidates;
+    try {
+      return [...first, ...await prefer([...new Set([...first, ...offered.map(({ id }) => id)])], first, count, signal)];
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn({ resource, err: messageOf(error) }, 'a device plugin does not say which devices it would choose; choosing without it');
+      return first;
     }
-    // Meanwhile others may have chosen.
-    const free = this.#candidates(resource, count, reusable);
-    const rank = ({ id, numaNodes }: Device): number => (first.includes(id) ? 0 : preferred.includes(id) ? 1 : near && isNear({ id, numaNodes, healthy: true }, near) ? 2 : 3);
-    return free.toSorted((a, b) => rank(a) - rank(b)).slice(0, count).map(({ id }) => id);
+  }
+
+  #choose(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, preferred: readonly string[]): string[] {
+    const rank = (device: Device): number => (reusable.has(device.id) ? 0 : preferred.includes(device.id) ? 1 : near && isNear(device, near) ? 2 : 3);
+    return this.#candidates(resource, count, reusable).toSorted((a, b) => rank(a) - rank(b)).slice(0, count).map(({ id }) => id);
   }
 
   /** What can be had now; rejects when it is not enough, in the kubelet's words. */

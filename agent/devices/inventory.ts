@@ -62,6 +62,9 @@ export class Inventory implements DeviceSink {
 
   devicesOf(name: string): ReadonlyMap<string, Device> { return this.#resources.get(name)?.devices ?? new Map(); }
 
+  /** By resource, then by id. */
+  all(): Map<string, ReadonlyMap<string, Device>> { return new Map([...this.#resources].map(([name, { devices }]) => [name, devices])); }
+
   /** For the record. */
   ids(): Map<string, readonly string[]> {
     return new Map([...this.#resources].map(([name, { devices }]) => [name, [...devices.keys()].sort()]));

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { deviceClassesMap } from '#api/devices/device-class.ts';
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps } from '#api/kinds/resources.ts';
+import { configMaps, pods } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
@@ -67,7 +67,10 @@ export class NodeDevices implements PodDevices, Runnable {
 
   async start(signal: AbortSignal): Promise<void> {
     const tasks = new TaskGroup(this.#deps.log);
-    if (this.#config.pluginDir !== '') tasks.run('device plugins', signal, () => this.#servePlugins(signal));
+    if (this.#config.pluginDir !== '') {
+      tasks.run('device plugins', signal, () => this.#servePlugins(signal));
+      tasks.run('pod resources', signal, () => this.#servePodResources(signal));
+    }
     const stopWaiting = this.#classesAre(() => { tasks.run('device classes', signal, () => this.#followClasses(signal)); });
     await tasks.drain();
     if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
@@ -92,9 +95,9 @@ export class NodeDevices implements PodDevices, Runnable {
   }
 
   async #servePlugins(signal: AbortSignal): Promise<void> {
-    const { clock, log, ledger } = this.#deps;
+    const { clock, log } = this.#deps;
     const { pluginDir } = this.#config;
-    const record = (kind: 'file' | 'directory', target: string): Promise<void> => ledger.record({ kind, target, before: null, after: null });
+    const record = this.#recordPath;
     let speaker: Promise<(socket: Socket) => void> | undefined;
     const load = async (): Promise<(socket: Socket) => void> => {
       const { PluginRegistration } = await import('./plugins/registration.ts');
@@ -103,6 +106,20 @@ export class NodeDevices implements PodDevices, Runnable {
     };
     await serveHostSocket({ clock, log, record, speaker: () => speaker ??= load() }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
   }
+
+  /** Where the kubelet has it: beside the folder of plugins. */
+  async #servePodResources(signal: AbortSignal): Promise<void> {
+    const { clock, log, state } = this.#deps;
+    let speaker: Promise<(socket: Socket) => void> | undefined;
+    const load = async (): Promise<(socket: Socket) => void> => {
+      const { servePodResources } = await import('./plugins/pod-resources.ts');
+      const ended = new Set(['Succeeded', 'Failed']);
+      return servePodResources({ pods: () => state.list(pods).filter(({ status }) => !ended.has(status?.phase ?? '')), allocations: () => this.#allocator.pods, devices: () => this.#inventory.all() }, signal);
+    };
+    await serveHostSocket({ clock, log, record: this.#recordPath, speaker: () => speaker ??= load() }, join(dirname(this.#config.pluginDir), 'pod-resources', 'kubelet.sock'), { clear: false }, signal);
+  }
+
+  readonly #recordPath = (kind: 'file' | 'directory', target: string): Promise<void> => this.#deps.ledger.record({ kind, target, before: null, after: null });
 
   /** Calls once when the cluster has classes of devices: most have none, and do without all of that. */
   #classesAre(then: () => void): () => void {

@@ -119,6 +119,8 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
 
   ['a new image replaces the container', view(always, { containers: [container('app', other)] }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app definition changed, will be restarted', graceSeconds: 30 })] }],
   ['also where nothing else restarts', view(never, { containers: [exited('app', 137, other)] }), start('app', 1)],
+  ['a device that was plugged in again needs a new container', view(always, { containers: [container('app')], outdated: new Set(['app']) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app has a device that was plugged in again, will be restarted' })] }],
+  ['which a pod that never restarts does not get', view(never, { containers: [container('app')], outdated: new Set(['app']) }), { type: 'done' }],
   ['a failed liveness probe kills', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'liveness' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed liveness probe, will be restarted' })] }],
   ['a probe may have a grace period of its own', view(impatient, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'startup' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed startup probe, will be restarted', graceSeconds: 3 })] }],
   ['an unready container lives', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ ready: false })]]) }), { type: 'done' }],

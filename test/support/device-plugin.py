@@ -6,6 +6,7 @@ It obeys lines on standard input and says on standard output what it is asked, o
   devices JSON   [{"id", "health", "numa"}...] is its list from now on
   answer JSON    what Allocate answers: {"envs", "mounts", "devices", "annotations", "cdi"}
   register       registers (again)
+  resources      asks PodResources v1 (beside FOLDER) who has what, and what there is
   quit           ends
 Modes: prestart (wants PreStartContainer), prefer (offers GetPreferredAllocation: the last ones first), slow (Allocate takes
 two seconds), deny (Allocate fails), empty (Allocate answers nothing), liar (prefers devices that it does not have),
@@ -40,6 +41,14 @@ MESSAGES = {
     "ContainerAllocateResponse": [("envs", 1, "map"), ("mounts", 2, "[Mount]"), ("devices", 3, "[DeviceSpec]"), ("annotations", 4, "map"), ("cdi_devices", 5, "[CDIDevice]")],
     "AllocateResponse": [("container_responses", 1, "[ContainerAllocateResponse]")],
 }
+# Of PodResources v1; a package of its own, but the numbers are what is on the wire.
+MESSAGES.update({
+    "ContainerDevices": [("resource_name", 1, "string"), ("device_ids", 2, "[string]"), ("topology", 3, "TopologyInfo")],
+    "ContainerResources": [("name", 1, "string"), ("devices", 2, "[ContainerDevices]")],
+    "PodResources": [("name", 1, "string"), ("namespace", 2, "string"), ("containers", 3, "[ContainerResources]")],
+    "ListPodResourcesResponse": [("pod_resources", 1, "[PodResources]")],
+    "AllocatableResourcesResponse": [("devices", 1, "[ContainerDevices]")],
+})
 SCALARS = {"bool": 8, "string": 9, "int64": 3, "int32": 5}
 
 
@@ -151,6 +160,16 @@ def register():
             say("refused", code=error.code().name, details=error.details())
 
 
+def resources():
+    path = os.path.join(os.path.dirname(folder), "pod-resources", "kubelet.sock")
+    with grpc.insecure_channel("unix://" + path) as channel:
+        def ask(name, response):
+            return channel.unary_unary("/v1.PodResourcesLister/" + name, M["Empty"].SerializeToString, M[response].FromString)(M["Empty"](), timeout=10)
+        pods = {"%s/%s/%s" % (pod.namespace, pod.name, container.name): [[d.resource_name, *d.device_ids, *[n.ID for n in d.topology.nodes]] for d in container.devices]
+                for pod in ask("List", "ListPodResourcesResponse").pod_resources for container in pod.containers}
+        say("resources", pods=pods, allocatable=[list(d.device_ids)[0] for d in ask("GetAllocatableResources", "AllocatableResourcesResponse").devices])
+
+
 def method(handler, request, response, stream=False):
     make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
     return make(handler, request_deserializer=M[request].FromString, response_serializer=M[response].SerializeToString)
@@ -189,6 +208,8 @@ for line in sys.stdin:
         say("serving")
     elif command == "register":
         register()
+    elif command == "resources":
+        resources()
     elif command == "quit":
         break
 os._exit(0)

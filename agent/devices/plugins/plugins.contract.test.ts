@@ -25,11 +25,12 @@ describe('device plugins', () => {
   const plugins: TestPlugin[] = [];
   const signal = AbortSignal.timeout(110_000);
 
+  const state = new MemoryState();
   async function start(): Promise<void> {
     stop = new AbortController();
     events = [];
     devices = await NodeDevices.open(
-      { state: new MemoryState(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(`${e.reason}: ${e.message}`); } }, ledger: { record: () => Promise.resolve() } },
+      { state, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(`${e.reason}: ${e.message}`); } }, ledger: { record: () => Promise.resolve() } },
       { nodeName: 'n', pluginDir: join(dir, 'device-plugins'), recordPath: join(dir, 'devices.json') },
     );
     running = devices.start(stop.signal);
@@ -196,6 +197,15 @@ describe('device plugins', () => {
     await untilAmounts('2/2');
     expect(await deviceOf('q')).toBe('b');
     expect(await toy.until('allocate', 3)).toMatchObject({ ids: ['b'] });
+  });
+
+  it('and those who watch them are told who has what', async () => {
+    const toy = await plugin([{ id: 'a', numa: 1 }, { id: 'b' }, { id: 'c', health: 'Unhealthy' }]);
+    await untilAmounts('3/2');
+    await admit('p');
+    state.set(devicePod('p', { [resource]: '1' }), devicePod('plain', {}));
+    toy.tell('resources');
+    expect(await toy.until('resources')).toMatchObject({ pods: { 'default/p/app': [[resource, 'a', 1]], 'default/plain/app': [] }, allocatable: ['a', 'b'] });
   });
 
   it('may be built with a gRPC that sends the path of the socket as authority', async () => {

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import type { Pod } from '#api/gen/types.ts';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { testContainer, testPod } from '#agent/pods/testing.ts';
+import { Allocator } from './allocator.ts';
+import { Inventory } from './inventory.ts';
+import type { DeviceState } from './record.ts';
+import { nearestNodes } from './topology.ts';
+import { noParts, type Device, type DeviceSource } from './types.ts';
+
+const resource = 'example.com/toy';
+const signal = new AbortController().signal;
+const device = (id: string, ...numaNodes: number[]): Device => ({ id, healthy: true, numaNodes });
+const podOf = (name: string, limits: Record<string, string>): Pod => testPod(name, { containers: [testContainer('app', { resources: { limits } })] });
+
+function lab(devices: readonly Device[] = [], recorded?: DeviceState) {
+  const clock = new ManualClock();
+  const inventory = new Inventory(clock, () => { allocator.poke(); });
+  const saved: string[] = [];
+  const allocator: Allocator = new Allocator({ inventory, clock, log: silentLog, bootId: 'boot', save: () => { saved.push([...allocator.pods.keys()].join()); return Promise.resolve(); } }, recorded);
+  if (recorded) inventory.restore(recorded.resources);
+  const source: DeviceSource = { fresh: false, allocate: (ids) => Promise.resolve({ ...noParts, env: { IDS: ids.join() } }) };
+  if (devices.length > 0) {
+    inventory.offer(resource, source);
+    inventory.update(resource, source, devices);
+  }
+  const idsOf = (name: string, of = resource): readonly string[] | undefined => allocator.pods.get(`${name}-uid`)?.get('app')?.get(of)?.ids;
+  return { clock, inventory, allocator, source, saved, idsOf };
+}
+
+describe('who gets which device', () => {
+  it('has nothing to do with pods that ask for none, or for what nobody here has', async () => {
+    const { allocator, saved } = lab([device('a')]);
+    expect(await allocator.admit(podOf('p', { cpu: '1' }), signal)).toBeUndefined();
+    expect(await allocator.admit(podOf('p', { 'example.com/other': '1' }), signal)).toBeUndefined();
+    expect(await allocator.parts(podOf('p', { 'example.com/other': '1' }), 'app', signal)).toBeUndefined();
+    expect(saved).toEqual([]);
+  });
+
+  it('never is two pods, however they come, and what is decided is written down first', async () => {
+    const { allocator, saved } = lab([device('a'), device('b'), device('c')]);
+    const pods = ['p', 'q', 'r', 's', 't'];
+    const refused = (await Promise.all(pods.map((name) => allocator.admit(podOf(name, { [resource]: '1' }), signal)))).filter(Boolean);
+    expect(refused).toHaveLength(2);
+    const given = [...allocator.pods.values()].map((containers) => containers.get('app')?.get(resource)?.ids.join());
+    expect(new Set(given).size).toBe(3);
+    expect(saved.length).toBeGreaterThan(0);
+    // Asked again, they have what they have.
+    const [first = ''] = allocator.pods.keys();
+    expect(await allocator.admit(podOf(first.replace('-uid', ''), { [resource]: '1' }), signal)).toBeUndefined();
+    expect(await allocator.admit(podOf(first.replace('-uid', ''), { [resource]: '2' }), signal)).toMatchObject({ reason: 'UnexpectedAdmissionError', message: expect.stringContaining('changed request for resource "example.com/toy" from 1 to 2') as string });
+  });
+
+  it('takes what one container asks for from as few NUMA nodes as it can', async () => {
+    const { allocator, idsOf } = lab([device('a', 0), device('b', 1), device('c', 1), device('d', 0, 1)]);
+    await allocator.admit(podOf('p', { [resource]: '3' }), signal);
+    expect([...idsOf('p') ?? []].sort()).toEqual(['b', 'c', 'd']);
+    expect(nearestNodes([{ count: 1, available: [device('x', 0)] }, { count: 1, available: [device('y', 1)] }])).toEqual(new Set([0, 1]));
+    expect(nearestNodes([{ count: 2, available: [device('x', 0), device('z')] }])).toEqual(new Set([0]));
+    expect(nearestNodes([{ count: 2, available: [device('x')] }])).toBeUndefined();
+    expect(nearestNodes([{ count: 3, available: [device('x', 0)] }])).toBeUndefined();
+  });
+
+  it('waits for a pod that is being ended, but not for ever', async () => {
+    const { allocator, clock, idsOf } = lab([device('a')]);
+    await allocator.admit(podOf('p', { [resource]: '1' }), signal);
+    await clock.advance(60_000);
+    expect(await allocator.admit(podOf('q', { [resource]: '1' }), signal)).toMatchObject({ message: 'Allocate failed due to requested number of devices unavailable for example.com/toy. Requested: 1, Available: 0, which is unexpected' });
+    allocator.ending('p-uid');
+    const waiting = allocator.admit(podOf('q', { [resource]: '1' }), signal);
+    await clock.advance(30_000);
+    allocator.release('p-uid');
+    expect(await waiting).toBeUndefined();
+    expect(idsOf('q')).toEqual(['a']);
+    allocator.ending('q-uid');
+    const never = allocator.admit(podOf('r', { [resource]: '1' }), signal);
+    await clock.advance(60_000);
+    expect((await never)?.reason).toBe('UnexpectedAdmissionError');
+  });
+
+  it('is forgotten of pods that are no more', async () => {
+    const { allocator } = lab([device('a'), device('b')]);
+    for (const name of ['p', 'q']) await allocator.admit(podOf(name, { [resource]: '1' }), signal);
+    allocator.retain(new Set(['q-uid']));
+    expect([...allocator.pods.keys()]).toEqual(['q-uid']);
+  });
+
+  it('keeps devices of a plugin that does not come back for five minutes, as unhealthy ones', async () => {
+    const { inventory, clock, source } = lab([device('a')]);
+    inventory.lose(resource, source);
+    expect(inventory.amounts()).toEqual({ capacity: { [resource]: '1' }, allocatable: { [resource]: '0' } });
+    await clock.advance(299_000);
+    expect(inventory.amounts().capacity).toEqual({ [resource]: '1' });
+    await clock.advance(2000);
+    expect(inventory.amounts()).toEqual({ capacity: { [resource]: '0' }, allocatable: { [resource]: '0' } });
+    // What a plugin says that has been replaced is not heard.
+    const [old, next]: DeviceSource[] = [{ ...source }, { ...source }];
+    for (const one of [old, next]) if (one) inventory.offer(resource, one);
+    if (old) inventory.update(resource, old, [device('a'), device('b')]);
+    if (old) inventory.lose(resource, old);
+    if (next) inventory.update(resource, next, [device('c')]);
+    expect(inventory.amounts().allocatable).toEqual({ [resource]: '1' });
+  });
+});
