@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -62,14 +62,9 @@ async function write({ purpose, bytes, sha256 }: Receive, stream: ByteStream, pa
     }
     if (received !== bytes || sum.digest('hex') !== sha256) throw new StatusError('Invalid', `what came is not what was sent (${String(received)} of ${String(bytes)} bytes); it is tried again with the next attempt`);
   };
-  const file = await open(path, 'w', purpose === 'executable' ? 0o755 : 0o600);
-  try {
-    const target = file.createWriteStream({ autoClose: false, flush: true });
-    if (purpose === 'executable') await pipeline(Readable.from(counted(), { objectMode: true }), createGunzip(), atMost(maxExecutableBytes), target);
-    else await pipeline(Readable.from(counted(), { objectMode: true }), target);
-  } finally {
-    await file.close();
-  }
+  const source = Readable.from(counted(), { objectMode: true });
+  const target = createWriteStream(path, { mode: purpose === 'executable' ? 0o755 : 0o600, flush: true });
+  await (purpose === 'executable' ? pipeline(source, createGunzip(), atMost(maxExecutableBytes), target) : pipeline(source, target));
 }
 
 function atMost(bytes: number): Transform {
