@@ -48,6 +48,7 @@ export interface PullOutcome extends PulledImage {
 const tickMs = 5000;
 const firstReportMs = 10_000;
 const maxReportMs = 600_000;
+const silentMs = 3 * 3_600_000;
 
 /** Brings images here: few at once, one image once at a time, with whatever credentials fit. */
 export class ImagePuller {
@@ -137,8 +138,9 @@ export class ImagePuller {
     for (;;) {
       await clock.sleep(tickMs, signal);
       const nowMs = clock.monotonic();
-      if (watch.stalledMs(nowMs) >= this.#config.stallMs) {
-        stalled.abort(new StatusError('Timeout', `nothing came of the download for ${String(Math.round(this.#config.stallMs / 1000))} s; it is begun again where it stands`));
+      // Of some runtimes nobody hears anything before the end.
+      if (watch.stalledMs(nowMs) >= this.#config.stallMs || (watch.latest === undefined && nowMs - began >= silentMs)) {
+        stalled.abort(new StatusError('Timeout', `nothing came of the download for ${String(Math.round((watch.latest ? this.#config.stallMs : silentMs) / 1000))} s; it is begun again where it stands`));
         return;
       }
       if (watch.latest === undefined || nowMs - began < reportMs) continue;

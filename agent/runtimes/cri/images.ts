@@ -5,12 +5,14 @@ import type { Log } from '#common/log.ts';
 import { receiveArchive, sendArchive } from '../ctr-archives.ts';
 import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
-import type { ImageUser, ListedImage, PulledImage, PullOptions, RegistryAuth } from '../types.ts';
+import type { ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
 import type { ContainerdStore } from '../containerd-store.ts';
 import type { CriCalls } from './messages.ts';
 
 const quickMs = 10_000;
+/** containerd answers when all of it is off the disk, which may be a memory card. */
+const removeMs = 120_000;
 /** Whoever waits for a pull sees whether it gets on; this is for one that nobody watches. */
 const pullMs = 24 * 3_600_000;
 const progressMs = 2000;
@@ -99,7 +101,7 @@ export class CriImages {
 
   async remove(image: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#deps.connection.call('RemoveImage', { image: { image } }, quickMs, signal);
+      await this.#deps.connection.call('RemoveImage', { image: { image } }, removeMs, signal);
     } catch (error) {
       if (!isStatus(error, 'NotFound')) throw error;
     }
@@ -155,11 +157,14 @@ export class CriImages {
   /** Tells how far a pull is until the signal aborts. */
   async #watch(image: string, progress: NonNullable<PullOptions['progress']>, signal: AbortSignal): Promise<void> {
     const { registry, repository } = parseReference(image);
+    let last: PullProgress | undefined;
     try {
       for (;;) {
         await this.#deps.clock.sleep(progressMs, signal);
         const known = await (await this.#store()).progress(registry, repository);
-        if (known && !signal.aborted) progress(known);
+        // When nothing comes any more, all has come: what follows is unpacking.
+        last = known ?? (last && { ...last, doneBytes: last.totalBytes });
+        if (last && !signal.aborted) progress(last);
       }
     } catch (error) {
       if (!signal.aborted) this.#deps.log.debug({ image, err: messageOf(error) }, 'how far a pull is cannot be told');

@@ -89,7 +89,7 @@ export class CtrImages {
       await this.#follow(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...(hostsDir === undefined ? [] : ['--hosts-dir', hostsDir]), ...user, canonicalReference(image)], signal, (line) => {
         const changed = table.read(line);
         if (changed && lease !== undefined) void this.#keep(lease, changed);
-        if (line.includes('downloading')) progress?.(table.sum());
+        if (changed || line.includes('downloading')) progress?.(table.sum());
       });
       return await this.#checked(image, signal);
     } catch (error) {
