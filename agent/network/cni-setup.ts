@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '#common/atomic-file.ts';
+import { isOwnLink } from '#common/host-address.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import { cniConflist } from './cni-config.ts';
@@ -11,17 +12,36 @@ const conflistName = '10-cleat.conflist';
 
 /** Pods of these ranges pass through this host: its kernel must hand packets on. */
 export async function enableForwarding(podCidrs: readonly string[], ledger: Pick<Ledger, 'record'>): Promise<void> {
+  if (podCidrs.some((c) => c.includes(':'))) await keepAdvertisedRoutes(ledger);
   const names = [
     ...(podCidrs.some((c) => !c.includes(':')) ? ['net.ipv4.ip_forward'] : []),
     ...(podCidrs.some((c) => c.includes(':')) ? ['net.ipv6.conf.all.forwarding'] : []),
   ];
-  for (const name of names) {
-    const path = `/proc/sys/${name.replaceAll('.', '/')}`;
-    const before = (await readFile(path, 'utf8')).trim();
-    if (before === '1') continue;
-    await ledger.record({ kind: 'sysctl', target: name, before, after: '1' });
-    await writeFile(path, '1');
+  for (const name of names) await setSysctl(name, '1', ledger);
+}
+
+/**
+ * A host that forwards IPv6 takes no router's word any more, and would lose its way out. Unless it is told that it may:
+ * 2 (https://docs.kernel.org/networking/ip-sysctl.html, accept_ra).
+ */
+async function keepAdvertisedRoutes(ledger: Pick<Ledger, 'record'>): Promise<void> {
+  const links = await readdir('/proc/sys/net/ipv6/conf').catch(() => []);
+  // A dot in a name is a separator in a sysctl's.
+  for (const link of links.filter((name) => isOwnLink(name) && !['all', 'lo'].includes(name) && !name.includes('.'))) {
+    const name = `net.ipv6.conf.${link}.accept_ra`;
+    if ((await readFile(pathOf(name), 'utf8').catch(() => '')).trim() === '1') await setSysctl(name, '2', ledger);
   }
+}
+
+async function setSysctl(name: string, value: string, ledger: Pick<Ledger, 'record'>): Promise<void> {
+  const before = (await readFile(pathOf(name), 'utf8')).trim();
+  if (before === value) return;
+  await ledger.record({ kind: 'sysctl', target: name, before, after: value });
+  await writeFile(pathOf(name), value);
+}
+
+function pathOf(sysctl: string): string {
+  return `/proc/sys/${sysctl.replaceAll('.', '/')}`;
 }
 
 /** The CNI configuration of somebody else in the folder that the runtime reads, which is then the pods' network; undefined for none. */
