@@ -92,6 +92,16 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
       expect(servers(await ask(lab.host(1), `${node.address}:30080`, { count: 40, pod: 'c' }))).toEqual(['a', 'b', 'c']);
     });
 
+    // The kernel's balancer needs the host's address on the way back.
+    if (name !== 'ipvs') it('keeps the client\'s address wherever the pod is on this host, also under externalTrafficPolicy Cluster', async () => {
+      await backend.replace([tcp({ nodePort: 30080, loadBalancerIps: ['203.0.113.6'] })], signal);
+      await client.execOk('ip', ['route', 'replace', '203.0.113.0/24', 'via', node.address]);
+      for (const target of [`${node.address}:30080`, '203.0.113.6:80']) {
+        const answers = await ask(client, target, { count: 40 });
+        expect(new Set(answers)).toEqual(new Set([`a ${client.address}`, `b ${client.address}`, `c ${node.address}`]));
+      }
+    });
+
     it('serves a NodePort over UDP, and one client by one endpoint when it asks for affinity', async () => {
       await backend.replace([servicePort({ id: 'default/dns:dns', protocol: 'UDP', port: 53, nodePort: 30053, endpoints: [podA, podB] }), tcp({ nodePort: 30080, affinitySeconds: 60 })], signal);
       expect(servers(await ask(client, `${node.address}:30053`, { protocol: 'udp', count: 30 }))).toEqual(['a', 'b']);

@@ -60,6 +60,7 @@ describe('text', () => {
 -D CLEAT-STATE -m comment --comment "g1"
 -A CLEAT-STATE -m comment --comment "g2"
 -D CLEAT-HAIRPIN -s 10.42.0.2 -d 10.42.0.2 -j MASQUERADE --random-fully
+-D CLEAT-LOCAL -d 10.42.0.2 -j MARK --xor-mark 0x1000
 -A CLEAT-SVC-web-http -p tcp -j DNAT --to-destination 10.42.1.3:8080
 COMMIT
 *filter

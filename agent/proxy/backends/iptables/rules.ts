@@ -10,7 +10,7 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  *                                    → SERVICES (address, protocol, port)    → SVC-x, ALL-x, EXT-x → an endpoint
  *                                                                            → FW-x (those who may)  → ALL-x, EXT-x
  *                                    → HOSTPORTS, NODEPORTS (protocol, port) → ALL-x, EXT-x
- *   nat POSTROUTING → POSTROUTING → MASQ, HAIRPIN, EGRESS
+ *   nat POSTROUTING → POSTROUTING → LOCAL (pods of this host), MASQ, HAIRPIN, EGRESS
  *   filter INPUT, FORWARD, OUTPUT → REFUSALS → REFUSED → REFUSE
  *
  * Chain names here are without the prefix that tells agents apart.
@@ -18,7 +18,7 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
 export interface RulesConfig extends ProxyConfig, NamedLayout {}
 
 /** Their rules exclude each other. */
-export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'HOSTPORTS', 'NODEPORTS', 'HAIRPIN', 'REFUSED']);
+export const unorderedChains: ReadonlySet<string> = new Set(['SERVICES', 'HOSTPORTS', 'NODEPORTS', 'HAIRPIN', 'LOCAL', 'REFUSED']);
 
 /** Everything that the chains must hold. An address and port that several claim belongs to the one whose id sorts first. */
 export function ruleset(ports: readonly ServicePort[], family: Family, config: RulesConfig): Ruleset {
@@ -39,6 +39,7 @@ class Builder {
   readonly #bound: readonly string[];
   readonly #refused: string[] = [];
   readonly #hairpin: string[] = [];
+  readonly #here: string[] = [];
   readonly #local = new Set<string>();
   readonly #claimed = new Set<string>();
 
@@ -54,10 +55,10 @@ class Builder {
     this.nat = new Map<string, readonly string[]>([
       ['PORTALS', [`-j ${chain('OUTSIDE')}`, `-j ${chain('SERVICES')}`, `${here} -j ${chain('HOSTPORTS')}`, ...this.#bound.map((match) => `${match} -j ${chain('NODEPORTS')}`)]],
       ['OUTSIDE', [...pods.map((cidr) => `-s ${cidr} -j RETURN`), ...services.map((cidr) => `-d ${cidr} -j MARK --set-xmark ${mark}`)]],
-      ['POSTROUTING', [`-m mark --mark ${mark} -j ${chain('MASQ')}`, `-j ${chain('HAIRPIN')}`, ...pods.map((cidr) => `-s ${cidr} -j ${chain('EGRESS')}`)]],
+      ['POSTROUTING', [`-m mark --mark ${mark} -j ${chain('LOCAL')}`, `-m mark --mark ${mark} -j ${chain('MASQ')}`, `-j ${chain('HAIRPIN')}`, ...pods.map((cidr) => `-s ${cidr} -j ${chain('EGRESS')}`)]],
       ['MASQ', ['-j MARK --xor-mark 0x1000', masquerade]],
       ['EGRESS', [...pods.map((cidr) => `-d ${cidr} -j RETURN`), masquerade]],
-      ['SERVICES', this.#services], ['HOSTPORTS', this.#hostPorts], ['NODEPORTS', this.#nodePorts], ['HAIRPIN', this.#hairpin],
+      ['SERVICES', this.#services], ['HOSTPORTS', this.#hostPorts], ['NODEPORTS', this.#nodePorts], ['HAIRPIN', this.#hairpin], ['LOCAL', this.#here],
     ]);
     this.filter = new Map<string, readonly string[]>([
       ['REFUSALS', [...services.map((cidr) => `-d ${cidr} -m addrtype ! --dst-type LOCAL -j ${chain('REFUSE')}`), `-j ${chain('REFUSED')}`]],
@@ -106,6 +107,8 @@ class Builder {
     if (this.#local.has(ip)) return;
     this.#local.add(ip);
     this.#hairpin.push(`-s ${ip} -d ${ip} ${masquerade}`);
+    // Its answers come through this host anyway: the client's address may stay.
+    this.#here.push(`-d ${ip} -j MARK --xor-mark 0x1000`);
   }
 
   #address(ip: string, port: ServicePort, chain: string, served: boolean, refusedOutside = false): void {

@@ -6,7 +6,7 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  * service port however many there are, and that chain picks an endpoint.
  *
  *   service-ips, service-nodeports, service-hostports   address . protocol . port → chain
- *   svc/ID   traffic to a ClusterIP       all/ID   traffic from outside, to any endpoint, masqueraded
+ *   svc/ID   traffic to a ClusterIP       all/ID   traffic from outside, to any endpoint, masqueraded on its way to another host
  *   ext/ID   traffic from outside under a Local policy       ep/ID/...  one endpoint, with session affinity
  *   fw/ID    traffic to a load balancer's address that not everybody may use: leads on who may, and the rest is dropped
  *
@@ -58,6 +58,7 @@ export function baseRules(family: Family, config: ProxyConfig): string {
 
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
+    meta mark and ${masqueradeMark} == ${masqueradeMark} ${family} daddr . ${family} daddr @hairpin meta mark set meta mark xor ${masqueradeMark}
     meta mark and ${masqueradeMark} == ${masqueradeMark} meta mark set meta mark xor ${masqueradeMark} masquerade fully-random
     ${family} saddr @pod-cidrs ${family} saddr . ${family} daddr @hairpin masquerade fully-random
     ${family} saddr @pod-cidrs ${family} daddr != @pod-cidrs masquerade fully-random
