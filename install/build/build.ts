@@ -62,8 +62,9 @@ async function build({ arch, out, version: made, level }: Options): Promise<void
     await writeFile(join(out, 'cleat.cdx.json'), await contents());
     await writeFile(join(out, 'VERSION'), `${made}\n`);
     for (const path of beside) await copyFile(join(root, path), join(out, basename(path)));
-    const deb = await makeDeb({ root, out, arch, version: made });
-    if ('missing' in deb) console.error(`cleat: ${deb.missing}`);
+    // What is packed in haste is not for shipping.
+    const deb = level === constants.Z_BEST_COMPRESSION ? await makeDeb({ root, out, arch, version: made }) : undefined;
+    if (deb && 'missing' in deb) console.error(`cleat: ${deb.missing}`);
     await writeFile(join(out, 'SHA256SUMS'), await checksums(out));
     console.log(`${executable} ${String(Math.round((await readFile(executable)).length / 1e6))} MB, ${executable}.gz ${String(Math.round((await readFile(`${executable}.gz`)).length / 1e6))} MB`);
   } finally {

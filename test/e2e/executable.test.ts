@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execOk } from '#common/exec.ts';
@@ -8,6 +8,8 @@ import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
 
 const root = join(import.meta.dirname, '../..');
+
+const sumOf = async (path: string): Promise<string> => (await execOk('sha256sum', [path])).slice(0, 64);
 
 /** What `npm run build` makes, on a host that has neither the sources nor Node's packages. */
 describe('the single executable', () => {
@@ -32,6 +34,26 @@ describe('the single executable', () => {
     expect(components.find(({ name }) => name === 'node')?.version).toBe(process.versions.node);
     expect(components.find(({ name }) => name === '@grpc/grpc-js')?.hashes).toHaveLength(1);
     expect(components.map(({ name }) => name)).not.toContain('vitest');
+  });
+
+  it('is the same when it is made again, and starts on ARM', async () => {
+    const make = (...args: string[]): Promise<string> => execOk(process.execPath, [join(root, 'install/build/build.ts'), '--compression', '1', ...args], { timeoutMs: 300_000 });
+    await make('--out', join(lab.directory, 'again'));
+    expect(await sumOf(join(lab.directory, 'again', `cleat-linux-${process.arch}`))).toBe(await sumOf(cleat));
+    await make('--out', join(lab.directory, 'arm64'), '--arch', 'arm64');
+    expect(await execOk('qemu-aarch64-static', [join(lab.directory, 'arm64/cleat-linux-arm64'), 'version', '--client'], { timeoutMs: 120_000 })).toBe(`Client Version: v${version}\n`);
+  });
+
+  it('comes as a package', async () => {
+    const [file = ''] = readdirSync(lab.directory).filter((name) => /^cleat_.*\.deb$/.test(name));
+    expect(file).toBe(`cleat_${version}_${process.arch === 'x64' ? 'amd64' : process.arch}.deb`);
+    expect(statSync(join(lab.directory, file)).size).toBeLessThan(45_000_000);
+    const [about, held] = await Promise.all(['--info', '--contents'].map((verb) => execOk('dpkg-deb', [verb, join(lab.directory, file)])));
+    expect(about).toMatch(/Depends: iproute2[^]*postinst[^]*postrm[^]*prerm/);
+    expect(held?.match(/\.\/(usr\/bin\/cleat|lib\/systemd\/system\/cleat-\w+\.service)$/gm)).toHaveLength(3);
+    await execOk('dpkg-deb', ['-x', join(lab.directory, file), join(lab.directory, 'unpacked')]);
+    expect(await sumOf(join(lab.directory, 'unpacked/usr/bin/cleat'))).toBe(await sumOf(cleat));
+    expect(readFileSync(join(lab.directory, 'unpacked/lib/systemd/system/cleat-agent.service'), 'utf8')).toContain('ExecStart=/usr/bin/cleat agent');
   });
 
   it('runs a cluster, and commands against it', async () => {

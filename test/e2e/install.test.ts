@@ -30,7 +30,7 @@ describe('install.sh', () => {
   beforeAll(async () => {
     lab = await createLab({ hosts: 2, systemd: true });
     [server, other] = [lab.host(0), lab.host(1)];
-    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'dist')], { timeoutMs: 300_000 });
+    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'dist'), '--compression', '1'], { timeoutMs: 300_000 });
     await Promise.all(lab.hosts.map(booted));
   }, 330_000);
   afterAll(async () => { await lab?.destroy(); });
