@@ -37,7 +37,7 @@ for word; do printf '%s\n' "$word" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/" | t
 cp "$here/guest.sh" "$job/guest.sh"
 : > "$job/output"
 
-TMPDIR=$ram setsid "$kernel" umid="cleat-$(basename "$job")" uml_dir="$job" mem="${memory}M" seccomp=on quiet \
+TMPDIR=$ram setsid setpriv --pdeathsig KILL "$kernel" umid="cleat-$(basename "$job")" uml_dir="$job" mem="${memory}M" seccomp=on quiet \
   root=none rootfstype=hostfs rootflags=/ ro init="$job/guest.sh" "job=$job" \
   con0=null,fd:1 con=null ssl=null </dev/null >"$job/console" 2>&1 &
 uml=$!

@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { execOk } from '#common/exec.ts';
+import { eventually } from '../support/lab/eventually.ts';
+import { VirtualLab, type VirtualHost } from '../support/lab/virtual-host.ts';
+
+const root = join(import.meta.dirname, '../..');
+/** How often the power of one of the hosts is cut; `sh install/test-vm.sh --reboots 100` for the long form. */
+const reboots = Number(process.env['REBOOTS'] ?? 3);
+
+/** Two hosts with kernels, disks and systemd of their own: installed, joined, running pods, and their power cut again and again. */
+describe('a fleet whose hosts lose their power', () => {
+  let lab: VirtualLab;
+  let server: VirtualHost;
+  let other: VirtualHost;
+  let dist = '';
+  const cleat = (args: string): Promise<string> => server.sh(`cleat ${args}`, 120_000);
+  const journal = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.exec("journalctl -n 40 --no-pager -u 'cleat-*'").then(({ stdout }) => `--- ${host.name}\n${stdout}`, () => '')))).join('\n');
+  const until = (what: string, condition: () => Promise<boolean>, timeoutMs = 240_000): Promise<unknown> => eventually(() => condition().catch(() => false), { what, timeoutMs, intervalMs: 500, explain: journal });
+  const bothReady = (): Promise<unknown> => until('both nodes to be Ready', async () => (await cleat('get nodes --no-headers')).match(/ Ready /g)?.length === 2);
+  const page = (host: VirtualHost, address: string): Promise<unknown> => until(`the page from ${host.name}`, async () => (await host.sh(`timeout 10 busybox wget -qO- http://${address}/`)).includes('Hello from'));
+  /** What must be the same after any number of power cuts. */
+  const inventory = (host: VirtualHost): Promise<string> => host.sh(`
+    find /etc/cleat /etc/systemd/system /usr/local/bin -xdev | sort
+    ls /var/lib/cleat
+    ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v veth | sort
+    ls /var/lib/cleat/pods | wc -l; ps -eo args | grep -c '[c]ontainerd-shim-runc-v2'; ls /run/netns /var/run/netns 2>/dev/null | wc -l
+    systemctl list-units --no-legend --plain --state=failed 'cleat*'`);
+
+  beforeAll(async () => {
+    dist = join(root, 'node_modules/.cache/vm-dist');
+    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', dist, '--compression', '1'], { timeoutMs: 600_000 });
+    lab = await VirtualLab.create(2);
+    [server, other] = [lab.host(0), lab.host(1)];
+  });
+  afterAll(async () => { await lab?.destroy(); });
+
+  it('is installed, joined and serves a page', async () => {
+    await server.sh(`sh ${dist}/install.sh --server --advertise-address ${server.address} --no-packages`, 600_000);
+    const token = (await cleat('token create --token-only')).trim();
+    await other.sh(`sh ${dist}/install.sh --join https://${server.address}:6443 --token ${token} --no-packages`, 600_000);
+    await bothReady();
+    await cleat(`apply -f ${root}/examples/hello.yaml`);
+    const address = (await cleat("get service hello -o jsonpath='{.spec.clusterIP}'")).trim();
+    for (const host of lab.hosts) await page(host, address);
+  });
+
+  it(`is the same after the power was cut ${String(reboots)} times`, async () => {
+    const address = (await cleat("get service hello -o jsonpath='{.spec.clusterIP}'")).trim();
+    const before = await Promise.all(lab.hosts.map(inventory));
+    for (let i = 0; i < reboots; i++) {
+      const host = lab.host(i % 2);
+      await host.crash();
+      await host.boot();
+      await bothReady();
+      for (const each of lab.hosts) await page(each, address);
+    }
+    for (const [i, host] of lab.hosts.entries()) await until(`${host.name} to be as it was`, async () => { expect(await inventory(host)).toBe(before[i]); return true; });
+  }, 900_000 + reboots * 120_000);
+});
