@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { execOk } from '#common/exec.ts';
 import { parseRegistries, type Registries } from '#agent/images/registries.ts';
 import { helloImage, imageArchive } from '#install/images.ts';
@@ -31,7 +31,7 @@ export function imageContract(name: string, open: () => Promise<ImageHarness>): 
     let driver: RuntimeDriver;
     let registry: TestRegistry;
     let closeRegistry = (): void => undefined;
-    const signal = AbortSignal.timeout(110_000);
+    let signal: AbortSignal;
     const host = imageArchitecture();
 
     beforeAll(async () => {
@@ -44,6 +44,7 @@ export function imageContract(name: string, open: () => Promise<ImageHarness>): 
         configs: { [registry.secured]: { tls: { ca_file: registry.caPath } } },
       }));
     });
+    beforeEach(() => { signal = AbortSignal.timeout(100_000); });
     afterAll(async () => {
       closeRegistry();
       await harness?.close();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isIP } from 'node:net';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
-import { pullLeasePrefix } from '../pull-leases.ts';
+import { pullLeasePrefix } from './pull-leases.ts';
 import type { ContainerdPaths } from './paths.ts';
 
 /** What there was before a containerd was started: of an earlier one, which may have been killed in the middle of something. */

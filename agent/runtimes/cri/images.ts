@@ -2,12 +2,12 @@ import { isRecord } from '#api/meta/json.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import { receiveArchive, sendArchive } from '../ctr-archives.ts';
+import { receiveArchive, sendArchive } from '../containerd/archives.ts';
 import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
 import type { ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
-import type { ContainerdStore } from '../containerd-store.ts';
+import type { ContainerdStore } from '../containerd/store.ts';
 import type { CriCalls } from './messages.ts';
 
 const quickMs = 10_000;
@@ -186,7 +186,7 @@ export class CriImages {
   }
 
   async #store(): Promise<ContainerdStore> {
-    const { ContainerdStore: Loaded } = await import('../containerd-store.ts');
+    const { ContainerdStore: Loaded } = await import('../containerd/store.ts');
     return this.#content ??= new Loaded(this.#deps.connection.endpoint, namespace);
   }
 

@@ -3,8 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { openCommand } from '#common/exec.ts';
-import type { ContainerdStore } from '../containerd-store.ts';
-import { receiveArchive, sendArchive } from '../ctr-archives.ts';
+import type { ContainerdStore } from '../containerd/store.ts';
+import { receiveArchive, sendArchive } from '../containerd/archives.ts';
 import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
@@ -114,7 +114,7 @@ export class CtrImages {
   }
 
   async #contents(): Promise<ContainerdStore> {
-    const { ContainerdStore: Loaded } = await import('../containerd-store.ts');
+    const { ContainerdStore: Loaded } = await import('../containerd/store.ts');
     return this.#store ??= new Loaded(this.#ctr.endpoint, this.#ctr.namespace);
   }
 

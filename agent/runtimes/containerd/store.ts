@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Client, credentials, Metadata, status, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
 import { loadContract } from '#proto/load.ts';
 import { pullLeasePrefix } from './pull-leases.ts';
-import type { PullProgress } from './types.ts';
+import type { PullProgress } from '../types.ts';
 
 interface Info { readonly digest: string; readonly size: number; readonly createdAt: { readonly seconds: number } | null; readonly labels: Readonly<Record<string, string>> }
 interface Status { readonly ref: string; readonly offset: number; readonly total: number }
@@ -129,7 +129,7 @@ export class ContainerdStore {
 }
 
 function service(file: string, name: string): Service {
-  return loadContract(new URL(`../../proto/third_party/containerd/${file}`, import.meta.url)).services.get(name) ?? {};
+  return loadContract(new URL(`../../../proto/third_party/containerd/${file}`, import.meta.url)).services.get(name) ?? {};
 }
 
 function method(from: Service, name: string): MethodDefinition<object, object> {

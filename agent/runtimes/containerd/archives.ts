@@ -1,7 +1,7 @@
 import { StatusError } from '#common/errors.ts';
 import { pipeCommand } from '#common/exec.ts';
 import { ArchiveReader } from '#common/image-archive.ts';
-import { wrongArchitecture } from './image-architecture.ts';
+import { wrongArchitecture } from '../image-architecture.ts';
 
 /** `ctr` with the archive on its standard input; resolves with what it said. The archive is read no faster than it is taken. */
 export async function sendArchive(args: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string> {
