@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CronJob, DaemonSet, Job, Pod, PodDisruptionBudget, StatefulSet } from '#api/gen/types.ts';
+import type { CronJob, DaemonSet, Job, Pod, PodDisruptionBudget, ReplicationController, StatefulSet } from '#api/gen/types.ts';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
 
@@ -68,6 +68,23 @@ describe('workloads', () => {
     expect((await cluster.kubectl(['get', 'pvc', '-o', 'name'])).split('\n').filter(Boolean)).toEqual([0, 1, 2].map((i) => `persistentvolumeclaim/data-db-${String(i)}`));
     await cluster.kubectl(['delete', 'statefulset/db', 'service/db']);
     await until('its pods, claims and volumes to go', async () => (await cluster.json<{ items: unknown[] }>(['get', 'pods,pvc,pv'])).items.length === 0);
+  });
+
+  it('a ReplicaSet and a ReplicationController keep their numbers', async () => {
+    await cluster.apply(workload('ReplicaSet', 'set', { replicas: 2 }));
+    await cluster.apply({ apiVersion: 'v1', kind: 'ReplicationController', metadata: { name: 'old' }, spec: { replicas: 2, selector: { app: 'old' }, template: { metadata: { labels: { app: 'old' } }, spec: shell(stay) } } });
+    const serving = async (app: string): Promise<string[]> => (await podsOf(app)).filter((pod) => isReady(pod) && pod.metadata?.deletionTimestamp === undefined).map(({ metadata }) => metadata?.uid ?? '');
+    for (const app of ['set', 'old']) {
+      await until(`two pods of ${app}`, async () => (await serving(app)).length === 2);
+      const [victim] = await podsOf(app);
+      await cluster.kubectl(['delete', 'pod', victim?.metadata?.name ?? '']);
+      await until(`another pod of ${app}`, async () => { const uids = await serving(app); return uids.length === 2 && !uids.includes(victim?.metadata?.uid ?? ''); });
+    }
+    await cluster.kubectl(['scale', 'rc/old', 'rs/set', '--replicas=1']);
+    for (const app of ['set', 'old']) await until(`one pod of ${app}`, async () => (await podsOf(app)).length === 1);
+    expect((await get<ReplicationController>('rc', 'old')).status).toMatchObject({ replicas: 1, readyReplicas: 1, availableReplicas: 1, observedGeneration: 2 });
+    await cluster.kubectl(['delete', 'rc/old', 'rs/set']);
+    await until('the end of their pods', async () => [...await podsOf('old'), ...await podsOf('set')].length === 0);
   });
 
   it('a Job runs to its completions, fails at its limit, and a CronJob makes Jobs', async () => {
