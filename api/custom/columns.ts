@@ -17,7 +17,7 @@ function printerColumn({ name, type, format, description, priority, jsonPath }: 
   const path = compileJsonPath(jsonPath);
   return {
     name, type: types.find((one) => one === type) ?? 'string', ...(format !== undefined && { format }), description: description ?? '', priority: (priority ?? 0) > 0 ? 1 : 0,
-    value: type === 'date' ? (object, nowMs) => cell(type, path.find(object)[0], nowMs) : (object) => cell(type, path.find(object)[0], 0),
+    value: (object, nowMs) => cell(type, path.find(object)[0], nowMs),
   };
 }
 

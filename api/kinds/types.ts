@@ -11,7 +11,7 @@ export interface TableColumn<T extends KubeObject = KubeObject> {
   readonly format?: string;
   readonly description: string;
   readonly priority: 0 | 1;
-  /** `nowMs` lets ages be computed without a clock. Declared only where the cell changes with time: others are made once for a revision. */
+  /** `nowMs` lets ages be computed without a clock. */
   readonly value: (object: T, nowMs: number) => string | number | boolean | null;
 }
 

@@ -1,4 +1,4 @@
-import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KindDefinition, TableColumn } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 
@@ -12,10 +12,17 @@ export type KnownObjects = (key: string, modRevision: number) => KubeObject | un
 export interface EntryNote {
   /** Frozen. */
   readonly object: KubeObject;
+  readonly labels: Readonly<Record<string, string>> | undefined;
   /** Where the metadata ends in the bytes; 0 where that cannot be told, undefined while nobody has looked. */
   metadataEnd: number | undefined;
-  /** The cells of its row that do not change with time: the texts before, between and after those that do. */
-  cells: { readonly kind: KindDefinition; readonly texts: readonly string[] } | undefined;
+  cells: KnownCells | undefined;
+}
+
+/** The cells of a row that do not change with time: the texts before, between and after those of `changing`. */
+export interface KnownCells {
+  readonly kind: KindDefinition;
+  readonly texts: readonly string[];
+  readonly changing: readonly TableColumn[];
 }
 
 /** Undefined where nobody holds the object. */
@@ -24,7 +31,7 @@ export function noteOf(entry: Entry, known: KnownObjects | undefined): EntryNote
   if (entry.note !== undefined) return entry.note as EntryNote;
   const object = known(entry.key, entry.modRevision);
   if (object === undefined) return undefined;
-  const note: EntryNote = { object, metadataEnd: undefined, cells: undefined };
+  const note: EntryNote = { object, labels: object.metadata?.labels, metadataEnd: undefined, cells: undefined };
   entry.note = note;
   return note;
 }

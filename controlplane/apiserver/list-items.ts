@@ -1,25 +1,28 @@
 import { apiVersionOf } from '#api/kinds/resources.ts';
-import type { KindDefinition } from '#api/kinds/types.ts';
+import type { KindDefinition, TableColumn } from '#api/kinds/types.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { MetaVersion, TableOptions } from '#api/meta/table.ts';
 import type { Entry } from '#controlplane/store/types.ts';
 import { parseBytes } from './encoding.ts';
-import { noteOf, type EntryNote, type KnownObjects } from './entry-note.ts';
+import { noteOf, type EntryNote, type KnownCells, type KnownObjects } from './entry-note.ts';
 import type { Item, Slice } from './resource-lists.ts';
 
 /** Rows of a Table, made of stored entries one by one. */
 export function tableRows(kind: KindDefinition, nowMs: number, options: TableOptions, known: KnownObjects | undefined): (entry: Entry) => Item {
   const { includeObject = 'Metadata', apiVersion } = options;
-  const changing = kind.columns.filter(changesWithTime);
   const metadata = metadataOf(kind);
   const head = `,"object":${metadataHead(apiVersion)}`;
+  let last: readonly TableColumn[] = [];
+  /** Columns of a row that change with time are those of the one before, most often. */
+  const cellsOf = (note: EntryNote): string => {
+    const cells = note.cells?.kind === kind ? note.cells : note.cells = splitCells(kind, note.object, last);
+    last = cells.changing;
+    return joinCells(cells, note.object, nowMs);
+  };
   return (entry) => {
     const note = noteOf(entry, known);
     const object = note?.object ?? parseBytes(entry.value);
-    const texts = note?.cells?.kind === kind ? note.cells.texts : cellTexts(kind, object);
-    if (note && note.cells?.texts !== texts) note.cells = { kind, texts };
-    let row = texts[0] ?? '';
-    for (const [i, column] of changing.entries()) row += JSON.stringify(column.value(object, nowMs)) + (texts[i + 1] ?? '');
+    const row = note ? cellsOf(note) : `{"cells":${JSON.stringify(kind.columns.map((column) => column.value(object, nowMs)))}`;
     switch (includeObject) {
       case 'None': return [`${row}}`];
       case 'Object': return [`${row},"object":`, entry.value, '}'];
@@ -28,24 +31,33 @@ export function tableRows(kind: KindDefinition, nowMs: number, options: TableOpt
   };
 }
 
-/** `{"cells":[…]`, cut where cells belong that change with time. */
-function cellTexts(kind: KindDefinition, object: KubeObject): readonly string[] {
+/** Two moments at which no age is the same. */
+const long = [Date.UTC(1970, 0, 1), Date.UTC(2200, 0, 1)] as const;
+
+/** `{"cells":[…]`, cut where cells belong that change with time. `likely` is used again where it is right: there are many rows. */
+function splitCells(kind: KindDefinition, object: KubeObject, likely: readonly TableColumn[]): KnownCells {
   const texts: string[] = [];
+  const changing: TableColumn[] = [];
   let text = '{"cells":[';
   for (const [i, column] of kind.columns.entries()) {
     if (i > 0) text += ',';
-    if (changesWithTime(column)) {
-      texts.push(text);
-      text = '';
-    } else {
-      text += JSON.stringify(column.value(object, 0));
+    const value = column.value(object, long[0]);
+    if (value === column.value(object, long[1])) {
+      text += JSON.stringify(value);
+      continue;
     }
+    texts.push(text);
+    changing.push(column);
+    text = '';
   }
-  return [...texts, `${text}]`];
+  const same = changing.length === likely.length && changing.every((column, i) => column === likely[i]);
+  return { kind, texts: [...texts, `${text}]`], changing: same ? likely : changing };
 }
 
-function changesWithTime({ value }: KindDefinition['columns'][number]): boolean {
-  return value.length > 1;
+function joinCells({ texts, changing }: KnownCells, object: KubeObject, nowMs: number): string {
+  let row = texts[0] ?? '';
+  for (let i = 0; i < changing.length; i++) row += JSON.stringify(changing[i]?.value(object, nowMs)) + (texts[i + 1] ?? '');
+  return row;
 }
 
 /** PartialObjectMetadata of stored entries, one by one. */

@@ -73,7 +73,9 @@ async function listSelected(store: Store, kind: KindDefinition, selection: Selec
   // What is known need not be read to be passed over.
   const where = (key: string, modRevision: number, entry: Entry | undefined): boolean => {
     if (!selection.matchesKey(key)) return false;
-    const object = entry ? noteOf(entry, known)?.object : known?.(key, modRevision);
+    const note = entry && noteOf(entry, known);
+    if (note) return selection.matchesObject(note.object, note.labels);
+    const object = known?.(key, modRevision);
     return object === undefined || selection.matchesObject(object);
   };
   let next: Request = { ...first, limit: pageSize, countRemaining: false, where };

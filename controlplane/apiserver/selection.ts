@@ -11,6 +11,8 @@ export interface SelectorText {
   readonly fieldSelector?: string | undefined;
 }
 
+type Labels = Readonly<Record<string, string>> | undefined;
+
 const keyFields = new Set(['metadata.name', 'metadata.namespace']);
 
 /** Label and field selectors of one request. Names are matched on the key; bytes are parsed only when they must be. */
@@ -63,8 +65,7 @@ export class Selection {
     return matchesFields(this.#keyFields, (field) => (field === 'metadata.name' ? name : namespace ?? ''));
   }
 
-  matchesObject(object: KubeObject): boolean {
-    const labels = object.metadata?.labels;
+  matchesObject(object: KubeObject, labels: Labels = object.metadata?.labels): boolean {
     return (this.#labelValues ? this.#labelValues.every(([key, value]) => labels?.[key] === value) : matchesLabels(this.#labels, labels))
       && (this.#fields.length === 0 || matchesFields(this.#fields, (field) => this.#kind.selectableFields[field]?.(object) ?? ''));
   }
