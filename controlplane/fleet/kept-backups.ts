@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '#common/atomic-file.ts';
 import { seal } from '#common/backup/seal.ts';
@@ -23,7 +23,7 @@ export function backupFolder({ settings }: BackupConfig): string {
 export async function keepBackup(deps: BackupDeps, config: BackupConfig, prefix: string): Promise<KeptBackup> {
   const folder = backupFolder(config);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const path = join(folder, `${prefix}-${new Date(deps.nowMs()).toISOString().slice(0, 19).replaceAll(':', '')}Z.backup`);
+  const path = join(folder, `${prefix}-${timeText(deps.nowMs())}.backup`);
   const { backupKeyFile } = config.settings;
   const key = backupKeyFile === '' ? undefined : await readFile(backupKeyFile);
   const plain = await backup(deps, config);
@@ -46,6 +46,17 @@ export async function keepBackup(deps: BackupDeps, config: BackupConfig, prefix:
     await rm(unfinished, { force: true });
   }
   return { path, bytes };
+}
+
+/** `2026-11-21T132100Z`: sorts by time, and every file system takes it. */
+function timeText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replaceAll(':', '')}Z`;
+}
+
+/** 0 for a name that holds no time. */
+function timeOf(name: string): number {
+  const [, day = '', hours = '', minutes = '', seconds = ''] = /-(\d{4}-\d\d-\d\d)T(\d\d)(\d\d)(\d\d)Z\.backup$/.exec(name) ?? [];
+  return Date.parse(`${day}T${hours}:${minutes}:${seconds}Z`) || 0;
 }
 
 export interface DailyBackupsDeps extends BackupDeps {
@@ -91,7 +102,7 @@ export class DailyBackups implements Runnable {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const names = async (): Promise<string[]> => (await readdir(folder)).filter((name) => /^daily-.*\.backup$/.test(name)).sort();
     const newest = (await names()).at(-1);
-    const madeMs = newest === undefined ? 0 : (await stat(join(folder, newest))).mtimeMs;
+    const madeMs = newest === undefined ? 0 : timeOf(newest);
     // One that lies in the future was made with a wrong clock.
     const isDue = this.#deps.nowMs() - madeMs >= backupPeriodMs || madeMs > this.#deps.nowMs() + backupPeriodMs;
     if (isDue) {

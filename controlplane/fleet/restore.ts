@@ -41,10 +41,11 @@ export async function restore(log: Log, { header, records }: OpenedArchive, { st
   }
   const unfinished = join(stateDir, unfinishedName);
   await rm(unfinished, { recursive: true, force: true });
-  await rm(join(stateDir, restoredName), { recursive: true, force: true });
   await mkdir(join(unfinished, 'pki'), { recursive: true, mode: 0o700 });
   const { keys, elsewhere } = await unpack(log, records, unfinished);
   await syncFolder(unfinished);
+  // One that was cut off before it was in its place; until now it may have been the only one that is whole.
+  await rm(join(stateDir, restoredName), { recursive: true, force: true });
   await rename(unfinished, join(stateDir, restoredName));
   await syncFolder(stateDir);
   const kept = await takeRestored(stateDir);
