@@ -34,13 +34,15 @@ describe('Services on a kernel that has everything', () => {
     lab = await createLab({ hosts: 1 });
     node = lab.host(0);
     deps = { exec: async (command, args, { env: _env, cwd: _cwd, ...options } = {}) => node.exec(command, args, options), log: silentLog, record: async () => Promise.resolve() };
-    await node.sh('echo 1 > /proc/sys/net/ipv4/ip_forward');
+    await node.sh('echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route add default dev eth0');
     for (const [i, name] of ['a', 'b'].entries()) {
       const ip = `10.42.0.${String(2 + i)}`;
       await node.sh(`ip netns add ${name}; ip link add v${name} type veth peer name eth0 netns ${name}
         ip addr add 10.42.0.1/32 dev v${name}; ip link set v${name} up; ip route add ${ip} dev v${name}
         ip -n ${name} addr add ${ip}/32 dev eth0; ip -n ${name} link set eth0 up; ip -n ${name} link set lo up
-        ip -n ${name} route add 10.42.0.1 dev eth0; ip -n ${name} route add default via 10.42.0.1`);
+        ip -n ${name} route add 10.42.0.1 dev eth0; ip -n ${name} route add default via 10.42.0.1
+        ip addr add fd42::1/128 dev v${name} nodad; ip -6 route add fd42::${String(2 + i)} dev v${name}
+        ip -n ${name} addr add fd42::${String(2 + i)}/128 dev eth0 nodad; ip -n ${name} -6 route add fd42::1 dev eth0; ip -n ${name} -6 route add default via fd42::1`);
       await node.spawn(`serve-${name}`, 'ip', ['netns', 'exec', name, 'node', probe, 'serve', name, '8080']).waitForOutput('ready');
       const serve = `s.bind(('0.0.0.0', 8080))\ns.listen(5)\nprint('ready', flush=True)\nwhile True:\n  c, _ = s.accept()\n  c.send(b'${name}')\n  c.close()`;
       await node.spawn(`sctp-${name}`, 'ip', ['netns', 'exec', name, 'python3', ...sctp(serve)]).waitForOutput('ready');
@@ -61,6 +63,26 @@ describe('Services on a kernel that has everything', () => {
     const answers = new Set<string>();
     for (let i = 0; i < 12; i++) answers.add(await node.execOk('python3', sctp("s.settimeout(10)\ns.connect(('10.43.0.77', 80))\nprint(s.recv(9).decode())")));
     expect([...answers].sort()).toEqual(['a\n', 'b\n']);
+    await backend.cleanup(signal);
+  });
+
+  it.each<[string, (both: ProxyConfig) => ProxyBackend]>([
+    ['nftables', (both) => new NftablesBackend(deps, both)], ['iptables', (both) => new IptablesBackend(deps, both)], ['ipvs', (both) => new IpvsBackend(deps, both)],
+  ])('are routed over IPv6, too, by %s', async (_, make) => {
+    const backend = make({ ...config, podCidrs: [...config.podCidrs, 'fd42::/56'], serviceCidrs: [...config.serviceCidrs, 'fd43::/112'] });
+    expect(await backend.unusable(signal)).toBeUndefined();
+    const endpoints = ['a', 'b'].map((_pod, i) => ({ ip: `fd42::${String(2 + i)}`, port: 8080, local: true }));
+    const six = { ...port, clusterIps: [...port.clusterIps, 'fd43::77'], nodePort: 30080, externalIps: ['2001:db8::5'], endpoints: [...port.endpoints, ...endpoints] };
+    await backend.replace([six], signal);
+    for (const [target, from] of [['fd43::77', 80], ['fd42:0:0:0::1', 30080], ['2001:db8::5', 80], ['10.43.0.77', 80]] as const) {
+      for (const enter of [['ip', 'netns', 'exec', 'a'], ['env']]) {
+        const answers = JSON.parse(await node.execOk(enter[0] ?? '', [...enter.slice(1), 'node', probe, 'ask', 'tcp', target, String(from), '20'])) as string[];
+        expect([...new Set(answers.map((answer) => answer.split(' ')[0]))].sort(), `${target} from ${enter.join(' ')}`).toEqual(['a', 'b']);
+      }
+    }
+    await backend.apply({ set: [{ ...six, endpoints: [] }], removed: [] }, signal);
+    expect(JSON.parse(await node.execOk('ip', ['netns', 'exec', 'a', 'node', probe, 'ask', 'tcp', 'fd43::77', '80', '1']))).toEqual(['ECONNREFUSED']);
+    expect(await backend.intact(signal)).toBe(true);
     await backend.cleanup(signal);
   });
 
