@@ -42,6 +42,15 @@ describe('the network between hosts', () => {
     await lab.host(1).execOk('nft', ['delete', 'table', 'ip', 'small']);
   });
 
+  it('goes on as it is when agents start again', async () => {
+    const index = async (i: number): Promise<string> => (await lab.host(i).execOk('ip', ['-o', 'link', 'show', 'cleat-vxlan'])).split(':')[0] ?? '';
+    const before = [await index(0), await index(1)];
+    await Promise.all([hosts.restart(0), hosts.restart(1)]);
+    await hosts.sees(0, (peers) => { expect(peers).toMatchObject([{ node: 'host1', how: 'vxlan', mtu: 1450 }, { node: 'host2', how: 'routes' }]); });
+    await hosts.fetches(0, 'pod0', '10.42.1.2');
+    expect([await index(0), await index(1)]).toEqual(before);
+  });
+
   it('follows a host whose address changes, and finds the size that a narrower path takes', async () => {
     const host = lab.host(1);
     const moved = host.address.replace(/\d+$/, '77');

@@ -51,9 +51,7 @@ export class BetweenHosts {
 
   /** Brings the kernel to what the members ask for. `routes`: more routes of ours. Rejects with what could not be done; the rest is done. */
   async sync(own: Member, others: readonly Member[], routes: readonly Route[], signal: AbortSignal): Promise<void> {
-    const { serverHost } = this.#config;
-    const plans = planPeers(own, others, { ...(serverHost !== undefined && { serverHost }) });
-    if (this.#wireguardFacts === undefined && plans.some(({ undecided }) => undecided === true)) await this.#lookForWireguard(signal);
+    const plans = await this.#plan(own, others, signal);
     this.#tell(plans);
     const interfaces = networkInterfaces();
     const uplink = deviceOf(own.addresses[0], interfaces);
@@ -80,6 +78,17 @@ export class BetweenHosts {
     if (problems.length > 0) throw new StatusError('InternalError', problems.join('; '));
   }
 
+  /** What depends on whether this host has WireGuard is not taken down while that is looked for. */
+  async #plan(own: Member, others: readonly Member[], signal: AbortSignal): Promise<PeerPlan[]> {
+    const { serverHost } = this.#config;
+    const config = { ...(serverHost !== undefined && { serverHost }) };
+    const plans = planPeers(own, others, config);
+    const concerned = plans.some(({ how, undecided }) => undecided === true || how === 'wireguard' || how === 'relay' || how === 'vxlan');
+    if (this.#wireguardFacts !== undefined || !concerned) return plans;
+    const wireguard = await this.#lookForWireguard(signal);
+    return planPeers({ ...own, ...(own.facts && { facts: { ...own.facts, wireguard } }) }, others, config);
+  }
+
   /** Asks every peer now. */
   async look(signal: AbortSignal): Promise<void> { await this.#peers?.lookNow(signal); }
 
@@ -98,11 +107,12 @@ export class BetweenHosts {
     for (const { nodeName, how, why } of plans) this.#deps.log[how === 'none' ? 'warn' : 'info']({ peer: nodeName, how, why }, 'how pods of another host are reached');
   }
 
-  async #lookForWireguard(signal: AbortSignal): Promise<void> {
+  async #lookForWireguard(signal: AbortSignal): Promise<WireguardFacts | null> {
     const { Wireguard: Loaded } = await import('./wireguard.ts');
     this.#wireguard = new Loaded({ ...this.#deps, nowSeconds: () => this.#deps.clock.now() / 1000 }, this.#config);
     this.#wireguardFacts = await this.#wireguard.probe(signal);
     this.#deps.changed();
+    return this.#wireguardFacts;
   }
 
   /** This host's ends on the pods' network, where agents ask and answer each other. */

@@ -152,9 +152,11 @@ export class PodNetwork implements Runnable {
 
   /** This host as the others see it, and what of that is news told to them. */
   #own(member: Member): Member {
-    const { facts: _told, ...rest } = member;
+    const { facts: told, ...rest } = member;
     const interfaces = networkInterfaces();
-    const facts = ownFacts(this.#config.mode, member.addresses, interfaces, this.#between?.wireguard);
+    // What an earlier life told holds until this one has looked: a peer that is left in the dark would take its tunnel down.
+    const found = this.#between?.wireguard;
+    const facts = ownFacts(this.#config.mode, member.addresses, interfaces, found === undefined ? told?.wireguard : found);
     const text = JSON.stringify(facts);
     const lost = this.#ownAddresses.some((address) => !facts.links.includes(address));
     this.#ownAddresses = facts.links;

@@ -28,8 +28,15 @@ export class NetworkHosts {
 
   async start(): Promise<void> {
     await this.publish();
-    for (const [i, host] of this.lab.hosts.entries()) this.#processes.push(host.spawn('pod-network', 'node', [harness, `host${String(i)}`, host.stateDirectory, this.#file]));
+    for (const i of this.lab.hosts.keys()) this.#processes.push(this.#spawn(i));
     for (const p of this.#processes) await p.waitForOutput('"msg":"ready"', 60_000);
+  }
+
+  /** Without a goodbye. */
+  async restart(i: number): Promise<void> {
+    await this.process(i).kill('SIGKILL');
+    this.#processes[i] = this.#spawn(i);
+    await this.process(i).waitForOutput('"msg":"ready"', 60_000);
   }
 
   process(i: number): LabProcess {
@@ -87,6 +94,11 @@ export class NetworkHosts {
     await eventually(async () => Number((await host.exec('ip', ['netns', 'exec', pod, 'node', '-e', program])).stdout.trim()) === servedBytes, {
       what: `${pod} to get all from ${address}`, timeoutMs, explain: () => this.process(i).output().slice(-3000),
     });
+  }
+
+  #spawn(i: number): LabProcess {
+    const host = this.lab.host(i);
+    return host.spawn('pod-network', 'node', [harness, `host${String(i)}`, host.stateDirectory, this.#file]);
   }
 
   #told(i: number): Record<string, string> {
