@@ -111,7 +111,7 @@ export class FakeCluster implements ApiClient {
   #informer<T extends KubeObject>(resource: Resource<T>): Informer<T> {
     return {
       get: (namespace, name) => this.find(resource, namespace, name),
-      list: () => [...this.#map(resource).values()] as T[],
+      list: (namespace) => [...this.#map(resource).values()].filter(({ metadata }) => namespace === undefined || metadata?.namespace === namespace) as T[],
       by: (_index, value) => ([...this.#map(resource).values()] as (T & { spec?: { nodeName?: string } })[]).filter((o) => o.spec?.nodeName === value),
       synced: () => Promise.resolve(),
       subscribe: (handler) => {
