@@ -6,7 +6,7 @@ import { percentile, type Row, type RunOptions } from '../row.ts';
 const mb = 1e6;
 const settleMs = 30_000;
 const atOnce = 20;
-/** What `yes` says: whole lines, since what is no whole line is told with the next. */
+/** What `yes` says. */
 const logLine = '0123456789'.repeat(10);
 const logLines = 10_000_000;
 
@@ -48,16 +48,16 @@ async function eventRow(cluster: HostCluster, rounds: number): Promise<Row> {
   return { name: `end of a container → status at the API, p99 of ${String(delays.length)}`, unit: 'ms', value: Math.round(percentile(delays, 99)), budget: { at: 'most', of: 'value', bound: 250 }, note: `median ${String(Math.round(percentile(delays, 50)))} ms` };
 }
 
-/** A pod writes as fast as it can while a client follows. */
+/** A pod writes as fast as it can, and ends, while a client follows. */
 async function logRows(cluster: HostCluster, agent: number, lines: number): Promise<Row[]> {
   const bytes = lines * (logLine.length + 1);
   const control = await cluster.cluster.controlPlane?.pid() ?? NaN;
   const parts = [{ name: 'agent', pid: agent }, { name: 'control plane', pid: control }];
   const before = parts.map(({ pid }) => usageOf(pid).pssBytes);
   const most = [...before];
-  await cluster.createPods(['chatter'], ['sh', '-c', `sleep 2; yes ${logLine} | head -c ${String(bytes)}; sleep 1000000`]);
+  await cluster.createPods(['chatter'], ['sh', '-c', `sleep 2; yes ${logLine} | head -c ${String(bytes)}; sleep 1`]);
   await cluster.running(['chatter']);
-  const follow = cluster.cluster.controlPlaneHost.spawn('follow', 'sh', ['-c', `KUBECONFIG=/etc/cleat/kubeconfig kubectl logs -f chatter | head -c ${String(bytes)} | wc -c`]);
+  const follow = cluster.cluster.controlPlaneHost.spawn('follow', 'sh', ['-c', `KUBECONFIG=/etc/cleat/kubeconfig kubectl logs -f chatter | wc -c`]);
   const ended = follow.exited.then(() => true);
   while (!await Promise.race([ended, sleep(200, false)])) parts.forEach(({ pid }, i) => { most[i] = Math.max(most[i] ?? 0, usageOf(pid).pssBytes); });
   const seen = Number(follow.output().trim().split('\n').at(-1));
