@@ -6,7 +6,7 @@ import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
-import { readPending, restartUnits, takeBack } from './install.ts';
+import { dismissGuard, readPending, restartUnits, takeBack } from './install.ts';
 import { upgradePaths } from './paths.ts';
 
 export interface ConfirmDeps {
@@ -75,7 +75,7 @@ export class UpgradeConfirmation implements Runnable {
       await clock.sleep(lookMs, signal);
     }
     await rm(paths.pending, { force: true });
-    await rm(paths.guard, { force: true });
+    await dismissGuard(this.#stateDir);
     await exec('systemctl', ['stop', 'cleat-upgrade-guard.timer']).catch(() => undefined);
     log.info({ from: pending.from, to: version }, 'the upgrade works');
     tell('Normal', 'Upgraded', `Upgraded from ${pending.from} to ${version}`);

@@ -40,6 +40,7 @@ export async function install({ log, nowMs }: InstallDeps, { stateDir, executabl
   const pending: Pending = { from: version, to: task.version, executable, sinceMs: nowMs(), confirmMs: task.confirmMs };
   await copySynced(executable, paths.previous);
   await rm(paths.failed, { force: true });
+  await dismissGuard(stateDir);
   await writeFileAtomic(paths.guard, guardScript(stateDir, executable), 0o755);
   const beside = join(dirname(executable), '.cleat.new');
   try {
@@ -77,6 +78,13 @@ export async function takeBack(stateDir: string, pending: Pending, why: string):
   await rename(beside, pending.executable);
   await rm(paths.pending, { force: true });
   await syncFolder(paths.folder);
+}
+
+/** Nothing is to be taken back any more; what was counted must not count for the next upgrade. */
+export async function dismissGuard(stateDir: string): Promise<void> {
+  const { folder, guard } = upgradePaths(stateDir);
+  await rm(guard, { force: true });
+  for (const unit of units) await rm(join(folder, `starts.${unit}.service`), { force: true });
 }
 
 export async function readPending(stateDir: string): Promise<Pending | undefined> {

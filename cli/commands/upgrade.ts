@@ -13,6 +13,7 @@ const flags: readonly Flag[] = [
   { name: 'to', type: 'string', description: "the release: a folder that 'npm run build' made, or the URL of one" },
   { name: 'plan', type: 'bool', description: 'show what would be done, and do nothing' },
   { name: 'canary', type: 'int', optional: '1', description: 'only this many hosts beside the control plane\'s; run it again without to go on' },
+  { name: 'nodes', type: 'list', description: 'only these hosts' },
   { name: 'timeout', type: 'duration', default: '3m', description: 'how long a host may take to be well with the new version, before it goes back to the one before' },
   { name: 'soak', type: 'duration', default: '5s', description: 'how long the hosts of a wave have to stay well before the next one' },
   { name: 'no-backup', type: 'bool', description: 'make no backup first' },
@@ -51,7 +52,7 @@ export const command: Command = {
 };
 
 async function upgrade(work: Upgrade, parsed: ParsedFlags, io: Io): Promise<number> {
-  const plan = await work.plan(parsed.has('canary') ? Math.max(1, parsed.int('canary') ?? 1) : undefined);
+  const plan = await work.plan(parsed.has('canary') ? Math.max(1, parsed.int('canary') ?? 1) : undefined, parsed.list('nodes'));
   show(plan, work.release.version, io);
   if (parsed.bool('plan') || plan.waves.length === 0) return 0;
   if (!parsed.bool('no-backup')) await work.backup();
@@ -83,9 +84,12 @@ class Upgrade {
     this.release = release;
   }
 
-  async plan(canary: number | undefined): Promise<Plan> {
+  async plan(canary: number | undefined, only: readonly string[]): Promise<Plan> {
     const slice = await this.#client.find<{ endpoints?: { addresses: string[] }[] }>('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
-    return planUpgrade(await this.#hosts(), { version: this.release.version, architectures: new Set(this.release.executables.keys()), controlPlane: slice?.endpoints?.[0]?.addresses[0] ?? '', canary });
+    const hosts = await this.#hosts();
+    const unknown = only.filter((name) => !hosts.some((host) => host.name === name));
+    if (unknown.length > 0) throw new StatusError('NotFound', `there is no node ${unknown.join(', ')}; see cleat nodes`);
+    return planUpgrade(hosts, { version: this.release.version, architectures: new Set(this.release.executables.keys()), controlPlane: slice?.endpoints?.[0]?.addresses[0] ?? '', canary, only });
   }
 
   async backup(): Promise<void> {

@@ -3,7 +3,7 @@ import { planUpgrade, versionOf, type Host } from './plan.ts';
 
 const host = (name: string, more: Partial<Host> = {}): Host => ({ name, address: name, architecture: 'amd64', version: '1', ready: true, ...more });
 const fleet = (count: number): Host[] => Array.from({ length: count }, (_, i) => host(`n${String(i).padStart(2, '0')}`));
-const options = { version: '2', architectures: new Set(['amd64']), controlPlane: 'n03', canary: undefined };
+const options = { version: '2', architectures: new Set(['amd64']), controlPlane: 'n03', canary: undefined, only: [] };
 const sizes = (count: number, canary?: number): number[] => planUpgrade(fleet(count), { ...options, canary }).waves.map((wave) => wave.length);
 
 describe('a plan', () => {
@@ -17,6 +17,10 @@ describe('a plan', () => {
     expect(sizes(40, 1)).toEqual([1, 1]);
     expect(sizes(40, 3)).toEqual([1, 3]);
     expect(planUpgrade(fleet(40), { ...options, canary: 3 }).skipped).toHaveLength(36);
+  });
+
+  it('keeps to the hosts that are named', () => {
+    expect(planUpgrade(fleet(9), { ...options, only: ['n07', 'n01'] })).toEqual({ waves: [[host('n01')], [host('n07')]], skipped: [] });
   });
 
   it('leaves out what cannot be done, and says why', () => {

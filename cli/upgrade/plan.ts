@@ -21,6 +21,8 @@ export interface PlanOptions {
   readonly controlPlane: string;
   /** Only the hosts of the first wave behind the control plane's, this many. */
   readonly canary: number | undefined;
+  /** Only these; all when empty. */
+  readonly only: readonly string[];
 }
 
 /** The most of a fleet that is upgraded at once. */
@@ -30,9 +32,10 @@ const largestShare = 4;
  * The control plane's host goes first: a control plane knows older agents, which need not know a newer one. Then one host, and if that
  * is well twice as many as before, up to a quarter of all. Hosts that cannot be upgraded now are left for the next time.
  */
-export function planUpgrade(hosts: readonly Host[], { version, architectures, controlPlane, canary }: PlanOptions): Plan {
+export function planUpgrade(hosts: readonly Host[], { version, architectures, controlPlane, canary, only }: PlanOptions): Plan {
   const skipped: { host: Host; why: string }[] = [];
   const due = hosts.filter((host) => {
+    if (only.length > 0 && !only.includes(host.name)) return false;
     const why = host.version === version ? `it has ${version}` : !architectures.has(host.architecture) ? `the release has no executable for ${host.architecture}` : host.ready ? undefined : 'it is not Ready; run this again when it is';
     if (why !== undefined) skipped.push({ host, why });
     return why === undefined;
