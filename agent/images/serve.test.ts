@@ -57,6 +57,24 @@ describe('a node asked about its images', () => {
     expect(records.isLoaded('docker.io/library/app:1')).toBe(false);
   });
 
+  it('stops when whoever sends the archive goes away', async () => {
+    const began = Promise.withResolvers<AbortSignal>();
+    const importImage = async (source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> => {
+      began.resolve(signal);
+      for await (const _ of source) { /* as much as comes */ }
+      return ['half'];
+    };
+    const collector = { list: () => Promise.resolve([]), prune: () => Promise.resolve([]) };
+    const near = serveImages({ driver: { importImage, exportImage: driver.exportImage.bind(driver), imageId: driver.imageId.bind(driver) }, records, collector, log: silentLog }, { kind: 'images', verb: 'load', stdin: true, stdout: true, stderr: false, tty: false }, new AbortController().signal);
+    await near.channel(commandChannels.stdin).write(archive.subarray(0, 1000));
+    const signal = await began.promise;
+    const aborted = new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });
+    near.close(new Error('gone'));
+    await aborted;
+    await new Promise((resolve) => { setImmediate(resolve); });
+    expect(records.isLoaded('docker.io/library/half:latest')).toBe(false);
+  });
+
   it('lists, prunes and saves', async () => {
     expect(JSON.parse((await ask({ verb: 'list' })).output)).toEqual([{ id: 'i', names: ['n'], sizeBytes: 1, isLoaded: true }]);
     expect((await ask({ verb: 'prune', dryRun: true, loaded: false })).output).toBe('[]');

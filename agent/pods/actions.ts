@@ -153,7 +153,7 @@ export class PodActions {
     const outcome = await ensureImage({ driver, puller, nowMs: () => clock.monotonic(), event: emit }, spec, keyring, signal);
     if (outcome.ok) return true;
     const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
-    const message = again ? `Back-off pulling image "${spec.image ?? ''}": ${outcome.message}` : outcome.message;
+    const message = again ? `Back-off pulling image "${spec.image ?? ''}": ErrImagePull: ${outcome.message}` : outcome.message;
     this.#memory.fail(spec.name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.monotonic(), imageBackoff);
     emit('Warning', 'Failed', `Error: ${outcome.reason}`);
     if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${spec.image ?? ''}"`);

@@ -24,6 +24,8 @@ let running: Promise<unknown>;
 /** What the host says, one look after the other. */
 let pressures: Pressure[];
 let changed: () => void;
+/** How often unused things could still be freed. */
+let reclaimable: number;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'cleat-evictor-'));
@@ -38,7 +40,9 @@ beforeEach(async () => {
     pressures: () => Promise.resolve(pressures.splice(0, 1)), get isPressed() { return pressures.length > 0; },
     subscribe: (listener: () => void) => { changed = listener; return () => undefined; },
   };
-  const evictor = new Evictor({ ...deps, pods: manager, node }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
+  reclaimable = 0;
+  const reclaim = (): Promise<boolean> => Promise.resolve(reclaimable-- > 0);
+  const evictor = new Evictor({ ...deps, pods: manager, node, reclaim }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
   running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
 });
 afterEach(async () => {
@@ -99,4 +103,19 @@ it('ends at once when it is told to before it begins', async () => {
   const node = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
   const evictor = new Evictor({ driver, clock, log: silentLog, events: { emit: () => undefined }, pods: manager, node }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
   await expect(evictor.start(AbortSignal.abort(new Error('not now')))).resolves.toBeUndefined();
+});
+
+it('frees what nobody needs before a pod has to go for disk space, and never for memory', async () => {
+  state.set(testPod('web'));
+  await until(() => statusOf('web')?.phase === 'Running');
+  const pressure: Pressure = { signal: 'nodefs.available', threshold: '10%', available: 1 << 20, hard: true };
+  [reclaimable, pressures] = [2, [pressure, pressure]];
+  changed();
+  await until(() => reclaimable === 0);
+  for (let i = 0; i < 50; i++) await clock.advance(1000);
+  expect(statusOf('web')?.phase).toBe('Running');
+  [reclaimable, pressures] = [1, [{ ...pressure, signal: 'memory.available' }]];
+  changed();
+  await until(() => statusOf('web')?.phase === 'Failed');
+  expect(reclaimable).toBe(1);
 });
