@@ -72,7 +72,7 @@ function expected(cluster: FakeCluster, node: string): Map<string, unknown> {
       const inScope = (of: string): boolean => (namespaceSelector === undefined ? of === namespace : ofNamespace.has(of) && matchesLabels(requirementsOf(namespaceSelector), ofNamespace.get(of)));
       for (const of of nodeNames) {
         const members = all.filter((pod) => isOn(pod, of) && inScope(pod.metadata?.namespace ?? '') && (pod.status?.podIPs ?? []).length > 0 && pod.status?.phase === 'Running' && matchesLabels(requirementsOf(podSelector ?? {}), pod.metadata?.labels));
-        const slice: PeerGroupSlice = { metadata: { name: `${group}.${of}` }, group, node: of, pods: members.map(({ metadata, status }) => ({ uid: metadata?.uid ?? '', ips: (status?.podIPs ?? []).map(({ ip = '' }) => ip) })).sort((x, y) => (x.uid < y.uid ? -1 : 1)) };
+        const slice: PeerGroupSlice = { metadata: { name: `${group}.${of}` }, group, node: of, pods: members.map(({ metadata, status }) => ({ uid: metadata?.uid ?? '', ips: (status?.podIPs ?? []).map(({ ip }) => ip) })).sort((x, y) => (x.uid < y.uid ? -1 : 1)) };
         if (members.length > 0) found.set(`peergroupslices.edge.cleat.dev ${group}.${of}`, slice);
       }
     }
