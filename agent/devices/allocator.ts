@@ -6,7 +6,7 @@ import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
 import { isNear, nearestNodes } from './topology.ts';
-import { noParts, type ContainerParts, type Device, type DeviceSource } from './types.ts';
+import { noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
 import { wantsOf, type ContainerWants } from './wants.ts';
 
 export interface AllocatorDeps {
@@ -81,6 +81,15 @@ export class Allocator {
       return now !== undefined && now !== nodes;
     };
     return new Set([...this.#pods.get(uid) ?? []].filter(([, own]) => [...own].some(isOutdated)).map(([container]) => container));
+  }
+
+  health(uid: string): ReadonlyMap<string, readonly DeviceHealth[]> {
+    const { inventory } = this.#deps;
+    const of = (resource: string, id: string): DeviceHealth['resources'][number] => {
+      const device = inventory.sourceOf(resource) ? inventory.devicesOf(resource).get(id) : undefined;
+      return { resourceID: id, health: device === undefined ? 'Unknown' : device.healthy ? 'Healthy' : 'Unhealthy' };
+    };
+    return new Map([...this.#pods.get(uid) ?? []].map(([container, own]) => [container, [...own].map(([resource, { ids }]) => ({ name: resource, resources: ids.map((id) => of(resource, id)) }))]));
   }
 
   ending(uid: string): void {

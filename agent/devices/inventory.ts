@@ -34,7 +34,8 @@ export class Inventory implements DeviceSink {
   offer(name: string, source: DeviceSource): void {
     const known = this.#resources.get(name);
     known?.cancelExpiry?.();
-    this.#resources.set(name, { source, devices: known?.devices ?? new Map<string, Device>(), cancelExpiry: undefined });
+    // None is given away before the source itself has said that it is there.
+    this.#resources.set(name, { source, devices: unhealthy(known?.devices), cancelExpiry: undefined });
     if (!known) this.#changed(true);
   }
 
@@ -51,7 +52,7 @@ export class Inventory implements DeviceSink {
     const resource = this.#resources.get(name);
     if (resource?.source !== source) return;
     resource.source = undefined;
-    resource.devices = forGood ? new Map() : new Map([...resource.devices].map(([id, device]) => [id, { ...device, healthy: false }]));
+    resource.devices = forGood ? new Map() : unhealthy(resource.devices);
     resource.cancelExpiry = forGood ? undefined : this.#expiry(name);
     this.#changed(forGood);
   }
@@ -84,4 +85,8 @@ export class Inventory implements DeviceSink {
       this.#changed(true);
     });
   }
+}
+
+function unhealthy(devices: ReadonlyMap<string, Device> = new Map()): Map<string, Device> {
+  return new Map([...devices].map(([id, device]) => [id, { ...device, healthy: false }]));
 }

@@ -16,7 +16,7 @@ import { Allocator } from './allocator.ts';
 import { Inventory } from './inventory.ts';
 import { DeviceRecord, type PodAllocations } from './record.ts';
 import { serveHostSocket } from './socket.ts';
-import type { ContainerParts, DeviceAmounts, PodDevices } from './types.ts';
+import type { ContainerParts, DeviceAmounts, DeviceHealth, PodDevices } from './types.ts';
 
 export interface NodeDevicesDeps {
   readonly state: DesiredState;
@@ -33,6 +33,8 @@ export interface NodeDevicesConfig {
   /** The file in which is kept what pods have. */
   readonly recordPath: string;
 }
+
+type Speaker = (socket: Socket) => void;
 
 /**
  * The devices of this host, as extended resources: those of device plugins, which find us at the kubelet's socket, and
@@ -67,9 +69,11 @@ export class NodeDevices implements PodDevices, Runnable {
 
   async start(signal: AbortSignal): Promise<void> {
     const tasks = new TaskGroup(this.#deps.log);
-    if (this.#config.pluginDir !== '') {
-      tasks.run('device plugins', signal, () => this.#servePlugins(signal));
-      tasks.run('pod resources', signal, () => this.#servePodResources(signal));
+    const { pluginDir } = this.#config;
+    if (pluginDir !== '') {
+      tasks.run('device plugins', signal, () => this.#serve(join(pluginDir, 'kubelet.sock'), true, (stop) => this.#speakToPlugins(stop), signal));
+      // Where the kubelet has it: beside the folder of plugins.
+      tasks.run('pod resources', signal, () => this.#serve(join(dirname(pluginDir), 'pod-resources', 'kubelet.sock'), false, (stop) => this.#speakToMonitors(stop), signal));
     }
     const stopWaiting = this.#classesAre(() => { tasks.run('device classes', signal, () => this.#followClasses(signal)); });
     await tasks.drain();
@@ -82,6 +86,7 @@ export class NodeDevices implements PodDevices, Runnable {
   admit(pod: Pod, signal: AbortSignal): Promise<Rejection | undefined> { return this.#allocator.admit(pod, signal); }
   parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined> { return this.#allocator.parts(pod, container, signal); }
   outdated(podUid: string): ReadonlySet<string> { return this.#allocator.outdated(podUid); }
+  health(podUid: string): ReadonlyMap<string, readonly DeviceHealth[]> { return this.#allocator.health(podUid); }
   ending(podUid: string): void { this.#allocator.ending(podUid); }
   release(podUid: string): void { this.#allocator.release(podUid); }
   retain(podUids: ReadonlySet<string>): void { this.#allocator.retain(podUids); }
@@ -94,32 +99,29 @@ export class NodeDevices implements PodDevices, Runnable {
     return () => this.#listeners.delete(listener);
   }
 
-  async #servePlugins(signal: AbortSignal): Promise<void> {
+  async #speakToPlugins(signal: AbortSignal): Promise<Speaker> {
+    const { PluginRegistration } = await import('./plugins/registration.ts');
+    const tell = (reason: string, message: string): void => { this.#tell(reason, message); };
+    const registration = new PluginRegistration({ sink: this.#inventory, log: this.#deps.log, tell, record: (path) => this.#recordPath('file', path) }, this.#config.pluginDir, signal);
+    return (socket) => { registration.accept(socket); };
+  }
+
+  async #speakToMonitors(signal: AbortSignal): Promise<Speaker> {
+    const { servePodResources } = await import('./plugins/pod-resources.ts');
+    const present = (): readonly Pod[] => this.#deps.state.list(pods).filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
+    return servePodResources({ pods: present, allocations: () => this.#allocator.pods, devices: () => this.#inventory.all() }, signal);
+  }
+
+  /** `load` is called with the first client. */
+  async #serve(path: string, clear: boolean, load: (signal: AbortSignal) => Promise<Speaker>, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
-    const { pluginDir } = this.#config;
-    const record = this.#recordPath;
-    let speaker: Promise<(socket: Socket) => void> | undefined;
-    const load = async (): Promise<(socket: Socket) => void> => {
-      const { PluginRegistration } = await import('./plugins/registration.ts');
-      const registration = new PluginRegistration({ sink: this.#inventory, log, tell: (reason, message) => { this.#tell(reason, message); }, record: (path) => record('file', path) }, pluginDir, signal);
-      return (socket) => { registration.accept(socket); };
-    };
-    await serveHostSocket({ clock, log, record, speaker: () => speaker ??= load() }, join(pluginDir, 'kubelet.sock'), { clear: true }, signal);
+    let speaker: Promise<Speaker> | undefined;
+    await serveHostSocket({ clock, log, record: (kind, target) => this.#recordPath(kind, target), speaker: () => speaker ??= load(signal) }, path, { clear }, signal);
   }
 
-  /** Where the kubelet has it: beside the folder of plugins. */
-  async #servePodResources(signal: AbortSignal): Promise<void> {
-    const { clock, log, state } = this.#deps;
-    let speaker: Promise<(socket: Socket) => void> | undefined;
-    const load = async (): Promise<(socket: Socket) => void> => {
-      const { servePodResources } = await import('./plugins/pod-resources.ts');
-      const ended = new Set(['Succeeded', 'Failed']);
-      return servePodResources({ pods: () => state.list(pods).filter(({ status }) => !ended.has(status?.phase ?? '')), allocations: () => this.#allocator.pods, devices: () => this.#inventory.all() }, signal);
-    };
-    await serveHostSocket({ clock, log, record: this.#recordPath, speaker: () => speaker ??= load() }, join(dirname(this.#config.pluginDir), 'pod-resources', 'kubelet.sock'), { clear: false }, signal);
+  #recordPath(kind: 'file' | 'directory', target: string): Promise<void> {
+    return this.#deps.ledger.record({ kind, target, before: null, after: null });
   }
-
-  readonly #recordPath = (kind: 'file' | 'directory', target: string): Promise<void> => this.#deps.ledger.record({ kind, target, before: null, after: null });
 
   /** Calls once when the cluster has classes of devices: most have none, and do without all of that. */
   #classesAre(then: () => void): () => void {

@@ -54,6 +54,8 @@ export interface PodDevices {
   parts(pod: Pod, container: string, signal: AbortSignal): Promise<ContainerParts | undefined>;
   /** Containers that were made with a device which is another node by now: plugged in again, say. */
   outdated(podUid: string): ReadonlySet<string>;
+  /** How the devices are that a pod's containers have, by container. */
+  health(podUid: string): ReadonlyMap<string, readonly DeviceHealth[]>;
   /** The pod is being ended: what it has will soon be free. */
   ending(podUid: string): void;
   /** Nothing of the pod runs any more. */
@@ -64,6 +66,12 @@ export interface PodDevices {
   manages(resource: string): boolean;
   /** Called when devices came, went, or changed their health. */
   subscribe(listener: () => void): () => void;
+}
+
+/** As in `allocatedResourcesStatus` of a container's status. */
+export interface DeviceHealth {
+  readonly name: string;
+  readonly resources: readonly { readonly resourceID: string; readonly health: 'Healthy' | 'Unhealthy' | 'Unknown' }[];
 }
 
 /** Of the node's status. */

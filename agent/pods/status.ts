@@ -1,3 +1,4 @@
+import type { DeviceHealth } from '#agent/devices/types.ts';
 import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus } from '#api/gen/types.ts';
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -17,6 +18,8 @@ export interface StatusFacts {
   readonly terminationMessages: ReadonlyMap<string, string>;
   /** For `containerID`: `containerd`. */
   readonly runtimeName: string;
+  /** What devices containers have, and how those are, by container; nothing when absent. */
+  readonly devices?: ReadonlyMap<string, readonly DeviceHealth[]>;
   /** What was reported last; conditions that did not change keep their time. */
   readonly previous: PodStatus | undefined;
 }
@@ -120,6 +123,7 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
     ...(id && { containerID: `${facts.runtimeName}://${id.id}` }),
     started,
     ...resourcesOf(view, spec),
+    ...(facts.devices?.has(spec.name) && { allocatedResourcesStatus: facts.devices.get(spec.name)?.map(({ name, resources }) => ({ name, resources: [...resources] })) }),
     ...(spec.lifecycle?.stopSignal !== undefined && { stopSignal: spec.lifecycle.stopSignal }),
   };
 }

@@ -328,6 +328,7 @@ export class PodWorker {
       hostIps: this.#deps.node.hostIps(),
       terminationMessages: this.#memory.terminationMessages,
       runtimeName: this.#deps.runtimeName(),
+      ...(this.#deps.devices && { devices: this.#deps.devices.health(this.uid) }),
       previous: this.#lastStatus,
     });
     if (!wasTerminal(view)) this.#announcer.announce(view, status);

@@ -69,7 +69,7 @@ describe('devices', () => {
     })}`);
     await untilAmounts('3/2');
     await cluster.apply([pod('one', { [resource]: '1' })]);
-    await until('one', isReady);
+    expect(state(await until('one', isReady))?.allocatedResourcesStatus).toEqual([{ name: resource, resources: [{ resourceID: 'a', health: 'Healthy' }] }]);
     expect(await exec('one', '(: <> /dev/toy) && (: <> /dev/net/tun) && echo $COLOR $PLUGIN_DEVICES $FROM_CDI; (: < /dev/loop-control) 2>&1 | grep -c . ; echo hello >/dev/tty-toy')).toBe('red a yes\n1\n');
     await terminal.waitForOutput('hello');
   });
@@ -149,5 +149,14 @@ describe('devices', () => {
     await cluster.cleat(['device', 'remove', 'gadget', 'tun']);
     await untilAmounts('0/0', 'cleat.dev/tun');
     await remove('user', 'other');
+  });
+
+  it('leave nothing of ours behind, whatever plugins left', async () => {
+    await toys?.kill('SIGKILL');
+    await cluster.stopAgent(0);
+    await host().sh('rm -f /etc/cdi/toys.json; rmdir /etc/cdi');
+    await host().execOk(join(import.meta.dirname, '../../cleat'), ['down', '--purge'], { timeoutMs: 60_000 });
+    expect(await host().sh('ls -R /var/lib/kubelet /var/lib/cleat 2>/dev/null || true')).not.toMatch(/kubelet\.sock|toy|devices/);
+    expect((await host().exec('test', ['-e', '/var/lib/kubelet'])).exitCode).toBe(1);
   });
 });

@@ -1,4 +1,4 @@
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { ContainerParts, Device, DeviceSource } from '../types.ts';
 import type { ContainerAllocateResponse, ListAndWatchResponse, PluginCalls, PluginContract, PluginOptions } from './contract.ts';
@@ -34,7 +34,11 @@ export class Plugin implements DeviceSource {
   /** Resolves when the plugin answers, with what it can do known; rejects when it does not. */
   async connect(registered: PluginOptions | null, signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => { this.#client.waitForReady(Date.now() + connectMs, (error) => { if (error) reject(new StatusError('ServiceUnavailable', `nobody answers at ${this.#endpoint} within ${String(connectMs / 1000)} s`, { cause: error })); else resolve(); }); });
-    const told = await this.#call('GetDevicePluginOptions', {}, optionsMs, signal);
+    const told = await this.#call('GetDevicePluginOptions', {}, optionsMs, signal).catch((error: unknown) => {
+      // Older than that call: what it said when it registered is all there is.
+      if (error instanceof StatusError && error.code === 'MethodNotAllowed') return this.#options;
+      throw error;
+    });
     this.#options = { preStartRequired: told.preStartRequired || registered?.preStartRequired === true, getPreferredAllocationAvailable: told.getPreferredAllocationAvailable || registered?.getPreferredAllocationAvailable === true };
     if (this.#options.getPreferredAllocationAvailable) this.#prefer = (available, mustInclude, size, stop) => this.#preferred(available, mustInclude, size, stop);
     if (this.#options.preStartRequired) this.#prepare = async (ids, stop) => { await this.#call('PreStartContainer', { devicesIds: ids }, preStartMs, stop); };
@@ -88,7 +92,7 @@ export class Plugin implements DeviceSource {
 
 /** As the kubelet prints errors of gRPC. */
 function failureOf(method: string, error: ServiceError): StatusError {
-  return new StatusError('InternalError', `rpc error: code = ${codeNames[error.code] ?? 'Unknown'} desc = ${error.details || messageOf(error)}`, { cause: new Error(method, { cause: error }) });
+  return new StatusError(error.code === status.UNIMPLEMENTED ? 'MethodNotAllowed' : 'InternalError', `rpc error: code = ${codeNames[error.code] ?? 'Unknown'} desc = ${error.details || messageOf(error)}`, { cause: new Error(method, { cause: error }) });
 }
 
 const codeNames = ['OK', 'Canceled', 'Unknown', 'InvalidArgument', 'DeadlineExceeded', 'NotFound', 'AlreadyExists', 'PermissionDenied', 'ResourceExhausted', 'FailedPrecondition', 'Aborted', 'OutOfRange', 'Unimplemented', 'Internal', 'Unavailable', 'DataLoss', 'Unauthenticated'];

@@ -78,6 +78,7 @@ describe('device plugins', () => {
     expect(await admit('q')).toBe('Allocate failed due to requested number of devices unavailable for example.com/toy. Requested: 1, Available: 0, which is unexpected');
     toy.tell('devices', [{ id: 'a', health: 'Unhealthy' }, { id: 'b' }, { id: 'c' }]);
     await untilAmounts('3/2');
+    expect(devices.health('p-uid').get('app')).toEqual([{ name: resource, resources: [{ resourceID: 'a', health: 'Unhealthy' }] }]);
     expect(await admit('q', 2)).toBeUndefined();
     devices.release('p-uid');
     toy.tell('devices', ids('a', 'b', 'c'));
@@ -125,6 +126,9 @@ describe('device plugins', () => {
     const empty = await plugin(ids('a'), 'empty');
     await empty.until('watched');
     await vi.waitFor(async () => { expect(await admit('p')).toBe('Allocate failed due to no containers return in allocation response, which is unexpected'); }, 10_000);
+    // One whose list never comes has nothing to give, whatever the one before it had.
+    await (await plugin(ids('a'), 'hang')).until('watched');
+    await untilAmounts('1/0');
     // One that is slow keeps nobody else waiting, and is not waited for by a pod that is to end.
     const slow = await plugin(ids('a', 'b'), 'slow');
     await untilAmounts('2/2');
