@@ -42,6 +42,8 @@ describe('pod network', () => {
 
   beforeAll(async () => {
     lab = await createLab({ hosts: 2 });
+    // A namespace begins as the machine is.
+    for (const host of lab.hosts) await host.sh('echo 0 > /proc/sys/net/ipv4/ip_forward');
     file = join(lab.directory, 'nodes.json');
     writeFileSync(file, JSON.stringify([node(0), node(1)]));
     await Promise.all([start(0), start(1)]);

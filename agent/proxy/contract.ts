@@ -36,7 +36,7 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
     const newBackend = (change: Partial<ProxyConfig> = {}): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, { ...config, ...change });
     const tcp = (change: Partial<ServicePort> = {}): ServicePort => servicePort({ endpoints: [podA, podB, remote], ...change });
     const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'reset' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
-      const [address = '', port = ''] = target.split(':');
+      const [, address = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(target) ?? [];
       const inPod = options.pod === undefined ? [] : ['ip', 'netns', 'exec', options.pod];
       const args = [...inPod, 'node', probe, 'ask', options.protocol ?? 'tcp', address, port, String(options.count ?? 1), String(options.sourcePort ?? 0)];
       return JSON.parse(await from.execOk('env', args, { timeoutMs: 60_000 })) as string[];
@@ -47,6 +47,9 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
       lab = await createLab({ hosts: 3 });
       node = lab.host(0);
       client = lab.host(2);
+      for (const host of lab.hosts) await host.execOk('ip', ['address', 'add', `${v6(host.address)}/64`, 'dev', 'eth0', 'nodad']);
+      // There is no way out over IPv6 here, and a packet needs one before it is translated.
+      await node.execOk('ip', ['route', 'add', 'fd43::/112', 'dev', 'eth0']);
       await addPods(node, 0, ['a', 'b'], lab.host(1));
       await addPods(lab.host(1), 1, ['c'], node);
       backend = newBackend();
@@ -66,6 +69,35 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
       expect(servers(fromPod)).toEqual(['a', 'b', 'c']);
       expect(fromPod.filter((a) => !a.startsWith('a ')).every((a) => a.endsWith(` ${podA.ip}`))).toBe(true);
       for (const s of ['a', 'b', 'c']) expect(fromHost.filter((a) => a.startsWith(s)).length).toBeGreaterThan(5);
+    });
+
+    it('routes IPv6 beside IPv4: cluster addresses, node ports, hairpin, refusal and the way out', async () => {
+      const dual = newBackend({ podCidrs: [...config.podCidrs, 'fd42::/56'], serviceCidrs: [...config.serviceCidrs, 'fd43::/112'] });
+      const six = (backend: Backend): Backend => ({ ...backend, ip: v6(backend.ip) });
+      const endpoints = [podA, podB, remote].flatMap((pod) => [pod, six(pod)]);
+      const empty = servicePort({ id: 'default/empty:http', clusterIps: ['fd43::9'] });
+      await backend.cleanup(signal);
+      try {
+        await dual.replace([tcp({ clusterIps: [clusterIp, 'fd43::77'], endpoints, nodePort: 30080 }), empty], signal);
+        expect(servers(await ask(node, '[fd43::77]:80', { count: 40 }))).toEqual(['a', 'b', 'c']);
+        const fromPod = await ask(node, '[fd43::77]:80', { count: 40, pod: 'a' });
+        expect(servers(fromPod)).toEqual(['a', 'b', 'c']);
+        expect(fromPod.filter((a) => !a.startsWith('a ')).every((a) => a.endsWith(` ${v6(podA.ip)}`))).toBe(true);
+        expect(servers(await ask(node, `${clusterIp}:80`, { count: 20 }))).toEqual(['a', 'b', 'c']);
+        expect(servers(await ask(client, `[${v6(node.address)}]:30080`, { count: 40 }))).toEqual(['a', 'b', 'c']);
+        expect(await ask(node, '[fd43::9]:80')).toEqual(['ECONNREFUSED']);
+        expect(await ask(node, '[fd43::9]:80', { pod: 'b' })).toEqual(['ECONNREFUSED']);
+        await dual.apply({ set: [tcp({ clusterIps: [clusterIp, 'fd43::77'], endpoints: [six(podB)] })], removed: [empty.id] }, signal);
+        expect(servers(await ask(node, '[fd43::77]:80', { count: 5 }))).toEqual(['b']);
+        expect(await ask(node, `${clusterIp}:80`)).toEqual(['ECONNREFUSED']);
+        expect(await ask(node, `[${v6(remote.ip)}]:8080`, { pod: 'a' })).toEqual([`c ${v6(podA.ip)}`]);
+        const outside = client.spawn('outside', 'node', [probe, 'serve', 'outside', '9100']);
+        await outside.waitForOutput('ready');
+        expect(await ask(node, `[${v6(client.address)}]:9100`, { pod: 'a' })).toEqual([`outside ${v6(node.address)}`]);
+        await outside.kill('SIGKILL');
+      } finally {
+        await dual.cleanup(signal);
+      }
     });
 
     it('lets a pod reach itself through its own Service', async () => {
@@ -301,17 +333,27 @@ function withoutEnv(options: ExecOptions): Omit<ExecOptions, 'env' | 'cwd'> {
   return rest;
 }
 
+/** The IPv6 address that a host or pod has beside its IPv4 one. */
+function v6(ip: string): string {
+  const [, , net = '', host = ''] = ip.split('.').map((octet) => Number(octet).toString(16));
+  if (!ip.startsWith('10.42.')) return `fd88::${host}`;
+  return net === '0' ? `fd42::${host}` : `fd42:0:0:${net}::${host}`;
+}
+
 /** Pods as network namespaces with a routed link, each with a server, and a route to the other host's pods. */
 async function addPods(host: LabHost, subnet: number, names: readonly string[], other: LabHost): Promise<void> {
-  await host.sh('echo 1 > /proc/sys/net/ipv4/ip_forward');
+  await host.sh('echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding');
   for (const [i, name] of names.entries()) {
     const ip = `10.42.${String(subnet)}.${String(2 + i)}`;
     await host.sh(`ip netns add ${name}
       ip link add v${name} type veth peer name eth0 netns ${name}
       ip addr add 10.42.${String(subnet)}.1/32 dev v${name}; ip link set v${name} up; ip route add ${ip} dev v${name}
       ip -n ${name} addr add ${ip}/32 dev eth0; ip -n ${name} link set eth0 up; ip -n ${name} link set lo up
-      ip -n ${name} route add 10.42.${String(subnet)}.1 dev eth0; ip -n ${name} route add default via 10.42.${String(subnet)}.1`);
+      ip -n ${name} route add 10.42.${String(subnet)}.1 dev eth0; ip -n ${name} route add default via 10.42.${String(subnet)}.1
+      ip addr add fe80::1/64 dev v${name} nodad; ip route add ${v6(ip)} dev v${name}
+      ip -n ${name} addr add ${v6(ip)}/128 dev eth0 nodad; ip -n ${name} route add default via fe80::1 dev eth0`);
     await host.spawn(`serve-${name}`, 'ip', ['netns', 'exec', name, 'node', probe, 'serve', name, '8080']).waitForOutput('ready');
   }
   await host.execOk('ip', ['route', 'add', `10.42.${String(1 - subnet)}.0/24`, 'via', other.address]);
+  await host.execOk('ip', ['route', 'add', `${v6(`10.42.${String(1 - subnet)}.0`)}/64`, 'via', v6(other.address)]);
 }
