@@ -2,7 +2,7 @@
  * Generates `kept-zeros.json`: optional fields whose zero (`0`, `""`, `false`) says something. Kubernetes drops every other
  * zero, because its types cannot tell it from a field that is not there. A fact of the contract, read from the Go types.
  *
- *   node api/gen/kept-zeros.ts FOLDER
+ *   node api/gen/kept-zeros/generate.ts FOLDER
  *
  * FOLDER is the unpacked Debian source package `golang-k8s-api`. What that package lacks is listed below.
  */
@@ -51,7 +51,7 @@ function typesIn(source: string): Map<string, Fields> {
 
 interface Definition { readonly properties?: Readonly<Record<string, { readonly type?: string; readonly format?: string }>>; readonly required?: readonly string[] }
 
-const here = import.meta.dirname;
+const here = path.join(import.meta.dirname, '..');
 const folder = process.argv[2] ?? '';
 const byGroup = new Map(groups.map((group) => [group, typesIn(readFileSync(path.join(folder, group, 'types.go'), 'utf8'))]));
 const definitions = JSON.parse(readFileSync(path.join(here, 'schemas.json'), 'utf8')) as Readonly<Record<string, Definition>>;
