@@ -16,9 +16,28 @@ export interface Inherited {
 }
 
 const cniResults = '/var/lib/cni/results';
+/** Files are called after the network, the sandbox and the interface. */
+const ourNetwork = 'cleat-';
 
 export async function inheritedBy({ netnsDir, cniDataDir }: ContainerdPaths, nowMs: number): Promise<Inherited> {
   return { atMs: nowMs, netns: await readdir(netnsDir).catch(() => []), addresses: await takenAddresses(cniDataDir) };
+}
+
+/**
+ * Removes what a power cut has left of CNI's notes about pods of ours: they are written without being synced, and a pod whose note
+ * cannot be read could never be stopped. Before containerd is started, for it reads them.
+ */
+export async function removeTornResults(log: Log, dir = cniResults): Promise<void> {
+  for (const name of await readdir(dir).catch(() => [])) {
+    if (!name.startsWith(ourNetwork)) continue;
+    try {
+      JSON.parse(await readFile(join(dir, name), 'utf8'));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) continue;
+      log.warn({ file: name }, 'removing a torn note about the network of a pod');
+      await rm(join(dir, name), { force: true });
+    }
+  }
 }
 
 /**

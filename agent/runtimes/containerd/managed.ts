@@ -11,7 +11,7 @@ import { containerdConfig } from './config.ts';
 import { mayLowerOomScore } from '../oom-score.ts';
 import { findCniBinDir, findProgram, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
-import { inheritedBy, removeHalfMade, type Inherited } from './half-made.ts';
+import { inheritedBy, removeHalfMade, removeTornResults, type Inherited } from './half-made.ts';
 import { endStrayShims } from './stray-shims.ts';
 import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from '../process.ts';
 
@@ -157,6 +157,7 @@ export class ManagedContainerd implements Runnable {
     const { paths } = this;
     await removeSockets(paths.socket, paths.ttrpcSocket, paths.pidFile);
     this.#inherited = await inheritedBy(paths, this.#deps.clock.now());
+    await removeTornResults(this.#deps.log);
     const size = await stat(paths.log).then((s) => s.size, () => 0);
     if (size > maxLogBytes) await rename(paths.log, join(dirname(paths.log), 'containerd.log.1'));
     const log = await open(paths.log, 'a', 0o600);

@@ -71,7 +71,7 @@ export class VirtualHost {
       // It had ended by itself.
     }
     await exited;
-    rmSync(this.#job, { recursive: true, force: true });
+    await exec('rm', ['-rf', this.#job]);
   }
 
   /** A shell script in the host to its end. A non-zero exit is a result. */
