@@ -51,6 +51,7 @@ describe('backup and restore', () => {
     expect(await cleatOn(host, 'backup', 'check', sealed, `--key-file=${key}`)).toMatch(/is whole: made 20.* revision \d+/);
     expect((await host.sh(`stat -c %a ${file} ${sealed}`)).trim().split('\n')).toEqual(['600', '600']);
     expect(await host.exec(executable, ['backup', 'check', sealed])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('--key-file') as string });
+    for (const path of ['backup', 'certs']) expect(await cluster.kubectlResult(['--as=somebody', 'get', '--raw', `/cleat/v1/${path}`])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('Forbidden') as string });
     expect(await host.exec(executable, ['backup', '/nowhere/x'], { env: { KUBECONFIG: kubeconfig } })).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('name another file') as string });
   });
 

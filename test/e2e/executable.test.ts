@@ -41,7 +41,7 @@ describe('the single executable', () => {
     await make('--out', join(lab.directory, 'again'));
     expect(await sumOf(join(lab.directory, 'again', `cleat-linux-${process.arch}`))).toBe(await sumOf(cleat));
     await make('--out', join(lab.directory, 'arm64'), '--arch', 'arm64');
-    expect(await execOk('qemu-aarch64-static', [join(lab.directory, 'arm64/cleat-linux-arm64'), 'version', '--client'], { timeoutMs: 120_000 })).toBe(`Client Version: v${version}\n`);
+    expect(await execOk('qemu-aarch64-static', ['-L', '/usr/aarch64-linux-gnu', join(lab.directory, 'arm64/cleat-linux-arm64'), 'version', '--client'], { timeoutMs: 120_000 })).toBe(`Client Version: v${version}\n`);
   });
 
   it('comes as a package', async () => {
@@ -49,7 +49,7 @@ describe('the single executable', () => {
     expect(file).toBe(`cleat_${version}_${process.arch === 'x64' ? 'amd64' : process.arch}.deb`);
     expect(statSync(join(lab.directory, file)).size).toBeLessThan(45_000_000);
     const [about, held] = await Promise.all(['--info', '--contents'].map((verb) => execOk('dpkg-deb', [verb, join(lab.directory, file)])));
-    expect(about).toMatch(/Depends: iproute2[^]*postinst[^]*postrm[^]*prerm/);
+    expect(about).toMatch(/postinst[^]*postrm[^]*prerm[^]*Depends: iproute2/);
     expect(held?.match(/\.\/(usr\/bin\/cleat|lib\/systemd\/system\/cleat-\w+\.service)$/gm)).toHaveLength(3);
     await execOk('dpkg-deb', ['-x', join(lab.directory, file), join(lab.directory, 'unpacked')]);
     expect(await sumOf(join(lab.directory, 'unpacked/usr/bin/cleat'))).toBe(await sumOf(cleat));

@@ -85,20 +85,21 @@ describe('install.sh', () => {
 
   const versions = async (): Promise<string> => (await cleat('get', 'nodes', '-o', 'jsonpath={range .items[*]}{.status.nodeInfo.kubeletVersion} {end}')).replaceAll(/v[\d.]+\+cleat\./g, '').trim();
   const bothReady = (what = 'both nodes to be Ready'): Promise<unknown> => until(what, async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
+  const upgrade = (...args: string[]): Promise<string> => server.execOk('/usr/local/bin/cleat', ['upgrade', ...args], { timeoutMs: 240_000 });
   const shims = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.sh("ps -eo pid,args | awk '/[c]ontainerd-shim/ {print $1}' | sort")))).join('/');
 
   it('is upgraded in waves, works with the version before in both directions, and its containers do not notice', async () => {
     await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'next'), '--version', '9.0.0', '--compression', '1'], { timeoutMs: 300_000 });
     const before = await shims();
-    const plan = await cleat('upgrade', '--to', '/mnt/next', '--plan');
+    const plan = await upgrade('--to', '/mnt/next', '--plan');
     expect(plan).toMatch(new RegExp(`1 +${server.name} +\\w+ +${version} +9.0.0\n2 +${other.name} `));
     // The new control plane works with an old agent.
-    expect(await cleat('upgrade', '--to', '/mnt/next', '--soak=0s', `--nodes=${server.name}`)).toMatch(/1 host has 9.0.0/);
+    expect(await upgrade('--to', '/mnt/next', '--soak=0s', `--nodes=${server.name}`)).toMatch(/1 host has 9.0.0/);
     expect(await server.sh('ls /var/lib/cleat/backups')).toMatch(/^before-9.0.0-.*\.backup\n$/);
     await bothReady('an old agent with a new control plane');
     expect(await versions()).toBe(`9.0.0 ${version}`);
     expect(await cleat('exec', 'deployment/hello', '--', 'echo', 'through')).toBe('through\n');
-    expect(await cleat('upgrade', '--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
+    expect(await upgrade('--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
     expect(await versions()).toBe('9.0.0 9.0.0');
     // Back, as somebody would who regrets it: what the new one has written the old one reads, and it works with a new agent.
     await installed(server, '--server', '--no-packages');
