@@ -53,6 +53,8 @@ export class PolicyEnforcer implements Runnable {
   readonly #wakeup = new Wakeup();
   /** By pod uid: addresses of pods that nobody reports yet. */
   readonly #announced = new Map<string, readonly string[]>();
+  /** By address, the pod that got it last: one that died may still be reported with it. */
+  readonly #owners = new Map<string, string>();
   #waiters: Waiter[] = [];
   #applied: Ruleset | undefined;
   /** Addresses that were isolated when last looked at. */
@@ -98,8 +100,9 @@ export class PolicyEnforcer implements Runnable {
   async protect(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void> {
     const { uid = '', namespace = '', labels = {} } = pod.metadata ?? {};
     if (pod.spec?.hostNetwork === true || !isSelected(this.#policies(), namespace, labels)) return;
-    if (!this.#dirty && this.#applied && ips.every((ip) => this.#isolated.has(ip))) return;
+    if (!this.#dirty && this.#applied && ips.every((ip) => this.#isolated.has(ip) && this.#owners.get(ip) === uid)) return;
     this.#announced.set(uid, ips);
+    for (const ip of ips) this.#owners.set(ip, uid);
     this.#changed();
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => { reject(signal.reason as Error); };
@@ -206,9 +209,11 @@ export class PolicyEnforcer implements Runnable {
     const desired = state.list(pods);
     const uids = new Set(desired.map(({ metadata }) => metadata?.uid ?? ''));
     for (const uid of this.#announced.keys()) if (!uids.has(uid)) this.#announced.delete(uid);
+    for (const [ip, uid] of this.#owners) if (!uids.has(uid)) this.#owners.delete(ip);
+    const isOwn = (uid: string) => (ip: string): boolean => (this.#owners.get(ip) ?? uid) === uid;
     const local = desired.filter(({ spec }) => spec?.hostNetwork !== true).map((pod): LocalPod => {
       const uid = pod.metadata?.uid ?? '';
-      return { uid, namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {}, ips: [...new Set([...reported.get(uid) ?? [], ...this.#announced.get(uid) ?? []])], ports: portsOf(pod) };
+      return { uid, namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {}, ips: [...new Set([...reported.get(uid) ?? [], ...this.#announced.get(uid) ?? []])].filter(isOwn(uid)), ports: portsOf(pod) };
     });
     const taken = new Set(local.flatMap(({ ips }) => ips));
     const orphans = [...reported].filter(([uid]) => !uids.has(uid)).flatMap(([, ips]) => ips.filter((ip) => this.#isolated.has(ip) && !taken.has(ip)));

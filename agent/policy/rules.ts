@@ -127,7 +127,7 @@ function peersOf({ groups, blocks }: RulePeers, direction: Direction): PeerMatch
 function portMatch(port: NetworkPolicyPort | undefined): string {
   if (port === undefined) return '';
   if (port.port === undefined) return `meta l4proto ${protocolOf(port)} `;
-  return `meta l4proto ${protocolOf(port)} th dport ${String(port.port)}${port.endPort === undefined ? '' : `-${String(port.endPort)}`} `;
+  return `meta l4proto ${protocolOf(port)} th dport ${String(port.port)}${port.endPort === undefined || port.endPort === port.port ? '' : `-${String(port.endPort)}`} `;
 }
 
 function protocolOf({ protocol = 'TCP' }: NetworkPolicyPort): string {
