@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
+import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
@@ -7,7 +8,7 @@ import { ImageCollector, type ImageCollectorConfig, type ImageCollectorDeps } fr
 import { writeHostsFiles } from './hosts-files.ts';
 import { imagePullerDefaults, ImagePuller, type ImagePullerDeps } from './puller.ts';
 import { ImageRecords } from './records.ts';
-import { loadRegistries } from './registries.ts';
+import { loadRegistries, noRegistries, type Registries } from './registries.ts';
 
 export type NodeImagesDeps = Omit<ImageCollectorDeps & ImagePullerDeps, 'records'>;
 
@@ -36,12 +37,9 @@ export class NodeImages implements Runnable {
     this.collector = new ImageCollector({ ...deps, records }, config);
   }
 
-  /** Rejects with a sentence when the file of registries makes no sense. */
   static async open(deps: NodeImagesDeps, config: NodeImagesConfig): Promise<NodeImages> {
-    const [registries, records] = await Promise.all([loadRegistries(config.registriesPath), ImageRecords.open(join(config.stateDir, 'agent/images.json'), deps.log)]);
-    const says = registries.mirrors.size > 0 || [...registries.access.values()].some(({ caFile, certFile, insecure }) => caFile !== undefined || certFile !== undefined || insecure);
-    if (config.registryHostsDir !== undefined) await writeHostsFiles(config.registryHostsDir, registries);
-    else if (says) deps.log.warn({ path: config.registriesPath, runtime: deps.driver.name }, 'mirrors and certificates of registries are this runtime\'s own matter; set them in its configuration. Credentials are used');
+    const records = await ImageRecords.open(join(config.stateDir, 'agent/images.json'), deps.log);
+    const registries = await useRegistries(deps, config);
     return new NodeImages(deps, records, new ImagePuller({ ...deps, records }, { ...imagePullerDefaults, maxParallel: config.maxParallelPulls, registries }), config);
   }
 
@@ -61,4 +59,20 @@ export class NodeImages implements Runnable {
     const { serveImages } = await import('./serve.ts');
     return serveImages({ driver: this.#deps.driver, log: this.#deps.log, collector: this.collector, records: this.#records }, request, signal);
   }
+}
+
+/** Tells the runtime, too, where that is ours to do. A file that makes no sense keeps no pod whose image is here from starting. */
+async function useRegistries({ log, events, clock, driver }: NodeImagesDeps, { registriesPath: path, registryHostsDir, nodeName }: NodeImagesConfig): Promise<Registries> {
+  let registries: Registries;
+  try {
+    registries = await loadRegistries(path);
+    if (registryHostsDir !== undefined) await writeHostsFiles(registryHostsDir, registries);
+  } catch (error) {
+    log.error({ err: messageOf(error) }, 'the file of registries is not used; mend it and start the agent again');
+    events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason: 'InvalidRegistries', message: messageOf(error), atMs: clock.now() });
+    return noRegistries;
+  }
+  const says = registries.mirrors.size > 0 || [...registries.access.values()].some(({ caFile, certFile, insecure }) => caFile !== undefined || certFile !== undefined || insecure);
+  if (registryHostsDir === undefined && says) log.warn({ path, runtime: driver.name }, 'mirrors and certificates of registries are this runtime\'s own matter; set them in its configuration. Credentials are used');
+  return registries;
 }

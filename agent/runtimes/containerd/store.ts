@@ -56,12 +56,6 @@ export class ContainerdStore {
     await this.#unary(this.#leases, 'AddResource', { id: lease, resource: { id, type } });
   }
 
-  /** What is being written now, by ref, and all that is there, by digest. */
-  async present(): Promise<{ readonly refs: readonly string[]; readonly digests: readonly string[] }> {
-    const [{ statuses }, infos] = await Promise.all([this.#statuses(), this.#list()]);
-    return { refs: statuses.map(({ ref }) => ref), digests: infos.map(({ digest }) => digest) };
-  }
-
   /** How far the pull of an image from a repository is; undefined while nothing of it is known, and when all is there. */
   async progress(registry: string, repository: string): Promise<PullProgress | undefined> {
     const { statuses } = await this.#statuses();
