@@ -8,7 +8,7 @@ export function cniConflist(podCidrs: readonly string[], dataDirectory: string, 
   const ipv4 = podCidrs.some((cidr) => !cidr.includes(':'));
   const routes = [...(ipv4 ? [{ dst: '0.0.0.0/0' }] : []), ...(ipv6 ? [{ dst: '::/0' }] : [])];
   const conflist = {
-    cniVersion: '0.4.0',
+    cniVersion: '1.0.0',
     name: 'cleat',
     plugins: [
       {

@@ -54,8 +54,9 @@ describe('pod network', () => {
     for (const [host, pod] of [[lab.host(0), 'a'], [lab.host(0), 'b'], [lab.host(1), 'c']] as const) await cni(host, 'ADD', pod);
     expect(await lab.host(0).execOk('ip', ['netns', 'exec', 'a', 'ip', '-o', '-4', 'addr', 'show', 'eth0'])).toContain('10.42.0.2/');
     expect(await reaches(lab.host(0), 'a', '10.42.0.3')).toBe(true);
-    expect(await reaches(lab.host(0), 'a', '10.42.1.2')).toBe(true);
-    expect(await reaches(lab.host(1), 'c', '10.42.0.3')).toBe(true);
+    // Pods may start before the way to other hosts is there.
+    await eventually(() => reaches(lab.host(0), 'a', '10.42.1.2'), { what: 'a pod of the other host' });
+    await eventually(() => reaches(lab.host(1), 'c', '10.42.0.3'), { what: 'the way back' });
     expect(await reaches(lab.host(1), 'c', lab.host(0).address)).toBe(true);
   });
 

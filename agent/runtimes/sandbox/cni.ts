@@ -1,4 +1,4 @@
-import { access, constants, readdir, readFile } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord } from '#api/meta/json.ts';
 import { StatusError } from '#common/errors.ts';
@@ -18,6 +18,7 @@ export interface CniNetwork {
   readonly cniVersion: string;
   readonly name: string;
   readonly plugins: readonly Readonly<Record<string, unknown>>[];
+  readonly disableCheck?: boolean;
 }
 
 /** Whom a network is given to. */
@@ -33,7 +34,10 @@ export interface CniTarget {
 const ifName = 'eth0';
 const timeoutMs = 60_000;
 
-/** Calls CNI plugins. Source: https://github.com/containernetworking/cni/blob/main/SPEC.md, versions 0.3.0 to 1.0.0. */
+/**
+ * Calls CNI plugins. Source: https://github.com/containernetworking/cni/blob/main/SPEC.md, versions 0.3.0 to 1.1.0. What
+ * the plugins answered is kept on disk beside the configuration until the network is given back, for DEL and CHECK are to tell them.
+ */
 export class Cni {
   readonly #config: CniConfig;
 
@@ -59,16 +63,37 @@ export class Cni {
   async add(network: CniNetwork, target: CniTarget, signal: AbortSignal): Promise<string[]> {
     let result: unknown;
     for (const plugin of network.plugins) result = await this.#call('ADD', network, plugin, target, result, signal) ?? result;
+    await mkdir(this.#results, { recursive: true, mode: 0o700 });
+    await writeFile(this.#resultOf(target), JSON.stringify(result ?? null), { mode: 0o600 });
     const ips = isRecord(result) && Array.isArray(result['ips']) ? result['ips'] : [];
     return ips.flatMap((ip: unknown) => (isRecord(ip) && typeof ip['address'] === 'string' ? [ip['address'].replace(/\/\d+$/, '')] : []));
   }
 
   /** Gives links and addresses back. Idempotent. */
   async remove(network: CniNetwork, target: CniTarget, signal: AbortSignal): Promise<void> {
-    for (const plugin of network.plugins.toReversed()) await this.#call('DEL', network, plugin, target, undefined, signal);
+    const result = await this.#kept(network, target);
+    for (const plugin of network.plugins.toReversed()) await this.#call('DEL', network, plugin, target, result, signal);
+    await rm(this.#resultOf(target), { force: true });
   }
 
-  async #call(command: 'ADD' | 'DEL', network: CniNetwork, plugin: Readonly<Record<string, unknown>>, target: CniTarget, prevResult: unknown, signal: AbortSignal): Promise<unknown> {
+  /** Rejects with what a plugin says is no longer as it made it. Nothing is looked at where the configuration forbids it, or is older than the command. */
+  async check(network: CniNetwork, target: CniTarget, signal: AbortSignal): Promise<void> {
+    const result = await this.#kept(network, target);
+    if (network.disableCheck === true || result === undefined || older(network.cniVersion, '0.4.0')) return;
+    for (const plugin of network.plugins) await this.#call('CHECK', network, plugin, target, result, signal);
+  }
+
+  get #results(): string { return join(this.#config.confDir, '..', 'results'); }
+
+  #resultOf({ containerId }: CniTarget): string { return join(this.#results, `${containerId}-${ifName}.json`); }
+
+  /** Undefined where there is none, and for versions that knew of none. */
+  async #kept({ cniVersion }: CniNetwork, target: CniTarget): Promise<unknown> {
+    if (older(cniVersion, '0.4.0')) return undefined;
+    return parsed(await readFile(this.#resultOf(target), 'utf8').catch(() => '')) ?? undefined;
+  }
+
+  async #call(command: 'ADD' | 'CHECK' | 'DEL', network: CniNetwork, plugin: Readonly<Record<string, unknown>>, target: CniTarget, prevResult: unknown, signal: AbortSignal): Promise<unknown> {
     const { launcher = [], binDirs } = this.#config;
     const type = typeof plugin['type'] === 'string' ? plugin['type'] : '';
     const [program, ...args] = [...launcher, await this.#find(type)];
@@ -101,7 +126,13 @@ function toNetwork(value: unknown): CniNetwork {
   const cniVersion = typeof value['cniVersion'] === 'string' ? value['cniVersion'] : '0.3.1';
   const plugins = Array.isArray(value['plugins']) ? value['plugins'].filter(isRecord) : [value];
   if (plugins.length === 0) throw new TypeError('there are no plugins');
-  return { cniVersion, name: value['name'], plugins };
+  return { cniVersion, name: value['name'], plugins, ...(value['disableCheck'] === true && { disableCheck: true }) };
+}
+
+function older(version: string, than: string): boolean {
+  const [a, b] = [version, than].map((text) => text.split('.').map(Number));
+  const i = (a ?? []).findIndex((part, at) => part !== b?.[at]);
+  return i >= 0 && (a?.[i] ?? 0) < (b?.[i] ?? 0);
 }
 
 function parsed(text: string): unknown {

@@ -1,0 +1,50 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { Cni, type CniTarget } from './cni.ts';
+
+const forever = new AbortController().signal;
+const target: CniTarget = { containerId: 'abc', netns: '/proc/1/ns/net', podUid: 'u', podNamespace: 'default', podName: 'web' };
+
+/** Plugins that note what they are called with; `second` adds an address to what it is given. */
+function setUp(cniVersion: string) {
+  const directory = mkdtempSync(join(tmpdir(), 'cleat-cni-'));
+  const [confDir, binDir, log] = [join(directory, 'net.d'), join(directory, 'bin'), join(directory, 'log')];
+  for (const folder of [confDir, binDir]) mkdirSync(folder);
+  const result = JSON.stringify({ cniVersion, ips: [{ address: '10.42.0.2/24' }, { address: 'fd42::2/64' }] });
+  for (const name of ['first', 'second']) {
+    writeFileSync(join(binDir, name), `#!/bin/sh\necho "$CNI_COMMAND ${name} $(cat)" >> ${log}\n[ "$CNI_COMMAND" != ADD ] || echo '${result}'\n[ "$CNI_COMMAND" != CHECK ] || [ ! -e ${directory}/broken ] || { echo '{"code":11,"msg":"the link is gone"}'; exit 1; }\n`);
+    chmodSync(join(binDir, name), 0o755);
+  }
+  writeFileSync(join(confDir, '10-x.conflist'), JSON.stringify({ cniVersion, name: 'x', plugins: [{ type: 'first' }, { type: 'second' }] }));
+  const calls = (): [string, boolean][] => readFileSync(log, 'utf8').trim().split('\n').map((line) => [line.split(' ').slice(0, 2).join(' '), line.includes('prevResult')]);
+  return { cni: new Cni({ confDir, binDirs: [binDir] }), directory, calls };
+}
+
+it('tells plugins what they answered when it checks and when it gives a network back', async () => {
+  const { cni, directory, calls } = setUp('1.0.0');
+  const network = await cni.network();
+  if (!network) throw new Error('no network');
+  expect(await cni.add(network, target, forever)).toEqual(['10.42.0.2', 'fd42::2']);
+  await cni.check(network, target, forever);
+  writeFileSync(join(directory, 'broken'), '');
+  await expect(cni.check(network, target, forever)).rejects.toThrow('the link is gone');
+  await cni.remove(network, target, forever);
+  await cni.remove(network, target, forever);
+  expect(calls()).toEqual([
+    ['ADD first', false], ['ADD second', true], ['CHECK first', true], ['CHECK second', true], ['CHECK first', true],
+    ['DEL second', true], ['DEL first', true], ['DEL second', false], ['DEL first', false],
+  ]);
+  expect(readdirSync(join(directory, 'results'))).toEqual([]);
+});
+
+it('asks nothing of plugins that their version does not know', async () => {
+  const { cni, calls } = setUp('0.3.1');
+  const network = await cni.network();
+  if (!network) throw new Error('no network');
+  await cni.add(network, target, forever);
+  await cni.check(network, target, forever);
+  await cni.remove(network, target, forever);
+  expect(calls()).toEqual([['ADD first', false], ['ADD second', true], ['DEL second', false], ['DEL first', false]]);
+});
