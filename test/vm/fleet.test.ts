@@ -43,8 +43,6 @@ describe('a fleet whose hosts lose their power', () => {
     await cleat(`apply -f ${root}/examples/hello.yaml`);
     const address = (await cleat("get service hello -o jsonpath='{.spec.clusterIP}'")).trim();
     for (const host of lab.hosts) await page(host, address);
-    // containerd syncs what it knows of an image, not the image: what was unpacked less than half a minute ago may be lost.
-    for (const host of lab.hosts) await host.sh('sync');
   });
 
   it(`is the same after the power was cut ${String(reboots)} times`, async () => {

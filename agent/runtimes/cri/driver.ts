@@ -21,6 +21,8 @@ export interface CriConfig {
   readonly owner: string;
   /** Used for unpacking imported images; the runtime's default when absent. */
   readonly snapshotter?: string;
+  /** On the file system that images are unpacked to, where that is ours to sync: with `snapshotter`. */
+  readonly stateDir?: string;
   /** How the runtime's streaming server is reached; by plain TCP when absent. */
   readonly connectStream?: StreamConnect;
 }
@@ -46,7 +48,7 @@ export class CriDriver implements RuntimeDriver {
     this.#deps = deps;
     this.#config = config;
     this.#connection = new CriConnection(config.endpoint);
-    this.#images = new CriImages({ ...deps, connection: this.#connection }, config.snapshotter);
+    this.#images = new CriImages({ ...deps, connection: this.#connection }, config.snapshotter, config.snapshotter === undefined ? undefined : config.stateDir);
   }
 
   async version(signal: AbortSignal): Promise<string> {

@@ -1,6 +1,7 @@
 import { isRecord } from '#api/meta/json.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import { receiveArchive, sendArchive } from '../containerd/archives.ts';
 import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
@@ -27,11 +28,14 @@ export interface CriImagesDeps { readonly connection: CriConnection; readonly cl
 export class CriImages {
   readonly #deps: CriImagesDeps;
   readonly #snapshotter: string | undefined;
+  readonly #dataDir: string | undefined;
   #content: ContainerdStore | undefined;
 
-  constructor(deps: CriImagesDeps, snapshotter: string | undefined) {
+  /** `snapshotter` and `dataDir`: of a containerd that is our own. */
+  constructor(deps: CriImagesDeps, snapshotter: string | undefined, dataDir?: string) {
     this.#deps = deps;
     this.#snapshotter = snapshotter;
+    this.#dataDir = dataDir;
   }
 
   async list(signal: AbortSignal): Promise<readonly ListedImage[]> {
@@ -59,6 +63,7 @@ export class CriImages {
       if (progress) void this.#watch(image, progress, AbortSignal.any([signal, over.signal]));
       const headers = lease === undefined ? {} : { 'containerd-lease': lease };
       await this.#deps.connection.call('PullImage', { image: { image }, ...(auth && { auth: authMessage(image, auth) }) }, pullMs, signal, headers);
+      await this.#settle(signal);
       return await this.#checked(image, signal);
     } catch (error) {
       if (isStatus(error) && saysNothingMatches.test(error.message)) throw nothingForThisHost(image, await this.#offered(image, startedSeconds), error);
@@ -92,7 +97,19 @@ export class CriImages {
       await this.#untilKnown(name, signal);
       await this.#checked(name, signal);
     }
+    await this.#settle(signal);
     return names;
+  }
+
+  /** containerd syncs what it knows of an image, and not the image: a power cut would leave empty files that it takes for whole ever after. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    if (this.#dataDir === undefined) return;
+    try {
+      await execOk('sync', ['-f', this.#dataDir], { signal, timeoutMs: removeMs });
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#deps.log.warn({ err: messageOf(error) }, 'an image may not survive a power cut within the next half minute');
+    }
   }
 
   export(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
