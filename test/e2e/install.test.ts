@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execOk, type ExecResult } from '#common/exec.ts';
 import { version } from '#common/version.ts';
+import { makeDeb } from '#install/build/deb.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
@@ -137,5 +138,19 @@ describe('install.sh', () => {
     expect(left.split('\n').filter((line) => line !== '/var/lib/cleat' && /cleat|10\.4[23]\./.test(line))).toEqual([]);
     expect(await installed(server, '--uninstall', '--keep-data')).toContain('are kept');
     expect(await server.sh('ls /var/lib/cleat/server')).toContain('store');
+  });
+
+  it('comes as a package, too, which starts nothing by itself and goes without a trace', async () => {
+    const made = await makeDeb({ root, out: join(lab.directory, 'dist'), arch: process.arch, version });
+    await other.execOk('dpkg', ['-i', join('/mnt/dist', 'file' in made ? made.file : '')], { timeoutMs: 120_000 });
+    expect(await other.execOk('/usr/bin/cleat', ['version', '--client'])).toBe(`Client Version: v${version}\n`);
+    expect((await other.exec('systemctl', ['is-enabled', 'cleat-agent', 'cleat-controlplane'])).stdout).toBe('disabled\ndisabled\n');
+    expect(await other.exec('/usr/bin/cleat', ['uninstall'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('apt-get purge cleat') as string });
+    await other.sh('mkdir -p /etc/cleat && printf "log-level: warn\nadvertise-address: %s\n" "$1" > /etc/cleat/controlplane.yaml'.replace('"$1"', other.address));
+    await other.execOk('systemctl', ['enable', '--now', 'cleat-controlplane'], { timeoutMs: 120_000 });
+    expect(await other.execOk('/usr/bin/cleat', ['get', 'namespaces', '-o', 'name'])).toContain('namespace/default');
+    await other.execOk('dpkg', ['-P', 'cleat'], { timeoutMs: 120_000 });
+    // The state directory is a disk of its own in the lab.
+    expect(await other.sh('ls -d /etc/cleat /usr/bin/cleat /lib/systemd/system/cleat* 2>/dev/null || true; ls -A /var/lib/cleat')).toBe('');
   });
 });
