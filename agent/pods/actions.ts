@@ -34,6 +34,8 @@ import { ensureVolumes, removePodFiles, removeVolumes } from './volumes/volumes.
 export interface ActionDeps {
   readonly driver: RuntimeDriver;
   readonly puller: ImagePuller;
+  /** The control plane has not been heard of for a while, or never since the host was booted. */
+  readonly isAlone: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly lookup: ObjectLookup;
@@ -150,7 +152,7 @@ export class PodActions {
     const { driver, puller, clock, recorder, lookup } = this.#deps;
     const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, spec.name); };
     const keyring = podKeyring(pod, (namespace, name) => lookup.secret(namespace, name));
-    const outcome = await ensureImage({ driver, puller, nowMs: () => clock.monotonic(), event: emit }, spec, keyring, signal);
+    const outcome = await ensureImage({ driver, puller, isAlone: this.#deps.isAlone(), nowMs: () => clock.monotonic(), event: emit }, spec, keyring, signal);
     if (outcome.ok) return true;
     const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
     const message = again ? `Back-off pulling image "${spec.image ?? ''}": ErrImagePull: ${outcome.message}` : outcome.message;

@@ -28,6 +28,8 @@ const reference = new RegExp(String.raw`^(?:${domain}/)?${component}(?:/${compon
 export interface ImageDeps {
   readonly driver: RuntimeDriver;
   readonly puller: ImagePuller;
+  /** The control plane is away, and perhaps the registry with it: what is here will do. */
+  readonly isAlone: boolean;
   /** Monotonic. */
   readonly nowMs: () => number;
   readonly event: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
@@ -42,10 +44,10 @@ export async function ensureImage(deps: ImageDeps, container: Container, keyring
     deps.event('Warning', 'InspectFailed', message);
     return { ok: false, reason: 'InvalidImageName', message };
   }
-  if (policy !== 'Always') {
+  if (policy !== 'Always' || deps.isAlone) {
     const present = await deps.driver.imageId(image, signal) !== undefined;
     if (present) {
-      deps.event('Normal', 'Pulled', `Container image "${image}" already present on machine`);
+      deps.event('Normal', 'Pulled', `Container image "${image}" already present on machine${policy === 'Always' ? ', and not asked for again while the control plane is away' : ''}`);
       return { ok: true };
     }
     if (policy === 'Never') {

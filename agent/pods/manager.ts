@@ -58,6 +58,8 @@ interface EndWaiter {
 
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 const rotationMs = 60_000;
+/** Longer than any pause between heartbeats. */
+const aloneMs = 60_000;
 /** A fence is rare, and what it waits for takes a moment. */
 const fencePollMs = 100;
 
@@ -203,6 +205,11 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     });
   }
 
+  get #isAlone(): boolean {
+    const { contact } = this.#deps;
+    return contact !== undefined && (contact.silentMs() ?? Infinity) > aloneMs;
+  }
+
   get #isCertain(): boolean { return this.#deps.state.known && this.#deps.state.reliable; }
 
   #apply(changes: readonly StateChange[]): void {
@@ -268,6 +275,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       lookup: this.#lookup,
       limit: this.#limit,
       puller: this.#puller,
+      isAlone: () => this.#isAlone,
       capacity: this.#capacity,
       check: this.#deps.check ?? systemCheck(this.#deps.driver),
       recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),
