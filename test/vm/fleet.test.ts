@@ -21,10 +21,10 @@ describe('a fleet whose hosts lose their power', () => {
   const page = (host: VirtualHost, address: string): Promise<unknown> => until(`the page from ${host.name}`, async () => (await host.sh(`timeout 10 busybox wget -qO- http://${address}/`)).includes('Hello from'));
   /** What must be the same after any number of power cuts. */
   const inventory = (host: VirtualHost): Promise<string> => host.sh(`
-    find /etc/cleat /etc/systemd/system /usr/local/bin -xdev | sort
+    find /etc/cleat /etc/systemd/system /usr/local/bin/cleat* -xdev | sort
     ls /var/lib/cleat
     ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v veth | sort
-    ls /var/lib/cleat/pods | wc -l; ps -eo args | grep -c '[c]ontainerd-shim-runc-v2'; ls /run/netns /var/run/netns 2>/dev/null | wc -l
+    echo pods; ls /var/lib/cleat/pods | wc -l; echo shims; ps -eo args | grep -c '[c]ontainerd-shim-runc-v2'; echo networks; ls /var/lib/cni/results | grep -c '^cleat-'
     systemctl list-units --no-legend --plain --state=failed 'cleat*'`);
 
   beforeAll(async () => {
@@ -55,6 +55,6 @@ describe('a fleet whose hosts lose their power', () => {
       await bothReady();
       for (const each of lab.hosts) await page(each, address);
     }
-    for (const [i, host] of lab.hosts.entries()) await until(`${host.name} to be as it was`, async () => { expect(await inventory(host)).toBe(before[i]); return true; });
+    for (const [i, host] of lab.hosts.entries()) await eventually(async () => { expect(await inventory(host)).toBe(before[i]); return true; }, { what: `${host.name} to be as it was`, timeoutMs: 120_000, intervalMs: 1000 });
   }, 900_000 + reboots * 120_000);
 });
