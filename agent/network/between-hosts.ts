@@ -104,7 +104,7 @@ export class BetweenHosts {
     const text = JSON.stringify(plans.map(({ nodeName, how, why }) => ({ nodeName, how, why })));
     if (text === this.#shown) return;
     this.#shown = text;
-    for (const { nodeName, how, why } of plans) this.#deps.log[how === 'none' ? 'warn' : 'info']({ peer: nodeName, how, why }, 'how pods of another host are reached');
+    for (const { nodeName, how, why, undecided } of plans) this.#deps.log[how === 'none' && undecided !== true ? 'warn' : 'info']({ peer: nodeName, how, why }, 'how pods of another host are reached');
   }
 
   async #lookForWireguard(signal: AbortSignal): Promise<WireguardFacts | null> {

@@ -31,7 +31,8 @@ describe('how a pair of hosts is reached', () => {
     expect(planPeers(a, [b])).toMatchObject([{ how: 'wireguard', key: key('b'), endpoint: '10.0.1.2:51871' }]);
     expect(planPeers(member(1, '10.0.0'), [b])).toMatchObject([{ how: 'none', undecided: true }]);
     expect(planPeers(a, [member(2, '10.0.1')])[0]).toMatchObject({ how: 'none', why: expect.stringContaining('not yet said') as string });
-    expect(planPeers(a, [member(2, '10.0.1')])[0]?.undecided).toBeUndefined();
+    expect(planPeers(a, [member(2, '10.0.1')])[0]?.undecided).toBe(true);
+    expect(planPeers(a, [member(2, '10.0.1', { wireguard: null })])[0]?.undecided).toBeUndefined();
   });
 
   it('across NAT: who stands behind it calls, and two that do go through the control plane\'s host', () => {

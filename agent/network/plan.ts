@@ -81,7 +81,8 @@ function wireguard(own: Member, peer: Member, hub: Member | undefined, config: P
   const [mine, theirs] = [own.facts?.wireguard, peer.facts?.wireguard];
   if (mine === null) return none(`${why}: this host has no WireGuard`);
   if (mine === undefined) return { ...none(`${why}: finding out whether this host has WireGuard`), undecided: true };
-  if (!theirs) return none(theirs === null ? `${why}: ${peer.nodeName} has no WireGuard` : `${why}: ${peer.nodeName} has not yet said whether it has WireGuard`);
+  if (theirs === undefined) return { ...none(`${why}: ${peer.nodeName} has not yet said whether it has WireGuard`), undecided: true };
+  if (theirs === null) return none(`${why}: ${peer.nodeName} has no WireGuard`);
   const [ownNat, peerNat] = [natOf(own), natOf(peer)];
   if (ownNat !== undefined && peerNat !== undefined && ownNat !== peerNat) {
     if (hub?.facts?.wireguard) return { how: 'relay', why: `${why}; both stand behind NAT`, via: [], key: theirs.key, relay: hub.nodeName };
