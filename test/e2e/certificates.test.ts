@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
@@ -25,7 +26,7 @@ describe('certificates', () => {
     expect((await status()).nodes.map(({ current }) => current)).toEqual([true, false]);
     // A user and a token of before.
     await cluster.kubectl(['--kubeconfig=/etc/cleat/kubeconfig.before', 'get', 'nodes']);
-    const refused = await cluster.controlPlaneHost.exec('/bin/sh', ['-c', `KUBECONFIG=/etc/cleat/kubeconfig ${process.cwd()}/cleat certs rotate --ca --finish`]);
+    const refused = await cluster.controlPlaneHost.exec(join(import.meta.dirname, '../../cleat'), ['certs', 'rotate', '--ca', '--finish'], { env: { KUBECONFIG: '/etc/cleat/kubeconfig' } });
     expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/has no certificate of the new CA yet.*--force/s) as string });
 
     cluster.startAgent(1);
