@@ -18,5 +18,5 @@ export async function* run({ quick }: RunOptions): AsyncIterable<Row> {
     return;
   }
   const text = await execOk('sh', [join(uml, 'run.sh'), '-m', '512', process.execPath, join(import.meta.dirname, '../proxy-process.ts'), 'rows', 'ipvs', counts.join()], { timeoutMs: 900_000 });
-  for (const row of JSON.parse(text) as Row[]) yield { ...row, note: [row.note, 'in User-Mode Linux, where system calls are slow'].filter(Boolean).join('; ') };
+  for (const { budget, ...row } of JSON.parse(text) as Row[]) yield { ...row, ...(budget?.of === 'ratio' && { budget }), note: [row.note, 'in User-Mode Linux, where system calls are slow'].filter(Boolean).join('; ') };
 }
