@@ -25,8 +25,8 @@ type Service = Readonly<Record<string, MethodDefinition<object, object>>>;
  */
 export class ContainerdStore {
   readonly #client: Client;
-  readonly #content = service('content.proto', 'containerd.services.content.v1.Content');
-  readonly #leases = service('leases.proto', 'containerd.services.leases.v1.Leases');
+  readonly #content = service('../../../proto/third_party/containerd/content.proto', 'containerd.services.content.v1.Content');
+  readonly #leases = service('../../../proto/third_party/containerd/leases.proto', 'containerd.services.leases.v1.Leases');
   readonly #metadata = new Metadata();
 
   constructor(endpoint: string, namespace: string) {
@@ -123,7 +123,7 @@ export class ContainerdStore {
 }
 
 function service(file: string, name: string): Service {
-  return loadContract(new URL(`../../../proto/third_party/containerd/${file}`, import.meta.url)).services.get(name) ?? {};
+  return loadContract(new URL(file, import.meta.url)).services.get(name) ?? {};
 }
 
 function method(from: Service, name: string): MethodDefinition<object, object> {
