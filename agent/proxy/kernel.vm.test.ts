@@ -77,7 +77,7 @@ describe('Services on a kernel that has everything', () => {
     for (const [target, from] of [['fd43::77', 80], ['fd42:0:0:0::1', 30080], ['2001:db8::5', 80], ['10.43.0.77', 80]] as const) {
       for (const enter of [['ip', 'netns', 'exec', 'a'], ['env']]) {
         const answers = JSON.parse(await node.execOk(enter[0] ?? '', [...enter.slice(1), 'node', probe, 'ask', 'tcp', target, String(from), '20'])) as string[];
-        expect([...new Set(answers.map((answer) => answer.split(' ')[0]))].sort(), `${target} from ${enter.join(' ')}`).toEqual(['a', 'b']);
+        expect(new Set(answers.map((answer) => answer.split(' ')[0])), `${target} from ${enter.join(' ')}`).toEqual(new Set(['a', 'b']));
       }
     }
     await backend.apply({ set: [{ ...six, endpoints: [] }], removed: [] }, signal);
