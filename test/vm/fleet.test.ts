@@ -29,7 +29,7 @@ describe('a fleet whose hosts lose their power', () => {
   const inventory = (host: VirtualHost): Promise<string> => host.sh(`
     find /etc/cleat /etc/systemd/system /usr/local/bin/cleat* -xdev | sort
     ls /var/lib/cleat
-    ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v veth | sort
+    ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v -e veth -e '^cleat-' | sort
     echo pods; ls /var/lib/cleat/pods | wc -l; echo shims; ps -eo args | grep -c '[c]ontainerd-shim-runc-v2'; echo networks; ls /var/lib/cni/results | grep -c '^cleat-'
     systemctl list-units --no-legend --plain --state=failed 'cleat*'`);
 
