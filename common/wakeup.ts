@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts';
+
 /** Lets one loop sleep until there is something to do. */
 export class Wakeup {
   #settle: (() => void) | undefined;
@@ -20,5 +22,16 @@ export class Wakeup {
       this.#settle = settle;
     });
     signal.throwIfAborted();
+  }
+
+  /** As `wait`, but for `ms` at most: true when woken, false when the time has passed. */
+  async waitAtMost(ms: number, clock: Pick<Clock, 'after'>, signal: AbortSignal): Promise<boolean> {
+    let late = false;
+    const cancel = clock.after(ms, () => {
+      late = true;
+      this.notify();
+    });
+    await this.wait(signal).finally(cancel);
+    return !late;
   }
 }

@@ -120,8 +120,8 @@ export class Speaker implements Runnable {
     const { clock } = this.#deps;
     const waitMs = untilMs - clock.monotonic();
     if (waitMs <= 0) { await Promise.resolve(); return; }
-    const cancel = waitMs === Infinity ? () => undefined : clock.after(waitMs, () => { this.#wakeup.notify(); });
-    await this.#wakeup.wait(signal).finally(cancel);
+    if (waitMs === Infinity) await this.#wakeup.wait(signal);
+    else await this.#wakeup.waitAtMost(waitMs, clock, signal);
   }
 
   #refresh(): void {

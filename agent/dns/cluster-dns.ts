@@ -11,6 +11,7 @@ import { messageOf } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import { parseResolvConf } from '#agent/pods/spec/dns.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
@@ -70,7 +71,7 @@ export class ClusterDns implements Runnable {
   #broken: Error | undefined;
   #upstreamsKey = '';
   #changed = false;
-  #wake: () => void = () => undefined;
+  readonly #wakeup = new Wakeup();
 
   constructor(deps: ClusterDnsDeps, config: ClusterDnsConfig) {
     this.#deps = deps;
@@ -125,7 +126,7 @@ export class ClusterDns implements Runnable {
         await this.#deps.clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);
         continue;
       }
-      await this.#wait(this.#config.checkIntervalMs, signal);
+      if (!this.#changed) await this.#wakeup.waitAtMost(this.#config.checkIntervalMs, this.#deps.clock, signal);
     }
   }
 
@@ -210,17 +211,7 @@ export class ClusterDns implements Runnable {
 
   #poke(): void {
     this.#changed = true;
-    this.#wake();
-  }
-
-  /** Until a change or the time has passed. */
-  async #wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#changed) return;
-    const woken = new AbortController();
-    this.#wake = () => { woken.abort(); };
-    await this.#deps.clock.sleep(timeoutMs, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
-    this.#wake = () => undefined;
-    signal.throwIfAborted();
+    this.#wakeup.notify();
   }
 }
 

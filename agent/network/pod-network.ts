@@ -5,6 +5,7 @@ import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import { nodes } from '#api/kinds/resources.ts';
 import { networkAnnotation } from '#api/network/annotations.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
@@ -39,7 +40,7 @@ export class PodNetwork implements Runnable {
   readonly #config: PodNetworkConfig;
   readonly #listeners = new Set<() => void>();
   #notReady: string | undefined = 'the pod network has not been set up yet';
-  #wake: () => void = () => undefined;
+  readonly #wakeup = new Wakeup();
   #changed = false;
   #between: BetweenHosts | undefined;
   #foreign: string | undefined;
@@ -101,7 +102,7 @@ export class PodNetwork implements Runnable {
         await this.#warnOfForeignDrop(signal);
       }
       const delayMs = failure === undefined ? this.#config.checkIntervalMs : backoffMs(retry, failures, this.#deps.random);
-      if (!this.#changed) await this.#wait(delayMs, signal);
+      if (!this.#changed) await this.#wakeup.waitAtMost(delayMs, this.#deps.clock, signal);
     }
   }
 
@@ -222,21 +223,6 @@ export class PodNetwork implements Runnable {
 
   #poke(): void {
     this.#changed = true;
-    this.#wake();
-  }
-
-  async #wait(ms: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const finish = (): void => {
-        cancel();
-        signal.removeEventListener('abort', abort);
-        this.#wake = () => undefined;
-      };
-      const cancel = this.#deps.clock.after(ms, () => { finish(); resolve(); });
-      const abort = (): void => { finish(); reject(signal.reason as Error); };
-      this.#wake = () => { finish(); resolve(); };
-      signal.addEventListener('abort', abort, { once: true });
-    });
+    this.#wakeup.notify();
   }
 }

@@ -4,6 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { DeviceAmounts } from '#agent/devices/types.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
@@ -60,7 +61,7 @@ export class NodeReporter implements NodeReports, Runnable {
   #runtimeSeen = false;
   #images: NonNullable<NodeStatus['images']> = [];
   #imagesAtMs = -Infinity;
-  #wake: () => void = () => undefined;
+  readonly #wakeup = new Wakeup();
   #poked = false;
 
   private constructor(deps: NodeReporterDeps, config: NodeReporterConfig, identity: HostIdentity) {
@@ -99,7 +100,7 @@ export class NodeReporter implements NodeReports, Runnable {
   /** Looks again at once: something that the status depends on changed. */
   poke(): void {
     this.#poked = true;
-    this.#wake();
+    this.#wakeup.notify();
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -109,7 +110,8 @@ export class NodeReporter implements NodeReports, Runnable {
         const { checkIntervalMs } = this.#config;
         const ready = this.#report.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
         looksNotReady = ready ? 0 : looksNotReady + 1;
-        await this.#wait(ready ? checkIntervalMs : backoffMs({ baseMs: 100, maxMs: checkIntervalMs, jitter: 0 }, looksNotReady, () => 0), signal);
+        const delayMs = ready ? checkIntervalMs : backoffMs({ baseMs: 100, maxMs: checkIntervalMs, jitter: 0 }, looksNotReady, () => 0);
+        if (!this.#poked) await this.#wakeup.waitAtMost(delayMs, this.#deps.clock, signal);
         // What was waited for has moved: the rest is likely to follow soon.
         if (this.#poked) looksNotReady = 0;
         await this.#look(signal);
@@ -186,22 +188,6 @@ export class NodeReporter implements NodeReports, Runnable {
       signal.throwIfAborted();
       this.#deps.log.debug({ err: messageOf(error) }, 'images cannot be listed');
     }
-  }
-
-  async #wait(ms: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#poked) return;
-    await new Promise<void>((resolve, reject) => {
-      const finish = (): void => {
-        cancel();
-        signal.removeEventListener('abort', abort);
-        this.#wake = () => undefined;
-      };
-      const cancel = this.#deps.clock.after(ms, () => { finish(); resolve(); });
-      const abort = (): void => { finish(); reject(signal.reason as Error); };
-      this.#wake = () => { finish(); resolve(); };
-      signal.addEventListener('abort', abort, { once: true });
-    });
   }
 }
 

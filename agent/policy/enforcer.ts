@@ -143,8 +143,7 @@ export class PolicyEnforcer implements Runnable {
     let checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
     while (!this.#dirty) {
       if (!this.#applied) { await this.#wakeup.wait(signal); continue; }
-      const cancel = clock.after(Math.max(0, checkAtMs - clock.monotonic()), () => { this.#wakeup.notify(); });
-      await this.#wakeup.wait(signal).finally(cancel);
+      await this.#wakeup.waitAtMost(Math.max(0, checkAtMs - clock.monotonic()), clock, signal);
       if (this.#dirty || clock.monotonic() < checkAtMs) continue;
       if (!await this.#intact(signal)) return;
       checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;

@@ -3,6 +3,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
@@ -45,7 +46,7 @@ export class Proxy implements Runnable {
   readonly #deps: ProxyDeps;
   readonly #config: ProxyLoopConfig;
   readonly #tracker: ServiceTracker;
-  #wake: () => void = () => undefined;
+  readonly #wakeup = new Wakeup();
   #failure: string | undefined = 'Service routing has not been set up yet';
   #dirty = false;
   readonly #former: ProxyBackend[];
@@ -71,12 +72,12 @@ export class Proxy implements Runnable {
     const unsubscribe = state.subscribe((changes) => {
       this.#dirty = this.#tracker.note(changes) || this.#dirty;
       // Also the first message of a node's life, which may hold no Service, opens the way.
-      this.#wake();
+      this.#wakeup.notify();
     });
     const unsubscribePods = reports.subscribe((report) => {
       if (!this.#tracker.notePod(report)) return;
       this.#dirty = true;
-      this.#wake();
+      this.#wakeup.notify();
     });
     try {
       await this.#loop(signal);
@@ -91,7 +92,7 @@ export class Proxy implements Runnable {
 
   async #loop(signal: AbortSignal): Promise<void> {
     const { state, clock } = this.#deps;
-    while (!state.known) await this.#wait(signal, undefined);
+    while (!state.known) await this.#wakeup.wait(signal);
     let full = true;
     let failures = 0;
     while (!signal.aborted) {
@@ -107,7 +108,7 @@ export class Proxy implements Runnable {
       await clock.sleep(this.#config.minIntervalMs, signal);
       while (!this.#dirty && !full) {
         // Other changes of the state wake this, too, and must not put the check off.
-        if (await this.#wait(signal, Math.max(0, checkAtMs - clock.monotonic()))) continue;
+        if (await this.#wakeup.waitAtMost(Math.max(0, checkAtMs - clock.monotonic()), clock, signal)) continue;
         full = !await this.#intact(signal);
         checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
       }
@@ -170,21 +171,5 @@ export class Proxy implements Runnable {
   #tell(reason: string, message: string): void {
     const { nodeName } = this.#config;
     this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
-  }
-
-  /** True when woken by a change, false when `timeoutMs` passed. */
-  async #wait(signal: AbortSignal, timeoutMs: number | undefined): Promise<boolean> {
-    signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const cancel = timeoutMs === undefined ? () => undefined : this.#deps.clock.after(timeoutMs, () => { finish(); resolve(false); });
-      const abort = (): void => { finish(); reject(signal.reason as Error); };
-      const finish = (): void => {
-        cancel();
-        signal.removeEventListener('abort', abort);
-        this.#wake = () => undefined;
-      };
-      this.#wake = () => { finish(); resolve(true); };
-      signal.addEventListener('abort', abort, { once: true });
-    });
   }
 }
