@@ -43,6 +43,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   config: () => import('./commands/config.ts'),
   completion: () => import('./commands/completion.ts'),
   why: () => import('./commands/why.ts'),
+  doctor: () => import('./commands/doctor.ts'),
   backup: () => import('./commands/backup.ts'),
   restore: () => import('./commands/restore.ts'),
   certs: () => import('./commands/certs.ts'),
@@ -68,6 +69,7 @@ See:
   events         list Events
   top            CPU and memory in use
   nodes          the fleet at a glance
+  doctor         whether this host can run Cleat well, and what to do where not
   net            how hosts reach each other; net check: whether full packets do
   explain        the fields of a type of object
   api-resources  the types of objects; api-versions: the versions of the API

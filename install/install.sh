@@ -194,6 +194,13 @@ await() {
   done
 }
 
+# What of this host may stand in Cleat's way is told, and no reason to fail: it is installed.
+look_over() {
+  [ -z "$dry" ] || return 0
+  "$bin" doctor --quiet >"$work/doctor" 2>&1 || true
+  [ ! -s "$work/doctor" ] || { say "what 'cleat doctor' has to say of this host:"; sed 's/^/  /' "$work/doctor"; }
+}
+
 reload=
 if [ -n "$systemd" ]; then
   [ "$mode" != server ] || unit cleat-controlplane.service
@@ -207,6 +214,7 @@ if [ "$mode" = server ]; then
   server_changed="$changed$binary_changed$reload"
 fi
 if [ -z "$systemd" ]; then
+  look_over
   case "$mode" in
     server) say "this host has no systemd, so nothing was started. Have its init run: $bin controlplane --config /etc/cleat/controlplane.yaml" ;;
     join) changed=; settings /etc/cleat/agent.yaml server "$url" token "$token" node-name "$node_name" node-ip "$node_ip"
@@ -218,7 +226,7 @@ fi
 if [ "$mode" = server ]; then
   start cleat-controlplane "$server_changed"
   await cleat-controlplane 60
-  [ -n "$agent" ] || { [ -n "$dry" ] || { say "the control plane runs. To add a host, run there what this prints: cleat token create"; }; exit 0; }
+  [ -n "$agent" ] || { look_over; [ -n "$dry" ] || { say "the control plane runs. To add a host, run there what this prints: cleat token create"; }; exit 0; }
   url=https://127.0.0.1:6443
   if [ -z "$dry" ] && [ ! -e /var/lib/cleat/agent/pki ]; then token=$("$bin" token create --ttl=1h --description='this host' --token-only); fi
 fi
@@ -227,6 +235,7 @@ settings /etc/cleat/agent.yaml log-level warn server "$url" token "$token" node-
 start cleat-agent "$changed$binary_changed$reload"
 await cleat-agent 120
 [ -z "$dry" ] || exit 0
+look_over
 if [ "$mode" = server ]; then
   say "this host runs a control plane and an agent. Next:"
   echo "  sudo cleat get nodes"
