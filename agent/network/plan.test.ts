@@ -20,6 +20,10 @@ describe('how a pair of hosts is reached', () => {
     expect(how(member(1, '10.0.0'), silent)).toEqual(['n3 routes']);
   });
 
+  it('not before this host has told where it is', () => {
+    expect(planPeers({ ...member(1, '10.0.0'), addresses: [] }, [member(2, '10.0.0')])).toEqual([]);
+  });
+
   it('by VXLAN where they share no link and one has no WireGuard, or where one of them asks for it', () => {
     expect(planPeers(member(1, '10.0.0', wg('a')), [member(2, '10.0.1', { wireguard: null })])).toMatchObject([{ how: 'vxlan', why: 'no shared link', via: ['10.0.1.2'] }]);
     expect(how(member(1, '10.0.0'), member(2, '10.0.0', { mode: 'vxlan' }))).toEqual(['n2 vxlan']);

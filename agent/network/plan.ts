@@ -16,6 +16,8 @@ type Choice = Omit<PeerPlan, 'nodeName' | 'podCidrs'>;
  * One range, one peer: where two nodes claim the same, the first name wins.
  */
 export function planPeers(own: Member, others: readonly Member[], config: PlanConfig = {}): PeerPlan[] {
+  // A node that has just joined: what links it shares will be known in a moment.
+  if (own.addresses.length === 0) return [];
   const sorted = others.filter((m) => m.nodeName !== own.nodeName && m.podCidrs.length > 0 && m.addresses.length > 0).sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1));
   const claimed = new Set(own.podCidrs);
   const hub = relayOf([own, ...sorted]);

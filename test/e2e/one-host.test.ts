@@ -60,7 +60,7 @@ describe('one host', () => {
       expect(output).toMatch(/^Starting Cleat; its state is in \/var\/lib\/cleat\nCleat is up in \d+\.\d s: node host0 of https:\/\/10\.88\.\d+\.11:6443\n/);
       expect(output).toContain('deployment.apps/hello created\nservice/hello created\n');
       expect(output).toContain('hello: 3 of 3 ready\n');
-      expect(output).toMatch(/\$ curl http:\/\/10\.43\.\d+\.\d+\/\nHello from hello-\w+-\w+ to 10\.42\.\d+\.\d+\n/);
+      expect(output).toMatch(/\$ curl http:\/\/10\.43\.\d+\.\d+\/\nHello from hello-\w+-\w+ to 10\.88\.\d+\.11\n/);
       expectNoNoise(output);
       // Its pods were made when the node could take them.
       expect((await attempt(host, ['get', 'events', '--field-selector', 'reason=FailedScheduling', '-o', 'name'])).stdout).toBe('');
@@ -74,7 +74,7 @@ describe('one host', () => {
       const [pods = '', scaled, logs] = answers;
       expect(pods.match(/^hello-\S+ +1\/1 +Running +0 +\S+ +10\.42\.0\.\d+ +host0 /gm)).toHaveLength(3);
       expect(scaled).toBe('deployment.apps/hello scaled\n');
-      expect(logs).toMatch(/^\[pod\/hello-\S+\/web\] Hello to 10\.42\.0\.\d+$/m);
+      expect(logs).toMatch(/^\[pod\/hello-\S+\/web\] Hello to 10\.88\.\d+\.11$/m);
     });
 
     it('lets only root read the kubeconfig, and says so', async () => {
@@ -225,7 +225,7 @@ describe('one host', () => {
       const { stdout, stderr } = await attempt(host, ['token', 'create', '--ttl=1h', '--description=for a test']);
       expect(stderr).toBe('Run this on the new host within 60m:\n\n');
       const [, id = ''] = /^cleat agent --server https:\/\/10\.88\.\d+\.11:6443 --token ([a-z0-9]{6})\.[a-z0-9]{16}\.[0-9a-f]{64}\n$/.exec(stdout) ?? [];
-      expect(await walk('token', 'list')).toMatch(new RegExp(`^${id} +\\d+m +\\S+ +for a test$`, 'm'));
+      expect(await walk('token', 'list')).toMatch(new RegExp(`^${id} +\\d+m +\\S+ +<any> +for a test$`, 'm'));
       expect(await walk('token', 'delete', id)).toBe(`token "${id}" deleted\n`);
       expect(await walk('token', 'list')).not.toContain(id);
     });
