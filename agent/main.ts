@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { configMaps } from '#api/kinds/resources.ts';
 import { rangesConfigMap, rangesFrom, type ClusterRanges } from '#api/network/ranges.ts';
@@ -19,6 +19,8 @@ import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { exchange } from './dns/exchange.ts';
+import { NodeCsi } from './csi/node-csi.ts';
+import { IngressGateway, endIngressProxy } from './ingress/ingress-gateway.ts';
 import { NodeDevices } from './devices/node-devices.ts';
 import { FirewallNeighbours } from './firewall/neighbours.ts';
 import { Ledger } from './node/ledger.ts';
@@ -120,6 +122,7 @@ export class Agent implements Runnable {
       const choice = await rememberedChoice(stateDir) ?? (this.#config.runtimeEndpoint === '' ? undefined : await this.#choice(undefined, signal));
       if (choice) {
         done.push(...await this.#endPods(this.#runtime(choice), signal));
+        if (await endIngressProxy({ log, clock }, containerdPaths(stateDir).runDir, signal)) done.push('HAProxy of the Ingresses stopped');
         await removeRunDir(containerdPaths(stateDir).runDir);
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
@@ -190,19 +193,21 @@ export class Agent implements Runnable {
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await this.#proxyBackends(ledger, ranges, signal);
-      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages } = {};
+      const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const events = new EventBuffer();
+      const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
-      const node = await NodeReporter.open(
-        { devices: () => devices.amounts(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+      const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: this.#config.devicePluginDir === '' ? '' : dirname(this.#config.devicePluginDir) });
+      const node = late.node = await NodeReporter.open(
+        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
-      for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
+      for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
       const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
-      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
@@ -221,7 +226,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, dns, node, devices, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
@@ -233,6 +238,14 @@ export class Agent implements Runnable {
     return NodeImages.open({ ...deps, localImages: runtime.localImages() }, {
       ...imageCollectorDefaults, nodeName: this.#nodeName, stateDir, systemImages, registriesPath: registries, registryHostsDir: runtime.registryHostsDir, maxParallelPulls: maxParallelImagePulls,
       highPercent: imageGcHighThreshold, lowPercent: Math.min(imageGcLowThreshold, imageGcHighThreshold), minAgeMs: imageMinimumGcAgeMs, maxAgeMs: imageMaximumGcAgeMs,
+    });
+  }
+
+  #ingress(state: DesiredState, events: EventBuffer): IngressGateway {
+    const { log, clock } = this.#deps;
+    const [httpPort, httpsPort] = this.#config.ingressPorts.split(',').map(Number);
+    return new IngressGateway({ state, events, clock, log: log.child({ component: 'ingress' }), random: Math.random }, {
+      nodeName: this.#nodeName, wanted: this.#config.ingress === 'on', runDir: containerdPaths(this.#config.stateDir).runDir, searchPath: process.env['PATH'] ?? '', httpPort: httpPort ?? 80, httpsPort: httpsPort ?? 443,
     });
   }
 

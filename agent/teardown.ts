@@ -98,6 +98,11 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
     }
     case 'link':
       return (await exec('ip', ['link', 'del', target])).exitCode === 0 ? `link ${target} removed` : undefined;
+    case 'csi-volumes': {
+      const { removeCsiVolumes } = await import('./csi/teardown.ts');
+      const count = await removeCsiVolumes(target);
+      return count > 0 ? `${String(count)} volumes of CSI drivers unmounted` : undefined;
+    }
     case 'file':
       if (before !== null) return undefined;
       await rm(target, { force: true });

@@ -11,15 +11,15 @@ export function devicePod(name: string, limits: Record<string, string>, more: Pa
 
 type Said = Readonly<Record<string, unknown>> & { readonly event: string };
 
-/** For tests: the plugin of test/support/device-plugin.py, which says how it is told what to do. */
-export class TestPlugin {
+/** For tests: a plugin of test/support, which says how it is told what to do. */
+export class TestProgram {
   readonly #child;
   readonly said: Said[] = [];
   readonly exited: Promise<void>;
   #look: () => void = () => undefined;
 
-  constructor(folder: string, resource: string, ...modes: string[]) {
-    this.#child = spawn('/usr/bin/python3', ['-u', join(import.meta.dirname, '../../test/support/device-plugin.py'), folder, resource, ...modes], { stdio: ['pipe', 'pipe', 'inherit'] });
+  constructor(script: string, ...args: string[]) {
+    this.#child = spawn('/usr/bin/python3', ['-u', join(import.meta.dirname, '../../test/support', script), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.exited = new Promise((resolve) => { this.#child.once('close', () => { this.#look(); resolve(); }); });
     this.#child.stdin.on('error', () => undefined);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
@@ -31,6 +31,9 @@ export class TestPlugin {
   tell(command: string, value?: unknown): void {
     this.#child.stdin.write(`${command}${value === undefined ? '' : ` ${JSON.stringify(value)}`}\n`);
   }
+
+  /** A line as it is. */
+  command(line: string): void { this.#child.stdin.write(`${line}\n`); }
 
   /** The `nth` thing of this kind that it says. */
   async until(event: string, nth = 1): Promise<Said> {
@@ -46,4 +49,9 @@ export class TestPlugin {
     this.#child.kill(signal);
     return this.exited;
   }
+}
+
+/** For tests: test/support/device-plugin.py. */
+export class TestPlugin extends TestProgram {
+  constructor(folder: string, resource: string, ...modes: string[]) { super('device-plugin.py', folder, resource, ...modes); }
 }

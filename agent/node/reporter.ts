@@ -5,6 +5,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
+import type { DriverReport } from '#agent/csi/types.ts';
 import type { DeviceAmounts } from '#agent/devices/types.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
@@ -21,6 +22,8 @@ export interface NodeReporterDeps {
   readonly annotations?: () => Readonly<Record<string, string>>;
   /** Extended resources; none when absent. */
   readonly devices?: () => DeviceAmounts;
+  /** CSI drivers; none when absent. */
+  readonly csi?: () => DriverReport | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -52,6 +55,7 @@ export class NodeReporter implements NodeReports, Runnable {
   readonly #config: NodeReporterConfig;
   readonly #listeners = new Set<(report: NodeReport) => void>();
   readonly #identity: HostIdentity;
+  readonly #labels: Readonly<Record<string, string>>;
   #report: NodeReport;
   /** By threshold, since when it has been crossed; monotonic. */
   #crossedMs = new Map<Threshold, number>();
@@ -68,7 +72,8 @@ export class NodeReporter implements NodeReports, Runnable {
     this.#deps = deps;
     this.#config = config;
     this.#identity = identity;
-    this.#report = { labels: labelsOf(config, identity), status: {} };
+    this.#labels = labelsOf(config, identity);
+    this.#report = { labels: this.#labels, status: {} };
   }
 
   /** Makes the first look, so that `current` is complete from the start. */
@@ -138,15 +143,21 @@ export class NodeReporter implements NodeReports, Runnable {
     const others = this.#deps.notReady.map((reason) => reason()).filter((reason) => reason !== undefined);
     const previous = this.#report.status;
     this.#noteCrossed(readings);
-    const status = nodeStatus({
+    const csi = this.#deps.csi?.();
+    const status = withVolumes(nodeStatus({
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       ...(this.#deps.devices && { devices: this.#deps.devices() }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
       containerRuntimeVersion: this.#runtimeVersion, ...(this.#runtimeHandlers && { runtimeHandlers: this.#runtimeHandlers }), images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
-    }, previous);
+    }, previous), csi);
     const annotations = this.#deps.annotations?.() ?? {};
-    if (sameStatus(status, previous) && JSON.stringify(annotations) === JSON.stringify(this.#report.annotations ?? {})) return;
-    this.#report = { labels: this.#report.labels, status, ...(Object.keys(annotations).length > 0 && { annotations }) };
+    const report = {
+      labels: { ...csi?.topology, ...this.#labels }, status, ...(Object.keys(annotations).length > 0 && { annotations }),
+      ...(csi && csi.drivers.length + csi.gone.length > 0 && { csi: { drivers: csi.drivers, gone: csi.gone } }),
+    };
+    const rest = ({ status: _status, ...others }: NodeReport): string => JSON.stringify(others);
+    if (sameStatus(status, previous) && rest(report) === rest(this.#report)) return;
+    this.#report = report;
     for (const listener of this.#listeners) listener(this.#report);
   }
 
@@ -189,6 +200,10 @@ export class NodeReporter implements NodeReports, Runnable {
       this.#deps.log.debug({ err: messageOf(error) }, 'images cannot be listed');
     }
   }
+}
+
+function withVolumes(status: NodeStatus, csi: DriverReport | undefined): NodeStatus {
+  return csi && csi.volumesInUse.length > 0 ? { ...status, volumesInUse: [...csi.volumesInUse] } : status;
 }
 
 function labelsOf(config: NodeReporterConfig, identity: HostIdentity): Record<string, string> {

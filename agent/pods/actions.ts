@@ -74,7 +74,7 @@ export class PodActions {
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
     switch (decision.type) {
       case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
-      case 'stop-sandbox': return this.#stopSandbox(decision, signals.stop);
+      case 'stop-sandbox': return this.#stopSandbox(view, decision, signals.stop);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
       case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
@@ -85,14 +85,14 @@ export class PodActions {
   }
 
   /** Brings mirrored ConfigMaps, Secrets and fields up to date in running pods. */
-  async refreshVolumes(pod: Pod, podIps: readonly string[]): Promise<void> {
-    await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, podIps));
+  async refreshVolumes(pod: Pod, podIps: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, podIps), signal);
   }
 
-  async #ensureVolumes(pod: Pod, facts: FieldFacts, begins = false): Promise<void> {
+  async #ensureVolumes(pod: Pod, facts: FieldFacts, signal: AbortSignal, begins = false): Promise<void> {
     const { clock, lookup } = this.#deps;
     const beganMs = clock.monotonic();
-    const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now(), begins);
+    const renewInMs = await ensureVolumes(pod, this.#paths, lookup, facts, clock.now(), begins, signal);
     this.#memory.renewMs = renewInMs === undefined ? undefined : beganMs + renewInMs;
   }
 
@@ -102,13 +102,14 @@ export class PodActions {
     return { containerId, ip: view.pod.spec?.hostNetwork ? hostIp : currentSandbox(view)?.ips[0] ?? '', ports };
   }
 
-  async #runSandbox(view: PodView, attempt: number, { stop }: Signals): Promise<void> {
+  async #runSandbox(view: PodView, attempt: number, { stop, interrupt }: Signals): Promise<void> {
     const { pod } = view;
     const { driver, limit, recorder, clock } = this.#deps;
     if (attempt > 0 && !this.#memory.failures.has(sandboxKey)) recorder.emit('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
     try {
-      await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, []), true);
+      await this.#ensureVolumes(pod, fieldFacts(this.#config, this.#deps.node, []), interrupt, true);
     } catch (error) {
+      interrupt.throwIfAborted();
       this.#memory.fail(sandboxKey, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
       recorder.emit('Warning', 'FailedMount', messageOf(error));
       return;
@@ -131,9 +132,9 @@ export class PodActions {
     const [previous] = attemptsOf(view, spec.name);
     let id: string;
     try {
-      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals.stop));
+      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals));
     } catch (error) {
-      if (signals.stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
+      if (signals.interrupt.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
       const ours = isStatus(error, 'NotFound', 'Invalid', 'BadRequest');
       this.#failed(spec.name, ours ? 'CreateContainerConfigError' : 'CreateContainerError', messageOf(error));
       return;
@@ -162,13 +163,13 @@ export class PodActions {
     return false;
   }
 
-  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, stop: AbortSignal): Promise<string> {
+  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt }: Signals): Promise<string> {
     const { pod } = view;
     const sandbox = currentSandbox(view);
     const podIps = pod.spec?.hostNetwork ? this.#deps.node.hostIps() : sandbox?.ips ?? [];
     const facts = fieldFacts(this.#config, this.#deps.node, podIps);
     if (this.#memory.preparedFor !== decision.sandboxId) {
-      await this.#ensureVolumes(pod, facts);
+      await this.#ensureVolumes(pod, facts, interrupt);
       await writeHostsFile(pod, podIps, this.#paths, this.#config);
       await this.#allocation.begin(pod);
       await this.#limit(pod);
@@ -252,10 +253,13 @@ export class PodActions {
   }
 
   /** Also one that is not ready: only this frees its network and its address. */
-  async #stopSandbox({ id, last }: Extract<Decision, { type: 'stop-sandbox' }>, stop: AbortSignal): Promise<void> {
+  async #stopSandbox({ pod }: PodView, { id, last }: Extract<Decision, { type: 'stop-sandbox' }>, stop: AbortSignal): Promise<void> {
     try {
       await this.#deps.driver.stopSandbox(id, stop);
-      if (last) await removeVolumes(this.#paths);
+      if (last) {
+        await this.#deps.lookup.csi?.release(pod.metadata?.uid ?? '', stop);
+        await removeVolumes(this.#paths);
+      }
       this.#memory.stopped.add(id);
     } catch (error) {
       if (!stop.aborted && !isStatus(error, 'ServiceUnavailable')) this.#deps.recorder.emit('Warning', 'FailedKillPod', `error stopping the pod's sandbox: ${messageOf(error)}`);
@@ -285,6 +289,7 @@ export class PodActions {
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
       await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
       await removeCgroup(this.#cgroup(view.pod));
+      await this.#deps.lookup.csi?.release(view.pod.metadata?.uid ?? '', stop);
       await removePodFiles(this.#paths);
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {

@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import type { PodCsi } from '#agent/csi/types.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
 import { ImagePuller } from '#agent/images/puller.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
@@ -43,6 +44,8 @@ export interface PodManagerDeps {
   readonly contact?: Contact;
   /** Absent where there are none, as in some tests. */
   readonly devices?: PodDevices;
+  /** Absent where there are none, as in some tests. */
+  readonly csi?: PodCsi;
   /** Absent where no policies are enforced, as in some tests. */
   readonly network?: PodProtection;
   /** How probes look; the system's way when absent. */
@@ -95,7 +98,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#leases = new Leases(deps);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
-    const { tokens } = deps;
+    const { tokens, csi } = deps;
     this.#lookup = {
       configMap: (namespace, name) => deps.state.get(configMaps, namespace, name),
       secret: (namespace, name) => deps.state.get(secrets, namespace, name),
@@ -103,6 +106,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       runtimeClass: (name) => deps.state.get(runtimeClasses, undefined, name),
       claim: (namespace, name) => deps.state.get(persistentVolumeClaims, namespace, name),
       volume: (name) => deps.state.get(persistentVolumes, undefined, name),
+      ...(csi && { csi }),
       ...(tokens && { token: (request) => tokens.token(request) }),
     };
   }
@@ -112,7 +116,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#signal = signal;
     this.#wasCertain = this.#isCertain;
     this.#leases.start(signal);
-    const stops = [this.#deps.state.subscribe((changes) => { this.#apply(changes); }), this.#deps.devices?.subscribe(() => { this.#devicesChanged(); })];
+    const stops = [this.#deps.state.subscribe((changes) => { this.#apply(changes); }), this.#deps.devices?.subscribe(() => { this.#devicesChanged(); }), this.#deps.csi?.subscribe(() => { this.#driversChanged(); })];
     try {
       await this.#learnRuntimeName(signal);
       await this.#adopt();
@@ -236,6 +240,11 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     for (const worker of this.#workers.values()) if (worker.hasDevices) worker.refresh();
   }
 
+  /** A driver that was waited for may be there now, for pods that begin and for those that end. */
+  #driversChanged(): void {
+    for (const worker of this.#workers.values()) if (worker.mayHaveCsi) worker.refresh();
+  }
+
   #podChanged(namespace: string | undefined, name: string, pod: Pod | undefined): void {
     for (const worker of this.#workers.values()) {
       const { metadata } = worker.pod;
@@ -323,6 +332,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
       if (!this.#isCertain && !this.#fencing) return;
       for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end(this.#fencing ? 0 : undefined);
       this.#deps.devices?.retain(new Set(this.#workers.keys()));
+      this.#deps.csi?.retain((uid) => this.#workers.has(uid));
       await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }

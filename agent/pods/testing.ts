@@ -1,5 +1,5 @@
-import type { ConfigMap, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
-import { configMaps, nodes, pods, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import type { ConfigMap, CSIDriver, Pod, RuntimeClass, Secret, Service, VolumeAttachment } from '#api/gen/types.ts';
+import { configMaps, csiDrivers, nodes, pods, runtimeClasses, secrets, services, volumeAttachments, type Resource } from '#api/kinds/resources.ts';
 import { objectKey, type KubeObject } from '#api/meta/object.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { helloImage } from '#install/images.ts';
@@ -24,9 +24,9 @@ export class MemoryState implements DesiredState {
     return () => { this.#listeners.delete(listener); };
   }
 
-  set(...objects: (Pod | ConfigMap | RuntimeClass | Secret | Service)[]): void {
+  set(...objects: (Pod | ConfigMap | CSIDriver | RuntimeClass | Secret | Service | VolumeAttachment)[]): void {
     this.tell(objects.map((object) => {
-      const resource = [pods, configMaps, runtimeClasses, secrets, services, nodes].find((r) => r.kind === object.kind);
+      const resource = [pods, configMaps, runtimeClasses, secrets, services, nodes, csiDrivers, volumeAttachments].find((r) => r.kind === object.kind);
       if (!resource) throw new Error(`no resource for ${object.kind ?? ''}`);
       this.#objects.set(`${resource.plural}/${objectKey(object.metadata?.namespace, object.metadata?.name ?? '')}`, { resource, object });
       return { type: 'set', resource, object };

@@ -96,6 +96,9 @@ export class PodWorker {
   /** A container of it asks for devices. */
   get hasDevices(): boolean { return wantsOf(this.#wanted).length > 0; }
 
+  /** A volume of it may be one of a CSI driver. */
+  get mayHaveCsi(): boolean { return this.#wanted.spec?.volumes?.some(({ csi, persistentVolumeClaim, ephemeral }) => csi ?? persistentVolumeClaim ?? ephemeral) === true; }
+
   get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
 
   /** Undefined lets the pod go on. */
@@ -243,7 +246,7 @@ export class PodWorker {
     // What an adopted pod's tokens need is not known yet.
     if (!this.#observedBefore && currentSandbox(view) && hasTokens(this.#pod)) this.#memory.renewMs = this.#deps.clock.monotonic() + adoptedRenewMs;
     this.#observedBefore = true;
-    await this.#refreshVolumes(view);
+    await this.#refreshVolumes(view, interrupt);
     return this.#view(snapshot);
   }
 
@@ -265,7 +268,7 @@ export class PodWorker {
   }
 
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
-  async #refreshVolumes(view: PodView): Promise<void> {
+  async #refreshVolumes(view: PodView, signal: AbortSignal): Promise<void> {
     const { clock, recorder } = this.#deps;
     const due = this.#stale || (earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs) ?? Infinity) <= clock.monotonic();
     // Before the work: what changes meanwhile is stale again.
@@ -274,9 +277,10 @@ export class PodWorker {
     if (!sandbox || view.ending) this.#memory.refresh = this.#memory.renewMs = undefined;
     else if (due) {
       try {
-        await this.#actions.refreshVolumes(this.#pod, sandbox.ips);
+        await this.#actions.refreshVolumes(this.#pod, sandbox.ips, signal);
         this.#memory.refresh = undefined;
       } catch (error) {
+        signal.throwIfAborted();
         this.#memory.renewMs = undefined;
         this.#memory.refresh = failureAfter(this.#memory.refresh, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
         recorder.emit('Warning', 'FailedMount', messageOf(error));

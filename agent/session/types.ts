@@ -1,4 +1,4 @@
-import type { NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
+import type { CSINodeDriver, NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
 import type { HostTask } from '#common/host-task.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
@@ -41,6 +41,8 @@ export interface Fencing {
 /** The node's side: labels are set once, status whenever it changes beyond noise. */
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
+  /** CSI drivers of the host, for its CSINode; absent where there never were any. */
+  readonly csi?: { readonly drivers: readonly CSINodeDriver[]; readonly gone: readonly string[] };
   /** What other hosts need to know of this one; of the keys only those that the dispatcher knows are taken over. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly status: NodeStatus;

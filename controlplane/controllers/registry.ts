@@ -1,5 +1,6 @@
 import { apiServiceAvailability } from './api-service-availability/controller.ts';
 import { apiServiceRegistration } from './api-service-registration/controller.ts';
+import { attachDetachController } from './attach-detach/controller.ts';
 import { certificateApprover } from './certificate-approver/controller.ts';
 import { certificateCleaner } from './certificate-cleaner/controller.ts';
 import { certificateSigner } from './certificate-signer/controller.ts';
@@ -15,6 +16,7 @@ import { endpointsController } from './endpoints/controller.ts';
 import { ephemeralVolumeController } from './ephemeral-volume/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
 import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts';
+import { ingressController } from './ingress/controller.ts';
 import { jobController } from './job/controller.ts';
 import { leaseCleaner } from './lease-cleaner/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
@@ -42,6 +44,7 @@ import type { ControllerFactory } from './types.ts';
 export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'api-service-availability': apiServiceAvailability,
   'api-service-registration': apiServiceRegistration,
+  'attach-detach': attachDetachController,
   'certificate-approver': certificateApprover,
   'certificate-cleaner': certificateCleaner,
   'certificate-signer': certificateSigner,
@@ -57,6 +60,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'ephemeral-volume': ephemeralVolumeController,
   'garbage-collector': garbageCollector,
   'horizontal-pod-autoscaler': horizontalPodAutoscaler,
+  'ingress': ingressController,
   'job': jobController,
   'lease-cleaner': leaseCleaner,
   'namespace': namespaceController,

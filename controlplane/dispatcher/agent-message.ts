@@ -2,6 +2,7 @@ import { isRecord } from '#api/meta/json.ts';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { EventReport, NodeStatusUpdate, PodStatusUpdate } from '#proto/edge/v1/messages.ts';
+import type { DriverReport } from './driver-reports.ts';
 import type { NodeReport } from './node-reports.ts';
 import type { PodReport } from './pod-reports.ts';
 
@@ -21,9 +22,14 @@ export interface NodeEvent {
 /** The shapes of what nodes send are checked here as far as this side looks into them; the API's schemas check the rest. */
 export function parseNodeReport(update: NodeStatusUpdate): NodeReport {
   const report = parseJson(update.report, 'node status');
-  const { labels, status, annotations } = report;
+  const { labels, status, annotations, csi } = report;
   if (!isRecord(labels) || !isRecord(status)) throw broken('node status');
-  return { labels: labels as Record<string, string>, status: withConditions(status, 'node status'), ...(isRecord(annotations) && { annotations }) };
+  return { labels: labels as Record<string, string>, status: withConditions(status, 'node status'), ...(isRecord(annotations) && { annotations }), ...(isDriverReport(csi) && { csi }) };
+}
+
+function isDriverReport(csi: unknown): csi is DriverReport {
+  return isRecord(csi) && Array.isArray(csi['drivers']) && csi['drivers'].every((driver) => isRecord(driver) && typeof driver['name'] === 'string')
+    && Array.isArray(csi['gone']) && csi['gone'].every((name) => typeof name === 'string');
 }
 
 export function parsePodReport(update: PodStatusUpdate): PodReport {

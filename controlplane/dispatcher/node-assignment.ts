@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { PersistentVolumeClaim, Pod } from '#api/gen/types.ts';
-import { configMaps, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, pods, qualifiedName, runtimeClasses, secrets, services, type Resource } from '#api/kinds/resources.ts';
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from '#api/gen/types.ts';
+import { configMaps, csiDrivers, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, pods, qualifiedName, runtimeClasses, secrets, services, volumeAttachments, type Resource } from '#api/kinds/resources.ts';
 import { splitKey } from '#api/meta/object.ts';
 import type { ObjectRef, WireObject } from '#proto/edge/v1/messages.ts';
 import type { Lister } from '../cache/types.ts';
@@ -13,6 +13,8 @@ export type AssignmentChange = { readonly set: WireObject } | { readonly removed
 export interface AssignmentSource {
   /** By which a pod's claims lead to volumes; absent where there are none, as in some tests. */
   readonly claims?: Pick<Lister<PersistentVolumeClaim>, 'get'> | undefined;
+  /** And these to what their drivers need; likewise. */
+  readonly volumes?: Pick<Lister<PersistentVolume>, 'get'> | undefined;
   /** The object behind a key now; undefined when there is none. */
   encode(resource: Resource, key: string): Uint8Array | undefined;
   /** What only some nodes see, and each its own way; undefined when this one does not. */
@@ -22,7 +24,7 @@ export interface AssignmentSource {
 }
 
 const everyonesResources = new Map([services, endpointSlices, nodes, runtimeClasses].map((resource: Resource) => [qualifiedName(resource), resource]));
-const referenceResources = new Map([secrets, configMaps, persistentVolumeClaims, persistentVolumes].map((resource: Resource) => [qualifiedName(resource), resource]));
+const referenceResources = new Map([secrets, configMaps, persistentVolumeClaims, persistentVolumes, csiDrivers, volumeAttachments].map((resource: Resource) => [qualifiedName(resource), resource]));
 
 interface Marks {
   readonly pods: Set<string>;
@@ -123,7 +125,7 @@ export class NodeAssignment {
       return;
     }
     const json = Buffer.from(JSON.stringify(trimPod(pod)));
-    const references = referencesOf(pod, this.#all.claims);
+    const references = referencesOf(pod, this.#all);
     // Claims find their volumes when the pod is here already, if somebody has put it here.
     const digest = hash('sha1', Buffer.concat([json, Buffer.from(references.join())]), 'base64');
     if (digest === sent?.digest) return;

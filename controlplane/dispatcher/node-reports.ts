@@ -3,17 +3,21 @@ import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
+import { ingressAnnotation } from '#api/ingress/ingress.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import { certificateAnnotations, certificateExpiresAnnotation, publicKeyAnnotation } from './enrolment.ts';
+import type { DriverReport } from './driver-reports.ts';
 import type { NodeIdentity } from './peer.ts';
 
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
   readonly status: NodeStatus;
   readonly annotations?: Readonly<Record<string, unknown>>;
+  /** Its CSI drivers; absent where there never were any. */
+  readonly csi?: DriverReport;
 }
 
 const attempts = 4;
@@ -28,6 +32,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
       const node = await withLabels(api, identity, report);
       const status = mergeNodeStatus(node.status ?? {}, report.status, nowMs);
       if (!equal(withoutHeartbeats(node.status ?? {}), withoutHeartbeats(status))) await api.update(nodes, { ...node, status }, 'status');
+      if (report.csi) await (await import('./driver-reports.ts')).storeDriverReport(api, node, report.csi);
       return;
     } catch (error) {
       if (!isStatus(error, 'Conflict', 'AlreadyExists') || attempt === attempts) throw error;
@@ -37,7 +42,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report) };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -63,6 +68,12 @@ function networkAnnotations({ seenAt }: NodeIdentity, { annotations }: NodeRepor
 function imageAnnotations({ annotations }: NodeReport): Record<string, string> {
   const told = annotations?.[pulledPlatformsAnnotation];
   return typeof told === 'string' && told.length <= maxImageText ? { [pulledPlatformsAnnotation]: told } : {};
+}
+
+/** Whether it serves Ingresses. */
+function ingressAnnotations({ annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[ingressAnnotation];
+  return told === 'off' || told === 'on' || told === 'ready' ? { [ingressAnnotation]: told } : {};
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */

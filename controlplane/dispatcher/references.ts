@@ -1,21 +1,28 @@
-import type { Container, EphemeralContainer, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
-import { configMaps, persistentVolumeClaims, persistentVolumes, qualifiedName, secrets } from '#api/kinds/resources.ts';
+import type { Container, EphemeralContainer, PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
+import { configMaps, csiDrivers, persistentVolumeClaims, persistentVolumes, qualifiedName, secrets, volumeAttachments } from '#api/kinds/resources.ts';
 import { objectKey } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
+import { attachmentName } from '#api/volumes/csi.ts';
 import type { Lister } from '../cache/types.ts';
 
 /** What can be referred to. */
-export type Referable = typeof secrets | typeof configMaps | typeof persistentVolumeClaims | typeof persistentVolumes;
+export type Referable = typeof secrets | typeof configMaps | typeof persistentVolumeClaims | typeof persistentVolumes | typeof csiDrivers | typeof volumeAttachments;
 
-/** A Secret, ConfigMap, claim or volume as `secrets namespace/name`. */
+/** A Secret, ConfigMap, claim, volume, or what there is to know of a CSI driver's as `secrets namespace/name`. */
 export type ReferenceKey = string;
 
 export function referenceKey(resource: Referable, namespace: string | undefined, name: string): ReferenceKey {
   return `${qualifiedName(resource)} ${objectKey(namespace, name)}`;
 }
 
-/** All Secrets, ConfigMaps, claims and volumes that a pod needs in order to run, each once. */
-export function referencesOf(pod: Pod, claims?: Pick<Lister<PersistentVolumeClaim>, 'get'>): ReferenceKey[] {
+/** By which a pod's claims lead to volumes, and those to what their drivers need. */
+export interface StorageListers {
+  readonly claims?: Pick<Lister<PersistentVolumeClaim>, 'get'> | undefined;
+  readonly volumes?: Pick<Lister<PersistentVolume>, 'get'> | undefined;
+}
+
+/** All that a pod needs in order to run, each once: Secrets, ConfigMaps, claims, volumes, and what CSI drivers need for these. */
+export function referencesOf(pod: Pod, { claims, volumes }: StorageListers = {}): ReferenceKey[] {
   const namespace = pod.metadata?.namespace;
   const found = new Set<ReferenceKey>();
   const secret = (name: string | undefined): void => { if (name) found.add(referenceKey(secrets, namespace, name)); };
@@ -23,13 +30,27 @@ export function referencesOf(pod: Pod, claims?: Pick<Lister<PersistentVolumeClai
   const { spec } = pod;
   for (const reference of spec?.imagePullSecrets ?? []) secret(reference.name);
   for (const container of [...spec?.initContainers ?? [], ...spec?.containers ?? [], ...spec?.ephemeralContainers ?? []]) ofContainer(container, secret, configMap);
-  for (const volume of spec?.volumes ?? []) ofVolume(volume, secret, configMap);
+  for (const volume of spec?.volumes ?? []) {
+    ofVolume(volume, secret, configMap);
+    if (volume.csi) found.add(referenceKey(csiDrivers, undefined, volume.csi.driver));
+  }
   for (const name of claimNamesOf(pod)) {
     found.add(referenceKey(persistentVolumeClaims, namespace, name));
     const volume = claims?.get(namespace, name)?.spec?.volumeName;
-    if (volume) found.add(referenceKey(persistentVolumes, undefined, volume));
+    if (!volume) continue;
+    found.add(referenceKey(persistentVolumes, undefined, volume));
+    for (const key of ofDriver(volumes?.get(undefined, volume), spec?.nodeName ?? '')) found.add(key);
   }
   return [...found];
+}
+
+/** Whether it has to be attached, whether it is, and what the node's side of the driver is told in secret. */
+function* ofDriver(volume: PersistentVolume | undefined, nodeName: string): Generator<ReferenceKey> {
+  const { csi } = volume?.spec ?? {};
+  if (!csi) return;
+  yield referenceKey(csiDrivers, undefined, csi.driver);
+  yield referenceKey(volumeAttachments, undefined, attachmentName(csi.driver, csi.volumeHandle, nodeName));
+  for (const reference of [csi.nodeStageSecretRef, csi.nodePublishSecretRef]) if (reference?.name) yield referenceKey(secrets, reference.namespace, reference.name);
 }
 
 type Add = (name: string | undefined) => void;

@@ -1,5 +1,6 @@
-import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { Client, credentials } from '@grpc/grpc-js';
+import { StatusError } from '#common/errors.ts';
+import { callPlugin } from '#agent/plugin-call.ts';
 import type { ContainerParts, Device, DeviceSource } from '../types.ts';
 import type { ContainerAllocateResponse, ListAndWatchResponse, PluginCalls, PluginContract, PluginOptions } from './contract.ts';
 
@@ -76,26 +77,9 @@ export class Plugin implements DeviceSource {
   }
 
   #call<M extends keyof PluginCalls>(method: M, request: PluginCalls[M][0], timeoutMs: number, signal: AbortSignal): Promise<PluginCalls[M][1]> {
-    const { path, requestSerialize, responseDeserialize } = this.#contract.method(method);
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) { reject(signal.reason as Error); return; }
-      const call = this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, response) => {
-        signal.removeEventListener('abort', abort);
-        if (!error) resolve(response as PluginCalls[M][1]);
-        else reject(signal.aborted ? signal.reason as Error : failureOf(method, error));
-      });
-      const abort = (): void => { call.cancel(); };
-      signal.addEventListener('abort', abort, { once: true });
-    });
+    return callPlugin<PluginCalls[M][1]>(this.#client, this.#contract.method(method), request, timeoutMs, signal);
   }
 }
-
-/** As the kubelet prints errors of gRPC. */
-function failureOf(method: string, error: ServiceError): StatusError {
-  return new StatusError(error.code === status.UNIMPLEMENTED ? 'MethodNotAllowed' : 'InternalError', `rpc error: code = ${codeNames[error.code] ?? 'Unknown'} desc = ${error.details || messageOf(error)}`, { cause: new Error(method, { cause: error }) });
-}
-
-const codeNames = ['OK', 'Canceled', 'Unknown', 'InvalidArgument', 'DeadlineExceeded', 'NotFound', 'AlreadyExists', 'PermissionDenied', 'ResourceExhausted', 'FailedPrecondition', 'Aborted', 'OutOfRange', 'Unimplemented', 'Internal', 'Unavailable', 'DataLoss', 'Unauthenticated'];
 
 /** Of two with one id the last counts; those without an id, and more than can be meant, do not. */
 function devicesOf({ devices }: ListAndWatchResponse): Device[] {

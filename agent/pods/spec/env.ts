@@ -1,5 +1,6 @@
 import type { ConfigMap, Container, EnvVar, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
+import type { PodCsi } from '#agent/csi/types.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
 import { expand } from './expansion.ts';
 import { fieldValue, resourceValue, type FieldFacts } from './fields.ts';
@@ -14,6 +15,8 @@ export interface ObjectLookup {
   /** Absent where no claims are known, as in some tests. */
   claim?(namespace: string, name: string): PersistentVolumeClaim | undefined;
   volume?(name: string): PersistentVolume | undefined;
+  /** Mounts volumes of CSI drivers; absent where there are none, as in some tests. */
+  readonly csi?: PodCsi;
   /** Absent where no control plane can be asked. */
   token?(request: PodTokenRequest): Promise<string>;
 }

@@ -72,7 +72,7 @@ it.each<[string, PersistentVolumeClaim | undefined, PersistentVolume | undefined
   ['persistentvolumeclaim "data" is not bound', claim, undefined],
   ['persistentvolumeclaim "data" is not bound', claim, { ...ours, spec: { ...ours.spec, claimRef: { ...claimRef, uid: 'other' } } }],
   ['is of a block device', { ...claim, spec: { ...claim.spec, volumeMode: 'Block' } }, ours],
-  ['use local, hostPath or nfs', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } } }],
+  ['use local, hostPath, nfs or csi', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } } }],
 ])('refuses with: %s', async (message, found, held) => {
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(found, held))).rejects.toThrow(message);
 });

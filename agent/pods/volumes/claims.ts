@@ -9,12 +9,14 @@ import { ensureHostPath } from './host-path.ts';
 
 /** The directory behind a pod's claim, which must be bound. */
 export function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
-  return pathOf(volumeOf(pod, volume, lookup), volume, paths);
+  const claimed = volumeOf(pod, volume, lookup);
+  return claimed.spec?.csi && lookup.csi ? lookup.csi.path({ pod, volume, claimed }) : pathOf(claimed, volume, paths);
 }
 
 /** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. */
-export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false): Promise<void> {
+export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false, signal = new AbortController().signal): Promise<void> {
   const found = volumeOf(pod, volume, lookup);
+  if (found.spec?.csi && lookup.csi) { await lookup.csi.ensure({ pod, volume, claimed: found }, begins, signal); return; }
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
   if (isOurs(found)) await makeLocalVolume(path, fsGroup);
@@ -49,7 +51,7 @@ function isOurs({ metadata, spec }: PersistentVolume): boolean {
 function pathOf(volume: PersistentVolume, { name }: Volume, { localVolumes, volumes }: PodPaths): string {
   if (volume.spec?.nfs) return join(volumes, name);
   const path = isOurs(volume) ? join(localVolumes, volume.metadata?.name ?? '') : volume.spec?.local?.path ?? volume.spec?.hostPath?.path;
-  if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local, hostPath or nfs`);
+  if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local, hostPath, nfs or csi`);
   return path;
 }
 

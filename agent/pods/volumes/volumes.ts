@@ -18,17 +18,18 @@ import { volumeTokens } from './tokens.ts';
 /**
  * Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the
  * others. Idempotent. Resolves with the milliseconds after which a token in them has to be renewed, if any. `begins`:
- * nothing of the pod runs yet, so what lies in its volumes may be given to its group.
+ * nothing of the pod runs yet, so what lies in its volumes may be given to its group. `signal` ends what drivers do.
  */
-export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now(), begins = false): Promise<number | undefined> {
+export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now(), begins = false, signal = new AbortController().signal): Promise<number | undefined> {
   await mkdir(paths.root, { recursive: true, mode: 0o750 });
   let failure: StatusError | undefined;
   let renewInMs: number | undefined;
   for (const volume of pod.spec?.volumes ?? []) {
     try {
-      const dueMs = await ensureVolume(pod, volume, paths, lookup, facts, nowMs, begins);
+      const dueMs = await ensureVolume(pod, volume, paths, lookup, facts, nowMs, begins, signal);
       if (dueMs !== undefined) renewInMs = Math.min(renewInMs ?? dueMs, dueMs);
     } catch (error) {
+      signal.throwIfAborted();
       const { code, message } = toStatus(error);
       failure ??= new StatusError(code, `MountVolume.SetUp failed for volume "${volume.name}" : ${message}`, { cause: error });
     }
@@ -37,17 +38,18 @@ export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLoo
   return renewInMs;
 }
 
-async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs: number, begins: boolean): Promise<number | undefined> {
+async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs: number, begins: boolean, signal: AbortSignal): Promise<number | undefined> {
   const dir = volumePath(volume, paths);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
-  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins); return undefined; }
+  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins, signal); return undefined; }
+  if (volume.csi && lookup.csi) { await lookup.csi.ensure({ pod, volume, claimed: undefined }, begins, signal); return undefined; }
   if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
   if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, []); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
-  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, nfs, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
+  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, nfs, csi, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
 }
@@ -65,11 +67,11 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
     const claimed = lookup && (volume.persistentVolumeClaim ?? volume.ephemeral) ? (await import('./claims.ts')).claimedPath(pod, volume, paths, lookup) : undefined;
-    const base = claimed ?? volumePath(volume, paths);
+    const base = claimed ?? (volume.csi ? lookup?.csi?.path({ pod, volume, claimed: undefined }) : undefined) ?? volumePath(volume, paths);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
       hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
-      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || mirrorsObjects(volume),
+      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || (volume.csi?.readOnly ?? false) || mirrorsObjects(volume),
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
     });
   }

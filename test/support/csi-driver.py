@@ -1,0 +1,199 @@
+"""A CSI driver (node service) and its registrar, with gRPC's own C core and Google's protobuf: nothing of Cleat's.
+
+usage: csi-driver.py KUBELET_DIR NAME VOLUMES [MODE ...]
+
+Its volumes are folders of VOLUMES; staging and publishing are bind mounts. Each call is one JSON object on standard output.
+Lines on standard input: `modes M ...` replaces the modes, `register` makes the registration socket (again), `quit` ends.
+Modes: nostage (cannot stage), mountgroup, multiwriter (capabilities); slow (publishing takes a minute, or until the caller has gone),
+liar (says that it published and does not), litter (unpublishes without unmounting), deny (publishing fails),
+v0 (an unknown version), device (says that it is a device plugin), nameless (has no node id).
+"""
+import json, os, subprocess, sys, threading, time
+from concurrent import futures
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+# Field numbers as CSI and Kubernetes publish them: (name, number, type); a type in brackets is repeated, `map` is of strings.
+MESSAGES = {
+    "Empty": [],
+    "PluginInfo": [("type", 1, "string"), ("name", 2, "string"), ("endpoint", 3, "string"), ("supported_versions", 4, "[string]")],
+    "RegistrationStatus": [("plugin_registered", 1, "bool"), ("error", 2, "string")],
+    "Topology": [("segments", 1, "map")],
+    "NodeInfo": [("node_id", 1, "string"), ("max_volumes_per_node", 2, "int64"), ("accessible_topology", 3, "Topology")],
+    "RPC": [("type", 1, "int32")],
+    "Capability": [("rpc", 1, "RPC")],
+    "Capabilities": [("capabilities", 1, "[Capability]")],
+    "MountVolume": [("fs_type", 1, "string"), ("mount_flags", 2, "[string]"), ("volume_mount_group", 3, "string")],
+    "AccessMode": [("mode", 1, "int32")],
+    "VolumeCapability": [("mount", 2, "MountVolume"), ("access_mode", 3, "AccessMode")],
+    "Stage": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("volume_capability", 4, "VolumeCapability"), ("secrets", 5, "map"), ("volume_context", 6, "map")],
+    "Unstage": [("volume_id", 1, "string"), ("staging_target_path", 2, "string")],
+    "Publish": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("target_path", 4, "string"), ("volume_capability", 5, "VolumeCapability"), ("readonly", 6, "bool"), ("secrets", 7, "map"), ("volume_context", 8, "map")],
+    "Unpublish": [("volume_id", 1, "string"), ("target_path", 2, "string")],
+}
+SCALARS = {"bool": 8, "string": 9, "int64": 3, "int32": 5}
+
+
+def load():
+    file = descriptor_pb2.FileDescriptorProto(name="csi-driver.proto", package="t", syntax="proto3")
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field_name, number, kind in fields:
+            field = message.field.add(name=field_name, number=number, label=3 if kind[0] == "[" or kind == "map" else 1)
+            plain = kind.strip("[]")
+            if plain == "map":
+                entry = message.nested_type.add(name="".join(part.capitalize() for part in field_name.split("_")) + "Entry")
+                entry.options.map_entry = True
+                for key, at in (("key", 1), ("value", 2)):
+                    entry.field.add(name=key, number=at, label=1, type=9)
+                field.type, field.type_name = 11, ".t.%s.%s" % (name, entry.name)
+            elif plain in SCALARS:
+                field.type = SCALARS[plain]
+            else:
+                field.type, field.type_name = 11, ".t." + plain
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("t." + name)) for name in MESSAGES}
+
+
+M = load()
+kubelet, driver_name, volumes, modes = sys.argv[1], sys.argv[2], sys.argv[3], set(sys.argv[4:])
+lock = threading.Lock()
+
+
+def say(what, **more):
+    with lock:
+        print(json.dumps({"event": what, **more}), flush=True)
+
+
+def is_mounted(path):
+    with open("/proc/self/mountinfo") as table:
+        return any(line.split()[4] == path for line in table)
+
+
+def bind(source, target, *options):
+    os.makedirs(target, exist_ok=True)
+    if not is_mounted(target):
+        subprocess.run(["mount", "--bind", source, target], check=True)
+        if options:
+            subprocess.run(["mount", "-o", ",".join(("remount", "bind") + options), target], check=True)
+
+
+def unbind(target):
+    if is_mounted(target):
+        subprocess.run(["umount", target], check=True)
+
+
+def told(request):
+    capability = request.volume_capability
+    return {"id": request.volume_id, "publishContext": dict(request.publish_context), "secrets": dict(request.secrets), "context": dict(request.volume_context),
+            "fsType": capability.mount.fs_type, "flags": list(capability.mount.mount_flags), "group": capability.mount.volume_mount_group, "mode": capability.access_mode.mode}
+
+
+def source_of(request):
+    path = os.path.join(volumes, request.volume_id)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def stage(request, _context):
+    say("stage", path=request.staging_target_path, **told(request))
+    bind(source_of(request), request.staging_target_path)
+    say("staged", id=request.volume_id)
+    return M["Empty"]()
+
+
+def publish(request, context):
+    say("publish", path=request.target_path, staging=request.staging_target_path, readonly=request.readonly, **told(request))
+    if "slow" in modes:
+        end = time.monotonic() + 60
+        while context.is_active() and time.monotonic() < end:
+            time.sleep(0.05)
+        if not context.is_active():
+            return M["Empty"]()
+    if "deny" in modes:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the disk is on fire")
+    if "liar" not in modes:
+        bind(request.staging_target_path or source_of(request), request.target_path, *(["ro"] if request.readonly else []))
+    say("published", id=request.volume_id)
+    return M["Empty"]()
+
+
+def unpublish(request, _context):
+    say("unpublish", id=request.volume_id, path=request.target_path)
+    if "litter" not in modes:
+        unbind(request.target_path)
+        if os.path.isdir(request.target_path):
+            os.rmdir(request.target_path)
+    return M["Empty"]()
+
+
+def unstage(request, _context):
+    say("unstage", id=request.volume_id, path=request.staging_target_path)
+    if "litter" not in modes:
+        unbind(request.staging_target_path)
+    return M["Empty"]()
+
+
+def node_info(_request, _context):
+    info = M["NodeInfo"](node_id="" if "nameless" in modes else "id-of-" + driver_name, max_volumes_per_node=7)
+    info.accessible_topology.segments["topology." + driver_name + "/rack"] = "r1"
+    return info
+
+
+def capabilities(_request, _context):
+    wanted = [(1, "nostage" not in modes), (5, "multiwriter" in modes), (6, "mountgroup" in modes)]
+    return M["Capabilities"](capabilities=[M["Capability"](rpc=M["RPC"](type=number)) for number, has in wanted if has])
+
+
+def info(_request, _context):
+    return M["PluginInfo"](type="DevicePlugin" if "device" in modes else "CSIPlugin", name=driver_name, endpoint=endpoint, supported_versions=["0.3.0" if "v0" in modes else "1.0.0"])
+
+
+def status(request, _context):
+    say("registered" if request.plugin_registered else "refused", error=request.error)
+    return M["Empty"]()
+
+
+def method(handler, request, response="Empty"):
+    return grpc.unary_unary_rpc_method_handler(handler, request_deserializer=M[request].FromString, response_serializer=M[response].SerializeToString)
+
+
+def serve(path, service, methods):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path):
+        os.unlink(path)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    server.add_insecure_port("unix://" + path)
+    server.start()
+    return server
+
+
+def register():
+    return serve(os.path.join(kubelet, "plugins_registry", driver_name + "-reg.sock"), "pluginregistration.Registration", {
+        "GetInfo": method(info, "Empty", "PluginInfo"), "NotifyRegistrationStatus": method(status, "RegistrationStatus"),
+    })
+
+
+endpoint = os.path.join(kubelet, "plugins", driver_name, "csi.sock")
+server = serve(endpoint, "csi.v1.Node", {
+    "NodeGetInfo": method(node_info, "Empty", "NodeInfo"), "NodeGetCapabilities": method(capabilities, "Empty", "Capabilities"),
+    "NodeStageVolume": method(stage, "Stage"), "NodeUnstageVolume": method(unstage, "Unstage"),
+    "NodePublishVolume": method(publish, "Publish"), "NodeUnpublishVolume": method(unpublish, "Unpublish"),
+})
+registration = register()
+say("serving")
+for line in sys.stdin:
+    command, _, rest = line.strip().partition(" ")
+    if command == "modes":
+        modes = set(rest.split())
+        say("modes")
+    elif command == "register":
+        registration.stop(0)
+        registration = register()
+    elif command == "quit":
+        os.unlink(os.path.join(kubelet, "plugins_registry", driver_name + "-reg.sock"))
+        break
+os._exit(0)
