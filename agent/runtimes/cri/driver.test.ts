@@ -59,7 +59,7 @@ describe('a socket that no runtime answers on', () => {
 });
 
 describe('the end of a container', () => {
-  it('is told when the runtime has written it down, also of one that was made while everything was listed', async () => {
+  it('is told when the runtime has written it down, also of one that was made while everything was listed, and ended before it was known to run', async () => {
     const { services } = loadContract(new URL('../../../proto/third_party/cri/api.proto', import.meta.url));
     const service = services.get('runtime.v1.RuntimeService');
     if (!service) throw new Error('no such service');
@@ -67,7 +67,7 @@ describe('the end of a container', () => {
     const subscribed = Promise.withResolvers<{ write: (event: object) => void }>();
     const answers: Record<string, () => object | Promise<object>> = {
       ListPodSandbox: () => ({}), ListContainers: async () => { await listing.promise; return {}; }, CreateContainer: () => ({ containerId: 'c1' }),
-      ContainerStatus: () => ({ status: { id: 'c1', state: asked++ < 3 ? 'CONTAINER_RUNNING' : 'CONTAINER_EXITED' } }),
+      ContainerStatus: () => ({ status: { id: 'c1', state: ['CONTAINER_CREATED', 'CONTAINER_RUNNING', 'CONTAINER_RUNNING'][asked++] ?? 'CONTAINER_EXITED' } }),
     };
     let asked = 0;
     const missing = { code: status.NOT_FOUND };

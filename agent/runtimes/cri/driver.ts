@@ -267,7 +267,9 @@ export class CriDriver implements RuntimeDriver {
         optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
         optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
       ]);
-      if (container?.status?.state !== 'CONTAINER_RUNNING' && sandbox?.status?.state !== 'SANDBOX_READY') return { podUid, settled: true };
+      // One that ends at once may have ended before the runtime has written down that it runs.
+      const lives = container?.status?.state === 'CONTAINER_RUNNING' || container?.status?.state === 'CONTAINER_CREATED';
+      if (!lives && sandbox?.status?.state !== 'SANDBOX_READY') return { podUid, settled: true };
       await this.#deps.clock.sleep(waitMs, signal);
     }
     return { podUid, settled: false };
