@@ -33,6 +33,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   annotate: () => import('./commands/annotate.ts'),
   patch: () => import('./commands/patch.ts'),
   rollout: () => import('./commands/rollout.ts'),
+  compose: () => import('./commands/compose.ts'),
   wait: () => import('./commands/wait.ts'),
   events: () => import('./commands/events.ts'),
   'api-resources': () => import('./commands/api-resources.ts'),
@@ -84,6 +85,7 @@ Change:
   label          set labels; annotate: set annotations
   scale          set the number of replicas
   rollout        see and steer rollouts: status, history, undo, restart, pause, resume
+  compose        run a compose file: up, down, convert
   wait           wait until objects are as said
 
 Into pods:

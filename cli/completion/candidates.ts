@@ -15,7 +15,7 @@ const typed: ReadonlySet<string> = new Set(['get', 'describe', 'delete', 'edit',
 const podVerbs: ReadonlySet<string> = new Set(['logs', 'exec', 'attach', 'port-forward', 'cp']);
 const nodeVerbs: ReadonlySet<string> = new Set(['cordon', 'uncordon', 'drain']);
 const subverbs: Readonly<Record<string, readonly string[]>> = {
-  rollout: ['history', 'pause', 'restart', 'resume', 'status', 'undo'], auth: ['can-i', 'whoami'], token: ['create', 'delete', 'list'], completion: ['bash', 'fish', 'zsh'], top: ['nodes', 'pods'],
+  rollout: ['history', 'pause', 'restart', 'resume', 'status', 'undo'], auth: ['can-i', 'whoami'], token: ['create', 'delete', 'list'], completion: ['bash', 'fish', 'zsh'], top: ['nodes', 'pods'], compose: ['convert', 'down', 'up'],
   config: ['current-context', 'delete-context', 'get-clusters', 'get-contexts', 'get-users', 'rename-context', 'set-context', 'use-context', 'view'],
   node: ['cordon', 'drain', 'fence', 'label', 'remove', 'taint', 'uncordon', 'unfence'],
 };
