@@ -155,6 +155,28 @@ describe('CSI drivers', () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it('are given tokens of the pod, and are asked again, if they want it', async () => {
+    await runDriver();
+    await registered();
+    state.set(object({ requiresRepublish: true, tokenRequests: [{ audience: 'vault', expirationSeconds: 600 }] }));
+    const asked: object[] = [];
+    const token = (request: object): Promise<string> => { asked.push(request); return Promise.resolve(`h.${Buffer.from('{"exp":1767225600}').toString('base64url')}.s`); };
+    const about = { ...of('a', claimed('v')), token };
+    expect(await csi.ensure(about, true, signal)).toBe(60_000);
+    expect(await csi.ensure(about, false, signal)).toBe(60_000);
+    expect([said('publish'), asked]).toEqual([1, [{ namespace: 'default', podName: 'a', podUid: 'a-uid', audience: 'vault', expirationSeconds: 600 }]]);
+    const { context } = await program.until('publish') as unknown as { context: Record<string, string> };
+    expect(JSON.parse(context['csi.storage.k8s.io/serviceAccount.tokens'] ?? '')).toEqual({ vault: { token: expect.stringMatching(/^h\./), expirationTimestamp: '2026-01-01T00:00:00Z' } });
+    // Another agent does not know when that was.
+    await end();
+    start();
+    await registered();
+    await csi.ensure(about, false, signal);
+    expect([said('stage'), said('publish')]).toEqual([1, 2]);
+    await csi.release('a-uid', signal);
+    expect(await leftovers()).toEqual([]);
+  });
+
   it('that are slow, lie or fail hold up nobody else, and what they leave is unmounted', async () => {
     await runDriver('slow');
     await registered();
@@ -194,6 +216,8 @@ describe('CSI drivers', () => {
     csi.subscribe(waiting);
     // Its socket is still there, and nobody answers.
     await expect(csi.release('a-uid', signal)).rejects.toThrow(`driver name ${driver} not found in the list of registered CSI drivers`);
+    // A pod that has its volume does not miss it.
+    await csi.ensure(of('b', claimed('w')), true, signal);
     csi.retain((uid) => uid === 'b-uid');
     await runDriver();
     await registered();

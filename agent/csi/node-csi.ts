@@ -90,9 +90,9 @@ export class NodeCsi implements PodCsi, Runnable {
     return targetPath(podVolumeFolder(this.#config.kubeletDir, about.pod.metadata?.uid ?? '', csiVolume(about).specName));
   }
 
-  async ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<void> {
+  async ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<number | undefined> {
     if (this.#config.kubeletDir === '') throw new StatusError('Invalid', 'this host has no folder for CSI drivers: --device-plugin-dir is empty');
-    await (await this.#load()).volumes.ensure(about, begins, signal);
+    return (await this.#load()).volumes.ensure(about, begins, signal);
   }
 
   async release(podUid: string, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { CSIDriver, PersistentVolume, Secret } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
+import { rfc3339 } from '#common/time.ts';
 import type { VolumeCapability } from './contract.ts';
 import type { Driver, PodVolume } from './types.ts';
 
@@ -64,6 +65,28 @@ export function publishContext(volume: CsiVolume, { pod }: PodVolume, driver: CS
     ...volume.attributes, [`${prefix}/pod.name`]: name, [`${prefix}/pod.namespace`]: namespace, [`${prefix}/pod.uid`]: uid,
     [`${prefix}/serviceAccount.name`]: pod.spec?.serviceAccountName ?? '', [`${prefix}/ephemeral`]: String(volume.mode === 'Ephemeral'),
   };
+}
+
+/** As in a TokenRequest. */
+const defaultTokenSeconds = 3600;
+
+/** Tokens of the pod's account for the audiences that the driver asks for, as part of what it is told of the volume. */
+export async function tokenContext({ pod, token }: PodVolume, driver: CSIDriver | undefined): Promise<Record<string, string>> {
+  const requests = driver?.spec.tokenRequests ?? [];
+  if (requests.length === 0) return {};
+  if (!token) throw new StatusError('ServiceUnavailable', 'the control plane is not connected');
+  const { namespace = '', name: podName = '', uid: podUid = '' } = pod.metadata ?? {};
+  const tokens: Record<string, { token: string; expirationTimestamp: string }> = {};
+  for (const { audience, expirationSeconds = defaultTokenSeconds } of requests) {
+    const made = await token({ namespace, podName, podUid, audience, expirationSeconds });
+    tokens[audience] = { token: made, expirationTimestamp: rfc3339(expiryMs(made)) };
+  }
+  return { 'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify(tokens) };
+}
+
+function expiryMs(token: string): number {
+  const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp?: unknown };
+  return typeof exp === 'number' ? exp * 1000 : 0;
 }
 
 /** The group that the volume's files are to be given to by us; undefined when that is the driver's, or nobody's. */

@@ -1,4 +1,5 @@
 import type { CSINodeDriver, PersistentVolume, Pod, Volume } from '#api/gen/types.ts';
+import type { PodTokenRequest } from '#agent/session/types.ts';
 
 /** What this host's drivers are to the cluster. */
 export interface DriverReport {
@@ -16,14 +17,19 @@ export interface PodVolume {
   readonly pod: Pod;
   readonly volume: Volume;
   readonly claimed: PersistentVolume | undefined;
+  /** A token of the pod's account, for drivers that want one; absent where no control plane can be asked. */
+  readonly token?: ((request: PodTokenRequest) => Promise<string>) | undefined;
 }
 
 /** The pods' side of CSI drivers. */
 export interface PodCsi {
   /** Where the pod's containers find the volume once it is there. */
   path(about: PodVolume): string;
-  /** Resolves when the volume is mounted for the pod; `begins`: nothing of the pod runs yet. Idempotent. */
-  ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the volume is mounted for the pod, with the milliseconds after which its driver wants to be asked again,
+   * if it does; `begins`: nothing of the pod runs yet. Idempotent.
+   */
+  ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<number | undefined>;
   /** Unmounts all of the pod's; to be asked again after it has rejected. Nothing to do is no error. */
   release(podUid: string, signal: AbortSignal): Promise<void>;
   /** Cleans up after pods that are not there any more, now and when their driver is back. */

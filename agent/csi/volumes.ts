@@ -11,7 +11,7 @@ import { isMountPoint, mountsBelow } from '#agent/pods/volumes/mounts.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { CsiCall } from './contract.ts';
 import { podRecords, podsDir, podVolumeFolder, readRecord, recordPath, removeEmpty, stagedFolder, stagedRecords, stagingPath, targetPath, writeRecord, type PodVolumeRecord, type VolumeRecord } from './layout.ts';
-import { capabilityOf, checkMode, csiVolume, ownerGroup, publishContext, secretData, type CsiVolume } from './requests.ts';
+import { capabilityOf, checkMode, csiVolume, ownerGroup, publishContext, secretData, tokenContext, type CsiVolume } from './requests.ts';
 import type { Driver, PodVolume } from './types.ts';
 
 export interface VolumesDeps {
@@ -29,6 +29,8 @@ export interface VolumesConfig { readonly nodeName: string; readonly kubeletDir:
 /** As the kubelet has it. */
 const callMs = 120_000;
 const attachMs = 120_000;
+/** How often drivers are asked anew that want to be, such as those that renew what is in the volume. */
+const republishMs = 60_000;
 
 /**
  * Mounts and unmounts volumes through their drivers. All that is known of what is mounted is on disk (layout.ts), but
@@ -38,6 +40,8 @@ export class CsiVolumes {
   readonly #deps: VolumesDeps;
   readonly #config: VolumesConfig;
   readonly #staged = new Set<string>();
+  /** By folder of a pod's volume, when its driver was last asked; monotonic. */
+  readonly #published = new Map<string, number>();
   /** By volume: whoever works on it last. Pods that share a volume take turns. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -46,48 +50,58 @@ export class CsiVolumes {
     this.#config = config;
   }
 
-  async ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<void> {
+  async ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<number | undefined> {
     const volume = csiVolume(about);
     const folder = podVolumeFolder(this.#config.kubeletDir, about.pod.metadata?.uid ?? '', volume.specName);
     const object = this.#deps.state.get(csiDrivers, undefined, volume.driver);
+    const renewInMs = object?.spec.requiresRepublish === true ? republishMs : undefined;
+    const isMounted = await isMountPoint(targetPath(folder));
+    const isDue = !isMounted || (renewInMs !== undefined && this.#isDue(folder));
+    // A pod that has its volume can do without the driver.
+    if (!isDue && (!begins || !this.#deps.driver(volume.driver))) return renewInMs;
     checkMode(volume, object);
     const driver = this.#driver(volume.driver);
-    const attached = volume.mode === 'Persistent' && needsAttachment(object) && !await isMountPoint(targetPath(folder)) ? await this.#attached(volume, signal) : {};
+    const attached = isDue && volume.mode === 'Persistent' && needsAttachment(object) ? await this.#attached(volume, isMounted, signal) : {};
     await this.#inTurn(volume.driver, volume.handle, signal, async () => {
       const { fsGroup, fsGroupChangePolicy } = about.pod.spec?.securityContext ?? {};
-      if (!await isMountPoint(targetPath(folder))) await this.#mount(volume, about, driver, object, attached, folder, signal);
+      if (isDue) await this.#mount(volume, about, driver, object, attached, folder, isMounted, signal);
       const group = begins ? ownerGroup(volume, driver, object, fsGroup) : undefined;
       if (group !== undefined) await (await import('#agent/pods/volumes/ownership.ts')).applyFsGroup(targetPath(folder), group, fsGroupChangePolicy, signal);
     });
+    return renewInMs;
   }
 
-  async #mount(volume: CsiVolume, about: PodVolume, driver: Driver, object: CSIDriver | undefined, attached: Readonly<Record<string, string>>, folder: string, signal: AbortSignal): Promise<void> {
-    const { call, state } = this.#deps;
+  #isDue(folder: string): boolean { return this.#deps.clock.monotonic() - (this.#published.get(folder) ?? -Infinity) >= republishMs; }
+
+  async #mount(volume: CsiVolume, about: PodVolume, driver: Driver, object: CSIDriver | undefined, attached: Readonly<Record<string, string>>, folder: string, mounted: boolean, signal: AbortSignal): Promise<void> {
+    const { call, state, clock } = this.#deps;
     const secret = (name: CsiVolume['stageSecret']): Record<string, string> => secretData(name, (wanted) => state.get(secrets, wanted.namespace, wanted.name));
     const [stageSecrets, publishSecrets] = [secret(volume.stageSecret), secret(volume.publishSecret)];
     const { metadata, spec } = about.pod;
     const record: VolumeRecord = { driverName: volume.driver, volumeHandle: volume.handle, volumeLifecycleMode: volume.mode };
     const volumeCapability = capabilityOf(volume, driver, spec?.securityContext?.fsGroup);
+    const volumeContext = { ...publishContext(volume, about, object), ...await tokenContext(about, object) };
     // From here on the pod uses the volume, whatever becomes of us.
-    await writeRecord(folder, record, { specVolID: volume.specName, nodeName: this.#config.nodeName, podName: metadata?.name ?? '', podNamespace: metadata?.namespace ?? '' });
+    if (!mounted) await writeRecord(folder, record, { specVolID: volume.specName, nodeName: this.#config.nodeName, podName: metadata?.name ?? '', podNamespace: metadata?.namespace ?? '' });
     this.#deps.changed();
     const staged = stagedFolder(this.#config.kubeletDir, volume.driver, volume.handle);
     const stages = volume.mode === 'Persistent' && driver.capabilities.has('STAGE_UNSTAGE_VOLUME');
     const stagingTargetPath = stages ? stagingPath(staged) : '';
     const asked = { volumeId: volume.handle, publishContext: attached, stagingTargetPath, volumeCapability };
-    if (stages && !this.#staged.has(staged)) {
+    if (stages && !mounted && !this.#staged.has(staged)) {
       await writeRecord(staged, record);
       await mkdir(stagingTargetPath, { recursive: true, mode: 0o750 });
       await call(driver.endpoint, 'NodeStageVolume', { ...asked, secrets: stageSecrets, volumeContext: volume.attributes }, callMs, signal);
       this.#staged.add(staged);
     }
-    await call(driver.endpoint, 'NodePublishVolume', { ...asked, targetPath: targetPath(folder), readonly: volume.readOnly, secrets: publishSecrets, volumeContext: publishContext(volume, about, object) }, callMs, signal);
+    await call(driver.endpoint, 'NodePublishVolume', { ...asked, targetPath: targetPath(folder), readonly: volume.readOnly, secrets: publishSecrets, volumeContext }, callMs, signal);
+    this.#published.set(folder, clock.monotonic());
     // What a pod writes into a mere directory would be lost, and nobody would know.
     if (volume.mode === 'Persistent' && !await isMountPoint(targetPath(folder))) throw new StatusError('InternalError', `the CSI driver ${volume.driver} says that the volume is published, but nothing is mounted at ${targetPath(folder)}`);
   }
 
   /** What the attacher has said of the volume; waits until it is attached. */
-  async #attached({ driver, handle, specName }: CsiVolume, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+  async #attached({ driver, handle, specName }: CsiVolume, mounted: boolean, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
     const { state, clock } = this.#deps;
     const name = attachmentName(driver, handle, this.#config.nodeName);
     const current = (): VolumeAttachment | undefined => {
@@ -96,7 +110,7 @@ export class CsiVolumes {
       return found?.metadata?.deletionTimestamp === undefined ? found : undefined;
     };
     const isAttached = (): boolean => current()?.status?.attached === true;
-    if (!isAttached()) await new Promise<void>((resolve, reject) => {
+    if (!mounted && !isAttached()) await new Promise<void>((resolve, reject) => {
       const end = (settle: () => void): void => { cancel(); unsubscribe(); signal.removeEventListener('abort', abort); settle(); };
       const abort = (): void => { end(() => { reject(signal.reason as Error); }); };
       const cancel = clock.after(attachMs, () => {
@@ -119,6 +133,7 @@ export class CsiVolumes {
     const { driverName, volumeHandle, folder, podUid } = record;
     const { endpoint } = this.#driver(driverName);
     const target = targetPath(folder);
+    this.#published.delete(folder);
     await this.#deps.call(endpoint, 'NodeUnpublishVolume', { volumeId: volumeHandle, targetPath: target }, callMs, signal).catch(unlessUnknown);
     await takeAway(target, record.volumeLifecycleMode === 'Ephemeral');
     const others = (await podRecords(this.#config.kubeletDir)).some((other) => other.folder !== folder && other.driverName === driverName && other.volumeHandle === volumeHandle);

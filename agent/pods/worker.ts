@@ -244,7 +244,7 @@ export class PodWorker {
     const view = this.#view(snapshot);
     this.#syncProbes(view);
     // What an adopted pod's tokens need is not known yet.
-    if (!this.#observedBefore && currentSandbox(view) && hasTokens(this.#pod)) this.#memory.renewMs = this.#deps.clock.monotonic() + adoptedRenewMs;
+    if (!this.#observedBefore && currentSandbox(view) && (hasTokens(this.#pod) || this.mayHaveCsi)) this.#memory.renewMs = this.#deps.clock.monotonic() + adoptedRenewMs;
     this.#observedBefore = true;
     await this.#refreshVolumes(view, interrupt);
     return this.#view(snapshot);

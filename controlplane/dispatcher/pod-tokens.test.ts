@@ -18,6 +18,13 @@ it('gives a node the tokens that its pods ask for', () => {
   expect(podToken(deps, node('here'), { ...request, audience: 'vault', expirationSeconds: 600 })).toBe('web/vault/600');
 });
 
+it('gives it those that the CSI drivers of its volumes ask for', () => {
+  const drivers = { get: (_: undefined, name: string) => (name === 'd' ? { metadata: { name }, spec: { tokenRequests: [{ audience: 'bank' }] } } : undefined), list: () => [], by: () => [] };
+  const withDriver = { ...pod, spec: { ...pod.spec, containers: [], volumes: [{ name: 'c', csi: { driver: 'd' } }] } };
+  const informers = { pods: { ...deps.informers.pods, get: () => withDriver }, csiDrivers: drivers } as unknown as typeof deps.informers;
+  expect(podToken({ ...deps, informers }, node('here'), { ...request, audience: 'bank', expirationSeconds: 3600 })).toBe('web/bank/3600');
+});
+
 it.each([
   ['of a pod elsewhere', 'there', request, 'NotFound'],
   ['of another uid', 'here', { ...request, podUid: 'old' }, 'NotFound'],

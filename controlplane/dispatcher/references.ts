@@ -44,6 +44,12 @@ export function referencesOf(pod: Pod, { claims, volumes }: StorageListers = {})
   return [...found];
 }
 
+/** The CSI drivers of a pod's volumes. */
+export function driversOf(pod: Pod, { claims, volumes }: StorageListers): string[] {
+  const claimed = claimNamesOf(pod).map((name) => volumes?.get(undefined, claims?.get(pod.metadata?.namespace, name)?.spec?.volumeName ?? '')?.spec?.csi?.driver);
+  return [...claimed, ...(pod.spec?.volumes ?? []).map(({ csi }) => csi?.driver)].filter((name) => name !== undefined);
+}
+
 /** Whether it has to be attached, whether it is, and what the node's side of the driver is told in secret. */
 function* ofDriver(volume: PersistentVolume | undefined, nodeName: string): Generator<ReferenceKey> {
   const { csi } = volume?.spec ?? {};

@@ -13,10 +13,10 @@ export function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   return claimed.spec?.csi && lookup.csi ? lookup.csi.path({ pod, volume, claimed }) : pathOf(claimed, volume, paths);
 }
 
-/** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. */
-export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false, signal = new AbortController().signal): Promise<void> {
+/** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. Resolves with the milliseconds after which to look again, if any. */
+export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false, signal = new AbortController().signal): Promise<number | undefined> {
   const found = volumeOf(pod, volume, lookup);
-  if (found.spec?.csi && lookup.csi) { await lookup.csi.ensure({ pod, volume, claimed: found }, begins, signal); return; }
+  if (found.spec?.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: found, token: lookup.token?.bind(lookup) }, begins, signal);
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
   if (isOurs(found)) await makeLocalVolume(path, fsGroup);
@@ -25,6 +25,7 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
   // Directories of the host that a volume merely points to keep the owner that they have.
   if (begins && fsGroup !== undefined && found.spec?.local && !volume.persistentVolumeClaim?.readOnly) await (await import('./ownership.ts')).applyFsGroup(path, fsGroup, fsGroupChangePolicy);
+  return undefined;
 }
 
 /** Removes the directory, if it is there, and all that is in it. */

@@ -17,7 +17,7 @@ import { volumeTokens } from './tokens.ts';
 
 /**
  * Makes the pod's volumes, or brings those that mirror API objects up to date. One that fails does not hold up the
- * others. Idempotent. Resolves with the milliseconds after which a token in them has to be renewed, if any. `begins`:
+ * others. Idempotent. Resolves with the milliseconds after which something in them has to be renewed, if any. `begins`:
  * nothing of the pod runs yet, so what lies in its volumes may be given to its group. `signal` ends what drivers do.
  */
 export async function ensureVolumes(pod: Pod, paths: PodPaths, lookup: ObjectLookup, facts: FieldFacts, nowMs = Date.now(), begins = false, signal = new AbortController().signal): Promise<number | undefined> {
@@ -42,8 +42,8 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   const dir = volumePath(volume, paths);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
-  if (volume.persistentVolumeClaim ?? volume.ephemeral) { await (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins, signal); return undefined; }
-  if (volume.csi && lookup.csi) { await lookup.csi.ensure({ pod, volume, claimed: undefined }, begins, signal); return undefined; }
+  if (volume.persistentVolumeClaim ?? volume.ephemeral) return (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins, signal);
+  if (volume.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: undefined, token: lookup.token?.bind(lookup) }, begins, signal);
   if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
   if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, []); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
