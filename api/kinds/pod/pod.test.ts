@@ -145,6 +145,19 @@ describe('updates', () => {
     expect(prepareUpdate(pod, copyJson(next), old, 'status')).toMatchObject({ status: { phase: 'Failed' }, spec: { containers: [{ image: 'web:1' }] }, metadata: { generation: 1 } });
   });
 
+  it.each<[string, Partial<PodStatus>, string[]]>([
+    ['one of each family', { podIP: '10.42.0.5', podIPs: [{ ip: '10.42.0.5' }, { ip: 'fd00::5' }], hostIP: '192.0.2.1', hostIPs: [{ ip: '192.0.2.1' }] }, []],
+    ['what is none', { podIPs: [{ ip: '10.1.1.1 }\nadd table ip x' }] }, ['status.podIPs[0] must be a valid IP address']],
+    ['none where one is said to be', { hostIPs: [{ ip: '' }] }, ['status.hostIPs[0] must be a valid IP address']],
+    ['one alone that is none', { podIP: 'here' }, ['status.podIP must be a valid IP address']],
+    ['two of one family', { podIPs: [{ ip: '10.42.0.5' }, { ip: '10.42.0.6' }] }, ['status.podIPs may specify no more than one IP for each IP family']],
+    ['one twice', { podIPs: [{ ip: '10.42.0.5' }, { ip: '10.42.0.5' }] }, ['status.podIPs[1] Duplicate value']],
+  ])('of a status take addresses: %s', (_what, status, expected) => {
+    const old = make();
+    const told = validate(pod, prepareUpdate(pod, { ...copyJson(old), status }, old, 'status'), old, 'status').map(({ field, message }) => `${field} ${message.replace(/^Invalid value: .*?: (?=m)/s, '')}`);
+    expect(told).toEqual(expected.map((text) => expect.stringContaining(text) as string));
+  });
+
   it('bind through the binding subresource only', () => {
     const old = make();
     const bound = copyJson(old);

@@ -1,6 +1,7 @@
 import type { Container, NodeAffinity, Pod, PodSpec, Toleration } from '../../gen/types.ts';
 import { equal } from '../../meta/equal.ts';
-import { forbidden, invalid, type FieldError } from '../../meta/field-error.ts';
+import { duplicate, forbidden, invalid, type FieldError } from '../../meta/field-error.ts';
+import { ipProblem } from '../../meta/ip.ts';
 import { copyJson } from '../../meta/json.ts';
 import { dns1123Subdomain } from '../../meta/names.ts';
 import { immutable, named } from '../../meta/rules.ts';
@@ -95,10 +96,31 @@ export function validatePodStatus(pod: Pod, old: Pod): FieldError[] {
   const { nominatedNodeName, qosClass } = pod.status ?? {};
   if (nominatedNodeName && nominatedNodeName !== old.status?.nominatedNodeName) errors.push(...named('status.nominatedNodeName', nominatedNodeName, dns1123Subdomain));
   if (qosClass !== undefined && old.status?.qosClass !== undefined) errors.push(...immutable('status.qosClass', qosClass, old.status.qosClass));
+  errors.push(...validateIps(pod, 'podIPs'), ...validateIps(pod, 'hostIPs'));
+  for (const field of ['podIP', 'hostIP'] as const) if (pod.status?.[field]) errors.push(...validateIp(`status.${field}`, pod.status[field]));
   const { restartPolicy, containers = [], initContainers = [] } = old.spec ?? {};
   errors.push(...validateTransitions(pod, old, 'containerStatuses', (name, exitCode) => startsAgain(containers.find((c) => c.name === name) ?? {}, restartPolicy, exitCode, false)));
   errors.push(...validateTransitions(pod, old, 'initContainerStatuses', (name, exitCode) => startsAgain(initContainers.find((c) => c.name === name) ?? {}, restartPolicy, exitCode, true)));
   return [...errors, ...validateTransitions(pod, old, 'ephemeralContainerStatuses', () => false)];
+}
+
+/** Others program their networks by these. */
+function validateIps({ status }: Pod, list: 'podIPs' | 'hostIPs'): FieldError[] {
+  const ips = (status?.[list] ?? []).map(({ ip = '' }) => ip);
+  const field = `status.${list}`;
+  const seen = new Set<string>();
+  const errors = ips.flatMap((ip, i): FieldError[] => {
+    if (seen.has(ip)) return [duplicate(`${field}[${String(i)}]`, ip)];
+    seen.add(ip);
+    return validateIp(`${field}[${String(i)}]`, ip);
+  });
+  const families = new Set(ips.map((ip) => ip.includes(':')));
+  return errors.length === 0 && (ips.length > 2 || families.size < ips.length) ? [invalid(field, ips, 'may specify no more than one IP for each IP family')] : errors;
+}
+
+function validateIp(field: string, ip: string): FieldError[] {
+  const problem = ipProblem(ip);
+  return problem === undefined ? [] : [invalid(field, ip, problem)];
 }
 
 function validateTransitions(pod: Pod, old: Pod, list: 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses', mayStart: (name: string, exitCode: number) => boolean): FieldError[] {
