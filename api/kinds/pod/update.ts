@@ -106,7 +106,7 @@ export function validatePodStatus(pod: Pod, old: Pod): FieldError[] {
 
 /** Others program their networks by these. */
 function validateIps({ status }: Pod, list: 'podIPs' | 'hostIPs'): FieldError[] {
-  const ips = (status?.[list] ?? []).map(({ ip = '' }) => ip);
+  const ips = (status?.[list] ?? []).map(({ ip }) => ip);
   const field = `status.${list}`;
   const seen = new Set<string>();
   const errors = ips.flatMap((ip, i): FieldError[] => {
