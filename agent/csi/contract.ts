@@ -6,12 +6,14 @@ import { callPlugin } from '#agent/plugin-call.ts';
 export interface PluginInfo { readonly type: string; readonly name: string; readonly endpoint: string; readonly supportedVersions: readonly string[] }
 export interface NodeInfo { readonly nodeId: string; readonly maxVolumesPerNode: number; readonly accessibleTopology: { readonly segments: Readonly<Record<string, string>> } | null }
 export interface NodeCapabilities { readonly capabilities: readonly { readonly rpc?: { readonly type: string } | null }[] }
-export interface VolumeCapability {
-  readonly mount: { readonly fsType: string; readonly mountFlags: readonly string[]; readonly volumeMountGroup: string };
-  readonly accessMode: { readonly mode: string };
-}
 type Strings = Readonly<Record<string, string>>;
 type Nothing = Record<never, never>;
+
+export interface VolumeCapability {
+  readonly block?: Nothing;
+  readonly mount?: { readonly fsType: string; readonly mountFlags: readonly string[]; readonly volumeMountGroup: string };
+  readonly accessMode: { readonly mode: string };
+}
 
 /** What is asked of drivers, and what they answer. */
 export interface CsiCalls {

@@ -142,6 +142,18 @@ describe('CSI drivers', () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it('publish block devices', async () => {
+    await runDriver();
+    await registered();
+    const about = of('a', claimed('v', {}, { volumeMode: 'Block' }), { securityContext: { fsGroup: 7 } });
+    await csi.ensure(about, true, signal);
+    expect(await program.until('publish')).toMatchObject({ block: true, mode: 1 });
+    expect(await stat(csi.path(about))).toMatchObject({ rdev: (await stat(join(kubeletDir, 'volumes/h-v'))).rdev, gid: 0 });
+    await modes('litter');
+    await csi.release('a-uid', signal);
+    expect(await leftovers()).toEqual([]);
+  });
+
   it('make volumes that live with a pod, if they say so', async () => {
     await runDriver('mountgroup');
     await registered();

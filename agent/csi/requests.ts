@@ -12,6 +12,8 @@ export interface CsiVolume {
   /** Names the volume in the pod's folder. */
   readonly specName: string;
   readonly mode: 'Persistent' | 'Ephemeral';
+  /** The pod is given a device, not a directory. */
+  readonly isBlock: boolean;
   readonly fsType: string;
   readonly readOnly: boolean;
   readonly attributes: Readonly<Record<string, string>>;
@@ -28,7 +30,7 @@ export function csiVolume({ pod, volume, claimed }: PodVolume): CsiVolume {
   const { uid = '', namespace = '' } = pod.metadata ?? {};
   const { driver = '', fsType = '', readOnly = false, volumeAttributes = {}, nodePublishSecretRef } = volume.csi ?? {};
   return {
-    driver, handle: `csi-${hash('sha256', `${uid}${volume.name}`, 'hex')}`, specName: volume.name, mode: 'Ephemeral', fsType, readOnly, attributes: volumeAttributes, accessModes: [], mountFlags: [],
+    driver, handle: `csi-${hash('sha256', `${uid}${volume.name}`, 'hex')}`, specName: volume.name, mode: 'Ephemeral', isBlock: false, fsType, readOnly, attributes: volumeAttributes, accessModes: [], mountFlags: [],
     stageSecret: undefined, publishSecret: nodePublishSecretRef?.name ? { namespace, name: nodePublishSecretRef.name } : undefined,
   };
 }
@@ -38,15 +40,17 @@ function persistent({ metadata, spec }: PersistentVolume, readOnly: boolean): Cs
   if (!csi) throw new StatusError('Invalid', `persistentvolume "${metadata?.name ?? ''}" is not one of a CSI driver`);
   const secret = (reference: typeof csi.nodeStageSecretRef): SecretName | undefined => (reference?.name ? { namespace: reference.namespace ?? '', name: reference.name } : undefined);
   return {
-    driver: csi.driver, handle: csi.volumeHandle, specName: metadata?.name ?? '', mode: 'Persistent', fsType: csi.fsType ?? '', readOnly: readOnly || csi.readOnly === true,
+    driver: csi.driver, handle: csi.volumeHandle, specName: metadata?.name ?? '', mode: 'Persistent', isBlock: spec?.volumeMode === 'Block', fsType: csi.fsType ?? '', readOnly: readOnly || csi.readOnly === true,
     attributes: csi.volumeAttributes ?? {}, accessModes: spec?.accessModes ?? [], mountFlags: spec?.mountOptions ?? [],
     stageSecret: secret(csi.nodeStageSecretRef), publishSecret: secret(csi.nodePublishSecretRef),
   };
 }
 
 export function capabilityOf(volume: CsiVolume, driver: Driver, fsGroup: number | undefined): VolumeCapability {
+  const mode = { mode: accessMode(volume.accessModes[0] ?? 'ReadWriteOnce', driver) };
+  if (volume.isBlock) return { block: {}, accessMode: mode };
   const group = fsGroup !== undefined && driver.capabilities.has('VOLUME_MOUNT_GROUP') ? String(fsGroup) : '';
-  return { mount: { fsType: volume.fsType, mountFlags: volume.mountFlags, volumeMountGroup: group }, accessMode: { mode: accessMode(volume.accessModes[0] ?? 'ReadWriteOnce', driver) } };
+  return { mount: { fsType: volume.fsType, mountFlags: volume.mountFlags, volumeMountGroup: group }, accessMode: mode };
 }
 
 function accessMode(mode: string, { capabilities }: Driver): string {
@@ -91,7 +95,7 @@ function expiryMs(token: string): number {
 
 /** The group that the volume's files are to be given to by us; undefined when that is the driver's, or nobody's. */
 export function ownerGroup(volume: CsiVolume, driver: Driver, object: CSIDriver | undefined, fsGroup: number | undefined): number | undefined {
-  if (fsGroup === undefined || volume.readOnly || driver.capabilities.has('VOLUME_MOUNT_GROUP')) return undefined;
+  if (fsGroup === undefined || volume.readOnly || volume.isBlock || driver.capabilities.has('VOLUME_MOUNT_GROUP')) return undefined;
   switch (object?.spec.fsGroupPolicy ?? 'ReadWriteOnceWithFSType') {
     case 'None': return undefined;
     case 'File': return fsGroup;

@@ -1,4 +1,4 @@
-import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, rm, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CSIDriver, VolumeAttachment } from '#api/gen/types.ts';
 import { csiDrivers, secrets, volumeAttachments } from '#api/kinds/resources.ts';
@@ -202,7 +202,9 @@ function unlessUnknown(error: unknown): void {
 /** The driver has said that it is done: whatever is mounted there still is not to stay, and what was mounted is never looked into. */
 export async function takeAway(path: string, withContent: boolean): Promise<void> {
   for (const mount of await mountsBelow(path)) await execOk('umount', [mount], { timeoutMs: callMs });
-  const remove = withContent ? rm(path, { recursive: true, force: true }) : rmdir(path);
+  // What a device was mounted over is a file.
+  const isFolder = (await lstat(path).catch(() => undefined))?.isDirectory() === true;
+  const remove = !isFolder || withContent ? rm(path, { recursive: true, force: true }) : rmdir(path);
   await remove.catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw new StatusError('Conflict', `${path} cannot be removed: ${messageOf(error)}`, { cause: error });
   });

@@ -13,7 +13,7 @@ import { hostsFile } from './spec/hosts-file.ts';
 import { sandboxConfig } from './spec/sandbox-config.ts';
 import { createTerminationFile, defaultTerminationPath } from './termination.ts';
 import type { NodeFacts, PodManagerConfig } from './types.ts';
-import { containerMounts } from './volumes/volumes.ts';
+import { containerDevices, containerMounts } from './volumes/volumes.ts';
 
 const stubResolver = '127.0.0.53';
 const resolvedUpstream = '/run/systemd/resolve/resolv.conf';
@@ -79,13 +79,15 @@ export interface ContainerInputs {
 export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, ...more }: ContainerInputs): Promise<ContainerConfig> {
   const env = containerEnv(pod, container, lookup, facts);
   const mounts = await containerMounts(pod, container, paths, env, lookup);
+  const devices = await containerDevices(pod, container, paths, lookup);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
   const own = (containerPath: string, hostPath: string): void => {
     if (!mounts.some((m) => m.containerPath === containerPath)) mounts.push({ containerPath, hostPath, readOnly: false, propagation: 'None' });
   };
   own('/etc/hosts', paths.hostsFile);
   own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
-  return containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, appArmor: await enforcesAppArmor(), ...more });
+  const config = containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, appArmor: await enforcesAppArmor(), ...more });
+  return devices.length > 0 ? { ...config, devices } : config;
 }
 
 async function enforcesAppArmor(): Promise<boolean> {

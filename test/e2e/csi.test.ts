@@ -82,6 +82,20 @@ describe('CSI drivers', () => {
     expect(running?.output()).toMatch(/"event": "publish".*"csi.storage.k8s.io\/pod.name": "inline"/);
   });
 
+  it('and local volumes are given to containers as block devices', async () => {
+    await host().sh('mknod /var/lib/block b 7 250');
+    await cluster.apply([
+      { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'disk' }, spec: { capacity: { storage: '1Gi' }, volumeMode: 'Block', accessModes: ['ReadWriteOnce'], local: { path: '/var/lib/block' },
+        nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [host().name] }] }] } } } },
+      { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'disk' }, spec: { accessModes: ['ReadWriteOnce'], volumeMode: 'Block', storageClassName: '', volumeName: 'disk', resources: { requests: { storage: '1Gi' } } } },
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'raw' }, spec: { terminationGracePeriodSeconds: 1, volumes: [{ name: 'disk', persistentVolumeClaim: { claimName: 'disk' } }],
+        containers: [{ name: 'c', image: 'cleat-hello:1', command: ['sh', '-c', 'sleep 100000'], volumeDevices: [{ name: 'disk', devicePath: '/dev/xvda' }] }] } },
+    ]);
+    await untilReady('raw');
+    expect(await cluster.kubectl(['exec', 'raw', '--', 'busybox', 'stat', '-c', '%F %t:%T', '/dev/xvda'])).toBe('block special file 7:fa\n');
+    await cluster.kubectl(['delete', 'pod', 'raw', '--now', '--wait=false']);
+  });
+
   it('unmount for pods that go, also while nobody looked; then the volume is detached', async () => {
     await cluster.kubectl(['delete', 'pod', 'inline', '--now']);
     await cluster.stopAgent(0, 'SIGKILL');

@@ -8,7 +8,7 @@ Modes: nostage (cannot stage), mountgroup, multiwriter (capabilities); slow (pub
 liar (says that it published and does not), litter (unpublishes without unmounting), deny (publishing fails),
 v0 (an unknown version), device (says that it is a device plugin), nameless (has no node id).
 """
-import json, os, subprocess, sys, threading, time
+import json, os, stat as stat_module, subprocess, sys, threading, time
 from concurrent import futures
 
 import grpc
@@ -26,7 +26,7 @@ MESSAGES = {
     "Capabilities": [("capabilities", 1, "[Capability]")],
     "MountVolume": [("fs_type", 1, "string"), ("mount_flags", 2, "[string]"), ("volume_mount_group", 3, "string")],
     "AccessMode": [("mode", 1, "int32")],
-    "VolumeCapability": [("mount", 2, "MountVolume"), ("access_mode", 3, "AccessMode")],
+    "VolumeCapability": [("block", 1, "Empty"), ("mount", 2, "MountVolume"), ("access_mode", 3, "AccessMode")],
     "Stage": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("volume_capability", 4, "VolumeCapability"), ("secrets", 5, "map"), ("volume_context", 6, "map")],
     "Unstage": [("volume_id", 1, "string"), ("staging_target_path", 2, "string")],
     "Publish": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("target_path", 4, "string"), ("volume_capability", 5, "VolumeCapability"), ("readonly", 6, "bool"), ("secrets", 7, "map"), ("volume_context", 8, "map")],
@@ -80,6 +80,12 @@ def bind(source, target, *options):
             subprocess.run(["mount", "-o", ",".join(("remount", "bind") + options), target], check=True)
 
 
+def bind_device(source, target):
+    open(target, "a").close()
+    if not is_mounted(target):
+        subprocess.run(["mount", "--bind", source, target], check=True)
+
+
 def unbind(target):
     if is_mounted(target):
         subprocess.run(["umount", target], check=True)
@@ -88,18 +94,24 @@ def unbind(target):
 def told(request):
     capability = request.volume_capability
     return {"id": request.volume_id, "publishContext": dict(request.publish_context), "secrets": dict(request.secrets), "context": dict(request.volume_context),
-            "fsType": capability.mount.fs_type, "flags": list(capability.mount.mount_flags), "group": capability.mount.volume_mount_group, "mode": capability.access_mode.mode}
+            "fsType": capability.mount.fs_type, "flags": list(capability.mount.mount_flags), "group": capability.mount.volume_mount_group, "mode": capability.access_mode.mode, "block": capability.HasField("block")}
 
 
 def source_of(request):
     path = os.path.join(volumes, request.volume_id)
-    os.makedirs(path, exist_ok=True)
+    if not request.volume_capability.HasField("block"):
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.exists(path):
+        os.makedirs(volumes, exist_ok=True)
+        os.mknod(path, 0o600 | stat_module.S_IFBLK, os.makedev(7, 250))
     return path
 
 
 def stage(request, _context):
     say("stage", path=request.staging_target_path, **told(request))
-    bind(source_of(request), request.staging_target_path)
+    source = source_of(request)
+    if not request.volume_capability.HasField("block"):
+        bind(source, request.staging_target_path)
     say("staged", id=request.volume_id)
     return M["Empty"]()
 
@@ -114,7 +126,9 @@ def publish(request, context):
             return M["Empty"]()
     if "deny" in modes:
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the disk is on fire")
-    if "liar" not in modes:
+    if request.volume_capability.HasField("block"):
+        bind_device(source_of(request), request.target_path)
+    elif "liar" not in modes:
         bind(request.staging_target_path or source_of(request), request.target_path, *(["ro"] if request.readonly else []))
     say("published", id=request.volume_id)
     return M["Empty"]()
@@ -126,6 +140,8 @@ def unpublish(request, _context):
         unbind(request.target_path)
         if os.path.isdir(request.target_path):
             os.rmdir(request.target_path)
+        elif os.path.exists(request.target_path):
+            os.unlink(request.target_path)
     return M["Empty"]()
 
 

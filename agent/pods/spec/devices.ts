@@ -9,7 +9,7 @@ export function withDevices(config: ContainerConfig, { env, mounts, devices, ann
     ...config,
     env: [...Object.entries(env).filter(([name]) => !own.has(name)).map(([name, value]) => ({ name, value })), ...config.env],
     mounts: [...mounts.filter(({ containerPath }) => !taken.has(containerPath)).map((mount) => ({ ...mount, propagation: 'None' as const })), ...config.mounts],
-    ...(devices.length > 0 && { devices }),
+    ...(devices.length > 0 && { devices: [...config.devices ?? [], ...devices] }),
     ...(Object.keys(annotations).length > 0 && { annotations }),
     ...(cdiDevices.length > 0 && { cdiDevices }),
   };

@@ -199,7 +199,6 @@ describe('security', () => {
     return containerConfig(testPod('p', { containers: [app], ...spec }), app, facts);
   };
   it.each([
-    [{}, { volumeDevices: [{ name: 'disk', devicePath: '/dev/x' }] }, /volumeDevices are not supported/],
     [{}, { volumeMounts: [{ name: 'v', mountPath: '/v', readOnly: true, recursiveReadOnly: 'Enabled' }] }, /recursive read-only mounts are not supported/],
     [{ resourceClaims: [{ name: 'gpu' }] }, {}, /resource claims are not supported/],
     [{ hostUsers: false }, {}, /user namespaces .* are not supported/],

@@ -6,7 +6,7 @@ import type { PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts'
 import { podPaths, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { testPod } from '../testing.ts';
-import { claimedPath, ensureClaimedVolume, removeLocalVolume } from './claims.ts';
+import { claimedFolder, ensureClaimedVolume, removeLocalVolume } from './claims.ts';
 
 let dir: string;
 let paths: PodPaths;
@@ -25,7 +25,7 @@ const lookup = (found?: PersistentVolumeClaim, held?: PersistentVolume): ObjectL
 it('makes the directory of a volume of ours once, and removes it when told', async () => {
   const pod = testPod('p');
   await ensureClaimedVolume(pod, volume, paths, lookup(claim, ours));
-  const path = claimedPath(pod, volume, paths, lookup(claim, ours));
+  const path = claimedFolder(pod, volume, paths, lookup(claim, ours));
   expect([path, (await stat(path)).mode & 0o7777]).toEqual([join(dir, 'volumes/pvc-c'), 0o777]);
   await writeFile(join(path, 'file'), 'kept');
   await ensureClaimedVolume(pod, volume, paths, lookup(claim, ours));
@@ -64,14 +64,13 @@ it('mounts what a volume names, which must be there', async () => {
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(claim, local))).rejects.toThrow('does not exist');
   await mkdir(path);
   await ensureClaimedVolume(testPod('p'), volume, paths, lookup(claim, local));
-  expect(claimedPath(testPod('p'), volume, paths, lookup(claim, local))).toBe(path);
+  expect(claimedFolder(testPod('p'), volume, paths, lookup(claim, local))).toBe(path);
 });
 
 it.each<[string, PersistentVolumeClaim | undefined, PersistentVolume | undefined]>([
   ['persistentvolumeclaim "data" not found', undefined, ours],
   ['persistentvolumeclaim "data" is not bound', claim, undefined],
   ['persistentvolumeclaim "data" is not bound', claim, { ...ours, spec: { ...ours.spec, claimRef: { ...claimRef, uid: 'other' } } }],
-  ['is of a block device', { ...claim, spec: { ...claim.spec, volumeMode: 'Block' } }, ours],
   ['use local, hostPath, nfs or csi', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } } }],
 ])('refuses with: %s', async (message, found, held) => {
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(found, held))).rejects.toThrow(message);

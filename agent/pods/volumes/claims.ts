@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PersistentVolume, Pod, Volume } from '#api/gen/types.ts';
 import { annotations, isFor, isFullyBound, localPathProvisioner } from '#api/volumes/binding.ts';
@@ -7,10 +7,24 @@ import { localVolumesDir, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { ensureHostPath } from './host-path.ts';
 
-/** The directory behind a pod's claim, which must be bound. */
-export function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
+/** What is behind a pod's claim, which must be bound. */
+function claimedPath(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
   const claimed = volumeOf(pod, volume, lookup);
   return claimed.spec?.csi && lookup.csi ? lookup.csi.path({ pod, volume, claimed }) : pathOf(claimed, volume, paths);
+}
+
+/** The block device behind a pod's claim, and what the container may do with it. */
+export async function claimedDevice(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): Promise<{ readonly hostPath: string; readonly permissions: string }> {
+  if (!isBlock(volumeOf(pod, volume, lookup))) throw new StatusError('Invalid', `volume ${volume.name} has volumeMode Filesystem, but is specified in volumeDevices`);
+  const hostPath = await realpath(claimedPath(pod, volume, paths, lookup));
+  if (!(await stat(hostPath)).isBlockDevice()) throw new StatusError('Invalid', `${hostPath}, which volume ${volume.name} leads to, is not a block device`);
+  return { hostPath, permissions: volume.persistentVolumeClaim?.readOnly === true ? 'r' : 'mrw' };
+}
+
+/** The directory behind a pod's claim, for a mount. */
+export function claimedFolder(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup): string {
+  if (isBlock(volumeOf(pod, volume, lookup))) throw new StatusError('Invalid', `volume ${volume.name} has volumeMode Block, but is specified in volumeMounts`);
+  return claimedPath(pod, volume, paths, lookup);
 }
 
 /** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. Resolves with the milliseconds after which to look again, if any. */
@@ -24,7 +38,7 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
   // Directories of the host that a volume merely points to keep the owner that they have.
-  if (begins && fsGroup !== undefined && found.spec?.local && !volume.persistentVolumeClaim?.readOnly) await (await import('./ownership.ts')).applyFsGroup(path, fsGroup, fsGroupChangePolicy);
+  if (begins && fsGroup !== undefined && found.spec?.local && !isBlock(found) && !volume.persistentVolumeClaim?.readOnly) await (await import('./ownership.ts')).applyFsGroup(path, fsGroup, fsGroupChangePolicy);
   return undefined;
 }
 
@@ -38,11 +52,12 @@ function volumeOf(pod: Pod, { name, persistentVolumeClaim }: Volume, lookup: Obj
   const claimName = persistentVolumeClaim?.claimName ?? `${podName}-${name}`;
   const claim = lookup.claim?.(namespace, claimName);
   if (claim === undefined) throw new StatusError('NotFound', `persistentvolumeclaim "${claimName}" not found`);
-  if (claim.spec?.volumeMode === 'Block') throw new StatusError('Invalid', `persistentvolumeclaim "${claimName}" is of a block device, which this node cannot attach`);
   const volume = isFullyBound(claim) ? lookup.volume?.(claim.spec?.volumeName ?? '') : undefined;
   if (volume === undefined || !isFor(volume, claim)) throw new StatusError('ServiceUnavailable', `persistentvolumeclaim "${claimName}" is not bound`);
   return volume;
 }
+
+function isBlock({ spec }: PersistentVolume): boolean { return spec?.volumeMode === 'Block'; }
 
 function isOurs({ metadata, spec }: PersistentVolume): boolean {
   return metadata?.annotations?.[annotations.provisionedBy] === localPathProvisioner && spec?.local !== undefined;

@@ -66,7 +66,7 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
-    const claimed = lookup && (volume.persistentVolumeClaim ?? volume.ephemeral) ? (await import('./claims.ts')).claimedPath(pod, volume, paths, lookup) : undefined;
+    const claimed = lookup && (volume.persistentVolumeClaim ?? volume.ephemeral) ? (await import('./claims.ts')).claimedFolder(pod, volume, paths, lookup) : undefined;
     const base = claimed ?? (volume.csi ? lookup?.csi?.path({ pod, volume, claimed: undefined }) : undefined) ?? volumePath(volume, paths);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
@@ -76,6 +76,15 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     });
   }
   return mounts;
+}
+
+/** The block devices that a container is given volumes as. */
+export async function containerDevices(pod: Pod, container: Container, paths: PodPaths, lookup: ObjectLookup): Promise<NonNullable<ContainerConfig['devices']>> {
+  return Promise.all((container.volumeDevices ?? []).map(async ({ name, devicePath }) => {
+    const volume = pod.spec?.volumes?.find((v) => v.name === name);
+    if (!volume) throw new StatusError('NotFound', `volume "${name}" of container "${container.name}" not found in pod`);
+    return { containerPath: devicePath, ...await (await import('./claims.ts')).claimedDevice(pod, volume, paths, lookup) };
+  }));
 }
 
 function mirrorsObjects(volume: Volume): boolean {
