@@ -30,7 +30,7 @@ export async function loadClusterCa(folder: string, nowMs: number): Promise<Clus
   const [previousPem, crossPem, rotatedAt] = await Promise.all([files.previous, files.cross, files.rotatedAt].map((name) => readIfThere(join(folder, name))));
   const previous = usable(previousPem, nowMs);
   const cross = usable(crossPem, nowMs);
-  const rotatedAtMs = Date.parse(rotatedAt ?? '') || 0;
+  const rotatedAtMs = Date.parse(rotatedAt?.trim() ?? '') || 0;
   if (!previous || !cross || !isSignedBy(cross, previous) || !cross.publicKey.equals(ca.certificate.publicKey)) {
     return { ...ca, trusted: [ca.certificate], trustedPem: ca.certPem, chainPem: ca.certPem, rotatedAtMs };
   }
@@ -79,13 +79,19 @@ async function adoptNext(folder: string): Promise<void> {
   await rename(join(folder, `${files.next}.key`), join(folder, 'ca.key'));
 }
 
-/** Lets the CA go that was replaced: what only it has signed is worth nothing from now on. */
-export async function finishRotation(folder: string): Promise<void> {
+/** Lets the CA go that was replaced: what only it has signed is worth nothing from now on, and hosts renew once more to be given the new one alone. */
+export async function finishRotation(folder: string, nowMs: number): Promise<void> {
+  // First: cut off in between, it is finished again, and hosts have renewed once too often. The other way round they would trust the old CA for good.
+  await noteRotation(folder, nowMs);
   for (const name of [files.previous, files.cross]) await rm(join(folder, name), { force: true });
 }
 
 /** New certificates and keys for the control plane; hosts renew theirs when they are next seen. Load the CA again afterwards. */
 export async function renewLeaves(folder: string, nowMs: number): Promise<void> {
-  await writeFileAtomic(join(folder, files.rotatedAt), `${new Date(nowMs).toISOString()}\n`, 0o600);
+  await noteRotation(folder, nowMs);
   for (const name of ownLeaves) for (const ending of ['crt', 'key']) await rm(join(folder, `${name}.${ending}`), { force: true });
+}
+
+async function noteRotation(folder: string, nowMs: number): Promise<void> {
+  await writeFileAtomic(join(folder, files.rotatedAt), `${new Date(nowMs).toISOString()}\n`, 0o600);
 }

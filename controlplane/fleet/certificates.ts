@@ -83,5 +83,5 @@ export async function rotate(deps: CertificateDeps, pkiDir: string, { ca, finish
   if (!rotating) throw new StatusError('Conflict', 'no CA is being replaced; begin with `cleat certs rotate --ca`');
   const late = nodes.filter(({ current }) => !current).map(({ name }) => name);
   if (late.length > 0 && !force) throw new StatusError('Conflict', `${late.slice(0, 10).join(', ')}${late.length > 10 ? ' and others' : ''} ${late.length === 1 ? 'has' : 'have'} no certificate of the new CA yet, and would have to join again with a token; connect them, remove them (cleat node remove), or use --force`);
-  await finishRotation(pkiDir);
+  await finishRotation(pkiDir, deps.nowMs());
 }

@@ -332,11 +332,13 @@ describe('certificates', () => {
     await lab.until(() => authority('away') === authority('here'), 'the control plane to know');
 
     await lab.crash();
-    await finishRotation(join(lab.folder, 'pki'));
+    const finishedMs = Date.now();
+    await finishRotation(join(lab.folder, 'pki'), finishedMs);
     lab.ca = await loadClusterCa(join(lab.folder, 'pki'), Date.now());
-    expect(lab.ca.trusted).toHaveLength(1);
+    expect([lab.ca.trusted.length, lab.ca.rotatedAtMs]).toEqual([1, finishedMs]);
     await lab.listen(lab.port);
     await lab.until(() => lab.dispatcher.connected().length === 2, 'both with the new CA alone');
+    for (const name of ['here', 'away']) await expect.poll(async () => (await lab.join(name, '')).caPem, { timeout: 15_000 }).toBe(lab.ca.certPem);
   });
 
   it('renew while there is time, in a session that goes on, and serve the next one', async () => {
