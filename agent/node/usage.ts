@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
-import type { ResourceUsage } from '#agent/session/types.ts';
+import type { HostUsage } from '#agent/session/types.ts';
+import { readHardware } from '#common/hardware.ts';
 import { readCgroup } from './cgroup-limits.ts';
 import { memoryInformation } from './system-information.ts';
 
-export interface NodeUsageSample extends ResourceUsage {
+export interface NodeUsageSample extends HostUsage {
   readonly atMs: number;
   readonly windowMs: number;
 }
@@ -42,7 +43,7 @@ export class NodeUsage {
     return {
       cpuMillis: Math.max(0, Math.round(((second.usedMs - first.usedMs) / windowMs) * 1000)),
       cpuSeconds: second.usedMs / 1000,
-      memoryBytes: await workingSetBytes(),
+      memoryBytes: await workingSetBytes(), hardware: await readHardware(),
       atMs: this.#clock.now(), windowMs: Math.round(windowMs),
     };
   }

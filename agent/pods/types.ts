@@ -1,6 +1,6 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
-import type { ResourceUsage } from '#agent/session/types.ts';
+import type { HostUsage } from '#agent/session/types.ts';
 import type { ResizeView } from './allocation/allocation.ts';
 import type { Rejection } from './spec/admission.ts';
 
@@ -32,7 +32,7 @@ export interface NodeFacts {
   runtimeHandlers?(): readonly string[];
   /** All that pods can be given; CPU and memory alone when absent. */
   resources?(): Readonly<Record<string, string>>;
-  usage(signal: AbortSignal): Promise<ResourceUsage>;
+  usage(signal: AbortSignal): Promise<HostUsage>;
 }
 
 /** Holds pods to the policies about them. */

@@ -1,3 +1,4 @@
+import type { Hardware } from '#common/hardware.ts';
 import type { CSINodeDriver, NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
 import type { HostTask } from '#common/host-task.ts';
 import type { Channels } from '#common/streams/channels.ts';
@@ -140,6 +141,11 @@ export interface ResourceUsage {
   readonly cpuSeconds: number;
 }
 
+/** The host itself, and what it tells of its body. */
+export interface HostUsage extends ResourceUsage {
+  readonly hardware?: Hardware;
+}
+
 export interface ContainerUsage extends ResourceUsage {
   readonly name: string;
   readonly id: string;
@@ -162,7 +168,7 @@ export interface NetworkUsage {
 export interface UsageReport {
   readonly atMs: number;
   readonly windowMs: number;
-  readonly node: ResourceUsage;
+  readonly node: HostUsage;
   /** `network` is absent for pods in the host's network. */
   readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[] }[];
 }

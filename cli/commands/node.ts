@@ -19,6 +19,7 @@ Verbs:
   fence     declare a host dead, so that its pods are replaced at once
   unfence   take that back
   remove    forget a node whose agent has been stopped
+  replace   print the line to run on a new host that takes a lost one's place: its name, labels and pods
 
 'cleat node VERB --help' says more.
 `;
@@ -29,6 +30,7 @@ const verbs: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   drain: () => import('./drain.ts'),
   label: () => import('./label.ts'),
   taint: () => import('./taint.ts'),
+  replace: () => import('./token.ts'),
   fence: () => import('./node-fence.ts'),
   unfence: () => import('./node-fence.ts'),
 };
@@ -50,8 +52,16 @@ export const command: Command = {
 
 /** As the verb wants them where it stands alone. */
 function wordsFor(verb: string, rest: readonly string[]): readonly string[] {
+  if (verb === 'replace') return replaceWords(rest);
   if (verb === 'label' || verb === 'taint') return ['nodes', ...rest];
   return verb.endsWith('fence') ? [verb, ...rest] : rest;
+}
+
+/** A token for the one host that takes the place. */
+function replaceWords(rest: readonly string[]): readonly string[] {
+  const at = rest.findIndex((word) => !word.startsWith('-'));
+  if (at < 0) throw refuse('node', 'name the node whose host is gone: cleat node replace pi-3');
+  return ['create', `--replace=${rest[at] ?? ''}`, ...rest.slice(0, at), ...rest.slice(at + 1)];
 }
 
 const remove = clusterCommand({

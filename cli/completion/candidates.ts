@@ -17,7 +17,7 @@ const nodeVerbs: ReadonlySet<string> = new Set(['cordon', 'uncordon', 'drain']);
 const subverbs: Readonly<Record<string, readonly string[]>> = {
   rollout: ['history', 'pause', 'restart', 'resume', 'status', 'undo'], auth: ['can-i', 'whoami'], token: ['create', 'delete', 'list'], completion: ['bash', 'fish', 'zsh'], top: ['nodes', 'pods'], compose: ['convert', 'down', 'up'],
   config: ['current-context', 'delete-context', 'get-clusters', 'get-contexts', 'get-users', 'rename-context', 'set-context', 'use-context', 'view'],
-  node: ['cordon', 'drain', 'fence', 'label', 'remove', 'taint', 'uncordon', 'unfence'],
+  node: ['cordon', 'drain', 'fence', 'label', 'remove', 'replace', 'taint', 'uncordon', 'unfence'],
 };
 
 /** What may stand in place of the last word, which is only begun. */

@@ -1,3 +1,4 @@
+import type { Hardware } from '#common/hardware.ts';
 import type { HostTask } from '#common/host-task.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
@@ -114,7 +115,8 @@ export interface NodeUsage {
   /** When it was measured, epoch milliseconds, and over how long. */
   readonly atMs: number;
   readonly windowMs: number;
-  readonly node: Usage;
+  /** `hardware` is absent from agents that are older than this. */
+  readonly node: Usage & { readonly hardware?: Hardware };
   readonly pods: readonly PodUsage[];
 }
 

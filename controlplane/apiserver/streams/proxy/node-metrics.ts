@@ -51,12 +51,17 @@ function containerFamilies({ status }: Node, { atMs, pods }: NodeUsage): Family[
   ];
 }
 
-function kubeletFamilies({ metadata }: Node, { pods }: NodeUsage): Family[] {
+function kubeletFamilies({ metadata }: Node, { pods, node }: NodeUsage): Family[] {
+  const hardware = node.hardware ?? {};
   const running = pods.reduce((total, { containers }) => total + containers.length, 0);
   return [
     gauge('kubelet_node_name', "The node's name. The count is always 1.", given({ node: metadata?.name ?? '' }, 1)),
     gauge('kubelet_running_containers', 'Number of containers currently running', given({ container_state: 'running' }, running)),
     gauge('kubelet_running_pods', 'Number of pods that have a running pod sandbox', given({}, pods.length)),
+    // Not kubelet's: hosts that tell have them, and `cleat nodes` shows them.
+    gauge('cleat_node_temperature_celsius', 'The hottest sensor of the processor', given({}, hardware.celsius)),
+    gauge('cleat_node_throttled', "A Raspberry Pi's own word on what slows it down, as vcgencmd get_throttled has it", given({}, hardware.throttled)),
+    gauge('cleat_node_disk_worn_ratio', 'How much of the most worn disk\'s life is used', hardware.disk ? given({ device: hardware.disk.device }, hardware.disk.wornPercent / 100) : []),
   ];
 }
 

@@ -176,7 +176,7 @@ describe('a node\'s metrics', () => {
     expect(lines).toContain('container_cpu_usage_seconds_total{container="main",image="x",name="c1",namespace="default",pod="web",cpu="total"} 1.5');
     expect(lines.filter((line) => line.includes('network'))).toEqual([['receive_bytes', 7], ['receive_errors', 0], ['receive_packets', 2], ['transmit_bytes', 9], ['transmit_errors', 1], ['transmit_packets', 3]]
       .map(([what, value]) => `container_network_${String(what)}_total{interface="eth0",namespace="default",pod="web"} ${String(value)}`));
-    expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2']);
+    expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2', 'cleat_node_temperature_celsius 61.3', 'cleat_node_throttled 4', 'cleat_node_disk_worn_ratio{device="mmcblk0"} 0.3']);
   });
 });
 
