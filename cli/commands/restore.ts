@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { readArchive } from '#common/backup/archive.ts';
+import { filesElsewhere, readArchive } from '#common/backup/archive.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { createLog } from '#common/log.ts';
@@ -35,6 +35,8 @@ export const command: Command = {
     await prepareFolder(stateDir, 'state-dir', 0o711);
     const { ControlPlane } = await import('#controlplane/main.ts');
     const config = parsed.string('config') ?? (archive.header.configFile || configFile);
+    const missing = [...filesElsewhere(archive.header), config].filter((path) => !existsSync(path));
+    if (missing.length > 0) io.out(`The backup brings files that are not here, and that will be written:\n${missing.map((path) => `  ${path}\n`).join('')}`);
     const { keys, kept, written, differing } = await ControlPlane.restore(createLog('warn'), archive, { stateDir, force: parsed.bool('force'), configFile: config });
     io.out(`Restored the cluster of ${archive.header.createdAt}: ${String(keys)} objects\n`);
     if (kept !== undefined) io.out(`What was here before is kept in ${kept}\n`);

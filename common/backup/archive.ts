@@ -79,7 +79,15 @@ export interface OpenedArchive {
   readonly records: AsyncGenerator<BackupRecord, void, undefined>;
 }
 
-/** Reads what `writeArchive` wrote, sealed or not. `secret` is asked for a sealed one. */
+/** Settings that name a file of configuration, which a backup holds under its absolute path. */
+const fileSettings = ['token-auth-file', 'audit-policy-file', 'scheduler-config'];
+
+/** The files outside the server's folder that a backup may hold: those that its settings name, and no others. */
+export function filesElsewhere({ settings }: BackupHeader): readonly string[] {
+  return fileSettings.flatMap((flag) => settings[flag] ?? []);
+}
+
+/** Reads what `writeArchive` wrote. With a `secret` it has to be sealed: nobody may put one in its place that anybody can write. */
 export async function readArchive(source: AsyncIterable<Uint8Array>, secret: () => Promise<Buffer | undefined>): Promise<OpenedArchive> {
   const reader = jsonLines(plain(source, secret));
   const first = await reader.next();
@@ -161,8 +169,10 @@ async function* plain(source: AsyncIterable<Uint8Array>, secret: () => Promise<B
     const key = await secret();
     if (!key) throw new StatusError('Forbidden', 'the backup is sealed: say what with, by --key-file FILE or --passphrase');
     yield* unzipped(unseal(whole, key));
-  } else if (start[0] === 0x1f && start[1] === 0x8b) yield* unzipped(whole);
-  else throw new StatusError('Invalid', 'this is no backup of Cleat');
+  } else if (start[0] === 0x1f && start[1] === 0x8b) {
+    if (await secret()) throw new StatusError('Forbidden', 'the backup is not sealed, so the key says nothing of who made it; if it is surely yours, leave out --key-file and --passphrase');
+    yield* unzipped(whole);
+  } else throw new StatusError('Invalid', 'this is no backup of Cleat');
 }
 
 async function* unzipped(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {

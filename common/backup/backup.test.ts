@@ -36,6 +36,7 @@ describe('a backup', () => {
     expect(await read(bytes, 'correct horse', 13)).toEqual({ header, records });
     await expect(read(bytes, 'battery staple')).rejects.toThrow(/another one than it was sealed with/);
     await expect(read(bytes)).rejects.toThrow(/is sealed: say what with/);
+    await expect(read(await archive(), 'correct horse')).rejects.toThrow(/is not sealed/);
     expect(bytes.includes('a key')).toBe(false);
   });
 

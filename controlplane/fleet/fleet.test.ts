@@ -1,10 +1,10 @@
 import { createReadStream, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { secrets } from '#api/kinds/resources.ts';
-import { readArchive, type OpenedArchive } from '#common/backup/archive.ts';
+import { readArchive, type BackupHeader, type BackupRecord, type OpenedArchive } from '#common/backup/archive.ts';
 import { ManualClock, systemClock } from '#common/clock.ts';
 import { loadConfig } from '#common/config.ts';
 import { silentLog } from '#common/log.ts';
@@ -87,6 +87,26 @@ describe('a backup that is restored', () => {
     expect(await contents(restored)).toEqual(before.filter((line) => !line.startsWith('k/later')));
     await restored.close();
     expect(existsSync(join(stateDir, 'server.restoring'))).toBe(false);
+  });
+
+  it('writes no file but those that its settings name, and no settings but ours', async () => {
+    const [stateDir, folder] = [mkdtempSync(join(tmpdir(), 'fleet-')), mkdtempSync(join(tmpdir(), 'fleet-'))];
+    await loadClusterCa(join(folder, 'pki'), Date.now());
+    await loadOrCreateSealingKeys(join(folder, 'pki'));
+    const tokens = join(folder, 'tokens.csv');
+    const file = (path: string, data: Buffer): BackupRecord => ({ file: path, mode: 0o600, data });
+    async function* records(elsewhere: string): AsyncGenerator<BackupRecord, void, undefined> {
+      for (const name of ['ca.crt', 'ca.key', 'secrets.key']) yield file(`pki/${name}`, await readFile(join(folder, 'pki', name)));
+      yield file(elsewhere, Buffer.from('planted'));
+    }
+    const restored = (elsewhere: string, settings: BackupHeader['settings']) => restore(silentLog, {
+      header: { format: 'cleat-backup', version: 1, cleatVersion: '1', createdAt: '', caFingerprint: '', revision: 1, settings, configFile: '' }, records: records(elsewhere),
+    }, { stateDir, force: false, configFile: join(folder, 'config.yaml') });
+    await expect(restored(join(folder, 'cron'), { 'token-auth-file': tokens })).rejects.toThrow(/which belongs to no cluster/);
+    for (const settings of [{ '* * * * * root sh': 'x' }, { 'pod-cidr': 'x\nanother: line' }]) await expect(restored(tokens, settings)).rejects.toThrow(/has a setting/);
+    expect(readdirSync(folder)).toEqual(['pki']);
+    expect((await restored(tokens, { 'token-auth-file': tokens })).written).toEqual([tokens, join(folder, 'config.yaml')]);
+    expect(readFileSync(tokens, 'utf8')).toBe('planted');
   });
 });
 

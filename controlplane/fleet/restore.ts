@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '#common/atomic-file.ts';
-import type { BackupFile, OpenedArchive } from '#common/backup/archive.ts';
+import { filesElsewhere, type BackupFile, type BackupHeader, type OpenedArchive } from '#common/backup/archive.ts';
 import { StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
@@ -36,13 +36,14 @@ export interface RestoreResult {
  */
 export async function restore(log: Log, { header, records }: OpenedArchive, { stateDir, force, configFile }: RestoreConfig): Promise<RestoreResult> {
   await requireStopped(stateDir);
+  requireSettings(header);
   if (existsSync(join(stateDir, 'server')) && !force) {
     throw new StatusError('AlreadyExists', `there is a cluster in ${stateDir} already; to put the backup in its place, which keeps it beside, run this with --force`);
   }
   const unfinished = join(stateDir, unfinishedName);
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(join(unfinished, 'pki'), { recursive: true, mode: 0o700 });
-  const { keys, elsewhere } = await unpack(log, records, unfinished);
+  const { keys, elsewhere } = await unpack(log, records, unfinished, new Set(filesElsewhere(header)));
   await syncFolder(unfinished);
   // One that was cut off before it was in its place; until now it may have been the only one that is whole.
   await rm(join(stateDir, restoredName), { recursive: true, force: true });
@@ -61,7 +62,13 @@ export async function restore(log: Log, { header, records }: OpenedArchive, { st
   return { keys, kept, written, differing: written.includes(configFile) ? [] : lines };
 }
 
-async function unpack(log: Log, records: OpenedArchive['records'], folder: string): Promise<{ keys: number; elsewhere: BackupFile[] }> {
+/** They become lines of a file that is written as root, wherever the backup says. */
+function requireSettings({ settings }: BackupHeader): void {
+  const odd = Object.entries(settings).find(([flag, value]) => !/^[a-z][a-z0-9-]*$/.test(flag) || typeof value !== 'string' || /[\r\n]/.test(value));
+  if (odd) throw new StatusError('Invalid', `the backup has a setting ${JSON.stringify(odd[0])} that is none of Cleat's; take another one`);
+}
+
+async function unpack(log: Log, records: OpenedArchive['records'], folder: string, named: ReadonlySet<string>): Promise<{ keys: number; elsewhere: BackupFile[] }> {
   const elsewhere: BackupFile[] = [];
   let rows: RestoredRows | undefined;
   try {
@@ -69,7 +76,7 @@ async function unpack(log: Log, records: OpenedArchive['records'], folder: strin
       if ('row' in record) {
         rows ??= await openRows(log, folder);
         await rows.add(record.row, record.data);
-      } else if (isAbsolute(record.file)) elsewhere.push(record);
+      } else if (isAbsolute(record.file) && named.has(record.file)) elsewhere.push(record);
       else {
         // Nothing else may be written where a backup says.
         if (!/^pki\/[A-Za-z0-9][A-Za-z0-9.-]*$/.test(record.file) || rows) throw new StatusError('Invalid', `the backup holds a file ${JSON.stringify(record.file)}, which belongs to no cluster; was it made by a newer Cleat?`);
