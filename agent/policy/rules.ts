@@ -1,4 +1,5 @@
 import type { IPBlock, NetworkPolicyPort } from '#api/gen/types.ts';
+import { isIPv4, isIPv6 } from '#api/meta/ip.ts';
 import type { NamedPort, PeerPod } from '#api/network-policy/peer-group.ts';
 import type { LocalPod, Piece } from './types.ts';
 
@@ -162,7 +163,8 @@ export function addressPiece(pods: ReadonlyMap<string, { readonly in?: string; r
   const elements = new Map<string, Set<string>>();
   const add = (set: string, element: string): void => { elements.set(set, (elements.get(set) ?? new Set()).add(element)); };
   for (const [ip, keys] of pods) {
-    const family = isOf(ip, 6) ? 6 : 4;
+    const family = families.find((one) => isOf(ip, one));
+    if (family === undefined) continue;
     for (const direction of ['in', 'out'] as const) if (keys[direction] !== undefined) add(`${direction}${String(family)}`, `${ip} : goto pods-${direction}/${keys[direction]}`);
     // A pod may always reach itself, also by way of a Service.
     add(`self${String(family)}`, `${ip} . ${ip}`);
@@ -182,6 +184,7 @@ function ipWord(family: Family): string {
   return family === 4 ? 'ip' : 'ip6';
 }
 
+/** What is no address is of neither family: other hosts write those of groups, and all of it ends up in a script. */
 function isOf(ip: string, family: Family): boolean {
-  return ip.includes(':') === (family === 6);
+  return family === 4 ? isIPv4(ip) : isIPv6(ip);
 }

@@ -100,6 +100,13 @@ describe('peers', () => {
     expect(rules[`ports4/${frontend}/web`]).toEqual(['10.42.1.2 . tcp . 8080', '10.42.2.2 . tcp . 8080']);
     expect(rules[`group4/${frontend}`]).toEqual(['10.42.1.2', '10.42.2.2']);
   });
+  it('that say what is no address are left out, whatever they say', () => {
+    const lies = ['10.42.1.2', '10.0.0.1 }\nflush ruleset\nadd element x { 10.0.0.2', 'fd00::2 }; flush ruleset', 'fe80::1%eth0', '10.42.1.2/8', ''];
+    const rules = rulesOf({ policies: [named], pods: [{ ...pod('a', ''), ips: ['10.42.0.2', '10.42.0.3 : accept'] }], groups: [slice(frontend, 'n1', ...lies)] });
+    expect([rules[`group4/${frontend}`], rules[`group6/${frontend}`]]).toEqual([['10.42.1.2'], undefined]);
+    expect([rules[`ports4/${frontend}/web`], rules[`ports6/${frontend}/web`]]).toEqual([['10.42.1.2 . tcp . 8080'], undefined]);
+    expect(rules['self4']).toEqual(['10.42.0.2 . 10.42.0.2']);
+  });
   it('of this host have the addresses that it knows of; a group that stays the same is not made again', () => {
     const builder = new RulesetBuilder();
     const allow = policy('p', { podSelector: {}, ingress: [{ from: [{ podSelector: { matchLabels: { role: 'frontend' } } }] }] });

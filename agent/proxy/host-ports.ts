@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import type { Pod } from '#api/gen/types.ts';
+import { isIP } from '#api/meta/ip.ts';
 import type { LocalPod } from './local-pods.ts';
 import type { ServicePort } from './types.ts';
 
@@ -16,10 +16,10 @@ export function hostPortsOf(pod: Pod, local: LocalPod | undefined): ServicePort[
   const { namespace = '', uid = '' } = pod.metadata ?? {};
   const ip = local?.ips.find((address) => !address.includes(':')) ?? local?.ips[0];
   // The uid names chains: unlike a pod's name it is short enough for the kernel.
-  if (ip === undefined || isIP(ip) === 0 || !/^[a-z0-9-]{1,63}$/.test(uid)) return [];
+  if (ip === undefined || !isIP(ip) || !/^[a-z0-9-]{1,63}$/.test(uid)) return [];
   return containerPorts(pod).flatMap(({ hostPort, containerPort, protocol, hostIP }): ServicePort[] => {
     if (hostPort === undefined || hostPort <= 0) return [];
-    const bound = hostIP !== undefined && isIP(hostIP) > 0 && !['0.0.0.0', '::'].includes(hostIP);
+    const bound = hostIP !== undefined && isIP(hostIP) && !['0.0.0.0', '::'].includes(hostIP);
     const name = (protocol ?? 'TCP').toLowerCase();
     const endpoints = [{ ip, port: containerPort, local: true }];
     return [{

@@ -108,7 +108,8 @@ describe('servicePorts', () => {
   });
 
   it('leaves out endpoints that are none', () => {
-    const bad = [endpoint('x'), endpoint('fd00::1'), { addresses: [] }, endpoint('10.42.0.3')];
+    const bad = [endpoint('x'), endpoint('fd00::1'), endpoint('10.42.0.5 }; flush ruleset'), { addresses: [] }, endpoint('10.42.0.3')];
+    expect(only(service(), [slice([endpoint('fd00::1%eth0')], { addressType: 'IPv6' })]).endpoints).toEqual([]);
     expect(ips(only(service(), [slice(bad), slice([endpoint('10.42.0.4')], { ports: [{ name: 'http' }] }, 'web-2')]).endpoints)).toEqual(['10.42.0.3']);
   });
 });

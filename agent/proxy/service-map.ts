@@ -1,6 +1,6 @@
-import { isIP, isIPv4 } from 'node:net';
 import type { Endpoint, EndpointSlice, Pod, Service, ServicePort as ApiServicePort } from '#api/gen/types.ts';
 import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
+import { isIP, isIPv4 } from '#api/meta/ip.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
@@ -23,7 +23,7 @@ const defaultAffinitySeconds = 10_800;
 export function servicePorts(service: Service, slices: readonly EndpointSlice[], place: Place, localPods: LocalPods = new Map()): ServicePort[] {
   const { spec, metadata, status } = service;
   if (!spec || spec.type === 'ExternalName' || foreignLabels.some((label) => metadata?.labels?.[label] !== undefined)) return [];
-  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip) > 0);
+  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIP(ip));
   if (clusterIps.length === 0) return [];
   const key = keyOf(service);
   if (!/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(key)) return [];
@@ -32,7 +32,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
   const internalLocal = spec.internalTrafficPolicy === 'Local';
   const externalLocal = (external || (spec.externalIPs ?? []).length > 0) && spec.externalTrafficPolicy === 'Local';
   const loadBalancerIps = (spec.type === 'LoadBalancer' ? status?.loadBalancer?.ingress ?? [] : [])
-    .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip) > 0);
+    .filter((ingress) => ingress.ipMode !== 'Proxy').map((ingress) => ingress.ip ?? '').filter((ip) => isIP(ip));
   const sourceRanges = spec.type === 'LoadBalancer' ? (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()).filter(isRange) : [];
 
   const seen = slices.map((slice) => ({
@@ -45,7 +45,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[],
     const { endpoints, localEndpoints } = endpointsOf(port, seen, place);
     ports.set(id, {
       id, protocol: protocolOf(port.protocol), port: port.port, clusterIps, loadBalancerIps,
-      externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip) > 0),
+      externalIps: (spec.externalIPs ?? []).filter((ip) => isIP(ip)),
       ...(sourceRanges.length > 0 && { sourceRanges }),
       nodePort: external && isPort(port.nodePort) ? port.nodePort : 0,
       affinitySeconds: spec.sessionAffinity === 'ClientIP' ? spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds : 0,
@@ -69,7 +69,7 @@ function endpointsOf(port: ApiServicePort, slices: readonly EndpointSlice[], pla
     for (const endpoint of slice.endpoints ?? []) {
       // Kubernetes defines the first address only; the others are not used by any proxy.
       const ip = endpoint.addresses[0] ?? '';
-      if (isIP(ip) === 0 || (slice.addressType === 'IPv4') !== isIPv4(ip)) continue;
+      if (!isIP(ip) || (slice.addressType === 'IPv4') !== isIPv4(ip)) continue;
       const into = classify(endpoint) === 'ready' ? ready : classify(endpoint) === 'ending' ? ending : undefined;
       into?.set(`${ip} ${String(target)}`, { ip, port: target, local: endpoint.nodeName === place.nodeName, hints: endpoint.hints });
     }
@@ -96,7 +96,7 @@ function isPort(port: number | undefined): port is number {
 
 function isRange(text: string): boolean {
   const [address = '', length = ''] = text.split('/');
-  return isIP(address) > 0 && /^\d{1,3}$/.test(length) && Number(length) <= (isIPv4(address) ? 32 : 128);
+  return isIP(address) && /^\d{1,3}$/.test(length) && Number(length) <= (isIPv4(address) ? 32 : 128);
 }
 
 function compare(a: string, b: string): number {

@@ -1,6 +1,7 @@
 import type { Namespace, NetworkPolicy, NetworkPolicyPeer, Pod } from '#api/gen/types.ts';
 import { networkPolicies, qualifiedName } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
+import { isIP } from '#api/meta/ip.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { groupsOf, peerGroupSlices, type PeerGroupSlice, type PeerPod } from '#api/network-policy/peer-group.ts';
@@ -227,7 +228,7 @@ function isInScope({ scope }: Group, namespace: string, labels: Labels): boolean
 
 /** A pod that has addresses of its own and has not ended. */
 function peerOf({ metadata, spec, status }: Pod): PeerPod | undefined {
-  const ips = (status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }])).flatMap(({ ip }) => ip ?? []);
+  const ips = (status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }])).flatMap(({ ip = '' }) => (isIP(ip) ? [ip] : []));
   if (ips.length === 0 || spec?.hostNetwork === true || !spec?.nodeName || status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;
   const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
   const ports = [...sidecars, ...spec.containers].flatMap(({ ports: of = [] }) => of.flatMap(({ name, protocol = 'TCP', containerPort }) => (name ? [{ name, protocol, port: containerPort }] : [])));
