@@ -24,6 +24,8 @@ it('says so when nobody answers', async () => {
   expect(await here.ask(`${net}.9`, 576, 1, forever)).toBeUndefined();
   expect(await here.stream(`${net}.9`, forever)).toContain('ECONNREFUSED');
   await expect(here.ask(`${net}.2`, 576, 1, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
+  // Nobody there would end the attempt for as long as the kernel tries.
+  await expect(here.stream('192.0.2.1', AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
 });
 
 it('never answers with more than it was sent, and takes no harm from what is none of its packets', async () => {

@@ -108,6 +108,7 @@ export class Prober {
 
   /** Sends a stream of full segments to the peer; resolves with why it did not arrive, undefined when it did. */
   async stream(address: string, signal: AbortSignal): Promise<string | undefined> {
+    signal.throwIfAborted();
     const socket = connect({ host: address, port: probePort, localAddress: this.#config.address });
     const limit = AbortSignal.any([signal, AbortSignal.timeout(tcpTimeoutMs)]);
     const stop = (): void => { socket.destroy(); };

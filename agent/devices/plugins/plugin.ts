@@ -47,6 +47,7 @@ export class Plugin implements DeviceSource {
 
   /** Its devices, whole each time that anything changed, until the plugin ends or the signal aborts. Rejects with why it ended. */
   async *watch(signal: AbortSignal): AsyncIterable<readonly Device[]> {
+    signal.throwIfAborted();
     const { path, requestSerialize, responseDeserialize } = this.#contract.method('ListAndWatch');
     const stream = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {});
     const stop = (): void => { stream.cancel(); };
