@@ -57,6 +57,7 @@ class Simulation {
   readonly clock = new ManualClock();
   readonly names: readonly string[];
   readonly ips: readonly string[];
+  readonly #looks: boolean;
   readonly #state = new MemoryState();
   /** By host: addresses and when the kernel forgets them. */
   readonly kernels = new Map<string, Map<string, number>>();
@@ -64,7 +65,9 @@ class Simulation {
   readonly #agents = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();
   readonly #parts = new Map<string, number>();
 
-  constructor(hosts: number, addresses: number) {
+  /** `looks`: whether a host looks whether an address is taken, which takes time. */
+  constructor(hosts: number, addresses: number, looks = false) {
+    this.#looks = looks;
     this.names = Array.from({ length: hosts }, (_, i) => `h${String(i)}`);
     this.ips = Array.from({ length: addresses }, (_, i) => `10.9.0.${String(i + 1)}`);
     this.#state.set(nodes, ...this.names.map((name): Node => ({ metadata: { name }, status: { addresses: [{ type: 'InternalIP', address: name }] } })));
@@ -81,7 +84,7 @@ class Simulation {
       state: this.#state, before: new Set(this.ips), problem: () => undefined, isHostStopping: () => Promise.resolve(false), events: { emit: () => undefined }, clock: this.clock, log: silentLog,
       open: (address, heard) => { this.#sockets.set(address, heard); return Promise.resolve({ send: (bytes, to) => { this.#send(name, to, bytes, stop.signal); return Promise.resolve(); }, close: () => { if (this.#sockets.get(address) === heard) this.#sockets.delete(address); } }); },
       addresses: {
-        present: () => Promise.resolve([...this.#present(name)]), announce: () => Promise.resolve(), isTaken: () => Promise.resolve(false),
+        present: () => Promise.resolve([...this.#present(name)]), announce: () => Promise.resolve(), isTaken: async (_ip, _known, wait) => { if (this.#looks) await wait(); return false; },
         hold: (ips, how) => { if (!stop.signal.aborted) for (const ip of ips) kernel.set(ip, lifetime(how)); return Promise.resolve(); },
         release: (ips) => { if (!stop.signal.aborted) for (const ip of ips) kernel.delete(ip); return Promise.resolve(); },
       },
@@ -148,6 +151,21 @@ describe('hosts together', () => {
     expect(after.map((holders, i) => before[i]?.[0] === lost || holders.join() === before[i]?.join())).toEqual(simulation.ips.map(() => true));
     simulation.start(lost);
     await simulation.pass(5000, () => { expect(simulation.ips.map((ip) => simulation.holders(ip))).toEqual(after); });
+    await simulation.end();
+  });
+
+  it('go on talking while they take many addresses, and keep those that they took first', async () => {
+    const simulation = new Simulation(2, 120, true);
+    for (const name of simulation.names) simulation.start(name);
+    const held = new Set<string>();
+    await simulation.pass(16_000, () => {
+      for (const ip of simulation.ips) {
+        const holders = simulation.holders(ip);
+        if (holders.length > 0) held.add(ip);
+        expect({ ip, holders: holders.length }).toEqual({ ip, holders: held.has(ip) ? 1 : 0 });
+      }
+    });
+    expect(held.size).toBe(120);
     await simulation.end();
   });
 

@@ -99,10 +99,16 @@ export class Speaker implements Runnable {
     if (this.#dirty) this.#refresh();
     await this.#listen();
     const { claim, release, againMs } = this.#elect();
+    let claimed = 0;
     try {
       if (release.length > 0) await this.#release(release, signal);
-      for (const claimable of claim) await this.#claim(claimable, signal);
-      await this.#dropLeft(signal);
+      for (const claimable of claim) {
+        await this.#claim(claimable, signal);
+        claimed++;
+        // Each takes a while: many must make neither the others believe that this host is lost, nor its kernel forget the first ones.
+        if (clock.monotonic() >= Math.min(this.#beatAtMs, this.#renewAtMs)) break;
+      }
+      if (claimed === claim.length) await this.#dropLeft(signal);
       if (clock.monotonic() >= this.#renewAtMs) await this.#renew(signal);
     } catch (error) {
       if (signal.aborted) throw error;
@@ -111,6 +117,7 @@ export class Speaker implements Runnable {
     }
     const talks = this.#audience().size > 0;
     if (talks && (claim.length + release.length > 0 || clock.monotonic() >= this.#beatAtMs)) await this.#beat();
+    if (claimed < claim.length) return;
     const nextMs = Math.min(againMs, talks ? this.#beatAtMs : Infinity, this.#held.size > 0 ? this.#renewAtMs : Infinity, ...this.#conflicts.values());
     await this.#rest(nextMs, signal);
   }
