@@ -20,7 +20,7 @@ it('tells nodes of no address that is none', () => {
     metadata: { namespace: 'default', name, uid: name }, spec: { nodeName: 'n1', containers: [] }, status: { podIPs: ips.map((ip) => ({ ip })) },
   });
   const policy: NetworkPolicy = { metadata: { namespace: 'default', name: 'p' }, spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] } };
-  const pods = informer(pod('a', '10.42.0.2', '10.0.0.1 }; flush ruleset', 'fe80::1%eth0', 'fd00::2'), pod('b', 'drop'));
+  const pods = informer(pod('a', '10.42.0.2', '10.0.0.1 }; flush ruleset', 'fe80::1%eth0', 'fd00::2'), pod('b', 'drop'), { ...pod('c'), status: { podIPs: [{}] as never } });
   const index = new PolicyIndex({ networkPolicies: informer(policy), namespaces: informer({ metadata: { name: 'default' } }), pods }, () => undefined);
   index.start();
   const [resource = '', key = ''] = [...index.keysOf('n1')].find((one) => one.endsWith('.n1'))?.split(' ') ?? [];

@@ -228,7 +228,7 @@ function isInScope({ scope }: Group, namespace: string, labels: Labels): boolean
 
 /** A pod that has addresses of its own and has not ended. */
 function peerOf({ metadata, spec, status }: Pod): PeerPod | undefined {
-  const ips = (status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }])).flatMap(({ ip = '' }) => (isIP(ip) ? [ip] : []));
+  const ips = (status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }])).map(({ ip }) => ip ?? '').filter(isIP);
   if (ips.length === 0 || spec?.hostNetwork === true || !spec?.nodeName || status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;
   const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
   const ports = [...sidecars, ...spec.containers].flatMap(({ ports: of = [] }) => of.flatMap(({ name, protocol = 'TCP', containerPort }) => (name ? [{ name, protocol, port: containerPort }] : [])));
