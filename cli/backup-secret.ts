@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { readKeyFile } from '#common/backup/key-file.ts';
+import { StatusError } from '#common/errors.ts';
 import { refuse, type Flag, type ParsedFlags } from './flags.ts';
 import type { Io } from './types.ts';
 
@@ -15,11 +15,7 @@ export const secretFlags: readonly Flag[] = [
 export async function backupSecret(command: string, parsed: ParsedFlags, io: Io, twice: boolean): Promise<Buffer | undefined> {
   const keyFile = parsed.string('key-file');
   if (keyFile !== undefined && parsed.bool('passphrase')) throw refuse(command, 'say --key-file or --passphrase, not both');
-  if (keyFile !== undefined) {
-    const key = await readFile(keyFile).catch((error: unknown) => { throw new StatusError('BadRequest', `the key file ${keyFile} cannot be read: ${messageOf(error)}`, { cause: error }); });
-    if (key.length < 16) throw new StatusError('BadRequest', `the key file ${keyFile} holds ${String(key.length)} bytes, which is too few; make one with: head -c 32 /dev/urandom > ${keyFile}`);
-    return key;
-  }
+  if (keyFile !== undefined) return readKeyFile(keyFile);
   if (!parsed.bool('passphrase')) return undefined;
   const passphrase = await ask('Passphrase: ', io);
   if (passphrase === '') throw new StatusError('BadRequest', 'the passphrase is empty');

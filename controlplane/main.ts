@@ -227,7 +227,7 @@ export class ControlPlane implements Runnable {
     const settings = this.#config;
     if (settings.backupPeriodMs === 0 && settings.backupNode === '') return undefined;
     const { checkBackupSettings, DailyBackups } = await import('./fleet/kept-backups.ts');
-    checkBackupSettings(settings);
+    await checkBackupSettings(settings);
     const { log, clock } = this.#deps;
     return new DailyBackups({ store, nodes, clock, nowMs: () => timeFloor(clock.now()), log: log.child({ component: 'backup' }) }, { settings, configFile: this.#deps.configFile });
   }

@@ -115,7 +115,7 @@ describe('daily backups', () => {
     const key = join(mkdtempSync(join(tmpdir(), 'fleet-')), 'key');
     writeFileSync(key, 'k'.repeat(32));
     const { stateDir, settings, store } = await cluster('--backup-period=24h', '--backup-keep=2', `--backup-key-file=${key}`, '--backup-node=pi-3');
-    checkBackupSettings(settings);
+    await checkBackupSettings(settings);
     const clock = new ManualClock(Date.UTC(2026, 11, 1));
     const sent: Record<string, unknown>[] = [];
     // A host that has what it is asked to take.
@@ -153,7 +153,17 @@ describe('daily backups', () => {
   it('leave no keys in the clear on another host', async () => {
     const { settings, store } = await cluster('--backup-period=24h', '--backup-node=pi-3');
     await store.close();
-    expect(() => { checkBackupSettings(settings); }).toThrow(/in the clear.*--backup-key-file/);
-    expect(() => { checkBackupSettings({ ...settings, backupPeriodMs: 0 }); }).toThrow(/--backup-period/);
+    await expect(checkBackupSettings(settings)).rejects.toThrow(/in the clear.*--backup-key-file/);
+    await expect(checkBackupSettings({ ...settings, backupPeriodMs: 0 })).rejects.toThrow(/--backup-period/);
+  });
+
+  it('are sealed with no key that restore refuses', async () => {
+    const key = join(mkdtempSync(join(tmpdir(), 'fleet-')), 'key');
+    writeFileSync(key, '');
+    const { stateDir, settings, store } = await cluster('--backup-period=24h', `--backup-key-file=${key}`);
+    await expect(checkBackupSettings(settings)).rejects.toThrow(/holds 0 bytes/);
+    await expect(keepBackup({ store, nowMs: Date.now }, { settings, configFile: '' }, 'daily')).rejects.toThrow(/holds 0 bytes/);
+    expect(readdirSync(join(stateDir, 'backups'))).toEqual([]);
+    await store.close();
   });
 });

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '#common/atomic-file.ts';
+import { readKeyFile } from '#common/backup/key-file.ts';
 import { seal } from '#common/backup/seal.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
@@ -25,7 +26,7 @@ export async function keepBackup(deps: BackupDeps, config: BackupConfig, prefix:
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `${prefix}-${timeText(deps.nowMs())}.backup`);
   const { backupKeyFile } = config.settings;
-  const key = backupKeyFile === '' ? undefined : await readFile(backupKeyFile);
+  const key = backupKeyFile === '' ? undefined : await readKeyFile(backupKeyFile);
   const plain = await backup(deps, config);
   const unfinished = `${path}.unfinished`;
   let bytes = 0;
@@ -128,8 +129,9 @@ export class DailyBackups implements Runnable {
   }
 }
 
-/** Refuses settings that would hand the cluster's keys to whoever reads another host's disk. */
-export function checkBackupSettings({ backupNode, backupKeyFile, backupPeriodMs }: BackupConfig['settings']): void {
+/** Refuses settings that would hand the cluster's keys to whoever reads another host's disk, or seal backups with what opens none. */
+export async function checkBackupSettings({ backupNode, backupKeyFile, backupPeriodMs }: BackupConfig['settings']): Promise<void> {
+  if (backupKeyFile !== '') await readKeyFile(backupKeyFile);
   if (backupNode === '') return;
   if (backupPeriodMs === 0) throw new StatusError('Invalid', '--backup-node goes with --backup-period: say how often, e.g. 24h');
   if (backupKeyFile === '') throw new StatusError('Invalid', `--backup-node ${backupNode} would keep the cluster's keys in the clear on another host; seal them with --backup-key-file`);
