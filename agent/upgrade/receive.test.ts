@@ -39,7 +39,11 @@ describe('a file from the control plane', () => {
       expect(readFileSync(join(stateDir, `backups/daily-${day}.backup`)).equals(bytes)).toBe(true);
     }
     writeFileSync(join(stateDir, 'backups/before-2.backup'), 'x');
-    expect(readdirSync(join(stateDir, 'backups')).sort()).toEqual(['before-2.backup', 'daily-2.backup', 'daily-3.backup']);
+    // Made with a clock that was ahead.
+    writeFileSync(join(stateDir, 'backups/daily-9.backup'), 'x');
+    const next = Buffer.from('backup 4');
+    await send(stateDir, backup('daily-4.backup', next), next);
+    expect(readdirSync(join(stateDir, 'backups')).sort()).toEqual(['before-2.backup', 'daily-3.backup', 'daily-4.backup', 'daily-9.backup']);
     expect(statSync(join(stateDir, 'backups/daily-3.backup')).mode & 0o777).toBe(0o600);
     const again = Buffer.from('backup 3 '.repeat(50_000));
     expect(await send(stateDir, backup('daily-3.backup', again), new Uint8Array(0))).toEqual([{ have: true }, { done: true, message: 'it was here already' }]);

@@ -37,7 +37,7 @@ export async function receive(stateDir: string, task: Receive, stream: ByteStrea
   } finally {
     await rm(unfinished, { force: true });
   }
-  if (task.purpose === 'backup') await keepNewest(folder, task.keep);
+  if (task.purpose === 'backup') await keepNewest(folder, task.name, task.keep);
   return { done: true, message: `${path} is here` };
 }
 
@@ -87,8 +87,8 @@ async function removeOlder(folder: string, which: RegExp): Promise<void> {
   for (const name of await readdir(folder)) if (which.test(name)) await rm(join(folder, name), { force: true });
 }
 
-/** By their names, which begin with when they were made. Those made before an upgrade are not counted. */
-async function keepNewest(folder: string, keep: number): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => /^daily-.*\.backup$/.test(name)).sort().reverse();
+/** By their names, which begin with when they were made. Those made before an upgrade are not counted, nor those that are newer than the newest: they were made with a wrong clock. */
+async function keepNewest(folder: string, newest: string, keep: number): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => /^daily-.*\.backup$/.test(name) && name <= newest).sort().reverse();
   for (const name of names.slice(Math.max(1, keep))) await rm(join(folder, name), { force: true });
 }

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,6 +117,10 @@ describe('daily backups', () => {
     const { stateDir, settings, store } = await cluster('--backup-period=24h', '--backup-keep=2', `--backup-key-file=${key}`, '--backup-node=pi-3');
     await checkBackupSettings(settings);
     const clock = new ManualClock(Date.UTC(2026, 11, 1));
+    // Made with a clock that was ahead (this one soon is years further).
+    const ahead = 'daily-9031-01-01T000000Z.backup';
+    mkdirSync(join(stateDir, 'backups'));
+    writeFileSync(join(stateDir, 'backups', ahead), 'x');
     const sent: Record<string, unknown>[] = [];
     // A host that has what it is asked to take.
     const nodes = {
@@ -130,7 +134,7 @@ describe('daily backups', () => {
     };
     const stop = new AbortController();
     const running = new DailyBackups({ store, nodes, clock, log: silentLog, nowMs: () => clock.now() }, { settings, configFile: '' }).start(stop.signal);
-    const kept = (): string[] => (existsSync(join(stateDir, 'backups')) ? readdirSync(join(stateDir, 'backups')).filter((name) => name.endsWith('.backup')).sort() : []);
+    const kept = (): string[] => (existsSync(join(stateDir, 'backups')) ? readdirSync(join(stateDir, 'backups')).filter((name) => name.endsWith('.backup') && name !== ahead).sort() : []);
     await expect.poll(() => sent.length).toBe(1);
     expect(kept()).toEqual(['daily-2026-12-01T000000Z.backup']);
     await clock.advance(dayMs / 2);
@@ -141,6 +145,7 @@ describe('daily backups', () => {
     stop.abort();
     await running;
     expect(kept()).toHaveLength(2);
+    expect(existsSync(join(stateDir, 'backups', ahead))).toBe(true);
     expect(sent.at(-1)).toMatchObject({ node: 'pi-3', kind: 'host', task: 'receive', purpose: 'backup', name: kept().at(-1), keep: 2 });
     const newest = join(stateDir, 'backups', kept().at(-1) ?? '');
     await expect(opened(newest)).rejects.toThrow(/is sealed/);

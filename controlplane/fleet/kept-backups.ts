@@ -101,12 +101,11 @@ export class DailyBackups implements Runnable {
     const { backupPeriodMs, backupNode, backupKeep } = this.#config.settings;
     const folder = backupFolder(this.#config);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const names = async (): Promise<string[]> => (await readdir(folder)).filter((name) => /^daily-.*\.backup$/.test(name)).sort();
+    // One that lies in the future was made with a wrong clock: it is kept, and stands for none of the others.
+    const names = async (): Promise<string[]> => (await readdir(folder)).filter((name) => /^daily-.*\.backup$/.test(name) && timeOf(name) <= this.#deps.nowMs()).sort();
     const newest = (await names()).at(-1);
     const madeMs = newest === undefined ? 0 : timeOf(newest);
-    // One that lies in the future was made with a wrong clock.
-    const isDue = this.#deps.nowMs() - madeMs >= backupPeriodMs || madeMs > this.#deps.nowMs() + backupPeriodMs;
-    if (isDue) {
+    if (this.#deps.nowMs() - madeMs >= backupPeriodMs) {
       const { path, bytes } = await keepBackup(this.#deps, this.#config, 'daily');
       this.#deps.log.info({ path, bytes }, 'backup made');
       for (const name of (await names()).slice(0, -backupKeep)) await rm(join(folder, name), { force: true });
