@@ -36,6 +36,7 @@ describe('volumes', () => {
     ['are taken from a node that is said to be out of service', { attachments: [to('a')], node: () => using('Unknown', [{ key: 'node.kubernetes.io/out-of-service', effect: 'NoExecute' }]) }, ['delete a']],
     ['are taken from a node that is no more', { attachments: [to('a')], node: () => undefined }, ['delete a']],
     ['that are gone are detached', { volume: undefined, attachments: [to('a')] }, ['delete a']],
+    ['that somebody else attached stay', { attachments: [to('a', { name: 'by-hand' })] }, []],
     ['that are gone stay where one of the driver is mounted', { volume: undefined, attachments: [to('a')], node: () => using('True') }, []],
   ])('%s', (_name, change, expected) => { expect(decide(change)).toEqual(expected); });
 });

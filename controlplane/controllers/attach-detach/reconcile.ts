@@ -29,7 +29,7 @@ export function reconcileVolume(snapshot: VolumeSnapshot): Decision {
   const actions: Action[] = [];
   let afterMs: number | undefined;
   for (const attachment of attachments) {
-    if (wanted.has(attachment.spec.nodeName) || attachment.metadata?.deletionTimestamp !== undefined) continue;
+    if (wanted.has(attachment.spec.nodeName) || attachment.metadata?.deletionTimestamp !== undefined || !isOurs(attachment)) continue;
     const waitMs = untilFree(snapshot, attachment);
     if (waitMs === 0) actions.push({ type: 'delete', resource: volumeAttachments, object: attachment });
     else if (waitMs !== undefined) afterMs = Math.min(afterMs ?? waitMs, waitMs);
@@ -51,6 +51,11 @@ function attach(volume: PersistentVolume, { driver, volumeHandle }: NonNullable<
   }
   const object: VolumeAttachment = { apiVersion: 'storage.k8s.io/v1', kind: 'VolumeAttachment', metadata: { name }, spec: { attacher: driver, nodeName, source: { persistentVolumeName: pv } } };
   return [{ type: 'create', resource: volumeAttachments, object }];
+}
+
+/** What somebody else made, under a name of theirs, is theirs to take away. */
+function isOurs({ metadata }: VolumeAttachment): boolean {
+  return /^csi-[0-9a-f]{64}$/.test(metadata?.name ?? '');
 }
 
 /** Only one node at a time may have it. */
