@@ -18,6 +18,7 @@ import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
 import { checkBackupSettings, DailyBackups, keepBackup } from './kept-backups.ts';
 import { restore } from './restore.ts';
+import { takeRestored } from './restored-folder.ts';
 
 const dayMs = 86_400_000;
 const secretKey = `${storePrefix(secrets)}default/s`;
@@ -87,6 +88,18 @@ describe('a backup that is restored', () => {
     expect(await contents(restored)).toEqual(before.filter((line) => !line.startsWith('k/later')));
     await restored.close();
     expect(existsSync(join(stateDir, 'server.restoring'))).toBe(false);
+  });
+
+  it('is not carried out later when a control plane has started meanwhile', async () => {
+    const { stateDir, settings, store } = await cluster();
+    const { path } = await keepBackup({ store, nowMs: Date.now }, { settings, configFile: '' }, 'manual');
+    await store.close();
+    const { header, records } = await opened(path);
+    let started: Store | undefined;
+    const slow = async function* (): AsyncGenerator<BackupRecord, void, undefined> { yield* records; started = await openAt(stateDir); };
+    await expect(restore(silentLog, { header, records: slow() }, { stateDir, force: true, configFile: join(stateDir, 'none') })).rejects.toThrow(/a control plane \(process \d+\) uses/);
+    await started?.close();
+    expect(await takeRestored(stateDir)).toBeUndefined();
   });
 
   it('writes no file but those that its settings name, and no settings but ours', async () => {

@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '#common/atomic-file.ts';
 import { filesElsewhere, type BackupFile, type BackupHeader, type OpenedArchive } from '#common/backup/archive.ts';
-import { StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
 import { secrets } from '#api/kinds/resources.ts';
@@ -49,7 +49,11 @@ export async function restore(log: Log, { header, records }: OpenedArchive, { st
   await rm(join(stateDir, restoredName), { recursive: true, force: true });
   await rename(unfinished, join(stateDir, restoredName));
   await syncFolder(stateDir);
-  const kept = await takeRestored(stateDir);
+  const kept = await takeRestored(stateDir).catch(async (error: unknown) => {
+    // A control plane has started meanwhile. Whoever was told so must not find the restore carried out with a later start.
+    if (isStatus(error, 'Conflict')) await rename(join(stateDir, restoredName), unfinished);
+    throw error;
+  });
   const lines = Object.entries(header.settings).map(([flag, value]) => `${flag}: ${value}`);
   const config: BackupFile[] = lines.length > 0 ? [{ file: configFile, mode: 0o600, data: Buffer.from(`${lines.join('\n')}\n`) }] : [];
   const written: string[] = [];
