@@ -478,8 +478,30 @@ describe('an agent that restarts', () => {
     state.known = true;
     state.tell([]);
     await until(() => driver.calls.includes('remove-sandbox web'));
-    expect(driver.calls).toContain('stop app 30s');
+    expect(driver.calls).toContain('stop app 1s');
     expect(manager.all()).toEqual([]);
+  });
+
+  it.each<[string, Partial<Pod['metadata'] & object>, number | undefined, string]>([
+    ['gets a moment', {}, undefined, 'stop app 1s'],
+    ['no more than its deletion says', {}, 0, 'stop app 0s'],
+    ['all its time where a file asked for it', { annotations: { 'kubernetes.io/config.source': 'file' } }, undefined, 'stop app 30s'],
+  ])('ends a pod that was removed outright, and says that it is there until it is gone: %s', async (_, metadata, graceSeconds, call) => {
+    driver.stubborn.add('app');
+    const pod = testPod('web');
+    const asked = { ...pod, metadata: { ...pod.metadata, ...metadata } };
+    state.set(asked);
+    await until(() => statusOf('web')?.phase === 'Running');
+    const [[uid, ips = []] = []] = await manager.addresses(stop.signal);
+    expect([uid, ips[0]]).toEqual(['web-uid', statusOf('web')?.podIP]);
+    let left = 0;
+    manager.onLeft(() => { left = manager.leaving().length + 1; });
+    if (graceSeconds !== undefined) state.set(deleted(asked, graceSeconds));
+    state.remove(pods, 'default', 'web');
+    expect([manager.all(), manager.leaving()]).toEqual([[], ['web-uid']]);
+    await until(() => driver.calls.includes(call));
+    await until(() => { void clock.advance(1000); return left > 0; });
+    expect([left, await manager.addresses(stop.signal)]).toEqual([1, new Map()]);
   });
 
   it('ends the old pod of a name that now belongs to a new one', async () => {

@@ -24,8 +24,9 @@ import type { Check } from './probes/types.ts';
 import { podRecorder } from './recorder.ts';
 import { ReportBoard } from './reports.ts';
 import { groupByPod, orphan, signatureOf } from './snapshot.ts';
+import { graceSecondsOf } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
-import type { NodeFacts, PodManagerConfig, PodProtection } from './types.ts';
+import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './types.ts';
 import { UsageMeter } from './usage.ts';
 import { PodWorker } from './worker.ts';
 
@@ -67,7 +68,7 @@ const aloneMs = 60_000;
 const fencePollMs = 100;
 
 /** Runs the pods that the desired state names, one worker each, and tells how they are. Works the same connected or not. */
-export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing {
+export class PodManager implements Runnable, PodReports, PodPresence, TunnelHandlers, Fencing {
   readonly #deps: PodManagerDeps;
   readonly #config: PodManagerConfig;
   readonly #log: Log;
@@ -81,6 +82,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   readonly #tasks: TaskGroup;
   readonly #leases: Leases;
   readonly #endWaiters = new Set<EndWaiter>();
+  readonly #leftListeners = new Set<() => void>();
   #runtimeName = 'containerd';
   #signal: AbortSignal = AbortSignal.abort();
   #wasCertain = false;
@@ -163,6 +165,18 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   all(): readonly PodReport[] { return this.#board.all(); }
 
   subscribe(listener: (report: PodReport) => void): () => void { return this.#board.subscribe(listener); }
+
+  async addresses(signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>> {
+    const { sandboxes } = await this.#deps.driver.list(signal);
+    return new Map([...Map.groupBy(sandboxes, ({ podUid }) => podUid)].map(([uid, own]) => [uid, own.flatMap(({ ips }) => ips)]));
+  }
+
+  leaving(): readonly string[] { return [...this.#workers.values()].filter(({ isLeaving }) => isLeaving).map(({ uid }) => uid); }
+
+  onLeft(listener: () => void): () => void {
+    this.#leftListeners.add(listener);
+    return () => { this.#leftListeners.delete(listener); };
+  }
 
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array> {
     return queryLogs({ ...this.#deps, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
@@ -267,8 +281,11 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
   }
 
   #drop(worker: PodWorker): void {
+    if (worker.isLeaving && !this.#fencing) return;
     this.#leases.drop(worker);
-    worker.end(this.#fencing ? 0 : undefined);
+    // One of a file ends as gently as it asks for: nobody else's hand is in that.
+    const isStatic = worker.pod.metadata?.annotations?.['kubernetes.io/config.source'] === 'file';
+    worker.end(this.#fencing ? 0 : isStatic ? graceSecondsOf(worker.pod) : undefined);
     // Its place may have been given to another already.
     this.#capacity.release(worker.uid);
     // Its devices have not: it may still hold them open.
@@ -297,6 +314,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     this.#tasks.run('pod worker', this.#signal, async () => {
       await worker.run(this.#signal);
       if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
+      for (const listener of this.#leftListeners) listener();
     });
     return worker;
   }
@@ -342,6 +360,7 @@ export class PodManager implements Runnable, PodReports, TunnelHandlers, Fencing
     const waiter = { podUid, containerId, ended: () => { resolve(undefined); } };
     this.#endWaiters.add(waiter);
     signal.addEventListener('abort', waiter.ended, { once: true });
+    if (signal.aborted) waiter.ended();
     try {
       // It may have ended before anybody listened.
       await this.#tellWaiters(podUid);

@@ -41,6 +41,16 @@ export interface PodProtection {
   protect(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
+/** What of this host's pods is there, whether or not it is reported. */
+export interface PodPresence {
+  /** By pod uid, the addresses that the runtime knows of; none of pods in the host's own network. */
+  addresses(signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** Uids of pods that nobody asks for any more, and that still end here. */
+  leaving(): readonly string[];
+  /** Called when one of those is gone. Synchronous. */
+  onLeft(listener: () => void): () => void;
+}
+
 /** How a pod is to end. */
 export interface Ending {
   /** Undefined: each container's own. */

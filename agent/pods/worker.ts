@@ -14,7 +14,7 @@ import { podPaths, type PodPaths } from './paths.ts';
 import { ContainerProbes } from './probes/probes.ts';
 import { referencesOf } from './references.ts';
 import { rejectionOf, type Rejection } from './spec/admission.ts';
-import { containerNamed } from './spec/containers.ts';
+import { containerNamed, graceSecondsOf } from './spec/containers.ts';
 import { signatureOf } from './snapshot.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
@@ -35,8 +35,8 @@ const maxSleepMs = 86_400_000;
 const maxRepeats = 5;
 /** An agent that has just started has more urgent things to do than to look at tokens. */
 const adoptedRenewMs = 30_000;
-/** Deleted and then removed by force: what is left gets this long. */
-const forcedGraceSeconds = 1;
+/** Nobody waits for the end of a pod that was removed by force: it gets this long at most. */
+const removedGraceSeconds = 1;
 
 /**
  * Brings one pod to what is wanted, one step after the other, and reports what is. Sleeps until something is told to
@@ -99,6 +99,9 @@ export class PodWorker {
   /** A volume of it may be one of a CSI driver. */
   get mayHaveCsi(): boolean { return this.#wanted.spec?.volumes?.some(({ csi, persistentVolumeClaim, ephemeral }) => csi ?? persistentVolumeClaim ?? ephemeral) === true; }
 
+  /** Nobody asks for it any more; what is left of it ends. */
+  get isLeaving(): boolean { return !this.#desired; }
+
   get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
 
   /** Undefined lets the pod go on. */
@@ -147,18 +150,10 @@ export class PodWorker {
     this.wake();
   }
 
-  /** The pod is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for. */
-  end(graceSeconds?: number): void {
-    if (graceSeconds !== undefined) {
-      this.#desired = false;
-      this.#ending = { graceSeconds, sinceMs: this.#endingSince() };
-      this.#interruptNow();
-      this.wake();
-      return;
-    }
-    const forced = this.#ending !== undefined && this.#desired;
+  /** The pod is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for; else a moment, or what its deletion said if that is less. */
+  end(graceSeconds = Math.min(this.#ending?.graceSeconds ?? graceSecondsOf(this.#wanted), removedGraceSeconds)): void {
     this.#desired = false;
-    this.#ending = forced ? { ...this.#ending, graceSeconds: forcedGraceSeconds, sinceMs: this.#endingSince() } : this.#ending ?? { graceSeconds: undefined, sinceMs: this.#endingSince() };
+    this.#ending = { graceSeconds, sinceMs: this.#endingSince() };
     this.#interruptNow();
     this.wake();
   }
