@@ -1,4 +1,5 @@
 import { pods } from '#api/kinds/resources.ts';
+import { StatusError } from '#common/errors.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import { noSuchPath } from '../api-errors.ts';
@@ -93,7 +94,10 @@ export class Router {
       case '.well-known':
       case 'openid': return this.#issuer(request);
       case 'cacerts': return request.segments.length === 1 ? text(this.#config.clientCa) : undefined;
-      case 'cleat': return this.#fleet?.(request);
+      case 'cleat':
+        // A backup holds every Secret and key: no role that reads all of /metrics and the like may reach it.
+        if (!user?.groups.includes('system:masters')) throw new StatusError('Forbidden', `forbidden: ${request.segments.join('/')} is for the group system:masters alone; use the administrator's kubeconfig`);
+        return this.#fleet?.(request);
       case 'metrics': return request.segments.length === 1 ? metricsReply(this.#metrics) : undefined;
       default: return this.#health.serve(request, user !== undefined);
     }

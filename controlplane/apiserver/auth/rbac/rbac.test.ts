@@ -32,6 +32,15 @@ describe('RBAC', () => {
     expect((await server.ask('/metrics', { identity: user('prometheus', 'system:monitoring') })).status).toBe(200);
   });
 
+  it('gives nobody the paths of the fleet, backups with all Secrets among them, but the group system:masters', async () => {
+    await post(`${rbac}/clusterroles`, { metadata: { name: 'all-paths' }, rules: [{ verbs: ['*'], nonResourceURLs: ['*'] }] });
+    await post(`${rbac}/clusterrolebindings`, { metadata: { name: 'all-paths' }, roleRef: { apiGroup, kind: 'ClusterRole', name: 'all-paths' }, subjects: [{ kind: 'User', name: 'monitor' }] });
+    expect((await server.ask('/metrics', { identity: user('monitor') })).status).toBe(200);
+    for (const path of ['/cleat/v1/backup', '/cleat/v1/certs']) expect((await server.ask(path, { identity: user('monitor') })).json()).toMatchObject({ code: 403, message: expect.stringContaining('system:masters') as string });
+    // This server serves none; it says so to those who may ask.
+    expect((await server.ask('/cleat/v1/backup')).status).toBe(404);
+  });
+
   it('takes effect with the next request, both ways', async () => {
     const bob = user('bob', 'readers');
     const pods = (namespace = 'default') => server.ask(`/api/v1/namespaces/${namespace}/pods`, { identity: bob }).then(({ status }) => status);
