@@ -37,6 +37,10 @@ export const agentSettings = {
     default: '', placeholder: 'CIDR,...', description: "ranges of this host's addresses that node ports are on, e.g. 192.168.1.0/24; all but loopback when not given",
     check: (value) => (value.split(',').every((range) => isIP(range.split('/')[0] ?? '') > 0 && new RegExp(range.includes(':') ? '/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$' : '/([0-9]|[12][0-9]|3[0-2])$').test(range)) ? undefined : 'expected ranges of addresses such as 192.168.1.0/24,fd00::/64'),
   }),
+  ingressPorts: text('ingress-ports', {
+    default: '80,443', placeholder: 'HTTP,HTTPS', description: 'ports of this host that Ingresses are served on, once there are some',
+    check: (value) => (/^\d{1,5},\d{1,5}$/.test(value) && value.split(',').every((port) => Number(port) > 0 && Number(port) < 65_536) && new Set(value.split(',')).size === 2 ? undefined : 'expected two ports such as 80,443'),
+  }),
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   podManifestPath: text('pod-manifest-path', { default: '', placeholder: 'DIR', description: 'folder of files, each of which describes a pod that this host runs by itself' }),
   devicePluginDir: text('device-plugin-dir', {

@@ -20,6 +20,7 @@ import { networkModes, type NetworkMode } from './network/types.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { exchange } from './dns/exchange.ts';
 import { NodeCsi } from './csi/node-csi.ts';
+import { IngressGateway, endIngressProxy } from './ingress/ingress-gateway.ts';
 import { NodeDevices } from './devices/node-devices.ts';
 import { FirewallNeighbours } from './firewall/neighbours.ts';
 import { Ledger } from './node/ledger.ts';
@@ -121,6 +122,7 @@ export class Agent implements Runnable {
       const choice = await rememberedChoice(stateDir) ?? (this.#config.runtimeEndpoint === '' ? undefined : await this.#choice(undefined, signal));
       if (choice) {
         done.push(...await this.#endPods(this.#runtime(choice), signal));
+        if (await endIngressProxy({ log, clock }, containerdPaths(stateDir).runDir, signal)) done.push('HAProxy of the Ingresses stopped');
         await removeRunDir(containerdPaths(stateDir).runDir);
       }
       await removeKernelLeftovers(stateDir, cgroupRoot);
@@ -193,13 +195,14 @@ export class Agent implements Runnable {
       const { backend, former } = await this.#proxyBackends(ledger, ranges, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const events = new EventBuffer();
+      const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
       const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: this.#config.devicePluginDir === '' ? '' : dirname(this.#config.devicePluginDir) });
       const node = late.node = await NodeReporter.open(
-        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
-      for (const part of [network, devices]) part.subscribe(() => { node.poke(); });
+      for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
@@ -223,7 +226,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
@@ -235,6 +238,14 @@ export class Agent implements Runnable {
     return NodeImages.open({ ...deps, localImages: runtime.localImages() }, {
       ...imageCollectorDefaults, nodeName: this.#nodeName, stateDir, systemImages, registriesPath: registries, registryHostsDir: runtime.registryHostsDir, maxParallelPulls: maxParallelImagePulls,
       highPercent: imageGcHighThreshold, lowPercent: Math.min(imageGcLowThreshold, imageGcHighThreshold), minAgeMs: imageMinimumGcAgeMs, maxAgeMs: imageMaximumGcAgeMs,
+    });
+  }
+
+  #ingress(state: DesiredState, events: EventBuffer): IngressGateway {
+    const { log, clock } = this.#deps;
+    const [httpPort, httpsPort] = this.#config.ingressPorts.split(',').map(Number);
+    return new IngressGateway({ state, events, clock, log: log.child({ component: 'ingress' }), random: Math.random }, {
+      nodeName: this.#nodeName, wanted: this.#config.ingress === 'on', runDir: containerdPaths(this.#config.stateDir).runDir, searchPath: process.env['PATH'] ?? '', httpPort: httpPort ?? 80, httpsPort: httpsPort ?? 443,
     });
   }
 

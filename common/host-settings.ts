@@ -12,6 +12,7 @@ export const hostSettings = {
   podCidr: text('pod-cidr', { default: '10.42.0.0/16', placeholder: 'CIDR', description: 'range of the pods of all nodes; one of each family, with a comma between, for dual stack', check: checkPodCidr }),
   serviceCidr: text('service-cidr', { default: '10.43.0.0/16', placeholder: 'CIDR', description: 'range of Service addresses; one of each family for dual stack', check: checkServiceCidr }),
   clusterDns: text('cluster-dns', { default: '10.43.0.10', placeholder: 'IP', description: 'address of the cluster DNS, which pods of dnsPolicy ClusterFirst ask', check: checkIp }),
+  ingress: text('ingress', { default: 'on', placeholder: 'on|off', description: "whether Ingresses of Cleat's class are served: for an agent by this host, for a control plane by the cluster at all", check: (value) => (value === 'on' || value === 'off' ? undefined : 'expected on or off') }),
   clusterDomain: text('cluster-domain', { default: 'cluster.local', placeholder: 'DOMAIN', description: 'suffix of all Service names', check: checkDomain }),
 } as const;
 

@@ -191,6 +191,7 @@ export class ControlPlane implements Runnable {
         services: informers.informer(resources.services), endpointSlices: informers.informer(resources.endpointSlices), runtimeClasses: informers.informer(resources.runtimeClasses),
         claims: informers.informer(resources.persistentVolumeClaims), volumes: informers.informer(resources.persistentVolumes),
         csiDrivers: informers.informer(resources.csiDrivers), volumeAttachments: informers.informer(resources.volumeAttachments),
+        ...(config.ingress === 'on' && { ingresses: informers.informer(resources.ingresses), ingressClasses: informers.informer(resources.ingressClasses) }),
         networkPolicies: informers.informer(resources.networkPolicies), namespaces: informers.informer(resources.namespaces),
       },
     }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
@@ -264,6 +265,7 @@ export class ControlPlane implements Runnable {
         metrics: (...about) => apiServer.readAggregated({ name: 'system:serviceaccount:kube-system:horizontal-pod-autoscaler', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', 'system:authenticated'] }, ...about),
       },
       ...(this.#config.loadBalancer === 'hosts' && { loadBalancer: { reservedPorts: new Map([[this.#config.port, 'the API'], [sshPort, 'SSH']]), ...(this.#config.loadBalancerPool !== '' && { pool: AddressPool.parse(this.#config.loadBalancerPool.split(',')) }) } }),
+      ingress: this.#config.ingress === 'on',
       nodeVolumes: { remove: (...about) => nodes.removeVolume(...about) },
       credentials: { ca, authorizer, tokenForSecret: (...about) => tokens.issueForSecret(...about) },
       resources: Object.values(kinds).map(({ resource }) => resource as Resource), custom: apiServer.customResources, aggregated: everything, checkApiService: (...about) => apiServer.checkApiService(...about),

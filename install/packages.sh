@@ -101,7 +101,7 @@ mend() { run dpkg --configure -a >>"$log" 2>&1 9<&-; }
 # their programs here do not want that.
 policy=/usr/sbin/policy-rc.d
 case "$missing " in
-  *" docker.io "* | *" docker-registry "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
+  *" docker.io "* | *" docker-registry "* | *" haproxy "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
 esac
 install || { mend; update && install; } || {
   cat "$log" >&2
@@ -118,6 +118,9 @@ case "$missing " in
 esac
 case "$missing " in
   *" docker-registry "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet docker-registry || true; fi ;;
+esac
+case "$missing " in
+  *" haproxy "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet haproxy || true; fi ;;
 esac
 rm -f "$log" ${held:+"$held"}
 finish "$@"

@@ -1,13 +1,14 @@
 import type { KubeObject } from '#api/meta/object.ts';
 import { keyOf, objectKey } from '#api/meta/object.ts';
 import { equal } from '#api/meta/equal.ts';
-import { configMaps, csiDrivers, endpointSlices, networkPolicies, nodes, persistentVolumeClaims, persistentVolumes, pods, qualifiedName, runtimeClasses, secrets, services, volumeAttachments, type Resource } from '#api/kinds/resources.ts';
+import { configMaps, csiDrivers, endpointSlices, ingresses, networkPolicies, nodes, persistentVolumeClaims, persistentVolumes, pods, qualifiedName, runtimeClasses, secrets, services, volumeAttachments, type Resource } from '#api/kinds/resources.ts';
+import { ingressCertificates } from '#api/ingress/ingress.ts';
 import { peerGroupSlices } from '#api/network-policy/peer-group.ts';
 import type { StateChange } from './types.ts';
 
 /** Every resource that a checkpoint can hold, by qualified name. Others (of a newer control plane) are ignored. */
 export const stateResources: ReadonlyMap<string, Resource> = new Map(
-  [pods, secrets, configMaps, services, endpointSlices, nodes, runtimeClasses, persistentVolumeClaims, persistentVolumes, csiDrivers, volumeAttachments, networkPolicies, peerGroupSlices].map((resource: Resource) => [qualifiedName(resource), resource]),
+  [pods, secrets, configMaps, services, endpointSlices, nodes, runtimeClasses, persistentVolumeClaims, persistentVolumes, csiDrivers, volumeAttachments, networkPolicies, peerGroupSlices, ingresses, ingressCertificates].map((resource: Resource) => [qualifiedName(resource), resource]),
 );
 
 /** Objects by resource, then by `namespace/name`. */

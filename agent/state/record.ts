@@ -1,5 +1,6 @@
 import type { KubeObject } from '#api/meta/object.ts';
 import { isRecord } from '#api/meta/json.ts';
+import { ingressCertificates } from '#api/ingress/ingress.ts';
 import { qualifiedName, secrets } from '#api/kinds/resources.ts';
 import { stateResources, type ObjectSet } from './objects.ts';
 import type { ObjectSeal } from './seal.ts';
@@ -16,7 +17,7 @@ export interface CheckpointRecord {
   readonly plain: number;
 }
 
-const sealedResource = qualifiedName(secrets);
+const sealedResources: ReadonlySet<string> = new Set([qualifiedName(secrets), qualifiedName(ingressCertificates)]);
 
 export function encodeSnapshot(objects: ObjectSet, revision: number, seal: ObjectSeal): Buffer {
   return encode('snapshot', revision, [...objects.entries()].map((entry) => ({ type: 'set', ...entry })), seal);
@@ -33,7 +34,7 @@ function encode(type: CheckpointRecord['type'], revision: number, changes: reado
     changes: changes.map((change) => {
       const name = qualifiedName(change.resource);
       if (change.type === 'remove') return { remove: name, namespace: change.namespace, name: change.name };
-      return name === sealedResource ? { set: name, sealed: seal.seal(change.object, name) } : { set: name, object: change.object };
+      return sealedResources.has(name) ? { set: name, sealed: seal.seal(change.object, name) } : { set: name, object: change.object };
     }),
   }));
 }
@@ -49,7 +50,7 @@ export function decodeRecord(bytes: Buffer, seal: ObjectSeal): CheckpointRecord 
   const changes = record['changes'].flatMap((change: unknown) => {
     if (!isRecord(change)) throw new TypeError('not a change');
     const { set, sealed, object } = change;
-    if (set === sealedResource && object !== undefined) plain++;
+    if (typeof set === 'string' && sealedResources.has(set) && object !== undefined) plain++;
     if (typeof set !== 'string' || typeof sealed !== 'string') return decodeChange(change);
     const unsealed = seal.unseal(sealed, set);
     if (unsealed) return decodeChange({ set, object: unsealed });

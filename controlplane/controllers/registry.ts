@@ -16,6 +16,7 @@ import { endpointsController } from './endpoints/controller.ts';
 import { ephemeralVolumeController } from './ephemeral-volume/controller.ts';
 import { garbageCollector } from './garbage-collector/controller.ts';
 import { horizontalPodAutoscaler } from './horizontal-pod-autoscaler/controller.ts';
+import { ingressController } from './ingress/controller.ts';
 import { jobController } from './job/controller.ts';
 import { leaseCleaner } from './lease-cleaner/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
@@ -59,6 +60,7 @@ export const controllers: Readonly<Record<string, ControllerFactory>> = {
   'ephemeral-volume': ephemeralVolumeController,
   'garbage-collector': garbageCollector,
   'horizontal-pod-autoscaler': horizontalPodAutoscaler,
+  'ingress': ingressController,
   'job': jobController,
   'lease-cleaner': leaseCleaner,
   'namespace': namespaceController,

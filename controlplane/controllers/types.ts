@@ -67,6 +67,8 @@ export interface ControllerConfig {
   readonly autoscaling?: Autoscaling;
   /** How Services of type LoadBalancer get addresses: of the pool, or those of the hosts, whose own TCP ports (and whose they are) are not given away. Absent: not from us. */
   readonly loadBalancer?: { readonly reservedPorts: ReadonlyMap<number, string>; readonly pool?: AddressPool };
+  /** Whether the cluster serves Ingresses; not when absent. */
+  readonly ingress?: boolean;
   /** Absent where there are no nodes to ask, as in some tests. */
   readonly nodeVolumes?: NodeVolumes;
   /** What the garbage collector follows and a namespace's deletion empties; every resource served, Events aside for the former. */

@@ -1,5 +1,5 @@
 import { deviceClassesMap } from '#api/devices/device-class.ts';
-import type { ConfigMap, CSIDriver, EndpointSlice, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service, VolumeAttachment } from '#api/gen/types.ts';
+import type { ConfigMap, CSIDriver, EndpointSlice, Ingress, IngressClass, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service, VolumeAttachment } from '#api/gen/types.ts';
 import { configMaps, csiDrivers, endpointSlices, nodes, persistentVolumeClaims, persistentVolumes, qualifiedName, runtimeClasses, secrets, services, volumeAttachments, type Resource } from '#api/kinds/resources.ts';
 import { poolSecret } from '#api/load-balancer/pool.ts';
 import { keyOf, splitKey, type KubeObject } from '#api/meta/object.ts';
@@ -8,6 +8,7 @@ import { rangesConfigMap } from '#api/network/ranges.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Informer, Lister } from '../cache/types.ts';
 import { NodeAssignment, type AssignmentSource } from './node-assignment.ts';
+import { IngressIndex } from './ingresses.ts';
 import { PolicyIndex } from './policies.ts';
 import { referenceKey, type Referable, type ReferenceKey } from './references.ts';
 import { trimNode, trimOther, trimSlice } from './trim.ts';
@@ -44,6 +45,9 @@ export interface AssignmentInformers {
   readonly volumes?: Informer<PersistentVolume>;
   readonly csiDrivers?: Informer<CSIDriver>;
   readonly volumeAttachments?: Informer<VolumeAttachment>;
+  /** Both absent where no Ingresses are served. */
+  readonly ingresses?: Informer<Ingress> | undefined;
+  readonly ingressClasses?: Informer<IngressClass> | undefined;
   /** Both absent where no policies are kept, as in some tests. */
   readonly networkPolicies?: Informer<NetworkPolicy>;
   readonly namespaces?: Informer<Namespace>;
@@ -66,6 +70,7 @@ export class Assignments implements AssignmentSource {
   #encoded = new Map<string, { object: KubeObject; json: Uint8Array }>();
 
   readonly #policies: PolicyIndex | undefined;
+  readonly #ingresses: IngressIndex | undefined;
 
   /** Everyone's keys to be marked when the time has come. */
   readonly #gathered = new Set<string>();
@@ -75,9 +80,12 @@ export class Assignments implements AssignmentSource {
   constructor(informers: AssignmentInformers, clock: Clock) {
     this.#informers = informers;
     this.#clock = clock;
-    const { networkPolicies, namespaces, pods } = informers;
+    const { networkPolicies, namespaces, pods, ingresses, ingressClasses, secrets: secretInformer, nodes: nodeInformer } = informers;
     this.#policies = networkPolicies && namespaces && new PolicyIndex({ networkPolicies, namespaces, pods }, (node, key) => {
       for (const assignment of this.#open.get(node) ?? []) assignment.markOwn(key);
+    });
+    this.#ingresses = ingresses && ingressClasses && new IngressIndex({ ingresses, ingressClasses, secrets: secretInformer, nodes: nodeInformer }, (node, key) => {
+      for (const list of node === undefined ? this.#open.values() : [this.#open.get(node) ?? []]) for (const assignment of list) assignment.markOwn(key);
     });
   }
 
@@ -95,6 +103,7 @@ export class Assignments implements AssignmentSource {
     };
     const stops = [
       this.#policies?.start(),
+      this.#ingresses?.start(),
       informers.pods.subscribe(({ object, old }) => {
         for (const node of new Set([object?.spec?.nodeName, old?.spec?.nodeName])) {
           for (const assignment of this.#open.get(node ?? '') ?? []) assignment.markPod(keyOf(object ?? old ?? {}));
@@ -125,7 +134,7 @@ export class Assignments implements AssignmentSource {
     const list = this.#open.get(nodeName) ?? new Set();
     this.#open.set(nodeName, list.add(assignment));
     for (const key of [dnsSettings, clusterRanges, deviceClasses, loadBalancerPool]) assignment.alwaysRefer(key);
-    for (const key of this.#policies?.keysOf(nodeName) ?? []) assignment.markOwn(key);
+    for (const index of [this.#policies, this.#ingresses]) for (const key of index?.keysOf(nodeName) ?? []) assignment.markOwn(key);
     for (const pod of this.#informers.pods.by('node', nodeName)) assignment.markPod(keyOf(pod));
     for (const resource of [services, endpointSlices, nodes, runtimeClasses]) {
       for (const object of this.#lister(resource).list()) assignment.markEveryones(`${qualifiedName(resource)} ${keyOf(object)}`);
@@ -180,7 +189,7 @@ export class Assignments implements AssignmentSource {
   }
 
   encodeFor(nodeName: string, resourceName: string, key: string): Uint8Array | undefined {
-    const object = this.#policies?.objectFor(nodeName, resourceName, key);
+    const object = (IngressIndex.has(resourceName) ? this.#ingresses : this.#policies)?.objectFor(nodeName, resourceName, key);
     return object && Buffer.from(JSON.stringify(object));
   }
 

@@ -3,6 +3,7 @@ import { leases, nodes } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { equal } from '#api/meta/equal.ts';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
+import { ingressAnnotation } from '#api/ingress/ingress.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
@@ -41,7 +42,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report) };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -67,6 +68,12 @@ function networkAnnotations({ seenAt }: NodeIdentity, { annotations }: NodeRepor
 function imageAnnotations({ annotations }: NodeReport): Record<string, string> {
   const told = annotations?.[pulledPlatformsAnnotation];
   return typeof told === 'string' && told.length <= maxImageText ? { [pulledPlatformsAnnotation]: told } : {};
+}
+
+/** Whether it serves Ingresses. */
+function ingressAnnotations({ annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[ingressAnnotation];
+  return told === 'off' || told === 'on' || told === 'ready' ? { [ingressAnnotation]: told } : {};
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */
