@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { nodes } from '#api/kinds/resources.ts';
+import { publicKeyAnnotation } from '#api/node/identity.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
@@ -12,9 +13,6 @@ import type { ApiClient } from '../apiserver/types.ts';
 import { describe, nodeSubject, type NodeCertificate, type Peer } from './peer.ts';
 import { checkJoinToken } from './join-tokens.ts';
 import { AddressLimiter, TokenBucket } from './rate-limit.ts';
-
-/** Annotation of a Node: lowercase hex SHA-256 of its public key. */
-export const publicKeyAnnotation = 'cleat.dev/public-key-sha256';
 
 /** Annotations of a Node about the certificate that it has. */
 export const certificateAuthorityAnnotation = 'cleat.dev/certificate-authority';

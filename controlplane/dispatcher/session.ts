@@ -7,6 +7,7 @@ import type { AgentMessage, ControlMessage, Hello, OpenTunnel } from '#proto/edg
 import type { Node, Pod } from '#api/gen/types.ts';
 import { fenceOf, keepsOne } from '#api/disconnect/policy.ts';
 import { pods } from '#api/kinds/resources.ts';
+import { publicKeyAnnotation } from '#api/node/identity.ts';
 import type { ApiClient, EventRecorder } from '../apiserver/types.ts';
 import { parseEvent, parseNodeReport, parsePodReport } from './agent-message.ts';
 import type { Assignments, AssignmentInformers } from './assignments.ts';
@@ -127,6 +128,11 @@ export class NodeSession {
   /** Called for each change of this node's Node object. Somebody who deletes it wants it gone: it comes back with a new session only. */
   nodeChanged(node: Node | undefined): void {
     this.#nodeDeleted = node === undefined;
+    const owner = node?.metadata?.annotations?.[publicKeyAnnotation];
+    if (owner !== undefined && owner !== this.identity.publicKeySha256) {
+      this.end(new StatusError('AlreadyExists', `node ${this.identity.name} belongs to another host now (key ${owner.slice(0, 12)}), which took this one's place; join again under another name with a token from \`cleat token create\``));
+      return;
+    }
     const fence = fenceOf(node);
     if (fence !== undefined && this.#fence !== undefined && fence !== this.#fence) {
       this.end(new StatusError('Conflict', `node ${this.identity.name} was fenced: somebody declared its host dead while it was connected`));

@@ -238,11 +238,10 @@ describe('joining', () => {
     await lab.join('b', place, 'a');
     await expect(lab.join('c', place, 'a')).rejects.toThrow(/another one has used it/);
     const key = lab.cluster.find(nodes, undefined, 'a')?.metadata?.annotations?.['cleat.dev/public-key-sha256'];
-    old.stop.abort();
-    await lab.until(() => lab.dispatcher.connected().length === 0);
-    const again = await lab.agent('a');
+    await lab.until(() => lab.dispatcher.connected().length === 0, 'the session of the old one to end');
     await lab.until(() => lab.logged.some(({ level, err }) => level === 50 && err?.includes('node a belongs to another host') === true), 'the old one to be refused');
-    again.stop.abort();
+    expect(lab.dispatcher.connected()).toEqual([]);
+    old.stop.abort();
     expect(lab.cluster.find(nodes, undefined, 'a')?.metadata?.annotations?.['cleat.dev/public-key-sha256']).toBe(key);
   });
 

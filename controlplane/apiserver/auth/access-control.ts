@@ -1,4 +1,8 @@
+import type { Node } from '#api/gen/types.ts';
+import { nodes } from '#api/kinds/resources.ts';
+import { publicKeyAnnotation } from '#api/node/identity.ts';
 import type { Clock } from '#common/clock.ts';
+import type { Informer } from '#controlplane/cache/types.ts';
 import type { AdmissionPlugin } from '../admission/types.ts';
 import type { User } from '../types.ts';
 import { AuthenticatorChain, BearerAuthenticator, ClientCertificateAuthenticator, FileTokenAuthenticator } from './authenticators.ts';
@@ -40,12 +44,14 @@ export class AccessControl {
   readonly #rbac: RbacAuthorizer;
   readonly #accounts: ServiceAccountAuthenticator;
   readonly #nodes: NodeAuthorizer;
+  readonly #hosts: Informer<Node>;
 
   constructor(deps: AccessControlDeps, config: TokenAuthorityConfig) {
     const { informers, clock } = deps;
     this.#rbac = new RbacAuthorizer(informers);
     this.rules = this.#rbac;
     this.#nodes = new NodeAuthorizer(informers, nodeRules);
+    this.#hosts = informers.informer(nodes);
     this.authorizer = deps.authorizer ?? new AuthorizerChain([masters, this.#nodes, this.#rbac]);
     this.tokens = new TokenAuthority(clock, config);
     this.podTokens = new PodTokens(this.tokens, informers);
@@ -54,13 +60,14 @@ export class AccessControl {
     const { frontProxy } = deps;
     this.authenticator = new AuthenticatorChain([
       ...(frontProxy ? [new RequestHeaderAuthenticator(clock, frontProxy)] : []),
-      new ClientCertificateAuthenticator(clock, (socket) => frontProxy !== undefined && proxyOf(socket, frontProxy.ca) !== undefined), this.bearer,
+      new ClientCertificateAuthenticator(clock, (socket) => frontProxy !== undefined && proxyOf(socket, frontProxy.ca) !== undefined, (name) => this.#hosts.get(undefined, name)?.metadata?.annotations?.[publicKeyAnnotation]),
+      this.bearer,
     ]);
     this.admission = [nodeRestriction, escalationCheck(this.#rbac, this.authorizer), certificateRequests(this.authorizer, clock)];
   }
 
   /** Resolves when everything is known that decisions are made from. */
   async synced(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#rbac.synced(signal), this.#accounts.synced(signal), this.#nodes.synced(signal)]);
+    await Promise.all([this.#rbac.synced(signal), this.#accounts.synced(signal), this.#nodes.synced(signal), this.#hosts.synced(signal)]);
   }
 }

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
+import { publicKeySha256 } from '#common/pki/certificate.ts';
 import type { User } from '../types.ts';
+import { nodeNameOf } from './node/identity.ts';
 import type { Authenticator, Credentials, TokenAuthenticator, TokenIdentity } from './types.ts';
 
 export function unauthorized(cause: string): StatusError {
@@ -27,18 +29,28 @@ export class AuthenticatorChain implements Authenticator {
   }
 }
 
-interface PeerIdentity { readonly user: User; readonly notAfterMs: number }
+interface PeerIdentity {
+  readonly user: User;
+  readonly notAfterMs: number;
+  /** Of a node's certificate. */
+  readonly node?: { readonly name: string; readonly publicKeySha256: string };
+}
 
 /** A certificate of our CA: its common name is the user, its organizations are the groups. */
 export class ClientCertificateAuthenticator implements Authenticator {
   readonly #clock: Clock;
   readonly #isForeign: (socket: TLSSocket) => boolean;
+  readonly #nodeKey: (name: string) => string | undefined;
   readonly #known = new WeakMap<TLSSocket, PeerIdentity | 'none' | 'bad'>();
 
-  /** `isForeign`: the peer's certificate is of a CA that TLS lets in and that says nothing of clients. */
-  constructor(clock: Clock, isForeign: (socket: TLSSocket) => boolean) {
+  /**
+   * `isForeign`: the peer's certificate is of a CA that TLS lets in and that says nothing of clients. `nodeKey`: SHA-256 of the key
+   * of the host that is this node, where that is known.
+   */
+  constructor(clock: Clock, isForeign: (socket: TLSSocket) => boolean, nodeKey: (name: string) => string | undefined) {
     this.#clock = clock;
     this.#isForeign = isForeign;
+    this.#nodeKey = nodeKey;
   }
 
   authenticate({ socket, authorization }: Credentials): User | undefined {
@@ -48,6 +60,7 @@ export class ClientCertificateAuthenticator implements Authenticator {
     if (peer === 'none' || (peer === 'bad' && authorization !== undefined)) return undefined;
     if (peer === 'bad') throw unauthorized('client certificate not accepted');
     if (this.#clock.now() > peer.notAfterMs) throw unauthorized('client certificate expired');
+    if (peer.node && (this.#nodeKey(peer.node.name) ?? peer.node.publicKeySha256) !== peer.node.publicKeySha256) throw unauthorized('the node belongs to another host now');
     return peer.user;
   }
 }
@@ -60,7 +73,10 @@ function identify(socket: TLSSocket): PeerIdentity | 'none' | 'bad' {
   const name = Array.isArray(CN) ? CN[0] : CN;
   if (!name) return 'bad';
   const groups = O === undefined ? [] : Array.isArray(O) ? O : [O];
-  return { user: { name, groups }, notAfterMs: Date.parse(certificate.valid_to) };
+  const user = { name, groups };
+  const node = nodeNameOf(user);
+  const key = node === undefined ? undefined : socket.getPeerX509Certificate()?.publicKey;
+  return { user, notAfterMs: Date.parse(certificate.valid_to), ...(node !== undefined && key && { node: { name: node, publicKeySha256: publicKeySha256(key) } }) };
 }
 
 /** Bearer tokens: the first that knows one decides. */

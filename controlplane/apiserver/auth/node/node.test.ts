@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { publicKeySha256 } from '#common/pki/certificate.ts';
 import { TestServer, type Answer, type Identity } from '../../test-server.ts';
 
 let server: TestServer;
@@ -31,6 +33,17 @@ const status = async (...args: Parameters<typeof ask>): Promise<number> => (awai
 const why = async (...args: Parameters<typeof ask>): Promise<string> => (await ask(...args)).json<{ message: string }>().message;
 
 describe('a node', () => {
+  it('is the host whose key its Node names, and none that had its place before', async () => {
+    const old = server.identity('system:node:moved', ['system:nodes']);
+    await make('/api/v1/nodes', { metadata: { name: 'moved' } });
+    expect(await status(old, '/api/v1/nodes/moved')).toBe(200);
+    const place = (identity: Identity): Promise<Answer> => ask(server.admin, '/api/v1/nodes/moved', 'PATCH', { metadata: { annotations: { 'cleat.dev/public-key-sha256': publicKeySha256(new X509Certificate(identity.cert).publicKey) } } });
+    const next = server.identity('system:node:moved', ['system:nodes']);
+    expect((await place(next)).status).toBe(200);
+    await expect.poll(() => status(old, '/api/v1/nodes/moved')).toBe(401);
+    expect(await status(next, '/api/v1/nodes/moved')).toBe(200);
+  });
+
   it('reads what its pods name, and nothing else of the kind', async () => {
     expect(await status(here, '/api/v1/namespaces/default/secrets/mine')).toBe(200);
     expect(await why(there, '/api/v1/namespaces/default/secrets/mine')).toBe('secrets "mine" is forbidden: User "system:node:there" cannot get resource "secrets" in API group "" in the namespace "default": no relationship found between node \'there\' and this object');
