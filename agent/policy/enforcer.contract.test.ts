@@ -61,7 +61,7 @@ describe('network policies, by real packets', () => {
     const group = groupNameOf(frontend, 'default') ?? '';
     state.set(peerGroupSlices, { metadata: { name: `${group}.node` }, group, node: 'node', pods: [{ uid: 'b', ips: ['10.42.0.99'] }] });
     enforcer = new PolicyEnforcer({
-      state, pods: { all: () => [...reports.values()], subscribe: () => () => undefined }, backend: new NftablesPolicies({ exec, record: () => Promise.resolve() }, { table: 'cleat-policy' }),
+      state, pods: { all: () => [...reports.values()], subscribe: () => () => undefined, addresses: () => Promise.resolve(new Map()), leaving: () => [], onLeft: () => () => undefined }, backend: new NftablesPolicies({ exec, record: () => Promise.resolve() }, { table: 'cleat-policy' }),
       leftOver: false, events: { emit: (event) => { events.push(event); } }, clock: systemClock, log: silentLog, random: Math.random,
     }, { nodeName: 'node', minIntervalMs: 10, checkIntervalMs: 200 });
     running = enforcer.start(stop.signal);

@@ -1,4 +1,4 @@
-import type { NetworkPolicy, Pod } from '#api/gen/types.ts';
+import type { NetworkPolicy, Pod, PodStatus } from '#api/gen/types.ts';
 import { networkPolicies, pods } from '#api/kinds/resources.ts';
 import { peerGroupSlices } from '#api/network-policy/peer-group.ts';
 import { backoffMs } from '#common/backoff.ts';
@@ -7,14 +7,15 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
+import type { PodPresence } from '#agent/pods/types.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { isSelected, RulesetBuilder } from './ruleset.ts';
-import type { LocalPod, PolicyBackend, PolicyView, Ruleset } from './types.ts';
+import type { KeptPod, LocalPod, PolicyBackend, PolicyView, Ruleset } from './types.ts';
 
 export interface PolicyEnforcerDeps {
   readonly state: DesiredState;
-  readonly pods: Pick<PodReports, 'all' | 'subscribe'>;
+  readonly pods: Pick<PodReports, 'all' | 'subscribe'> & PodPresence;
   readonly backend: PolicyBackend;
   /** An earlier life of the agent may have left rules. */
   readonly leftOver: boolean;
@@ -57,6 +58,13 @@ export class PolicyEnforcer implements Runnable {
   readonly #owners = new Map<string, string>();
   #waiters: Waiter[] = [];
   #applied: Ruleset | undefined;
+  /** By pod uid, those that end here though nobody asks for them any more. */
+  readonly #kept = new Map<string, KeptPod>();
+  /** By pod uid, addresses of those that an earlier life of the agent left: what it knew of them is lost. */
+  #strangers: ReadonlyMap<string, readonly string[]> = new Map();
+  #looked = false;
+  #view: PolicyView | undefined;
+  #ended = false;
   /** Addresses that were isolated when last looked at. */
   #isolated: ReadonlySet<string> = new Set();
   #failure: string | undefined;
@@ -78,10 +86,11 @@ export class PolicyEnforcer implements Runnable {
     const stops = [
       state.subscribe((changes) => { if (changes.some(({ resource }) => concerned.has(resource.plural))) this.#changed(); }),
       reports.subscribe(({ uid, status }) => {
-        if ((status.podIPs ?? []).length > 0) this.#announced.delete(uid);
+        if ((status.podIPs ?? []).length > 0 || hasEnded(status)) this.#announced.delete(uid);
         // Without policies nothing of a pod matters.
         if (this.#isNeeded) this.#changed();
       }),
+      reports.onLeft(() => { if (this.#kept.size + this.#strangers.size > 0) this.#changed(); }),
     ];
     try {
       await this.#loop(signal);
@@ -89,7 +98,8 @@ export class PolicyEnforcer implements Runnable {
       if (!isAbort(error, signal)) throw error;
     } finally {
       for (const stop of stops) stop();
-      this.#settle(new StatusError('ServiceUnavailable', 'the agent is ending'));
+      this.#ended = true;
+      this.#settle(ending());
     }
   }
 
@@ -98,9 +108,11 @@ export class PolicyEnforcer implements Runnable {
    * where none is. Rejects when it cannot: the pod must not run then.
    */
   async protect(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const { uid = '', namespace = '', labels = {} } = pod.metadata ?? {};
     if (pod.spec?.hostNetwork === true || !isSelected(this.#policies(), namespace, labels)) return;
     if (!this.#dirty && this.#applied && ips.every((ip) => this.#isolated.has(ip) && this.#owners.get(ip) === uid)) return;
+    if (this.#ended) throw ending();
     this.#announced.set(uid, ips);
     for (const ip of ips) this.#owners.set(ip, uid);
     this.#changed();
@@ -128,8 +140,12 @@ export class PolicyEnforcer implements Runnable {
       this.#dirty = false;
       const waiters = this.#waiters;
       this.#waiters = [];
-      const failure = await this.#sync(signal);
-      this.#settle(failure, waiters);
+      let failure: unknown = ending();
+      try {
+        failure = await this.#sync(signal);
+      } finally {
+        this.#settle(failure, waiters);
+      }
       failures = failure === undefined ? 0 : failures + 1;
       if (failure !== undefined) await clock.sleep(backoffMs(retry, failures, random), signal);
       else await this.#rest(signal);
@@ -154,7 +170,9 @@ export class PolicyEnforcer implements Runnable {
   async #sync(signal: AbortSignal): Promise<unknown> {
     const { backend, log } = this.#deps;
     try {
-      if (this.#policies().length === 0) {
+      if (this.#policies().length > 0 || (this.#deps.state.known && (this.#applied ?? this.#leftOver))) await this.#look(signal);
+      const view = this.#view = this.#viewNow();
+      if (view.policies.length + view.kept.length + view.orphans.length === 0) {
         // What was known before a restart may be all there is until the control plane answers.
         if ((this.#applied ?? this.#leftOver) && this.#deps.state.known) await backend.cleanup(signal);
         this.#leftOver &&= !this.#deps.state.known;
@@ -163,13 +181,12 @@ export class PolicyEnforcer implements Runnable {
         this.#failure = undefined;
         return undefined;
       }
-      const view = this.#view();
       const rules = this.#builder.build(view);
       if (this.#applied) await backend.apply(rules, signal);
       else await this.#begin(rules, signal);
       if (this.#failure !== undefined) log.info('network policies are enforced again');
       this.#applied = rules;
-      this.#isolated = new Set([...view.pods.flatMap(({ ips }) => ips), ...view.orphans]);
+      this.#isolated = new Set(view.pods.flatMap(({ ips }) => ips));
       this.#failure = undefined;
       return undefined;
     } catch (error) {
@@ -201,10 +218,27 @@ export class PolicyEnforcer implements Runnable {
     return false;
   }
 
-  /** Pods of which nothing runs any more have given their addresses back. */
-  #view(): PolicyView {
+  /** Learns addresses that nobody tells: after a start nothing is reported yet, and the rules of before must not go for that. */
+  async #look(signal: AbortSignal): Promise<void> {
+    if (this.#applied && this.#strangers.size === 0) return;
     const { state, pods: reports } = this.#deps;
-    const reported = new Map(reports.all().filter(({ gone, status }) => !gone && status.phase !== 'Succeeded' && status.phase !== 'Failed').map(({ uid, status }) => [uid, (status.podIPs ?? []).flatMap(({ ip }) => ip ?? [])]));
+    const found = await reports.addresses(signal);
+    const reported = new Set(reports.all().map(({ uid }) => uid));
+    const uids = new Set(state.list(pods).map(({ metadata }) => metadata?.uid ?? ''));
+    for (const [uid, ips] of found) {
+      if (!uids.has(uid) || reported.has(uid) || this.#announced.has(uid)) continue;
+      this.#announced.set(uid, ips);
+    }
+    // Without rules of an earlier life they were never held to any.
+    const isStranger = (uid: string): boolean => !uids.has(uid) && !this.#kept.has(uid) && (this.#strangers.has(uid) || !this.#looked);
+    this.#strangers = new Map(this.#leftOver ? [...found].filter(([uid, ips]) => ips.length > 0 && isStranger(uid)) : []);
+    this.#looked = true;
+  }
+
+  /** Pods of which nothing runs any more have given their addresses back. */
+  #viewNow(): PolicyView {
+    const { state, pods: reports } = this.#deps;
+    const reported = new Map(reports.all().filter(({ gone, status }) => !gone && !hasEnded(status)).map(({ uid, status }) => [uid, (status.podIPs ?? []).flatMap(({ ip }) => ip ?? [])]));
     const desired = state.list(pods);
     const uids = new Set(desired.map(({ metadata }) => metadata?.uid ?? ''));
     for (const uid of this.#announced.keys()) if (!uids.has(uid)) this.#announced.delete(uid);
@@ -215,8 +249,20 @@ export class PolicyEnforcer implements Runnable {
       return { uid, namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {}, ips: [...new Set([...reported.get(uid) ?? [], ...this.#announced.get(uid) ?? []])].filter(isOwn(uid)), ports: portsOf(pod) };
     });
     const taken = new Set(local.flatMap(({ ips }) => ips));
-    const orphans = [...reported].filter(([uid]) => !uids.has(uid)).flatMap(([, ips]) => ips.filter((ip) => this.#isolated.has(ip) && !taken.has(ip)));
-    return { policies: this.#policies(), groups: state.list(peerGroupSlices), pods: local, orphans };
+    this.#keep(new Set(reports.leaving().filter((uid) => !uids.has(uid))));
+    const kept = [...this.#kept.values()].map((one) => ({ ...one, pod: { ...one.pod, ips: one.pod.ips.filter((ip) => !taken.has(ip)) } }));
+    return { policies: this.#policies(), groups: state.list(peerGroupSlices), pods: local, kept, orphans: [...this.#strangers.values()].flat().filter((ip) => !taken.has(ip)) };
+  }
+
+  /** The control plane takes back with a pod what only that pod needed, though it may end for a while yet. */
+  #keep(leaving: ReadonlySet<string>): void {
+    for (const uid of this.#kept.keys()) if (!leaving.has(uid)) this.#kept.delete(uid);
+    const { pods: before = [], policies = [], groups = [] } = this.#view ?? {};
+    for (const pod of before) {
+      if (!leaving.has(pod.uid) || this.#kept.has(pod.uid) || pod.ips.length === 0) continue;
+      const own = policies.filter((policy) => isSelected([policy], pod.namespace, pod.labels));
+      if (own.length > 0) this.#kept.set(pod.uid, { pod, policies: own, groups });
+    }
   }
 
   #settle(failure: unknown, waiters: readonly Waiter[] = this.#waiters): void {
@@ -227,6 +273,14 @@ export class PolicyEnforcer implements Runnable {
     const { nodeName } = this.#config;
     this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
   }
+}
+
+function hasEnded({ phase }: PodStatus): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}
+
+function ending(): StatusError {
+  return new StatusError('ServiceUnavailable', 'the agent is ending');
 }
 
 function portsOf({ spec }: Pod): LocalPod['ports'] {

@@ -11,7 +11,7 @@ const slice = (name: string, node: string, ...ips: string[]): PeerGroupSlice => 
 
 /** The rules as text: chains with their rules, and elements of sets, without names of groups. */
 function rulesOf(view: Partial<PolicyView>, builder = new RulesetBuilder()): Record<string, readonly string[]> {
-  const pieces = builder.build({ policies: [], groups: [], pods: [], orphans: [], ...view });
+  const pieces = builder.build({ policies: [], groups: [], pods: [], kept: [], orphans: [], ...view });
   const found: Record<string, readonly string[]> = {};
   for (const { chains, elements } of pieces.values()) {
     for (const [name, rules] of chains) found[name] = rules;
@@ -83,6 +83,14 @@ describe('isolation', () => {
     const rules = rulesOf({ policies: [deny], orphans: ['10.42.0.9'] });
     expect([rules['in4'], rules['out4'], rules['pods-in/none']]).toEqual([['10.42.0.9 : goto pods-in/none'], ['10.42.0.9 : goto pods-out/none'], ['drop']]);
   });
+  it('is kept for a pod that ends unknown, with the groups of its policies, and for no other', () => {
+    const allow = policy('allow', { podSelector: {}, ingress: [{ from: [{ podSelector: { matchLabels: { role: 'frontend' } } }] }] });
+    const kept = [{ pod: pod('a', '10.42.0.2'), policies: [allow, deny], groups: [slice(frontend, 'n1', '10.42.1.2')] }];
+    const rules = rulesOf({ kept, pods: [pod('b', '10.42.0.3')] });
+    expect([rules['in4'], rules['out4'], rules['in/default/deny'], rules[`group4/${frontend}`]]).toEqual([[expect.stringMatching(/^10\.42\.0\.2 /)], undefined, [], ['10.42.1.2']]);
+    const told = rulesOf({ kept, pods: [pod('b', '10.42.0.3')], policies: [policy('allow', { podSelector: {}, ingress: [{}] })] });
+    expect([told['in4']?.length, told['in/default/allow'], told['in/default/deny']]).toEqual([2, ['accept'], []]);
+  });
   it('takes names that are longer than the kernel has room for', () => {
     const long = policy('n'.repeat(253), { podSelector: {} });
     for (const name of Object.keys(rulesOf({ policies: [long], pods: [pod('a', '10.42.0.2')] }))) expect(name.length).toBeLessThan(200);
@@ -111,7 +119,7 @@ describe('peers', () => {
     const builder = new RulesetBuilder();
     const allow = policy('p', { podSelector: {}, ingress: [{ from: [{ podSelector: { matchLabels: { role: 'frontend' } } }] }] });
     const groups = [slice(frontend, 'n1', '10.42.1.2', '10.42.1.3')];
-    const view = { policies: [allow], groups, pods: [pod('u-10.42.1.2', '10.42.1.77')], orphans: [] };
+    const view = { policies: [allow], groups, pods: [pod('u-10.42.1.2', '10.42.1.77')], kept: [], orphans: [] };
     expect(rulesOf(view, builder)[`group4/${frontend}`]).toEqual(['10.42.1.77', '10.42.1.3']);
     expect(builder.build(view).get(`group/${frontend}`)).toBe(builder.build({ ...view, pods: [...view.pods, pod('x', '10.42.1.9')] }).get(`group/${frontend}`));
     expect(builder.build(view).get(`group/${frontend}`)).not.toBe(builder.build({ ...view, groups: [slice(frontend, 'n1', '10.42.1.2')] }).get(`group/${frontend}`));

@@ -4,7 +4,7 @@ import { keyOf } from '#api/meta/object.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { appliesTo, everyPod, groupNameOf, type PeerGroupSlice, type PeerPod } from '#api/network-policy/peer-group.ts';
 import { addressPiece, allowPiece, groupPiece, isolationPiece, type AllowRule, type Direction } from './rules.ts';
-import type { LocalPod, Piece, PolicyView, Ruleset } from './types.ts';
+import type { KeptPod, LocalPod, Piece, PolicyView, Ruleset } from './types.ts';
 
 const maxIdLength = 160;
 const nobody = 'none';
@@ -16,13 +16,16 @@ const nobody = 'none';
 export class RulesetBuilder {
   readonly #groups = new Map<string, { readonly from: readonly unknown[]; readonly piece: Piece }>();
 
-  build({ policies, groups, pods, orphans }: PolicyView): Ruleset {
+  build({ policies, groups: told, pods: wanted, kept, orphans }: PolicyView): Ruleset {
+    const pods = [...wanted, ...kept.map(({ pod }) => pod)];
+    const subjects = [...policies.map((policy): Subject => ({ policy, pods })), ...keptSubjects(kept, policies)];
+    const groups = [...told, ...keptGroups(kept, told)];
     const pieces = new Map<string, Piece>();
     const addresses = new Map<string, { in?: string; out?: string }>();
     const used = new Map<string, Set<string>>();
     for (const direction of ['in', 'out'] as const) {
-      const lists = policies.filter((policy) => appliesTo(policy, direction === 'in' ? 'Ingress' : 'Egress'))
-        .map((policy) => ({ policy, id: idOf(policy), selected: selectedBy(policy, pods) })).filter(({ selected }) => selected.length > 0).sort((a, b) => (a.id < b.id ? -1 : 1));
+      const lists = subjects.filter(({ policy }) => appliesTo(policy, direction === 'in' ? 'Ingress' : 'Egress'))
+        .map(({ policy, pods: among }) => ({ policy, id: idOf(policy), selected: selectedBy(policy, among) })).filter(({ selected }) => selected.length > 0).sort((a, b) => (a.id < b.id ? -1 : 1));
       const ofPod = new Map<LocalPod, string[]>();
       for (const { policy, id, selected } of lists) {
         const rules = allowRules(policy, direction, used);
@@ -61,6 +64,29 @@ export class RulesetBuilder {
     this.#groups.set(name, { from, piece });
     return piece;
   }
+}
+
+/** A policy and the pods that it may select. */
+interface Subject {
+  readonly policy: NetworkPolicy;
+  readonly pods: readonly LocalPod[];
+}
+
+/** Policies that are told no more, for none but the pods that end under them. */
+function keptSubjects(kept: readonly KeptPod[], told: readonly NetworkPolicy[]): Subject[] {
+  const current = new Set(told.map(keyOf));
+  const gone = kept.flatMap(({ pod, policies }) => policies.filter((policy) => !current.has(keyOf(policy))).map((policy) => ({ pod, policy })));
+  return [...Map.groupBy(gone, ({ policy }) => keyOf(policy)).values()].flatMap((same) => {
+    // Of several states of one policy the latest counts.
+    const policy = same.at(-1)?.policy;
+    return policy === undefined ? [] : [{ policy, pods: same.map(({ pod }) => pod) }];
+  });
+}
+
+/** Slices of groups of which nothing is told any more. */
+function keptGroups(kept: readonly KeptPod[], told: readonly PeerGroupSlice[]): PeerGroupSlice[] {
+  const current = new Set(told.map(({ group }) => group));
+  return [...new Map(kept.flatMap(({ groups }) => groups).filter(({ group }) => !current.has(group)).map((slice) => [slice.metadata?.name ?? '', slice])).values()];
 }
 
 /** Whether a policy selects the pod at all: it may only start with its rules in place. */

@@ -10,11 +10,20 @@ export interface LocalPod {
   readonly ports: readonly NamedPort[];
 }
 
+/** A pod that ends here though the control plane has forgotten it, with what it said of it last. */
+export interface KeptPod {
+  readonly pod: LocalPod;
+  readonly policies: readonly NetworkPolicy[];
+  readonly groups: readonly PeerGroupSlice[];
+}
+
 /** All that decides about the rules of this host. */
 export interface PolicyView {
   readonly policies: readonly NetworkPolicy[];
   readonly groups: readonly PeerGroupSlice[];
   readonly pods: readonly LocalPod[];
+  /** Held to the policies that there are now, and, of those that are not told any more, to what they said last. */
+  readonly kept: readonly KeptPod[];
   /** Addresses of pods that still end here though nothing is known of them any more: they start no new connection. */
   readonly orphans: readonly string[];
 }
