@@ -55,6 +55,8 @@ export async function install({ log, nowMs }: InstallDeps, { stateDir, executabl
   }
   await syncFolder(dirname(executable));
   await rm(received, { force: true });
+  // Of an upgrade not long ago: while it runs, its name is taken, and its time is too early for this one.
+  await exec('systemctl', ['stop', 'cleat-upgrade-guard.timer']).catch(() => undefined);
   // One that starts and then says nothing ends neither here nor there; systemd has no other timer for it. Not on every host.
   await exec('systemd-run', ['--collect', `--on-active=${String(Math.ceil(task.confirmMs / 1000) + 30)}s`, '--unit=cleat-upgrade-guard', '/bin/sh', paths.guard, 'late']).catch(() => undefined);
   log.warn({ from: version, to: task.version }, 'another executable is in place; beginning anew with it');
