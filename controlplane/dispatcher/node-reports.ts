@@ -5,10 +5,11 @@ import { equal } from '#api/meta/equal.ts';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import { ingressAnnotation } from '#api/ingress/ingress.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
+import { publicKeyAnnotation } from '#api/node/identity.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
-import { certificateAnnotations, certificateExpiresAnnotation, publicKeyAnnotation } from './enrolment.ts';
+import { certificateAnnotations, certificateExpiresAnnotation } from './enrolment.ts';
 import type { DriverReport } from './driver-reports.ts';
 import type { NodeIdentity } from './peer.ts';
 
