@@ -23,6 +23,7 @@ import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
 import { serverNames } from '#common/pki/server-names.ts';
 import { ensureLeaf, loadOrCreateCa, loadOrCreateKey, readIfThere } from '#common/pki/store.ts';
 import { caLifetimeMs, timeFloor } from '#common/pki/validity.ts';
+import { Turns } from '#common/turns.ts';
 import { version } from '#common/version.ts';
 import { parseTokenFile } from './apiserver/auth/authenticators.ts';
 import { frontProxyName, type FrontProxy } from './apiserver/aggregation/front-proxy.ts';
@@ -67,6 +68,7 @@ export class ControlPlane implements Runnable {
   readonly #ready = Promise.withResolvers<undefined>();
   readonly #address: string;
   #client: ApiClient | undefined;
+  readonly #rotations = new Turns();
   #fingerprint = '';
 
   constructor(deps: ControlPlaneDeps, config: ControlPlaneConfig) {
@@ -177,7 +179,7 @@ export class ControlPlane implements Runnable {
     const informers = new Informers({ store, log, clock });
     const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };
-    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, again: () => { again.abort(); }, gateway: nodes, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
+    const fleet = async (request: ApiRequest): Promise<Reply> => (await import('./fleet/routes.ts')).serveFleet({ store, nowMs: now, clock, ca, rotations: this.#rotations, again: () => { again.abort(); }, gateway: nodes, nodes: () => [...informers.informer(resources.nodes).list()], connected: () => dispatcher.connected() }, { settings: config, configFile: this.#deps.configFile }, request);
     const apiServer = new ApiServer({ store, audit, fleet, kinds, clock, log, nodes, informers, frontProxy, tokens: await readTokens(config.tokenAuthFile) }, {
       ...config, ...ranges, advertiseAddress: isLoopback(this.#address) ? '' : this.#address, tlsKey: keyPem, tlsCertificate: certPem + ca.chainPem, clientCa: ca.trustedPem, version,
       serviceAccountKey: await loadOrCreateKey(pkiDir, 'sa'), serviceAccountOldKeys: await readIfThere(join(pkiDir, 'sa.pub')) ?? '', serviceAccountIssuer: `https://kubernetes.default.svc.${config.clusterDomain}`,
@@ -209,7 +211,7 @@ export class ControlPlane implements Runnable {
     apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
     void this.#renew(all, async () => {
       if (ca.trusted.length === 1 && now() > ca.certificate.validToDate.getTime() - caLifetimeMs / 3) {
-        await rotateCa(pkiDir, now());
+        await this.#rotations.take(() => rotateCa(pkiDir, now()));
         again.abort();
         return;
       }

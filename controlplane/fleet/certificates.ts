@@ -6,6 +6,7 @@ import { StatusError } from '#common/errors.ts';
 import { fingerprintOf, subjectOf } from '#common/pki/certificate.ts';
 import { finishRotation, renewLeaves, rotateCa, type ClusterCa } from '#common/pki/cluster-ca.ts';
 import { caLifetimeMs, renewAtMs } from '#common/pki/validity.ts';
+import type { Turns } from '#common/turns.ts';
 import { certificateAuthorityAnnotation, certificateExpiresAnnotation } from '../dispatcher/enrolment.ts';
 import { authorityOf } from '../dispatcher/peer.ts';
 
@@ -40,6 +41,8 @@ export interface CertificateDeps {
   /** Names of nodes that are connected now. */
   readonly connected: () => readonly string[];
   readonly nowMs: () => number;
+  /** Two that rotate at once would mix their files: a CA with the key of another. */
+  readonly rotations: Turns;
 }
 
 export async function certificateStatus({ ca, nodes, connected }: CertificateDeps, pkiDir: string): Promise<CertificateStatus> {
@@ -77,7 +80,11 @@ export interface Rotation {
 }
 
 /** Changes the files; the control plane has to begin anew with them. */
-export async function rotate(deps: CertificateDeps, pkiDir: string, { ca, finish, force }: Rotation): Promise<void> {
+export async function rotate(deps: CertificateDeps, pkiDir: string, rotation: Rotation): Promise<void> {
+  return deps.rotations.take(() => rotateAlone(deps, pkiDir, rotation));
+}
+
+async function rotateAlone(deps: CertificateDeps, pkiDir: string, { ca, finish, force }: Rotation): Promise<void> {
   if (!finish) return ca ? rotateCa(pkiDir, deps.nowMs()) : renewLeaves(pkiDir, deps.nowMs());
   const { rotating, nodes } = await certificateStatus(deps, pkiDir);
   if (!rotating) throw new StatusError('Conflict', 'no CA is being replaced; begin with `cleat certs rotate --ca`');

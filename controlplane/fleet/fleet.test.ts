@@ -10,12 +10,14 @@ import { loadConfig } from '#common/config.ts';
 import { silentLog } from '#common/log.ts';
 import { loadClusterCa } from '#common/pki/cluster-ca.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
+import { Turns } from '#common/turns.ts';
 import { channelPair } from '#common/streams/pair.ts';
 import { controlPlaneSettings, type ControlPlaneConfig } from '../config.ts';
 import { put } from '../store/contract.ts';
 import { storePrefix } from '../store/keys.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
+import { rotate, type CertificateDeps } from './certificates.ts';
 import { checkBackupSettings, DailyBackups, keepBackup } from './kept-backups.ts';
 import { restore } from './restore.ts';
 import { takeRestored } from './restored-folder.ts';
@@ -121,6 +123,14 @@ describe('a backup that is restored', () => {
     expect((await restored(tokens, { 'token-auth-file': tokens })).written).toEqual([tokens, join(folder, 'config.yaml')]);
     expect(readFileSync(tokens, 'utf8')).toBe('planted');
   });
+});
+
+it('a CA is replaced by one new one, whoever asks at the same time', async () => {
+  const pkiDir = mkdtempSync(join(tmpdir(), 'fleet-'));
+  const deps: CertificateDeps = { ca: await loadClusterCa(pkiDir, Date.now()), nodes: () => [], connected: () => [], nowMs: Date.now, rotations: new Turns() };
+  const asked = await Promise.allSettled(Array.from({ length: 3 }, () => rotate(deps, pkiDir, { ca: true, finish: false, force: false })));
+  expect(asked.map((answer) => (answer.status === 'rejected' ? String(answer.reason) : 'done'))).toEqual(['done', expect.stringContaining('being replaced already'), expect.stringContaining('being replaced already')]);
+  expect((await loadClusterCa(pkiDir, Date.now())).trusted).toHaveLength(2);
 });
 
 describe('daily backups', () => {
