@@ -99,7 +99,7 @@ describe('backends', () => {
     const ending = { addresses: ['10.0.0.3'], conditions: { ready: false, serving: true, terminating: true } };
     const dead = { addresses: ['10.0.0.4'], conditions: { ready: false, serving: false, terminating: true } };
     const starting = { addresses: ['10.0.0.5'], conditions: { ready: false, serving: true } };
-    expect(endpoints([slice(8080, { addresses: ['10.0.0.2'] }, ending, dead), slice(9090, { addresses: ['10.0.0.1'], conditions: { ready: true } })])).toEqual(['10.0.0.1:9090', '10.0.0.2:8080']);
+    expect(endpoints([slice(8080, { addresses: ['10.0.0.2'] }, { addresses: ['10.0.0.9\nserver x'] }, ending, dead), slice(9090, { addresses: ['10.0.0.1'], conditions: { ready: true } })])).toEqual(['10.0.0.1:9090', '10.0.0.2:8080']);
     expect(endpoints([slice(8080, ending, dead, starting)])).toEqual(['10.0.0.3:8080']);
     expect(endpoints([slice(8080, { addresses: ['10.0.0.1'] })], to('s', 'web'))).toEqual(['10.0.0.1:8080']);
   });

@@ -1,4 +1,5 @@
 import type { EndpointSlice, HTTPIngressPath, Ingress, IngressBackend, Service, ServicePort } from '../gen/types.ts';
+import { isIP } from '../meta/ip.ts';
 import { keyOf } from '../meta/object.ts';
 
 /** The objects that Ingresses speak of. */
@@ -204,7 +205,7 @@ function endpointsOf({ spec }: Service, { name = '' }: ServicePort, slices: read
     for (const { addresses, conditions } of slice.endpoints ?? []) {
       const isReady = conditions?.ready ?? true;
       const into = isReady ? ready : (conditions?.serving ?? isReady) && conditions?.terminating === true ? ending : undefined;
-      for (const ip of addresses.slice(0, 1)) into?.set(`${ip} ${String(port)}`, { ip, port });
+      for (const ip of addresses.slice(0, 1).filter(isIP)) into?.set(`${ip} ${String(port)}`, { ip, port });
     }
   }
   const chosen = ready.size > 0 ? ready : ending;
