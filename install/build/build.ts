@@ -76,7 +76,7 @@ async function build({ arch, out, version: made, level }: Options): Promise<void
 async function nodeFor(arch: string, work: string): Promise<string> {
   let source = process.execPath;
   if (arch !== process.arch) {
-    await execOk('npm', ['install', '--prefix', work, '--no-save', '--force', '--ignore-scripts', '--no-audit', '--no-fund', `node-linux-${arch}@${process.versions.node}`], { timeoutMs: 300_000 });
+    await execOk('npm', ['install', '--prefix', work, '--no-save', '--force', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-timeout=30000', '--fetch-retries=4', `node-linux-${arch}@${process.versions.node}`], { timeoutMs: 300_000 });
     source = join(work, `node_modules/node-linux-${arch}/bin/node`);
   }
   const stripped = join(work, 'node');
