@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { dirname, join } from 'node:path';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { problemOf, reservedProblem } from './node/policy.ts';
@@ -44,8 +45,8 @@ export const agentSettings = {
   allowedUnsafeSysctls: list('allowed-unsafe-sysctls', { default: [], placeholder: 'NAME,...', description: 'sysctls that pods may set beside the safe ones; a * at the end stands for anything, e.g. net.core.*' }),
   podManifestPath: text('pod-manifest-path', { default: '', placeholder: 'DIR', description: 'folder of files, each of which describes a pod that this host runs by itself' }),
   devicePluginDir: text('device-plugin-dir', {
-    default: '/var/lib/kubelet/device-plugins', placeholder: 'DIR', description: 'where device plugins find the socket to register at, kubelet.sock; empty for none',
-    check: (value) => (value === '' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
+    default: 'auto', placeholder: 'DIR', description: "where device plugins find the socket to register at, kubelet.sock: auto for kubelet's own folder, /var/lib/kubelet/device-plugins, or one below a state directory that is not the usual one; empty for none",
+    check: (value) => (value === '' || value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
   }),
   registries: text('registries', { default: '/etc/cleat/registries.yaml', placeholder: 'FILE', description: 'mirrors, certificates and credentials of image registries, read at each start' }),
   maxParallelImagePulls: integer('max-parallel-image-pulls', { default: 3, min: 1, max: 100, placeholder: 'N', description: 'how many images are pulled at once' }),
@@ -69,3 +70,15 @@ export const agentSettings = {
 } as const;
 
 export type AgentConfig = Values<typeof agentSettings>;
+
+/** Where device plugins register; empty for nowhere. kubelet's own folder is for the one agent of a host that keeps its state in the usual place. */
+export function devicePluginDirOf({ devicePluginDir, stateDir }: Pick<AgentConfig, 'devicePluginDir' | 'stateDir'>): string {
+  if (devicePluginDir !== 'auto') return devicePluginDir;
+  return stateDir === hostSettings.stateDir.default ? '/var/lib/kubelet/device-plugins' : join(stateDir, 'kubelet/device-plugins');
+}
+
+/** What CSI drivers know as kubelet's folder; empty for none. */
+export function kubeletDirOf(config: Pick<AgentConfig, 'devicePluginDir' | 'stateDir'>): string {
+  const plugins = devicePluginDirOf(config);
+  return plugins === '' ? '' : dirname(plugins);
+}

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { configMaps } from '#api/kinds/resources.ts';
 import { rangesConfigMap, rangesFrom, type ClusterRanges } from '#api/network/ranges.ts';
@@ -14,7 +14,7 @@ import { runTogether } from '#common/run-together.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import { LoadBalancerAddresses } from './announce/load-balancer.ts';
-import type { AgentConfig } from './config.ts';
+import { devicePluginDirOf, kubeletDirOf, type AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
@@ -196,8 +196,8 @@ export class Agent implements Runnable {
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const events = new EventBuffer();
       const ingress = this.#ingress(checkpoint, events);
-      const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: this.#config.devicePluginDir, recordPath: join(stateDir, 'agent/devices.json') });
-      const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: this.#config.devicePluginDir === '' ? '' : dirname(this.#config.devicePluginDir) });
+      const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });
+      const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
       const node = late.node = await NodeReporter.open(
         { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
