@@ -31,28 +31,28 @@ import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
 import { nodePolicy } from './node/policy.ts';
-import type { GracefulShutdown, ShutdownConfig, ShutdownDeps } from './node/shutdown.ts';
+import { gracefulShutdown } from './node/open-shutdown.ts';
+import type { GracefulShutdown } from './node/shutdown.ts';
 import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
 import type { StaticPods } from './pods/static/static-pods.ts';
 import type { NodeFacts } from './pods/types.ts';
 import { NetworkPolicies } from './policy/network-policies.ts';
+import { chooseBackends } from './proxy/choose.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
-import { ipvsSchedulers, type ProxyBackend, type ProxyBackendDeps } from './proxy/types.ts';
 import { containerdPaths } from './runtimes/containerd/paths.ts';
 import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
 import { runtimes } from './runtimes/registry.ts';
-import type { RuntimeDriver } from './runtimes/types.ts';
 import { AgentSession } from './session/agent-session.ts';
 import { HostContact } from './session/contact.ts';
 import { EventBuffer } from './session/event-buffer.ts';
 import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
-import type { TunnelHandlers } from './session/types.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
 import type { DesiredState } from './state/types.ts';
+import { tunnelHandlers } from './streams/handlers.ts';
 import type { HostTasks } from './upgrade/host-tasks.ts';
 import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
 
@@ -192,7 +192,7 @@ export class Agent implements Runnable {
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
-      const { backend, former } = await this.#proxyBackends(ledger, ranges, signal);
+      const { backend, former } = await chooseBackends({ makers: proxyBackends, ledger, exec, log: log.child({ component: 'proxy' }) }, { ...this.#config, ...ranges }, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const events = new EventBuffer();
       const ingress = this.#ingress(checkpoint, events);
@@ -341,40 +341,6 @@ export class Agent implements Runnable {
     await runtime.containerd.stop(signal);
     return [...done, 'containerd stopped'];
   }
-
-  /** The backend that was asked for, or the first that this host can use; and those that earlier lives used instead. */
-  async #proxyBackends(ledger: Ledger, { podCidr, serviceCidr }: ClusterRanges, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
-    const { proxyMode, nodePortAddresses, ipvsScheduler } = this.#config;
-    const record: ProxyBackendDeps['record'] = (kind, target, values) => ledger.record({ kind, target, before: values?.before ?? null, after: values?.after ?? null });
-    const deps = { exec, log: this.#deps.log.child({ component: 'proxy' }), record };
-    const config = { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(','), nodePortAddresses: nodePortAddresses.split(',').filter(Boolean), ipvsScheduler: ipvsSchedulers.find((name) => name === ipvsScheduler) ?? 'rr' };
-    const reasons: string[] = [];
-    for (const [name, make] of Object.entries(proxyBackends)) {
-      if (proxyMode !== 'auto' && proxyMode !== name) continue;
-      const backend = await make(deps, config);
-      const unusable = await backend.unusable(signal);
-      if (unusable !== undefined) {
-        reasons.push(`${name}: ${unusable}`);
-        continue;
-      }
-      const used = Object.entries(proxyBackends).filter(([other]) => other !== name && ledger.records.some(({ kind }) => kind.startsWith(other)));
-      return { backend, former: await Promise.all(used.map(([, makeFormer]) => makeFormer(deps, config))) };
-    }
-    throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${reasons.join('; ')}`);
-  }
-}
-
-/** Where it is asked for and this host can do it. Loaded then: most hosts do without. */
-async function gracefulShutdown({ ledger, ...deps }: Omit<ShutdownDeps, 'preparations'> & { readonly ledger: Ledger }, config: ShutdownConfig): Promise<GracefulShutdown | undefined> {
-  if (config.graceMs === 0) return undefined;
-  const [{ GracefulShutdown: Loaded }, { allowDelay, inhibitorMissing, preparations }] = await Promise.all([import('./node/shutdown.ts'), import('./node/inhibitor.ts')]);
-  const missing = await inhibitorMissing();
-  if (missing !== undefined) {
-    deps.log.warn({ why: missing }, 'pods will not be ended before this host goes down');
-    return undefined;
-  }
-  await allowDelay(config.graceMs, ledger);
-  return new Loaded({ ...deps, preparations }, config);
 }
 
 function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
@@ -396,16 +362,4 @@ function serverHostOf(server: string): { readonly serverHost?: string } {
 
 function networkModeOf(text: string): NetworkMode {
   return networkModes.find((mode) => mode === text) ?? 'auto';
-}
-
-/** What the control plane may ask for; streams into pods are loaded when the first is asked for. */
-function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string, network: PodNetwork, images: NodeImages, hostTasks: () => Promise<HostTasks>): TunnelHandlers {
-  return {
-    logs: (request, signal) => pods.logs({ ...request, podUid: uidOf(request.podUid) }, signal),
-    usage: (signal) => pods.usage(signal),
-    removeVolume: (name) => pods.removeVolume(name),
-    network: (check, signal) => (check ? network.check(signal) : network.status(signal)),
-    open: async (request, signal) => (request.kind === 'host' ? (await hostTasks()).serve(request) : request.kind === 'images' ? images.serve(request, signal)
-      : (await import('./streams/pod-streams.ts')).openStream(driver, 'podUid' in request ? { ...request, podUid: uidOf(request.podUid) } : request, signal)),
-  };
 }
