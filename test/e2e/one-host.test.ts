@@ -212,7 +212,7 @@ describe('one host', () => {
         return top.exitCode === 0 && top.stdout.split('\n').length === 7 && top.stdout;
       }, { what: 'metrics of the pods', timeoutMs: 60_000 });
       expect(pods).toMatch(/^NAME +CPU\(cores\) +MEMORY\(bytes\) *\n(hello-\S+ +\d+m +\d+Mi *\n){5}$/);
-      expect(await walk('nodes')).toMatch(/^NAME +STATUS +ADDRESS.*\nhost0 +Ready +10\.88\.\d+\.11 +\w+ +\d+m +\d+Mi +5 +containerd:\/\//);
+      expect(await walk('nodes')).toMatch(/^NAME +STATUS +ADDRESS.*\nhost0 +Ready +10\.88\.\d+\.11 +\w+ +\d+m +\d+Mi +\S+ +\S+ +5 +containerd:\/\//);
     });
 
     it('tells Prometheus what pods use', async () => {
