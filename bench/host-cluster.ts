@@ -55,17 +55,26 @@ export class HostCluster {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Follows the phases of pods until the cluster is destroyed or the control plane ends. */
+  /** Follows the phases of pods until the cluster is destroyed. A watch ends now and then, and with the control plane. */
   async follow(): Promise<void> {
-    const stream = await this.#client.open('GET', `${pods}?watch=1`, { signal: this.#stop.signal });
-    void (async () => {
+    const { signal } = this.#stop;
+    const open = (): ReturnType<RestClient['open']> => this.#client.open('GET', `${pods}?watch=1`, { signal });
+    const read = async (stream: Awaited<ReturnType<typeof open>>): Promise<void> => {
       for await (const line of lines(stream)) {
         const { type, object } = JSON.parse(line) as { type: string; object: Pod };
         if (type === 'DELETED') this.#phases.delete(object.metadata?.name ?? '');
         else this.#note(object);
         this.#changed();
       }
-    })().catch(() => undefined);
+    };
+    const first = await open();
+    void (async () => {
+      await read(first).catch(() => undefined);
+      while (!signal.aborted) {
+        await sleep(100);
+        await open().then(read).catch(() => undefined);
+      }
+    })();
   }
 
   #note({ metadata, status }: Pod): void {
