@@ -50,6 +50,7 @@ import { HostContact } from './session/contact.ts';
 import { EventBuffer } from './session/event-buffer.ts';
 import { IdentityFiles, type Identity } from './session/identity.ts';
 import { joinOrLoad } from './session/join.ts';
+import { nodeEvent } from './session/node-event.ts';
 import { CheckpointStore } from './state/checkpoint.ts';
 import type { DesiredState } from './state/types.ts';
 import { tunnelHandlers } from './streams/handlers.ts';
@@ -269,7 +270,7 @@ export class Agent implements Runnable {
     const notReady = (): string | undefined => node.current().status.conditions?.find(({ type, status }) => type === 'Ready' && status !== 'True')?.message;
     return new UpgradeConfirmation({
       clock, log: log.child({ component: 'upgrade' }), unwell: () => (session()?.connected === true ? notReady() : 'it did not connect to the control plane'),
-      tell: (type, reason, message) => { events.emit({ kind: 'Node', namespace: '', name: this.#nodeName, uid: this.#nodeName, type, reason, message, atMs: clock.now() }); },
+      tell: (type, reason, message) => { events.emit(nodeEvent(this.#nodeName, clock, type, reason, message)); },
     }, stateDir);
   }
 

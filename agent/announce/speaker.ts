@@ -4,6 +4,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { HeldAddresses } from './addresses.ts';
@@ -282,6 +283,6 @@ export class Speaker implements Runnable {
 
   #tell(type: 'Normal' | 'Warning', reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type, reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, type, reason, message));
   }
 }

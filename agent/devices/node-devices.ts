@@ -10,6 +10,7 @@ import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { Allocator } from './allocator.ts';
@@ -159,6 +160,6 @@ export class NodeDevices implements PodDevices, Runnable {
 
   #tell(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 }

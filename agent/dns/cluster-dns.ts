@@ -14,6 +14,7 @@ import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import { parseResolvConf } from '#agent/pods/spec/dns.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { Forwarder } from './forwarder.ts';
@@ -206,7 +207,7 @@ export class ClusterDns implements Runnable {
 
   #tell(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 
   #poke(): void {

@@ -3,6 +3,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import { firewallHooks, type Exec, type FirewallHook } from './hooks.ts';
 
@@ -85,6 +86,6 @@ export class FirewallNeighbours implements Runnable {
 
   #tell(type: 'Normal' | 'Warning', reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type, reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, type, reason, message));
   }
 }

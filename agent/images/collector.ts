@@ -8,6 +8,7 @@ import { Limit } from '#agent/pods/limit.ts';
 import { allContainersOf } from '#agent/pods/spec/containers.ts';
 import { canonicalReference } from '#agent/runtimes/image-reference.ts';
 import type { ListedImage, RuntimeDriver } from '#agent/runtimes/types.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { ImageRecords } from './records.ts';
@@ -211,7 +212,7 @@ export class ImageCollector implements Runnable {
 
   #emit(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 }
 

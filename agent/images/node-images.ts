@@ -3,6 +3,7 @@ import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
 import { ImageCollector, type ImageCollectorConfig, type ImageCollectorDeps } from './collector.ts';
 import { writeHostsFiles } from './hosts-files.ts';
@@ -69,7 +70,7 @@ async function useRegistries({ log, events, clock, driver }: NodeImagesDeps, { r
     if (registryHostsDir !== undefined) await writeHostsFiles(registryHostsDir, registries);
   } catch (error) {
     log.error({ err: messageOf(error) }, 'the file of registries is not used; mend it and start the agent again');
-    events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason: 'InvalidRegistries', message: messageOf(error), atMs: clock.now() });
+    events.emit(nodeEvent(nodeName, clock, 'Warning', 'InvalidRegistries', messageOf(error)));
     return noRegistries;
   }
   const says = registries.mirrors.size > 0 || [...registries.access.values()].some(({ caFile, certFile, insecure }) => caFile !== undefined || certFile !== undefined || insecure);

@@ -10,6 +10,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { certificateFile } from './haproxy-config.ts';
@@ -157,7 +158,7 @@ export class Gateway implements Runnable {
   #event(message: string): void {
     const { events, clock } = this.#deps;
     const { nodeName } = this.#config;
-    events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason: 'IngressNotServed', message, atMs: clock.now() });
+    events.emit(nodeEvent(nodeName, clock, 'Warning', 'IngressNotServed', message));
   }
 }
 

@@ -8,6 +8,7 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { PodPresence } from '#agent/pods/types.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { isSelected, RulesetBuilder } from './ruleset.ts';
@@ -271,7 +272,7 @@ export class PolicyEnforcer implements Runnable {
 
   #tell(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 }
 

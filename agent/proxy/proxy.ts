@@ -6,6 +6,7 @@ import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { endpointSlices, nodes, pods, services } from '#api/kinds/resources.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { HealthCheck, HealthChecks } from './health-checks.ts';
@@ -170,6 +171,6 @@ export class Proxy implements Runnable {
 
   #tell(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 }

@@ -7,6 +7,7 @@ import { Wakeup } from '#common/wakeup.ts';
 import type { Pressure } from '#agent/node/thresholds.ts';
 import { processCount } from '#agent/runtimes/cgroups.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import { podPaths } from '../paths.ts';
 import { podCgroup } from '../spec/sandbox-config.ts';
@@ -178,7 +179,7 @@ export class Evictor implements Runnable {
 
   #emit(reason: string, message: string): void {
     const { nodeName } = this.#config;
-    this.#deps.events.emit({ kind: 'Node', namespace: '', name: nodeName, uid: nodeName, type: 'Warning', reason, message, atMs: this.#deps.clock.now() });
+    this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, 'Warning', reason, message));
   }
 }
 
