@@ -11,6 +11,12 @@ export function isAbort(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted && (error === signal.reason || (error instanceof Error && (error.name === 'AbortError' || error.cause === signal.reason)));
 }
 
+/** Resolves when the signal aborts, at once where it has. */
+export async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+}
+
 /**
  * Owns background work: every promise that nobody awaits is given to `run`, failures are logged once,
  * and `drain` resolves when all of it has ended.

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { volumeInUse } from '#api/volumes/csi.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
-import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import type { DesiredState } from '#agent/state/types.ts';
@@ -66,7 +66,7 @@ export class NodeCsi implements PodCsi, Runnable {
         if (!signal.aborted) this.#deps.log.warn({ err: messageOf(error) }, 'CSI drivers cannot be followed on this host');
       }
     }
-    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    await untilAborted(signal);
     await this.#tasks.drain();
     await this.#drivers?.drain();
   }

@@ -6,7 +6,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { configMaps, pods } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
-import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
@@ -78,7 +78,7 @@ export class NodeDevices implements PodDevices, Runnable {
     }
     const stopWaiting = this.#classesAre(() => { tasks.run('device classes', signal, () => this.#followClasses(signal)); });
     await tasks.drain();
-    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    await untilAborted(signal);
     stopWaiting();
     await tasks.drain();
     await this.#writing.catch(() => undefined);

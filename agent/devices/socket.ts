@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
-import { isAbort } from '#common/lifecycle.ts';
+import { isAbort, untilAborted } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 
 export interface HostSocketDeps {
@@ -43,10 +43,7 @@ export async function serveHostSocket(deps: HostSocketDeps, path: string, { clea
       }
     }
     server.on('error', (error) => { log.warn({ path, err: messageOf(error) }, 'a client could not be accepted'); });
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      signal.addEventListener('abort', () => { resolve(); }, { once: true });
-    });
+    await untilAborted(signal);
   } catch (error) {
     if (!isAbort(error, signal)) throw error;
   } finally {

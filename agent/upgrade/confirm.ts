@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
-import type { Runnable } from '#common/lifecycle.ts';
+import { untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
 import { dismissGuard, readPending, restartUnits, takeBack } from './install.ts';
@@ -43,10 +43,7 @@ export class UpgradeConfirmation implements Runnable {
     } catch (error) {
       if (!signal.aborted) log.error({ err: messageOf(error) }, 'an upgrade could neither be confirmed nor taken back');
     }
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => { resolve(); }, { once: true });
-    });
+    await untilAborted(signal);
   }
 
   async #confirm(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import type { APIService, Service } from '#api/gen/types.ts';
 import { services, type Resource } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Metrics } from '#common/metrics.ts';
 import { Informers } from '#controlplane/cache/informers.ts';
@@ -253,7 +253,7 @@ export class ApiServer implements Runnable {
     this.#tasks.run('priority levels', signal, () => this.#flowControl.start(signal));
     for (const one of this.#started) this.#tasks.run('objects of other API servers', signal, () => one.start(signal));
     this.#listening.resolve({ port: this.#listener.port });
-    await aborted(signal);
+    await untilAborted(signal);
     await this.#listener.close();
     await this.#tasks.drain();
   }
@@ -280,9 +280,4 @@ export class ApiServer implements Runnable {
 /** As a URL has it. */
 function hostOf(address: string): string {
   return address.includes(':') ? `[${address}]` : address || 'localhost';
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
 }

@@ -3,7 +3,7 @@ import { qualifiedName, type Resource } from '#api/kinds/resources.ts';
 import { backoffMs, type BackoffConfig } from '#common/backoff.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
-import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import { isAbort, TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { storePrefix } from '#controlplane/store/keys.ts';
 import type { Store, StoreEvent } from '#controlplane/store/types.ts';
@@ -72,7 +72,7 @@ export class Informers implements Runnable {
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     for (const informer of this.#informers.values()) this.#run(informer, signal);
-    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    await untilAborted(signal);
     await this.#tasks.drain();
   }
 

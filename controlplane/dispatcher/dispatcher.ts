@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, type sendUnaryData, type ServerDuplexStream, type ServerUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { isRecord } from '#api/meta/json.ts';
 import { StatusError, messageOf } from '#common/errors.ts';
-import type { Runnable } from '#common/lifecycle.ts';
+import { untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { timeFloor } from '#common/pki/validity.ts';
 import type { ClusterCa } from '#common/pki/cluster-ca.ts';
@@ -78,10 +78,7 @@ export class Dispatcher implements Runnable, NodeGateway {
       this.#deps.informers.pods.subscribe(({ object, old }) => { this.#sessions.get((object ?? old)?.spec?.nodeName ?? '')?.podChanged(object, old); }),
     ];
     this.#running = true;
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => { resolve(); }, { once: true });
-    });
+    await untilAborted(signal);
     this.#running = false;
     for (const stop of stops) stop();
     for (const session of this.#sessions.values()) session.end(new StatusError('ServiceUnavailable', 'the control plane is stopping'));

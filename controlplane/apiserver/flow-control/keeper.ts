@@ -3,6 +3,7 @@ import { flowSchemas, priorityLevelConfigurations, type Resource } from '#api/ki
 import { equal } from '#api/meta/equal.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
+import { untilAborted } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { rfc3339 } from '#common/time.ts';
 import type { Informers } from '../auth/types.ts';
@@ -33,7 +34,7 @@ export class FlowControlKeeper {
     await Promise.all([schemas.synced(signal), levels.synced(signal)]);
     const look = (): void => { this.#soon(settleMs, signal); };
     const unsubscribe = [schemas.subscribe(look), levels.subscribe(look)];
-    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+    await untilAborted(signal);
     for (const stop of unsubscribe) stop();
     this.#cancel?.();
   }
