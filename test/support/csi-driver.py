@@ -12,7 +12,10 @@ import json, os, stat as stat_module, subprocess, sys, threading, time
 from concurrent import futures
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+# A checkout stays as it is.
+sys.dont_write_bytecode = True
+from grpc_messages import load
 
 # Field numbers as CSI and Kubernetes publish them: (name, number, type); a type in brackets is repeated, `map` is of strings.
 MESSAGES = {
@@ -32,32 +35,8 @@ MESSAGES = {
     "Publish": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("target_path", 4, "string"), ("volume_capability", 5, "VolumeCapability"), ("readonly", 6, "bool"), ("secrets", 7, "map"), ("volume_context", 8, "map")],
     "Unpublish": [("volume_id", 1, "string"), ("target_path", 2, "string")],
 }
-SCALARS = {"bool": 8, "string": 9, "int64": 3, "int32": 5}
 
-
-def load():
-    file = descriptor_pb2.FileDescriptorProto(name="csi-driver.proto", package="t", syntax="proto3")
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, kind in fields:
-            field = message.field.add(name=field_name, number=number, label=3 if kind[0] == "[" or kind == "map" else 1)
-            plain = kind.strip("[]")
-            if plain == "map":
-                entry = message.nested_type.add(name="".join(part.capitalize() for part in field_name.split("_")) + "Entry")
-                entry.options.map_entry = True
-                for key, at in (("key", 1), ("value", 2)):
-                    entry.field.add(name=key, number=at, label=1, type=9)
-                field.type, field.type_name = 11, ".t.%s.%s" % (name, entry.name)
-            elif plain in SCALARS:
-                field.type = SCALARS[plain]
-            else:
-                field.type, field.type_name = 11, ".t." + plain
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("t." + name)) for name in MESSAGES}
-
-
-M = load()
+M = load(MESSAGES)
 kubelet, driver_name, volumes, modes = sys.argv[1], sys.argv[2], sys.argv[3], set(sys.argv[4:])
 lock = threading.Lock()
 

@@ -16,7 +16,10 @@ import json, os, queue, sys, threading, time
 from concurrent import futures
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+# A checkout stays as it is.
+sys.dont_write_bytecode = True
+from grpc_messages import load
 
 # Field numbers as Kubernetes publishes them: (name, number, type[, message]); a type in brackets is repeated, `map` is of strings.
 MESSAGES = {
@@ -49,32 +52,8 @@ MESSAGES.update({
     "ListPodResourcesResponse": [("pod_resources", 1, "[PodResources]")],
     "AllocatableResourcesResponse": [("devices", 1, "[ContainerDevices]")],
 })
-SCALARS = {"bool": 8, "string": 9, "int64": 3, "int32": 5}
 
-
-def load():
-    file = descriptor_pb2.FileDescriptorProto(name="plugin.proto", package="v1beta1", syntax="proto3")
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, kind in fields:
-            field = message.field.add(name=field_name, number=number, label=3 if kind[0] == "[" or kind == "map" else 1)
-            plain = kind.strip("[]")
-            if plain == "map":
-                entry = message.nested_type.add(name="".join(part.capitalize() for part in field_name.split("_")) + "Entry")
-                entry.options.map_entry = True
-                for key, at in (("key", 1), ("value", 2)):
-                    entry.field.add(name=key, number=at, label=1, type=9)
-                field.type, field.type_name = 11, ".v1beta1.%s.%s" % (name, entry.name)
-            elif plain in SCALARS:
-                field.type = SCALARS[plain]
-            else:
-                field.type, field.type_name = 11, ".v1beta1." + plain
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("v1beta1." + name)) for name in MESSAGES}
-
-
-M = load()
+M = load(MESSAGES)
 folder, resource, modes = sys.argv[1], sys.argv[2], set(sys.argv[3:])
 endpoint = resource.replace("/", "-") + ".sock"
 devices = []
