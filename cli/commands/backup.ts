@@ -1,8 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { syncFolder } from '#common/atomic-file.ts';
 import { readArchive } from '#common/backup/archive.ts';
+import { writeBackupFile } from '#common/backup/file.ts';
 import { seal } from '#common/backup/seal.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { backupSecret, secretFlags } from '../backup-secret.ts';
@@ -49,29 +47,13 @@ export const command: Command = {
 
 /** Checked before it takes its name: a file that is there is a backup that can be restored. */
 async function toFile(source: AsyncIterable<Uint8Array>, path: string): Promise<number> {
-  const temporary = `${path}.unfinished`;
-  let bytes = 0;
   try {
-    await rm(temporary, { force: true });
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      for await (const chunk of source) {
-        await file.write(chunk);
-        bytes += chunk.length;
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
+    return await writeBackupFile(source, path);
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOSPC' || code === 'EROFS' || code === 'ENOTDIR') throw new StatusError('BadRequest', `the backup cannot be written to ${path}: ${messageOf(error)}; name another file`, { cause: error });
     throw error;
   }
-  return bytes;
 }
 
 async function toStandardOutput(source: AsyncIterable<Uint8Array>, io: Io): Promise<void> {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder } from '#common/atomic-file.ts';
+import { writeBackupFile } from '#common/backup/file.ts';
 import { readKeyFile } from '#common/backup/key-file.ts';
 import { seal } from '#common/backup/seal.ts';
 import type { Clock } from '#common/clock.ts';
@@ -28,24 +28,7 @@ export async function keepBackup(deps: BackupDeps, config: BackupConfig, prefix:
   const { backupKeyFile } = config.settings;
   const key = backupKeyFile === '' ? undefined : await readKeyFile(backupKeyFile);
   const plain = await backup(deps, config);
-  const unfinished = `${path}.unfinished`;
-  let bytes = 0;
-  try {
-    const file = await open(unfinished, 'w', 0o600);
-    try {
-      for await (const chunk of key ? seal(plain, key) : plain) {
-        await file.write(chunk);
-        bytes += chunk.length;
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(unfinished, path);
-    await syncFolder(folder);
-  } finally {
-    await rm(unfinished, { force: true });
-  }
+  const bytes = await writeBackupFile(key ? seal(plain, key) : plain, path);
   return { path, bytes };
 }
 
