@@ -20,6 +20,9 @@ export interface ExecResult {
   readonly stderr: string;
 }
 
+/** How a command is run, for those that are given it. */
+export type Exec = (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+
 /** Runs a command to its end. A non-zero exit is a result; a command that cannot be run or ran too long is a StatusError. */
 export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal } = options;

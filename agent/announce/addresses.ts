@@ -3,11 +3,11 @@ import { networkInterfaces } from 'node:os';
 import { readFile, writeFile } from 'node:fs/promises';
 import { ipToBigInt, isIPv4 } from '#api/meta/ip.ts';
 import { StatusError } from '#common/errors.ts';
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import type { Exec, ExecResult } from '#common/exec.ts';
 import { isOwnLink } from '#common/host-address.ts';
 
 export interface HeldAddressesDeps {
-  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  readonly exec: Exec;
   /** Notes an address (`PREFIX DEVICE`) for uninstalling, before it is first given. */
   readonly record: (target: string) => Promise<void>;
   /** Notes a setting of the kernel likewise. */

@@ -1,8 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { StatusError } from '#common/errors.ts';
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
-
-export type Exec = (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+import type { Exec } from '#common/exec.ts';
 
 /** How another firewall on this host can be asked to let pods through, by the way that its own documentation names for that. */
 export interface FirewallHook {

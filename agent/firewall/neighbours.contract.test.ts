@@ -4,7 +4,8 @@ import { silentLog } from '#common/log.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import { addPod, ask, serve } from '#test/support/lab/pod-namespaces.ts';
-import { closeHook, type Exec } from './hooks.ts';
+import type { Exec } from '#common/exec.ts';
+import { closeHook } from './hooks.ts';
 import { FirewallNeighbours } from './neighbours.ts';
 
 const [cidr, ip] = ['10.42.0.0/16', '10.42.0.2'];

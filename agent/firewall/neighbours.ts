@@ -5,7 +5,8 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
-import { firewallHooks, type Exec, type FirewallHook } from './hooks.ts';
+import type { Exec } from '#common/exec.ts';
+import { firewallHooks, type FirewallHook } from './hooks.ts';
 
 export interface FirewallNeighboursDeps {
   readonly exec: Exec;

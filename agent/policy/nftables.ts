@@ -1,10 +1,10 @@
 import { messageOf, StatusError } from '#common/errors.ts';
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import type { Exec } from '#common/exec.ts';
 import { baseRules } from './rules.ts';
 import type { Piece, PolicyBackend, Ruleset } from './types.ts';
 
 export interface NftablesPolicyDeps {
-  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  readonly exec: Exec;
   /** Notes the table (`FAMILY NAME`) for uninstalling, before it is first made. */
   readonly record: (table: string) => Promise<void>;
 }

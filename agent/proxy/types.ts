@@ -1,4 +1,4 @@
-import type { ExecOptions, ExecResult } from '#common/exec.ts';
+import type { Exec } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 
 /** One port of one Service with the endpoints that should get its traffic now. */
@@ -55,7 +55,7 @@ export interface ProxyChange {
 
 /** What every backend works with. */
 export interface ProxyBackendDeps {
-  readonly exec: (command: string, args: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  readonly exec: Exec;
   readonly log: Log;
   /** Notes for uninstalling what is ours, before it is first made: an nftables table (`FAMILY NAME`), chains of one prefix (`COMMAND PREFIX`), virtual servers (`NAME SERVICE-CIDR,...`), or a sysctl with what it was and becomes. */
   readonly record: (kind: 'nftables-table' | 'iptables-chains' | 'ipvs-services' | 'sysctl', target: string, values?: { readonly before: string; readonly after: string }) => Promise<void>;

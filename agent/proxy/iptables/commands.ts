@@ -1,8 +1,6 @@
 import { StatusError } from '#common/errors.ts';
-import type { ProxyBackendDeps } from '../types.ts';
+import type { Exec } from '#common/exec.ts';
 import { parseSaved, removeText, type Present } from './restore.ts';
-
-type Exec = ProxyBackendDeps['exec'];
 
 /** Seconds to wait for others that change rules at the moment. */
 export const lockSeconds = '30';

@@ -1,12 +1,11 @@
 import { StatusError } from '#common/errors.ts';
+import type { Exec } from '#common/exec.ts';
 import { removeChains } from '../../iptables/commands.ts';
 import { commandOf } from '../../iptables/own-chains.ts';
-import type { ProxyBackendDeps, ProxyConfig } from '../../types.ts';
+import type { ProxyConfig } from '../../types.ts';
 import { inRanges } from './portals.ts';
 import { addressOfKey, parseServers, type PresentServer } from './servers.ts';
 import { setPrefix } from './sets.ts';
-
-type Exec = ProxyBackendDeps['exec'];
 
 const transactionTimeoutMs = 60_000;
 const maxListBytes = 64 << 20;
