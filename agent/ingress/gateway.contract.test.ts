@@ -55,15 +55,15 @@ describe('the gateway', () => {
     state.set<Service>(services, { metadata: { namespace: 'default', name }, spec: { ports: [{ port: 80, ...(appProtocol !== undefined && { appProtocol }) }], ipFamilies: ['IPv4'] } });
     state.set<EndpointSlice>(endpointSlices, ...ports.map((port, i): EndpointSlice => ({ metadata: { namespace: 'default', name: `${name}-${String(i)}`, labels: { 'kubernetes.io/service-name': name } }, addressType: 'IPv4', ports: [{ port }], endpoints: [{ addresses: ['127.0.0.1'] }] })));
   };
-  const apply = (name: string, spec: IngressSpec): void => { state.set<Ingress>(ingresses, { metadata: { namespace: 'default', name, uid: name }, spec }); };
+  const apply = (name: string, spec: IngressSpec, annotations?: Record<string, string>): void => { state.set<Ingress>(ingresses, { metadata: { namespace: 'default', name, uid: name, annotations }, spec }); };
   const rule = (host: string, path: string, name: string, pathType = 'Prefix') => ({ host, http: { paths: [{ path, pathType, backend: { service: { name, port: { number: 80 } } } }] } });
   const certify = (secretName: string, host: string): void => {
     const key = makeKey();
     const certificate = issueCertificate(ca, { subject: { commonName: host }, publicKey: createPublicKey(key), usage: 'server', names: [host], nowMs: Date.now(), lifetimeMs: day });
     state.set(ingressCertificates, { metadata: { namespace: 'default', name: secretName }, certificate: Buffer.from(certificate).toString('base64'), key: Buffer.from(key).toString('base64') });
   };
-  const ask = (host: string, path = '/', agent?: Agent): Promise<Answer> => new Promise((resolve, reject) => {
-    request({ host: '127.0.0.1', port: httpPort, path, headers: { host }, ...(agent && { agent }) }, (response) => {
+  const ask = (host: string, path = '/', agent?: Agent, method = 'GET'): Promise<Answer> => new Promise((resolve, reject) => {
+    request({ host: '127.0.0.1', port: httpPort, path, method, headers: { host }, ...(agent && { agent }) }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (chunk: string) => { body += chunk; }).on('end', () => { resolve({ status: response.statusCode ?? 0, body, headers: response.headers }); }).on('error', reject);
     }).on('error', reject).end();
@@ -145,6 +145,33 @@ describe('the gateway', () => {
     expect(events.map(({ reason, message }) => `${reason} ${message}`)).toEqual([expect.stringMatching(/^IngressNotServed TLS of Secret default\/bad is not served/)]);
     expect((await stat(dir)).mode & 0o777).toBe(0o700);
     expect((await readFile('/proc/mounts', 'utf8')).includes(`tmpfs ${dir} tmpfs`)).toBe(true);
+  });
+
+  it('sends whoever asks in the clear to HTTPS where an Ingress says so, and nobody else', async () => {
+    apply('only-https', { rules: [rule('one.test', '/shop', 'b')], tls: [{ hosts: ['one.test'], secretName: 'one' }] }, { 'cleat.dev/ssl-redirect': 'true' });
+    await expect.poll(() => nameAt('one.test', '/shop')).toBe('308');
+    const { headers } = await ask('One.test:80', '/shop/a%20b?c=http://d', undefined, 'POST');
+    expect(headers.location).toBe(`https://One.test:${String(httpsPort)}/shop/a%20b?c=http://d`);
+    expect([await nameAt('one.test', '/.well-known/acme-challenge/x'), (JSON.parse((await askTls('one.test', '/shop')).body) as { name: string }).name]).toEqual(['a', 'b']);
+    state.remove(ingresses, 'default', 'only-https');
+    await expect.poll(() => nameAt('one.test', '/shop')).toBe('a');
+  });
+
+  it('gives what no rule is for to the default backend of the host, or of all', async () => {
+    apply('own', { rules: [rule('own.test', '/x', 'a')], defaultBackend: { service: { name: 'b', port: { number: 80 } } } });
+    await expect.poll(() => nameAt('own.test', '/x')).toBe('a');
+    expect([await nameAt('own.test', '/xx'), await nameAt('nobody.test'), await nameAt('one.test', '/y')]).toEqual(['b', 'b', 'a']);
+    state.remove(ingresses, 'default', 'own');
+    await expect.poll(() => nameAt('nobody.test')).toBe('404');
+  });
+
+  it('passes gRPC in the clear, too', async () => {
+    const session = connect(`http://127.0.0.1:${String(httpPort)}`);
+    const stream = session.request({ ':path': '/', ':authority': 'two.test' });
+    const trailers = new Promise((resolve, reject) => { stream.on('trailers', resolve).on('error', reject); });
+    stream.resume().end();
+    expect(await trailers).toMatchObject({ 'grpc-status': '0' });
+    session.close();
   });
 
   it('loses no request while endpoints, rules and certificates change', async () => {

@@ -19,7 +19,7 @@ export function certificateFile({ namespace, secretName }: Pick<RouteCertificate
 /** The proxy's files by name, certificates aside. `version` can be asked for at its socket. */
 export function proxyFiles(routes: Routes, settings: ProxySettings, version: string): Record<string, string> {
   return {
-    'haproxy.cfg': [...globalLines(settings, version), ...frontendLines(routes, settings), ...routes.backends.flatMap(backendLines)].join('\n') + '\n',
+    'haproxy.cfg': [...globalLines(settings, version), ...frontendLines(routes, settings), ...routes.backends.flatMap((one) => backendLines(one, settings))].join('\n') + '\n',
     'exact.map': mapText(routes.exact),
     'prefix.map': mapText(routes.prefix),
     'defaults.map': mapText(routes.hostDefaults),
@@ -92,9 +92,11 @@ function frontendLines(routes: Routes, { httpPort, httpsPort, ipv6 }: ProxySetti
   ];
 }
 
-function backendLines({ name, protocol, sticky, endpoints }: RouteBackend): string[] {
+function backendLines({ name, protocol, sticky, httpsOnly, endpoints }: RouteBackend, { httpsPort }: ProxySettings): string[] {
   return [
     `backend ${name}`, ...(sticky ? ['  balance source', '  hash-type consistent'] : []),
+    // The method is kept. The port that was asked is not: HTTPS has another.
+    ...(httpsOnly ? [`  http-request redirect location https://%[req.hdr(host),regsub(:[0-9]*$,)]${httpsPort === 443 ? '' : `:${String(httpsPort)}`}%[pathq] code 308 if !{ ssl_fc }`] : []),
     ...endpoints.map((one) => `  server ${serverName(one)} ${addressOf(one)}${serverOptions[protocol]}`),
   ];
 }

@@ -7,6 +7,9 @@ export const ingressController = 'cleat.dev/ingress';
 /** What a host says of itself, as an annotation of its Node: `off`, `on` (it would serve Ingresses) or `ready` (it does). */
 export const ingressAnnotation = 'cleat.dev/ingress';
 
+/** On an Ingress, `true`: whoever asks in the clear is sent to the same address by HTTPS. */
+export const redirectAnnotation = 'cleat.dev/ssl-redirect';
+
 const classAnnotation = 'kubernetes.io/ingress.class';
 
 /**

@@ -135,6 +135,24 @@ describe('certificates', () => {
   });
 });
 
+describe('redirects to HTTPS', () => {
+  const redirecting = (name: string, wish: string, spec: IngressSpec): Ingress => ({ ...ingress(name, spec), metadata: { name, namespace: 'default', annotations: { 'cleat.dev/ssl-redirect': wish } } });
+
+  it('are for the paths of the Ingresses that ask for them alone', () => {
+    const tls = [{ hosts: ['*.com'], secretName: 'x' }];
+    const all = routes([redirecting('shop', 'true', { rules: [rule('a.com', ['Prefix', '/', 's'])], tls }), ingress('acme', { rules: [rule('a.com', ['Prefix', '/.well-known/acme-challenge', 's'])] })]);
+    expect([all.prefix.get('a.com/'), all.prefix.get('a.com/.well-known/acme-challenge/'), all.problems]).toEqual(['default:s:80:https', 'default:s:80', []]);
+    expect(all.backends.map(({ name, httpsOnly }) => [name, httpsOnly])).toEqual([['default:s:80', false], ['default:s:80:https', true]]);
+  });
+
+  it('that lead where no certificate is, or that nobody understands, are told of', () => {
+    const all = routes([redirecting('shop', 'true', { rules: [rule('A.com', ['Prefix', '/', 's'])] }), redirecting('rest', 'true', { defaultBackend: to('s') }), redirecting('odd', 'yes', { rules: [rule('b.com', ['Prefix', '/', 's'])] })]);
+    expect(all.problems.map(({ ingress: about, reason, message }) => [about.metadata?.name, reason, /for (a.com|every host) are redirected/.exec(message)?.[1]])).toEqual([['odd', 'BadAnnotation', undefined], ['rest', 'NoCertificate', 'every host'], ['shop', 'NoCertificate', 'a.com']]);
+    expect(all.prefix.get('b.com/')).toBe('default:s:80');
+    expect(routes([redirecting('rest', 'true', { defaultBackend: to('s'), tls: [{ secretName: 'x' }] })]).problems).toEqual([]);
+  });
+});
+
 describe('a class', () => {
   it('says whether Cleat serves an Ingress', () => {
     const classNamed = (name: string) => ({ ours: { spec: { controller: 'cleat.dev/ingress' } }, theirs: { spec: { controller: 'k8s.io/ingress-nginx' } } })[name];

@@ -1,6 +1,7 @@
 import type { EndpointSlice, HTTPIngressPath, Ingress, IngressBackend, Service, ServicePort } from '../gen/types.ts';
 import { isIP } from '../meta/ip.ts';
 import { keyOf } from '../meta/object.ts';
+import { redirectAnnotation } from './ingress.ts';
 
 /** The objects that Ingresses speak of. */
 export interface IngressObjects {
@@ -17,14 +18,16 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** One port of one Service. */
+/** One port of one Service; two of them where only some Ingresses that lead to it redirect to HTTPS. */
 export interface RouteBackend {
-  /** `namespace:service:port`; unique, of letters, digits, `-`, `.` and `:`. */
+  /** `namespace:service:port`, and `:https` for one that is `httpsOnly`; unique, of letters, digits, `-`, `.` and `:`. */
   readonly name: string;
   /** What its endpoints speak, as the port's appProtocol says. */
   readonly protocol: 'http' | 'h2c' | 'https';
   /** Each client stays with one endpoint. */
   readonly sticky: boolean;
+  /** Requests in the clear are not served but redirected. */
+  readonly httpsOnly: boolean;
   /** Who gets requests, sorted; those that are ready or, when none is, still serving while they end. None: the request is answered with 503. */
   readonly endpoints: readonly Endpoint[];
 }
@@ -94,6 +97,8 @@ class RouteBuilder {
   readonly #prefix = new Map<string, string>();
   readonly #hostDefaults = new Map<string, string>();
   #fallback: string | undefined;
+  /** That redirect to HTTPS. */
+  readonly #redirecting = new Set<Ingress>();
   readonly #backends = new Map<string, RouteBackend>();
   readonly #certificates = new Map<string, { namespace: string; secretName: string; hosts: string[] }>();
   readonly #certifiedHosts = new Map<string, string>();
@@ -106,6 +111,7 @@ class RouteBuilder {
   }
 
   routes(): Routes {
+    for (const ingress of this.#redirecting) this.#checkRedirect(ingress);
     const certificates = [...this.#certificates.values()].sort((a, b) => Number(a.hosts.length > 0) - Number(b.hosts.length > 0));
     return {
       exact: this.#exact, prefix: this.#prefix, hostDefaults: this.#hostDefaults, fallback: this.#fallback,
@@ -115,6 +121,7 @@ class RouteBuilder {
 
   add(ingress: Ingress): void {
     const { rules = [], defaultBackend } = ingress.spec ?? {};
+    if (this.#redirects(ingress)) this.#redirecting.add(ingress);
     const ownDefault = defaultBackend && this.#backend(ingress, defaultBackend);
     for (const { host = '', http } of rules) {
       const name = host.toLowerCase();
@@ -124,6 +131,20 @@ class RouteBuilder {
     }
     this.#fallback ??= ownDefault;
     this.#tls(ingress);
+  }
+
+  #redirects(ingress: Ingress): boolean {
+    const wish = ingress.metadata?.annotations?.[redirectAnnotation];
+    if (wish !== undefined && wish !== 'true' && wish !== 'false') this.#problem(ingress, 'BadAnnotation', `${redirectAnnotation} is "${wish}"; it is "true" to send whoever asks in the clear to HTTPS, or "false", which is how it is served now`);
+    return wish === 'true';
+  }
+
+  /** It redirects all the same: what is meant for HTTPS is not to be sent in the clear for want of a certificate. */
+  #checkRedirect(ingress: Ingress): void {
+    if ([...this.#certificates.values()].some(({ hosts }) => hosts.length === 0)) return;
+    const hosts = [...new Set((ingress.spec?.rules ?? [{ host: undefined }]).map(({ host }) => host?.toLowerCase() ?? ''))];
+    const bare = hosts.filter((host) => !this.#certifiedHosts.has(host) && !this.#certifiedHosts.has(host.replace(/^[^.]+/, '*')));
+    if (bare.length > 0) this.#problem(ingress, 'NoCertificate', `requests in the clear for ${bare.map((host) => host || 'every host').join(', ')} are redirected to HTTPS, where there is no certificate for them; name the host and a Secret in spec.tls, or remove the annotation ${redirectAnnotation}`);
   }
 
   #path(ingress: Ingress, host: string, { path: written, pathType, backend }: HTTPIngressPath): void {
@@ -154,7 +175,8 @@ class RouteBuilder {
       return undefined;
     }
     const portText = wanted.port?.name || String(wanted.port?.number ?? '');
-    const name = `${namespace}:${wanted.name}:${portText}`;
+    const httpsOnly = this.#redirecting.has(ingress);
+    const name = `${namespace}:${wanted.name}:${portText}${httpsOnly ? ':https' : ''}`;
     const service = this.#objects.service(namespace, wanted.name);
     const port = service?.spec?.ports?.find((one) => (wanted.port?.name ? one.name === wanted.port.name : one.port === wanted.port?.number));
     if (!service) this.#problem(ingress, 'ServiceNotFound', `Service ${namespace}/${wanted.name} does not exist; requests for it are answered with 503 until it does`);
@@ -162,7 +184,7 @@ class RouteBuilder {
     else if (!port) this.#problem(ingress, 'PortNotFound', `Service ${namespace}/${wanted.name} has no port ${portText}; requests for it are answered with 503 until it has`);
     if (this.#backends.has(name)) return name;
     const endpoints = service && port && service.spec?.type !== 'ExternalName' ? endpointsOf(service, port, this.#objects.slices(namespace, wanted.name)) : [];
-    this.#backends.set(name, { name, protocol: protocols[port?.appProtocol?.toLowerCase() ?? ''] ?? 'http', sticky: service?.spec?.sessionAffinity === 'ClientIP', endpoints });
+    this.#backends.set(name, { name, protocol: protocols[port?.appProtocol?.toLowerCase() ?? ''] ?? 'http', sticky: service?.spec?.sessionAffinity === 'ClientIP', httpsOnly, endpoints });
     return name;
   }
 

@@ -1,5 +1,5 @@
 import type { Ingress, IngressClass, Node, Secret } from '#api/gen/types.ts';
-import { ingressAnnotation, ingressCertificates, isServed, secretNamesOf, type IngressCertificate } from '#api/ingress/ingress.ts';
+import { ingressAnnotation, ingressCertificates, isServed, redirectAnnotation, secretNamesOf, type IngressCertificate } from '#api/ingress/ingress.ts';
 import { ingresses, qualifiedName } from '#api/kinds/resources.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import type { Informer } from '../cache/types.ts';
@@ -98,5 +98,6 @@ function certificateKey(namespace: string | undefined, name: string): string {
 
 function trimIngress({ apiVersion, kind, metadata, spec }: Ingress): Ingress {
   const { name, namespace, uid, creationTimestamp } = metadata ?? {};
-  return { apiVersion, kind, metadata: { name, namespace, uid, creationTimestamp }, spec };
+  const redirect = metadata?.annotations?.[redirectAnnotation];
+  return { apiVersion, kind, metadata: { name, namespace, uid, creationTimestamp, ...(redirect !== undefined && { annotations: { [redirectAnnotation]: redirect } }) }, spec };
 }

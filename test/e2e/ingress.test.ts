@@ -23,5 +23,7 @@ describe('an Ingress', () => {
     await eventually(async () => (await cluster.json<Ingress>(['get', 'ingress', 'web'])).status?.loadBalancer?.ingress?.[0]?.ip === address, { what: 'an address', timeoutMs: 60_000, explain: () => cluster.diagnostics() });
     await eventually(async () => (await cluster.controlPlaneHost.exec('curl', ['-s', '-m', '2', '-H', 'Host: shop.test', `http://${address}/`])).stdout.includes('Hello from'), { what: 'an answer', timeoutMs: 60_000, explain: () => cluster.diagnostics() });
     expect(await cluster.kubectl(['describe', 'ingress', 'web'])).toMatch(/NoCertificate.*Secret default\/missing does not exist/);
+    await cluster.kubectl(['annotate', 'ingress', 'web', 'cleat.dev/ssl-redirect=true']);
+    await eventually(async () => (await cluster.controlPlaneHost.exec('curl', ['-s', '-m', '2', '-D', '-', '-o', '/dev/null', '-H', 'Host: shop.test', `http://${address}/a?b`])).stdout.includes('location: https://shop.test/a?b'), { what: 'a redirect', timeoutMs: 60_000, explain: () => cluster.diagnostics() });
   });
 });
