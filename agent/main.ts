@@ -198,7 +198,7 @@ export class Agent implements Runnable {
       const events = new EventBuffer();
       const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });
-      const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
+      const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, events, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
       const node = late.node = await NodeReporter.open(
         { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,

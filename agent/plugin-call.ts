@@ -22,4 +22,11 @@ function failureOf(method: string, error: ServiceError): StatusError {
   return new StatusError(codes[error.code] ?? 'InternalError', `rpc error: code = ${codeNames[error.code] ?? 'Unknown'} desc = ${error.details || messageOf(error)}`, { cause: new Error(method, { cause: error }) });
 }
 
+/** What the plugin called its failure, in gRPC's words; undefined for an error that is not one of `callPlugin`. */
+export function grpcCode(error: unknown): string | undefined {
+  const call = error instanceof Error && error.cause instanceof Error ? error.cause.cause : undefined;
+  const code = call instanceof Error && 'code' in call ? call.code : undefined;
+  return typeof code === 'number' ? codeNames[code] : undefined;
+}
+
 const codeNames = ['OK', 'Canceled', 'Unknown', 'InvalidArgument', 'DeadlineExceeded', 'NotFound', 'AlreadyExists', 'PermissionDenied', 'ResourceExhausted', 'FailedPrecondition', 'Aborted', 'OutOfRange', 'Unimplemented', 'Internal', 'Unavailable', 'DataLoss', 'Unauthenticated'];

@@ -15,6 +15,11 @@ export interface VolumeCapability {
   readonly accessMode: { readonly mode: string };
 }
 
+export interface VolumeStats {
+  readonly usage: readonly { readonly available: number; readonly total: number; readonly used: number; readonly unit: string }[];
+  readonly volumeCondition: { readonly abnormal: boolean; readonly message: string } | null;
+}
+
 /** What is asked of drivers, and what they answer. */
 export interface CsiCalls {
   readonly GetInfo: readonly [Nothing, PluginInfo];
@@ -26,6 +31,9 @@ export interface CsiCalls {
   readonly NodeUnstageVolume: readonly [{ readonly volumeId: string; readonly stagingTargetPath: string }, Nothing];
   readonly NodePublishVolume: readonly [
     { readonly volumeId: string; readonly publishContext: Strings; readonly stagingTargetPath: string; readonly targetPath: string; readonly volumeCapability: VolumeCapability; readonly readonly: boolean; readonly secrets: Strings; readonly volumeContext: Strings }, Nothing];
+  readonly NodeExpandVolume: readonly [
+    { readonly volumeId: string; readonly volumePath: string; readonly capacityRange: { readonly requiredBytes: number; readonly limitBytes: number }; readonly stagingTargetPath: string; readonly volumeCapability: VolumeCapability; readonly secrets: Strings }, { readonly capacityBytes: number }];
+  readonly NodeGetVolumeStats: readonly [{ readonly volumeId: string; readonly volumePath: string; readonly stagingTargetPath: string }, VolumeStats];
   readonly NodeUnpublishVolume: readonly [{ readonly volumeId: string; readonly targetPath: string }, Nothing];
 }
 

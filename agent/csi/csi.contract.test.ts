@@ -25,11 +25,12 @@ describe('CSI drivers', () => {
   let running: Promise<void>;
   let program: TestProgram;
   const programs: TestProgram[] = [];
+  const told: string[] = [];
   const signal = AbortSignal.timeout(110_000);
 
   function start(): void {
     stop = new AbortController();
-    csi = new NodeCsi({ state, clock: systemClock, log: silentLog, ledger: { record: () => Promise.resolve() }, reported: () => undefined }, { nodeName: 'n', kubeletDir });
+    csi = new NodeCsi({ state, clock: systemClock, log: silentLog, ledger: { record: () => Promise.resolve() }, events: { emit: ({ reason, message }) => { told.push(`${reason}: ${message}`); } }, reported: () => undefined }, { nodeName: 'n', kubeletDir });
     running = csi.start(stop.signal);
   }
   /** As a crash leaves things: nothing is unmounted. */
@@ -72,7 +73,7 @@ describe('CSI drivers', () => {
   it('register, are asked who they are, and are reported until their socket goes', async () => {
     await runDriver();
     await registered();
-    expect(csi.report()).toEqual({ drivers: [{ name: driver, nodeID: `id-of-${driver}`, topologyKeys: [`topology.${driver}/rack`], allocatable: { count: 7 } }], gone: [], topology: { [`topology.${driver}/rack`]: 'r1' }, volumesInUse: [] });
+    expect(csi.report()).toEqual({ drivers: [{ name: driver, nodeID: `id-of-${driver}`, topologyKeys: [`topology.${driver}/rack`], allocatable: { count: 7 } }], gone: [], topology: { [`topology.${driver}/rack`]: 'r1' }, volumesInUse: [], expansions: [] });
     await program.until('registered');
     program.command('quit');
     await program.exited;
@@ -150,6 +151,68 @@ describe('CSI drivers', () => {
     expect(await program.until('publish')).toMatchObject({ block: true, mode: 1 });
     expect(await stat(csi.path(about))).toMatchObject({ rdev: (await stat(join(kubeletDir, 'volumes/h-v'))).rdev, gid: 0 });
     await modes('litter');
+    await csi.release('a-uid', signal);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  const sized = (about: PodVolume, has: string, given: string, status?: string): PodVolume => ({
+    ...about, claimed: { ...about.claimed, spec: { ...about.claimed?.spec, capacity: { storage: has } } },
+    claim: { metadata: { name: 'c', namespace: 'default' }, status: { capacity: { storage: given }, ...(status !== undefined && { allocatedResourceStatuses: { storage: status } }) } },
+  });
+
+  it('grow volumes for pods that run and for those that begin, and say what of them is used', async () => {
+    told.length = 0;
+    await runDriver();
+    await registered();
+    state.set({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'keys' }, data: { password: Buffer.from('grow').toString('base64') } });
+    const a = of('a', claimed('v', { fsType: 'ext4', nodeExpandSecretRef: { name: 's', namespace: 'keys' } }));
+    await csi.ensure(sized(a, '1Gi', '1Gi'), true, signal);
+    await csi.ensure(sized(a, '2Gi', '1Gi', 'ControllerResizeInProgress'), false, signal);
+    expect(said('expand')).toBe(0);
+    await csi.ensure(sized(a, '2Gi', '1Gi', 'NodeResizePending'), false, signal);
+    await csi.ensure(sized(a, '2Gi', '1Gi', 'NodeResizePending'), false, signal);
+    expect(said('expand')).toBe(1);
+    expect(await program.until('expand')).toMatchObject({ id: 'h-v', bytes: 2 ** 31, limit: 0, secrets: { password: 'grow' }, fsType: 'ext4', mode: 1, path: expect.stringMatching(/globalmount$/), staging: expect.stringMatching(/globalmount$/) });
+    await vi.waitFor(() => { expect(csi.report()?.expansions).toEqual([{ volume: 'v', capacity: '2Gi' }]); });
+    // Said until the claim shows it.
+    await csi.ensure(sized(a, '2Gi', '2Gi'), false, signal);
+    await csi.ensure(sized(a, '3Gi', '2Gi'), true, signal);
+    await vi.waitFor(() => { expect(csi.report()?.expansions).toEqual([{ volume: 'v', capacity: '3Gi' }]); });
+    expect(told).toEqual(['FileSystemResizeSuccessful: MountVolume.NodeExpandVolume succeeded for volume "v" n', 'FileSystemResizeSuccessful: MountVolume.NodeExpandVolume succeeded for volume "v" n']);
+    expect(await csi.stats(a, signal)).toEqual({ availableBytes: 600, capacityBytes: 1000, usedBytes: 400, inodesFree: 7, inodes: 10, inodesUsed: 3, abnormal: true });
+    expect(await program.until('stats')).toMatchObject({ id: 'h-v', path: csi.path(a), staging: expect.stringMatching(/globalmount$/) });
+    await csi.release('a-uid', signal);
+    expect(await csi.stats(a, signal)).toBeUndefined();
+    await vi.waitFor(() => { expect(csi.report()?.expansions).toEqual([]); });
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('that cannot grow a volume let pods run, and say why', async () => {
+    told.length = 0;
+    await runDriver('nostage', 'stuck');
+    await registered();
+    const a = of('a', claimed('v'));
+    await csi.ensure(sized(a, '1Gi', '1Gi'), true, signal);
+    // Tried again, with back-off.
+    const againMs = await csi.ensure(sized(a, '2Gi', '1Gi'), false, signal);
+    expect(againMs).toBeGreaterThan(0);
+    await csi.ensure(sized(a, '2Gi', '1Gi'), false, signal);
+    expect(said('expand')).toBe(1);
+    expect(await program.until('expand')).toMatchObject({ path: csi.path(a), staging: '' });
+    await vi.waitFor(() => { expect(csi.report()?.expansions).toEqual([{ volume: 'v', capacity: '2Gi', error: 'rpc error: code = Internal desc = it is stuck' }]); });
+    expect(told).toEqual(['VolumeResizeFailed: NodeExpandVolume.NodeExpandVolume failed for volume "v" : rpc error: code = Internal desc = it is stuck']);
+    // A pod that begins waits, unless the driver says that it has to be without the volume.
+    await expect(csi.ensure(sized(a, '2Gi', '1Gi'), true, signal)).rejects.toThrow('the volume could not be expanded to 2Gi: rpc error: code = Internal desc = it is stuck');
+    await modes('nostage', 'busy');
+    await csi.ensure(sized(a, '2Gi', '1Gi'), true, signal);
+    await modes('nostage', 'full');
+    await expect(csi.ensure(sized(a, '3Gi', '1Gi'), true, signal)).rejects.toThrow('OutOfRange');
+    await vi.waitFor(() => { expect(csi.report()?.expansions).toMatchObject([{ capacity: '3Gi', infeasible: true }]); });
+    const asked = said('expand');
+    await csi.ensure(sized(a, '3Gi', '1Gi', 'NodeResizeInfeasible'), true, signal);
+    expect(said('expand')).toBe(asked);
+    await modes('nostage');
+    await csi.ensure(sized(a, '2560Mi', '1Gi'), false, signal);
     await csi.release('a-uid', signal);
     expect(await leftovers()).toEqual([]);
   });

@@ -1,17 +1,19 @@
 import { watch } from 'node:fs';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { equal } from '#api/meta/equal.ts';
 import { volumeInUse } from '#api/volumes/csi.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
+import type { AgentEvents, VolumeExpansion } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { Drivers } from './drivers.ts';
 import { podRecords, podsDir, podVolumeFolder, registryDir, targetPath } from './layout.ts';
 import { csiVolume } from './requests.ts';
-import type { DriverReport, PodCsi, PodVolume } from './types.ts';
+import type { DriverReport, PodCsi, PodVolume, VolumeAmounts } from './types.ts';
 import type { CsiVolumes } from './volumes.ts';
 
 export interface NodeCsiDeps {
@@ -19,6 +21,8 @@ export interface NodeCsiDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly ledger: Pick<Ledger, 'record'>;
+  /** Where what became of volumes that grow is told; nowhere when absent. */
+  readonly events?: AgentEvents;
   /** Called when `report` would say something else. */
   readonly reported: () => void;
 }
@@ -44,6 +48,7 @@ export class NodeCsi implements PodCsi, Runnable {
   #parts: Promise<Parts> | undefined;
   #drivers: Drivers | undefined;
   #inUse: readonly string[] = [];
+  #expansions: readonly VolumeExpansion[] = [];
   #isPresent: ((podUid: string) => boolean) | undefined;
   #signal: AbortSignal = AbortSignal.abort();
   #cleaning: Promise<void> = Promise.resolve();
@@ -73,11 +78,11 @@ export class NodeCsi implements PodCsi, Runnable {
 
   /** Undefined where there never was a driver. */
   report(): DriverReport | undefined {
-    if (!this.#drivers) return this.#inUse.length > 0 ? { drivers: [], gone: [], topology: {}, volumesInUse: this.#inUse } : undefined;
+    if (!this.#drivers) return this.#inUse.length > 0 ? { drivers: [], gone: [], topology: {}, volumesInUse: this.#inUse, expansions: [] } : undefined;
     const drivers = this.#drivers.all();
     return {
       drivers: drivers.map(({ name, nodeId, maxVolumes, topology }) => ({ name, nodeID: nodeId, topologyKeys: Object.keys(topology).sort(), ...(maxVolumes > 0 && { allocatable: { count: maxVolumes } }) })),
-      gone: this.#drivers.gone, topology: Object.assign({}, ...drivers.map(({ topology }) => topology)) as Record<string, string>, volumesInUse: this.#inUse,
+      gone: this.#drivers.gone, topology: Object.assign({}, ...drivers.map(({ topology }) => topology)) as Record<string, string>, volumesInUse: this.#inUse, expansions: this.#expansions,
     };
   }
 
@@ -93,6 +98,10 @@ export class NodeCsi implements PodCsi, Runnable {
   async ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<number | undefined> {
     if (this.#config.kubeletDir === '') throw new StatusError('Invalid', 'this host has no folder for CSI drivers: --device-plugin-dir is empty');
     return (await this.#load()).volumes.ensure(about, begins, signal);
+  }
+
+  async stats(about: PodVolume, signal: AbortSignal): Promise<VolumeAmounts | undefined> {
+    return (await this.#parts)?.volumes.stats(about, signal);
   }
 
   async release(podUid: string, signal: AbortSignal): Promise<void> {
@@ -156,11 +165,11 @@ export class NodeCsi implements PodCsi, Runnable {
   #load(): Promise<Parts> {
     return this.#parts ??= (async () => {
       const [{ Drivers: LoadedDrivers }, { CsiVolumes: LoadedVolumes }, { csiCalls }] = await Promise.all([import('./drivers.ts'), import('./volumes.ts'), import('./contract.ts')]);
-      const { clock, log, state, ledger } = this.#deps;
+      const { clock, log, state, ledger, events } = this.#deps;
       const call = csiCalls();
       await ledger.record({ kind: 'csi-volumes', target: this.#config.kubeletDir, before: null, after: null });
       const drivers = new LoadedDrivers({ call, clock, log, changed: () => { this.#driversChanged(); } }, registryDir(this.#config.kubeletDir));
-      const volumes = new LoadedVolumes({ state, call, clock, log, driver: (name) => drivers.get(name), changed: () => { this.#tasks.run('csi volumes in use', this.#signal, () => this.#noteInUse()); } }, this.#config);
+      const volumes = new LoadedVolumes({ state, call, clock, log, events, driver: (name) => drivers.get(name), changed: () => { this.#tasks.run('csi volumes in use', this.#signal, () => this.#noteInUse()); } }, this.#config);
       this.#drivers = drivers;
       return { drivers, volumes };
     })();
@@ -169,8 +178,10 @@ export class NodeCsi implements PodCsi, Runnable {
   async #noteInUse(): Promise<void> {
     const records = (await podRecords(this.#config.kubeletDir)).filter(({ volumeLifecycleMode }) => volumeLifecycleMode === 'Persistent');
     const inUse = [...new Set(records.map(({ driverName, volumeHandle }) => volumeInUse(driverName, volumeHandle)))].sort();
-    if (inUse.join() === this.#inUse.join()) return;
+    const expansions = (await this.#parts)?.volumes.expansions ?? [];
+    if (inUse.join() === this.#inUse.join() && equal(expansions, this.#expansions)) return;
     this.#inUse = inUse;
+    this.#expansions = expansions;
     this.#deps.reported();
   }
 

@@ -21,6 +21,7 @@ export interface CsiVolume {
   readonly mountFlags: readonly string[];
   readonly stageSecret: SecretName | undefined;
   readonly publishSecret: SecretName | undefined;
+  readonly expandSecret: SecretName | undefined;
 }
 
 export interface SecretName { readonly namespace: string; readonly name: string }
@@ -31,7 +32,7 @@ export function csiVolume({ pod, volume, claimed }: PodVolume): CsiVolume {
   const { driver = '', fsType = '', readOnly = false, volumeAttributes = {}, nodePublishSecretRef } = volume.csi ?? {};
   return {
     driver, handle: `csi-${hash('sha256', `${uid}${volume.name}`, 'hex')}`, specName: volume.name, mode: 'Ephemeral', isBlock: false, fsType, readOnly, attributes: volumeAttributes, accessModes: [], mountFlags: [],
-    stageSecret: undefined, publishSecret: nodePublishSecretRef?.name ? { namespace, name: nodePublishSecretRef.name } : undefined,
+    stageSecret: undefined, publishSecret: nodePublishSecretRef?.name ? { namespace, name: nodePublishSecretRef.name } : undefined, expandSecret: undefined,
   };
 }
 
@@ -42,7 +43,7 @@ function persistent({ metadata, spec }: PersistentVolume, readOnly: boolean): Cs
   return {
     driver: csi.driver, handle: csi.volumeHandle, specName: metadata?.name ?? '', mode: 'Persistent', isBlock: spec?.volumeMode === 'Block', fsType: csi.fsType ?? '', readOnly: readOnly || csi.readOnly === true,
     attributes: csi.volumeAttributes ?? {}, accessModes: spec?.accessModes ?? [], mountFlags: spec?.mountOptions ?? [],
-    stageSecret: secret(csi.nodeStageSecretRef), publishSecret: secret(csi.nodePublishSecretRef),
+    stageSecret: secret(csi.nodeStageSecretRef), publishSecret: secret(csi.nodePublishSecretRef), expandSecret: secret(csi.nodeExpandSecretRef),
   };
 }
 

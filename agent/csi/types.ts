@@ -1,5 +1,5 @@
-import type { CSINodeDriver, PersistentVolume, Pod, Volume } from '#api/gen/types.ts';
-import type { PodTokenRequest } from '#agent/session/types.ts';
+import type { CSINodeDriver, PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
+import type { PodTokenRequest, VolumeExpansion } from '#agent/session/types.ts';
 
 /** What this host's drivers are to the cluster. */
 export interface DriverReport {
@@ -10,6 +10,20 @@ export interface DriverReport {
   readonly topology: Readonly<Record<string, string>>;
   /** As in a node's status. */
   readonly volumesInUse: readonly string[];
+  /** Volumes that have grown, or could not, since this agent started. */
+  readonly expansions: readonly VolumeExpansion[];
+}
+
+/** Bytes and inodes of a volume, as far as they are known. */
+export interface VolumeAmounts {
+  readonly availableBytes?: number;
+  readonly capacityBytes?: number;
+  readonly usedBytes?: number;
+  readonly inodesFree?: number;
+  readonly inodes?: number;
+  readonly inodesUsed?: number;
+  /** Something is wrong with the volume, as its driver says. */
+  readonly abnormal?: boolean;
 }
 
 /** One volume of a pod; `claimed` is what its claim is bound to, absent for one that lives with the pod. */
@@ -17,6 +31,7 @@ export interface PodVolume {
   readonly pod: Pod;
   readonly volume: Volume;
   readonly claimed: PersistentVolume | undefined;
+  readonly claim?: PersistentVolumeClaim | undefined;
   /** A token of the pod's account, for drivers that want one; absent where no control plane can be asked. */
   readonly token?: ((request: PodTokenRequest) => Promise<string>) | undefined;
 }
@@ -30,6 +45,8 @@ export interface PodCsi {
    * if it does; `begins`: nothing of the pod runs yet. Idempotent.
    */
   ensure(about: PodVolume, begins: boolean, signal: AbortSignal): Promise<number | undefined>;
+  /** What its driver counts; undefined where it does not, or where the volume is not mounted. */
+  stats(about: PodVolume, signal: AbortSignal): Promise<VolumeAmounts | undefined>;
   /** Unmounts all of the pod's; to be asked again after it has rejected. Nothing to do is no error. */
   release(podUid: string, signal: AbortSignal): Promise<void>;
   /** Cleans up after pods that are not there any more, now and when their driver is back. */

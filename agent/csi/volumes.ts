@@ -1,7 +1,8 @@
 import { lstat, mkdir, rm, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { CSIDriver, VolumeAttachment } from '#api/gen/types.ts';
 import { csiDrivers, secrets, volumeAttachments } from '#api/kinds/resources.ts';
+import { quantityValue } from '#api/meta/quantity.ts';
 import { attachmentName, needsAttachment } from '#api/volumes/csi.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
@@ -9,10 +10,14 @@ import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import { isMountPoint, mountsBelow } from '#agent/pods/volumes/mounts.ts';
 import type { DesiredState } from '#agent/state/types.ts';
+import { grpcCode } from '#agent/plugin-call.ts';
+import type { AgentEvents, VolumeExpansion } from '#agent/session/types.ts';
 import type { CsiCall } from './contract.ts';
+import { Expansions } from './expansion.ts';
 import { podRecords, podsDir, podVolumeFolder, readRecord, recordPath, removeEmpty, stagedFolder, stagedRecords, stagingPath, targetPath, writeRecord, type PodVolumeRecord, type VolumeRecord } from './layout.ts';
 import { capabilityOf, checkMode, csiVolume, ownerGroup, publishContext, secretData, tokenContext, type CsiVolume } from './requests.ts';
-import type { Driver, PodVolume } from './types.ts';
+import { amountsOf } from './stats.ts';
+import type { Driver, PodVolume, VolumeAmounts } from './types.ts';
 
 export interface VolumesDeps {
   readonly state: DesiredState;
@@ -20,7 +25,8 @@ export interface VolumesDeps {
   readonly call: CsiCall;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called when other volumes are in use than before. */
+  readonly events?: AgentEvents | undefined;
+  /** Called when other volumes are in use than before, or have grown. */
   readonly changed: () => void;
 }
 
@@ -29,6 +35,10 @@ export interface VolumesConfig { readonly nodeName: string; readonly kubeletDir:
 /** As the kubelet has it. */
 const callMs = 120_000;
 const attachMs = 120_000;
+/** Statistics are for whoever waits for them. */
+const statsMs = 10_000;
+/** Answers to growing that another try would get as well. */
+const infeasible = new Set(['InvalidArgument', 'OutOfRange', 'NotFound']);
 /** How often drivers are asked anew that want to be, such as those that renew what is in the volume. */
 const republishMs = 60_000;
 
@@ -40,6 +50,7 @@ export class CsiVolumes {
   readonly #deps: VolumesDeps;
   readonly #config: VolumesConfig;
   readonly #staged = new Set<string>();
+  readonly #expansions = new Expansions();
   /** By folder of a pod's volume, when its driver was last asked; monotonic. */
   readonly #published = new Map<string, number>();
   /** By volume: whoever works on it last. Pods that share a volume take turns. */
@@ -57,18 +68,75 @@ export class CsiVolumes {
     const renewInMs = object?.spec.requiresRepublish === true ? republishMs : undefined;
     const isMounted = await isMountPoint(targetPath(folder));
     const isDue = !isMounted || (renewInMs !== undefined && this.#isDue(folder));
+    const grows = this.#growsTo(volume, about) !== undefined;
     // A pod that has its volume can do without the driver.
-    if (!isDue && (!begins || !this.#deps.driver(volume.driver))) return renewInMs;
+    if (!isDue && !grows && (!begins || !this.#deps.driver(volume.driver))) return renewInMs;
     checkMode(volume, object);
     const driver = this.#driver(volume.driver);
     const attached = isDue && volume.mode === 'Persistent' && needsAttachment(object) ? await this.#attached(volume, isMounted, signal) : {};
+    let againMs: number | undefined;
     await this.#inTurn(volume.driver, volume.handle, signal, async () => {
       const { fsGroup, fsGroupChangePolicy } = about.pod.spec?.securityContext ?? {};
       if (isDue) await this.#mount(volume, about, driver, object, attached, folder, isMounted, signal);
+      againMs = await this.#expand(volume, about, driver, folder, begins, signal);
       const group = begins ? ownerGroup(volume, driver, object, fsGroup) : undefined;
       if (group !== undefined) await (await import('#agent/pods/volumes/ownership.ts')).applyFsGroup(targetPath(folder), group, fsGroupChangePolicy, signal);
     });
-    return renewInMs;
+    return againMs === undefined ? renewInMs : Math.min(againMs, renewInMs ?? Infinity);
+  }
+
+  /** How large the volume is to be made here; undefined when it is, or when that is not the node's to do. */
+  #growsTo(volume: CsiVolume, { claimed, claim }: PodVolume): string | undefined {
+    const size = claimed && claim ? this.#expansions.wanted(claimed, claim) : undefined;
+    return volume.readOnly || this.#deps.driver(volume.driver)?.capabilities.has('EXPAND_VOLUME') !== true ? undefined : size;
+  }
+
+  /**
+   * Asks the driver to let the pod see that the volume has grown. A pod that runs goes on whatever comes of it; one that
+   * begins does not, unless the driver can do it only while nobody uses the volume. Resolves with when to try again.
+   */
+  async #expand(volume: CsiVolume, about: PodVolume, driver: Driver, folder: string, begins: boolean, signal: AbortSignal): Promise<number | undefined> {
+    const { call, state, clock, changed } = this.#deps;
+    const size = this.#growsTo(volume, about);
+    if (size === undefined) return undefined;
+    const waitMs = this.#expansions.waitMs(volume.specName, clock.monotonic());
+    if (waitMs > 0 && !begins) return waitMs;
+    const staged = driver.capabilities.has('STAGE_UNSTAGE_VOLUME') ? stagingPath(stagedFolder(this.#config.kubeletDir, volume.driver, volume.handle)) : '';
+    const request = {
+      volumeId: volume.handle, volumePath: volume.isBlock || staged === '' ? targetPath(folder) : staged, capacityRange: { requiredBytes: quantityValue(size), limitBytes: 0 }, stagingTargetPath: staged,
+      volumeCapability: capabilityOf(volume, driver, about.pod.spec?.securityContext?.fsGroup), secrets: secretData(volume.expandSecret, (wanted) => state.get(secrets, wanted.namespace, wanted.name)),
+    };
+    try {
+      await call(driver.endpoint, 'NodeExpandVolume', request, callMs, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const code = grpcCode(error);
+      const againMs = this.#expansions.failed(volume.specName, size, messageOf(error), infeasible.has(code ?? ''), clock.monotonic());
+      changed();
+      this.#tell(about, 'Warning', 'VolumeResizeFailed', `NodeExpandVolume.NodeExpandVolume failed for volume "${volume.specName}" : ${messageOf(error)}`);
+      if (begins && code !== 'FailedPrecondition') throw new StatusError('InternalError', `the volume could not be expanded to ${size}: ${messageOf(error)}`, { cause: error });
+      return againMs;
+    }
+    this.#expansions.succeeded(volume.specName, size);
+    changed();
+    this.#tell(about, 'Normal', 'FileSystemResizeSuccessful', `MountVolume.NodeExpandVolume succeeded for volume "${volume.specName}" ${this.#config.nodeName}`);
+    return undefined;
+  }
+
+  #tell({ pod: { metadata } }: PodVolume, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const { name = '', namespace = '', uid = '' } = metadata ?? {};
+    this.#deps.events?.emit({ kind: 'Pod', namespace, name, uid, type, reason, message, atMs: this.#deps.clock.now() });
+  }
+
+  get expansions(): readonly VolumeExpansion[] { return this.#expansions.all; }
+
+  async stats(about: PodVolume, signal: AbortSignal): Promise<VolumeAmounts | undefined> {
+    const volume = csiVolume(about);
+    const driver = this.#deps.driver(volume.driver);
+    const volumePath = targetPath(podVolumeFolder(this.#config.kubeletDir, about.pod.metadata?.uid ?? '', volume.specName));
+    if (driver?.capabilities.has('GET_VOLUME_STATS') !== true || !await isMountPoint(volumePath)) return undefined;
+    const stagingTargetPath = volume.mode === 'Persistent' && driver.capabilities.has('STAGE_UNSTAGE_VOLUME') ? stagingPath(stagedFolder(this.#config.kubeletDir, volume.driver, volume.handle)) : '';
+    return amountsOf(await this.#deps.call(driver.endpoint, 'NodeGetVolumeStats', { volumeId: volume.handle, volumePath, stagingTargetPath }, statsMs, signal));
   }
 
   #isDue(folder: string): boolean { return this.#deps.clock.monotonic() - (this.#published.get(folder) ?? -Infinity) >= republishMs; }
@@ -137,7 +205,10 @@ export class CsiVolumes {
     await this.#deps.call(endpoint, 'NodeUnpublishVolume', { volumeId: volumeHandle, targetPath: target }, callMs, signal).catch(unlessUnknown);
     await takeAway(target, record.volumeLifecycleMode === 'Ephemeral');
     const others = (await podRecords(this.#config.kubeletDir)).some((other) => other.folder !== folder && other.driverName === driverName && other.volumeHandle === volumeHandle);
-    if (!others) await this.#unstage(record, signal);
+    if (!others) {
+      await this.#unstage(record, signal);
+      this.#expansions.forget(basename(folder));
+    }
     await rm(recordPath(folder), { force: true });
     await removeEmpty(folder, podsDir(this.#config.kubeletDir));
     this.#deps.log.debug({ uid: podUid, driver: driverName, volume: volumeHandle }, 'volume unmounted');

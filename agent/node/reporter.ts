@@ -153,7 +153,7 @@ export class NodeReporter implements NodeReports, Runnable {
     const annotations = this.#deps.annotations?.() ?? {};
     const report = {
       labels: { ...csi?.topology, ...this.#labels }, status, ...(Object.keys(annotations).length > 0 && { annotations }),
-      ...(csi && csi.drivers.length + csi.gone.length > 0 && { csi: { drivers: csi.drivers, gone: csi.gone } }),
+      ...(csi && csi.drivers.length + csi.gone.length > 0 && { csi: { drivers: csi.drivers, gone: csi.gone, ...(csi.expansions.length > 0 && { expansions: csi.expansions }) } }),
     };
     const rest = ({ status: _status, ...others }: NodeReport): string => JSON.stringify(others);
     if (sameStatus(status, previous) && rest(report) === rest(this.#report)) return;

@@ -43,10 +43,20 @@ export interface Fencing {
 export interface NodeReport {
   readonly labels: Readonly<Record<string, string>>;
   /** CSI drivers of the host, for its CSINode; absent where there never were any. */
-  readonly csi?: { readonly drivers: readonly CSINodeDriver[]; readonly gone: readonly string[] };
+  readonly csi?: { readonly drivers: readonly CSINodeDriver[]; readonly gone: readonly string[]; readonly expansions?: readonly VolumeExpansion[] };
   /** What other hosts need to know of this one; of the keys only those that the dispatcher knows are taken over. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly status: NodeStatus;
+}
+
+/** How it went when a PersistentVolume that had been made larger was to be seen so on this host. */
+export interface VolumeExpansion {
+  readonly volume: string;
+  /** What it was to grow to, and has unless there is an error. */
+  readonly capacity: string;
+  readonly error?: string;
+  /** Another try would end in the same way. */
+  readonly infeasible?: true;
 }
 
 export interface NodeReports {

@@ -1,4 +1,5 @@
 import { isRecord } from '#api/meta/json.ts';
+import { isQuantity } from '#api/meta/quantity.ts';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { EventReport, NodeStatusUpdate, PodStatusUpdate } from '#proto/edge/v1/messages.ts';
@@ -29,7 +30,12 @@ export function parseNodeReport(update: NodeStatusUpdate): NodeReport {
 
 function isDriverReport(csi: unknown): csi is DriverReport {
   return isRecord(csi) && Array.isArray(csi['drivers']) && csi['drivers'].every((driver) => isRecord(driver) && typeof driver['name'] === 'string')
-    && Array.isArray(csi['gone']) && csi['gone'].every((name) => typeof name === 'string');
+    && Array.isArray(csi['gone']) && csi['gone'].every((name) => typeof name === 'string')
+    && (csi['expansions'] === undefined || (Array.isArray(csi['expansions']) && csi['expansions'].every(isExpansion)));
+}
+
+function isExpansion(expansion: unknown): boolean {
+  return isRecord(expansion) && typeof expansion['volume'] === 'string' && isQuantity(expansion['capacity']) && (expansion['error'] === undefined || typeof expansion['error'] === 'string');
 }
 
 export function parsePodReport(update: PodStatusUpdate): PodReport {

@@ -3,11 +3,14 @@ import { csiNodes } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { isStatus } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
+import type { VolumeExpansion } from './expansions.ts';
 
 /** What a node says of its CSI drivers. Those that it does not speak of stay: it may not have looked at them yet. */
 export interface DriverReport {
   readonly drivers: readonly CSINodeDriver[];
   readonly gone: readonly string[];
+  /** How it went when volumes were to grow there; see expansions.ts. */
+  readonly expansions?: readonly VolumeExpansion[];
 }
 
 /** Keeps the node's CSINode, which is made with its first driver. */

@@ -56,7 +56,7 @@ function* ofDriver(volume: PersistentVolume | undefined, nodeName: string): Gene
   if (!csi) return;
   yield referenceKey(csiDrivers, undefined, csi.driver);
   yield referenceKey(volumeAttachments, undefined, attachmentName(csi.driver, csi.volumeHandle, nodeName));
-  for (const reference of [csi.nodeStageSecretRef, csi.nodePublishSecretRef]) if (reference?.name) yield referenceKey(secrets, reference.namespace, reference.name);
+  for (const reference of [csi.nodeStageSecretRef, csi.nodePublishSecretRef, csi.nodeExpandSecretRef]) if (reference?.name) yield referenceKey(secrets, reference.namespace, reference.name);
 }
 
 type Add = (name: string | undefined) => void;

@@ -211,7 +211,11 @@ export class NodeSession {
 
   #storeNode(): void {
     this.#reports.put('node', async () => {
-      if (this.#nodeReport && !this.#nodeDeleted) await storeNodeReport(this.#deps.api, this.identity, this.#nodeReport, this.#deps.clock.now());
+      const report = this.#nodeReport;
+      if (!report || this.#nodeDeleted) return;
+      const { api, clock, events } = this.#deps;
+      await storeNodeReport(api, this.identity, report, clock.now());
+      if (report.csi?.expansions) await (await import('./expansions.ts')).storeExpansions({ api, events }, this.identity.name, report.csi.expansions, clock.now());
     });
   }
 

@@ -6,6 +6,7 @@ Its volumes are folders of VOLUMES; staging and publishing are bind mounts. Each
 Lines on standard input: `modes M ...` replaces the modes, `register` makes the registration socket (again), `quit` ends.
 Modes: nostage (cannot stage), mountgroup, multiwriter (capabilities); slow (publishing takes a minute, or until the caller has gone),
 liar (says that it published and does not), litter (unpublishes without unmounting), deny (publishing fails),
+full (growing asks for too much), busy (it cannot grow in use), stuck (growing fails),
 v0 (an unknown version), device (says that it is a device plugin), nameless (has no node id).
 """
 import json, os, stat as stat_module, subprocess, sys, threading, time
@@ -33,6 +34,13 @@ MESSAGES = {
     "Stage": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("volume_capability", 4, "VolumeCapability"), ("secrets", 5, "map"), ("volume_context", 6, "map")],
     "Unstage": [("volume_id", 1, "string"), ("staging_target_path", 2, "string")],
     "Publish": [("volume_id", 1, "string"), ("publish_context", 2, "map"), ("staging_target_path", 3, "string"), ("target_path", 4, "string"), ("volume_capability", 5, "VolumeCapability"), ("readonly", 6, "bool"), ("secrets", 7, "map"), ("volume_context", 8, "map")],
+    "CapacityRange": [("required_bytes", 1, "int64"), ("limit_bytes", 2, "int64")],
+    "Expand": [("volume_id", 1, "string"), ("volume_path", 2, "string"), ("capacity_range", 3, "CapacityRange"), ("staging_target_path", 4, "string"), ("volume_capability", 5, "VolumeCapability"), ("secrets", 6, "map")],
+    "Expanded": [("capacity_bytes", 1, "int64")],
+    "StatsOf": [("volume_id", 1, "string"), ("volume_path", 2, "string"), ("staging_target_path", 3, "string")],
+    "Usage": [("available", 1, "int64"), ("total", 2, "int64"), ("used", 3, "int64"), ("unit", 4, "int32")],
+    "Condition": [("abnormal", 1, "bool"), ("message", 2, "string")],
+    "Stats": [("usage", 1, "[Usage]"), ("volume_condition", 2, "Condition")],
     "Unpublish": [("volume_id", 1, "string"), ("target_path", 2, "string")],
 }
 
@@ -133,6 +141,22 @@ def unstage(request, _context):
     return M["Empty"]()
 
 
+def expand(request, context):
+    asked = set(modes)
+    say("expand", id=request.volume_id, path=request.volume_path, bytes=request.capacity_range.required_bytes, limit=request.capacity_range.limit_bytes, staging=request.staging_target_path,
+        secrets=dict(request.secrets), fsType=request.volume_capability.mount.fs_type, mode=request.volume_capability.access_mode.mode)
+    for mode, code in (("full", grpc.StatusCode.OUT_OF_RANGE), ("busy", grpc.StatusCode.FAILED_PRECONDITION), ("stuck", grpc.StatusCode.INTERNAL)):
+        if mode in asked:
+            context.abort(code, "it is " + mode)
+    return M["Expanded"](capacity_bytes=request.capacity_range.required_bytes)
+
+
+def stats(request, _context):
+    say("stats", id=request.volume_id, path=request.volume_path, staging=request.staging_target_path)
+    usage = [M["Usage"](available=600, total=1000, used=400, unit=1), M["Usage"](available=7, total=10, used=3, unit=2)]
+    return M["Stats"](usage=usage, volume_condition=M["Condition"](abnormal=True, message="smells"))
+
+
 def node_info(_request, _context):
     info = M["NodeInfo"](node_id="" if "nameless" in modes else "id-of-" + driver_name, max_volumes_per_node=7)
     info.accessible_topology.segments["topology." + driver_name + "/rack"] = "r1"
@@ -140,7 +164,7 @@ def node_info(_request, _context):
 
 
 def capabilities(_request, _context):
-    wanted = [(1, "nostage" not in modes), (5, "multiwriter" in modes), (6, "mountgroup" in modes)]
+    wanted = [(1, "nostage" not in modes), (2, True), (3, True), (4, True), (5, "multiwriter" in modes), (6, "mountgroup" in modes)]
     return M["Capabilities"](capabilities=[M["Capability"](rpc=M["RPC"](type=number)) for number, has in wanted if has])
 
 
@@ -178,6 +202,7 @@ endpoint = os.path.join(kubelet, "plugins", driver_name, "csi.sock")
 server = serve(endpoint, "csi.v1.Node", {
     "NodeGetInfo": method(node_info, "Empty", "NodeInfo"), "NodeGetCapabilities": method(capabilities, "Empty", "Capabilities"),
     "NodeStageVolume": method(stage, "Stage"), "NodeUnstageVolume": method(unstage, "Unstage"),
+    "NodeExpandVolume": method(expand, "Expand", "Expanded"), "NodeGetVolumeStats": method(stats, "StatsOf", "Stats"),
     "NodePublishVolume": method(publish, "Publish"), "NodeUnpublishVolume": method(unpublish, "Unpublish"),
 })
 registration = register()

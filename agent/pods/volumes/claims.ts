@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, mkdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PersistentVolume, Pod, Volume } from '#api/gen/types.ts';
+import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
 import { annotations, isFor, isFullyBound, localPathProvisioner } from '#api/volumes/binding.ts';
 import { StatusError } from '#common/errors.ts';
 import { localVolumesDir, type PodPaths } from '../paths.ts';
@@ -30,7 +30,7 @@ export function claimedFolder(pod: Pod, volume: Volume, paths: PodPaths, lookup:
 /** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. Resolves with the milliseconds after which to look again, if any. */
 export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false, signal = new AbortController().signal): Promise<number | undefined> {
   const found = volumeOf(pod, volume, lookup);
-  if (found.spec?.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: found, token: lookup.token?.bind(lookup) }, begins, signal);
+  if (found.spec?.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: found, claim: claimOf(pod, volume, lookup), token: lookup.token?.bind(lookup) }, begins, signal);
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
   if (isOurs(found)) await makeLocalVolume(path, fsGroup);
@@ -47,14 +47,22 @@ export async function removeLocalVolume(stateDir: string, name: string): Promise
   await rm(join(localVolumesDir(stateDir), name), { recursive: true, force: true });
 }
 
-function volumeOf(pod: Pod, { name, persistentVolumeClaim }: Volume, lookup: ObjectLookup): PersistentVolume {
-  const { namespace = '', name: podName = '' } = pod.metadata ?? {};
-  const claimName = persistentVolumeClaim?.claimName ?? `${podName}-${name}`;
-  const claim = lookup.claim?.(namespace, claimName);
-  if (claim === undefined) throw new StatusError('NotFound', `persistentvolumeclaim "${claimName}" not found`);
-  const volume = isFullyBound(claim) ? lookup.volume?.(claim.spec?.volumeName ?? '') : undefined;
-  if (volume === undefined || !isFor(volume, claim)) throw new StatusError('ServiceUnavailable', `persistentvolumeclaim "${claimName}" is not bound`);
-  return volume;
+function claimNameOf({ metadata }: Pod, { name, persistentVolumeClaim }: Volume): string {
+  return persistentVolumeClaim?.claimName ?? `${metadata?.name ?? ''}-${name}`;
+}
+
+/** The claim that a volume of the pod names. */
+export function claimOf(pod: Pod, volume: Volume, lookup: ObjectLookup): PersistentVolumeClaim | undefined {
+  return lookup.claim?.(pod.metadata?.namespace ?? '', claimNameOf(pod, volume));
+}
+
+/** What that claim is bound to. Rejects when it is not. */
+export function volumeOf(pod: Pod, volume: Volume, lookup: ObjectLookup): PersistentVolume {
+  const [name, claim] = [claimNameOf(pod, volume), claimOf(pod, volume, lookup)];
+  if (claim === undefined) throw new StatusError('NotFound', `persistentvolumeclaim "${name}" not found`);
+  const found = isFullyBound(claim) ? lookup.volume?.(claim.spec?.volumeName ?? '') : undefined;
+  if (found === undefined || !isFor(found, claim)) throw new StatusError('ServiceUnavailable', `persistentvolumeclaim "${name}" is not bound`);
+  return found;
 }
 
 function isBlock({ spec }: PersistentVolume): boolean { return spec?.volumeMode === 'Block'; }
