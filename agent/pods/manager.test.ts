@@ -297,7 +297,7 @@ describe('probes', () => {
 
   it('that cannot be run say nothing of the container', async () => {
     driver.failures.set('exec', Array.from({ length: 3 }, () => new StatusError('ServiceUnavailable', 'the runtime is away')));
-    check = systemCheck(driver);
+    check = systemCheck(driver, clock);
     state.set(testPod('web', { containers: [testContainer('app', { livenessProbe: { exec: { command: ['true'] }, failureThreshold: 1 }, readinessProbe: { exec: { command: ['true'] } } })] }));
     await until(() => statusOf('web')?.phase === 'Running');
     for (let i = 0; i < 4; i++) { await clock.advance(10_000); await until(() => driver.calls.filter((c) => c === 'exec app true').length >= 2 * i + 2); }

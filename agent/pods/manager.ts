@@ -20,6 +20,7 @@ import { Limit } from './limit.ts';
 import { queryLogs } from './logs/query.ts';
 import { defaultRotation, rotateLog } from './logs/rotate.ts';
 import { systemCheck } from './probes/checks.ts';
+import { ProbeSchedule } from './probes/schedule.ts';
 import type { Check } from './probes/types.ts';
 import { podRecorder } from './recorder.ts';
 import { ReportBoard } from './reports.ts';
@@ -81,6 +82,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   readonly #capacity: NodeCapacity;
   readonly #tasks: TaskGroup;
   readonly #leases: Leases;
+  readonly #schedule: ProbeSchedule;
   readonly #endWaiters = new Set<EndWaiter>();
   readonly #leftListeners = new Set<() => void>();
   #runtimeName = 'containerd';
@@ -98,6 +100,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#puller = deps.images ?? new ImagePuller(deps);
     this.#usage = new UsageMeter(deps, config);
     this.#leases = new Leases(deps);
+    this.#schedule = new ProbeSchedule(deps.clock);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     const { tokens, csi } = deps;
@@ -303,7 +306,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       puller: this.#puller,
       isAlone: () => this.#isAlone,
       capacity: this.#capacity,
-      check: this.#deps.check ?? systemCheck(this.#deps.driver),
+      check: this.#deps.check ?? systemCheck(this.#deps.driver, this.#deps.clock),
+      schedule: this.#schedule,
       recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),
       runtimeName: () => this.#runtimeName,
       report: (report) => { this.#board.put(report); },

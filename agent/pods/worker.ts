@@ -12,6 +12,7 @@ import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
 import { ContainerProbes } from './probes/probes.ts';
+import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
 import { rejectionOf, type Rejection } from './spec/admission.ts';
 import { containerNamed, graceSecondsOf } from './spec/containers.ts';
@@ -27,6 +28,7 @@ export interface WorkerDeps extends ActionDeps {
   readonly runtimeName: () => string;
   readonly report: (report: PodReport) => void;
   readonly capacity: NodeCapacity;
+  readonly schedule: ProbeSchedule;
 }
 
 const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
@@ -313,9 +315,10 @@ export class PodWorker {
       if (known || !spec || !ContainerProbes.needed(spec)) continue;
       this.#memory.probes.set(container.id, new ContainerProbes({
         clock: this.#deps.clock,
+        schedule: this.#deps.schedule,
         check: this.#deps.check,
         changed: () => { this.wake(); },
-        unhealthy: (message) => { this.#deps.recorder.emit('Warning', 'Unhealthy', message, container.name); },
+        tell: (reason, message) => { this.#deps.recorder.emit('Warning', reason, message, container.name); },
       }, spec, this.#actions.target(view, spec, container.id), container.startedAtMs, !this.#observedBefore));
     }
   }

@@ -9,7 +9,7 @@ import { systemCheck } from './checks.ts';
 let server: Server;
 let port: number;
 const signal = new AbortController().signal;
-const check = systemCheck(new FakeDriver(systemClock));
+const check = systemCheck(new FakeDriver(systemClock), systemClock);
 
 beforeAll(async () => {
   server = createHttpServer((request, response) => {

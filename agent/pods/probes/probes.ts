@@ -2,15 +2,17 @@ import type { Container, Probe } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import type { ProbeView } from '../types.ts';
+import type { ProbeSchedule } from './schedule.ts';
 import type { Check, CheckResult, CheckTarget } from './types.ts';
 
 export interface ProbeDeps {
   readonly clock: Clock;
+  readonly schedule: ProbeSchedule;
   readonly check: Check;
   /** Called when `view` has changed. */
   readonly changed: () => void;
-  /** A failed probe, in kubelet's words. */
-  readonly unhealthy: (message: string) => void;
+  /** What is worth an Event, in kubelet's words. */
+  readonly tell: (reason: 'Unhealthy' | 'ProbeWarning', message: string) => void;
 }
 
 type Kind = 'startup' | 'liveness' | 'readiness';
@@ -24,6 +26,8 @@ interface State {
   errored: boolean;
   /** Results in a row that say the same. */
   run: { ok: boolean; count: number };
+  /** Ends the wait for the next time. */
+  cancel: (() => void) | undefined;
 }
 
 /** Beyond this a timer would fire at once. */
@@ -31,7 +35,7 @@ const longestTimerMs = 2 ** 31 - 1;
 
 const titles = { startup: 'Startup', liveness: 'Liveness', readiness: 'Readiness' } as const;
 
-/** Probes one running container. Has timers only for the probes that there are. */
+/** Probes one running container. */
 export class ContainerProbes {
   readonly #deps: ProbeDeps;
   readonly #target: CheckTarget;
@@ -45,7 +49,7 @@ export class ContainerProbes {
     this.#target = target;
     this.#adopted = adopted;
     const kinds = [['startup', spec.startupProbe], ['liveness', spec.livenessProbe], ['readiness', spec.readinessProbe]] as const;
-    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, errored: false, run: { ok: false, count: 0 } }] : []);
+    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, errored: false, run: { ok: false, count: 0 }, cancel: undefined }] : []);
     for (const state of this.#states) {
       const elapsed = deps.clock.now() - startedAtMs;
       const first = adopted ? 0 : Math.max(0, (state.probe.initialDelaySeconds ?? 0) * 1000 - elapsed);
@@ -73,6 +77,7 @@ export class ContainerProbes {
 
   stop(): void {
     this.#stop.abort();
+    for (const { cancel } of this.#states) cancel?.();
   }
 
   #state(kind: Kind): State | undefined {
@@ -80,21 +85,25 @@ export class ContainerProbes {
   }
 
   #after(ms: number, state: State): void {
-    const cancel = this.#deps.clock.after(Math.min(ms, longestTimerMs), () => {
-      this.#stop.signal.removeEventListener('abort', cancel);
-      void this.#probe(state);
-    });
-    this.#stop.signal.addEventListener('abort', cancel, { once: true });
+    state.cancel = this.#deps.clock.after(Math.min(ms, longestTimerMs), () => { void this.#probe(state); });
+  }
+
+  /** A period from when it last began. A command costs so much that what begins with it costs little more: those are left apart. */
+  #again(state: State, beganMs: number): void {
+    const nextMs = beganMs + (state.probe.periodSeconds ?? 10) * 1000;
+    if (state.probe.exec) this.#after(Math.max(0, nextMs - this.#deps.clock.monotonic()), state);
+    else state.cancel = this.#deps.schedule.at(nextMs, () => { void this.#probe(state); });
   }
 
   async #probe(state: State): Promise<void> {
     if (this.#stop.signal.aborted) return;
+    const beganMs = this.#deps.clock.monotonic();
     let result: CheckResult | undefined;
     try {
       result = await this.#deps.check(state.probe, this.#target, this.#stop.signal);
     } catch (error) {
       // A runtime that is away, or a command that is not in the image, is no reason to end a container.
-      if (!this.#stop.signal.aborted) this.#deps.unhealthy(`${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
+      if (!this.#stop.signal.aborted) this.#deps.tell('Unhealthy', `${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
     }
     if (this.#stop.signal.aborted) return;
     if (!result && !state.errored) {
@@ -102,12 +111,13 @@ export class ContainerProbes {
       this.#deps.changed();
     }
     const finished = result !== undefined && this.#take(state, result);
-    if (!finished) this.#after((state.probe.periodSeconds ?? 10) * 1000, state);
+    if (!finished) this.#again(state, beganMs);
   }
 
   /** Counts a result. True when this probe is not needed any more. */
-  #take(state: State, { ok, output }: CheckResult): boolean {
-    if (!ok) this.#deps.unhealthy(`${titles[state.kind]} probe failed: ${output}`);
+  #take(state: State, { ok, output, warning }: CheckResult): boolean {
+    if (!ok) this.#deps.tell('Unhealthy', `${titles[state.kind]} probe failed: ${output}`);
+    else if (warning) this.#deps.tell('ProbeWarning', `${titles[state.kind]} probe warning: ${output}`);
     state.run = state.run.ok === ok ? { ok, count: state.run.count + 1 } : { ok, count: 1 };
     const threshold = ok ? state.probe.successThreshold ?? 1 : state.probe.failureThreshold ?? 3;
     const first = this.#adopted && state.verdict === undefined && state.kind === 'readiness';

@@ -1,7 +1,12 @@
 import type { Probe } from '#api/gen/types.ts';
 
 /** What a probe said; `output` is for people. */
-export interface CheckResult { readonly ok: boolean; readonly output: string }
+export interface CheckResult {
+  readonly ok: boolean;
+  readonly output: string;
+  /** A success that somebody may want to know about. */
+  readonly warning?: true;
+}
 
 export interface CheckTarget {
   readonly containerId: string;
