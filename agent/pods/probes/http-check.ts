@@ -106,7 +106,7 @@ function isDefault(name: string): boolean {
 /** Text of others stays in its line. */
 function valid(name: string, value: string): string {
   if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) throw new Error(`invalid header field name ${JSON.stringify(name)}`);
-  // eslint-disable-next-line no-control-regex -- these are what may not be in a header
+  // oxlint-disable-next-line no-control-regex
   if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) throw new Error(`invalid header field value for ${JSON.stringify(name)}`);
   return value;
 }
