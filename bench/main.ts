@@ -9,6 +9,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   scheduler: () => import('./rows/scheduler.ts'),
   proxy: () => import('./rows/proxy.ts'),
   dns: () => import('./rows/dns.ts'),
+  ingress: () => import('./rows/ingress.ts'),
   host: () => import('./rows/host.ts'),
   agent: () => import('./rows/agent.ts'),
   runtimes: () => import('./rows/runtimes.ts'),
