@@ -20,13 +20,15 @@ const signal = new AbortController().signal;
 export interface ProxyTraits {
   /** How much longer than asked for session affinity may last: while a connection is remembered that was reset. */
   readonly lingerMs?: number;
+  /** What another program may do to the rules of `cleat-test`. */
+  readonly harms: readonly string[];
 }
 
 /**
  * What every proxy backend must do, shown by real packets: `node` is the host under test with pods a and b, `peer` is
  * another host with pod c, `client` is a host outside the cluster.
  */
-export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend, { lingerMs = 0 }: ProxyTraits = {}): void {
+export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend, { lingerMs = 0, harms }: ProxyTraits): void {
   describe(`proxy backend ${name}`, () => {
     let lab: Lab;
     let node: LabHost;
@@ -304,6 +306,12 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
       await expect(backend.apply({ set: [tcp({ endpoints: [podA] })], removed: [] }, signal)).rejects.toThrow();
       await backend.replace([tcp({ endpoints: [podB] })], signal);
       expect(servers(await ask(node, `${clusterIp}:80`, { count: 5 }))).toEqual(['b']);
+      for (const harm of harms) {
+        await node.sh(harm);
+        expect(await backend.intact(signal)).toBe(false);
+        await backend.replace([tcp({ endpoints: [podB] })], signal);
+        expect(await backend.intact(signal)).toBe(true);
+      }
     });
 
     it('cleans up twice and leaves foreign rules alone', async () => {

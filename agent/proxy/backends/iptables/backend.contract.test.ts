@@ -5,5 +5,5 @@ import { IptablesBackend } from './backend.ts';
 for (const flavour of ['nft', 'legacy']) {
   proxyContract(`iptables (${flavour})`, (deps, config) => new IptablesBackend({
     ...deps, exec: (command, args, options) => deps.exec(command.replace(/^(ip6?tables)/, `$1-${flavour}`), args, options),
-  }, config));
+  }, config), { harms: ['-t nat -F', '-t nat -F PREROUTING', '-F'].map((args) => `iptables-${flavour} ${args}`) });
 }

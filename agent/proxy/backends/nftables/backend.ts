@@ -3,7 +3,7 @@ import { familiesOf, type Family } from '../../families.ts';
 import { StaleFlows } from '../../stale-flows.ts';
 import type { ProxyBackend, ProxyBackendDeps, ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
 import { parseAffinity } from './affinity.ts';
-import { describePort } from './rules.ts';
+import { describePort, presenceCheck } from './rules.ts';
 import { TableRules } from './table-rules.ts';
 
 const transactionTimeoutMs = 60_000;
@@ -29,7 +29,7 @@ export class NftablesBackend implements ProxyBackend {
     const text = [...this.#tables.keys()].map((family) => probeRules(family, probe)).join('');
     let result;
     try {
-      result = await this.#deps.exec('nft', ['-c', '-f', '-'], { input: text, signal });
+      result = await this.#nft(text, signal, '-c');
     } catch (error) {
       signal.throwIfAborted();
       return `nft cannot be run (${messageOf(error)}); install the nftables package (Debian: apt-get install nftables)`;
@@ -55,19 +55,17 @@ export class NftablesBackend implements ProxyBackend {
   }
 
   async intact(signal: AbortSignal): Promise<boolean> {
-    for (const family of this.#tables.keys()) {
-      const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'chain', family, this.#config.tableName, 'services'], { signal });
-      if (exitCode !== 0 || !stdout.includes('service-ips')) return false;
-    }
-    return true;
+    const input = [...this.#tables.keys()].map((family) => presenceCheck(family, this.#config)).join('');
+    const { exitCode, stderr } = await this.#nft(input, signal, '-c');
+    if (exitCode === 0 || isAbsent(stderr)) return exitCode === 0;
+    throw new StatusError('InternalError', `nft cannot tell whether the Service rules are there: ${stderr.trim().slice(0, 1000)}`);
   }
 
   async cleanup(signal: AbortSignal): Promise<void> {
     // Both families, whatever is configured now: an earlier life may have used the other one.
     for (const family of ['ip', 'ip6'] as const) {
-      const table = `${family} ${this.#config.tableName}`;
-      const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'tables', family], { signal });
-      if (exitCode === 0 && stdout.split('\n').includes(`table ${table}`)) await this.#run(`delete table ${table}\n`, signal);
+      const { exitCode, stderr } = await this.#nft(`delete table ${family} ${this.#config.tableName}\n`, signal);
+      if (exitCode !== 0 && !isAbsent(stderr)) throw new StatusError('InternalError', `nft cannot remove the Service rules: ${stderr.trim().slice(0, 1000)}`);
     }
   }
 
@@ -82,9 +80,17 @@ export class NftablesBackend implements ProxyBackend {
   }
 
   async #run(text: string, signal: AbortSignal): Promise<void> {
-    const { exitCode, stderr } = await this.#deps.exec('nft', ['-f', '-'], { input: text, signal, timeoutMs: transactionTimeoutMs });
+    const { exitCode, stderr } = await this.#nft(text, signal);
     if (exitCode !== 0) throw new StatusError('InternalError', `nft refused the Service rules: ${stderr.trim().slice(0, 1000)}`);
   }
+
+  #nft(input: string, signal: AbortSignal, ...options: readonly string[]): ReturnType<ProxyBackendDeps['exec']> {
+    return this.#deps.exec('nft', [...options, '-f', '-'], { input, signal, timeoutMs: transactionTimeoutMs });
+  }
+}
+
+function isAbsent(stderr: string): boolean {
+  return stderr.includes('No such file or directory');
 }
 
 /** A table that uses every feature the rules may use. */

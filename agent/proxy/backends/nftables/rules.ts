@@ -1,9 +1,10 @@
 import { familyOf, type Family } from '../../families.ts';
 import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
+import { addressType, isShared, keyType, kinds, leadTo, leadToLocal, masqueradeMark, matchOf, setMark, type Kind, type Lead } from './shared.ts';
 
 /**
- * Service ports as nftables text. One table per address family; a lookup in one verdict map finds the chain of a
- * service port however many there are, and that chain picks an endpoint.
+ * Service ports as nftables text. One table per address family; a lookup in one verdict map finds what leads on from there,
+ * however many service ports there are: chains that all share (shared.ts), or, with session affinity or very many endpoints, its own:
  *
  *   service-ips, service-nodeports, service-hostports   address . protocol . port → chain
  *   svc/ID   traffic to a ClusterIP       all/ID   traffic from outside, to any endpoint, masqueraded on its way to another host
@@ -12,8 +13,6 @@ import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
  *
  * Packets to a Service that are not translated by then are refused by the filter chains.
  */
-/** One mark bit tells the postrouting chain to masquerade; cleared there. Chosen apart from the bits of kube-proxy, portmap, Calico and Tailscale. */
-const masqueradeMark = '0x00001000';
 
 /** What one or more service ports need in one table. */
 export interface Description {
@@ -21,106 +20,105 @@ export interface Description {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Set name → declaration. */
   readonly sets: ReadonlyMap<string, string>;
-  /** Set name → key → value (empty for a plain set). Several ports may claim one key. */
+  /** Names of shared chains that the elements lead to. */
+  readonly shared: ReadonlySet<string>;
+  /**
+   * Set name → key → value (empty for a plain set). Several ports may claim one key. What is looked up for that key on the way goes
+   * with it, a line each: `MAP VALUE`; see `expand`.
+   */
   readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 
-/** The part of the table that does not depend on Services: base chains, maps, masquerading, refusal. */
+/** The elements that one claimed key stands for: set → value. */
+export function expand(set: string, value: string): Map<string, string> {
+  const [own = '', ...lookups] = value.split('\n');
+  return new Map([[set, own], ...lookups.map((line): [string, string] => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)])]);
+}
+
+interface BaseChain {
+  /** Where the kernel enters it; absent for a chain that others lead to. */
+  readonly hook?: string;
+  readonly rules: readonly string[];
+}
+
+/** The chains that do not depend on Services. */
+function baseChains(family: Family, config: ProxyConfig): ReadonlyMap<string, BaseChain> {
+  const bound = (config.nodePortAddresses ?? []).filter((c) => familyOf(c) === family);
+  const nodePortMatch = config.nodePortAddresses?.length ? `${family} daddr { ${bound.length > 0 ? bound.join(', ') : unspecified(family)} } ` : '';
+  const loopback = `${family} daddr != ${family === 'ip' ? '127.0.0.0/8' : '::1'} `;
+  const marked = `meta mark and ${masqueradeMark} == ${masqueradeMark}`;
+  const nat = (hook: string, priority: number): string => `type nat hook ${hook} priority ${String(priority)}; policy accept;`;
+  const refusals = (hook: string): [string, BaseChain] => [`filter-${hook}`, { hook: `type filter hook ${hook} priority -10; policy accept;`, rules: ['ct state new jump refusals'] }];
+  return new Map<string, BaseChain>([
+    // What others lead to comes first.
+    ['refuse', { rules: ['meta l4proto tcp reject with tcp reset', 'reject'] }],
+    ['services', { rules: [
+      `${family} saddr != @pod-cidrs ${family} daddr @service-cidrs ${setMark}`,
+      `${matchOf('ips', family)} vmap @service-ips`,
+      `${loopback}fib daddr type local ${matchOf('hostports', family)} vmap @service-hostports`,
+      `${nodePortMatch || loopback}fib daddr type local ${matchOf('nodeports', family)} vmap @service-nodeports`,
+    ] }],
+    ['refusals', { rules: [
+      `${family} daddr @service-cidrs fib daddr type != local goto refuse`,
+      `${matchOf('ips', family)} @refused-ips goto refuse`,
+      `${matchOf('ips', family)} @guarded-ips drop`,
+      `fib daddr type local ${matchOf('hostports', family)} @refused-hostports goto refuse`,
+      `${nodePortMatch}fib daddr type local ${matchOf('nodeports', family)} @refused-nodeports goto refuse`,
+    ] }],
+    ['prerouting', { hook: nat('prerouting', -100), rules: ['jump services'] }],
+    ['output', { hook: nat('output', -100), rules: ['jump services'] }],
+    ['postrouting', { hook: nat('postrouting', 100), rules: [
+      `${marked} ${family} daddr . ${family} daddr @hairpin meta mark set meta mark xor ${masqueradeMark}`,
+      `${marked} meta mark set meta mark xor ${masqueradeMark} masquerade fully-random`,
+      `${family} saddr @pod-cidrs ${family} saddr . ${family} daddr @hairpin masquerade fully-random`,
+      `${family} saddr @pod-cidrs ${family} daddr != @pod-cidrs masquerade fully-random`,
+    ] }],
+    ...['input', 'forward', 'output'].map(refusals),
+  ]);
+}
+
+/** The part of the table that does not depend on Services. */
 export function baseRules(family: Family, config: ProxyConfig): string {
   const type = addressType(family);
   const range = (cidrs: readonly string[]): string => {
     const own = cidrs.filter((c) => familyOf(c) === family);
     return `{ type ${type}; flags interval; ${own.length > 0 ? `elements = { ${own.join(', ')} }; ` : ''}}`;
   };
-  const bound = (config.nodePortAddresses ?? []).filter((c) => familyOf(c) === family);
-  const nodePortMatch = config.nodePortAddresses?.length ? `${family} daddr { ${bound.length > 0 ? bound.join(', ') : unspecified(family)} } ` : '';
-  const loopback = family === 'ip' ? '127.0.0.0/8' : '::1';
-  return `table ${family} ${config.tableName} {
-  set pod-cidrs ${range(config.podCidrs)}
-  set service-cidrs ${range(config.serviceCidrs)}
-  set hairpin { type ${type} . ${type}; }
-  set refused-ips { type ${type} . inet_proto . inet_service; }
-  set refused-nodeports { type inet_proto . inet_service; }
-  set refused-hostports { type inet_proto . inet_service; }
-  set guarded-ips { type ${type} . inet_proto . inet_service; }
-  map service-ips { type ${type} . inet_proto . inet_service : verdict; }
-  map service-nodeports { type inet_proto . inet_service : verdict; }
-  map service-hostports { type inet_proto . inet_service : verdict; }
-
-  chain prerouting { type nat hook prerouting priority -100; policy accept; jump services; }
-  chain output { type nat hook output priority -100; policy accept; jump services; }
-  chain services {
-    ${family} saddr != @pod-cidrs ${family} daddr @service-cidrs meta mark set meta mark or ${masqueradeMark}
-    ${family} daddr . meta l4proto . th dport vmap @service-ips
-    ${family} daddr != ${loopback} fib daddr type local meta l4proto . th dport vmap @service-hostports
-    ${nodePortMatch || `${family} daddr != ${loopback} `}fib daddr type local meta l4proto . th dport vmap @service-nodeports
-  }
-
-  chain postrouting {
-    type nat hook postrouting priority 100; policy accept;
-    meta mark and ${masqueradeMark} == ${masqueradeMark} ${family} daddr . ${family} daddr @hairpin meta mark set meta mark xor ${masqueradeMark}
-    meta mark and ${masqueradeMark} == ${masqueradeMark} meta mark set meta mark xor ${masqueradeMark} masquerade fully-random
-    ${family} saddr @pod-cidrs ${family} saddr . ${family} daddr @hairpin masquerade fully-random
-    ${family} saddr @pod-cidrs ${family} daddr != @pod-cidrs masquerade fully-random
-  }
-
-  chain filter-input { type filter hook input priority -10; policy accept; ct state new jump refusals; }
-  chain filter-forward { type filter hook forward priority -10; policy accept; ct state new jump refusals; }
-  chain filter-output { type filter hook output priority -10; policy accept; ct state new jump refusals; }
-  chain refusals {
-    ${family} daddr @service-cidrs fib daddr type != local goto refuse
-    ${family} daddr . meta l4proto . th dport @refused-ips goto refuse
-    ${family} daddr . meta l4proto . th dport @guarded-ips drop
-    fib daddr type local meta l4proto . th dport @refused-hostports goto refuse
-    ${nodePortMatch}fib daddr type local meta l4proto . th dport @refused-nodeports goto refuse
-  }
-  chain refuse {
-    meta l4proto tcp reject with tcp reset
-    reject
-  }
+  const sets = [
+    `set pod-cidrs ${range(config.podCidrs)}`, `set service-cidrs ${range(config.serviceCidrs)}`,
+    `set hairpin { type ${type} . ${type}; }`, `set guarded-ips { type ${keyType('ips', family)}; }`,
+    ...kinds.flatMap((kind) => [`set refused-${kind} { type ${keyType(kind, family)}; }`, `map service-${kind} { type ${keyType(kind, family)} : verdict; }`]),
+  ];
+  const chains = [...baseChains(family, config)].map(([name, { hook, rules }]) => `chain ${name} {\n${[...(hook === undefined ? [] : [hook]), ...rules].map((line) => `    ${line}\n`).join('')}  }`);
+  return `table ${family} ${config.tableName} {\n${[...sets, ...chains].map((line) => `  ${line}\n`).join('')}}\n`;
 }
-`;
+
+/**
+ * Rules that can be added only while those of before are all there: for nft to try, not to do. Unlike a listing this
+ * does not make nft read every element, which takes seconds where there are thousands of Services.
+ */
+export function presenceCheck(family: Family, config: ProxyConfig): string {
+  return [...baseChains(family, config)].map(([name, { rules }]) => `add rule ${family} ${config.tableName} ${name} index ${String(rules.length - 1)} accept\n`).join('');
 }
 
 /** What one service port needs in the table of `family`. */
 export function describePort(port: ServicePort, family: Family): Description {
-  const result = new DescriptionBuilder();
-  const protocol = port.protocol.toLowerCase();
   const own = (ips: readonly string[]): string[] => ips.filter((ip) => familyOf(ip) === family);
   const usable = (backends: readonly Backend[]): Backend[] => backends.filter((b) => familyOf(b.ip) === family);
   const all = usable(port.endpoints);
   const local = usable(port.localEndpoints);
-  const name = port.id.replace(':', '/');
+  const result = new DescriptionBuilder(port, family, all, local);
   const clusterIps = own(port.clusterIps);
-  const externalIps = own([...port.externalIps, ...port.loadBalancerIps]);
   // A single-stack Service has no business on the node ports of the other family.
   const nodePort = clusterIps.length + all.length > 0 ? port.nodePort : 0;
+  const key = (ip: string): string => `${ip} . ${protocolOf(port)} . ${String(port.port)}`;
 
-  const internal = port.internalLocal ? local : all;
-  result.endpoints(`svc/${name}`, [], port, internal, family);
-  for (const ip of clusterIps) result.target('ips', `${ip} . ${protocol} . ${String(port.port)}`, `svc/${name}`, internal.length > 0);
-
-  if (nodePort > 0 || externalIps.length > 0) {
-    const chain = port.externalLocal ? `ext/${name}` : `all/${name}`;
-    result.endpoints(`all/${name}`, [`meta mark set meta mark or ${masqueradeMark}`], port, all, family);
-    if (port.externalLocal && all.length > 0) {
-      // From within the cluster every endpoint will do; from outside only those here, with the client's address kept.
-      const inside = [`${family} saddr @pod-cidrs goto all/${name}`, `fib saddr type local goto all/${name}`];
-      result.endpoints(chain, inside, port, local, family, true);
-    }
-    const key = (ip: string): string => `${ip} . ${protocol} . ${String(port.port)}`;
-    const entries: [kind: 'ips' | 'nodeports' | 'hostports', key: string, chain: string][] = own(port.externalIps).map((ip) => ['ips', key(ip), chain]);
-    const ranges = own(port.sourceRanges ?? []);
-    for (const ip of own(port.loadBalancerIps)) {
-      entries.push(['ips', key(ip), port.sourceRanges?.length ? result.guard(`fw/${name}`, chain, ranges, own(port.loadBalancerIps), family) : chain]);
-      if (port.sourceRanges?.length && all.length > 0) result.element('guarded-ips', key(ip), '');
-    }
-    if (nodePort > 0) entries.push([port.hostPort ? 'hostports' : 'nodeports', `${protocol} . ${String(nodePort)}`, chain]);
-    for (const [kind, target, to] of entries) {
-      result.target(kind, target, to, all.length > 0);
-      if (port.externalLocal && local.length === 0) result.element(`refused-${kind}`, target, '');
-    }
-  }
+  for (const ip of clusterIps) result.internal(key(ip));
+  for (const ip of own(port.externalIps)) result.external('ips', key(ip));
+  const loadBalancerIps = own(port.loadBalancerIps);
+  const sources = port.sourceRanges?.length ? [...own(port.sourceRanges), ...loadBalancerIps] : undefined;
+  for (const ip of loadBalancerIps) result.external('ips', key(ip), sources);
+  if (nodePort > 0) result.external(port.hostPort ? 'hostports' : 'nodeports', `${protocolOf(port)} . ${String(nodePort)}`);
   for (const backend of new Set([...all, ...local].filter((b) => b.local).map((b) => b.ip))) result.element('hairpin', `${backend} . ${backend}`, '');
   return result;
 }
@@ -128,47 +126,80 @@ export function describePort(port: ServicePort, family: Family): Description {
 class DescriptionBuilder implements Description {
   readonly chains = new Map<string, readonly string[]>();
   readonly sets = new Map<string, string>();
+  readonly shared = new Set<string>();
   readonly elements = new Map<string, Map<string, string>>();
+  readonly #port: ServicePort;
+  readonly #family: Family;
+  readonly #all: readonly Backend[];
+  readonly #local: readonly Backend[];
+  readonly #name: string;
+
+  constructor(port: ServicePort, family: Family, all: readonly Backend[], local: readonly Backend[]) {
+    this.#port = port;
+    this.#family = family;
+    this.#all = all;
+    this.#local = local;
+    this.#name = port.id.replace(':', '/');
+  }
 
   element(set: string, key: string, value: string): void {
     const elements = this.elements.get(set) ?? new Map<string, string>();
     this.elements.set(set, elements.set(key, value));
   }
 
-  /** Leads `key` to `chain`, or refuses it when there is nothing behind. */
-  target(kind: 'ips' | 'nodeports' | 'hostports', key: string, chain: string, served: boolean): void {
-    if (served) this.element(`service-${kind}`, key, `goto ${chain}`);
-    else this.element(`refused-${kind}`, key, '');
+  /** Traffic to a ClusterIP. */
+  internal(key: string): void {
+    const [list, backends] = this.#port.internalLocal ? ['local' as const, this.#local] : ['all' as const, this.#all];
+    if (backends.length === 0) this.element('refused-ips', key, '');
+    else this.#lead('ips', key, isShared(this.#port) ? leadTo('ips', list, backends) : this.#chain(`svc/${this.#name}`, [], backends));
   }
 
-  /** A chain that leads to `chain` whom the ranges let in, and a host that has the address itself. */
-  guard(name: string, chain: string, ranges: readonly string[], addresses: readonly string[], family: Family): string {
-    const sources = [...ranges, ...addresses];
-    if (this.chains.has(chain)) this.chains.set(name, sources.map((range) => `${family} saddr ${range} goto ${chain}`));
-    return name;
+  /** Traffic from outside, of those `sources` alone where they are given: others get no answer. */
+  external(kind: Kind, key: string, sources?: readonly string[]): void {
+    if (this.#all.length === 0 || (this.#port.externalLocal && this.#local.length === 0)) this.element(`refused-${kind}`, key, '');
+    if (this.#all.length === 0) return;
+    const lead = this.#external(kind);
+    if (!sources) { this.#lead(kind, key, lead); return; }
+    this.chains.set(`fw/${this.#name}`, sources.map((range) => `${this.#family} saddr ${range} goto ${lead.chain}`));
+    this.#lead(kind, key, lead, `fw/${this.#name}`);
+    this.element('guarded-ips', key, '');
   }
 
-  /** A chain that runs `before` and then sends to one of `backends`; none without backends, unless `always`. */
-  endpoints(chain: string, before: readonly string[], port: ServicePort, backends: readonly Backend[], family: Family, always = false): void {
-    if (backends.length === 0 && !always) return;
-    const rules = backends.length === 0 ? [] : port.affinitySeconds > 0 ? this.#sticky(port, backends, family) : [pickRule(port, backends, family)];
+  #external(kind: Kind): Lead {
+    const { externalLocal } = this.#port;
+    if (isShared(this.#port)) return externalLocal ? leadToLocal(kind, this.#all, this.#local) : leadTo(kind, 'all', this.#all, true);
+    const lead = this.#chain(`all/${this.#name}`, [setMark], this.#all);
+    if (!externalLocal) return lead;
+    // From within the cluster every endpoint will do; from outside only those here, with the client's address kept.
+    return this.#chain(`ext/${this.#name}`, [`${this.#family} saddr @pod-cidrs goto ${lead.chain}`, `fib saddr type local goto ${lead.chain}`], this.#local);
+  }
+
+  #lead(kind: Kind, key: string, { chain, lookups }: Lead, by = chain): void {
+    if (isShared(this.#port)) for (const name of [chain, ...lookups.keys(), ...[...lookups.values()].filter((value) => value.startsWith('goto ')).map((value) => value.slice('goto '.length))]) this.shared.add(name);
+    this.element(`service-${kind}`, key, [`goto ${by}`, ...[...lookups].map(([map, value]) => `${map} ${value}`)].join('\n'));
+  }
+
+  /** A chain of this port's own that runs `before` and then sends to one of `backends`. */
+  #chain(chain: string, before: readonly string[], backends: readonly Backend[]): Lead {
+    const rules = backends.length === 0 ? [] : this.#port.affinitySeconds > 0 ? this.#sticky(backends) : [pickRule(this.#port, backends, this.#family)];
     this.chains.set(chain, [...before, ...rules]);
+    return { chain, lookups: new Map() };
   }
 
-  #sticky(port: ServicePort, backends: readonly Backend[], family: Family): string[] {
-    const names = backends.map((b) => `${port.id.replace(':', '/')}/${b.ip.replaceAll(':', '-')}/${String(b.port)}`);
+  #sticky(backends: readonly Backend[]): string[] {
+    const names = backends.map((b) => `${this.#name}/${b.ip.replaceAll(':', '-')}/${String(b.port)}`);
     for (const [i, backend] of backends.entries()) {
       const name = names[i] ?? '';
-      this.sets.set(`aff/${name}`, `{ type ${addressType(family)}; size 65535; flags dynamic,timeout; timeout ${String(port.affinitySeconds)}s; }`);
-      this.chains.set(`ep/${name}`, [`update @aff/${name} { ${family} saddr }`, pickRule(port, [backend], family)]);
+      this.sets.set(`aff/${name}`, `{ type ${addressType(this.#family)}; size 65535; flags dynamic,timeout; timeout ${String(this.#port.affinitySeconds)}s; }`);
+      this.chains.set(`ep/${name}`, [`update @aff/${name} { ${this.#family} saddr }`, pickRule(this.#port, [backend], this.#family)]);
     }
-    const known = names.map((name) => `${family} saddr @aff/${name} goto ep/${name}`);
+    const known = names.map((name) => `${this.#family} saddr @aff/${name} goto ep/${name}`);
     return [...known, `numgen random mod ${String(names.length)} vmap { ${names.map((name, i) => `${String(i)} : goto ep/${name}`).join(', ')} }`];
   }
 }
 
 function pickRule(port: ServicePort, backends: readonly Backend[], family: Family): string {
-  const match = `meta l4proto ${port.protocol.toLowerCase()}`;
+  const match = `meta l4proto ${protocolOf(port)}`;
   const [only] = backends;
   if (only && backends.length === 1) return `${match} dnat to ${family === 'ip' ? only.ip : `[${only.ip}]`}:${String(only.port)}`;
   const choices = backends.map((b, i) => `${String(i)} : ${b.ip} . ${String(b.port)}`).join(', ');
@@ -179,6 +210,6 @@ function unspecified(family: Family): string {
   return family === 'ip' ? '0.0.0.0' : '::';
 }
 
-function addressType(family: Family): string {
-  return family === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
+function protocolOf(port: ServicePort): string {
+  return port.protocol.toLowerCase();
 }

@@ -23,27 +23,52 @@ const table = (...ports: ServicePort[]): { rules: TableRules; text: string } => 
 
 describe('TableRules', () => {
   it('writes a ClusterIP', () => {
-    expect(table(port()).text).toBe(`add chain ip cleat svc/default/web/http
-add rule ip cleat svc/default/web/http meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.42.0.2 . 8080, 1 : 10.42.1.3 . 8080 }
-add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto svc/default/web/http }
+    expect(table(port()).text).toBe(`add map ip cleat ips/all/to-0 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add chain ip cleat ips/all/to-0
+add map ip cleat ips/all/to-1 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add chain ip cleat ips/all/to-1
+add chain ip cleat ips/all/2
+add rule ip cleat ips/all/to-0 dnat ip addr . port to ip daddr . meta l4proto . th dport map @ips/all/to-0
+add rule ip cleat ips/all/to-1 dnat ip addr . port to ip daddr . meta l4proto . th dport map @ips/all/to-1
+add rule ip cleat ips/all/2 numgen random mod 2 vmap { 0 : goto ips/all/to-0, 1 : goto ips/all/to-1 }
+add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto ips/all/2 }
+add element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 : 10.42.0.2 . 8080 }
+add element ip cleat ips/all/to-1 { 10.43.0.7 . tcp . 80 : 10.42.1.3 . 8080 }
 add element ip cleat hairpin { 10.42.0.2 . 10.42.0.2 }
 `);
   });
 
   it('writes SCTP and a NodePort under a Local policy', () => {
-    expect(table(port({ protocol: 'SCTP', nodePort: 30080, externalLocal: true, localEndpoints: [a] })).text).toBe(`add chain ip cleat svc/default/web/http
-add chain ip cleat all/default/web/http
-add chain ip cleat ext/default/web/http
-add rule ip cleat svc/default/web/http meta l4proto sctp dnat ip addr . port to numgen random mod 2 map { 0 : 10.42.0.2 . 8080, 1 : 10.42.1.3 . 8080 }
-add rule ip cleat all/default/web/http meta mark set meta mark or 0x00001000
-add rule ip cleat all/default/web/http meta l4proto sctp dnat ip addr . port to numgen random mod 2 map { 0 : 10.42.0.2 . 8080, 1 : 10.42.1.3 . 8080 }
-add rule ip cleat ext/default/web/http ip saddr @pod-cidrs goto all/default/web/http
-add rule ip cleat ext/default/web/http fib saddr type local goto all/default/web/http
-add rule ip cleat ext/default/web/http meta l4proto sctp dnat to 10.42.0.2:8080
-add element ip cleat service-ips { 10.43.0.7 . sctp . 80 : goto svc/default/web/http }
-add element ip cleat service-nodeports { sctp . 30080 : goto ext/default/web/http }
-add element ip cleat hairpin { 10.42.0.2 . 10.42.0.2 }
-`);
+    expect(table(port({ protocol: 'SCTP', nodePort: 30080, externalLocal: true, localEndpoints: [a] })).text.split('\n').filter((line) => /nodeports/.test(line))).toEqual([
+      'add map ip cleat nodeports/inside { type inet_proto . inet_service : verdict; }', 'add chain ip cleat nodeports/inside',
+      'add map ip cleat nodeports/local/to-0 { type inet_proto . inet_service : ipv4_addr . inet_service; }', 'add chain ip cleat nodeports/local/to-0', 'add chain ip cleat nodeports/ext/1',
+      ...['all/to-0', 'all/to-1'].flatMap((name) => [`add map ip cleat nodeports/${name} { type inet_proto . inet_service : ipv4_addr . inet_service; }`, `add chain ip cleat nodeports/${name}`]),
+      'add chain ip cleat nodeports/all/2', 'add chain ip cleat nodeports/masq/2',
+      'add rule ip cleat nodeports/inside meta l4proto . th dport vmap @nodeports/inside',
+      'add rule ip cleat nodeports/local/to-0 dnat ip addr . port to meta l4proto . th dport map @nodeports/local/to-0',
+      'add rule ip cleat nodeports/ext/1 ip saddr @pod-cidrs goto nodeports/inside',
+      'add rule ip cleat nodeports/ext/1 fib saddr type local goto nodeports/inside',
+      'add rule ip cleat nodeports/ext/1 goto nodeports/local/to-0',
+      'add rule ip cleat nodeports/all/to-0 dnat ip addr . port to meta l4proto . th dport map @nodeports/all/to-0',
+      'add rule ip cleat nodeports/all/to-1 dnat ip addr . port to meta l4proto . th dport map @nodeports/all/to-1',
+      'add rule ip cleat nodeports/all/2 numgen random mod 2 vmap { 0 : goto nodeports/all/to-0, 1 : goto nodeports/all/to-1 }',
+      'add rule ip cleat nodeports/masq/2 meta mark set meta mark or 0x00001000',
+      'add rule ip cleat nodeports/masq/2 goto nodeports/all/2',
+      'add element ip cleat service-nodeports { sctp . 30080 : goto nodeports/ext/1 }',
+      'add element ip cleat nodeports/all/to-0 { sctp . 30080 : 10.42.0.2 . 8080 }',
+      'add element ip cleat nodeports/all/to-1 { sctp . 30080 : 10.42.1.3 . 8080 }',
+      'add element ip cleat nodeports/local/to-0 { sctp . 30080 : 10.42.0.2 . 8080 }',
+      'add element ip cleat nodeports/inside { sctp . 30080 : goto nodeports/masq/2 }',
+    ]);
+  });
+
+  it('gives very many endpoints a chain of their own', () => {
+    const many = Array.from({ length: 65 }, (_, i) => ({ ...b, ip: `10.42.1.${String(i + 1)}` }));
+    const { rules, text } = table(port({ endpoints: many, nodePort: 30080 }));
+    expect(text).toContain('service-ips { 10.43.0.7 . tcp . 80 : goto svc/default/web/http }');
+    expect(text).toMatch(/add rule ip cleat all\/default\/web\/http meta l4proto tcp dnat ip addr . port to numgen random mod 65 map \{ 0 : 10.42.1.1 . 8080, /);
+    expect(text).not.toContain('to-');
+    expect(rules.apply({ set: [port({ endpoints: many.slice(1), nodePort: 30080 })], removed: [] })).toContain('delete chain ip cleat svc/default/web/http\n');
   });
 
   it('refuses what has no endpoints', () => {
@@ -51,16 +76,21 @@ add element ip cleat hairpin { 10.42.0.2 . 10.42.0.2 }
       'add element ip cleat refused-ips { 10.43.0.7 . tcp . 80 }\nadd element ip cleat refused-nodeports { tcp . 30080 }\n');
   });
 
-  it('changes endpoints by rewriting one chain', () => {
-    const { rules } = table(port());
-    expect(rules.apply({ set: [port({ endpoints: [b] })], removed: [] })).toBe(`delete element ip cleat hairpin { 10.42.0.2 . 10.42.0.2 }
-flush chain ip cleat svc/default/web/http
-add rule ip cleat svc/default/web/http meta l4proto tcp dnat to 10.42.1.3:8080
+  it('changes endpoints by elements alone, and takes what packets on their way may still look up with the next change', () => {
+    const { rules } = table(port(), port({ id: 'default/one:http', clusterIps: ['10.43.0.8'], endpoints: [b] }));
+    expect(rules.apply({ set: [port({ endpoints: [b] })], removed: [] })).toBe(`delete element ip cleat service-ips { 10.43.0.7 . tcp . 80 }
+delete element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 }
+delete element ip cleat hairpin { 10.42.0.2 . 10.42.0.2 }
+add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto ips/all/1 }
+add element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 : 10.42.1.3 . 8080 }
 `);
     expect(rules.apply({ set: [port({ endpoints: [b] })], removed: ['unknown/x:y'] })).toBe('');
     expect(rules.apply({ set: [], removed: ['default/web:http'] })).toBe(`delete element ip cleat service-ips { 10.43.0.7 . tcp . 80 }
-flush chain ip cleat svc/default/web/http
-delete chain ip cleat svc/default/web/http
+delete element ip cleat ips/all/to-1 { 10.43.0.7 . tcp . 80 }
+`);
+    expect(rules.apply({ set: [port({ endpoints: [b] })], removed: [] })).toBe(`delete element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 }
+add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto ips/all/1 }
+add element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 : 10.42.1.3 . 8080 }
 `);
   });
 
@@ -79,9 +109,9 @@ delete chain ip cleat svc/default/web/http
     const second = port({ id: 'default/a:http', endpoints: [b] });
     const { rules } = table(port());
     expect(rules.apply({ set: [second], removed: [] })).toContain(
-      'delete element ip cleat service-ips { 10.43.0.7 . tcp . 80 }\nadd chain ip cleat svc/default/a/http\n');
+      'delete element ip cleat service-ips { 10.43.0.7 . tcp . 80 }\ndelete element ip cleat ips/all/to-0 { 10.43.0.7 . tcp . 80 }\n');
     expect(rules.apply({ set: [], removed: ['default/web:http'] })).not.toContain('service-ips');
-    expect(rules.apply({ set: [port()], removed: ['default/a:http'] })).toContain('add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto svc/default/web/http }');
+    expect(rules.apply({ set: [port()], removed: ['default/a:http'] })).toContain('add element ip cleat service-ips { 10.43.0.7 . tcp . 80 : goto ips/all/2 }');
   });
 
   it('writes the other family only when a range needs it', () => {
@@ -91,8 +121,8 @@ delete chain ip cleat svc/default/web/http
     expect(baseRules('ip6', dual)).toContain('set pod-cidrs { type ipv6_addr; flags interval; elements = { fd42::/56 }; }');
     const rules = new TableRules('ip6', dual);
     const text = rules.replace([port({ clusterIps: ['10.43.0.7', 'fd43::7'], endpoints: [a, { ip: 'fd42::2', port: 8080, local: false }] })]);
-    expect(text).toContain('dnat to [fd42::2]:8080');
-    expect(text).toContain('service-ips { fd43::7 . tcp . 80 : goto svc/default/web/http }');
+    expect(text).toContain('ips/all/to-0 { fd43::7 . tcp . 80 : fd42::2 . 8080 }');
+    expect(text).toContain('service-ips { fd43::7 . tcp . 80 : goto ips/all/1 }');
     expect(text).not.toContain('10.43.0.7');
   });
 });

@@ -1,7 +1,9 @@
 import type { ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
-import { Claims, type Wishes } from '../../claims.ts';
+import { Claims, type ClaimChange, type Wishes } from '../../claims.ts';
 import type { Family } from '../../families.ts';
-import { baseRules, describePort, type Description } from './rules.ts';
+import { baseRules, describePort, expand, type Description } from './rules.ts';
+import { isEndpointMap, sharedPart } from './shared.ts';
+import { Transaction } from './transaction.ts';
 
 /**
  * The contents of one table: what the kernel was last given, and the transactions that lead on from there. An address
@@ -13,6 +15,13 @@ export class TableRules {
   readonly #config: ProxyConfig;
   readonly #ports = new Map<string, Description>();
   readonly #claims = new Claims();
+  /** Shared chains that there are. They stay until all is replaced: that many different numbers of endpoints there are not. */
+  readonly #shared = new Set<string>();
+  /**
+   * Map → keys of endpoints that nothing leads to any more. A packet that was on its way there when the rest changed still
+   * finds one, as it would have before; they go with the next transaction.
+   */
+  #lingering = new Map<string, Set<string>>();
 
   constructor(family: Family, config: ProxyConfig) {
     this.#family = family;
@@ -23,10 +32,15 @@ export class TableRules {
   replace(all: readonly ServicePort[], remembered: ReadonlyMap<string, readonly string[]> = new Map()): string {
     this.#ports.clear();
     this.#claims.clear();
+    this.#shared.clear();
+    this.#lingering.clear();
     const text = new Transaction(this.#family, this.#config.tableName);
     for (const port of all) this.#ports.set(port.id, describePort(port, this.#family));
-    for (const description of this.#ports.values()) text.create(description);
-    for (const { kind, key, after } of this.#claims.update([...this.#ports].map(([id, { elements }]) => [id, elements]))) text.addElement(kind, key, after ?? '');
+    for (const description of this.#ports.values()) {
+      this.#share(description.shared, text);
+      text.create(description);
+    }
+    for (const change of this.#claims.update([...this.#ports].map(([id, { elements }]) => [id, elements]))) this.#changeElements(change, text);
     for (const [set, elements] of remembered) for (const element of elements) text.addElement(set, element, '');
     const table = `${this.#family} ${this.#config.tableName}`;
     return `add table ${table}\ndelete table ${table}\n${baseRules(this.#family, this.#config)}${text.toString()}`;
@@ -39,87 +53,43 @@ export class TableRules {
     const ids = [...change.removed.map((id) => ({ id, port: undefined })), ...change.set.map((port) => ({ id: port.id, port }))];
     for (const { id, port } of ids) {
       const after = port && describePort(port, this.#family);
+      this.#share(after?.shared ?? [], text);
       text.change(this.#ports.get(id), after);
       if (after) this.#ports.set(id, after);
       else this.#ports.delete(id);
       updates.push([id, after?.elements]);
     }
-    for (const { kind, key, before, after } of this.#claims.update(updates)) {
-      if (before !== undefined) text.removeElement(kind, key);
-      if (after !== undefined) text.addElement(kind, key, after);
-    }
+    const stale = this.#lingering;
+    this.#lingering = new Map();
+    for (const one of this.#claims.update(updates)) this.#changeElements(one, text);
+    if (text.toString() === '' && this.#lingering.size === 0) this.#lingering = stale;
+    else for (const [map, keys] of stale) for (const key of keys) text.removeElement(map, key);
     return text.toString();
   }
-}
 
-/** Collects commands in the order in which nothing refers to what is not there yet or no more. */
-class Transaction {
-  readonly #table: string;
-  readonly #removedElements = new Map<string, string[]>();
-  readonly #created: string[] = [];
-  readonly #flushed: string[] = [];
-  readonly #rules: string[] = [];
-  readonly #addedElements = new Map<string, string[]>();
-  readonly #deleted: string[] = [];
-
-  constructor(family: Family, tableName: string) {
-    this.#table = `${family} ${tableName}`;
-  }
-
-  create(description: Description): void {
-    this.change(undefined, description);
-  }
-
-  change(before: Description | undefined, after: Description | undefined): void {
-    for (const [name, declaration] of after?.sets ?? []) {
-      const old = before?.sets.get(name);
-      if (old === declaration) continue;
-      // A set cannot be altered; its chains are flushed below, so it can go and come again.
-      if (old !== undefined) this.#created.push(`delete set ${this.#table} ${name}`);
-      this.#created.push(`add set ${this.#table} ${name} ${declaration}`);
+  #share(names: Iterable<string>, text: Transaction): void {
+    for (const name of names) {
+      if (this.#shared.has(name)) continue;
+      this.#shared.add(name);
+      const part = sharedPart(name, this.#family);
+      this.#share(part.needs, text);
+      text.share(name, part);
     }
-    for (const [name, rules] of after?.chains ?? []) {
-      const old = before?.chains.get(name);
-      const stale = rules.some((rule) => setsChanged(rule, before, after));
-      if (old && !stale && old.join('\n') === rules.join('\n')) continue;
-      if (old) this.#flushed.push(`flush chain ${this.#table} ${name}`);
-      else this.#created.push(`add chain ${this.#table} ${name}`);
-      for (const rule of rules) this.#rules.push(`add rule ${this.#table} ${name} ${rule}`);
+  }
+
+  #changeElements({ kind, key, before, after }: ClaimChange, text: Transaction): void {
+    const was = before === undefined ? new Map<string, string>() : expand(kind, before);
+    const is = after === undefined ? new Map<string, string>() : expand(kind, after);
+    for (const [set, value] of was) {
+      if (is.get(set) === value) continue;
+      if (!is.has(set) && isEndpointMap(set)) this.#linger(set, key);
+      else text.removeElement(set, key);
     }
-    for (const name of before?.chains.keys() ?? []) {
-      if (after?.chains.has(name)) continue;
-      this.#flushed.push(`flush chain ${this.#table} ${name}`);
-      this.#deleted.push(`delete chain ${this.#table} ${name}`);
-    }
-    for (const name of before?.sets.keys() ?? []) if (!after?.sets.has(name)) this.#deleted.push(`delete set ${this.#table} ${name}`);
+    for (const [set, value] of is) if (was.get(set) !== value) text.addElement(set, key, value);
   }
 
-  addElement(set: string, key: string, value: string): void {
-    push(this.#addedElements, set, value === '' ? key : `${key} : ${value}`);
+  #linger(map: string, key: string): void {
+    const keys = this.#lingering.get(map) ?? new Set();
+    this.#lingering.set(map, keys.add(key));
   }
-
-  removeElement(set: string, key: string): void {
-    push(this.#removedElements, set, key);
-  }
-
-  toString(): string {
-    const elements = (verb: string, sets: Map<string, string[]>): string[] =>
-      [...sets].map(([set, keys]) => `${verb} element ${this.#table} ${set} { ${keys.join(', ')} }`);
-    const lines = [
-      ...elements('delete', this.#removedElements), ...this.#flushed, ...this.#created, ...this.#rules,
-      ...elements('add', this.#addedElements), ...this.#deleted,
-    ];
-    return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
-  }
-}
-
-function setsChanged(rule: string, before: Description | undefined, after: Description | undefined): boolean {
-  const name = /@(aff\/\S+)/.exec(rule)?.[1];
-  return name !== undefined && before?.sets.get(name) !== after?.sets.get(name);
-}
-
-function push(map: Map<string, string[]>, key: string, value: string): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
 }
