@@ -77,7 +77,7 @@ async function ensureStorageClass(client: ApiClient): Promise<void> {
   const hasDefault = items.some(({ metadata }) => metadata?.annotations?.[isDefault] === 'true');
   const storageClass: StorageClass = {
     metadata: { name: 'local-path', ...(!hasDefault && { annotations: { [isDefault]: 'true' } }) },
-    provisioner: localPathProvisioner, reclaimPolicy: 'Delete', volumeBindingMode: 'WaitForFirstConsumer',
+    provisioner: localPathProvisioner, reclaimPolicy: 'Delete', allowVolumeExpansion: true, volumeBindingMode: 'WaitForFirstConsumer',
   };
   try {
     await client.create(storageClasses, storageClass);

@@ -2,6 +2,7 @@ import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '#api
 import { persistentVolumeClaims, persistentVolumes } from '#api/kinds/resources.ts';
 import { annotations, findVolume, isFor, isFullyBound, localPathProvisioner, storageClassOf } from '#api/volumes/binding.ts';
 import { equal } from '#api/meta/equal.ts';
+import { compareQuantities } from '#api/meta/quantity.ts';
 import { eventAction } from '../execute.ts';
 import { withMetadata } from '../owner-refs.ts';
 import type { Action } from '../types.ts';
@@ -63,7 +64,24 @@ function named(claim: PersistentVolumeClaim, volume: PersistentVolume | undefine
   }
   const { accessModes, capacity } = volume.spec ?? {};
   const status = { ...claim.status, phase: 'Bound', accessModes, capacity: claim.status?.capacity ?? capacity };
-  return equal(status, claim.status) ? [] : [{ type: 'update', resource: persistentVolumeClaims, object: { ...claim, status } as PersistentVolumeClaim, subresource: 'status' }];
+  return equal(status, claim.status) ? grow(claim, volume) : [{ type: 'update', resource: persistentVolumeClaims, object: { ...claim, status } as PersistentVolumeClaim, subresource: 'status' }];
+}
+
+/** What a claim asks for beyond what it has. A directory is as large as its disk, so that only the figures grow; all else is for the driver's resizer. */
+function grow(claim: PersistentVolumeClaim, volume: PersistentVolume): Action[] {
+  const { spec, status } = claim;
+  const wanted = spec?.resources?.requests?.['storage'] ?? '0';
+  const size = volume.spec?.capacity?.['storage'] ?? '0';
+  if (compareQuantities(wanted, status?.capacity?.['storage'] ?? '0') <= 0) return [];
+  if (volume.metadata?.annotations?.[annotations.provisionedBy] !== localPathProvisioner) {
+    const isWorkedOn = status?.allocatedResourceStatuses?.['storage'] !== undefined || (status?.conditions ?? []).some(({ type }) => type === 'Resizing' || type === 'FileSystemResizePending');
+    return isWorkedOn ? [] : [tell(claim, 'Normal', 'ExternalExpanding', "didn't find a plugin capable of expanding the volume; waiting for an external controller to process this PVC")];
+  }
+  if (compareQuantities(size, wanted) < 0) return [{ type: 'update', resource: persistentVolumes, object: { ...volume, spec: { ...volume.spec, capacity: { ...volume.spec?.capacity, storage: wanted } } } as PersistentVolume }];
+  return [
+    { type: 'update', resource: persistentVolumeClaims, object: { ...claim, status: { ...status, capacity: { ...status?.capacity, storage: size } } } as PersistentVolumeClaim, subresource: 'status' },
+    tell(claim, 'Normal', 'VolumeResizeSuccessful', 'Resize volume succeeded'),
+  ];
 }
 
 function lose(claim: PersistentVolumeClaim, reason: string, message: string): Action[] {

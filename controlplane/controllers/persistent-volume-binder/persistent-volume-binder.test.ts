@@ -41,6 +41,26 @@ describe('volumes', () => {
   });
 });
 
+describe('claims that are to grow', () => {
+  const bound = (request: string, status: PersistentVolumeClaim['status'] = {}): PersistentVolumeClaim => ({
+    ...claim({ volumeName: 'a', resources: { requests: { storage: request } } }, { annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } }), status: { phase: 'Bound', accessModes: ['ReadWriteOnce', 'ReadOnlyMany'], capacity: { storage: '5Gi' }, ...status },
+  });
+  const held = (size: string, by: string): PersistentVolume => volume('a', size, { claimRef: { ...ref, uid: 'c1' } }, { metadata: { name: 'a', annotations: { 'pv.kubernetes.io/provisioned-by': by } } });
+  const done = (of: PersistentVolumeClaim, on: PersistentVolume): unknown[] => reconcileClaim({ claim: of, volumes: [on], storageClass: undefined, node: () => undefined }).map((action) => {
+    if (action.type === 'event') return action.reason;
+    const { spec, status } = (action as { object: PersistentVolume & PersistentVolumeClaim }).object;
+    return status?.capacity ?? spec?.capacity;
+  });
+  it.each<[string, PersistentVolumeClaim, PersistentVolume, unknown[]]>([
+    ['have what they ask for', bound('5Gi'), held('9Gi', 'a/b'), []],
+    ["wait for their driver's resizer", bound('7Gi'), held('5Gi', 'a/b'), ['ExternalExpanding']],
+    ['are left to it', bound('7Gi', { conditions: [{ type: 'Resizing', status: 'True' }] }), held('5Gi', 'a/b'), []],
+    ['and to the node', bound('7Gi', { allocatedResourceStatuses: { storage: 'NodeResizePending' } }), held('7Gi', 'a/b'), []],
+    ['grow at once in a directory: first the volume', bound('7Gi'), held('5Gi', 'cleat.dev/local-path'), [{ storage: '7Gi' }]],
+    ['then the claim', bound('7Gi'), held('7Gi', 'cleat.dev/local-path'), [{ storage: '7Gi' }, 'VolumeResizeSuccessful']],
+  ])('%s', (_, of, on, wanted) => { expect(done(of, on)).toEqual(wanted); });
+});
+
 describe('claims without a volume', () => {
   const storageClass = (provisioner: string, volumeBindingMode = 'Immediate'): StorageClass => ({ metadata: { name: 'slow' }, provisioner, volumeBindingMode });
   const marked = { annotations: { 'volume.kubernetes.io/storage-provisioner': 'cleat.dev/local-path' } };
