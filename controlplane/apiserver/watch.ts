@@ -4,8 +4,9 @@ import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { storeKey, storePrefix } from '#controlplane/store/keys.ts';
-import type { Store, StoreEvent } from '#controlplane/store/types.ts';
+import type { Store, StoreEvent, Watch } from '#controlplane/store/types.ts';
 import { metaOf, parseBytes } from './encoding.ts';
+import type { ReplyStream } from './http/reply.ts';
 import { failure } from './http/status.ts';
 import { tooLarge, type WatchOptions } from './list-options.ts';
 import { listPage, type Page } from './resource-lists.ts';
@@ -35,7 +36,7 @@ type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
  * Watch frames, one JSON document per line. Throws before the first frame only: what goes wrong later
  * is told in an ERROR frame, after which the stream ends.
  */
-export async function openWatch(deps: WatchDeps, request: WatchRequest): Promise<AsyncIterable<Uint8Array>> {
+export async function openWatch(deps: WatchDeps, request: WatchRequest): Promise<ReplyStream> {
   const { store } = deps;
   const { kind, namespace, options } = request;
   const selection = new Selection(kind, options);
@@ -44,43 +45,82 @@ export async function openWatch(deps: WatchDeps, request: WatchRequest): Promise
   const initial = options.sendInitialEvents ?? !from
     ? await listPage(store, kind, namespace, { labelSelector: options.labelSelector, fieldSelector: options.fieldSelector })
     : undefined;
-  return frames(deps, request, selection, initial, from || store.revision);
+  return new Frames(deps, request, selection, initial, from || store.revision);
 }
 
-async function* frames(deps: WatchDeps, request: WatchRequest, selection: Selection, initial: Page | undefined, from: number): AsyncIterable<Uint8Array> {
-  const { kind, namespace, options } = request;
-  let { format } = request;
-  const bookmark = (revision: number, endOfInitial = false): Uint8Array => frame('BOOKMARK', JSON.stringify(format.bookmark(bookmarkObject(kind, revision, endOfInitial))));
-  for (const entry of initial?.entries ?? []) {
-    yield frame('ADDED', format.encode(entry.value));
-    format = format.later;
+class Frames implements ReplyStream {
+  readonly #deps: WatchDeps;
+  readonly #request: WatchRequest;
+  readonly #selection: Selection;
+  readonly #initial: Page | undefined;
+  #format: EventFormat;
+  /** The client has what was written up to here. */
+  #sent: number;
+  #watch: Watch | undefined;
+
+  constructor(deps: WatchDeps, request: WatchRequest, selection: Selection, initial: Page | undefined, from: number) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#selection = selection;
+    this.#initial = initial;
+    this.#format = request.format;
+    this.#sent = initial?.revision ?? from;
   }
-  if (initial && options.sendInitialEvents && options.allowBookmarks) yield bookmark(initial.revision, true);
-  const name = selection.name;
-  const prefix = name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(keptUnder(kind), namespace, name) : storePrefix(keptUnder(kind), namespace);
-  let sent = initial?.revision ?? from;
-  let seen = sent;
-  const batches = deps.store.watch({ prefix, after: sent, signal: request.signal });
-  const timers = new WatchTimers(deps.clock, request, () => { batches.wake(); });
-  try {
-    for await (const batch of batches) {
-      if (batch.length === 0) {
-        // What was newest one period ago has long been delivered; what is newest now may still be on its way here.
-        if (options.allowBookmarks && seen > sent) yield bookmark(sent = seen);
-        seen = deps.store.revision;
-        if (timers.over) return;
-        continue;
-      }
-      const events = kind.stored ? await loadEvents(kind, batch) : batch;
-      const chunk = chunkOf(events, selection, format);
-      if (chunk) format = format.later;
-      sent = events.at(-1)?.revision ?? sent;
-      if (chunk) yield chunk;
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    const { kind, options, signal } = this.#request;
+    const { store, clock } = this.#deps;
+    for (const entry of this.#initial?.entries ?? []) {
+      yield frame('ADDED', this.#format.encode(entry.value));
+      this.#format = this.#format.later;
     }
-  } catch (error) {
-    if (!request.signal.aborted) yield frame('ERROR', JSON.stringify(failure(expired(error))));
-  } finally {
-    timers.stop();
+    if (this.#initial && options.sendInitialEvents && options.allowBookmarks) yield this.#bookmark(true);
+    let seen = this.#sent;
+    const watch = this.#watch = store.watch({ prefix: this.#prefix(), after: this.#sent, signal });
+    const timers = new WatchTimers(clock, this.#request, () => { watch.wake(); });
+    try {
+      for await (const batch of watch) {
+        if (batch.length === 0) {
+          // What was newest one period ago has long been delivered; what is newest now may still be on its way here.
+          if (options.allowBookmarks && seen > this.#sent) yield this.#bookmark(false, this.#sent = seen);
+          seen = store.revision;
+          if (timers.over) return;
+          continue;
+        }
+        const chunk = this.#chunk(kind.stored ? await loadEvents(kind, batch) : batch);
+        if (chunk) yield chunk;
+      }
+    } catch (error) {
+      if (!signal.aborted) yield frame('ERROR', JSON.stringify(failure(expired(error))));
+    } finally {
+      timers.stop();
+    }
+  }
+
+  async follow(take: (chunk: Uint8Array) => boolean): Promise<void> {
+    // What is stored in another form has to be waited for.
+    if (this.#request.kind.stored) return;
+    await this.#watch?.follow((batch) => {
+      const chunk = this.#chunk(batch);
+      return chunk === undefined || take(chunk);
+    });
+  }
+
+  #chunk(events: readonly StoreEvent[]): Uint8Array | undefined {
+    const chunk = chunkOf(events, this.#selection, this.#format);
+    if (chunk) this.#format = this.#format.later;
+    this.#sent = events.at(-1)?.revision ?? this.#sent;
+    return chunk;
+  }
+
+  #prefix(): string {
+    const { kind, namespace } = this.#request;
+    const { name } = this.#selection;
+    return name !== undefined && (namespace !== undefined || !kind.resource.namespaced) ? storeKey(keptUnder(kind), namespace, name) : storePrefix(keptUnder(kind), namespace);
+  }
+
+  #bookmark(endOfInitial: boolean, revision = this.#sent): Uint8Array {
+    return frame('BOOKMARK', JSON.stringify(this.#format.bookmark(bookmarkObject(this.#request.kind, revision, endOfInitial))));
   }
 }
 

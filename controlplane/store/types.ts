@@ -79,6 +79,12 @@ export interface WatchRequest {
 export interface Watch extends AsyncIterable<readonly StoreEvent[]> {
   /** Ends the reader's present wait, or its next one, with an empty batch: for what else it has to see to. */
   wake(): void;
+  /**
+   * For readers of whom there are many: instead of the next batch being waited for, each is handed to `take` as it comes, while
+   * that returns true. Resolves when it returned false, or as soon as there is something that only the next step tells: a wake,
+   * the end, an error, or events that must be read from where it stands.
+   */
+  follow(take: (batch: readonly StoreEvent[]) => boolean): Promise<void>;
 }
 
 export interface Store {

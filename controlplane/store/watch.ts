@@ -14,8 +14,17 @@ export interface WatchDeps {
   readonly eventsAfter: (prefix: string, after: number) => EventPage | Promise<EventPage>;
 }
 
-interface Group {
+/** Where a watcher waits: a prefix's watchers are dealt out among shards. */
+interface Place {
   readonly prefix: string;
+  /** The part of the prefix up to its last slash. */
+  readonly path: string;
+  /** Of the group within its path. */
+  readonly name: string;
+}
+
+interface Group {
+  readonly place: Place;
   readonly waiting: Set<Watcher>;
   /** Those that came while a batch was held back, of which they have seen a part: they read by cursor when it goes out. */
   readonly late: Set<Watcher>;
@@ -28,10 +37,13 @@ interface Group {
 }
 
 /**
- * A crowd is told at once after a pause, and else as seldom as telling it takes long: each change would keep everybody so
- * busy that the next one waits for long. One part of the time is for telling, four are for others.
+ * A crowd is told in turns, a shard of it at a time, so that between two of them requests are answered and bytes leave. After a
+ * pause a shard is told as soon as its turn comes, and else as seldom as telling all takes long: each change would keep everybody
+ * so busy that the next one waits for long. One part of the time is for telling, four are for others.
  */
-const crowdSize = 100;
+const shards = 8;
+/** In a shard, from which on they are a crowd. */
+const crowdSize = 12;
 const restFactor = 5;
 const mostPaceMs = 40;
 /** Those who fall behind do so together: so many pages that were read by cursor are kept for the next one who asks. */
@@ -43,9 +55,13 @@ const keptPages = 4;
  */
 export class WatchHub {
   readonly #deps: WatchDeps;
-  /** Groups by the part of their prefix up to its last slash, which is cut out of each key to find them. */
+  /** Groups by the path of their prefix, which is cut out of each key to find them, and by name. */
   readonly #byPath = new Map<string, Map<string, Group>>();
   readonly #watchers = new Set<Watcher>();
+  /** Shards of crowds whose turn comes, in that order. */
+  readonly #due = new Set<Group>();
+  #isTelling = false;
+  #opened = 0;
   /** By prefix and cursor; as of now. */
   readonly #pages = new Map<string, EventPage | Promise<EventPage>>();
   #closed = false;
@@ -57,9 +73,10 @@ export class WatchHub {
   get watchers(): number { return this.#watchers.size; }
 
   watch(request: WatchRequest): Watch {
-    const watcher = new Watcher(this, this.#deps, request);
+    const watcher = new Watcher(this, this.#deps, placeOf(request.prefix, this.#opened++ % shards), request);
     return {
       wake: () => { watcher.interrupt(); },
+      follow: (take) => watcher.follow(take),
       [Symbol.asyncIterator]: () => {
         this.#watchers.add(watcher);
         watcher.open();
@@ -88,7 +105,7 @@ export class WatchHub {
       let end = 0;
       do {
         for (const group of this.#byPath.get(event.key.slice(0, end))?.values() ?? []) {
-          if (!event.key.startsWith(group.prefix)) continue;
+          if (!event.key.startsWith(group.place.prefix)) continue;
           if (group.batch.length === 0) touched.push(group);
           group.batch.push(event);
         }
@@ -96,34 +113,49 @@ export class WatchHub {
       } while (end > 0);
     }
     for (const group of touched) {
-      const holdMs = group.waiting.size < crowdSize ? 0 : group.deliveredAt + group.paceMs - this.#deps.clock.monotonic();
-      if (holdMs > 0) group.cancel = this.#deps.clock.after(holdMs, () => { this.#deliver(group); });
-      else this.#deliver(group);
+      if (group.waiting.size < crowdSize) this.#deliver(group);
+      else this.#hold(group, group.deliveredAt + group.paceMs - this.#deps.clock.monotonic());
     }
   }
 
+  #hold(group: Group, ms: number): void {
+    if (ms > 0) {
+      group.cancel = this.#deps.clock.after(ms, () => { this.#hold(group, 0); });
+      return;
+    }
+    group.cancel = () => { this.#due.delete(group); };
+    this.#due.add(group);
+    if (!this.#isTelling) this.#tellNext();
+  }
+
+  /** Tells one shard; the next when its bytes are with the sockets: that is before the next timer. */
+  #tellNext(): void {
+    const { clock } = this.#deps;
+    const [group] = this.#due;
+    this.#isTelling = group !== undefined;
+    if (!group) return;
+    this.#due.delete(group);
+    this.#deliver(group);
+    group.paceMs = mostPaceMs;
+    clock.after(1, () => {
+      group.paceMs = Math.min(mostPaceMs, restFactor * shards * (clock.monotonic() - group.deliveredAt));
+      this.#tellNext();
+    });
+  }
+
   #deliver(group: Group): void {
-    const { batch } = group;
+    const { batch, waiting } = group;
     const revision = this.#deps.revision();
-    const [waiting, late] = [[...group.waiting], [...group.late]];
+    const late = [...group.late];
+    const isCrowd = waiting.size >= crowdSize;
     group.batch = [];
     group.cancel = undefined;
     group.deliveredAt = this.#deps.clock.monotonic();
-    if (waiting.length >= crowdSize) this.#measure(group);
-    group.waiting.clear();
     group.late.clear();
-    for (const watcher of waiting) watcher.deliver(batch, revision);
+    for (const watcher of waiting) if (!watcher.deliver(batch, revision)) waiting.delete(watcher);
     for (const watcher of late) watcher.lookAgain();
     // A crowd that was told comes back: its group stays, and with it the pace.
-    if (waiting.length < crowdSize) this.#removeEmpty(group);
-  }
-
-  /** How long it takes until the crowd's bytes are with the sockets: that is before the next timer. */
-  #measure(group: Group): void {
-    const { clock } = this.#deps;
-    const { deliveredAt } = group;
-    group.paceMs = mostPaceMs;
-    clock.after(0, () => { group.paceMs = Math.min(mostPaceMs, restFactor * (clock.monotonic() - deliveredAt)); });
+    if (!isCrowd) this.#removeEmpty(group);
   }
 
   /** Ends every watch. */
@@ -132,32 +164,32 @@ export class WatchHub {
     for (const watcher of this.#watchers) watcher.end();
   }
 
-  park(watcher: Watcher, prefix: string): void {
-    const path = pathOf(prefix);
-    let groups = this.#byPath.get(path);
-    if (!groups) this.#byPath.set(path, groups = new Map<string, Group>());
-    let group = groups.get(prefix);
-    if (!group) groups.set(prefix, group = { prefix, waiting: new Set(), late: new Set(), batch: [], deliveredAt: -Infinity, paceMs: 0, cancel: undefined });
+  park(watcher: Watcher): void {
+    const { place } = watcher;
+    let groups = this.#byPath.get(place.path);
+    if (!groups) this.#byPath.set(place.path, groups = new Map<string, Group>());
+    let group = groups.get(place.name);
+    if (!group) groups.set(place.name, group = { place, waiting: new Set(), late: new Set(), batch: [], deliveredAt: -Infinity, paceMs: 0, cancel: undefined });
     (group.cancel ? group.late : group.waiting).add(watcher);
   }
 
-  forget(watcher: Watcher, prefix: string): void {
+  forget(watcher: Watcher): void {
     this.#watchers.delete(watcher);
-    this.leave(watcher, prefix);
+    this.leave(watcher);
   }
 
   /** It waits no more; what is held back for its group it reads by cursor. */
-  leave(watcher: Watcher, prefix: string): void {
-    const group = this.#byPath.get(pathOf(prefix))?.get(prefix);
+  leave(watcher: Watcher): void {
+    const group = this.#byPath.get(watcher.place.path)?.get(watcher.place.name);
     if (group && (group.waiting.delete(watcher) || group.late.delete(watcher))) this.#removeEmpty(group);
   }
 
   #removeEmpty(group: Group): void {
     if (group.waiting.size > 0 || group.late.size > 0) return;
     group.cancel?.();
-    const path = pathOf(group.prefix);
+    const { path, name } = group.place;
     const groups = this.#byPath.get(path);
-    groups?.delete(group.prefix);
+    groups?.delete(name);
     if (groups?.size === 0) this.#byPath.delete(path);
   }
 }
@@ -166,19 +198,21 @@ export class WatchHub {
 class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
   readonly #hub: WatchHub;
   readonly #deps: WatchDeps;
-  readonly #prefix: string;
+  readonly place: Place;
   readonly #signal: AbortSignal;
   readonly #onAbort = (): void => { this.end(); };
   /** Everything up to here was delivered or does not match. */
   #cursor: number;
   #wake: ((batch: readonly StoreEvent[] | undefined) => void) | undefined;
+  /** Is handed what comes while the reader follows; `#wake` ends that. */
+  #take: ((batch: readonly StoreEvent[]) => boolean) | undefined;
   #ended = false;
   #interrupted = false;
 
-  constructor(hub: WatchHub, deps: WatchDeps, request: WatchRequest) {
+  constructor(hub: WatchHub, deps: WatchDeps, place: Place, request: WatchRequest) {
     this.#hub = hub;
     this.#deps = deps;
-    this.#prefix = request.prefix;
+    this.place = place;
     this.#signal = request.signal;
     this.#cursor = request.after;
   }
@@ -191,7 +225,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
     try {
       if (this.#interrupted && !this.#ended) return this.#takeInterrupt();
       while (!this.#ended && this.#cursor !== this.#deps.revision()) {
-        const page = this.#hub.page(this.#prefix, this.#cursor);
+        const page = this.#hub.page(this.place.prefix, this.#cursor);
         const { events, through } = page instanceof Promise ? await page : page;
         this.#cursor = through;
         if (events.length > 0) return this.#ended ? done : { done: false, value: events };
@@ -203,7 +237,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
     if (this.#ended) return done;
     const batch = await new Promise<readonly StoreEvent[] | undefined>((resolve) => {
       this.#wake = resolve;
-      this.#hub.park(this, this.#prefix);
+      this.#hub.park(this);
     });
     return batch ? { done: false, value: batch } : this.#ended ? done : this.next();
   }
@@ -216,7 +250,7 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
   interrupt(): void {
     this.#interrupted = true;
     if (!this.#wake) return;
-    this.#hub.leave(this, this.#prefix);
+    this.#hub.leave(this);
     this.lookAgain();
   }
 
@@ -225,30 +259,53 @@ class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
     return Promise.resolve(done);
   }
 
-  deliver(batch: readonly StoreEvent[], revision: number): void {
+  follow(take: (batch: readonly StoreEvent[]) => boolean): Promise<void> {
+    if (this.#ended || this.#interrupted || this.#cursor !== this.#deps.revision()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#wake = () => { resolve(); };
+      this.#take = (batch) => {
+        try {
+          return take(batch);
+        } catch (error) {
+          // It is this reader's alone: the others are still to be told.
+          reject(error as Error);
+          return false;
+        }
+      };
+      this.#hub.park(this);
+    });
+  }
+
+  /** True when it waits for more. */
+  deliver(batch: readonly StoreEvent[], revision: number): boolean {
     this.#cursor = revision;
-    this.#wake?.(batch);
-    this.#wake = undefined;
+    if (this.#take?.(batch) === true) return true;
+    this.#answer(batch);
+    return false;
   }
 
   /** There may be something behind the cursor. */
   lookAgain(): void {
-    this.#wake?.(undefined);
+    this.#answer(undefined);
+  }
+
+  #answer(batch: readonly StoreEvent[] | undefined): void {
+    this.#wake?.(batch);
     this.#wake = undefined;
+    this.#take = undefined;
   }
 
   end(): void {
     this.#ended = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#hub.forget(this, this.#prefix);
-    this.#wake?.(undefined);
-    this.#wake = undefined;
+    this.#hub.forget(this);
+    this.#answer(undefined);
   }
 }
 
 const done = { done: true, value: undefined } as const;
 const nothing: readonly StoreEvent[] = [];
 
-function pathOf(prefix: string): string {
-  return prefix.slice(0, prefix.lastIndexOf('/') + 1);
+function placeOf(prefix: string, shard: number): Place {
+  return { prefix, path: prefix.slice(0, prefix.lastIndexOf('/') + 1), name: `${String(shard)} ${prefix}` };
 }

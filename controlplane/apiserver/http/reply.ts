@@ -6,7 +6,13 @@ import { failure, type Status } from './status.ts';
 import type { HttpResponse } from './listener.ts';
 
 /** Bodies that are sent as they become ready; each chunk waits for the client to take the one before. */
-export type ReplyStream = AsyncIterable<Uint8Array>;
+export interface ReplyStream extends AsyncIterable<Uint8Array> {
+  /**
+   * Between two steps of the iteration: what becomes ready is handed to `take` at once, which spares thousands of readers their
+   * promises, for as long as that returns true. Resolves when the iteration has to go on.
+   */
+  readonly follow?: (take: (chunk: Uint8Array) => boolean) => Promise<void>;
+}
 /** Bodies in pieces; the next is asked for when the one before has left our memory. */
 export type ReplyPieces = Iterable<Uint8Array>;
 
@@ -84,8 +90,9 @@ function warningHeader(text: string): string {
 async function sendChunks(response: HttpResponse, body: ReplyStream, stallMs: number): Promise<void> {
   for await (const chunk of body) {
     if (gone(response)) return;
-    const room = write(response, chunk);
-    if (room || (await drained(response, stallMs))) continue;
+    let room = write(response, chunk);
+    if (room) await body.follow?.((next) => (room = !gone(response) && write(response, next)));
+    if (room || gone(response) || (await drained(response, stallMs))) continue;
     destroy(response);
     return;
   }
