@@ -62,6 +62,8 @@ export interface AgentDeps {
   readonly clock: Clock;
   /** The token to join with; asked for only by a host that has not joined. */
   readonly joinToken: () => Promise<string>;
+  /** Told when the control plane is reached, and when no more. */
+  readonly reached?: (reached: boolean) => void;
 }
 
 const cgroupRoot = '/kubepods';
@@ -224,7 +226,7 @@ export class Agent implements Runnable {
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: ranges.clusterDns, domain: this.#config.clusterDomain, ranges: [...ranges.podCidr.split(','), ...ranges.serviceCidr.split(',')] },
       );
       const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods },
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods, ...(this.#deps.reached && { reached: this.#deps.reached }) },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);

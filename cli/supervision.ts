@@ -34,6 +34,11 @@ export class Supervision {
     if (this.#periodMs > 0) this.#beat(signal);
   }
 
+  /** What `systemctl status` shows of it. */
+  async status(status: string): Promise<void> {
+    if (this.#supervised) await this.#tell(`--status=${status}`);
+  }
+
   /** A loop that hangs anywhere in this process beats no more. */
   #beat(signal: AbortSignal): void {
     const cancel = this.#deps.clock.after(this.#periodMs, () => {

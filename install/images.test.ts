@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { helloSpec, hostArchitecture, imageArchive, pauseSpec } from './images.ts';
+import { ensureHelloImage, helloSpec, hostArchitecture, imageArchive, pauseSpec } from './images.ts';
 import { pauseProgram } from './images-pause.ts';
 
 describe('pause program', () => {
@@ -34,6 +34,19 @@ describe('pause program', () => {
       expect(program.subarray(0, 4).toString('latin1')).toBe('\u007fELF');
       expect(Number(program.readBigUInt64LE(64 + 32))).toBe(program.length);
     }
+  });
+});
+
+describe("the example's image", () => {
+  it('brings the libraries of a busybox that is not static', async () => {
+    let archive = '';
+    const importImage = async (chunks: AsyncIterable<Uint8Array>): Promise<readonly string[]> => {
+      for await (const chunk of chunks) archive += Buffer.from(chunk).toString('latin1');
+      return [];
+    };
+    await ensureHelloImage({ imageId: () => Promise.resolve(undefined), importImage }, new AbortController().signal, process.execPath);
+    expect(archive).toMatch(/lib\S*\/ld-(linux|musl)\S*/);
+    expect(archive).toMatch(/lib\S*\/libc\.\S*/);
   });
 });
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { StatusError } from '#common/errors.ts';
+import { exec } from '#common/exec.ts';
 import { pauseProgram, type Architecture } from './images-pause.ts';
 import { tar, type TarEntry } from './images-tar.ts';
 
@@ -91,16 +92,19 @@ esac
 printf 'Content-Type: text/plain\\r\\n\\r\\nHello from %s to %s\\n' "$(hostname)" "$client"
 `;
 
-/** `busybox` is a static busybox of the same architecture. */
-export function helloSpec(architecture: Architecture, busybox: Uint8Array): ImageSpec {
+/** `busybox` is one of the same architecture; `libraries` what it needs where it is not static, by path. */
+export function helloSpec(architecture: Architecture, busybox: Uint8Array, libraries: ReadonlyMap<string, Uint8Array> = new Map()): ImageSpec {
   const applets = ['sh', 'httpd', 'hostname', 'cat', 'echo', 'env', 'id', 'ls', 'mkdir', 'nc', 'ps', 'sleep', 'test', 'touch', 'true', 'false', 'wget'];
   const dir = (path: string, mode = 0o755): TarEntry => ({ path, type: 'dir', mode });
+  const folders = new Set([...libraries.keys()].flatMap((path) => path.split('/').slice(0, -1).map((_, i, parts) => parts.slice(0, i + 1).join('/'))));
   return {
     name: helloImage,
     architecture,
     files: [
       ...['bin', 'dev', 'etc', 'proc', 'sys', 'www', 'www/cgi-bin'].map((path) => dir(path)),
       dir('tmp', 0o1777),
+      ...[...folders].map((path) => dir(path)),
+      ...[...libraries].map(([path, data]): TarEntry => ({ path, type: 'file', mode: 0o755, data })),
       { path: 'bin/busybox', type: 'file', mode: 0o755, data: busybox },
       ...applets.map((name): TarEntry => ({ path: `bin/${name}`, type: 'symlink', target: 'busybox' })),
       { path: 'etc/passwd', type: 'file', mode: 0o644, data: Buffer.from('root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n') },
@@ -119,16 +123,23 @@ export async function ensurePauseImage(store: ImageStore, signal: AbortSignal, n
   await importSpec(store, { ...pauseSpec(hostArchitecture()), name }, signal);
 }
 
-/** Makes sure that the examples' image is present; it is built from the host's static busybox. */
+/** Makes sure that the examples' image is present; it is built from the host's busybox. */
 export async function ensureHelloImage(store: ImageStore, signal: AbortSignal, busyboxPath = '/bin/busybox'): Promise<void> {
   if (await store.imageId(helloImage, signal) !== undefined) return;
   let busybox: Buffer;
   try {
     busybox = await readFile(busyboxPath);
   } catch (error) {
-    throw new StatusError('NotFound', `the example's image is built from a static busybox, and ${busyboxPath} cannot be read; install it (Debian and Ubuntu: apt-get install busybox-static)`, { cause: error });
+    throw new StatusError('NotFound', `the example's image is built from busybox, and ${busyboxPath} cannot be read; install it (Debian and Ubuntu: apt-get install busybox-static)`, { cause: error });
   }
-  await importSpec(store, helloSpec(hostArchitecture(), busybox), signal);
+  await importSpec(store, helloSpec(hostArchitecture(), busybox, await librariesOf(busyboxPath, signal)), signal);
+}
+
+/** What the loader would load for a program, the loader itself among it; nothing for a static one. */
+async function librariesOf(program: string, signal: AbortSignal): Promise<ReadonlyMap<string, Buffer>> {
+  const told = await exec('ldd', [program], { signal, timeoutMs: 10_000 }).catch(() => undefined);
+  const paths = told?.exitCode === 0 ? [...told.stdout.matchAll(/(?:^|\s)\/(\S+) \(0x/gm)].map(([, path = '']) => path) : [];
+  return new Map(await Promise.all([...new Set(paths)].map(async (path) => [path, await readFile(`/${path}`)] as const)));
 }
 
 async function importSpec(store: ImageStore, spec: ImageSpec, signal: AbortSignal): Promise<void> {

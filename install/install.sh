@@ -48,23 +48,29 @@ case "$(uname -m)" in
   armv6l | armv7l | armhf) die "this host has a 32-bit system ($(uname -m)), for which there is no Node 24 and so no Cleat. Raspberry Pi 3, 4, 5 and Zero 2 W run a 64-bit system: install Raspberry Pi OS (64-bit). Older boards cannot" ;;
   *) die "there is no executable for $(uname -m); there are those for x86_64 and aarch64" ;;
 esac
+# Node's own floor; what else a kernel lacks, 'cleat doctor' tells.
+release=$(uname -r) minor=${release#*.}
+if [ "${release%%.*}" -lt 4 ] || { [ "${release%%.*}" = 4 ] && [ "${minor%%[!0-9]*}" -lt 18 ]; }; then
+  [ "$mode" = uninstall ] || die "this host's kernel is $release, and Cleat needs 4.18 or newer: update the system (Debian from 10, Ubuntu from 20.04), boot its kernel, then run this again"
+fi
 [ -n "$dry" ] || [ "$(id -u)" = 0 ] || die "this needs root: it installs a service. Try: sudo sh $0 ..."
 
 # Everything that changes the host goes through one of these.
-run() { if [ -n "$dry" ]; then say "would run: $*"; else "$@"; fi; }
+run() { if [ -n "$dry" ]; then say "would run: $*"; else "$@" 9>&-; fi; }
 # put FILE MODE: standard input becomes the file, unless it is that already. Sets `changed`.
 put() {
-  new=$(mktemp)
-  cat >"$new"
-  if [ -f "$1" ] && cmp -s "$new" "$1"; then rm -f "$new"; return 0; fi
+  new=$work/put
+  cat >"$new" || die "there is no room in $work: make some (df -h), then run this again"
+  if [ -f "$1" ] && cmp -s "$new" "$1"; then return 0; fi
   changed=yes
-  if [ -n "$dry" ]; then say "would write $1"; rm -f "$new"; return 0; fi
-  mkdir -p "${1%/*}"
-  chmod "$2" "$new"
+  if [ -n "$dry" ]; then say "would write $1"; return 0; fi
   # In one step, so that nobody ever reads half a file.
-  cp -p "$new" "$1.new" && mv -f "$1.new" "$1"
-  rm -f "$new"
+  { mkdir -p "${1%/*}" && cp "$new" "$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"; } || unwritable "$1"
   say "wrote $1"
+}
+unwritable() {
+  rm -f "$1.new" 2>/dev/null || true
+  die "$1 could not be written. Where its disk is full, make room (df -h ${1%/*}); where ${1%/*} is read-only, make it writable (mount -o remount,rw), or mount a folder there that is. Then run this again: it goes on from here"
 }
 
 if [ -z "$dry" ] && command -v flock >/dev/null 2>&1; then
@@ -72,9 +78,6 @@ if [ -z "$dry" ] && command -v flock >/dev/null 2>&1; then
   flock -n 9 || { say "waiting for another installation to end"; flock 9; }
 fi
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM HUP
 bin=/usr/local/bin/cleat
 units=/etc/systemd/system
 systemd=
@@ -86,7 +89,7 @@ if [ "$mode" = uninstall ]; then
   for unit in cleat-agent cleat-controlplane; do
     [ ! -e "$units/$unit.service" ] || run systemctl disable --now --quiet "$unit" || true
   done
-  run rm -f "$units/cleat-agent.service" "$units/cleat-controlplane.service" "$bin" /run/cleat-install.lock
+  run rm -f "$units/cleat-agent.service" "$units/cleat-controlplane.service" "$units/cleat-agent.service.new" "$units/cleat-controlplane.service.new" "$bin" "$bin.new" "${bin%/*}/.cleat.new" "${bin%/*}/.cleat.back" /run/cleat-install.lock /run/cleat-install.unfinished
   if [ -z "$keep" ]; then
     run rm -rf /etc/cleat
     # The folder may be a disk of its own; one that somebody mounted below it is theirs.
@@ -99,32 +102,58 @@ if [ "$mode" = uninstall ]; then
 fi
 
 # ---- what is installed -------------------------------------------------------------------------------------------
+# On the disk: /tmp may be memory, which a small board has not to spare.
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/cleat-install.XXXXXX") || die "there is no room in ${TMPDIR:-/var/tmp}, or it may not be written: make room (df -h), or name another folder with TMPDIR, then run this again"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
 [ -n "$from" ] || from=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-# fetch NAME: the file lies in $work afterwards.
-fetch() {
+# get NAME: it is $got afterwards.
+get() {
   case "$from" in
     http://* | https://*)
-      if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 -o "$work/$1" "$from/$1"
-      elif command -v wget >/dev/null 2>&1; then wget -q -O "$work/$1" "$from/$1"
+      got=$work/$1
+      if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 -o "$got" "$from/$1"
+      elif command -v wget >/dev/null 2>&1; then wget -q -O "$got" "$from/$1"
       else die "neither curl nor wget is here to fetch $from/$1; install one, or copy the files here and say --from DIR"
-      fi || die "$from/$1 could not be fetched; check the address and that this host reaches it" ;;
-    *) [ -f "$from/$1" ] || die "there is no $1 in $from; 'npm run build' makes it, or say --from DIR or URL"; cp "$from/$1" "$work/$1" ;;
+      fi || die "$from/$1 could not be fetched; check the address, that this host reaches it, and that there is room in $work, then run this again" ;;
+    *) got=$from/$1; [ -f "$got" ] || die "there is no $1 in $from; 'npm run build' makes it, or say --from DIR or URL" ;;
   esac
-  sum=$(sed -n "s/^\([0-9a-f]\{64\}\)  $1\$/\1/p" "$work/SHA256SUMS")
-  [ -n "$sum" ] || die "SHA256SUMS says nothing of $1"
-  [ "$(sha256sum "$work/$1" | cut -d ' ' -f 1)" = "$sum" ] || die "$1 is not what SHA256SUMS says: it was cut off or changed on its way. Fetch it again"
 }
-case "$from" in
-  http://* | https://*)
-    if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 -o "$work/SHA256SUMS" "$from/SHA256SUMS"; else wget -q -O "$work/SHA256SUMS" "$from/SHA256SUMS"; fi || die "$from/SHA256SUMS could not be fetched" ;;
-  *) [ -f "$from/SHA256SUMS" ] || die "there is no SHA256SUMS in $from; 'npm run build' makes it, or say --from DIR or URL"; cp "$from/SHA256SUMS" "$work/SHA256SUMS" ;;
-esac
+get SHA256SUMS
+sums=$got
+# fetch NAME: the same, and it is what SHA256SUMS says.
+fetch() {
+  get "$1"
+  sum=$(sed -n "s/^\([0-9a-f]\{64\}\)  $1\$/\1/p" "$sums")
+  [ -n "$sum" ] || die "SHA256SUMS says nothing of $1"
+  [ "$(sha256sum "$got" | cut -d ' ' -f 1)" = "$sum" ] || die "$1 is not what SHA256SUMS says: it was cut off or changed on its way. Fetch it again"
+}
 
-changed=
+# There until this has come to its end, or the host has booted anew: what was cut off may have changed what is not yet in force.
+unfinished=/run/cleat-install.unfinished
+reload=
+binary_changed=
+[ ! -e "$unfinished" ] || { reload=yes; binary_changed=yes; }
+[ -n "$dry" ] || : >>"$unfinished"
+
+# The executable is large: it is unpacked where it will be, once, and tried before it takes the place of another.
 fetch "cleat-linux-$arch.gz"
-gzip -dc "$work/cleat-linux-$arch.gz" >"$work/cleat"
-put "$bin" 755 <"$work/cleat"
-binary_changed=$changed
+if [ ! -x "$bin" ] || ! gzip -dc "$got" | cmp -s - "$bin"; then
+  binary_changed=yes
+  if [ -n "$dry" ]; then say "would write $bin"; else
+    { mkdir -p "${bin%/*}" && gzip -dc "$got" >"$bin.new" && chmod 755 "$bin.new"; } || unwritable "$bin"
+    "$bin.new" version --client >/dev/null 2>"$work/log" || {
+      cat "$work/log" >&2
+      rm -f "$bin.new"
+      if ldd --version 2>&1 | grep -qi musl; then die "the executable is made for glibc, and this host has musl (Alpine): use a host with Debian, Ubuntu, Raspberry Pi OS or Fedora"; fi
+      die "the executable does not run on this host, as it says above; it needs glibc 2.28 or newer (Debian from 10, Ubuntu from 20.04, Fedora from 29). Nothing was changed"
+    }
+    # What is installed by hand is not taken back by an upgrade that had not shown yet that it works.
+    rm -f /var/lib/cleat/upgrade/pending /var/lib/cleat/upgrade/guard
+    mv -f "$bin.new" "$bin" || unwritable "$bin"
+    say "wrote $bin"
+  fi
+fi
 
 missing_packages() {
   has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
@@ -132,31 +161,39 @@ missing_packages() {
   has runc || has crun || echo runc
   has nft || echo nftables
   has ip || case "$1" in debian) echo iproute2 ;; fedora) echo iproute ;; *) echo iproute2 ;; esac
+  # Its file is the image of the example.
+  has busybox || case "$1" in debian) echo busybox-static ;; *) echo busybox ;; esac
   has conntrack || case "$1" in debian) echo conntrack ;; *) echo conntrack-tools ;; esac
   for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x "$dir/ptp" ] || [ ! -x "$dir/host-local" ] || return 0; done
   case "$1" in alpine) echo cni-plugins ;; *) echo containernetworking-plugins ;; esac
 }
+# with MANAGER FUNCTION: it installs $missing. What services start by that must not hold the lock.
+with() {
+  [ -n "$missing" ] || return 0
+  if [ -n "$dry" ]; then say "would install with $1: $missing"; return 0; fi
+  say "installing with $1: $missing"
+  "$2" 9>&- >"$work/log" 2>&1 || { cat "$work/log" >&2; die "$1 could not install: $missing. Mend what it says above, then run this again"; }
+}
+# shellcheck disable=SC2086 # a list of words
+apt_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  apt_install() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing; }
+  # A new host has no lists of packages, or old ones; one whose power was cut may have packages that are half there.
+  apt_install || { dpkg --configure -a; apt-get update -qq -o DPkg::Lock::Timeout=300 && apt_install; }
+}
+# shellcheck disable=SC2086
+dnf_packages() { dnf install -y -q $missing; }
+# shellcheck disable=SC2086
+apk_packages() { apk add -q $missing; }
 if [ -n "$packages" ] && { [ "$mode" = join ] || [ -n "$agent" ]; }; then
   if command -v apt-get >/dev/null 2>&1; then
     missing=$(missing_packages debian | tr '\n' ' ')
-    if [ -n "$missing" ]; then
-      say "installing with apt-get: $missing"
-      export DEBIAN_FRONTEND=noninteractive
-      # shellcheck disable=SC2086 # a list of words
-      run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >"$work/log" 2>&1 \
-        || { run apt-get update -qq >>"$work/log" 2>&1 && run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >>"$work/log" 2>&1; } \
-        || { cat "$work/log" >&2; die "apt-get could not install: $missing. Mend what it says above, then run this again"; }
-      # Debian starts a containerd for everybody at once; Cleat runs its own, and the other would only take memory.
-      case "$missing" in *containerd*) [ -z "$systemd" ] || run systemctl disable --now --quiet containerd || true ;; esac
-    fi
-  elif command -v dnf >/dev/null 2>&1; then
-    missing=$(missing_packages fedora | tr '\n' ' ')
-    # shellcheck disable=SC2086
-    [ -z "$missing" ] || { say "installing with dnf: $missing"; run dnf install -y -q $missing || die "dnf could not install: $missing. Mend what it says above, then run this again"; }
-  elif command -v apk >/dev/null 2>&1; then
-    missing=$(missing_packages alpine | tr '\n' ' ')
-    # shellcheck disable=SC2086
-    [ -z "$missing" ] || { say "installing with apk: $missing"; run apk add -q $missing || die "apk could not install: $missing. Mend what it says above, then run this again"; }
+    case "$missing" in "containerd "*) [ -n "$dry" ] || echo containerd >>"$unfinished" ;; esac
+    with apt-get apt_packages
+    # Debian starts a containerd for everybody at once; Cleat runs its own, and the other would only take memory.
+    if [ -n "$systemd" ] && grep -qs containerd "$unfinished"; then systemctl disable --now --quiet containerd || true; fi
+  elif command -v dnf >/dev/null 2>&1; then missing=$(missing_packages fedora | tr '\n' ' '); with dnf dnf_packages
+  elif command -v apk >/dev/null 2>&1; then missing=$(missing_packages alpine | tr '\n' ' '); with apk apk_packages
   else
     missing=$(missing_packages other | tr '\n' ' ')
     [ -z "$missing" ] || die "missing: $missing (Fedora's names). Install them with this host's package manager, then run this again with --no-packages"
@@ -182,7 +219,7 @@ start() {
   run systemctl enable --quiet "$1"
   if [ -n "$2" ]; then run systemctl restart --no-block "$1"; else run systemctl start --no-block "$1"; fi
 }
-unit() { changed=; fetch "$1"; put "$units/$1" 644 <"$work/$1"; [ -z "$changed" ] || reload=yes; }
+unit() { changed=; fetch "$1"; put "$units/$1" 644 <"$got"; [ -z "$changed" ] || reload=yes; }
 # await UNIT SECONDS
 await() {
   [ -z "$dry" ] || return 0
@@ -194,6 +231,16 @@ await() {
   done
 }
 
+# An agent works without its control plane; whoever has just joined wants to know that it has been reached.
+reached() {
+  left=100
+  until systemctl show -p StatusText cleat-agent | grep -q ', connected to '; do
+    left=$(( left - 1 ))
+    [ "$left" -gt 0 ] || { say "the agent runs, and has not reached $url yet; it goes on trying. What it says: journalctl -u cleat-agent"; return 0; }
+    sleep 0.2
+  done
+}
+finish() { [ -n "$dry" ] || rm -f "$unfinished"; exit 0; }
 # What of this host may stand in Cleat's way is told, and no reason to fail: it is installed.
 look_over() {
   [ -z "$dry" ] || return 0
@@ -201,7 +248,6 @@ look_over() {
   [ ! -s "$work/doctor" ] || { say "what 'cleat doctor' has to say of this host:"; sed 's/^/  /' "$work/doctor"; }
 }
 
-reload=
 if [ -n "$systemd" ]; then
   [ "$mode" != server ] || unit cleat-controlplane.service
   if [ "$mode" = join ] || [ -n "$agent" ]; then unit cleat-agent.service; fi
@@ -220,13 +266,13 @@ if [ -z "$systemd" ]; then
     join) changed=; settings /etc/cleat/agent.yaml server "$url" token "$token" node-name "$node_name" node-ip "$node_ip"
       say "this host has no systemd, so nothing was started. Have its init run: $bin agent --config /etc/cleat/agent.yaml" ;;
   esac
-  exit 0
+  finish
 fi
 
 if [ "$mode" = server ]; then
   start cleat-controlplane "$server_changed"
   await cleat-controlplane 60
-  [ -n "$agent" ] || { look_over; [ -n "$dry" ] || { say "the control plane runs. To add a host, run there what this prints: cleat token create"; }; exit 0; }
+  [ -n "$agent" ] || { look_over; [ -n "$dry" ] || { say "the control plane runs. To add a host, run there what this prints: cleat token create"; }; finish; }
   url=https://127.0.0.1:6443
   if [ -z "$dry" ] && [ ! -e /var/lib/cleat/agent/pki ]; then token=$("$bin" token create --ttl=1h --description='this host' --token-only); fi
 fi
@@ -235,11 +281,13 @@ settings /etc/cleat/agent.yaml log-level warn server "$url" token "$token" node-
 start cleat-agent "$changed$binary_changed$reload"
 await cleat-agent 120
 [ -z "$dry" ] || exit 0
+rm -f "$unfinished"
+reached
 look_over
 if [ "$mode" = server ]; then
   say "this host runs a control plane and an agent. Next:"
-  echo "  sudo cleat get nodes"
   echo "  sudo cleat token create        # prints what to type on the next host"
+  echo "  sudo cleat nodes               # the fleet"
 else
   say "this host has joined $url"
 fi

@@ -37,6 +37,8 @@ export interface AgentSessionDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
+  /** Told when the control plane is reached, and when no more. */
+  readonly reached?: (reached: boolean) => void;
 }
 
 export interface AgentSessionConfig {
@@ -137,6 +139,7 @@ export class AgentSession implements Runnable, PodTokens {
       }
       throw new StatusError('ServiceUnavailable', 'the control plane closed the session');
     } finally {
+      if (this.#connected) this.#deps.reached?.(false);
       this.#connected = false;
       this.#current = undefined;
       end.abort(new StatusError('ServiceUnavailable', 'the session ended'));
@@ -216,7 +219,10 @@ export class AgentSession implements Runnable, PodTokens {
   }
 
   #nowConnected(): void {
-    if (!this.#connected) this.#log.info({ revision: this.#deps.checkpoint.revision }, 'connected to the control plane');
+    if (!this.#connected) {
+      this.#log.info({ revision: this.#deps.checkpoint.revision }, 'connected to the control plane');
+      this.#deps.reached?.(true);
+    }
     this.#connected = true;
     this.#lastFailure = '';
   }

@@ -11,11 +11,17 @@ export const command: Command = {
     if (!prepared) return 0;
     const { config, log, supervision } = prepared;
     const { Agent } = await import('#agent/main.ts');
-    const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token) }, config);
+    let connected = false;
+    const status = (): string => `node ${agent.nodeName}, ${connected ? 'connected' : 'not connected'} to ${config.server}`;
+    const reached = (is: boolean): void => {
+      connected = is;
+      void supervision.status(status());
+    };
+    const agent = new Agent({ log, clock: systemClock, joinToken: () => Promise.resolve(config.token), reached }, config);
     const ended = agent.start(io.interrupted);
     if (await isReady([agent.ready], ended, io.interrupted)) {
       io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
-      await supervision.ready(`node ${agent.nodeName} of ${config.server}`, io.interrupted);
+      await supervision.ready(status(), io.interrupted);
     }
     await ended;
     return 0;

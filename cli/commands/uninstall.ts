@@ -18,6 +18,9 @@ const executable = '/usr/local/bin/cleat';
 const configDir = '/etc/cleat';
 const configFiles = ['agent.yaml', 'controlplane.yaml'].map((name) => join(configDir, name));
 
+/** Of installations and upgrades, and of those that were cut off. */
+const leftovers = ['/run/cleat-install.lock', '/run/cleat-install.unfinished', `${executable}.new`, ...['.cleat.new', '.cleat.new.unfinished', '.cleat.back', '.cleat.back.unfinished'].map((name) => join('/usr/local/bin', name))];
+
 export const command: Command = {
   help: () => helpText(
     'uninstall [--keep-data] [flags]',
@@ -52,7 +55,7 @@ function steps(keep: boolean, io: Io): Step[] {
     ...units.map((unit) => remove(join(unitDir, `${unit}.service`))),
     ...(systemd ? [{ says: 'have systemd forget them', work: async () => { await exec('systemctl', ['daemon-reload']); await exec('systemctl', ['reset-failed', 'cleat-agent', 'cleat-controlplane']); } }] : []),
     ...(keep ? [] : [remove(configDir)]),
-    remove('/var/cache/cleat'), remove('/run/cleat-install.lock'), { says: 'remove /run/cleat when it is empty', work: () => rmdir('/run/cleat').catch(() => undefined) },
+    remove('/var/cache/cleat'), ...leftovers.map(remove), { says: 'remove /run/cleat when it is empty', work: () => rmdir('/run/cleat').catch(() => undefined) },
     remove(executable),
   ];
 }

@@ -21,7 +21,7 @@ const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const nativeModules: Readonly<Record<string, string>> = { x64: 'linux-x64/classic-level.node', arm64: 'linux-arm64/classic-level.armv8.node' };
 
 /** What is installed with it. */
-const beside = ['install/install.sh', 'systemd/cleat-controlplane.service', 'systemd/cleat-agent.service'];
+const beside = ['install/install.sh', 'systemd/cleat-controlplane.service', 'systemd/cleat-agent.service', 'examples/hello.yaml'];
 
 /** `version`: another than the sources say, which tests of upgrades make. */
 interface Options { readonly arch: string; readonly out: string; readonly version: string; readonly level: number }

@@ -8,6 +8,7 @@ import { makeDeb } from '#install/build/deb.ts';
 import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
+import { followReadme } from '../support/newcomer.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -48,14 +49,12 @@ describe('install.sh', () => {
     await server.sh('rm -r /run/dist');
   });
 
-  it('makes a cluster of two hosts that serves a page, in four commands', async () => {
+  it('makes a cluster of two hosts that serves a page, as README.md says, in five commands and less than three minutes', async () => {
     const before = await files(other);
-    await installed(server, '--server', '--advertise-address', server.address, '--no-packages');
-    const token = (await cleat('token', 'create', '--token-only')).trim();
-    await installed(other, '--join', `https://${server.address}:6443`, '--token', token, '--no-packages');
-    await until('both nodes to be Ready', async () => (await cleat('get', 'nodes', '--no-headers')).match(/ Ready /g)?.length === 2);
-    await server.execOk('/usr/local/bin/cleat', ['apply', '-f', join(root, 'examples/hello.yaml')]);
-    await until('the page', async () => (await other.sh(`timeout 5 busybox wget -qO- http://$(KUBECONFIG=/dev/null; echo ${(await cleat('get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}')).trim()})/`)).includes('Hello from'));
+    const { steps, totalMs, pages } = await followReadme({ first: server, second: other, folder: '/mnt/dist' }, journal);
+    expect(steps.length).toBeLessThanOrEqual(5);
+    expect(totalMs).toBeLessThan(180_000);
+    expect(pages).toEqual([expect.stringContaining('Hello from hello-'), expect.stringContaining('Hello from hello-')]);
     expect(before).not.toContain('/usr/local/bin/cleat');
   });
 
