@@ -3,9 +3,10 @@ import { podDisruptionBudgets } from '#api/kinds/resources.ts';
 import type { KindDefinition } from '#api/kinds/types.ts';
 import { isConditionTrue, setCondition } from '#api/meta/conditions.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
-import { StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
 import { forbidden } from './api-errors.ts';
+import { checkPreconditions } from './deletion.ts';
 import { parseBytes } from './encoding.ts';
 import { listPage } from './resource-lists.ts';
 import type { WriteOptions } from './resource-store.ts';
@@ -14,6 +15,8 @@ import type { DeleteRequest } from './types.ts';
 
 const maxDisruptedPods = 2000;
 const stillProcessingMs = 10_000;
+/** How often all is asked again for a pod that changed meanwhile. */
+const maxAttempts = 5;
 
 /** What is asked and written. */
 export type EvictionDeps = Pick<RouteDeps, 'store' | 'resources' | 'kinds' | 'clock'>;
@@ -26,17 +29,33 @@ export interface EvictRequest {
 
 /**
  * Deletes a pod if its disruption budget can spare it. What is spared is counted in the budget's status before the
- * delete, so that evictions side by side cannot both take the last one.
+ * delete, so that evictions side by side cannot both take the last one. A pod that costs its budget nothing for being as
+ * it is goes only while it is so: when it has changed meanwhile, all is asked again.
  */
-export async function evictPod(deps: EvictionDeps, kind: KindDefinition, { namespace, podName, deletion }: EvictRequest, options: WriteOptions): Promise<void> {
-  const pod = parseBytes((await deps.resources.entry(kind, namespace, podName)).value) as Pod;
-  const { uid } = pod.metadata ?? {};
-  // What the budget was asked about is what goes, and nothing that took its name meanwhile.
-  const request: DeleteRequest = uid === undefined || deletion.preconditions !== undefined ? deletion : { ...deletion, preconditions: { uid } };
-  const budget = countsForNothing(pod) ? undefined : await budgetOf(deps, namespace, pod);
-  if (budget !== undefined && !sparesUnhealthy(budget, pod)) await takeOne(deps, budget, podName, options);
-  if (!options.dryRun && !countsForNothing(pod)) await markDisrupted(deps, kind, pod, options);
-  await deps.resources.delete(kind, namespace, podName, request, options);
+export async function evictPod(deps: EvictionDeps, kind: KindDefinition, request: EvictRequest, options: WriteOptions): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const pod = parseBytes((await deps.resources.entry(kind, request.namespace, request.podName)).value) as Pod;
+    checkPreconditions(kind, pod, request.deletion);
+    const budget = countsForNothing(pod) ? undefined : await budgetOf(deps, request.namespace, pod);
+    const isFree = pod.status?.phase === 'Pending' || (budget !== undefined && sparesUnhealthy(budget, pod));
+    try {
+      if (budget !== undefined && !isFree) await takeOne(deps, budget, request.podName, options);
+      await take(deps, kind, pod, { ...request, isFree }, options);
+      return;
+    } catch (error) {
+      if (!isFree || !isStatus(error, 'Conflict') || request.deletion.preconditions?.resourceVersion !== undefined) throw error;
+      if (attempt >= maxAttempts) throw refused(`The pod ${request.podName} changes all the time, and so may what its disruption budget says of it.`, stillProcessingMs);
+    }
+  }
+}
+
+/** Deletes the pod that the budget was asked about, and nothing that took its name meanwhile. */
+async function take(deps: EvictionDeps, kind: KindDefinition, pod: Pod, { namespace, podName, deletion, isFree }: EvictRequest & { readonly isFree: boolean }, options: WriteOptions): Promise<void> {
+  const { uid, resourceVersion } = pod.metadata ?? {};
+  const asIs = isFree || deletion.preconditions?.resourceVersion !== undefined ? resourceVersion : undefined;
+  const marked = options.dryRun || countsForNothing(pod) ? asIs : await markDisrupted(deps, kind, pod, asIs, options);
+  const preconditions = { ...(uid !== undefined && { uid }), ...(asIs !== undefined && marked !== undefined && { resourceVersion: marked }) };
+  await deps.resources.delete(kind, namespace, podName, { ...deletion, preconditions }, options);
 }
 
 /** It does not run yet, or no longer. */
@@ -93,12 +112,14 @@ function refused(message: string, retryAfterMs?: number): StatusError {
   });
 }
 
-/** Says in the pod's status why it goes: a Job may then not count it as a failure. */
-async function markDisrupted(deps: EvictionDeps, kind: KindDefinition, { metadata }: Pod, options: WriteOptions): Promise<void> {
+/** Says in the pod's status why it goes: a Job may then not count it as a failure. Returns the version that this made. */
+async function markDisrupted(deps: EvictionDeps, kind: KindDefinition, { metadata }: Pod, asIs: string | undefined, options: WriteOptions): Promise<string | undefined> {
   const now = rfc3339(deps.clock.now());
-  await deps.resources.update(kind, metadata?.namespace, metadata?.name ?? '', (current) => {
+  const { object } = await deps.resources.update(kind, metadata?.namespace, metadata?.name ?? '', (current) => {
+    checkPreconditions(kind, current, { preconditions: { ...(metadata?.uid !== undefined && { uid: metadata.uid }), ...(asIs !== undefined && { resourceVersion: asIs }) } });
     const pod = current as Pod;
     const conditions = setCondition(pod.status?.conditions, { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' }, now);
     return { ...pod, status: { ...pod.status, conditions } } as Pod;
   }, { ...options, subresource: 'status' });
+  return object.metadata?.resourceVersion;
 }

@@ -13,10 +13,12 @@ import { InProcessClient } from '#controlplane/apiserver/client.ts';
 import { evictPod } from '#controlplane/apiserver/eviction.ts';
 import { KindIndex } from '#controlplane/apiserver/kind-index.ts';
 import { ResourceStore } from '#controlplane/apiserver/resource-store.ts';
-import type { ApiClient, EventRecorder } from '#controlplane/apiserver/types.ts';
+import { InProcessScaleClient } from '#controlplane/apiserver/scale-client.ts';
+import type { ApiClient, EventRecorder, ScaleClient } from '#controlplane/apiserver/types.ts';
 import { podIndexes } from '#controlplane/controllers/indexes.ts';
 import { ControllerManager } from '#controlplane/controllers/manager.ts';
 import { controllers } from '#controlplane/controllers/registry.ts';
+import type { Autoscaling } from '#controlplane/controllers/types.ts';
 import { Assignments, type AssignmentInformers } from '#controlplane/dispatcher/assignments.ts';
 import { NodeSession } from '#controlplane/dispatcher/session.ts';
 import { schedulerPlugins } from '#controlplane/scheduler/registry.ts';
@@ -48,6 +50,8 @@ export class SimulatedControlPlane {
   readonly recorded: string[] = [];
   /** Called when the scheduler asks for a binding: with the pod and the node as it knows them. */
   onBinding: (pod: Pod | undefined, node: Node | undefined) => void = () => undefined;
+  /** What autoscalers are given, around the scales of the store. Until it is set they find nothing to scale. */
+  measured: ((scales: ScaleClient) => Autoscaling) | undefined;
   isUp = false;
   readonly #kinds = new KindIndex(kinds);
   readonly #sessions = new Map<string, NodeSession>();
@@ -69,13 +73,12 @@ export class SimulatedControlPlane {
     this.store = store;
   }
 
+  /** One that is not started yet. */
   static async make(seed: number): Promise<SimulatedControlPlane> {
     const clock = new ManualClock(startMs);
     const rows = new MemoryRows();
     const store = await openStore({ log: silentLog, clock, openRows: () => Promise.resolve(rows) }, { dir: 'memory', volatilePrefixes: ['core/events/', 'coordination.k8s.io/leases/'] });
-    const made = new SimulatedControlPlane(seed, clock, store);
-    await made.start();
-    return made;
+    return new SimulatedControlPlane(seed, clock, store);
   }
 
   int(limit: number): number { return Math.floor(this.random() * limit); }
@@ -102,18 +105,27 @@ export class SimulatedControlPlane {
     for (const service of items) allocation.load(service);
     await admission.load();
     await bootstrap(this.api, { ...addresses, serviceAddress: allocation.firstAddress, advertiseAddress: '', port: 6443, authentication: {} });
-    this.#client = this.#paced(signal);
+    this.#client = this.#paced(this.api, signal);
     this.#informers = new PacedInformers(store);
     void admission.start(() => this.#client, signal);
     this.#startScheduler(signal);
     this.#startDispatcher();
     const manager = new ControllerManager(
       { informers: this.#informers, client: this.#client, recorder: (component) => this.#recorder(component), clock, log: silentLog, random, controllers },
-      { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', nodeVolumes: { remove: () => Promise.resolve() }, resources: Object.values(kinds).map(({ resource }) => resource as Resource).filter(({ kind }) => kind !== 'Event') },
+      { podCidr: '10.42.0.0/16', nodeCidrMaskSize: 24, nodeMonitorGracePeriodMs: 40_000, burstReplicas: 500, rootCa: 'PEM', nodeVolumes: { remove: () => Promise.resolve() }, ...this.#autoscaling(signal), resources: Object.values(kinds).map(({ resource }) => resource as Resource).filter(({ kind }) => kind !== 'Event') },
     );
     void manager.start(signal);
     this.isUp = true;
     await this.quiet();
+  }
+
+  /** Nodes and adapters take their time as the store does. */
+  #autoscaling(signal: AbortSignal): { autoscaling?: Autoscaling } {
+    const scales = this.#paced(new InProcessScaleClient({ resources: this.#resources, kinds: this.#kinds }, user), signal);
+    const measured = this.measured?.(scales);
+    if (measured === undefined) return {};
+    const { usage, metrics } = this.#paced(measured, signal);
+    return { autoscaling: { scales: measured.scales, usage, ...(metrics && { metrics }) } };
   }
 
   #startScheduler(signal: AbortSignal): void {
@@ -206,10 +218,9 @@ export class SimulatedControlPlane {
   }
 
   /** Requests wait before they are carried out and before they are answered, until they are let go. */
-  #paced(signal: AbortSignal): ApiClient {
+  #paced<T extends object>(api: T, signal: AbortSignal): T {
     const never = new Promise<never>(() => undefined);
     const wait = async (): Promise<boolean> => (this.#isCalm || this.random() < 0.5 ? true : new Promise((resolve) => { this.#held.push(resolve); }));
-    const { api } = this;
     return new Proxy(api, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name);

@@ -45,6 +45,8 @@ export class SimulatedHost {
   #beatMs = 0;
   readonly #sent = new Map<number, number>();
   readonly #reported = new Map<string, string>();
+  /** By uid: when the pod was first heard of, and since when it is ready or is not. */
+  readonly #times = new Map<string, { readonly startTime: string; readonly ready: string; readonly lastTransitionTime: string }>();
   /** By uid, of pods that are started once only: on its disk. */
   readonly #phases = new Map<string, 'Running' | 'Succeeded' | 'Failed'>();
   readonly #deps: HostDeps;
@@ -167,7 +169,7 @@ export class SimulatedHost {
       this.#report(pod);
     }
     for (const [uid, copy] of this.copies) if (!wanted.has(uid)) this.#stop(copy, 'dropped', 5);
-    for (const uid of this.#phases.keys()) if (!wanted.has(uid)) this.#phases.delete(uid);
+    for (const known of [this.#phases, this.#times]) for (const uid of known.keys()) if (!wanted.has(uid)) known.delete(uid);
   }
 
   /** What was started once, and is gone with the power, has failed. */
@@ -197,12 +199,22 @@ export class SimulatedHost {
     const gone = deletionTimestamp !== undefined && !runs;
     const known = runs ? undefined : this.#phases.get(uid);
     const ended = known === 'Running' ? 'Failed' : known;
+    const ready = runs && deletionTimestamp === undefined ? 'True' : 'False';
+    const { startTime, lastTransitionTime } = this.#timesOf(uid, ready);
     const text = `${String(runs)} ${String(gone)} ${ended ?? ''}`;
     if (!this.connected || !this.link || this.#reported.get(uid) === text) return;
     this.#reported.set(uid, text);
-    const ready = runs && deletionTimestamp === undefined ? 'True' : 'False';
-    const status: PodStatus = { phase: runs ? 'Running' : ended ?? (gone ? 'Failed' : 'Pending'), conditions: [{ type: 'Ready', status: ready }] };
+    const status: PodStatus = { phase: runs ? 'Running' : ended ?? (gone ? 'Failed' : 'Pending'), startTime, conditions: [{ type: 'Ready', status: ready, lastTransitionTime }] };
     this.link.send({ podStatus: { namespace, name, uid, gone, status: Buffer.from(JSON.stringify(status)) } });
+  }
+
+  #timesOf(uid: string, ready: string): { readonly startTime: string; readonly lastTransitionTime: string } {
+    const now = new Date(this.#deps.nowMs()).toISOString();
+    const known = this.#times.get(uid);
+    if (known?.ready === ready) return known;
+    const times = { startTime: known?.startTime ?? now, ready, lastTransitionTime: now };
+    this.#times.set(uid, times);
+    return times;
   }
 
   #beat(): void {

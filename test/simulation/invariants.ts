@@ -1,6 +1,7 @@
-import type { CronJob, DaemonSet, Deployment, Job, Namespace, Node, Pod, ResourceQuota } from '#api/gen/types.ts';
-import { cronJobs, daemonSets, deployments, jobs, namespaces, nodes, pods, replicaSets, resourceQuotas } from '#api/kinds/resources.ts';
+import type { CronJob, DaemonSet, Deployment, Job, Namespace, Node, Pod, PodDisruptionBudget, ReplicaSet, ResourceQuota, StatefulSet } from '#api/gen/types.ts';
+import { cronJobs, daemonSets, deployments, jobs, namespaces, nodes, podDisruptionBudgets, pods, replicaSets, resourceQuotas, statefulSets } from '#api/kinds/resources.ts';
 import { getCondition } from '#api/meta/conditions.ts';
+import { scaledValue } from '#api/meta/int-or-percent.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isControlledBy } from '#controlplane/controllers/owner-refs.ts';
 import { isSettling, limitsOf, specReplicas } from '#controlplane/controllers/deployment/limits.ts';
@@ -8,6 +9,7 @@ import { isActive, isReady, isTerminal } from '#controlplane/controllers/pod-sta
 import { matchesNode } from '#controlplane/scheduler/node-selector.ts';
 import { untoleratedTaint } from '#controlplane/scheduler/tolerations.ts';
 import type { Truth, Written } from './truth.ts';
+import { guarded } from './wishes.ts';
 
 /** Of a Deployment: the most pods that there may be and the fewest that must be available, by all that was asked since it was last at rest. */
 interface Bounds { readonly uid: string | undefined; readonly most: number; readonly least: number }
@@ -22,6 +24,8 @@ export class Invariants {
   readonly #bounds = new Map<string, Bounds>();
   /** A quota that was just lowered: what was let in before may come after. */
   readonly #hard = new Map<string, number>();
+  /** Budgets whose pods have all been healthy at once. */
+  readonly #filled = new Set<string>();
 
   constructor(truth: () => Truth, gentle: boolean) {
     this.#truth = truth;
@@ -50,6 +54,7 @@ export class Invariants {
     for (const deployment of this.#truth().all(deployments)) this.#within(deployment);
     for (const job of this.#truth().all(jobs)) this.#parallel(job);
     for (const set of this.#truth().all(daemonSets)) this.#onePerNode(set);
+    if (this.#gentle) for (const name of guarded) this.#spared(name);
   }
 
   #quotas({ metadata }: Pod): void {
@@ -104,6 +109,35 @@ export class Invariants {
     const available = active.filter(isReady).length;
     const mayEnd = deployment.spec?.strategy?.type === 'Recreate' || this.#truth().find<Namespace>(namespaces, undefined, namespace)?.metadata?.deletionTimestamp !== undefined;
     if (this.#gentle && !mayEnd && available < bounds.least) this.problems.push(`${String(available)} pods of ${name} are available, at least ${String(bounds.least)} should be`);
+  }
+
+  /** Nothing but evictions takes these away: what the budget says must be left of them is. */
+  #spared(name: string): void {
+    const budget = this.#truth().find<PodDisruptionBudget>(podDisruptionBudgets, 'default', name);
+    const { healthy = 0, least = 0, replicas = 0 } = budget ? this.#budget(budget) : {};
+    if (replicas > 0 && healthy === replicas) this.#filled.add(name);
+    if (this.#filled.has(name) && healthy < least) this.problems.push(`${String(healthy)} pods of ${name} are healthy, and its budget says that ${String(least)} must be`);
+  }
+
+  /** By the pods themselves, and by what it asks for. */
+  #budget({ metadata, spec }: PodDisruptionBudget): { healthy: number; least: number; replicas: number } {
+    const truth = this.#truth();
+    const { namespace, name = '' } = metadata ?? {};
+    const owner = truth.find<Deployment>(deployments, namespace, name) ?? truth.find<ReplicaSet>(replicaSets, namespace, name) ?? truth.find<StatefulSet>(statefulSets, namespace, name);
+    const replicas = owner?.spec?.replicas ?? 0;
+    const { minAvailable, maxUnavailable = 0 } = spec ?? {};
+    const least = minAvailable === undefined ? replicas - scaledValue(maxUnavailable, replicas, 'up') : scaledValue(minAvailable, replicas, 'up');
+    const healthy = truth.all<Pod>(pods).filter((pod) => pod.metadata?.namespace === namespace && pod.metadata?.labels?.['app'] === name && isActive(pod) && isReady(pod)).length;
+    return { healthy, least: Math.max(0, least), replicas };
+  }
+
+  /** What a budget tells, once all is quiet. */
+  budgetFaults(budget: PodDisruptionBudget): string[] {
+    const { healthy, least } = this.#budget(budget);
+    const { currentHealthy, desiredHealthy, disruptionsAllowed, disruptedPods } = budget.status ?? {};
+    const is = JSON.stringify({ currentHealthy, desiredHealthy, disruptionsAllowed, disruptedPods });
+    const should = JSON.stringify({ currentHealthy: healthy, desiredHealthy: least, disruptionsAllowed: Math.max(0, healthy - least) });
+    return is === should ? [] : [`the budget ${budget.metadata?.name ?? ''} tells ${is}, and should ${should}`];
   }
 
   #parallel(job: Job): void {

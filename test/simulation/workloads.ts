@@ -1,15 +1,16 @@
-import type { Deployment, Job, Node, PersistentVolume, PersistentVolumeClaim, Pod, StatefulSet } from '#api/gen/types.ts';
-import { cronJobs, daemonSets, deployments, jobs, namespaces, nodes, persistentVolumeClaims, persistentVolumes, pods, replicaSets, replicationControllers, resourceQuotas, serviceAccounts, statefulSets, type Resource } from '#api/kinds/resources.ts';
+import type { Deployment, HorizontalPodAutoscaler, Job, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, StatefulSet } from '#api/gen/types.ts';
+import { cronJobs, daemonSets, deployments, horizontalPodAutoscalers, jobs, namespaces, nodes, persistentVolumeClaims, persistentVolumes, podDisruptionBudgets, pods, replicaSets, replicationControllers, resourceQuotas, serviceAccounts, statefulSets, type Resource } from '#api/kinds/resources.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import { controllerOf, isControlledBy } from '#controlplane/controllers/owner-refs.ts';
 import { isActive, isReady } from '#controlplane/controllers/pod-state.ts';
 import { matchesTerm } from '#controlplane/scheduler/node-selector.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
+import { Demand, memoryMs } from './demand.ts';
 import { SimulatedHost } from './host.ts';
 import { Invariants, isFinished, targetOf } from './invariants.ts';
 import { Truth } from './truth.ts';
-import { imageOf, wishes, type Wish } from './wishes.ts';
+import { guarded, imageOf, wishes, type Wish } from './wishes.ts';
 
 const hostFacts = { a: 'arm64', b: 'arm64', c: 'amd64', d: 'amd64' };
 const rolled: readonly Resource[] = [deployments, statefulSets, daemonSets];
@@ -26,6 +27,7 @@ export class Workloads {
   readonly #gentle: boolean;
   readonly #truth: Truth;
   readonly #invariants: Invariants;
+  readonly #demand: Demand;
   readonly #wishes: readonly Wish[];
   #isDoomed = false;
 
@@ -38,7 +40,9 @@ export class Workloads {
     plane.onBinding = (pod, node) => { this.#invariants.binding(pod, node); };
     const program = (): { forMs: number; succeeds: boolean } => ({ forMs: 1000 + plane.int(40_000), succeeds: plane.int(4) > 0 });
     const deps = { random: plane.random, nowMs: () => plane.clock.uptime(), killed: () => undefined, program };
-    this.hosts = Object.entries(hostFacts).map(([name, arch]) => new SimulatedHost(name, deps, { labels: { 'kubernetes.io/arch': arch }, capacity: { cpu: gentle ? '4' : '1200m', memory: '8Gi', pods: '110' } }));
+    this.#demand = new Demand({ nowMs: () => plane.clock.now(), hosts: () => this.hosts, autoscalerOf: (target) => plane.known(horizontalPodAutoscalers, 'default', target), problem: (text) => { this.#invariants.problems.push(text); } });
+    plane.measured = (scales) => this.#demand.autoscaling(scales);
+    this.hosts = Object.entries(hostFacts).map(([name, arch]) => new SimulatedHost(name, deps, { labels: { 'kubernetes.io/arch': arch }, capacity: { cpu: gentle ? '4' : '1300m', memory: '8Gi', pods: '110' } }));
   }
 
   static async make(seed: number, gentle: boolean): Promise<Workloads> {
@@ -50,10 +54,11 @@ export class Workloads {
   /** A history, until all is as asked for, and quiet. Returns what is not as it should be. */
   async run(events: number): Promise<string[]> {
     const { plane } = this;
+    await plane.start();
     await this.#makeAll();
     await this.#live(60_000);
     for (let i = 0; i < events && this.problems.length === 0; i++) {
-      if (plane.int(12) === 0) { await plane.stop(); await plane.start(); }
+      if (plane.int(12) === 0) { await plane.stop(); this.#demand.forget(); await plane.start(); }
       if (!this.#gentle && plane.int(3) === 0) this.#trouble();
       await this.#tries(() => this.#user());
       await this.#live(plane.one([300, 2000, 5000, 20_000, 60_000]));
@@ -121,32 +126,49 @@ export class Workloads {
 
   async #user(): Promise<unknown> {
     const { plane } = this;
-    const dice = plane.int(this.#gentle ? 7 : 12);
+    const dice = plane.int(this.#gentle ? 11 : 16);
     if (dice < 2) return this.#roll();
     if (dice < 4) return this.#scale();
-    if (dice === 4) return this.#patch(deployments, { spec: { paused: plane.int(2) === 0 } });
+    if (dice === 4) return this.#patch(deployments, () => ({ paused: plane.int(2) === 0 }));
     if (dice === 5) return plane.api.patch(resourceQuotas, 'limited', 'few', 'merge', { spec: { hard: { pods: String(3 + plane.int(5)) } } });
     if (dice === 6) return this.#doom();
-    if (dice === 7) return this.#deletePod();
-    if (dice === 8) return this.#evict();
-    if (dice === 9) return this.#recreate();
+    if (dice < 9) return this.#demandChanges();
+    if (dice < 11) return this.#evict();
+    if (dice === 11) return this.#deletePod();
+    if (dice === 12) return this.#recreate();
     return plane.api.patch(nodes, undefined, plane.one(this.hosts).name, 'merge', { spec: plane.one<object>([{ unschedulable: true }, { unschedulable: false }, { taints: [{ key: 'mine', effect: plane.one(['NoSchedule', 'NoExecute']) }] }, { taints: [] }]) });
   }
 
   async #roll(): Promise<unknown> {
-    return this.#patch(this.plane.one(rolled), { spec: { template: { spec: { containers: [{ name: 'c', image: imageOf(this.plane.int(4)), resources: { requests: { cpu: '100m' } } }] } } } });
+    const image = imageOf(this.plane.int(4));
+    return this.#patch(this.plane.one(rolled), ({ spec }) => ({ template: { spec: { containers: spec?.template.spec?.containers.map((container) => ({ ...container, image })) } } }));
   }
 
   async #scale(): Promise<unknown> {
-    return this.#patch(this.plane.one(scaled), { spec: { replicas: this.plane.int(6) } }, (object) => controllerOf(object) === undefined);
+    return this.#patch(this.plane.one(scaled), () => ({ replicas: this.plane.int(6) }), (object) => controllerOf(object) === undefined && object.metadata?.name !== 'arm');
   }
 
   /** `arm` has room for one pod on each of two hosts, and is not scaled. */
-  async #patch(resource: Resource, patch: object, chosen: (object: KubeObject) => boolean = () => true): Promise<unknown> {
-    const found = this.#truth.all(resource).filter((object) => chosen(object) && !('replicas' in ((patch as { spec: object }).spec) && object.metadata?.name === 'arm'));
+  async #patch(resource: Resource, specOf: (object: Deployment) => object, chosen: (object: KubeObject) => boolean = () => true): Promise<unknown> {
+    const found = this.#truth.all(resource).filter((object) => chosen(object) && !guarded.includes(object.metadata?.name ?? ''));
     if (found.length === 0) return undefined;
-    const { namespace, name = '' } = this.plane.one(found).metadata ?? {};
-    return this.plane.api.patch(resource, namespace, name, 'merge', patch);
+    const object = this.plane.one(found);
+    return this.plane.api.patch(resource, object.metadata?.namespace, object.metadata?.name ?? '', 'merge', { spec: specOf(object as Deployment) });
+  }
+
+  /** More work comes in or less, nobody hears of it, or its pods are let be more or fewer. */
+  async #demandChanges(): Promise<unknown> {
+    const { plane } = this;
+    switch (plane.int(4)) {
+      case 0: this.#demand.change({ cpuMillis: plane.int(200) }); break;
+      case 1: this.#demand.change({ queueLength: plane.int(70) }); break;
+      case 2: this.#demand.change({ isTold: plane.int(3) > 0 }); break;
+      default: {
+        const minReplicas = 1 + plane.int(2);
+        return plane.api.patch(horizontalPodAutoscalers, 'default', plane.one(['calc', 'queue']), 'merge', { spec: { minReplicas, maxReplicas: minReplicas + plane.int(4) } });
+      }
+    }
+    return undefined;
   }
 
   async #doom(): Promise<unknown> {
@@ -162,9 +184,12 @@ export class Workloads {
     return this.plane.api.delete(pods, namespace, name);
   }
 
+  /** A host is drained, say: some at once, of which a budget may spare one. */
   async #evict(): Promise<void> {
-    const found = this.#truth.all<Pod>(pods).filter((pod) => isActive(pod) && pod.metadata?.labels?.['app'] === 'web');
-    if (found.length > 0) await this.plane.evict(found[0]?.metadata?.namespace ?? '', this.plane.one(found).metadata?.name ?? '');
+    const app = this.plane.one(this.#gentle ? guarded : [...guarded, 'web']);
+    const found = this.#truth.all<Pod>(pods).filter((pod) => isActive(pod) && pod.metadata?.labels?.['app'] === app);
+    const chosen = found.filter(() => this.plane.int(2) === 0);
+    await Promise.all(chosen.map(({ metadata }) => this.#tries(() => this.plane.evict(metadata?.namespace ?? '', metadata?.name ?? ''))));
   }
 
   /** Deletes what is to be there, one way or another; it is made again some time after. */
@@ -180,10 +205,12 @@ export class Workloads {
     const { plane } = this;
     for (const host of this.hosts) mend(host);
     plane.calm();
+    this.#demand.change({ isTold: true });
     await this.#doomForGood();
     await this.#tries(() => plane.api.patch(resourceQuotas, 'limited', 'few', 'merge', { spec: { hard: { pods: '20' } } }));
     for (const { metadata } of this.#truth.all<Node>(nodes)) await this.#tries(() => plane.api.patch(nodes, undefined, metadata?.name ?? '', 'merge', { spec: { unschedulable: false, taints: null } }));
-    for (let round = 0, quiet = 0; quiet < 90 && round < 2500 && this.problems.length === 0; round++) {
+    const quietRounds = 30 + Math.max(60, ...this.#truth.all<HorizontalPodAutoscaler>(horizontalPodAutoscalers).map((one) => memoryMs(one) / 1000));
+    for (let round = 0, quiet = 0; quiet < quietRounds && round < 2500 && this.problems.length === 0; round++) {
       const before = this.#state();
       if (round % 60 === 0) await this.#unhold();
       plane.flush();
@@ -223,6 +250,8 @@ export class Workloads {
     if ((namespace ?? name) === 'doomed') return this.#truth.find(resource, namespace, name) ? [`${resource.kind} ${name} of the namespace doomed is there`] : [];
     const object = this.#truth.find(resource, namespace, name);
     if (!object) return [`${resource.kind} ${name} is missing`];
+    if (resource === horizontalPodAutoscalers) return this.#autoscalerFaults(object as HorizontalPodAutoscaler);
+    if (resource === podDisruptionBudgets) return this.#invariants.budgetFaults(object as PodDisruptionBudget);
     if (resource === jobs) return this.#jobFaults(object as Job);
     if (![...rolled, ...scaled].includes(resource)) return [];
     const { spec, status } = object as StatefulSet;
@@ -235,6 +264,12 @@ export class Workloads {
     const should = names.map((one) => `${one} ${image} runs`);
     const observed = status?.observedGeneration === object.metadata?.generation ? [] : [`${resource.kind} ${name}: its status is of generation ${String(status?.observedGeneration)}`];
     return is.join('; ') === should.join('; ') ? observed : [`${resource.kind} ${name}: [${is.join('; ')}] for [${should.join('; ')}]`];
+  }
+
+  #autoscalerFaults(autoscaler: HorizontalPodAutoscaler): string[] {
+    const { kind, name } = autoscaler.spec.scaleTargetRef;
+    const target = this.#truth.find<StatefulSet>(kind === 'Deployment' ? deployments as Resource : statefulSets, 'default', name);
+    return [this.#demand.fault(autoscaler, target?.spec?.replicas ?? 0) ?? []].flat();
   }
 
   #jobFaults({ metadata, spec, status }: Job): string[] {
