@@ -1,52 +1,86 @@
 /**
- * The victim of crash.contract.test.ts: brings one pod to its goal, and is killed at the first call that changes
- * something in the runtime, of those that have not killed one before as often as they may: while the call is under way
- * (`during`) or when it has been answered (`after`). Ends by itself, with 0, when the pod is where it should be.
+ * The victim of crash.contract.test.ts: an agent that brings one pod to its goal, and is killed at the first thing that
+ * it does to its host or its runtime, of those that have not killed one before as often as they may: while it is under
+ * way (`during`: half a file, a command that runs on, a call without an answer) or when it is done (`after`). Ends by
+ * itself, with 0, when the pod is where it should be. `removed` instead of a pod: nobody wants it any more.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import type { Pod } from '#api/gen/types.ts';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { ConfigMap, Pod, PodStatus } from '#api/gen/types.ts';
+import { configMaps, pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { CriDriver } from '#agent/runtimes/cri/driver.ts';
+import { CheckpointStore } from '#agent/state/checkpoint.ts';
 import { PodManager } from './manager.ts';
-import { MemoryState } from './testing.ts';
+import { watchEffects, type Effect } from './test-boundaries.ts';
 
 const [endpoint = '', owner = '', stateDir = '', podFile = '', when = '', deathsFile = '', mostDeaths = '1'] = process.argv.slice(2);
-const changing = new Set(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'removeContainer', 'stopSandbox', 'removeSandbox']);
+const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'removeContainer', 'stopSandbox', 'removeSandbox']);
 const longestMs = 60;
 
 const deaths = readFileSync(deathsFile, 'utf8').split('\n');
-const mayDie = (name: string): boolean => changing.has(name) && deaths.filter((earlier) => earlier === name).length < Number(mostDeaths);
+const mayDie = (name: string): boolean => deaths.filter((earlier) => earlier === name).length < Number(mostDeaths);
 const die = (name: string): void => {
   appendFileSync(deathsFile, `${name}\n`);
   process.kill(process.pid, 'SIGKILL');
 };
+/** A moment that is another for each call, and the same in each run. */
+const momentOf = (name: string): number => crc32(name) % longestMs;
+
+async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Promise<T> {
+  // Once is for the suite: calls die both ways, what is written then half written, and of all else a third when it is done.
+  const sampled = half !== undefined ? when === 'during' : when === 'after' && crc32(name) % 3 === 0;
+  const spared = Number(mostDeaths) === 1 && !calls.has(name) && !sampled;
+  if (spared || !mayDie(name)) return proceed();
+  if (when === 'during' && half) {
+    await half();
+    die(name);
+  }
+  const done = proceed();
+  if (when === 'during') {
+    if (calls.has(name)) setTimeout(() => { die(name); }, momentOf(name));
+    else die(name);
+  }
+  const result = await done;
+  die(name);
+  return result;
+}
+
 const driver = new Proxy(new CriDriver({ clock: systemClock, log: silentLog }, { endpoint, owner }), {
   get: (target, name: keyof CriDriver) => {
     const value: unknown = target[name];
     if (typeof value !== 'function') return value;
-    if (name === 'events') return value.bind(target) as unknown;
-    return async (...args: unknown[]): Promise<unknown> => {
-      if (!mayDie(name)) return Reflect.apply(value, target, args) as unknown;
-      if (when === 'during') setTimeout(() => { die(name); }, Math.random() * longestMs);
-      const answer: unknown = await Reflect.apply(value, target, args);
-      die(name);
-      return answer;
-    };
+    if (!calls.has(name)) return value.bind(target) as unknown;
+    return (...args: unknown[]): Promise<unknown> => around({ name }, () => Reflect.apply(value, target, args) as Promise<unknown>);
   },
 });
 
-const pod = JSON.parse(await readFile(podFile, 'utf8')) as Pod;
-const state = new MemoryState();
-state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { file: 'content' } }, pod);
+const pod = podFile === 'removed' ? undefined : JSON.parse(await readFile(podFile, 'utf8')) as Pod;
+await watchEffects(stateDir, around);
+
+const state = await CheckpointStore.open({ log: silentLog }, { folder: join(stateDir, 'agent', 'checkpoint') });
+const configMap: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { file: 'content' } };
+await state.complete([{ resource: configMaps, object: configMap }, ...pod ? [{ resource: pods, object: pod }] : []], 1);
 const manager = new PodManager({
   state, driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
   node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-}, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
-manager.subscribe(({ status, gone }) => {
+}, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
+
+function isReached(status: PodStatus): boolean {
   const ready = status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true && status.conditions.every(({ type }) => !type.startsWith('PodResize'));
-  const wantsMore = JSON.stringify(status.containerStatuses?.[0]?.resources?.limits) !== JSON.stringify(pod.spec?.containers[0]?.resources?.limits);
-  if (gone || (pod.metadata?.deletionTimestamp === undefined && ready && !wantsMore)) process.exit(0);
-});
-await manager.start(new AbortController().signal);
+  const wantsMore = JSON.stringify(status.containerStatuses?.[0]?.resources?.limits) !== JSON.stringify(pod?.spec?.containers[0]?.resources?.limits);
+  return ready && !wantsMore;
+}
+const over = new AbortController();
+manager.subscribe(({ status, gone }) => { if (gone || (pod && pod.metadata?.deletionTimestamp === undefined && isReached(status))) over.abort(); });
+const running = manager.start(over.signal);
+while (!pod && !over.signal.aborted) {
+  const { sandboxes, containers } = await driver.list(AbortSignal.timeout(10_000));
+  if (sandboxes.length + containers.length + (await readdir(join(stateDir, 'pods'))).length === 0) over.abort();
+  else await systemClock.sleep(20, AbortSignal.timeout(10_000));
+}
+await running;
+process.exit(0);

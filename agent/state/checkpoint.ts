@@ -205,7 +205,8 @@ async function generationsIn(folder: string): Promise<number[]> {
 }
 
 async function load(log: Log, seal: ObjectSeal, folder: string): Promise<Loaded> {
-  for (const name of await readdir(folder)) if (name.startsWith('.checkpoint.')) await rm(join(folder, name), { force: true });
+  // What an interrupted write left can stay where a disk cannot be written any more.
+  for (const name of await readdir(folder)) if (name.startsWith('.checkpoint.')) await rm(join(folder, name), { force: true }).catch(() => undefined);
   const generations = await generationsIn(folder);
   const [newest] = generations;
   for (const generation of generations) {
