@@ -89,7 +89,7 @@ export class Cluster {
     await eventually(async () => {
       if (!process_.running) return 'ended';
       return (await this.kubectlResult(['get', '--raw', '/readyz'], { timeoutMs: 5000 })).exitCode === 0;
-    }, { what: 'the control plane to be ready', timeoutMs: 30_000, intervalMs: 50, explain: () => process_.output().slice(-8000) });
+    }, { what: 'the control plane to be ready', timeoutMs: 120_000, intervalMs: 50, explain: () => process_.output().slice(-8000) });
     if (!process_.running) throw new Error(`the control plane ended: ${JSON.stringify(await process_.exited)}\n${process_.output().slice(-8000)}`);
   }
 
