@@ -42,10 +42,12 @@ export class SortedIndex {
     let start = lowerBound(this.#chunks[at] ?? [], from);
     for (; at < this.#chunks.length; at++, start = 0) {
       const chunk = this.#chunks[at] ?? [];
+      // Keys in order: where the last has the prefix, all of them have it.
+      const allMatch = chunk.at(-1)?.key.startsWith(prefix) === true;
+      if (chunk[start]?.key === after) start++;
       for (let i = start; i < chunk.length; i++) {
         const slot = chunk[i];
-        if (!slot || slot.key === after) continue;
-        if (!slot.key.startsWith(prefix) || !take(slot)) return;
+        if (slot && !((allMatch || slot.key.startsWith(prefix)) && take(slot))) return;
       }
     }
   }
