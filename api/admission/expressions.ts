@@ -10,31 +10,34 @@ export type { Ask, AuthorizationAnswer, AuthorizationQuestion } from './authoriz
 
 const common: Readonly<Record<string, CelType>> = { object: dyn, oldObject: dyn, request: dyn, authorizer: authorizerType, 'authorizer.requestResource': resourceType };
 
+/** Types of what expressions speak of, where more is known than that it is something. */
+export type KnownTypes = Readonly<Record<string, CelType>>;
+
 /** What match conditions may speak of, and what policies may. The library is large: make one and keep it. */
 export class AdmissionExpressions {
   readonly #functions = admissionLibrary();
 
-  condition(expression: string, forPolicy = false): Program {
-    return compile(expression, this.#environment(forPolicy), bool);
+  condition(expression: string, forPolicy = false, known: KnownTypes = {}): Program {
+    return compile(expression, this.#environment(forPolicy, known), bool);
   }
 
-  message(expression: string): Program {
-    return compile(expression, this.#environment(true), string);
+  message(expression: string, known: KnownTypes = {}): Program {
+    return compile(expression, this.#environment(true, known), string);
   }
 
   /** Audit annotations may have no value. */
-  annotation(expression: string): Program {
-    const program = compile(expression, this.#environment(true));
+  annotation(expression: string, known: KnownTypes = {}): Program {
+    const program = compile(expression, this.#environment(true, known));
     if (![string.kind, nullType.kind, dyn.kind].includes(program.type.kind)) throw new CelCompileError(expression, [{ at: 0, message: 'must evaluate to string or null' }]);
     return program;
   }
 
-  variable(expression: string): Program {
-    return compile(expression, this.#environment(true));
+  variable(expression: string, known: KnownTypes = {}): Program {
+    return compile(expression, this.#environment(true, known));
   }
 
-  #environment(forPolicy: boolean): Environment {
-    return { functions: this.#functions, variables: forPolicy ? { ...common, params: dyn, namespaceObject: dyn, variables: dyn } : common };
+  #environment(forPolicy: boolean, known: KnownTypes): Environment {
+    return { functions: this.#functions, variables: { ...common, ...(forPolicy && { params: dyn, namespaceObject: dyn, variables: dyn }), ...known } };
   }
 }
 

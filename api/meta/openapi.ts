@@ -1,5 +1,6 @@
 import { apiVersionOf } from '../kinds/resources.ts';
 import type { KindDefinition } from '../kinds/types.ts';
+import { describeFields } from './descriptions.ts';
 import { OpenApiNames } from './openapi-names.ts';
 import { peekDefinition, type Schema } from './schema.ts';
 
@@ -46,7 +47,7 @@ class Definitions {
     for (const kind of kinds) {
       const name = this.#names.ofKind(kind);
       const { group, version, kind: word } = kind.resource;
-      this.#result[name] = { ...this.#schema(kind.schema(), kind.structure !== undefined), 'x-kubernetes-group-version-kind': [{ group, version, kind: word }] };
+      this.#result[name] = { ...this.#ofKind(kind), 'x-kubernetes-group-version-kind': [{ group, version, kind: word }] };
       if (kind.columns.length > 0) this.#result[`${name}List`] = this.#list(kind, name);
     }
     for (let name = this.#queue.pop(); name !== undefined; name = this.#queue.pop()) {
@@ -54,9 +55,17 @@ class Definitions {
       const full = this.#names.of(name);
       if (schema === undefined || Object.hasOwn(this.#result, full)) continue;
       this.#result[full] = {};
-      this.#result[full] = this.#schema(schema, false);
+      this.#result[full] = this.#schema(describeFields(name, schema), false);
     }
     return this.#result;
+  }
+
+  /** In Swagger, fields beside others that may have any name could not be told from the only ones: kubectl takes them for that. */
+  #ofKind(kind: KindDefinition): Schema {
+    const schema = kind.schema();
+    const isCustom = kind.structure !== undefined;
+    if (this.#version === 2 && isCustom && schema['x-kubernetes-preserve-unknown-fields'] === true) return { type: 'object' };
+    return this.#schema(describeFields('', schema), isCustom);
   }
 
   /** `isCustom`: written by a user, who may say more than Kubernetes' own schemas do. */

@@ -32,6 +32,8 @@ export interface WriteOptions {
   /** Takes what admission has to say to the client beside its answer. */
   readonly warnings?: string[];
   readonly annotate?: Annotate | undefined;
+  /** The options of the request, for admission; see `AdmissionRequest`. */
+  readonly asked?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -180,7 +182,7 @@ export class ResourceStore {
     }
     metaOf(next).resourceVersion = String(entry.modRevision);
     const { subresource } = options;
-    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, warnings: options.warnings, annotate: options.annotate, beforeAsking, subresource, object: next, old };
+    const request: AdmissionRequest = { operation: 'update', kind, namespace, name, user: options.user, dryRun: options.dryRun, warnings: options.warnings, annotate: options.annotate, asked: options.asked, beforeAsking, subresource, object: next, old };
     if (!options.trusted) {
       applyDefaults(kind, next);
       prepareUpdate(kind, next, old, subresource);

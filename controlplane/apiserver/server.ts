@@ -124,6 +124,7 @@ export class ApiServer implements Runnable {
   /** What runs with the server. */
   readonly #started: Runnable[] = [];
   #loaded: Promise<void> | undefined;
+  #synced = false;
 
   constructor(deps: ApiServerDeps, config: ApiServerConfig) {
     this.#deps = deps;
@@ -241,6 +242,7 @@ export class ApiServer implements Runnable {
       signal.throwIfAborted();
       if (!this.#deps.informers) this.#tasks.run('informers', signal, () => this.#informers.start(signal));
       await Promise.all([this.#access.synced(signal), this.#aggregated.services.synced(signal)]);
+      this.#synced = true;
       await this.#listener.listen();
     } catch (error) {
       this.#listening.reject(error);
@@ -263,7 +265,10 @@ export class ApiServer implements Runnable {
     const isOpen = (): void => {
       if (this.#stop.signal.aborted) throw new StatusError('ServiceUnavailable', 'shutting down');
     };
-    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) this.#health.add(endpoint, 'store', isOpen);
+    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) this.#health.add(endpoint, 'etcd', isOpen);
+    this.#health.add('readyz', 'etcd-readiness', isOpen);
+    this.#health.add('readyz', 'informer-sync', () => { if (!this.#synced) throw new StatusError('ServiceUnavailable', 'what the server keeps in memory is not read yet'); });
+    this.#health.add('readyz', 'shutdown', isOpen);
     const stored = await listPage(this.#deps.store, this.#kinds.of(services), undefined, {});
     for (const entry of stored.entries) this.#allocation.load(parseBytes(entry.value) as Service);
     await this.#definitions.load();

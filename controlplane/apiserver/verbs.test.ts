@@ -166,8 +166,8 @@ describe('documents', () => {
   });
 
   it('of health say of each check how it is', async () => {
-    expect((await server.ask('/readyz?verbose&exclude=ping&exclude=nothing')).text).toBe('[+]ping excluded: ok\n[+]store ok\nwarn: some health checks cannot be excluded: no matches for "nothing"\nreadyz check passed\n');
-    for (const path of ['/healthz/store', '/livez/ping', '/readyz/etcd']) expect((await server.ask(path)).text).toBe('ok');
+    expect((await server.ask('/readyz?verbose&exclude=ping&exclude=nothing')).text).toBe('[+]ping excluded: ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no matches for "nothing"\nreadyz check passed\n');
+    for (const path of ['/healthz/store', '/livez/ping', '/readyz/etcd', '/healthz/log', '/readyz/informer-sync']) expect((await server.ask(path)).text).toBe('ok');
     expect((await server.ask('/readyz/nothing')).status).toBe(404);
   });
 });
@@ -207,6 +207,11 @@ describe('writes', () => {
     expect(await finalizers('foreground', '', { propagationPolicy: 'Foreground' })).toEqual([200, ['foregroundDeletion']]);
     expect(await finalizers('orphan', '?orphanDependents=true')).toEqual([200, ['orphan']]);
     expect(await finalizers('background', '?propagationPolicy=Background')).toEqual([200, undefined]);
+    const jobs = '/apis/batch/v1/namespaces/default/jobs';
+    for (const [query, warning] of [['', expect.stringContaining('child pods are preserved by default when jobs are deleted')], ['?propagationPolicy=Background', undefined]] as const) {
+      await ask('POST', jobs, { metadata: { name: 'job' }, spec: { suspend: true, template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i' }] } } } });
+      expect((await ask('DELETE', `${jobs}/job${query}`)).headers['warning']).toEqual(warning);
+    }
     await ask('POST', configMaps, { metadata: { name: 'kept', finalizers: ['example.com/x'] } });
     expect((await ask('DELETE', `${configMaps}/kept`, { orphanDependents: false })).status).toBe(202);
     expect(await message(ask('DELETE', `${configMaps}/kept`, { orphanDependents: true, propagationPolicy: 'Orphan' }))).toEqual([422, expect.stringContaining('orphanDependents and deletionPropagation cannot be both set')]);

@@ -36,6 +36,15 @@ export function returnsDeleted({ resource }: Kind): boolean {
   return answeredWhenDeleted.has(qualifiedName(resource));
 }
 
+const orphaningWarnings: Readonly<Record<string, string>> = {
+  'jobs.batch': 'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning',
+};
+
+/** What a client is told whose delete leaves dependents that it may not have thought of. */
+export function orphaningWarning({ resource }: Kind): string | undefined {
+  return orphaningWarnings[qualifiedName(resource)];
+}
+
 /** A delete that does not say what becomes of the dependents leaves them: so it was before there was a choice. */
 export function orphansByDefault({ resource }: Kind): boolean {
   const name = qualifiedName(resource);

@@ -108,7 +108,7 @@ describe.each(full.map((version) => [label(version), version] as const))('kubect
     expect(await k.words('explain pods --recursive')).toMatch(/initContainers[^]*terminationGracePeriodSeconds/);
     if (since(27)) expect(await k.words('explain cronjob.spec.jobTemplate --output=plaintext-openapiv2')).toMatch(/^KIND: +CronJob\nVERSION: +batch\/v1\n/);
     expect(await k.words('api-resources --api-group=batch -o name')).toBe('cronjobs.batch\njobs.batch\n');
-    expect(await k.words('get --raw /readyz?verbose')).toMatch(/^(\[\+\]\S+ ok\n)*\[\+\]store ok\n(\[\+\]\S+ ok\n)*readyz check passed\n$/);
+    expect(await k.words('get --raw /readyz?verbose')).toMatch(/^(\[\+\]\S+ ok\n)*\[\+\]etcd ok\n(\[\+\]\S+ ok\n)*readyz check passed\n$/);
     expect(await k.words('get --raw /metrics')).toMatch(/^apiserver_request_total\{verb="GET",.*code="200"\} \d+$/m);
     expect(await k.words('get --raw /openapi/v2')).toMatch(/^\{"swagger":"2.0",/);
     expect(await k.words('auth can-i create deployments')).toBe('yes\n');

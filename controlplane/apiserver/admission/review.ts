@@ -13,7 +13,7 @@ const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 
 /** `request` of an AdmissionReview, also what expressions see. `resource` may be another version than the one that was asked for. */
 export function reviewRequest(request: AdmissionRequest, resource: Resource, objects: { readonly object: KubeObject | undefined; readonly old: KubeObject | undefined }, uid: string = randomUUID()): Record<string, unknown> {
-  const { kind, subresource, name, namespace, user, dryRun, operation } = request;
+  const { kind, subresource, name, namespace, user, dryRun, operation, asked } = request;
   const as = (own: Resource): Pick<Resource, 'group' | 'version' | 'kind'> => (subresource === 'scale' && kind.scale ? scale : subresource === undefined || request.object?.kind === kind.resource.kind ? own : typeOf(request.object) ?? own);
   return {
     uid,
@@ -22,7 +22,7 @@ export function reviewRequest(request: AdmissionRequest, resource: Resource, obj
     name, ...(namespace !== undefined && { namespace }),
     operation: operationOf(request), userInfo: userInfo(user),
     object: objects.object ?? null, oldObject: objects.old ?? null, dryRun,
-    options: optionsKinds[operation] === undefined ? null : { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) },
+    options: optionsKinds[operation] === undefined ? null : { kind: optionsKinds[operation], apiVersion: 'meta.k8s.io/v1', ...asked, ...(dryRun && { dryRun: ['All'] }) },
   };
 }
 

@@ -22,6 +22,8 @@ export interface AdmissionRequest {
   /** To be called before somebody outside is asked, who may take long or want the same object: others may write it meanwhile. */
   readonly beforeAsking?: (() => void) | undefined;
   readonly subresource: Subresource | 'exec' | 'attach' | 'portforward' | undefined;
+  /** The options of the request, as its client gave them; `dryRun` is told by itself. */
+  readonly asked?: Readonly<Record<string, unknown>> | undefined;
   /** As it will be written; absent for a delete. */
   readonly object: KubeObject | undefined;
   /** As it is; absent for a create. Never changed. */

@@ -184,7 +184,7 @@ describe('identities', () => {
 
   it('of strangers learn that a check fails, and not why', async () => {
     broken = true;
-    expect((await server.ask('/readyz', { identity: 'none' })).text).toBe('[+]ping ok\n[+]store ok\n[-]sometimes failed: reason withheld\nreadyz check failed\n');
+    expect((await server.ask('/readyz', { identity: 'none' })).text).toBe('[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]shutdown ok\n[-]sometimes failed: reason withheld\nreadyz check failed\n');
     expect((await server.ask('/readyz')).text).toContain('the disk of db-7 is full');
     broken = false;
   });

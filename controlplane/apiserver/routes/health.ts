@@ -7,24 +7,29 @@ import type { ApiRequest } from '../http/request.ts';
 export type HealthCheck = () => void | Promise<void>;
 export type HealthEndpoint = 'healthz' | 'livez' | 'readyz';
 
-/** /healthz, /livez and /readyz, each also for one check (`/readyz/store`) and `?verbose`. */
+/** /healthz, /livez and /readyz, each also for one check (`/readyz/etcd`) and `?verbose`. The store has the place, and the name, of Kubernetes' etcd. */
 export class Health {
   readonly #checks: Record<HealthEndpoint, Map<string, HealthCheck>> = { healthz: new Map(), livez: new Map(), readyz: new Map() };
 
   constructor() {
-    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) this.add(endpoint, 'ping', () => undefined);
+    // Log lines are written before the work goes on: who answers has written them.
+    for (const endpoint of ['healthz', 'livez', 'readyz'] as const) for (const name of ['ping', 'log']) this.add(endpoint, name, () => undefined);
   }
 
   add(endpoint: HealthEndpoint, name: string, check: HealthCheck): void {
     this.#checks[endpoint].set(name, check);
   }
 
+  /** Where health is told. */
+  paths(): string[] {
+    return Object.entries(this.#checks).flatMap(([endpoint, checks]) => [`/${endpoint}`, ...[...checks.keys()].map((name) => `/${endpoint}/${name}`)]);
+  }
+
   /** Strangers learn which check fails, not why. */
   async serve(request: ApiRequest, known: boolean): Promise<Reply | undefined> {
     const [endpoint, only, ...rest] = request.segments;
     if (endpoint !== 'healthz' && endpoint !== 'livez' && endpoint !== 'readyz') return undefined;
-    // The store has the place of Kubernetes' etcd.
-    const wanted = only === 'etcd' ? 'store' : only;
+    const wanted = only === 'store' ? 'etcd' : only;
     const checks = [...this.#checks[endpoint]].filter(([name]) => wanted === undefined || name === wanted);
     if (rest.length > 0 || checks.length === 0) throw noSuchPath();
     const excluded = new Set(request.query.getAll('exclude').flatMap((names) => names.split(',')).filter((name) => name !== ''));

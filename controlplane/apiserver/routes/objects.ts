@@ -17,7 +17,7 @@ import { parseListOptions, revisionParameter, tooLarge } from '../list-options.t
 import { applyPatch } from '../patches.ts';
 import { encodeList, joinMade, listMetadata, listPage, type Page } from '../resource-lists.ts';
 import type { Change, Written } from '../resource-store.ts';
-import { createsOnUpdate, deletesCollections, needsResourceVersion, returnsDeleted } from '../write-rules.ts';
+import { createsOnUpdate, deletesCollections, needsResourceVersion, orphaningWarning, returnsDeleted } from '../write-rules.ts';
 import type { KindCall, RouteDeps } from './types.ts';
 import type { applyObject } from './apply.ts';
 import { requireCreate } from './create-access.ts';
@@ -150,7 +150,8 @@ export class ObjectRoutes {
   async #delete({ kind, path, request, user }: KindCall): Promise<Reply> {
     const form = objectForm(request);
     const options = await deleteOptions(request, user);
-    const warnings: string[] = [];
+    const orphaning = options.propagationPolicy === undefined ? orphaningWarning(kind) : undefined;
+    const warnings: string[] = orphaning === undefined ? [] : [orphaning];
     const written = await this.#deps.resources.delete(kind, path.namespace, path.name ?? '', options, { ...options, warnings });
     if (written.removed && !returnsDeleted(kind)) return { ...json(deletedStatus(kind, written)), warnings };
     return this.#reply(kind, written.bytes, form, !written.removed && options.cascades ? 202 : 200, warnings);

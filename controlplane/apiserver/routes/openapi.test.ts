@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import protobuf from 'protobufjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { kinds } from '#api/kinds/registry.ts';
 import { OpenApiNames } from '#api/meta/openapi-names.ts';
 import { definitionsFor } from '#api/meta/openapi.ts';
@@ -85,6 +85,25 @@ describe('OpenAPI', () => {
     expect([moved.status, moved.headers['location']]).toEqual([301, url]);
     expect((await get('/openapi/v3/apis/nothing/v1')).status).toBe(404);
     expect((await get('/openapi/v3/apis/apps/v1', { accept: 'text/html' })).status).toBe(406);
+  });
+
+  it('says what every object has, and leaves open what may have any field', async () => {
+    const versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object', description: 'd', 'x-kubernetes-preserve-unknown-fields': true, properties: { spec: { type: 'object' } } } } }];
+    const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    const names = { plural: 'opens', kind: 'Open', singular: 'open', listKind: 'OpenList' };
+    await server.ask(definitions, { method: 'POST', body: { metadata: { name: 'opens.a.example.com' }, spec: { group: 'a.example.com', scope: 'Namespaced', names, versions } } });
+    const conditions = ['NamesAccepted', 'Established'].map((type) => ({ type, status: 'True' }));
+    await server.ask(`${definitions}/opens.a.example.com/status`, { method: 'PATCH', body: { status: { acceptedNames: names, conditions } }, headers: { 'content-type': 'application/merge-patch+json' } });
+    const group = [{ group: 'a.example.com', version: 'v1', kind: 'Open' }];
+    const swagger = await vi.waitFor(async () => {
+      const document = (await get('/openapi/v2')).json<{ definitions: Record<string, object> }>();
+      expect(document.definitions['com.example.a.v1.Open']).toEqual({ type: 'object', 'x-kubernetes-group-version-kind': group });
+      return document.definitions;
+    }, { timeout: 20_000 });
+    expect(swagger['io.k8s.api.core.v1.Pod']).toMatchObject({ properties: { apiVersion: { description: expect.stringContaining('APIVersion defines') as string }, metadata: { description: "Standard object's metadata." } } });
+    const { components } = (await get('/openapi/v3/apis/a.example.com/v1')).json<{ components: { schemas: Record<string, { properties: object }> } }>();
+    expect(components.schemas['com.example.a.v1.Open']).toMatchObject({ description: 'd', 'x-kubernetes-preserve-unknown-fields': true });
+    expect(components.schemas['io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta']?.properties).toMatchObject({ creationTimestamp: { description: expect.stringContaining('CreationTimestamp is a timestamp') as string } });
   });
 
   it('is small on the wire for who takes it so', async () => {

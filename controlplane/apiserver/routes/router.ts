@@ -19,6 +19,8 @@ import type { KindCall, ResourceCall, RouteDeps } from './types.ts';
 import type { UsageMetrics } from './usage-metrics.ts';
 import { serveWatch, type WatchConfig } from './watches.ts';
 
+const fixedPaths = ['/.well-known/openid-configuration', '/api', '/apis', '/metrics', '/openapi/v2', '/openapi/v3', '/openid/v1/jwks', '/version'];
+
 export interface RouterConfig {
   readonly version: string;
   /** Given to anyone who asks, so that a new agent can check it against its token's fingerprint. */
@@ -86,7 +88,7 @@ export class Router {
 
   async other(request: ApiRequest, user: User | undefined): Promise<Reply | undefined> {
     switch (request.segments[0]) {
-      case undefined: return json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] });
+      case undefined: return json({ paths: this.#paths() });
       case 'api':
       case 'apis': return await this.#remote(request, user) ?? this.#discovery.serve(request);
       case 'openapi': return (await this.#openApi()).serve(request);
@@ -101,6 +103,11 @@ export class Router {
       case 'metrics': return request.segments.length === 1 ? metricsReply(this.#metrics) : undefined;
       default: return this.#health.serve(request, user !== undefined);
     }
+  }
+
+  #paths(): string[] {
+    const groups = this.#deps.kinds.groupVersions().flatMap(({ group, version }) => (group === '' ? [`/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`]));
+    return [...new Set([...fixedPaths, ...this.#health.paths(), ...groups])].sort();
   }
 
   /** `/apis/GROUP/VERSION` of another server. */
@@ -129,7 +136,7 @@ function metricsReply(metrics: Metrics): Reply {
 /** The Kubernetes version whose API is served, and ours behind the plus sign. */
 function versionInfo(version: string): unknown {
   return {
-    major: '1', minor: '34', gitVersion: kubernetesVersion(version), gitCommit: '', gitTreeState: 'clean', buildDate: '1970-01-01T00:00:00Z',
+    major: '1', minor: '34', emulationMajor: '1', emulationMinor: '34', minCompatibilityMajor: '1', minCompatibilityMinor: '33', gitVersion: kubernetesVersion(version), gitCommit: '', gitTreeState: 'clean', buildDate: '1970-01-01T00:00:00Z',
     goVersion: `node ${process.versions.node}`, compiler: 'node', platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
   };
 }

@@ -12,7 +12,11 @@ import type { DeleteRequest, User } from '../types.ts';
 export { decodeFor, readStrictly } from './documents.ts';
 
 export function writeOptions(request: Pick<ApiRequest, 'query' | 'headers' | 'annotate'>, user: User, kind = 'CreateOptions'): WriteOptions {
-  return { user, annotate: request.annotate, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind) };
+  return { user, annotate: request.annotate, dryRun: dryRun(request.query.getAll('dryRun'), kind), fieldManager: fieldManager(request, kind), asked: askedOptions(request.query) };
+}
+
+function askedOptions(query: URLSearchParams): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(['fieldManager', 'fieldValidation'].flatMap((name) => { const value = query.get(name); return value ? [[name, value]] : []; }));
 }
 
 const maxManagerLength = 128;
@@ -71,6 +75,7 @@ export function parseDeleteOptions(given: unknown, query: URLSearchParams, user:
   const propagationPolicy = policy ?? (orphan === undefined ? undefined : orphan ? 'Orphan' : 'Background');
   return {
     user, dryRun: dryRun(dryRuns, 'DeleteOptions'), cascades: orphan === false,
+    asked: { ...(grace !== undefined && { gracePeriodSeconds: grace }), ...(preconditions && { preconditions }), ...(orphan !== undefined && { orphanDependents: orphan }), ...(policy !== undefined && { propagationPolicy: policy }) },
     ...(preconditions && { preconditions }),
     ...(typeof grace === 'number' && { gracePeriodSeconds: grace }),
     ...(propagationPolicy && { propagationPolicy }),

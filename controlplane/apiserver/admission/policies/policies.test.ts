@@ -66,6 +66,7 @@ describe('validating admission policies', () => {
   it('are checked when they are made, and their types soon after', async () => {
     await expect(policy({ validations: [{ expression: 'object.' }] })).rejects.toThrow(/spec\.validations\[0\]\.expression: Invalid value: "object\.": compilation failed: ERROR: <input>:1/);
     await expect(policy({ validations: [{ expression: '1' }] })).rejects.toThrow('must evaluate to bool');
+    await expect(policy({ variables: [{ name: 'a', expression: 'variables.b' }, { name: 'b', expression: '1' }], validations: [{ expression: 'variables.b > 0 && request.object == null' }] })).rejects.toThrow(/undefined field 'b'[^]*undefined field 'object'/);
     const { name } = await policy({ matchConstraints: { resourceRules: [{ operations: ['*'], apiGroups: ['apps'], apiVersions: ['v1'], resources: ['deployments'] }] }, validations: [{ expression: "object.spec.replicas > '1'" }, { expression: 'object.spec.replicas > 1' }] });
     await vi.waitFor(async () => {
       const { status, metadata } = await client.get(validatingAdmissionPolicies, undefined, name);

@@ -40,13 +40,13 @@ describe('mutating webhooks', () => {
     const { ns, mine } = await place();
     const first = webhook.at('/first', ({ object }) => patching(object.data?.['second'] ? [{ op: 'add', path: '/data/both', value: 'yes' }] : [{ op: 'add', path: '/data/first', value: 'yes' }]));
     await mutating([{ clientConfig: first, ...mine, reinvocationPolicy: 'IfNeeded' }, { clientConfig: webhook.at('/second', add('second')), ...mine }]);
-    const made = await post(ns, 'a', { data: { own: 'yes' } });
+    const made = await post(ns, 'a', { data: { own: 'yes' } }, '?fieldManager=me');
     expect(made.json<ConfigMap>().data).toEqual({ own: 'yes', first: 'yes', second: 'yes', both: 'yes' });
     expect([webhook.seen('/first'), webhook.seen('/second')]).toEqual([['a', 'a'], ['a']]);
     const [asked] = webhook.asked.filter(({ path }) => path === '/first');
     expect(asked?.request).toMatchObject({
       operation: 'CREATE', namespace: ns, dryRun: false, kind: { group: '', version: 'v1', kind: 'ConfigMap' }, resource: { group: '', version: 'v1', resource: 'configmaps' },
-      requestKind: { kind: 'ConfigMap' }, userInfo: { username: 'admin', groups: ['system:masters', 'system:authenticated'] }, oldObject: null, options: { kind: 'CreateOptions' },
+      requestKind: { kind: 'ConfigMap' }, userInfo: { username: 'admin', groups: ['system:masters', 'system:authenticated'] }, oldObject: null, options: { kind: 'CreateOptions', fieldManager: 'me' },
     });
   });
 
@@ -82,7 +82,8 @@ describe('validating webhooks', () => {
     expect((await post(ns, 'a', { data: { bad: 'yes' } })).json()).toMatchObject({ code: 403, message: 'admission webhook "guard-0.example.com" denied the request: no CREATE' });
     const made = await post(ns, 'a');
     expect([made.status, made.headers['warning']]).toEqual([201, '299 - "be careful"']);
-    expect((await server.ask(`/api/v1/namespaces/${ns}/configmaps/a`, { method: 'DELETE' })).json()).toMatchObject({ code: 403, message: expect.stringContaining('no DELETE') as string });
+    expect((await server.ask(`/api/v1/namespaces/${ns}/configmaps/a?propagationPolicy=Orphan`, { method: 'DELETE', body: { gracePeriodSeconds: 3 } })).json()).toMatchObject({ code: 403, message: expect.stringContaining('no DELETE') as string });
+    expect(webhook.asked.at(-1)?.request).toMatchObject({ options: { kind: 'DeleteOptions', gracePeriodSeconds: 3, propagationPolicy: 'Orphan' } });
     expect(webhook.asked.at(-1)?.request.oldObject).toMatchObject({ metadata: { name: 'a' } });
     await validating([{ ...mine, clientConfig: webhook.at('/silent', () => ({ allowed: false })), rules: [{ operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }] }]);
     expect((await server.ask(`/api/v1/namespaces/${ns}/configmaps/a`, { method: 'PUT', body: { metadata: { name: 'a' }, data: { x: 'y' } } })).json()).toMatchObject({ code: 400, message: 'admission webhook "guard-0.example.com" denied the request without explanation' });
