@@ -1,6 +1,6 @@
 import { familyOf, type Family } from '../../families.ts';
 import type { Backend, ProxyConfig, ServicePort } from '../../types.ts';
-import { addressType, isShared, keyType, kinds, leadTo, leadToLocal, masqueradeMark, matchOf, setMark, type Kind, type Lead } from './shared.ts';
+import { addressType, eachLookup, isShared, keyType, kinds, leadTo, leadToLocal, masqueradeMark, matchOf, setMark, type Kind, type Lead } from './shared.ts';
 
 /**
  * Service ports as nftables text. One table per address family; a lookup in one verdict map finds what leads on from there,
@@ -20,19 +20,21 @@ export interface Description {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Set name → declaration. */
   readonly sets: ReadonlyMap<string, string>;
-  /** Names of shared chains that the elements lead to. */
-  readonly shared: ReadonlySet<string>;
-  /**
-   * Set name → key → value (empty for a plain set). Several ports may claim one key. What is looked up for that key on the way goes
-   * with it, a line each: `MAP VALUE`; see `expand`.
-   */
-  readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Set name → key → what it holds. Several ports may claim one key. */
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, Element>>;
 }
 
-/** The elements that one claimed key stands for: set → value. */
-export function expand(set: string, value: string): Map<string, string> {
-  const [own = '', ...lookups] = value.split('\n');
-  return new Map([[set, own], ...lookups.map((line): [string, string] => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)])]);
+export interface Element {
+  /** Empty in a plain set. */
+  readonly value: string;
+  /** Behind a verdict that leads to shared chains, which have to be there and to find the key in maps of theirs. */
+  readonly by?: { readonly kind: Kind; readonly lead: Lead };
+}
+
+/** All that one claimed key stands for. `endpoint`: of a map that a packet may be on its way to. */
+export function eachElement(set: string, { value, by }: Element, visit: (set: string, value: string, endpoint: boolean) => void): void {
+  visit(set, value, false);
+  if (by) eachLookup(by.kind, by.lead, visit);
 }
 
 interface BaseChain {
@@ -119,15 +121,16 @@ export function describePort(port: ServicePort, family: Family): Description {
   const sources = port.sourceRanges?.length ? [...own(port.sourceRanges), ...loadBalancerIps] : undefined;
   for (const ip of loadBalancerIps) result.external('ips', key(ip), sources);
   if (nodePort > 0) result.external(port.hostPort ? 'hostports' : 'nodeports', `${protocolOf(port)} . ${String(nodePort)}`);
-  for (const backend of new Set([...all, ...local].filter((b) => b.local).map((b) => b.ip))) result.element('hairpin', `${backend} . ${backend}`, '');
+  for (const backend of new Set([...all, ...local].filter((b) => b.local).map((b) => b.ip))) result.element('hairpin', `${backend} . ${backend}`);
   return result;
 }
+
+const plain: Element = { value: '' };
 
 class DescriptionBuilder implements Description {
   readonly chains = new Map<string, readonly string[]>();
   readonly sets = new Map<string, string>();
-  readonly shared = new Set<string>();
-  readonly elements = new Map<string, Map<string, string>>();
+  readonly elements = new Map<string, Map<string, Element>>();
   readonly #port: ServicePort;
   readonly #family: Family;
   readonly #all: readonly Backend[];
@@ -142,27 +145,27 @@ class DescriptionBuilder implements Description {
     this.#name = port.id.replace(':', '/');
   }
 
-  element(set: string, key: string, value: string): void {
-    const elements = this.elements.get(set) ?? new Map<string, string>();
-    this.elements.set(set, elements.set(key, value));
+  element(set: string, key: string, element: Element = plain): void {
+    const elements = this.elements.get(set) ?? new Map<string, Element>();
+    this.elements.set(set, elements.set(key, element));
   }
 
   /** Traffic to a ClusterIP. */
   internal(key: string): void {
     const [list, backends] = this.#port.internalLocal ? ['local' as const, this.#local] : ['all' as const, this.#all];
-    if (backends.length === 0) this.element('refused-ips', key, '');
+    if (backends.length === 0) this.element('refused-ips', key);
     else this.#lead('ips', key, isShared(this.#port) ? leadTo('ips', list, backends) : this.#chain(`svc/${this.#name}`, [], backends));
   }
 
   /** Traffic from outside, of those `sources` alone where they are given: others get no answer. */
   external(kind: Kind, key: string, sources?: readonly string[]): void {
-    if (this.#all.length === 0 || (this.#port.externalLocal && this.#local.length === 0)) this.element(`refused-${kind}`, key, '');
+    if (this.#all.length === 0 || (this.#port.externalLocal && this.#local.length === 0)) this.element(`refused-${kind}`, key);
     if (this.#all.length === 0) return;
     const lead = this.#external(kind);
     if (!sources) { this.#lead(kind, key, lead); return; }
     this.chains.set(`fw/${this.#name}`, sources.map((range) => `${this.#family} saddr ${range} goto ${lead.chain}`));
     this.#lead(kind, key, lead, `fw/${this.#name}`);
-    this.element('guarded-ips', key, '');
+    this.element('guarded-ips', key);
   }
 
   #external(kind: Kind): Lead {
@@ -174,16 +177,15 @@ class DescriptionBuilder implements Description {
     return this.#chain(`ext/${this.#name}`, [`${this.#family} saddr @pod-cidrs goto ${lead.chain}`, `fib saddr type local goto ${lead.chain}`], this.#local);
   }
 
-  #lead(kind: Kind, key: string, { chain, lookups }: Lead, by = chain): void {
-    if (isShared(this.#port)) for (const name of [chain, ...lookups.keys(), ...[...lookups.values()].filter((value) => value.startsWith('goto ')).map((value) => value.slice('goto '.length))]) this.shared.add(name);
-    this.element(`service-${kind}`, key, [`goto ${by}`, ...[...lookups].map(([map, value]) => `${map} ${value}`)].join('\n'));
+  #lead(kind: Kind, key: string, lead: Lead, by = lead.chain): void {
+    this.element(`service-${kind}`, key, { value: `goto ${by}`, ...(isShared(this.#port) && { by: { kind, lead } }) });
   }
 
   /** A chain of this port's own that runs `before` and then sends to one of `backends`. */
   #chain(chain: string, before: readonly string[], backends: readonly Backend[]): Lead {
     const rules = backends.length === 0 ? [] : this.#port.affinitySeconds > 0 ? this.#sticky(backends) : [pickRule(this.#port, backends, this.#family)];
     this.chains.set(chain, [...before, ...rules]);
-    return { chain, lookups: new Map() };
+    return { chain, lists: [] };
   }
 
   #sticky(backends: readonly Backend[]): string[] {

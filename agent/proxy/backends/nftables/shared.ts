@@ -33,38 +33,37 @@ export function isShared({ affinitySeconds, endpoints, localEndpoints }: Pick<Se
   return affinitySeconds === 0 && Math.max(endpoints.length, localEndpoints.length) <= maxSharedEndpoints;
 }
 
-/** The map that a name in an element's value means, when it is one of endpoints: see `Lead`. */
-export function isEndpointMap(name: string): boolean {
-  return /^[a-z]+\/(all|local)\/to-\d+$/.test(name);
-}
-
-/** Where the elements of a destination lead: a verdict, and for shared chains what they look up. */
+/** Where a destination leads, and for shared chains what they look up by the same key. */
 export interface Lead {
   readonly chain: string;
-  /** Map → value. */
-  readonly lookups: ReadonlyMap<string, string>;
+  /** Maps that have the first endpoint, the second and so on: without the number. */
+  readonly lists: readonly { readonly map: string; readonly backends: readonly Backend[] }[];
+  /** What `KIND/inside` has. */
+  readonly inside?: string;
 }
 
 /** Leads to any of `backends`; `masquerade`: as traffic from outside. */
 export function leadTo(kind: Kind, list: 'all' | 'local', backends: readonly Backend[], masquerade = false): Lead {
-  return { chain: `${kind}/${masquerade ? 'masq' : list}/${String(backends.length)}`, lookups: endpointLookups(kind, list, backends) };
+  return { chain: `${kind}/${masquerade ? 'masq' : list}/${String(backends.length)}`, lists: [{ map: `${kind}/${list}/to-`, backends }] };
 }
 
 /** Leads from within the cluster to any of `all`, from outside to those here with the client's address kept. */
 export function leadToLocal(kind: Kind, all: readonly Backend[], local: readonly Backend[]): Lead {
   const inside = leadTo(kind, 'all', all, true);
-  return { chain: `${kind}/ext/${String(local.length)}`, lookups: new Map([...inside.lookups, ...endpointLookups(kind, 'local', local), [`${kind}/inside`, `goto ${inside.chain}`]]) };
+  return { chain: `${kind}/ext/${String(local.length)}`, lists: [...inside.lists, ...leadTo(kind, 'local', local).lists], inside: inside.chain };
 }
 
-function endpointLookups(kind: Kind, list: 'all' | 'local', backends: readonly Backend[]): ReadonlyMap<string, string> {
-  return new Map(backends.map(({ ip, port }, i) => [`${kind}/${list}/to-${String(i)}`, `${ip} . ${String(port)}`]));
+/** What the maps have to hold for it: map → value. `endpoint`: of a map that a packet may be on its way to. */
+export function eachLookup(kind: string, { lists, inside }: Lead, visit: (map: string, value: string, endpoint: boolean) => void): void {
+  for (const { map, backends } of lists) backends.forEach(({ ip, port }, i) => { visit(`${map}${String(i)}`, `${ip} . ${String(port)}`, true); });
+  if (inside !== undefined) visit(`${kind}/inside`, `goto ${inside}`, false);
 }
 
 /** What to make for a name from a `Lead`. */
 export function sharedPart(name: string, family: Family): SharedPart {
   const [kind = 'ips', what = '', count = ''] = name.split('/') as [Kind, string, string];
   const key = matchOf(kind, family);
-  if (isEndpointMap(name)) return { chain: [`dnat ${family} addr . port to ${key} map @${name}`], map: `{ type ${keyType(kind, family)} : ${addressType(family)} . inet_service; }`, needs: [] };
+  if (count.startsWith('to-')) return { chain: [`dnat ${family} addr . port to ${key} map @${name}`], map: `{ type ${keyType(kind, family)} : ${addressType(family)} . inet_service; }`, needs: [] };
   if (what === 'inside') return { chain: [`${key} vmap @${name}`], map: `{ type ${keyType(kind, family)} : verdict; }`, needs: [] };
   if (what === 'masq') return { chain: [setMark, `goto ${kind}/all/${count}`], needs: [`${kind}/all/${count}`] };
   const list = what === 'ext' ? 'local' : what;

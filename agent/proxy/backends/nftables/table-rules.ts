@@ -1,8 +1,8 @@
 import type { ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
 import { Claims, type ClaimChange, type Wishes } from '../../claims.ts';
 import type { Family } from '../../families.ts';
-import { baseRules, describePort, expand, type Description } from './rules.ts';
-import { isEndpointMap, sharedPart } from './shared.ts';
+import { baseRules, describePort, eachElement, type Description, type Element } from './rules.ts';
+import { sharedPart } from './shared.ts';
 import { Transaction } from './transaction.ts';
 
 /**
@@ -14,7 +14,7 @@ export class TableRules {
   readonly #family: Family;
   readonly #config: ProxyConfig;
   readonly #ports = new Map<string, Description>();
-  readonly #claims = new Claims();
+  readonly #claims = new Claims<Element>();
   /** Shared chains that there are. They stay until all is replaced: that many different numbers of endpoints there are not. */
   readonly #shared = new Set<string>();
   /**
@@ -36,10 +36,7 @@ export class TableRules {
     this.#lingering.clear();
     const text = new Transaction(this.#family, this.#config.tableName);
     for (const port of all) this.#ports.set(port.id, describePort(port, this.#family));
-    for (const description of this.#ports.values()) {
-      this.#share(description.shared, text);
-      text.create(description);
-    }
+    for (const description of this.#ports.values()) text.create(description);
     for (const change of this.#claims.update([...this.#ports].map(([id, { elements }]) => [id, elements]))) this.#changeElements(change, text);
     for (const [set, elements] of remembered) for (const element of elements) text.addElement(set, element, '');
     const table = `${this.#family} ${this.#config.tableName}`;
@@ -49,11 +46,10 @@ export class TableRules {
   /** The text for a change; empty when nothing of this table is concerned. */
   apply(change: ProxyChange): string {
     const text = new Transaction(this.#family, this.#config.tableName);
-    const updates: [string, Wishes | undefined][] = [];
+    const updates: [string, Wishes<Element> | undefined][] = [];
     const ids = [...change.removed.map((id) => ({ id, port: undefined })), ...change.set.map((port) => ({ id: port.id, port }))];
     for (const { id, port } of ids) {
       const after = port && describePort(port, this.#family);
-      this.#share(after?.shared ?? [], text);
       text.change(this.#ports.get(id), after);
       if (after) this.#ports.set(id, after);
       else this.#ports.delete(id);
@@ -67,25 +63,36 @@ export class TableRules {
     return text.toString();
   }
 
-  #share(names: Iterable<string>, text: Transaction): void {
-    for (const name of names) {
-      if (this.#shared.has(name)) continue;
-      this.#shared.add(name);
-      const part = sharedPart(name, this.#family);
-      this.#share(part.needs, text);
-      text.share(name, part);
+  #changeElements({ kind: set, key, before, after }: ClaimChange<Element>, text: Transaction): void {
+    const was = new Map<string, { readonly value: string; readonly endpoint: boolean }>();
+    if (before) eachElement(set, before, (name, value, endpoint) => { was.set(name, { value, endpoint }); });
+    if (after) {
+      this.#share(after, text);
+      eachElement(set, after, (name, value) => {
+        const old = was.get(name)?.value;
+        was.delete(name);
+        if (old === value) return;
+        if (old !== undefined) text.removeElement(name, key);
+        text.addElement(name, key, value);
+      });
+    }
+    for (const [name, { endpoint }] of was) {
+      if (endpoint) this.#linger(name, key);
+      else text.removeElement(name, key);
     }
   }
 
-  #changeElements({ kind, key, before, after }: ClaimChange, text: Transaction): void {
-    const was = before === undefined ? new Map<string, string>() : expand(kind, before);
-    const is = after === undefined ? new Map<string, string>() : expand(kind, after);
-    for (const [set, value] of was) {
-      if (is.get(set) === value) continue;
-      if (!is.has(set) && isEndpointMap(set)) this.#linger(set, key);
-      else text.removeElement(set, key);
-    }
-    for (const [set, value] of is) if (was.get(set) !== value) text.addElement(set, key, value);
+  /** Makes the chains that it leads to, where they are missing. */
+  #share({ by }: Element, text: Transaction): void {
+    for (const name of by ? [by.lead.chain, by.lead.inside] : []) if (name !== undefined) this.#make(name, text);
+  }
+
+  #make(name: string, text: Transaction): void {
+    if (this.#shared.has(name)) return;
+    this.#shared.add(name);
+    const part = sharedPart(name, this.#family);
+    for (const needed of part.needs) this.#make(needed, text);
+    text.share(name, part);
   }
 
   #linger(map: string, key: string): void {
