@@ -8,12 +8,12 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
-import type { AgentEvents, VolumeExpansion } from '#agent/session/types.ts';
+import type { AgentEvents, VolumeAmounts, VolumeExpansion } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { Drivers } from './drivers.ts';
 import { podRecords, podsDir, podVolumeFolder, registryDir, targetPath } from './layout.ts';
 import { csiVolume } from './requests.ts';
-import type { DriverReport, PodCsi, PodVolume, VolumeAmounts } from './types.ts';
+import type { DriverReport, PodCsi, PodVolume } from './types.ts';
 import type { CsiVolumes } from './volumes.ts';
 
 export interface NodeCsiDeps {

@@ -1,5 +1,5 @@
 import type { VolumeStats } from './contract.ts';
-import type { VolumeAmounts } from './types.ts';
+import type { VolumeAmounts } from '#agent/session/types.ts';
 
 /** What a driver says of a volume, under the names that kubelet gives it. Anything below nothing is not believed. */
 export function amountsOf({ usage, volumeCondition }: VolumeStats): VolumeAmounts {

@@ -1,5 +1,5 @@
 import type { CSINodeDriver, PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
-import type { PodTokenRequest, VolumeExpansion } from '#agent/session/types.ts';
+import type { PodTokenRequest, VolumeAmounts, VolumeExpansion } from '#agent/session/types.ts';
 
 /** What this host's drivers are to the cluster. */
 export interface DriverReport {
@@ -12,18 +12,6 @@ export interface DriverReport {
   readonly volumesInUse: readonly string[];
   /** Volumes that have grown, or could not, since this agent started. */
   readonly expansions: readonly VolumeExpansion[];
-}
-
-/** Bytes and inodes of a volume, as far as they are known. */
-export interface VolumeAmounts {
-  readonly availableBytes?: number;
-  readonly capacityBytes?: number;
-  readonly usedBytes?: number;
-  readonly inodesFree?: number;
-  readonly inodes?: number;
-  readonly inodesUsed?: number;
-  /** Something is wrong with the volume, as its driver says. */
-  readonly abnormal?: boolean;
 }
 
 /** One volume of a pod; `claimed` is what its claim is bound to, absent for one that lives with the pod. */

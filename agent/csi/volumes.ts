@@ -11,13 +11,13 @@ import type { Log } from '#common/log.ts';
 import { isMountPoint, mountsBelow } from '#agent/pods/volumes/mounts.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import { grpcCode } from '#agent/plugin-call.ts';
-import type { AgentEvents, VolumeExpansion } from '#agent/session/types.ts';
+import type { AgentEvents, VolumeAmounts, VolumeExpansion } from '#agent/session/types.ts';
 import type { CsiCall } from './contract.ts';
 import { Expansions } from './expansion.ts';
 import { podRecords, podsDir, podVolumeFolder, readRecord, recordPath, removeEmpty, stagedFolder, stagedRecords, stagingPath, targetPath, writeRecord, type PodVolumeRecord, type VolumeRecord } from './layout.ts';
 import { capabilityOf, checkMode, csiVolume, ownerGroup, publishContext, secretData, tokenContext, type CsiVolume } from './requests.ts';
 import { amountsOf } from './stats.ts';
-import type { Driver, PodVolume, VolumeAmounts } from './types.ts';
+import type { Driver, PodVolume } from './types.ts';
 
 export interface VolumesDeps {
   readonly state: DesiredState;

@@ -29,6 +29,7 @@ import { graceSecondsOf } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './types.ts';
 import { UsageMeter } from './usage.ts';
+import type { VolumeMeter } from './volumes/meter.ts';
 import { PodWorker } from './worker.ts';
 
 export interface PodManagerDeps {
@@ -79,6 +80,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   readonly #puller: ImagePuller;
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
+  #meter: Promise<VolumeMeter> | undefined;
   readonly #capacity: NodeCapacity;
   readonly #tasks: TaskGroup;
   readonly #leases: Leases;
@@ -185,7 +187,19 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     return queryLogs({ ...this.#deps, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
   }
 
-  usage(signal: AbortSignal): Promise<UsageReport> { return this.#usage.read(signal); }
+  async usage(signal: AbortSignal, volumes = false): Promise<UsageReport> {
+    const report = await this.#usage.read(signal);
+    if (!volumes) return report;
+    const pods = [...this.#workers.values()].map(({ pod }) => pod);
+    const held = await (await this.#volumes()).read(pods, signal, this.#signal);
+    const { ofFileSystem } = await import('./volumes/stats.ts');
+    return { ...report, node: { ...report.node, disk: await ofFileSystem(this.#config.stateDir) }, pods: report.pods.map((pod) => ({ ...pod, volumes: held.get(pod.uid) ?? [] })) };
+  }
+
+  /** Loaded when the first asks. */
+  #volumes(): Promise<VolumeMeter> {
+    return this.#meter ??= import('./volumes/meter.ts').then((loaded) => new loaded.VolumeMeter({ clock: this.#deps.clock, log: this.#log, lookup: this.#lookup }, this.#config));
+  }
 
   /** Removes the directory of a local volume that no pod uses any more. */
   async removeVolume(name: string): Promise<void> {

@@ -70,7 +70,7 @@ export class AgentTunnels {
         await pump(this.#handlers.logs(parseLogQuery(request.request), signal), write, signal);
         return;
       case 'USAGE':
-        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal), signal))));
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal, wants(request.request, 'volumes')), signal))));
         return;
       case 'REMOVE_VOLUME':
         if (this.#handlers.removeVolume === undefined) break;
@@ -78,7 +78,7 @@ export class AgentTunnels {
         return;
       case 'NETWORK':
         if (this.#handlers.network === undefined) break;
-        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.network(wantsCheck(request.request), signal), signal))));
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.network(wants(request.request, 'check'), signal), signal))));
         return;
       default:
     }
@@ -105,9 +105,9 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
-function wantsCheck(bytes: Buffer): boolean {
+function wants(bytes: Buffer, what: 'check' | 'volumes'): boolean {
   const query: unknown = JSON.parse(bytes.toString());
-  return isRecord(query) && query['check'] === true;
+  return isRecord(query) && query[what] === true;
 }
 
 /** The name becomes a part of a path. */

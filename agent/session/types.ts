@@ -101,7 +101,8 @@ export interface PodTokens {
 export interface TunnelHandlers {
   /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  usage(signal: AbortSignal): Promise<UsageReport>;
+  /** `volumes`: also what volumes and the host's disk hold, which costs more. */
+  usage(signal: AbortSignal, volumes?: boolean): Promise<UsageReport>;
   /** Removes the directory of a local volume, if it is there. */
   removeVolume?(name: string): Promise<void>;
   /** How other hosts are reached, or (`check`) what of packets of full size arrives there; as JSON can hold it. */
@@ -151,8 +152,29 @@ export interface ResourceUsage {
   readonly cpuSeconds: number;
 }
 
+/** Bytes and inodes of a volume, as far as they are known. */
+export interface VolumeAmounts {
+  readonly availableBytes?: number;
+  readonly capacityBytes?: number;
+  readonly usedBytes?: number;
+  readonly inodesFree?: number;
+  readonly inodes?: number;
+  readonly inodesUsed?: number;
+  /** Something is wrong with the volume, as its driver says. */
+  readonly abnormal?: boolean;
+}
+
+/** One volume of a pod. */
+export interface VolumeUsage extends VolumeAmounts {
+  readonly name: string;
+  /** Name of the claim that it is of. */
+  readonly claim?: string;
+}
+
 /** The host itself, and what it tells of its body. */
 export interface HostUsage extends ResourceUsage {
+  /** The file system that pods' files are on. */
+  readonly disk?: VolumeAmounts;
   readonly hardware?: Hardware;
 }
 
@@ -180,5 +202,5 @@ export interface UsageReport {
   readonly windowMs: number;
   readonly node: HostUsage;
   /** `network` is absent for pods in the host's network. */
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[] }[];
+  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[]; readonly volumes?: readonly VolumeUsage[] }[];
 }

@@ -109,6 +109,26 @@ export interface PodUsage {
     readonly sentBytes: number; readonly sentPackets: number; readonly sendErrors: number;
   };
   readonly containers: readonly ContainerUsage[];
+  /** Absent where nobody asked, and from agents that are older than this. */
+  readonly volumes?: readonly VolumeUsage[];
+}
+
+/** Bytes and inodes of a file system, as far as they are known. */
+export interface VolumeAmounts {
+  readonly availableBytes?: number;
+  readonly capacityBytes?: number;
+  readonly usedBytes?: number;
+  readonly inodesFree?: number;
+  readonly inodes?: number;
+  readonly inodesUsed?: number;
+  /** What a CSI driver says of the volume's health, if it does. */
+  readonly abnormal?: boolean;
+}
+
+export interface VolumeUsage extends VolumeAmounts {
+  readonly name: string;
+  /** Name of the claim that it is of. */
+  readonly claim?: string;
 }
 
 export interface NodeUsage {
@@ -116,7 +136,7 @@ export interface NodeUsage {
   readonly atMs: number;
   readonly windowMs: number;
   /** `hardware` is absent from agents that are older than this. */
-  readonly node: Usage & { readonly hardware?: Hardware };
+  readonly node: Usage & { readonly hardware?: Hardware; readonly disk?: VolumeAmounts };
   readonly pods: readonly PodUsage[];
 }
 
@@ -137,7 +157,8 @@ export type StreamRequest =
 export interface NodeGateway {
   /** Chunks of log text. Rejects with `ServiceUnavailable` when the node is not connected. Ends when the signal aborts. */
   logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage>;
+  /** `volumes`: also what volumes and the node's disk hold. */
+  usage(nodeName: string, signal: AbortSignal, volumes?: boolean): Promise<NodeUsage>;
   /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
   network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
   /**

@@ -211,8 +211,8 @@ export class Dispatcher implements Runnable, NodeGateway {
     yield* this.#tunnels.read(this.#sessionOf(nodeName), 'LOGS', request, signal);
   }
 
-  async usage(nodeName: string, signal: AbortSignal): Promise<NodeUsage> {
-    return parseUsage(await this.#answer(nodeName, 'USAGE', {}, usageTimeoutMs, signal), nodeName);
+  async usage(nodeName: string, signal: AbortSignal, volumes = false): Promise<NodeUsage> {
+    return parseUsage(await this.#answer(nodeName, 'USAGE', volumes ? { volumes } : {}, usageTimeoutMs, signal), nodeName);
   }
 
   async network(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown> {

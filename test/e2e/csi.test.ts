@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CSINode, Event, Node, Pod, VolumeAttachment } from '#api/gen/types.ts';
+import type { CSINode, Event, Node, PersistentVolumeClaim, Pod, VolumeAttachment } from '#api/gen/types.ts';
 import { attachmentName } from '#api/volumes/csi.ts';
 import { Cluster } from '../support/cluster.ts';
 import { eventually } from '../support/lab/eventually.ts';
@@ -73,6 +73,24 @@ describe('CSI drivers', () => {
     expect((await cluster.json<Node>(['get', 'node', host().name])).status?.volumesInUse).toEqual([`kubernetes.io/csi/${driver}^h1`]);
     expect(await host().sh(`cat ${volumes}/h1/file; stat -c %g ${volumes}/h1`)).toBe('kept\n4711\n');
     expect((await mounts()).trim().split('\n')).toHaveLength(2);
+  });
+
+  it('grow a volume while its pod runs, once the resizer has, and tell how full it is', async () => {
+    await cluster.kubectl(['patch', 'pv', 'data', '--type=merge', '-p', '{"spec":{"capacity":{"storage":"2Gi"}}}']);
+    await running?.waitForOutput('"event": "expand"', 30_000);
+    expect(running?.output()).toMatch(/"event": "expand", "id": "h1", .*"bytes": 2147483648/);
+    const claim = await until('the claim to show it', async () => {
+      const found = await cluster.json<PersistentVolumeClaim>(['get', 'pvc', 'data']);
+      return found.status?.capacity?.['storage'] === '2Gi' && found;
+    });
+    expect(claim.status?.allocatedResourceStatuses).toBeUndefined();
+    const seen = async (about: string): Promise<boolean> => (await cluster.json<{ items: Event[] }>(['get', 'events', '--field-selector', `reason=FileSystemResizeSuccessful,involvedObject.kind=${about}`])).items.length > 0;
+    await until('an Event of both', async () => await seen('Pod') && await seen('PersistentVolumeClaim'));
+    const kubelet = (path: string): Promise<string> => cluster.kubectl(['get', '--raw', `/api/v1/nodes/${host().name}/proxy/${path}`]);
+    expect(await kubelet('metrics')).toMatch(/kubelet_volume_stats_used_bytes\{namespace="default",persistentvolumeclaim="data"\} 400/);
+    expect(JSON.parse(await kubelet('stats/summary'))).toMatchObject({ node: { fs: { capacityBytes: expect.any(Number) } }, pods: expect.arrayContaining([
+      expect.objectContaining({ podRef: expect.objectContaining({ name: 'user' }), volume: expect.arrayContaining([expect.objectContaining({ name: 'data', pvcRef: { name: 'data', namespace: 'default' }, capacityBytes: 1000, volumeHealthStats: { abnormal: true } })]) }),
+    ]) });
   });
 
   it('make volumes that live with their pod', async () => {

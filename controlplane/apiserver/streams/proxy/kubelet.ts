@@ -7,7 +7,7 @@ import { json, text, type Reply } from '../../http/reply.ts';
 import type { ApiRequest } from '../../http/request.ts';
 import { listPage } from '../../resource-lists.ts';
 import type { RouteDeps } from '../../routes/types.ts';
-import type { Usage } from '../../types.ts';
+import type { Usage, VolumeAmounts } from '../../types.ts';
 import { gateway } from '../target.ts';
 import { sumOf } from './node-usage.ts';
 
@@ -35,7 +35,7 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
     case '/metrics':
     case '/metrics/cadvisor':
     case '/metrics/resource': {
-      const usage = await gateway(deps, name).usage(name, request.signal);
+      const usage = await gateway(deps, name).usage(name, request.signal, path.replace(/\/$/, '') === '/metrics');
       const { nodeMetrics } = await import('./node-metrics.ts');
       return { ...text(nodeMetrics(path.replace(/\/$/, ''), node, usage)), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
     }
@@ -45,15 +45,15 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
 
 /** Source: https://kubernetes.io/docs/reference/instrumentation/node-metrics/ */
 async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): Promise<object> {
-  const { atMs, node, pods: used } = await gateway(deps, nodeName).usage(nodeName, signal);
+  const { atMs, node, pods: used } = await gateway(deps, nodeName).usage(nodeName, signal, true);
   const time = rfc3339(atMs);
   const stats = ({ cpuMillis, memoryBytes, cpuSeconds }: Usage): object => ({
     cpu: { time, usageNanoCores: Math.round(cpuMillis * 1e6), ...(cpuSeconds !== undefined && { usageCoreNanoSeconds: Math.round(cpuSeconds * 1e9) }) },
     memory: { time, workingSetBytes: memoryBytes },
   });
   return {
-    node: { nodeName, ...stats(node) },
-    pods: used.map(({ namespace, name, uid, network, containers }) => ({
+    node: { nodeName, ...stats(node), ...(node.disk && { fs: { time, ...amounts(node.disk) } }) },
+    pods: used.map(({ namespace, name, uid, network, containers, volumes }) => ({
       podRef: { name, namespace, uid },
       containers: containers.map((container) => ({
         name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container),
@@ -61,6 +61,13 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
       })),
       ...stats(sumOf(containers)),
       ...(network && { network: { time, name: 'eth0', rxBytes: network.receivedBytes, rxErrors: network.receiveErrors, txBytes: network.sentBytes, txErrors: network.sendErrors } }),
+      ...(volumes && { volume: volumes.map(({ name: volume, claim, abnormal, ...held }) => ({
+        time, ...amounts(held), name: volume, ...(claim !== undefined && { pvcRef: { name: claim, namespace } }), ...(abnormal !== undefined && { volumeHealthStats: { abnormal } }),
+      })) }),
     })),
   };
+}
+
+function amounts({ availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed }: VolumeAmounts): object {
+  return { availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed };
 }

@@ -58,10 +58,26 @@ function kubeletFamilies({ metadata }: Node, { pods, node }: NodeUsage): Family[
     gauge('kubelet_node_name', "The node's name. The count is always 1.", given({ node: metadata?.name ?? '' }, 1)),
     gauge('kubelet_running_containers', 'Number of containers currently running', given({ container_state: 'running' }, running)),
     gauge('kubelet_running_pods', 'Number of pods that have a running pod sandbox', given({}, pods.length)),
+    ...volumeFamilies(pods),
     // Not kubelet's: hosts that tell have them, and `cleat nodes` shows them.
     gauge('cleat_node_temperature_celsius', 'The hottest sensor of the processor', given({}, hardware.celsius)),
     gauge('cleat_node_throttled', "A Raspberry Pi's own word on what slows it down, as vcgencmd get_throttled has it", given({}, hardware.throttled)),
     gauge('cleat_node_disk_worn_ratio', 'How much of the most worn disk\'s life is used', hardware.disk ? given({ device: hardware.disk.device }, hardware.disk.wornPercent / 100) : []),
+  ];
+}
+
+const volumeGauges = [
+  ['available_bytes', 'Number of available bytes in the volume', 'availableBytes'], ['capacity_bytes', 'Capacity in bytes of the volume', 'capacityBytes'], ['used_bytes', 'Number of used bytes in the volume', 'usedBytes'],
+  ['inodes', 'Maximum number of inodes in the volume', 'inodes'], ['inodes_free', 'Number of free inodes in the volume', 'inodesFree'], ['inodes_used', 'Number of used inodes in the volume', 'inodesUsed'],
+] as const;
+
+/** Of volumes that belong to claims; each claim once, however many pods of the node use it. */
+function volumeFamilies(pods: readonly PodUsage[]): Family[] {
+  const claimed = new Map(pods.flatMap(({ namespace, volumes = [] }) => volumes.flatMap((volume) => (volume.claim === undefined ? [] : [[`${namespace}/${volume.claim}`, { labels: { namespace, persistentvolumeclaim: volume.claim }, volume }] as const]))));
+  const all = [...claimed.values()];
+  return [
+    ...volumeGauges.map(([name, help, field]) => gauge(`kubelet_volume_stats_${name}`, help, all.flatMap(({ labels, volume }) => given(labels, volume[field])))),
+    gauge('kubelet_volume_stats_health_status_abnormal', 'Abnormal volume health status. The count is either 1 or 0. 1 indicates the volume is unhealthy, 0 indicates volume is healthy', all.flatMap(({ labels, volume }) => given(labels, volume.abnormal === undefined ? undefined : Number(volume.abnormal)))),
   ];
 }
 

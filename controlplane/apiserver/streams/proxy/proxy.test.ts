@@ -147,7 +147,7 @@ describe('a node', () => {
   it('answers what a kubelet is asked', async () => {
     expect((await server.ask('/api/v1/nodes/node-1/proxy/healthz')).text).toBe('ok');
     expect((await server.ask('/api/v1/nodes/node-1:10250/proxy/pods')).json<{ items: unknown[] }>().items).toHaveLength(3);
-    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 } }, pods: [{ podRef: { name: 'web' }, cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 } }, { podRef: { name: 'old' } }] });
+    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 } }, pods: [{ podRef: { name: 'web' }, cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 }, volume: [{ name: 'tmp', usedBytes: 5 }, { name: 'data', pvcRef: { name: 'c', namespace: 'default' }, availableBytes: 6, volumeHealthStats: { abnormal: true } }] }, { podRef: { name: 'old' } }] });
     expect((await server.ask('/api/v1/nodes/node-1/proxy/run/x', { method: 'POST' })).status).toBe(405);
     expect((await server.ask('/api/v1/nodes/node-1/proxy/absent')).status).toBe(404);
   });
@@ -176,7 +176,7 @@ describe('a node\'s metrics', () => {
     expect(lines).toContain('container_cpu_usage_seconds_total{container="main",image="x",name="c1",namespace="default",pod="web",cpu="total"} 1.5');
     expect(lines.filter((line) => line.includes('network'))).toEqual([['receive_bytes', 7], ['receive_errors', 0], ['receive_packets', 2], ['transmit_bytes', 9], ['transmit_errors', 1], ['transmit_packets', 3]]
       .map(([what, value]) => `container_network_${String(what)}_total{interface="eth0",namespace="default",pod="web"} ${String(value)}`));
-    expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2', 'cleat_node_temperature_celsius 61.3', 'cleat_node_throttled 4', 'cleat_node_disk_worn_ratio{device="mmcblk0"} 0.3']);
+    expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2', ...[['available_bytes', 6], ['capacity_bytes', 10], ['used_bytes', 4], ['health_status_abnormal', 1]].map(([what, value]) => `kubelet_volume_stats_${String(what)}{namespace="default",persistentvolumeclaim="c"} ${String(value)}`), 'cleat_node_temperature_celsius 61.3', 'cleat_node_throttled 4', 'cleat_node_disk_worn_ratio{device="mmcblk0"} 0.3']);
   });
 });
 
