@@ -57,7 +57,7 @@ export class VolumeMeter {
       }
       found.set(uid, volumes);
     }
-    for (const uid of [...found.keys()]) if (!pods.some(({ metadata }) => metadata?.uid === uid)) found.delete(uid);
+    for (const uid of found.keys()) if (!pods.some(({ metadata }) => metadata?.uid === uid)) found.delete(uid);
     this.#countedMs = this.#deps.clock.monotonic();
   }
 }
