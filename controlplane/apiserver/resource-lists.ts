@@ -165,6 +165,18 @@ function mostBytes(item: Item): number {
   return size;
 }
 
+/** Up to here a call out of JavaScript costs more than the characters. */
+const shortText = 4;
+
+function writeShort(buffer: Buffer, text: string, at: number): number {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return buffer.write(text, at);
+    buffer[at + i] = code;
+  }
+  return text.length;
+}
+
 function writeItem(buffer: Buffer, item: Item, at: number): number {
   if (item instanceof Uint8Array) {
     buffer.set(item, at);
@@ -173,7 +185,7 @@ function writeItem(buffer: Buffer, item: Item, at: number): number {
   let used = at;
   for (const part of item) {
     if (typeof part === 'string') {
-      used += buffer.write(part, used);
+      used += part.length <= shortText ? writeShort(buffer, part, used) : buffer.write(part, used);
     } else if ('of' in part) {
       used += copyBytes.call(part.of, buffer, used, part.start, part.end);
     } else {
