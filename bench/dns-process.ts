@@ -24,7 +24,7 @@ if (kind === 'resolver') {
   const zone = new Zone(index, { domain: 'cluster.local', address: '127.0.0.1', ownsAddress: () => false });
   const resolver = new Resolver({ zone, forwarder: new Forwarder({ exchange, clock: systemClock }), generation: () => index.generation, random: Math.random });
   const signal = new AbortController().signal;
-  const server = new DnsServer((message, transport) => resolver.respond(message, transport, signal), { address: '127.0.0.1', port: 0 });
+  const server = new DnsServer((message, transport, mayWait) => resolver.respond(message, transport, mayWait, signal), { address: '127.0.0.1', port: 0 });
   await server.open((error) => { throw error; });
   console.log(server.port);
 } else {

@@ -149,7 +149,7 @@ export class ClusterDns implements Runnable {
 
   async #open(signal: AbortSignal): Promise<void> {
     const { address, port } = this.#config;
-    const server = new DnsServer((message, transport) => this.#resolver.respond(message, transport, signal), { address, port });
+    const server = new DnsServer((message, transport, mayWait) => this.#resolver.respond(message, transport, mayWait, signal), { address, port });
     await server.open((error) => {
       this.#broken = error;
       this.#poke();
@@ -185,8 +185,14 @@ export class ClusterDns implements Runnable {
     if (key === this.#upstreamsKey) return;
     this.#upstreamsKey = key;
     this.#forwarder.use(upstreams);
-    const loops = await this.#thoseThatLeadBack(upstreams.servers, signal);
-    this.#forwarder.use({ ...upstreams, servers: upstreams.servers.filter((server) => !loops.includes(server)) });
+    const loops = await this.#thoseThatLeadBack(upstreams.servers, this.#config.domain, signal);
+    const stubDomains = new Map<string, readonly string[]>();
+    for (const [domain, stubs] of upstreams.stubDomains) {
+      const own = await this.#thoseThatLeadBack(stubs, domain, signal);
+      loops.push(...own);
+      stubDomains.set(domain, stubs.filter((server) => !own.includes(server)));
+    }
+    this.#forwarder.use({ servers: upstreams.servers.filter((server) => !loops.includes(server)), stubDomains });
     log.info({ servers: upstreams.servers, loops }, 'dns servers for names outside of the cluster');
     const wrong = [...problems, ...loops.map((server) => `${server} sends questions back to the cluster DNS`)];
     if (wrong.length === 0) return;
@@ -194,10 +200,10 @@ export class ClusterDns implements Runnable {
     this.#tell('DNSConfigInvalid', `some DNS servers are not asked: ${wrong.join('; ')}`);
   }
 
-  /** A server that asks this one would send every unknown name round in a circle; it gives itself away by a name made up here. */
-  async #thoseThatLeadBack(servers: readonly string[], signal: AbortSignal): Promise<string[]> {
+  /** A server that asks this one would send every name that it is asked for round in a circle; it gives itself away by one made up here, below `domain`. */
+  async #thoseThatLeadBack(servers: readonly string[], domain: string, signal: AbortSignal): Promise<string[]> {
     const found = await Promise.all(servers.map(async (server) => {
-      const name = `${randomBytes(8).toString('hex')}.loop.${this.#config.domain}`;
+      const name = `${randomBytes(8).toString('hex')}.loop.${domain}`;
       const leadsBack = await this.#resolver.probe(name, async () => { await this.#deps.exchange(server, { name, type: 'TXT' }, signal).catch(() => undefined); });
       return leadsBack ? [server] : [];
     }));

@@ -4,20 +4,29 @@ import { connect, isIPv6 } from 'node:net';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { encodeQuestion, parseReply } from './message.ts';
 import { splitServer } from './upstreams.ts';
-import type { Exchange, Question, Reply } from './types.ts';
+import { rcodes, type Exchange, type Question, type Reply } from './types.ts';
 
 const timeoutMs = 2000;
 
-/** Over UDP from a port of its own (so that nobody can guess where the answer is awaited); over TCP when it comes cut off. */
+/**
+ * Over UDP from a port of its own (so that nobody can guess where the answer is awaited); over TCP when it comes cut off;
+ * without EDNS when that is what the server, an old one, did not understand (RFC 6891, 7).
+ */
 export const exchange: Exchange = async (server, question, signal) => {
   signal.throwIfAborted();
-  const id = randomInt(65_536);
-  const { reply, truncated } = await overUdp(server, id, question, signal);
-  signal.throwIfAborted();
-  return truncated ? overTcp(server, id, question, signal) : reply;
+  const reply = await exchangeOnce(server, question, true, signal);
+  return reply.rcode === rcodes.formatError || reply.rcode === rcodes.notImplemented ? exchangeOnce(server, question, false, signal) : reply;
 };
 
-function overUdp(server: string, id: number, question: Question, signal: AbortSignal): Promise<{ readonly reply: Reply; readonly truncated: boolean }> {
+async function exchangeOnce(server: string, question: Question, withEdns: boolean, signal: AbortSignal): Promise<Reply> {
+  const id = randomInt(65_536);
+  const query = encodeQuestion(id, question, withEdns);
+  const { reply, truncated } = await overUdp(server, id, query, question, signal);
+  signal.throwIfAborted();
+  return truncated ? overTcp(server, id, query, question, signal) : reply;
+}
+
+function overUdp(server: string, id: number, query: Buffer, question: Question, signal: AbortSignal): Promise<{ readonly reply: Reply; readonly truncated: boolean }> {
   const { address, port } = splitServer(server);
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   return settled(server, signal, () => { socket.close(); }, (resolve, reject) => {
@@ -27,11 +36,11 @@ function overUdp(server: string, id: number, question: Question, signal: AbortSi
       if (parsed) resolve(parsed);
     });
     // Connected, so that the kernel drops what others send and says at once when nobody listens there.
-    socket.connect(port, address, () => { socket.send(encodeQuestion(id, question), (error) => { if (error) reject(error); }); });
+    socket.connect(port, address, () => { socket.send(query, (error) => { if (error) reject(error); }); });
   });
 }
 
-function overTcp(server: string, id: number, question: Question, signal: AbortSignal): Promise<Reply> {
+function overTcp(server: string, id: number, query: Buffer, question: Question, signal: AbortSignal): Promise<Reply> {
   const { address, port } = splitServer(server);
   const socket = connect({ host: address, port });
   return settled(server, signal, () => { socket.destroy(); }, (resolve, reject) => {
@@ -46,7 +55,6 @@ function overTcp(server: string, id: number, question: Question, signal: AbortSi
       if (parsed) resolve(parsed.reply);
       else reject(new Error('the answer is to another question'));
     });
-    const query = encodeQuestion(id, question);
     socket.write(Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]));
   });
 }

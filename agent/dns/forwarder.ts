@@ -34,11 +34,12 @@ export class Forwarder {
     this.#penaltyUntilMs.clear();
   }
 
-  /** Never rejects but for the signal: who cannot be asked is a server failure to the client. */
-  resolve(question: Question, signal: AbortSignal): Reply | Promise<Reply> {
+  /** Never rejects but for the signal: who cannot be asked, or without `mayWait` would have to be, is a server failure to the client. */
+  resolve(question: Question, mayWait: boolean, signal: AbortSignal): Reply | Promise<Reply> {
     const key = `${question.type} ${question.name.toLowerCase()}`;
     const cached = this.#cache.fresh(key, this.#deps.clock.monotonic());
     if (cached) return named(cached, question);
+    if (!mayWait) return failure;
     const asked = this.#pending.get(key);
     if (asked) return asked.then((reply) => named(reply, question));
     if (this.#pending.size >= maxPending) return failure;

@@ -30,13 +30,25 @@ export function parseQuery(message: Buffer): Query | Malformed {
   if (message.readUInt16BE(4) !== 1) return refuse(rcodes.formatError);
   const packet = tryDecode(message);
   const question = packet?.questions?.[0];
-  if (!packet || !question) return refuse(rcodes.formatError);
+  if (!packet || !question || !isFaithful(question.name, message)) return refuse(rcodes.formatError);
   if ((question.class ?? 'IN') !== 'IN' || question.type === 'AXFR' || question.type === 'IXFR') return refuse(rcodes.refused);
   const edns = packet.additionals?.find((record) => record.type === 'OPT');
   return {
     id: packet.id ?? 0, recursionDesired: (flags & RECURSION_DESIRED) !== 0, question: { name: question.name, type: question.type },
     ednsBytes: edns?.type === 'OPT' ? Math.max(plainUdpBytes, Math.min(edns.udpPayloadSize, udpPayloadBytes)) : undefined,
   };
+}
+
+/** Whether the name, written down again, has the labels that were sent: not so where one holds a dot, or bytes that are no text. */
+function isFaithful(name: string, message: Buffer): boolean {
+  if (name.includes('\ufffd')) return false;
+  const labels = name === '.' || name === '' ? [] : name.split('.');
+  let at = headerBytes;
+  for (const label of labels) {
+    if (message[at] !== Buffer.byteLength(label)) return false;
+    at += 1 + (message[at] ?? 0);
+  }
+  return message[at] === 0;
 }
 
 /** The answer as bytes. Over UDP one that is too long is cut, with the mark that it was: the client asks again over TCP. */
@@ -50,9 +62,9 @@ export function encodeReply(query: Query, reply: Reply, transport: 'udp' | 'tcp'
 
 const edns = { type: 'OPT', name: '.', udpPayloadSize: udpPayloadBytes, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] } as const satisfies DnsRecord;
 
-/** A question to another server, with recursion and EDNS. */
-export function encodeQuestion(id: number, question: Question): Buffer {
-  return encode({ type: 'query', id, flags: RECURSION_DESIRED, questions: [{ ...question }], additionals: [edns] });
+/** A question to another server, with recursion, and EDNS unless it knows none. */
+export function encodeQuestion(id: number, question: Question, withEdns = true): Buffer {
+  return encode({ type: 'query', id, flags: RECURSION_DESIRED, questions: [{ ...question }], ...(withEdns && { additionals: [edns] }) });
 }
 
 /** Another server's answer to exactly this question, or undefined: anybody can send to a UDP port. */

@@ -29,8 +29,8 @@ export class Resolver {
     this.#deps = deps;
   }
 
-  /** The answer, now or later; undefined for what gets none. Never throws; rejects with the signal's reason only. */
-  respond(message: Buffer, transport: 'udp' | 'tcp', signal: AbortSignal): Buffer | undefined | Promise<Buffer | undefined> {
+  /** The answer, now or, with `mayWait`, later; undefined for what gets none. Never throws; rejects with the signal's reason only. */
+  respond(message: Buffer, transport: 'udp' | 'tcp', mayWait: boolean, signal: AbortSignal): Buffer | undefined | Promise<Buffer | undefined> {
     const key = transport === 'udp' && message.length <= maxRememberedBytes ? message.toString('latin1', 2) : undefined;
     const remembered = key === undefined ? undefined : this.#recall(key);
     if (remembered) {
@@ -41,7 +41,7 @@ export class Resolver {
     }
     const query = parseQuery(message);
     if ('reply' in query) return query.reply;
-    const reply = this.#resolve(query.question, signal);
+    const reply = this.#resolve(query.question, mayWait, signal);
     if (reply instanceof Promise) return reply.then((later) => encoded(query, later, transport));
     const bytes = encoded(query, this.#shuffled(reply), transport);
     // Several addresses are given in another order each time, so these are not kept.
@@ -61,21 +61,24 @@ export class Resolver {
     }
   }
 
-  #resolve(question: Question, signal: AbortSignal): Reply | Promise<Reply> {
+  #resolve(question: Question, mayWait: boolean, signal: AbortSignal): Reply | Promise<Reply> {
     const probe = this.#probes.get(question.name.toLowerCase());
-    if (probe) probe.arrived = true;
+    if (probe) {
+      probe.arrived = true;
+      return failure;
+    }
     const found = this.#deps.zone.answer(question);
-    if (!found) return this.#deps.forwarder.resolve(question, signal);
-    return 'alias' in found ? this.#follow(question, [found.alias], found.target, signal) : found;
+    if (!found) return this.#deps.forwarder.resolve(question, mayWait, signal);
+    return 'alias' in found ? this.#follow(question, [found.alias], found.target, mayWait, signal) : found;
   }
 
-  #follow(question: Question, aliases: readonly DnsRecord[], target: string, signal: AbortSignal): Reply | Promise<Reply> {
+  #follow(question: Question, aliases: readonly DnsRecord[], target: string, mayWait: boolean, signal: AbortSignal): Reply | Promise<Reply> {
     const next = { name: target, type: question.type };
     const found = aliases.length < maxAliases ? this.#deps.zone.answer(next) : failure;
-    if (found && 'alias' in found) return this.#follow(question, [...aliases, found.alias], found.target, signal);
+    if (found && 'alias' in found) return this.#follow(question, [...aliases, found.alias], found.target, mayWait, signal);
     const join = (reply: Reply): Reply => ({ ...reply, authoritative: false, answers: [...aliases, ...reply.answers] });
     if (found) return join(found);
-    const later = this.#deps.forwarder.resolve(next, signal);
+    const later = this.#deps.forwarder.resolve(next, mayWait, signal);
     return later instanceof Promise ? later.then(join) : join(later);
   }
 

@@ -41,9 +41,16 @@ describe('a server and who asks it', () => {
 
   it('go on over TCP when the answer was cut', async () => {
     const seen: string[] = [];
-    const { port } = await serve((message, transport) => { seen.push(transport); return one(transport === 'udp' ? 0x200 : 0)(message, transport); });
+    const { port } = await serve((message, transport, mayWait) => { seen.push(transport); return one(transport === 'udp' ? 0x200 : 0)(message, transport, mayWait); });
     expect(await exchange(`127.0.0.1:${String(port)}`, question, signal)).toMatchObject({ answers: [{ data: '192.0.2.1' }] });
     expect(seen).toEqual(['udp', 'tcp']);
+  });
+
+  it('go on without EDNS where that is not understood', async () => {
+    const seen: number[] = [];
+    const { port } = await serve((message, transport, mayWait) => { seen.push(message.readUInt16BE(10)); return one(message.readUInt16BE(10) > 0 ? 1 : 0)(message, transport, mayWait); });
+    expect(await exchange(`127.0.0.1:${String(port)}`, question, signal)).toMatchObject({ rcode: 0, answers: [{ data: '192.0.2.1' }] });
+    expect(seen).toEqual([1, 0]);
   });
 
   it('believe nobody who answers something else', async () => {

@@ -10,13 +10,13 @@ export interface DnsServerConfig {
 }
 
 /** See `Resolver.respond`. */
-export type Respond = (message: Buffer, transport: 'udp' | 'tcp') => Buffer | undefined | Promise<Buffer | undefined>;
+export type Respond = (message: Buffer, transport: 'udp' | 'tcp', mayWait: boolean) => Buffer | undefined | Promise<Buffer | undefined>;
 
 const maxConnections = 64;
 const idleMs = 10_000;
 /** Questions of one connection that are answered at the same time; the rest wait unread. */
 const maxPerConnection = 16;
-/** Questions over UDP that wait for other servers. Beyond, they are dropped: the client asks again. */
+/** Questions over UDP that wait for other servers. Beyond, only what can be answered at once is. */
 const maxWaiting = 1024;
 const receiveBufferBytes = 1024 * 1024;
 
@@ -71,8 +71,7 @@ export class DnsServer {
       // The client may be gone, and the server closed: either way there is nobody to tell.
       if (reply && udp === this.#udp) udp.send(reply, port, address, () => undefined);
     };
-    if (this.#waiting >= maxWaiting) return;
-    const reply = this.#respond(message, 'udp');
+    const reply = this.#respond(message, 'udp', this.#waiting < maxWaiting);
     if (!(reply instanceof Promise)) {
       send(reply);
       return;
@@ -96,7 +95,7 @@ export class DnsServer {
         const message = received.subarray(2, end);
         received = received.subarray(end);
         open++;
-        void Promise.resolve(this.#respond(message, 'tcp')).then(answer, () => { socket.destroy(); });
+        void Promise.resolve(this.#respond(message, 'tcp', true)).then(answer, () => { socket.destroy(); });
       }
       if (open >= maxPerConnection || socket.writableNeedDrain) socket.pause();
       else socket.resume();
