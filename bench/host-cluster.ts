@@ -23,9 +23,10 @@ export class HostCluster {
   readonly kubeconfig: string;
   readonly #client: RestClient;
   readonly #folder: string;
-  /** By pod: its phase, and when its end was heard of. */
+  /** By pod: its phase, and when its end, and that it was Ready, was heard of. */
   readonly #phases = new Map<string, string>();
   readonly #endedAtMs = new Map<string, number>();
+  readonly #readyAtMs = new Map<string, number>();
   readonly #stop = new AbortController();
   #changed: () => void = () => undefined;
 
@@ -81,17 +82,24 @@ export class HostCluster {
     const name = metadata?.name ?? '';
     if (status?.phase === 'Failed' && this.#phases.get(name) !== 'Failed') this.#endedAtMs.set(name, Date.now());
     this.#phases.set(name, status?.phase ?? '');
+    if (!this.#readyAtMs.has(name) && status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true) this.#readyAtMs.set(name, epochMs());
   }
 
-  /** Pods of one container that runs for ever, or `command`, and is not started again. */
+  /** Pods of one container that runs for ever, or `command`, and is not started again; their label `run` is their name. */
   async createPods(names: readonly string[], command?: readonly string[]): Promise<void> {
     const app = { name: 'app', image: 'cleat-hello:1', imagePullPolicy: 'IfNotPresent', ...(command && { command: [...command] }) };
-    const pod = (name: string): Pod => ({ metadata: { name }, spec: { terminationGracePeriodSeconds: 0, restartPolicy: 'Never', containers: [app] } });
+    const pod = (name: string): Pod => ({ metadata: { name, labels: { run: name } }, spec: { terminationGracePeriodSeconds: 0, restartPolicy: 'Never', containers: [app] } });
     await Promise.all(names.map((name) => this.#client.json('POST', pods, { apiVersion: 'v1', kind: 'Pod', ...pod(name) })));
   }
 
   async running(names: readonly string[]): Promise<void> {
     await this.#until(() => names.every((name) => this.#phases.get(name) === 'Running'));
+  }
+
+  /** When the pod was heard to be Ready, epoch milliseconds. */
+  async ready(name: string): Promise<number> {
+    await this.#until(() => this.#readyAtMs.has(name));
+    return this.#readyAtMs.get(name) ?? NaN;
   }
 
   /** When each was heard to have failed, epoch milliseconds. */
@@ -162,6 +170,11 @@ export class HostCluster {
  * host none does. So every host gets a Node of its own, as cold as after a reboot: pages that the kernel happens to
  * hold of a file just written would count as the process's own.
  */
+/** Finer than Date.now(). */
+function epochMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 async function ownNode(host: LabHost, folder: string): Promise<void> {
   const copy = join(folder, `node-${host.name}`);
   copyFileSync(node, copy);

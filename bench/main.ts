@@ -10,6 +10,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   proxy: () => import('./rows/proxy.ts'),
   dns: () => import('./rows/dns.ts'),
   ingress: () => import('./rows/ingress.ts'),
+  network: () => import('./rows/network.ts'),
   host: () => import('./rows/host.ts'),
   agent: () => import('./rows/agent.ts'),
   runtimes: () => import('./rows/runtimes.ts'),
