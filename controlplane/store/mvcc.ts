@@ -6,7 +6,8 @@ import { afterMeta, decodeRow, firstRowName, rowName, type Meta } from './row-fo
 import type { State } from './state.ts';
 import type { Entry, ListRequest, ListResult, RowStore, Store, StoreEvent, Watch, WatchRequest, WriteRequest } from './types.ts';
 import type { Version } from './versions.ts';
-import { WatchHub, type EventPage } from './watch.ts';
+import { WatchHub } from './watch.ts';
+import type { EventPage } from './watcher.ts';
 import { Writer, type WriterConfig } from './writer.ts';
 
 export interface MvccDeps {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
-import { WatchHub, type EventPage } from './watch.ts';
+import { WatchHub } from './watch.ts';
+import type { EventPage } from './watcher.ts';
 import type { StoreEvent } from './types.ts';
 
 /** A hub over a history that only grows. */

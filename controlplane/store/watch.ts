@@ -1,26 +1,12 @@
 import type { Clock } from '#common/clock.ts';
 import type { StoreEvent, Watch, WatchRequest } from './types.ts';
-
-/** Events after a revision that match a prefix, at most a batch of them, and up to where that is all. */
-export interface EventPage {
-  readonly events: readonly StoreEvent[];
-  readonly through: number;
-}
+import { placeOf, Watcher, type EventPage, type Place, type WatchersHub } from './watcher.ts';
 
 export interface WatchDeps {
   readonly clock: Clock;
   readonly revision: () => number;
   /** Throws or rejects with `Expired`. Synchronous when the bytes are in memory. */
   readonly eventsAfter: (prefix: string, after: number) => EventPage | Promise<EventPage>;
-}
-
-/** Where a watcher waits: a prefix's watchers are dealt out among shards. */
-interface Place {
-  readonly prefix: string;
-  /** The part of the prefix up to its last slash. */
-  readonly path: string;
-  /** Of the group within its path. */
-  readonly name: string;
 }
 
 interface Group {
@@ -53,7 +39,7 @@ const keptPages = 4;
  * Wakes watchers. Those that have seen everything wait in groups of one prefix; a change is matched once per
  * group and the same batch handed to all of it. Those that are behind read by cursor and cost nothing here.
  */
-export class WatchHub {
+export class WatchHub implements WatchersHub {
   readonly #deps: WatchDeps;
   /** Groups by the path of their prefix, which is cut out of each key to find them, and by name. */
   readonly #byPath = new Map<string, Map<string, Group>>();
@@ -71,9 +57,10 @@ export class WatchHub {
   }
 
   get watchers(): number { return this.#watchers.size; }
+  get revision(): number { return this.#deps.revision(); }
 
   watch(request: WatchRequest): Watch {
-    const watcher = new Watcher(this, this.#deps, placeOf(request.prefix, this.#opened++ % shards), request);
+    const watcher = new Watcher(this, placeOf(request.prefix, this.#opened++ % shards), request);
     return {
       wake: () => { watcher.interrupt(); },
       follow: (take) => watcher.follow(take),
@@ -145,7 +132,7 @@ export class WatchHub {
 
   #deliver(group: Group): void {
     const { batch, waiting } = group;
-    const revision = this.#deps.revision();
+    const { revision } = this;
     const late = [...group.late];
     const isCrowd = waiting.size >= crowdSize;
     group.batch = [];
@@ -192,120 +179,4 @@ export class WatchHub {
     groups?.delete(name);
     if (groups?.size === 0) this.#byPath.delete(path);
   }
-}
-
-/** One reader: a cursor, and while it waits a place in a group. */
-class Watcher implements AsyncIterator<readonly StoreEvent[], undefined> {
-  readonly #hub: WatchHub;
-  readonly #deps: WatchDeps;
-  readonly place: Place;
-  readonly #signal: AbortSignal;
-  readonly #onAbort = (): void => { this.end(); };
-  /** Everything up to here was delivered or does not match. */
-  #cursor: number;
-  #wake: ((batch: readonly StoreEvent[] | undefined) => void) | undefined;
-  /** Is handed what comes while the reader follows; `#wake` ends that. */
-  #take: ((batch: readonly StoreEvent[]) => boolean) | undefined;
-  #ended = false;
-  #interrupted = false;
-
-  constructor(hub: WatchHub, deps: WatchDeps, place: Place, request: WatchRequest) {
-    this.#hub = hub;
-    this.#deps = deps;
-    this.place = place;
-    this.#signal = request.signal;
-    this.#cursor = request.after;
-  }
-
-  open(): void {
-    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
-  }
-
-  async next(): Promise<IteratorResult<readonly StoreEvent[], undefined>> {
-    try {
-      if (this.#interrupted && !this.#ended) return this.#takeInterrupt();
-      while (!this.#ended && this.#cursor !== this.#deps.revision()) {
-        const page = this.#hub.page(this.place.prefix, this.#cursor);
-        const { events, through } = page instanceof Promise ? await page : page;
-        this.#cursor = through;
-        if (events.length > 0) return this.#ended ? done : { done: false, value: events };
-      }
-    } catch (error) {
-      this.end();
-      throw error;
-    }
-    if (this.#ended) return done;
-    const batch = await new Promise<readonly StoreEvent[] | undefined>((resolve) => {
-      this.#wake = resolve;
-      this.#hub.park(this);
-    });
-    return batch ? { done: false, value: batch } : this.#ended ? done : this.next();
-  }
-
-  #takeInterrupt(): IteratorResult<readonly StoreEvent[], undefined> {
-    this.#interrupted = false;
-    return { done: false, value: nothing };
-  }
-
-  interrupt(): void {
-    this.#interrupted = true;
-    if (!this.#wake) return;
-    this.#hub.leave(this);
-    this.lookAgain();
-  }
-
-  return(): Promise<IteratorResult<readonly StoreEvent[], undefined>> {
-    this.end();
-    return Promise.resolve(done);
-  }
-
-  follow(take: (batch: readonly StoreEvent[]) => boolean): Promise<void> {
-    if (this.#ended || this.#interrupted || this.#cursor !== this.#deps.revision()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#wake = () => { resolve(); };
-      this.#take = (batch) => {
-        try {
-          return take(batch);
-        } catch (error) {
-          // It is this reader's alone: the others are still to be told.
-          reject(error as Error);
-          return false;
-        }
-      };
-      this.#hub.park(this);
-    });
-  }
-
-  /** True when it waits for more. */
-  deliver(batch: readonly StoreEvent[], revision: number): boolean {
-    this.#cursor = revision;
-    if (this.#take?.(batch) === true) return true;
-    this.#answer(batch);
-    return false;
-  }
-
-  /** There may be something behind the cursor. */
-  lookAgain(): void {
-    this.#answer(undefined);
-  }
-
-  #answer(batch: readonly StoreEvent[] | undefined): void {
-    this.#wake?.(batch);
-    this.#wake = undefined;
-    this.#take = undefined;
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#hub.forget(this);
-    this.#answer(undefined);
-  }
-}
-
-const done = { done: true, value: undefined } as const;
-const nothing: readonly StoreEvent[] = [];
-
-function placeOf(prefix: string, shard: number): Place {
-  return { prefix, path: prefix.slice(0, prefix.lastIndexOf('/') + 1), name: `${String(shard)} ${prefix}` };
 }
