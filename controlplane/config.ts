@@ -8,6 +8,7 @@ export const controlPlaneSettings = {
   port: integer('port', { default: 6443, min: 1, max: 65_535, placeholder: 'PORT', description: 'port of the API and of the agents' }),
   bindAddress: text('bind-address', { default: '::', placeholder: 'IP', description: 'address to listen on', check: checkIp }),
   advertiseAddress: text('advertise-address', { default: '', placeholder: 'IP', description: 'address that others reach this host by; found out when not given', check: checkIp }),
+  furtherAddresses: list('further-addresses', { default: [], placeholder: 'HOSTS', description: 'names and addresses at which agents look for the control plane where they do not find it: said before it moves, they follow' }),
   kubeconfig: text('kubeconfig', { default: '/etc/cleat/kubeconfig', placeholder: 'FILE', description: 'where the admin kubeconfig is written' }),
   tlsSan: list('tls-san', { default: [], placeholder: 'NAMES', description: 'more names and addresses for the server certificate' }),
   tokenAuthFile: text('token-auth-file', { default: '', placeholder: 'FILE', description: 'bearer tokens: token,user,uid,"group1,group2" per line' }),

@@ -93,6 +93,11 @@ export class ControlPlane implements Runnable {
     return `https://${bracketed(this.#localAddress)}:${String(this.#config.port)}`;
   }
 
+  /** What agents are told of where to look for this control plane. */
+  get #urls(): string[] {
+    return [...(isLoopback(this.#address) ? [] : [this.#address]), ...this.#config.furtherAddresses].map((host) => `https://${bracketed(host)}:${String(this.#config.port)}`);
+  }
+
   get #localAddress(): string {
     const { bindAddress } = this.#config;
     return ['::', '0.0.0.0'].includes(bindAddress) ? '127.0.0.1' : bindAddress;
@@ -196,7 +201,7 @@ export class ControlPlane implements Runnable {
         ...(config.ingress === 'on' && { ingresses: informers.informer(resources.ingresses), ingressClasses: informers.informer(resources.ingressClasses) }),
         networkPolicies: informers.informer(resources.networkPolicies), namespaces: informers.informer(resources.namespaces),
       },
-    }, { heartbeatPeriodMs: config.heartbeatPeriodMs });
+    }, { heartbeatPeriodMs: config.heartbeatPeriodMs, servers: this.#urls });
     apiServer.addCheck('readyz', 'store-writes', () => { if (store.writeProblem) throw store.writeProblem; });
     apiServer.onAgentConnection((socket) => { dispatcher.accept(socket); });
     this.#client = client('system:controlplane');

@@ -19,7 +19,8 @@ import type { EventBuffer } from './event-buffer.ts';
 import { IdentityFiles, type Identity } from './identity.ts';
 import { renewIdentity } from './join.ts';
 import { Outbox } from './outbox.ts';
-import { explainFailure, parseServerAddress, type ServerAddress } from './server-probe.ts';
+import { explainFailure, formatServerAddress, type ServerAddress } from './server-probe.ts';
+import { Servers } from './servers.ts';
 import { send } from './stream.ts';
 import { AgentTunnels } from './tunnels.ts';
 import type { Fencing, NodeReports, PodReports, PodTokenRequest, PodTokens, TunnelHandlers } from './types.ts';
@@ -56,12 +57,13 @@ const welcomeTimeoutMs = 15_000;
 /** A session that held this long was a good one: the next dial starts with the shortest wait again. */
 const goodSessionMs = 30_000;
 const renewCheckMs = 12 * 3_600_000;
+/** A control plane that begins anew is back sooner. */
+const lookElsewhereMs = 15_000;
 
 /** Keeps this agent connected: dials, opens the session, applies what comes down to the checkpoint, sends reports up, renews the certificate. */
 export class AgentSession implements Runnable, PodTokens {
   readonly #deps: AgentSessionDeps;
   readonly #config: AgentSessionConfig;
-  readonly #address: ServerAddress;
   readonly #log: Log;
   readonly #tasks: TaskGroup;
   /** What the next dial does not wait for: tunnels whose handlers are slow to stop, finding out why dialling failed. */
@@ -70,6 +72,9 @@ export class AgentSession implements Runnable, PodTokens {
   readonly #files: IdentityFiles;
   /** By which the control plane tells two hosts with one key apart. */
   readonly #instance = randomUUID();
+  #servers: Servers | undefined;
+  /** When a session ended that had been open; before the first, when this began. */
+  #reachedAtMs = 0;
   #identity: Identity;
   #connected = false;
   /** Set while a session is open. */
@@ -80,7 +85,6 @@ export class AgentSession implements Runnable, PodTokens {
   constructor(deps: AgentSessionDeps, config: AgentSessionConfig) {
     this.#deps = deps;
     this.#config = config;
-    this.#address = parseServerAddress(config.server);
     this.#log = deps.log.child({ component: 'session', node: deps.identity.nodeName });
     this.#tasks = new TaskGroup(this.#log);
     this.#background = new TaskGroup(this.#log);
@@ -105,13 +109,19 @@ export class AgentSession implements Runnable, PodTokens {
 
   async start(signal: AbortSignal): Promise<void> {
     let failures = 0;
+    const { checkpoint, clock } = this.#deps;
+    const servers = this.#servers = await Servers.open({ state: checkpoint, log: this.#log }, this.#config.stateDir, this.#config.server);
+    this.#reachedAtMs = clock.monotonic();
     while (!signal.aborted) {
-      const startedMs = this.#deps.clock.monotonic();
+      const startedMs = clock.monotonic();
       try {
-        await this.#dial(signal);
+        await this.#dial(servers.current, signal);
       } catch (error) {
         if (signal.aborted) break;
-        this.#report(toStatus(error), signal);
+        const status = toStatus(error);
+        this.#report(status, servers.current, signal);
+        const lost = isStatus(status, 'ServiceUnavailable', 'Timeout') && clock.monotonic() - this.#reachedAtMs >= lookElsewhereMs;
+        if (lost && await this.#lookElsewhere(servers, signal)) continue;
       }
       failures = this.#deps.clock.monotonic() - startedMs >= goodSessionMs ? 1 : failures + 1;
       await this.#deps.clock.sleep(backoffMs(dialBackoff, failures, this.#deps.random), signal).catch(() => undefined);
@@ -120,8 +130,8 @@ export class AgentSession implements Runnable, PodTokens {
   }
 
   /** One connection, from dialling to its end; always rejects. */
-  async #dial(signal: AbortSignal): Promise<never> {
-    const client = new EdgeClient(this.#deps.services, this.#address, this.#identity, this.#config.ping);
+  async #dial(address: ServerAddress, signal: AbortSignal): Promise<never> {
+    const client = new EdgeClient(this.#deps.services, address, this.#identity, this.#config.ping);
     const end = new AbortController();
     const ends = AbortSignal.any([signal, end.signal]);
     this.#endDial = (reason) => { end.abort(reason); };
@@ -139,7 +149,10 @@ export class AgentSession implements Runnable, PodTokens {
       }
       throw new StatusError('ServiceUnavailable', 'the control plane closed the session');
     } finally {
-      if (this.#connected) this.#deps.reached?.(false);
+      if (this.#connected) {
+        this.#reachedAtMs = this.#deps.clock.monotonic();
+        this.#deps.reached?.(false);
+      }
       this.#connected = false;
       this.#current = undefined;
       end.abort(new StatusError('ServiceUnavailable', 'the session ended'));
@@ -163,6 +176,7 @@ export class AgentSession implements Runnable, PodTokens {
       for await (const message of call as AsyncIterable<ControlMessage>) {
         if (message.welcome) {
           stopTimeout();
+          await this.#servers?.learn(message.welcome.servers ?? []);
           if (message.welcome.fence) await this.#carryOutFence(call, beats, message.welcome, ends);
           this.#current = { client, signal: ends };
           if (message.welcome.renew === true) this.#tasks.run('renewal', ends, () => this.#renew(client, ends));
@@ -218,6 +232,17 @@ export class AgentSession implements Runnable, PodTokens {
     });
   }
 
+  /** Whether the control plane answers at another of its addresses, or on another host of the fleet. */
+  async #lookElsewhere(servers: Servers, signal: AbortSignal): Promise<boolean> {
+    const { clock, identity } = this.#deps;
+    const asked = await Promise.all(servers.elsewhere(identity.nodeName).map(async (address) => ({ address, why: await explainFailure(address, this.#identity.caPem, clock.now(), signal).catch((error: unknown) => toStatus(error)) })));
+    const found = asked.find(({ why }) => why === undefined);
+    if (!found || signal.aborted) return false;
+    this.#log.warn({ server: formatServerAddress(found.address) }, 'the control plane has been found at another address');
+    await servers.use(found.address);
+    return true;
+  }
+
   #nowConnected(): void {
     if (!this.#connected) {
       this.#log.info({ revision: this.#deps.checkpoint.revision }, 'connected to the control plane');
@@ -228,14 +253,14 @@ export class AgentSession implements Runnable, PodTokens {
   }
 
   /** Says once what is wrong, not at every dial. */
-  #report(error: StatusError, signal: AbortSignal): void {
+  #report(error: StatusError, address: ServerAddress, signal: AbortSignal): void {
     if (error.message === this.#lastFailure) {
       this.#log.debug({ err: error.message }, 'still not connected to the control plane');
       return;
     }
     this.#lastFailure = error.message;
     this.#background.run('explain', signal, async () => {
-      const better = error.code === 'ServiceUnavailable' ? await explainFailure(this.#address, this.#identity.caPem, this.#deps.clock.now(), signal) : undefined;
+      const better = error.code === 'ServiceUnavailable' ? await explainFailure(address, this.#identity.caPem, this.#deps.clock.now(), signal) : undefined;
       const { code, message } = better ?? error;
       const level = code === 'Unauthorized' || code === 'AlreadyExists' || code === 'Forbidden' ? 'error' : 'warn';
       this.#log[level]({ err: message }, 'not connected to the control plane; what runs here goes on');

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { filesElsewhere, readArchive } from '#common/backup/archive.ts';
+import { filesElsewhere, placeElsewhere, readArchive } from '#common/backup/archive.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { createLog } from '#common/log.ts';
@@ -22,7 +22,7 @@ const unitFile = '/etc/cleat/controlplane.yaml';
 export const command: Command = {
   help: () => helpText(
     'restore FILE [flags]',
-    'Make this host the control plane that a backup is of; "-" is standard input. No control plane may run here meanwhile. Agents find it as they found the old one, with the keys that they have: under the same address at once, under another after "cleat agent --server" names it.',
+    'Make this host the control plane that a backup is of; "-" is standard input. No control plane may run here meanwhile. Agents find it with the keys that they have: at the old address, at one that --further-addresses told them, and on any host of the fleet; elsewhere once "cleat agent --server" names it.',
     flags, ['cleat restore cluster.backup', 'cleat restore cluster.backup --key-file=/root/backup.key --force'],
   ),
   async run(argv, io) {
@@ -35,7 +35,7 @@ export const command: Command = {
     await prepareFolder(stateDir, 'state-dir', 0o711);
     const { ControlPlane } = await import('#controlplane/main.ts');
     const config = parsed.string('config') ?? (archive.header.configFile || configFile);
-    const missing = [...filesElsewhere(archive.header), config].filter((path) => !existsSync(path));
+    const missing = [...filesElsewhere(archive.header).map((path) => placeElsewhere(path, config)), config].filter((path) => !existsSync(path));
     if (missing.length > 0) io.out(`The backup brings files that are not here, and that will be written:\n${missing.map((path) => `  ${path}\n`).join('')}`);
     const { keys, kept, written, differing } = await ControlPlane.restore(createLog('warn'), archive, { stateDir, force: parsed.bool('force'), configFile: config });
     io.out(`Restored the cluster of ${archive.header.createdAt}: ${String(keys)} objects\n`);

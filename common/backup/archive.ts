@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
@@ -79,12 +80,22 @@ export interface OpenedArchive {
   readonly records: AsyncGenerator<BackupRecord, void, undefined>;
 }
 
-/** Settings that name a file of configuration, which a backup holds under its absolute path. */
+/** Settings that name a file of configuration, which a backup holds under that path. */
 const fileSettings = ['token-auth-file', 'audit-policy-file', 'scheduler-config'];
 
 /** The files outside the server's folder that a backup may hold: those that its settings name, and no others. */
 export function filesElsewhere({ settings }: BackupHeader): readonly string[] {
   return fileSettings.flatMap((flag) => settings[flag] ?? []);
+}
+
+/** Where such a file goes. An older Cleat kept a relative path as it was: nobody knows what it began from, so it goes beside the configuration. */
+export function placeElsewhere(file: string, configFile: string): string {
+  return isAbsolute(file) ? file : join(dirname(configFile), basename(file));
+}
+
+/** The settings with these files where they are now. */
+export function settingsElsewhere({ settings }: BackupHeader, configFile: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(settings).map(([flag, value]) => [flag, fileSettings.includes(flag) ? placeElsewhere(value, configFile) : value]));
 }
 
 /** Reads what `writeArchive` wrote. With a `secret` it has to be sealed: nobody may put one in its place that anybody can write. */

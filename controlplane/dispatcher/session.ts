@@ -33,6 +33,8 @@ export interface SessionDeps {
 
 export interface SessionConfig {
   readonly heartbeatPeriodMs: number;
+  /** URLs by which agents may find this control plane, now or later; told to them. */
+  readonly servers?: readonly string[];
 }
 
 type Call = ServerDuplexStream<AgentMessage, ControlMessage>;
@@ -255,7 +257,7 @@ export class NodeSession {
     const { signal } = this.#end;
     try {
       this.#fence = await currentFence(this.#deps.api, this.identity.name) ?? '';
-      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs, fence: this.#fence, renew: this.identity.certificate?.outdated === true } });
+      await this.#write({ welcome: { heartbeatPeriodMs: this.#config.heartbeatPeriodMs, fence: this.#fence, renew: this.identity.certificate?.outdated === true, servers: [...this.#config.servers ?? []] } });
       if (this.#isFencing) await this.#carryOutFence(this.#fence, signal);
       this.#heartbeat(0);
       this.#assignment = this.#deps.assignments.open(this.identity.name, () => { this.#wakeup.notify(); });

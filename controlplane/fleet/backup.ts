@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { writeArchive, type BackupFile, type BackupRecord } from '#common/backup/archive.ts';
 import { formatSetting } from '#common/config.ts';
 import { StatusError } from '#common/errors.ts';
@@ -28,14 +28,15 @@ export async function backup({ store, nowMs }: BackupDeps, config: BackupConfig)
   const rows = store.snapshot?.();
   if (!rows) throw new StatusError('MethodNotAllowed', "this control plane's store is kept by another program; back that up with its own means (etcdctl snapshot save), and the folder server/pki beside it");
   const { stateDir } = config.settings;
+  const settings = withWholePaths(config.settings);
   const pki = await filesBelow(join(stateDir, 'server/pki'), 'pki');
   const ca = pki.find(({ file }) => file === 'pki/ca.crt');
   if (!ca) throw new StatusError('InternalError', `there is no CA in ${join(stateDir, 'server/pki')}`);
   const header = {
     format: 'cleat-backup', version: 1, cleatVersion: version, createdAt: new Date(nowMs()).toISOString(), caFingerprint: fingerprintOf(new X509Certificate(ca.data)), revision: store.revision,
-    settings: clusterSettings(config.settings), configFile: config.configFile,
+    settings: clusterSettings(settings), configFile: config.configFile,
   } as const;
-  return writeArchive(header, allOf(pki, await namedFiles(config.settings), rows));
+  return writeArchive(header, allOf(pki, await namedFiles(settings), rows));
 }
 
 /** Files first: the rows are sealed by a key among them when they are put back. */
@@ -48,6 +49,13 @@ async function* allOf(pki: readonly BackupFile[], named: readonly BackupFile[], 
 async function filesBelow(folder: string, name: string): Promise<BackupFile[]> {
   const names = (await readdir(folder)).filter((file) => !file.startsWith('.')).sort();
   return Promise.all(names.map(async (file) => ({ file: `${name}/${file}`, mode: (await stat(join(folder, file))).mode & 0o777, data: await readFile(join(folder, file)) })));
+}
+
+/** Elsewhere a path means something only from the root. */
+function withWholePaths(config: ControlPlaneConfig): ControlPlaneConfig {
+  const whole = (path: string): string => (path === '' ? '' : resolve(path));
+  const { tokenAuthFile, auditPolicyFile, schedulerConfig, auditLogPath, backupDir, backupKeyFile } = config;
+  return { ...config, tokenAuthFile: whole(tokenAuthFile), auditPolicyFile: whole(auditPolicyFile), schedulerConfig: whole(schedulerConfig), auditLogPath: auditLogPath === '-' ? '-' : whole(auditLogPath), backupDir: whole(backupDir), backupKeyFile: whole(backupKeyFile) };
 }
 
 /** Files that settings name. */

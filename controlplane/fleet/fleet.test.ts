@@ -1,7 +1,7 @@
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { secrets } from '#api/kinds/resources.ts';
 import { readArchive, type BackupHeader, type BackupRecord, type OpenedArchive } from '#common/backup/archive.ts';
@@ -17,6 +17,7 @@ import { put } from '../store/contract.ts';
 import { storePrefix } from '../store/keys.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
+import { backup } from './backup.ts';
 import { rotate, type CertificateDeps } from './certificates.ts';
 import { checkBackupSettings, DailyBackups, keepBackup } from './kept-backups.ts';
 import { restore } from './restore.ts';
@@ -122,6 +123,32 @@ describe('a backup that is restored', () => {
     expect(readdirSync(folder)).toEqual(['pki']);
     expect((await restored(tokens, { 'token-auth-file': tokens })).written).toEqual([tokens, join(folder, 'config.yaml')]);
     expect(readFileSync(tokens, 'utf8')).toBe('planted');
+  });
+
+  it('puts a file that was named by a path from somewhere beside the configuration, which names it there', async () => {
+    const [stateDir, folder] = [mkdtempSync(join(tmpdir(), 'fleet-')), mkdtempSync(join(tmpdir(), 'fleet-'))];
+    await loadClusterCa(join(folder, 'pki'), Date.now());
+    await loadOrCreateSealingKeys(join(folder, 'pki'));
+    async function* records(): AsyncGenerator<BackupRecord, void, undefined> {
+      for (const name of ['ca.crt', 'ca.key', 'secrets.key']) yield { file: `pki/${name}`, mode: 0o600, data: await readFile(join(folder, 'pki', name)) };
+      yield { file: '../tokens.csv', mode: 0o600, data: Buffer.from('t,u,1') };
+    }
+    const header: BackupHeader = { format: 'cleat-backup', version: 1, cleatVersion: '1', createdAt: '', caFingerprint: '', revision: 1, settings: { 'token-auth-file': '../tokens.csv', port: '7443' }, configFile: '' };
+    const config = join(folder, 'etc/controlplane.yaml');
+    expect((await restore(silentLog, { header, records: records() }, { stateDir, force: false, configFile: config })).written).toEqual([join(folder, 'etc/tokens.csv'), config]);
+    expect(readFileSync(config, 'utf8')).toBe(`token-auth-file: ${join(folder, 'etc/tokens.csv')}\nport: 7443\n`);
+  });
+
+  it('of a backup finds files by their whole paths, wherever the control plane was started', async () => {
+    const { settings, store } = await cluster();
+    const folder = mkdtempSync(join(tmpdir(), 'fleet-'));
+    writeFileSync(join(folder, 'tokens.csv'), 't,u,1');
+    const { header, records } = await readArchive(await backup({ store, nowMs: Date.now }, { settings: { ...settings, tokenAuthFile: relative(process.cwd(), join(folder, 'tokens.csv')) }, configFile: '' }), () => Promise.resolve(undefined));
+    expect(header.settings['token-auth-file']).toBe(join(folder, 'tokens.csv'));
+    const files: string[] = [];
+    for await (const record of records) if ('file' in record) files.push(record.file);
+    expect(files).toContain(join(folder, 'tokens.csv'));
+    await store.close();
   });
 });
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '#common/atomic-file.ts';
-import { filesElsewhere, type BackupFile, type BackupHeader, type OpenedArchive } from '#common/backup/archive.ts';
+import { filesElsewhere, placeElsewhere, settingsElsewhere, type BackupFile, type BackupHeader, type OpenedArchive } from '#common/backup/archive.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { loadOrCreateSealingKeys } from '#common/pki/sealing-keys.ts';
@@ -54,10 +54,11 @@ export async function restore(log: Log, { header, records }: OpenedArchive, { st
     if (isStatus(error, 'Conflict')) await rename(join(stateDir, restoredName), unfinished);
     throw error;
   });
-  const lines = Object.entries(header.settings).map(([flag, value]) => `${flag}: ${value}`);
+  const lines = Object.entries(settingsElsewhere(header, configFile)).map(([flag, value]) => `${flag}: ${value}`);
   const config: BackupFile[] = lines.length > 0 ? [{ file: configFile, mode: 0o600, data: Buffer.from(`${lines.join('\n')}\n`) }] : [];
   const written: string[] = [];
-  for (const { file, mode, data } of [...elsewhere, ...config]) {
+  for (const { file: named, mode, data } of [...elsewhere, ...config]) {
+    const file = placeElsewhere(named, configFile);
     if (existsSync(file)) continue;
     await mkdir(dirname(file), { recursive: true });
     await writeFileAtomic(file, data, mode);
@@ -80,7 +81,7 @@ async function unpack(log: Log, records: OpenedArchive['records'], folder: strin
       if ('row' in record) {
         rows ??= await openRows(log, folder);
         await rows.add(record.row, record.data);
-      } else if (isAbsolute(record.file) && named.has(record.file)) elsewhere.push(record);
+      } else if (named.has(record.file) && !record.file.startsWith('pki/')) elsewhere.push(record);
       else {
         // Nothing else may be written where a backup says.
         if (!/^pki\/[A-Za-z0-9][A-Za-z0-9.-]*$/.test(record.file) || rows) throw new StatusError('Invalid', `the backup holds a file ${JSON.stringify(record.file)}, which belongs to no cluster; was it made by a newer Cleat?`);

@@ -75,6 +75,8 @@ export class EdgeLab {
   readonly #checkpoints: CheckpointStore[] = [];
   folder = '';
   port = 0;
+  /** Where the control plane says that it may be. */
+  servers: readonly string[] = [];
   ca!: ClusterCa;
   dispatcher!: Dispatcher;
   #server!: Server;
@@ -94,7 +96,7 @@ export class EdgeLab {
     this.dispatcher = new Dispatcher({
       api: this.cluster, informers: this.cluster.informers, ca: this.ca, clock: this.clock, log: this.log, random: Math.random,
       events: { event: (about, type, reason, message) => { this.recorded.push([about.host, about.kind, about.metadata?.name, about.fieldPath, type, reason, message].filter(Boolean).join(' ')); } },
-    }, { heartbeatPeriodMs: 2000 });
+    }, { heartbeatPeriodMs: 2000, servers: this.servers });
     this.#running.push(this.dispatcher.start(this.#dispatcherStop.signal));
     const leaf = await ensureLeaf(join(this.folder, 'pki'), 'server', this.ca, { subject: { commonName: 'server' }, usage: 'server', names: ['127.0.0.1', 'agents.cleat.internal'] }, Date.now());
     this.#server = createServer({ cert: leaf.certPem + this.ca.chainPem, key: leaf.keyPem, ca: this.ca.trustedPem, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'] }, (socket) => {

@@ -8,6 +8,7 @@ import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EdgeClient, fromGrpc } from '#agent/session/edge-client.ts';
+import { Servers } from '#agent/session/servers.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import type { Pod } from '#api/gen/types.ts';
 import { configMaps, leases, nodes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
@@ -26,6 +27,13 @@ afterEach(async () => { await lab.close(); });
 const pod = (name: string, nodeName: string, more: Partial<Pod['spec']> = {}): Pod => ({
   apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'default', name }, spec: { nodeName, containers: [{ name: 'c', image: 'i' }], ...more },
 });
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => { server.close(resolve); });
+  return port;
+}
 const names = (objects: readonly { metadata?: { name?: string | undefined } | undefined }[]): string[] => objects.map((o) => o.metadata?.name ?? '').sort();
 
 describe('a node', () => {
@@ -603,6 +611,25 @@ describe('sessions', () => {
     expect(socket?.bytesWritten).toBeLessThan(12_000_000); // of 20 MB: what gRPC reads ahead
     await lab.until(() => lab.sockets.size === 0, 'the connection, cut');
     client.close();
+  });
+});
+
+describe('a control plane that moves', () => {
+  it('is found where it said before that it may be, and there again after the agent has started anew', async () => {
+    const elsewhere = await freePort();
+    lab.servers = [lab.url, `https://127.0.0.1:${String(elsewhere)}`];
+    await lab.crash();
+    await lab.listen(lab.port);
+    const before = lab.port;
+    const agent = await lab.agent('nomad');
+    await lab.until(() => agent.session.connected);
+    await lab.crash();
+    // No longer where it was, and it says nothing of where it is.
+    lab.servers = [];
+    await lab.listen(elsewhere);
+    await lab.until(() => agent.session.connected, 'the agent to look elsewhere');
+    expect(lab.logged.some(({ msg }) => msg === 'the control plane has been found at another address')).toBe(true);
+    expect(await Servers.open({ state: agent.checkpoint, log: lab.log }, join(lab.folder, 'nomad'), `https://127.0.0.1:${String(before)}`)).toMatchObject({ current: { port: elsewhere } });
   });
 });
 

@@ -50,7 +50,7 @@ export async function followReadme({ first, second, folder }: NewcomerHosts, exp
     const [, pod = ''] = /^Hello from (\S+)/.exec(page) ?? [];
     pages.set((await type('first', `sudo cleat get pod ${pod} -o jsonpath='{.spec.nodeName}'`)).trim(), page);
     return pages.size === 2;
-  }, { what: `"${last.command}" to be answered by both hosts`, timeoutMs: 60_000, intervalMs: 200, explain });
+  }, { what: `"${last.command}" to be answered by both hosts`, timeoutMs: 180_000, intervalMs: 200, explain });
   steps.push({ command: last.command, ms: performance.now() - startedMs });
   return { steps, totalMs: performance.now() - beganMs, pages: [...pages.values()] };
 }

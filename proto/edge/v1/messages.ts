@@ -29,7 +29,7 @@ export interface AgentMessage {
 export interface WireObject { resource: string; json: Uint8Array }
 export interface ObjectRef { resource: string; namespace: string; name: string }
 
-export interface Welcome { heartbeatPeriodMs: number; fence?: string; renew?: boolean }
+export interface Welcome { heartbeatPeriodMs: number; fence?: string; renew?: boolean; servers?: string[] }
 export interface HeartbeatAck { sequence: number }
 export interface Complete { objects: WireObject[]; revision: number; last: boolean }
 export interface Incremental { fromRevision: number; toRevision: number; set: WireObject[]; removed: ObjectRef[] }
