@@ -100,6 +100,7 @@ export class Workloads {
       await plane.quiet();
       await plane.clock.advance(Math.min(1000, left));
       this.#lookAtHosts();
+      await this.#demandChanges();
       await plane.quiet();
     }
   }
@@ -126,16 +127,16 @@ export class Workloads {
 
   async #user(): Promise<unknown> {
     const { plane } = this;
-    const dice = plane.int(this.#gentle ? 11 : 16);
+    const dice = plane.int(this.#gentle ? 8 : 13);
     if (dice < 2) return this.#roll();
     if (dice < 4) return this.#scale();
     if (dice === 4) return this.#patch(deployments, () => ({ paused: plane.int(2) === 0 }));
     if (dice === 5) return plane.api.patch(resourceQuotas, 'limited', 'few', 'merge', { spec: { hard: { pods: String(3 + plane.int(5)) } } });
     if (dice === 6) return this.#doom();
-    if (dice < 9) return this.#demandChanges();
-    if (dice < 11) return this.#evict();
-    if (dice === 11) return this.#deletePod();
-    if (dice === 12) return this.#recreate();
+    if (dice === 7) return this.#resizeRange();
+    if (dice === 8) return this.#deletePod();
+    if (dice === 9) return this.#evict('web');
+    if (dice === 10) return this.#recreate();
     return plane.api.patch(nodes, undefined, plane.one(this.hosts).name, 'merge', { spec: plane.one<object>([{ unschedulable: true }, { unschedulable: false }, { taints: [{ key: 'mine', effect: plane.one(['NoSchedule', 'NoExecute']) }] }, { taints: [] }]) });
   }
 
@@ -156,19 +157,22 @@ export class Workloads {
     return this.plane.api.patch(resource, object.metadata?.namespace, object.metadata?.name ?? '', 'merge', { spec: specOf(object as Deployment) });
   }
 
-  /** More work comes in or less, nobody hears of it, or its pods are let be more or fewer. */
-  async #demandChanges(): Promise<unknown> {
+  async #resizeRange(): Promise<unknown> {
     const { plane } = this;
-    switch (plane.int(4)) {
+    const minReplicas = 1 + plane.int(2);
+    return plane.api.patch(horizontalPodAutoscalers, 'default', plane.one(['calc', 'queue']), 'merge', { spec: { minReplicas, maxReplicas: minReplicas + plane.int(4) } });
+  }
+
+  /** More work comes in or less, nobody hears of it, or hosts are drained. */
+  async #demandChanges(): Promise<void> {
+    const { plane } = this;
+    switch (plane.int(20)) {
       case 0: this.#demand.change({ cpuMillis: plane.int(200) }); break;
       case 1: this.#demand.change({ queueLength: plane.int(70) }); break;
       case 2: this.#demand.change({ isTold: plane.int(3) > 0 }); break;
-      default: {
-        const minReplicas = 1 + plane.int(2);
-        return plane.api.patch(horizontalPodAutoscalers, 'default', plane.one(['calc', 'queue']), 'merge', { spec: { minReplicas, maxReplicas: minReplicas + plane.int(4) } });
-      }
+      case 3: await this.#evict(plane.one(guarded)); break;
+      default:
     }
-    return undefined;
   }
 
   async #doom(): Promise<unknown> {
@@ -184,9 +188,8 @@ export class Workloads {
     return this.plane.api.delete(pods, namespace, name);
   }
 
-  /** A host is drained, say: some at once, of which a budget may spare one. */
-  async #evict(): Promise<void> {
-    const app = this.plane.one(this.#gentle ? guarded : [...guarded, 'web']);
+  /** Some at once, of which a budget may spare one. */
+  async #evict(app: string): Promise<void> {
     const found = this.#truth.all<Pod>(pods).filter((pod) => isActive(pod) && pod.metadata?.labels?.['app'] === app);
     const chosen = found.filter(() => this.plane.int(2) === 0);
     await Promise.all(chosen.map(({ metadata }) => this.#tries(() => this.plane.evict(metadata?.namespace ?? '', metadata?.name ?? ''))));
