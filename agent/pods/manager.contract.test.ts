@@ -27,7 +27,7 @@ function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
     state, driver: lab.connect(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
-    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
   }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 8 });
   manager.subscribe(tell);
   const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };

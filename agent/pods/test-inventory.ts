@@ -20,13 +20,21 @@ export async function podInventory(lab: ContainerdLab): Promise<string[]> {
     'network namespace': names(paths.netnsDir),
     link: lines(execOk('ip', ['-n', lab.netns, '-o', 'link'])).then((all) => all.map((line) => line.replace(/^\d+: ([^:@]+).*$/, '$1')).filter((name) => name !== 'cni0')),
     address: names(join(lab.stateDir, 'cni', 'data', 'lab')).then((all) => all.filter((name) => /^\d/.test(name))),
-    'result of CNI': names('/var/lib/cni/results').then((all) => all.filter((name) => name.startsWith('lab-'))),
+    'result of CNI': resultsOf(lab),
     cgroup: cgroupsOf(lab),
     files: names(join(lab.stateDir, 'pods')),
     process: processesOf(lab),
   };
   const all = await Promise.all(Object.entries(kinds).map(async ([kind, found]) => (await found).map((line) => `${kind}: ${line}`)));
   return all.flat().sort();
+}
+
+/** The plugins keep these in one folder for the whole machine. */
+async function resultsOf({ stateDir }: ContainerdLab): Promise<string[]> {
+  const folder = '/var/lib/cni/results';
+  const all = await readdir(folder).catch(() => []);
+  const own = await Promise.all(all.map(async (name) => (await readFile(join(folder, name), 'utf8').catch(() => '')).includes(`${stateDir}/`)));
+  return all.filter((_name, i) => own[i]);
 }
 
 /** In each hierarchy, or in the one. */

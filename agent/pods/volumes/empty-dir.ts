@@ -22,18 +22,18 @@ export async function ensureEmptyDir(pod: Pod, dir: string, source: EmptyDirVolu
     await rename(fresh, dir);
     return;
   }
-  const [type, more] = medium === 'Memory' ? ['tmpfs', ['nosuid', 'nodev', `size=${String(memorySize(pod, source, nodeMemoryBytes))}`]] as const : ['hugetlbfs', hugePageOptions(pod, medium)] as const;
+  const [type, more] = medium === 'Memory' ? ['tmpfs', ['nosuid', 'nodev', ...memorySize(pod, source, nodeMemoryBytes)]] as const : ['hugetlbfs', hugePageOptions(pod, medium)] as const;
   await mkdir(dir, { recursive: true });
   if (await isMountPoint(dir)) return;
   await execOk('mount', ['-t', type, '-o', [`mode=${mode.toString(8)}`, `gid=${String(fsGroup ?? 0)}`, ...more].join(','), type, dir]);
 }
 
-/** What is written there is the pod's memory: no more than the pod may have, or the volume, or the node. */
-function memorySize({ spec }: Pod, { sizeLimit }: EmptyDirVolumeSource, nodeMemoryBytes: number): number {
+/** What is written there is the pod's memory: no more than the pod may have, or the volume, or the node; half of the machine's, as the kernel has it, where none is known. */
+function memorySize({ spec }: Pod, { sizeLimit }: EmptyDirVolumeSource, nodeMemoryBytes: number): string[] {
   const limited = [...containersOf({ spec } as Pod), ...initContainersOf({ spec } as Pod)].every(({ resources }) => resources?.limits?.['memory'] !== undefined) || spec?.resources?.limits?.['memory'] !== undefined;
   const ofPod = spec && limited ? Number((podTotals(spec, 'limits').get('memory') ?? 0n) / 1_000_000_000n) : 0;
   const amounts = [nodeMemoryBytes, ofPod, sizeLimit === undefined ? 0 : quantityValue(sizeLimit)].filter((bytes) => bytes > 0);
-  return Math.max(4096, Math.min(...amounts));
+  return amounts.length > 0 ? [`size=${String(Math.max(4096, Math.min(...amounts)))}`] : [];
 }
 
 /** `HugePages` alone is for pods that ask for pages of one size. */

@@ -1,0 +1,142 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { Pod, PodStatus } from '#api/gen/types.ts';
+import { pods } from '#api/kinds/resources.ts';
+import { systemClock, type Clock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import { readPidFile } from '#agent/runtimes/process.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { PodManager } from './manager.ts';
+import { podInventory } from './test-inventory.ts';
+import { MemoryState, testContainer, testPod } from './testing.ts';
+
+/** How often a container that fails is restarted; hundreds for the long form. */
+const restarts = Number(process.env['CLEAT_TEST_RESTARTS'] ?? 12);
+const patience = { timeout: 90_000 + restarts * 2000, interval: 100 };
+const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'stopContainer', 'stopSandbox', 'removeSandbox']);
+
+let lab: ContainerdLab;
+let state: MemoryState;
+let status: PodStatus | undefined;
+let gone = false;
+const stopLab = new AbortController();
+let stop: AbortController;
+let running: Promise<unknown>;
+let keeping: Promise<unknown>;
+
+beforeAll(async () => {
+  lab = await openContainerdLab('10.77.3.0/24');
+  keeping = lab.containerd.start(stopLab.signal);
+});
+afterAll(async () => {
+  stopLab.abort();
+  await keeping;
+  await lab.close();
+});
+beforeEach(() => {
+  state = new MemoryState();
+  [status, gone] = [undefined, false];
+});
+afterEach(async () => {
+  stop.abort();
+  await running;
+});
+
+/** Back-offs of minutes pass in moments; containers run as slowly as ever. */
+function hurried(times: number): Clock {
+  return {
+    now: () => systemClock.now(), monotonic: () => systemClock.monotonic() * times,
+    sleep: (ms, signal) => systemClock.sleep(ms / times, signal), after: (ms, fn) => systemClock.after(ms / times, fn),
+  };
+}
+
+function begin(driver: RuntimeDriver, clock: Clock): void {
+  stop = new AbortController();
+  const manager = new PodManager({
+    state, driver, clock, log: silentLog, events: { emit: () => undefined },
+    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
+  manager.subscribe((report) => { status = report.status; gone ||= report.gone === true; });
+  running = manager.start(stop.signal);
+}
+
+/** Once for each call: while it is under way. */
+function harmed(driver: RuntimeDriver, harm: () => Promise<void>, done: Set<string>): RuntimeDriver {
+  return new Proxy(driver, {
+    get: (target, name: keyof RuntimeDriver) => {
+      const value: unknown = target[name];
+      if (typeof value !== 'function') return value;
+      if (!calls.has(name)) return value.bind(target) as unknown;
+      return async (...args: unknown[]): Promise<unknown> => {
+        const call = Reflect.apply(value, target, args) as Promise<unknown>;
+        if (done.has(name)) return call;
+        done.add(name);
+        const [answer] = await Promise.allSettled([call, harm()]);
+        if (answer.status === 'rejected') throw answer.reason;
+        return answer.value;
+      };
+    },
+  });
+}
+
+/** Nobody when there is none: 0 would be this test and all beside it. */
+function kill(pid: number | undefined): void {
+  try {
+    if (pid !== undefined && pid > 1) process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+}
+
+const harms = {
+  'the runtime': async () => { kill((await readPidFile(lab.containerd.paths.pidFile))?.pid); },
+  'its shim': () => killAll(({ command }) => command.includes('containerd-shim') && command.includes(lab.stateDir)),
+  'all that runs in it': () => killAll(({ command, cgroup }) => !command.includes('containerd-shim') && cgroup.includes(`/${lab.netns}/`)),
+};
+
+async function killAll(matches: (process: { command: string; cgroup: string }) => boolean): Promise<void> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  await Promise.all(pids.map(async (pid) => {
+    const [command = '', cgroup = ''] = await Promise.all(['cmdline', 'cgroup'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
+    if (matches({ command, cgroup })) kill(Number(pid));
+  }));
+}
+
+const isReady = (): boolean => status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+const deleted = (pod: Pod): Pod => ({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 1 } });
+async function end(pod: Pod): Promise<void> {
+  state.set(deleted(pod));
+  await expect.poll(() => gone, patience).toBe(true);
+  state.remove(pods, 'default', pod.metadata?.name ?? '');
+}
+
+it.each(Object.entries(harms))('a pod lives and dies although %s is killed at each call, and leaves nothing', async (_what, harm) => {
+  const before = await podInventory(lab);
+  const done = new Set<string>();
+  const volumeMounts = [{ name: 'memory', mountPath: '/memory' }];
+  const pod = testPod('harmed', { terminationGracePeriodSeconds: 1, volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts })] });
+  state.set(pod);
+  begin(harmed(lab.connect(), harm, done), hurried(100));
+  await expect.poll(() => isReady() && done.has('startContainer'), patience).toBe(true);
+  expect((await lab.driver.list(AbortSignal.timeout(20_000))).containers.filter((c) => c.state === 'running')).toHaveLength(1);
+  await end(pod);
+  expect([...done].sort()).toEqual([...calls].sort());
+  await expect.poll(() => podInventory(lab), patience).toEqual(before);
+}, 300_000);
+
+it(`a container that is restarted ${String(restarts)} times leaves no more behind than one that was restarted twice`, async () => {
+  const before = await podInventory(lab);
+  const pod = testPod('restless', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'echo again; exit 1'] })] });
+  state.set(pod);
+  begin(lab.connect(), hurried(10_000));
+  const count = (): number => status?.containerStatuses?.[0]?.restartCount ?? 0;
+  const files = (): Promise<string[]> => readdir(join(lab.stateDir, 'pods', 'default_restless_restless-uid'), { recursive: true });
+  await expect.poll(count, patience).toBeGreaterThanOrEqual(restarts);
+  // Two attempts, and one that begins or is being removed.
+  expect((await lab.driver.list(AbortSignal.timeout(20_000), 'restless-uid')).containers.length).toBeLessThanOrEqual(4);
+  expect((await files()).filter((name) => /\d\.(log|termination)$/.test(name)).length).toBeLessThanOrEqual(8);
+  await end(pod);
+  await expect.poll(() => podInventory(lab), patience).toEqual(before);
+}, 120_000 + restarts * 3000);
