@@ -1,7 +1,8 @@
-import type { Container, ObjectMeta, PodSpec, PodTemplateSpec, ResourceRequirements } from '../gen/types.ts';
+import type { Container, LabelSelector, NodeSelectorTerm, ObjectMeta, PodAffinityTerm, PodSpec, PodTemplateSpec } from '../gen/types.ts';
 import { dns1123Label } from '../meta/names.ts';
 import { isQuantity, parseQuantity } from '../meta/quantity.ts';
 import { allContainers } from './defaults.ts';
+import { portWarnings } from './port-warnings.ts';
 
 /** What is accepted and yet not as its author will want it, in Kubernetes' words. */
 
@@ -11,17 +12,38 @@ const deprecatedLabels: Readonly<Record<string, string>> = {
   'failure-domain.beta.kubernetes.io/region': 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
   'failure-domain.beta.kubernetes.io/zone': 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
   'beta.kubernetes.io/instance-type': 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
+  'app.kubernetes.io/created-by': 'deprecated since v1.9',
+  'scheduler.alpha.kubernetes.io/preferAvoidPods': 'deprecated since v1.22; use Taints and Tolerations instead',
+  'node-role.kubernetes.io/master': 'use "node-role.kubernetes.io/control-plane" instead',
 };
 
 const volumeWarnings: Readonly<Record<string, string>> = {
-  gitRepo: 'deprecated in v1.11', scaleIO: 'deprecated in v1.16, non-functional in v1.22+', glusterfs: 'deprecated in v1.25, this feature will be removed soon after in a subsequent release',
+  gitRepo: 'deprecated in v1.11', scaleIO: 'deprecated in v1.16, non-functional in v1.22+', glusterfs: 'deprecated in v1.25, non-functional in v1.26+',
   rbd: 'deprecated in v1.28, non-functional in v1.31+', cephfs: 'deprecated in v1.28, non-functional in v1.31+', photonPersistentDisk: 'deprecated in v1.11, non-functional in v1.16+',
   flocker: 'deprecated in v1.22, non-functional in v1.25+', quobyte: 'deprecated in v1.22, non-functional in v1.25+', storageos: 'deprecated in v1.22, non-functional in v1.25+',
 };
 
-/** Of a label that nodes no longer bear; `undefined` where there is nothing to say. */
-export function labelWarning(key: string): string | undefined {
-  return Object.hasOwn(deprecatedLabels, key) ? deprecatedLabels[key] : undefined;
+/** Of keys and values that select nodes. */
+export function labelWarnings(labels: Readonly<Record<string, string>> | undefined, pathOf: (key: string) => string): string[] {
+  return Object.keys(labels ?? {}).flatMap((key) => (Object.hasOwn(deprecatedLabels, key) ? [`${pathOf(key)}: ${deprecatedLabels[key] ?? ''}`] : []));
+}
+
+/** Of keys that select nodes beside a list of values. */
+export function keyWarnings(expressions: readonly { readonly key: string }[] | undefined, field: string): string[] {
+  return (expressions ?? []).flatMap(({ key }, i) => keyWarning(key, `${field}[${i}].key`));
+}
+
+function keyWarning(key: string, field: string): string[] {
+  return Object.hasOwn(deprecatedLabels, key) ? [`${field}: ${key} is ${deprecatedLabels[key] ?? ''}`] : [];
+}
+
+export function nodeTermWarnings(terms: readonly NodeSelectorTerm[] | undefined, field: string): string[] {
+  return (terms ?? []).flatMap(({ matchExpressions }, i) => keyWarnings(matchExpressions, `${field}[${i}].matchExpressions`));
+}
+
+/** Of volumes that nobody mounts any more. */
+export function volumeSourceWarnings(volume: object, field: string): string[] {
+  return Object.keys(volume).flatMap((name) => (Object.hasOwn(volumeWarnings, name) ? [`${field}.${name === 'storageos' ? 'storageOS' : name}: ${volumeWarnings[name] ?? ''}`] : []));
 }
 
 export function templateWarnings(template: PodTemplateSpec | undefined, field: string): string[] {
@@ -31,7 +53,7 @@ export function templateWarnings(template: PodTemplateSpec | undefined, field: s
 /** `field` is '' for a pod. */
 export function podWarnings(metadata: ObjectMeta | undefined, spec: PodSpec, field = ''): string[] {
   const prefix = field === '' ? '' : `${field}.`;
-  return [...annotationWarnings(metadata, `${prefix}metadata`), ...specWarnings(spec, `${prefix}spec`)];
+  return [...annotationWarnings(metadata, spec, `${prefix}metadata`), ...specWarnings(spec, `${prefix}spec`)];
 }
 
 /** A name that is no label cannot be a host's, which is what pods are called after it. `use` says what the name is used in. */
@@ -40,39 +62,66 @@ export function nameWarnings(metadata: ObjectMeta | undefined, use: string): str
   return problem === undefined ? [] : [`metadata.name: this is used in ${use}, which can result in surprising behavior; a DNS label is recommended: [${problem}]`];
 }
 
-function annotationWarnings(metadata: ObjectMeta | undefined, field: string): string[] {
-  return Object.keys(metadata?.annotations ?? {}).flatMap((key) => {
-    const path = `${field}.annotations[${key}]`;
-    if (key === 'scheduler.alpha.kubernetes.io/critical-pod') return [`${path}: non-functional in v1.16+; use the "priorityClassName" field instead`];
-    if (key.startsWith('seccomp.security.alpha.kubernetes.io/') || key.startsWith('container.seccomp.security.alpha.kubernetes.io/')) return [`${path}: non-functional in v1.27+; use the "seccompProfile" field instead`];
-    return key.startsWith('container.apparmor.security.beta.kubernetes.io/') ? [`${path}: deprecated since v1.30; use the "appArmorProfile" field instead`] : [];
-  });
+const deprecatedAnnotations: Readonly<Record<string, string>> = {
+  'scheduler.alpha.kubernetes.io/critical-pod': 'non-functional in v1.16+; use the "priorityClassName" field instead',
+  'security.alpha.kubernetes.io/sysctls': 'non-functional in v1.11+; use the "sysctls" field instead',
+  'security.alpha.kubernetes.io/unsafe-sysctls': 'non-functional in v1.11+; use the "sysctls" field instead',
+};
+
+/** Fields that took the place of annotations: where they are set, nobody reads those. */
+const profiles = [
+  { field: 'seccompProfile', ofPod: 'seccomp.security.alpha.kubernetes.io/pod', ofContainer: 'container.seccomp.security.alpha.kubernetes.io/', text: 'non-functional in v1.27+; use the "seccompProfile" field instead' },
+  { field: 'appArmorProfile', ofPod: undefined, ofContainer: 'container.apparmor.security.beta.kubernetes.io/', text: 'deprecated since v1.30; use the "appArmorProfile" field instead' },
+] as const;
+
+function annotationWarnings(metadata: ObjectMeta | undefined, spec: PodSpec, field: string): string[] {
+  const annotations = metadata?.annotations ?? {};
+  const warn = (key: string, text: string | undefined): string[] => (Object.hasOwn(annotations, key) ? [`${field}.annotations[${key}]: ${text ?? ''}`] : []);
+  return [
+    ...Object.entries(deprecatedAnnotations).flatMap(([key, text]) => warn(key, text)),
+    ...profiles.flatMap(({ field: profile, ofPod, ofContainer, text }) => {
+      const forAll = spec.securityContext?.[profile] !== undefined;
+      const containers = allContainers(spec).filter(({ securityContext }) => securityContext?.[profile] === undefined && !(profile === 'appArmorProfile' && forAll));
+      return [...(ofPod === undefined || forAll ? [] : warn(ofPod, text)), ...containers.flatMap(({ name }) => warn(`${ofContainer}${name}`, text))];
+    }),
+  ];
 }
 
 function specWarnings(spec: PodSpec, field: string): string[] {
-  const warnings: string[] = [];
-  const label = (path: string, key: string): void => {
-    const text = labelWarning(key);
-    if (text !== undefined) warnings.push(`${path}: ${text}`);
-  };
-  for (const key of Object.keys(spec.nodeSelector ?? {})) label(`${field}.nodeSelector[${key}]`, key);
-  const nodes = spec.affinity?.nodeAffinity;
+  return [
+    ...placementWarnings(spec, field),
+    ...(spec.volumes ?? []).flatMap((volume, i) => volumeSourceWarnings(volume, `${field}.volumes[${i}]`)),
+    ...repeats(spec.hostAliases, ({ ip }) => ip, (i, ip) => `${field}.hostAliases[${i}].ip: duplicate ip ${JSON.stringify(ip)}`),
+    ...repeats(spec.imagePullSecrets, ({ name }) => name, (i, name) => `${field}.imagePullSecrets[${i}].name: duplicate name ${JSON.stringify(name)}`),
+    ...(spec.imagePullSecrets ?? []).flatMap(({ name }, i) => (name ? [] : [`${field}.imagePullSecrets[${i}].name: invalid empty name ""`])),
+    ...fractions(spec.overhead, `${field}.overhead`),
+    ...((spec.terminationGracePeriodSeconds ?? 0) < 0 ? [`${field}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`] : []),
+    ...(['initContainers', 'containers'] as const).flatMap((list) => (spec[list] ?? []).flatMap((container, i) => containerWarnings(container, `${field}.${list}[${i}]`))),
+    ...portWarnings(spec, field),
+  ];
+}
+
+function placementWarnings({ affinity, nodeSelector, topologySpreadConstraints = [] }: PodSpec, field: string): string[] {
+  const { requiredDuringSchedulingIgnoredDuringExecution: demands, preferredDuringSchedulingIgnoredDuringExecution: wishes = [] } = affinity?.nodeAffinity ?? {};
   const path = `${field}.affinity.nodeAffinity`;
-  for (const [i, term] of (nodes?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []).entries()) {
-    for (const [j, { key }] of (term.matchExpressions ?? []).entries()) label(`${path}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[${i}].matchExpressions[${j}].key`, key);
-  }
-  for (const [i, { topologyKey }] of (spec.topologySpreadConstraints ?? []).entries()) label(`${field}.topologySpreadConstraints[${i}].topologyKey`, topologyKey);
-  for (const [i, volume] of (spec.volumes ?? []).entries()) {
-    for (const name of Object.keys(volume)) if (Object.hasOwn(volumeWarnings, name)) warnings.push(`${field}.volumes[${i}].${name}: ${volumeWarnings[name] ?? ''}`);
-  }
-  for (const [i, { name }] of (spec.imagePullSecrets ?? []).entries()) if (!name) warnings.push(`${field}.imagePullSecrets[${i}].name: invalid empty name ""`);
-  warnings.push(...repeats(spec.imagePullSecrets, ({ name }) => name, (i, name) => `${field}.imagePullSecrets[${i}].name: duplicate name ${JSON.stringify(name)}`));
-  warnings.push(...repeats(spec.hostAliases, ({ ip }) => ip, (i, ip, first) => `${field}.hostAliases[${i}].ip: duplicate ip with ${field}.hostAliases[${first}]: ${JSON.stringify(ip)}`));
-  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) warnings.push(`${field}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`);
-  for (const list of ['initContainers', 'containers'] as const) {
-    for (const [i, container] of (spec[list] ?? []).entries()) warnings.push(...containerWarnings(container, `${field}.${list}[${i}]`));
-  }
-  return [...warnings, ...portWarnings(spec, field)];
+  return [
+    ...labelWarnings(nodeSelector, (key) => `${field}.nodeSelector[${key}]`),
+    ...nodeTermWarnings(demands?.nodeSelectorTerms, `${path}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`),
+    ...wishes.flatMap(({ preference }, i) => keyWarnings(preference?.matchExpressions, `${path}.preferredDuringSchedulingIgnoredDuringExecution[${i}].preference.matchExpressions`)),
+    ...topologySpreadConstraints.flatMap(({ labelSelector, topologyKey }, i) => [...keyWarning(topologyKey, `${field}.topologySpreadConstraints[${i}].topologyKey`), ...selectorWarning(labelSelector, `${field}.topologySpreadConstraints[${i}]`)]),
+    ...(['podAffinity', 'podAntiAffinity'] as const).flatMap((name) => {
+      const { requiredDuringSchedulingIgnoredDuringExecution: required = [], preferredDuringSchedulingIgnoredDuringExecution: preferred = [] } = affinity?.[name] ?? {};
+      const term = ({ labelSelector }: Partial<PodAffinityTerm>, at: string): string[] => selectorWarning(labelSelector, `${field}.affinity.${name}.${at}`);
+      return [
+        ...required.flatMap((one, i) => term(one, `requiredDuringSchedulingIgnoredDuringExecution[${i}]`)),
+        ...preferred.flatMap(({ podAffinityTerm }, i) => term(podAffinityTerm ?? {}, `preferredDuringSchedulingIgnoredDuringExecution[${i}].podAffinityTerm`)),
+      ];
+    }),
+  ];
+}
+
+function selectorWarning(selector: LabelSelector | undefined, field: string): string[] {
+  return selector === undefined ? [`${field}.labelSelector: a null labelSelector results in matching no pod`] : [];
 }
 
 /** One warning for each item of a list that says again what an earlier one did. */
@@ -87,39 +136,21 @@ function repeats<T>(items: readonly T[] | undefined, keyOf: (item: T) => string 
   });
 }
 
-function containerWarnings({ env, ports, resources }: Container, field: string): string[] {
+function containerWarnings({ env, resources }: Container, field: string): string[] {
+  const own = env?.map((item) => ({ ...item, name: item.valueFrom === undefined && item.value?.includes(`$(${item.name})`) === true && item.value !== `$(${item.name})` ? '' : item.name }));
+  const known = env?.map(({ name }) => name) ?? [];
   return [
-    ...fractions(resources, `${field}.resources`),
-    ...repeats(env, ({ name }) => name, (i, name) => `${field}.env[${i}]: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`),
-    ...repeats(ports, ({ containerPort, hostIP = '', hostPort = 0, protocol = '' }) => `${protocol}/${containerPort}/${hostIP}/${hostPort}`, (i, _, first) => `${field}.ports[${i}]: duplicate port definition with ${field}.ports[${first}]`),
+    ...(['limits', 'requests'] as const).flatMap((list) => fractions(resources?.[list], `${field}.resources.${list}`)),
+    // What says more than before, by way of what was said before, hides nothing.
+    ...(own ?? []).flatMap(({ name }, i) => (name !== '' && known.indexOf(name) < i ? [`${field}.env[${i}]: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`] : [])),
   ];
 }
 
 /** Parts of a byte are a slip: `100m` for `100M`. */
-function fractions(resources: ResourceRequirements | undefined, field: string): string[] {
-  return (['requests', 'limits'] as const).flatMap((list) => ['memory', 'ephemeral-storage'].flatMap((name) => {
-    const quantity = resources?.[list]?.[name];
-    return isFraction(quantity) ? [`${field}.${list}[${name}]: fractional byte value ${JSON.stringify(quantity)} is invalid, must be an integer`] : [];
-  }));
+function fractions(amounts: Readonly<Record<string, string>> | undefined, field: string): string[] {
+  return ['memory', 'ephemeral-storage'].flatMap((name) => (isFraction(amounts?.[name]) ? [`${field}[${name}]: fractional byte value ${JSON.stringify(amounts?.[name])} is invalid, must be an integer`] : []));
 }
 
 export function isFraction(quantity: string | undefined): boolean {
   return quantity !== undefined && isQuantity(quantity) && parseQuantity(quantity) % 1_000_000_000n !== 0n;
-}
-
-/** Two containers of a pod share its addresses, so that they cannot both have a port. */
-function portWarnings(spec: PodSpec, field: string): string[] {
-  const first = new Map<string, string>();
-  const sidecarsAndContainers = allContainers(spec).filter((container) => spec.containers?.includes(container) || container.restartPolicy === 'Always');
-  const pathOf = (container: Container): string => {
-    const index = spec.containers?.indexOf(container) ?? -1;
-    return index >= 0 ? `${field}.containers[${index}]` : `${field}.initContainers[${spec.initContainers?.indexOf(container) ?? 0}]`;
-  };
-  return sidecarsAndContainers.flatMap((container) => (container.ports ?? []).flatMap(({ containerPort, protocol = '' }, i) => {
-    const key = `${protocol}/${containerPort}`;
-    const path = `${pathOf(container)}.ports[${i}]`;
-    const earlier = first.get(key);
-    if (earlier === undefined) first.set(key, path);
-    return earlier === undefined || earlier.startsWith(`${pathOf(container)}.`) ? [] : [`${path}: duplicate port definition with ${earlier}`];
-  }));
 }

@@ -25,7 +25,7 @@ function validate(object: ConfigMap, old?: ConfigMap): FieldError[] {
     if (problem !== undefined) errors.push(invalid(`binaryData[${key}]`, key, problem));
     size += Buffer.byteLength(value, 'base64');
   }
-  if (size > maxBytes) errors.push(tooLong('', maxBytes));
+  if (size > maxBytes) errors.push(tooLong('[]', maxBytes));
   if (old?.immutable === true) {
     if (object.immutable !== true) errors.push(forbidden('immutable', immutableText));
     if (!equal(data, old.data ?? {})) errors.push(forbidden('data', immutableText));

@@ -5,6 +5,7 @@ import { dns1123Subdomain } from '../../meta/names.ts';
 import { isQuantity, parseQuantity } from '../../meta/quantity.ts';
 import { immutable, requiredNamed } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
+import { keyWarnings, labelWarnings } from '../../pod-spec/warnings.ts';
 import { validateLabelSelector } from '../../meta/selectors.ts';
 import { csiStorageCapacities } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
@@ -32,6 +33,7 @@ export const csiStorageCapacity: KindDefinition<CSIStorageCapacity> = {
   status: false,
   nameRule: 'dns-subdomain',
   validate,
+  warnings: ({ nodeTopology }) => [...keyWarnings(nodeTopology?.matchExpressions, 'nodeTopology.matchExpressions'), ...labelWarnings(nodeTopology?.matchLabels, (key) => `nodeTopology.matchLabels.${key}`)],
   selectableFields: {},
   columns: [
     nameColumn(),

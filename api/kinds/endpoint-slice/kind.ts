@@ -109,6 +109,7 @@ export const endpointSlice: KindDefinition<EndpointSlice> = {
   nameRule: 'dns-subdomain',
   setDefaults,
   validate,
+  warnings: ({ addressType }) => (addressType === 'FQDN' ? ['addressType: FQDN endpoints are deprecated'] : []),
   selectableFields: {},
   columns: [
     nameColumn(),

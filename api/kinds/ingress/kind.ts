@@ -47,6 +47,7 @@ export const ingress: KindDefinition<Ingress> = {
   prepareForCreate: (object) => { object.status = { loadBalancer: {} }; },
   validate,
   validateStatus,
+  warnings: ({ metadata, spec }) => (metadata?.annotations?.[classAnnotation] !== undefined && spec?.ingressClassName === undefined ? [`annotation ${JSON.stringify(classAnnotation)} is deprecated, please use 'spec.ingressClassName' instead`] : []),
   selectableFields: {},
   columns: [
     nameColumn(),

@@ -108,6 +108,10 @@ export const node: KindDefinition<Node> = {
   prepareForCreate: () => {},
   validate,
   validateStatus,
+  warnings: ({ spec }) => [
+    ...(spec?.configSource === undefined ? [] : ['spec.configSource: the feature is removed']),
+    ...(spec?.externalID ? ['spec.externalID: this field is deprecated, and is unused by Kubernetes'] : []),
+  ],
   selectableFields: { 'spec.unschedulable': ({ spec }) => String(spec?.unschedulable === true) },
   columns: [
     nameColumn(),

@@ -3,6 +3,7 @@ import { classWarnings, printAccessModes, storageClassOf } from '../../claim-spe
 import { ageColumn, column, nameColumn, wideColumn } from '../../meta/columns.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { setSourceDefaults } from '../../pod-spec/volume-sources.ts';
+import { nodeTermWarnings, volumeSourceWarnings } from '../../pod-spec/warnings.ts';
 import { persistentVolumes } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
 import { validateVolume } from './validate.ts';
@@ -27,6 +28,8 @@ export const persistentVolume: KindDefinition<PersistentVolume> = {
   validate: validateVolume,
   warnings: ({ metadata, spec }) => [
     ...classWarnings(metadata),
+    ...nodeTermWarnings(spec?.nodeAffinity?.required?.nodeSelectorTerms, 'spec.nodeAffinity.required.nodeSelectorTerms'),
+    ...volumeSourceWarnings(spec ?? {}, 'spec'),
     ...(spec?.persistentVolumeReclaimPolicy === 'Recycle' ? ['spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.'] : []),
   ],
   selectableFields: {},

@@ -50,6 +50,9 @@ export const pod: KindDefinition<Pod> = {
     'spec.hostNetwork': (object) => String(object.spec?.hostNetwork === true),
     'status.phase': (object) => object.status?.phase ?? '',
     'status.podIP': (object) => object.status?.podIPs?.[0]?.ip ?? object.status?.podIP ?? '',
+    // Known, and never filled in: what Kubernetes answers to an old client.
+    'status.podIPs': () => '',
+    'spec.host': (object) => object.spec?.nodeName ?? '',
     'status.nominatedNodeName': (object) => object.status?.nominatedNodeName ?? '',
   },
   columns: podColumns,

@@ -5,6 +5,7 @@ import { validateLabels } from '../../meta/metadata.ts';
 import { dns1123Label } from '../../meta/names.ts';
 import { immutable, requiredNamed } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
+import { labelWarnings } from '../../pod-spec/warnings.ts';
 import { validateTolerations } from '../../pod-spec/affinity.ts';
 import { validateResources } from '../../pod-spec/resources.ts';
 import { runtimeClasses } from '../resources.ts';
@@ -33,6 +34,7 @@ export const runtimeClass: KindDefinition<RuntimeClass> = {
   status: false,
   nameRule: 'dns-subdomain',
   validate,
+  warnings: ({ scheduling }) => labelWarnings(scheduling?.nodeSelector, () => 'scheduling.nodeSelector'),
   selectableFields: {},
   columns: [nameColumn(), column('Handler', 'How the container runtime calls it', ({ handler }) => handler ?? ''), ageColumn()],
 };

@@ -43,6 +43,20 @@ function printPorts({ spec }: Service): string {
   return ports.join(',') || '<none>';
 }
 
+/** What is accepted and does nothing, in Kubernetes' words. */
+function warnings({ metadata, spec = {} }: Service): string[] {
+  const { clusterIP, externalIPs = [], externalName, loadBalancerIP, sessionAffinity, type } = spec;
+  const ignored: readonly (readonly [boolean, string])[] = [
+    [clusterIP === 'None' && type === 'ClusterIP' && Boolean(loadBalancerIP), 'spec.loadBalancerIP is ignored for headless services'],
+    [clusterIP === 'None' && type === 'ClusterIP' && externalIPs.length > 0, 'spec.externalIPs is ignored for headless services'],
+    [clusterIP === 'None' && type === 'ClusterIP' && sessionAffinity !== 'None', 'spec.SessionAffinity is ignored for headless services'],
+    [type === 'ExternalName' && externalIPs.length > 0, 'spec.externalIPs is ignored when spec.type is "ExternalName"'],
+    [type !== 'ExternalName' && Boolean(externalName), 'spec.externalName is ignored when spec.type is not "ExternalName"'],
+    [metadata?.annotations?.['service.kubernetes.io/topology-aware-hints'] !== undefined, 'annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead'],
+  ];
+  return ignored.flatMap(([applies, text]) => (applies ? [text] : []));
+}
+
 export const service: KindDefinition<Service> = {
   resource: services,
   singular: 'service',
@@ -61,6 +75,7 @@ export const service: KindDefinition<Service> = {
   prepareForUpdate: keepAllocated,
   validate: validateService,
   validateStatus: validateServiceStatus,
+  warnings,
   selectableFields: {
     'spec.clusterIP': ({ spec }) => spec?.clusterIP ?? '',
     'spec.type': ({ spec }) => spec?.type ?? '',

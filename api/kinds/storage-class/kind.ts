@@ -5,6 +5,7 @@ import { duplicate, forbidden, required, type FieldError } from '../../meta/fiel
 import { qualifiedName } from '../../meta/names.ts';
 import { immutable, requiredNamed, supported } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
+import { keyWarnings } from '../../pod-spec/warnings.ts';
 import { storageClasses } from '../resources.ts';
 import { validateParameters } from '../storage-rules.ts';
 import type { KindDefinition } from '../types.ts';
@@ -51,6 +52,7 @@ export const storageClass: KindDefinition<StorageClass> = {
   nameRule: 'dns-subdomain',
   setDefaults: (object) => { object.reclaimPolicy ??= 'Delete'; object.volumeBindingMode ??= 'Immediate'; },
   validate,
+  warnings: ({ allowedTopologies = [] }) => allowedTopologies.flatMap(({ matchLabelExpressions }, i) => keyWarnings(matchLabelExpressions, `allowedTopologies[${i}].matchLabelExpressions`)),
   selectableFields: {},
   columns: [
     { ...nameColumn<StorageClass>(), value: ({ metadata }) => `${metadata?.name ?? ''}${defaultAnnotations.some((key) => metadata?.annotations?.[key] === 'true') ? ' (default)' : ''}` },
