@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
+import { isSea } from 'node:sea';
 import { isDeepStrictEqual } from 'node:util';
 import { configMaps } from '#api/kinds/resources.ts';
 import { rangesConfigMap, rangesFrom, type ClusterRanges } from '#api/network/ranges.ts';
@@ -11,6 +12,7 @@ import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { runTogether } from '#common/run-together.ts';
+import { upgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import { LoadBalancerAddresses } from './announce/load-balancer.ts';
@@ -201,8 +203,9 @@ export class Agent implements Runnable {
       const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });
       const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, events, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
+      const by = upgradedBy(...installation());
       const node = late.node = await NodeReporter.open(
-        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations, [upgradedByAnnotation]: by }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });
@@ -255,9 +258,10 @@ export class Agent implements Runnable {
   /** Loaded when the control plane first has work for this host itself. */
   #hostTasks(): Promise<HostTasks> {
     this.#tasks ??= (async () => {
-      const [{ HostTasks: Loaded }, { isSea }] = await Promise.all([import('./upgrade/host-tasks.ts'), import('node:sea')]);
+      const { HostTasks: Loaded } = await import('./upgrade/host-tasks.ts');
       const { log, clock } = this.#deps;
-      return new Loaded({ log: log.child({ component: 'upgrade' }), nowMs: () => clock.now() }, { stateDir: this.#config.stateDir, executable: isSea() ? process.execPath : undefined, supervised: process.env['NOTIFY_SOCKET'] !== undefined });
+      const [executable, supervised] = installation();
+      return new Loaded({ log: log.child({ component: 'upgrade' }), nowMs: () => clock.now() }, { stateDir: this.#config.stateDir, executable, supervised });
     })();
     return this.#tasks;
   }
@@ -355,6 +359,11 @@ function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
     runtimeHandlers: () => (node.current().status.runtimeHandlers ?? []).map(({ name = '' }) => name),
     usage: (signal) => usage.read(signal),
   };
+}
+
+/** The single executable that this agent was started from, if it was, and whether systemd starts it again when it ends. */
+function installation(): [executable: string | undefined, supervised: boolean] {
+  return [isSea() ? process.execPath : undefined, process.env['NOTIFY_SOCKET'] !== undefined];
 }
 
 /** The control plane's host as others reach it; nothing for an agent that runs beside it and dials itself. */

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import type { HostUsage } from '#agent/session/types.ts';
-import { readHardware } from '#common/hardware.ts';
+import { DiskWear, moreWorn } from '#common/disk-wear.ts';
+import { readHardware, type Hardware } from '#common/hardware.ts';
 import { readCgroup } from './cgroup-limits.ts';
 import { memoryInformation } from './system-information.ts';
 
@@ -26,6 +27,7 @@ const maxWindowMs = 60_000;
  */
 export class NodeUsage {
   readonly #clock: Clock;
+  readonly #wear = new DiskWear();
   #last: CpuSample | undefined;
 
   constructor(clock: Clock) {
@@ -43,9 +45,14 @@ export class NodeUsage {
     return {
       cpuMillis: Math.max(0, Math.round(((second.usedMs - first.usedMs) / windowMs) * 1000)),
       cpuSeconds: second.usedMs / 1000,
-      memoryBytes: await workingSetBytes(), hardware: await readHardware(),
+      memoryBytes: await workingSetBytes(), hardware: await this.#hardware(),
       atMs: this.#clock.now(), windowMs: Math.round(windowMs),
     };
+  }
+
+  async #hardware(): Promise<Hardware> {
+    const hardware = await readHardware();
+    return { ...hardware, ...moreWorn(hardware.disk, await this.#wear.read()) };
   }
 
   async #sample(): Promise<CpuSample> {

@@ -5,6 +5,7 @@ import { syncFolder, writeFileAtomic } from '#common/atomic-file.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
+import { upgradedBy, whyNotUpgraded } from '#common/upgraded-by.ts';
 import { version } from '#common/version.ts';
 import { receivedPath, upgradePaths, type Pending } from './paths.ts';
 import type { HostAnswer, HostTask } from '#common/host-task.ts';
@@ -31,8 +32,8 @@ export const units = ['cleat-controlplane', 'cleat-agent'] as const;
  * every moment one of the two is whole in its place; the guard takes the new one back when it does not come up.
  */
 export async function install({ log, nowMs }: InstallDeps, { stateDir, executable, supervised }: InstallConfig, task: Extract<HostTask, { task: 'upgrade' }>): Promise<HostAnswer> {
-  if (executable === undefined) throw new StatusError('MethodNotAllowed', 'this agent runs from a checkout, not from an executable; upgrade that with git');
-  if (!supervised) throw new StatusError('MethodNotAllowed', "this agent was not started by systemd, so nothing would start the new one; replace the executable by hand, or install it with install.sh");
+  const by = upgradedBy(executable, supervised);
+  if (executable === undefined || by !== 'cleat') throw new StatusError('MethodNotAllowed', whyNotUpgraded[by === 'cleat' ? 'checkout' : by]);
   const paths = upgradePaths(stateDir);
   const received = receivedPath(stateDir, task.sha256);
   if (!existsSync(received)) throw new StatusError('NotFound', 'the executable is not here; it has to be sent first');

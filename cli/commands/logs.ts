@@ -16,6 +16,7 @@ const flags: readonly Flag[] = [
   { name: 'container', short: 'c', type: 'string', description: 'this container' },
   { name: 'all-containers', type: 'bool', description: 'every container of the pod' },
   { name: 'all-pods', type: 'bool', description: 'of all pods of a workload; says before each line where it comes from' },
+  { name: 'all-nodes', type: 'bool', description: 'of all these pods on every host, however many; says before each line which host it comes from' },
   { name: 'selector', short: 'l', type: 'string', description: 'of all pods with these labels' },
   { name: 'prefix', type: 'bool', description: 'say before each line where it comes from' },
   { name: 'tail', type: 'int', description: 'only this many last lines; 10 with a selector' },
@@ -27,12 +28,12 @@ const flags: readonly Flag[] = [
 ];
 
 type Named = readonly { readonly name: string }[];
-interface PodSpecPart { readonly containers: Named; readonly initContainers?: Named; readonly ephemeralContainers?: Named }
+interface PodSpecPart { readonly nodeName?: string; readonly containers: Named; readonly initContainers?: Named; readonly ephemeralContainers?: Named }
 interface Pod { readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }; readonly spec: PodSpecPart; readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }
-interface Source { readonly pod: string; readonly container: string | undefined; readonly path: string }
+interface Source { readonly node: string | undefined; readonly pod: string; readonly container: string | undefined; readonly path: string }
 
 export const command: Command = {
-  help: () => helpText('logs (POD | TYPE/NAME | -l SELECTOR) [flags]', 'Print what containers wrote.', flags, ['cleat logs web -f', 'cleat logs deployment/web --tail=20', 'cleat logs -l app=web --all-containers']),
+  help: () => helpText('logs (POD | TYPE/NAME | -l SELECTOR) [flags]', 'Print what containers wrote.', flags, ['cleat logs web -f', 'cleat logs deployment/web --tail=20', 'cleat logs -l app=web --all-containers', 'cleat logs -l app=web --all-nodes -f']),
   async run(argv, io) {
     const parsed = parseFlags('logs', flags, argv);
     const client = new RestClient(await readConnection(parsed, io.env));
@@ -43,9 +44,8 @@ export const command: Command = {
         return 0;
       }
       const limit = parsed.int('max-log-requests') ?? 5;
-      if (parsed.bool('follow') && sources.length > limit) throw new StatusError('BadRequest', `you are attempting to follow ${String(sources.length)} log streams, but maximum allowed concurrency is ${String(limit)}, use --max-log-requests to increase the limit`);
-      const prefixed = parsed.bool('prefix') || parsed.bool('all-pods');
-      const print = (source: Source): Promise<void> => stream(client, source, prefixed ? `[pod/${source.pod}/${source.container ?? ''}] ` : '', io);
+      if (parsed.bool('follow') && sources.length > limit && !parsed.bool('all-nodes')) throw new StatusError('BadRequest', `you are attempting to follow ${String(sources.length)} log streams, but maximum allowed concurrency is ${String(limit)}, use --max-log-requests to increase the limit`);
+      const print = (source: Source): Promise<void> => stream(client, source, prefixOf(source, parsed), io);
       // One pod that has no log yet must not hide those of the others.
       const failures: unknown[] = [];
       const tried = (source: Source): Promise<unknown> => print(source).catch((error: unknown) => failures.push(error));
@@ -57,6 +57,11 @@ export const command: Command = {
     }
   },
 };
+
+function prefixOf({ node, pod, container }: Source, parsed: ParsedFlags): string {
+  if (parsed.bool('all-nodes')) return `[${node ?? '<none>'} pod/${pod}/${container ?? ''}] `;
+  return parsed.bool('prefix') || parsed.bool('all-pods') ? `[pod/${pod}/${container ?? ''}] ` : '';
+}
 
 async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Promise<Source[]> {
   const pods = await resolveResource(client, 'pods');
@@ -71,14 +76,14 @@ async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Pro
   const container = parsed.string('container') ?? others[0];
   const list = async (labels: string): Promise<Pod[]> => (await listObjects<{ items: Pod[] }>(client, pods, namespace, { labels })).items;
   // A container that is named needs no look-up: the server explains what is wrong.
-  if (selector === undefined && !first.includes('/') && container !== undefined && !['all-containers', 'all-pods', 'prefix'].some((flag) => parsed.bool(flag))) {
-    return [sourceOf(pods, namespace, first, container, parsed, undefined)];
+  if (selector === undefined && !first.includes('/') && container !== undefined && !['all-containers', 'all-pods', 'all-nodes', 'prefix'].some((flag) => parsed.bool(flag))) {
+    return [sourceOf(pods, namespace, { metadata: { name: first } }, container, parsed, undefined)];
   }
   const chosen = selector === undefined ? await podsBehind(client, pods, first, list, parsed, io) : await list(selector);
   return chosen.flatMap((pod) => {
     if (container !== undefined && !containersOf(pod).some(({ name }) => name === container)) throw new StatusError('BadRequest', `container ${container} is not valid for pod ${pod.metadata.name}`);
     const names = parsed.bool('all-containers') ? containersOf(pod).map(({ name }) => name) : [container ?? defaultContainer(pod, io)];
-    return names.map((name) => sourceOf(pods, namespace, pod.metadata.name, name, parsed, selector === undefined ? undefined : 10));
+    return names.map((name) => sourceOf(pods, namespace, pod, name, parsed, selector === undefined ? undefined : 10));
   });
 }
 
@@ -110,7 +115,7 @@ async function podsBehind(client: RestClient, pods: ResourceType, name: string, 
   const found = (await list(selector)).sort((a, b) => Number(isReady(b)) - Number(isReady(a)) || (a.metadata.name < b.metadata.name ? -1 : 1));
   const [pod] = found;
   if (!pod) throw new StatusError('NotFound', `${name} has no pods`);
-  if (parsed.bool('all-pods')) return found;
+  if (parsed.bool('all-pods') || parsed.bool('all-nodes')) return found;
   if (found.length > 1) io.err(`Found ${String(found.length)} pods, using pod/${pod.metadata.name}\n`);
   return [pod];
 }
@@ -119,7 +124,7 @@ function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
 }
 
-function sourceOf(pods: ResourceType, namespace: string, pod: string, container: string | undefined, parsed: ParsedFlags, defaultTail: number | undefined): Source {
+function sourceOf(pods: ResourceType, namespace: string, pod: { readonly metadata: { readonly name: string }; readonly spec?: { readonly nodeName?: string } }, container: string | undefined, parsed: ParsedFlags, defaultTail: number | undefined): Source {
   const query = new URLSearchParams();
   const sinceMs = parsed.durationMs('since');
   const tail = parsed.int('tail') ?? defaultTail;
@@ -129,7 +134,7 @@ function sourceOf(pods: ResourceType, namespace: string, pod: string, container:
   if (sinceMs !== undefined) query.set('sinceSeconds', String(Math.max(1, Math.ceil(sinceMs / 1000))));
   if (parsed.has('since-time')) query.set('sinceTime', parsed.string('since-time') ?? '');
   if ((parsed.int('limit-bytes') ?? 0) !== 0) query.set('limitBytes', parsed.string('limit-bytes') ?? '');
-  return { pod, container, path: `${pathOf(pods, namespace, pod, 'log')}?${query.toString()}` };
+  return { node: pod.spec?.nodeName, pod: pod.metadata.name, container, path: `${pathOf(pods, namespace, pod.metadata.name, 'log')}?${query.toString()}` };
 }
 
 async function stream(client: RestClient, source: Source, prefix: string, io: Io): Promise<void> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StatusError, toStatus } from '#common/errors.ts';
+import { isUpgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { RestClient } from '../client.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
@@ -22,7 +23,7 @@ const chunkBytes = 2 << 20;
 const lookMs = 500;
 
 interface Node {
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
@@ -115,9 +116,10 @@ class Upgrade {
 
   async #hosts(): Promise<Host[]> {
     const { items } = await this.#client.json<{ items: Node[] }>('GET', '/api/v1/nodes');
-    return items.map(({ metadata: { name }, status }) => ({
+    return items.map(({ metadata: { name, annotations }, status }) => ({
       name, address: status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '', architecture: status?.nodeInfo?.architecture ?? '',
       version: versionOf(status?.nodeInfo?.kubeletVersion ?? ''), ready: status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true,
+      ...upgradedByOf(annotations),
     }));
   }
 
@@ -200,6 +202,11 @@ class Upgrade {
   #progress(what: string, bytes: number, of: number): void {
     if (this.#io.terminal) this.#io.err(`\r${what}: ${String(Math.floor(bytes * 100 / Math.max(1, of)))} %${bytes === of ? '\n' : ''}`);
   }
+}
+
+function upgradedByOf(annotations: Readonly<Record<string, string>> = {}): Pick<Host, 'upgradedBy'> {
+  const by = annotations[upgradedByAnnotation];
+  return isUpgradedBy(by) ? { upgradedBy: by } : {};
 }
 
 function stopped(why: string): StatusError {

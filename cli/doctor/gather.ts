@@ -2,7 +2,8 @@ import { access, constants, mkdtemp, open, readdir, readFile, rm, stat, statfs }
 import { hostname, machine, release } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { exec } from '#common/exec.ts';
-import { readHardware } from '#common/hardware.ts';
+import { DiskWear, moreWorn } from '#common/disk-wear.ts';
+import { readHardware, type Hardware } from '#common/hardware.ts';
 import { readFeatures } from './features.ts';
 import { readFirewall } from './firewall.ts';
 import { askServer, lookUp, readListeners } from './network.ts';
@@ -29,7 +30,7 @@ export async function gather({ stateDir, searchPath, lookup, signal }: Surroundi
   const isAgent = await exists('/etc/cleat/agent.yaml') || await exists(join(stateDir, 'agent'));
   const [cgroup, features, processes, cniPlugins, foreignCni, listeners, firewall, clock, nameservers, resolved, answer, disk, memory, hardware] = await Promise.all([
     readCgroups(), readFeatures(found['modprobe']), readProcesses(), readPlugins(), foreignNetworks(), readListeners(), readFirewall(root, found['nft']), readClock(found['timedatectl']),
-    readNameservers(), lookup === '' ? undefined : lookUp(lookup), serverUrl === undefined ? undefined : askServer(serverUrl, signal), readDisk(stateDir), readMemory(), readHardware(),
+    readNameservers(), lookup === '' ? undefined : lookUp(lookup), serverUrl === undefined ? undefined : askServer(serverUrl, signal), readDisk(stateDir), readMemory(), readBody(),
   ]);
   return {
     root, role: isServer === isAgent ? 'both' : isServer ? 'server' : 'agent', hostName: hostname(), model: (await text('/proc/device-tree/model'))?.replaceAll('\0', ''), kernel: { release: release(), machine: machine() },
@@ -38,6 +39,11 @@ export async function gather({ stateDir, searchPath, lookup, signal }: Surroundi
     dns: { nameservers, lookup: resolved }, server: serverUrl === undefined ? undefined : { url: serverUrl, error: answer?.error }, disk, memory, hardware,
     inotifyInstances: await number('/proc/sys/fs/inotify/max_user_instances'),
   };
+}
+
+async function readBody(): Promise<Hardware> {
+  const [hardware, disk] = await Promise.all([readHardware(), new DiskWear().read()]);
+  return { ...hardware, ...moreWorn(hardware.disk, disk) };
 }
 
 async function readCgroups(): Promise<HostReadings['cgroup']> {

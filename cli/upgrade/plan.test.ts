@@ -24,9 +24,9 @@ describe('a plan', () => {
   });
 
   it('leaves out what cannot be done, and says why', () => {
-    const { waves, skipped } = planUpgrade([host('a'), host('b', { version: '2' }), host('c', { ready: false }), host('d', { architecture: 'arm64' })], options);
+    const { waves, skipped } = planUpgrade([host('a'), host('b', { version: '2' }), host('c', { ready: false }), host('d', { architecture: 'arm64' }), host('e', { upgradedBy: 'package' }), host('f', { version: '2', upgradedBy: 'package' })], options);
     expect(waves).toEqual([[host('a')]]);
-    expect(skipped.map(({ host: { name }, why }) => `${name}: ${why}`)).toEqual(['b: it has 2', 'c: it is not Ready; run this again when it is', 'd: the release has no executable for arm64']);
+    expect(skipped.map(({ host: { name }, why }) => `${name}: ${why}`)).toEqual(['b: it has 2', 'c: it is not Ready; run this again when it is', 'd: the release has no executable for arm64', expect.stringContaining('apt install ./cleat_VERSION_ARCH.deb'), 'f: it has 2']);
   });
 
   it("reads Cleat's version out of a node's", () => {

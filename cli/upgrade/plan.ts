@@ -1,3 +1,5 @@
+import { whyNotUpgraded, type UpgradedBy } from '#common/upgraded-by.ts';
+
 /** A host as the plan sees it. */
 export interface Host {
   readonly name: string;
@@ -5,6 +7,7 @@ export interface Host {
   readonly architecture: string;
   readonly version: string;
   readonly ready: boolean;
+  readonly upgradedBy?: UpgradedBy;
 }
 
 export interface Plan {
@@ -36,7 +39,8 @@ export function planUpgrade(hosts: readonly Host[], { version, architectures, co
   const skipped: { host: Host; why: string }[] = [];
   const due = hosts.filter((host) => {
     if (only.length > 0 && !only.includes(host.name)) return false;
-    const why = host.version === version ? `it has ${version}` : !architectures.has(host.architecture) ? `the release has no executable for ${host.architecture}` : host.ready ? undefined : 'it is not Ready; run this again when it is';
+    const { upgradedBy = 'cleat' } = host;
+    const why = host.version === version ? `it has ${version}` : upgradedBy !== 'cleat' ? whyNotUpgraded[upgradedBy] : !architectures.has(host.architecture) ? `the release has no executable for ${host.architecture}` : host.ready ? undefined : 'it is not Ready; run this again when it is';
     if (why !== undefined) skipped.push({ host, why });
     return why === undefined;
   }).sort((a, b) => (a.name < b.name ? -1 : 1));

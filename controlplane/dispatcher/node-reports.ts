@@ -7,6 +7,7 @@ import { ingressAnnotation } from '#api/ingress/ingress.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { publicKeyAnnotation } from '#api/node/identity.ts';
 import { rfc3339 } from '#common/time.ts';
+import { isUpgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { ApiClient } from '../apiserver/types.ts';
 import { certificateAnnotations, certificateExpiresAnnotation } from './enrolment.ts';
@@ -43,7 +44,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report) };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report), ...upgradeAnnotations(report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -75,6 +76,12 @@ function imageAnnotations({ annotations }: NodeReport): Record<string, string> {
 function ingressAnnotations({ annotations }: NodeReport): Record<string, string> {
   const told = annotations?.[ingressAnnotation];
   return told === 'off' || told === 'on' || told === 'ready' ? { [ingressAnnotation]: told } : {};
+}
+
+/** Who brings another version to its host. */
+function upgradeAnnotations({ annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[upgradedByAnnotation];
+  return isUpgradedBy(told) ? { [upgradedByAnnotation]: told } : {};
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */
