@@ -18,6 +18,7 @@ import { EdgeClient, fromGrpc, type PingConfig } from './edge-client.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import { IdentityFiles, type Identity } from './identity.ts';
 import { renewIdentity } from './join.ts';
+import { nodeEvent } from './node-event.ts';
 import { Outbox } from './outbox.ts';
 import { explainFailure, formatServerAddress, type ServerAddress } from './server-probe.ts';
 import { Servers } from './servers.ts';
@@ -186,7 +187,7 @@ export class AgentSession implements Runnable, PodTokens {
           if (this.#connected) beats.answered(message.heartbeatAck.sequence);
         } else if (message.openTunnel) {
           this.#tunnels.open(client, message.openTunnel, ends);
-        } else if (await down.apply(message)) {
+        } else if (await this.#keep(down, message)) {
           this.#nowConnected();
         }
       }
@@ -199,6 +200,17 @@ export class AgentSession implements Runnable, PodTokens {
       ends.removeEventListener('abort', cancel);
       call.on('error', () => undefined);
       call.cancel();
+    }
+  }
+
+  /** What cannot be kept cannot be acted on: the cluster is told why this host takes nothing more. */
+  async #keep(down: DownStream, message: ControlMessage): Promise<boolean> {
+    try {
+      return await down.apply(message);
+    } catch (error) {
+      const what = messageOf(error);
+      if (isStatus(error, 'ServiceUnavailable') && what !== this.#lastFailure) this.#deps.events.emit(nodeEvent(this.#identity.nodeName, this.#deps.clock, 'Warning', 'CheckpointNotWritten', what));
+      throw error;
     }
   }
 

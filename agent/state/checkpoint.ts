@@ -162,7 +162,8 @@ export class CheckpointStore implements Checkpoint {
         await store(true);
       });
     } catch (error) {
-      throw new StatusError('ServiceUnavailable', `cannot write the checkpoint in ${this.#folder}: ${messageOf(error)}; free some space or check the disk`, { cause: error });
+      // Without the name of the file, which is another at each attempt: who says things once compares them.
+      throw new StatusError('ServiceUnavailable', `cannot write the checkpoint in ${this.#folder}: ${messageOf(error).replace(/, \w+ '.*$/, '')}; free some space or check the disk`, { cause: error });
     }
   }
 
