@@ -27,7 +27,7 @@ function explainContainer(container: ContainerStatus, facts: PodFacts, ends: boo
 
 function explainWaiting(what: string, container: ContainerStatus, { reason = '', message = '' }: NonNullable<ContainerState['waiting']>, facts: PodFacts): readonly Finding[] {
   const { pod } = facts;
-  if (imageReasons.has(reason)) return [explainImage(what, container, reason, message, pod)];
+  if (imageReasons.has(reason)) return [explainImage(what, container, reason, message, facts)];
   if (reason === 'CreateContainerConfigError') return [{ cause: 'Configuration', says: `${what} cannot be configured: ${sentence(message)}`, helps: configHelp(message, pod) }];
   if (reason === 'CrashLoopBackOff') {
     const last = container.lastState?.terminated;
@@ -41,14 +41,37 @@ function explainWaiting(what: string, container: ContainerStatus, { reason = '',
   return unremarkable.has(reason) ? [] : [{ cause: 'Container', says: `${what} waits: ${sentence(message || reason)}`, helps: [] }];
 }
 
-function explainImage(what: string, { image }: ContainerStatus, reason: string, message: string, pod: Pod): Finding {
+const otherArchitecture = /wrong architecture|no match for platform|no matching manifest|no image found in (image index|manifest list) for architecture|exec format/i;
+const architectureLabel = 'kubernetes.io/arch';
+
+function architectureOf({ pod, nodes }: PodFacts): string {
+  const architecture = nodes.find(({ metadata }) => metadata?.name === pod.spec?.nodeName)?.metadata?.labels?.[architectureLabel];
+  return architecture === undefined ? '' : ` (${architecture})`;
+}
+
+/** The scheduler did not know when it chose the node. It does now, and makes a pod with an owner anew where there is a node for it. */
+function architectureHelp({ pod, nodes }: PodFacts): readonly string[] {
+  const own = nodes.find(({ metadata }) => metadata?.name === pod.spec?.nodeName)?.metadata?.labels?.[architectureLabel];
+  const others = nodes.filter(({ metadata }) => metadata?.labels?.[architectureLabel] !== own).map(({ metadata }) => metadata?.name ?? '');
+  const build = 'Use an image that is made for it: cleat nodes shows architectures.';
+  if (others.length === 0) return [build, 'Or add a node of an architecture that the image is made for: cleat token create prints the line to run on it.'];
+  const isOwned = pod.metadata?.ownerReferences?.some(({ controller }) => controller) ?? false;
+  const may = `${others.slice(0, 3).join(', ')}${others.length > 3 ? ' and others' : ''} ${others.length === 1 ? 'has' : 'have'} another architecture`;
+  return [
+    isOwned ? `${may}. A pod that may be there, and whose image has something for it, is deleted by the scheduler and made anew by its owner. Where this one stays, its node selector, taints or volumes keep it here, or its image is for none of them.` : `${may}. Nobody makes this pod anew: delete it, and create it again; the scheduler now keeps it off nodes that its image is not made for.`,
+    build,
+  ];
+}
+
+function explainImage(what: string, { image }: ContainerStatus, reason: string, message: string, facts: PodFacts): Finding {
+  const { pod } = facts;
   const name = JSON.stringify(image);
   const finding = (says: string, ...helps: string[]): Finding => ({ cause: 'Image', says: `${what} has no image: ${says}`, helps });
   const detail = sentence(message.replace(/^Back-off pulling image "[^"]*"(: )?/, ''));
   if (reason === 'ErrImageNeverPull') return finding(`${name} is not on ${pod.spec?.nodeName ?? 'the node'}, and imagePullPolicy is Never.`, 'Load the image there, or set imagePullPolicy: IfNotPresent.');
   if (reason === 'InvalidImageName') return finding(`${name} is no name of an image. ${detail}`, 'Correct spec.containers[].image.');
   if (/unauthorized|denied|forbidden|authentication|authorization/i.test(message)) return finding(`the registry refuses ${name}. It may not exist, or need a password. ${detail}`, 'Check the name.', 'Give the password: make a Secret of type kubernetes.io/dockerconfigjson and name it in spec.imagePullSecrets.');
-  if (/no match for platform|no matching manifest|exec format/i.test(message)) return finding(`${name} is not made for this node's architecture. ${detail}`, 'Use an image that is, or a node that fits: cleat nodes shows architectures.');
+  if (otherArchitecture.test(message)) return { ...finding(`${name} is not made for this node's architecture${architectureOf(facts)}. ${detail}`), helps: architectureHelp(facts) };
   if (/x509|certificate/i.test(message)) return finding(`the registry of ${name} shows a certificate that the node does not trust. ${detail}`, 'Let the node trust the registry\'s CA, and check its clock.');
   if (/lookup |no such host|refused|timeout|timed out|unreachable|i\/o|EOF|reset by peer|network/i.test(message)) return finding(`the node ${pod.spec?.nodeName ?? ''} cannot reach the registry of ${name}. ${detail}`, `Check the name, and the network and resolver of the node.`, 'An image that is on the node already needs no registry: imagePullPolicy: IfNotPresent.');
   if (/not found|unknown|does not exist|404/i.test(message)) return finding(`${name} does not exist in its registry. ${detail}`, 'Check the name and the tag in spec.containers[].image.');

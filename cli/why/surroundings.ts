@@ -98,6 +98,7 @@ const disruptions: Readonly<Record<string, string>> = {
   DeletionByTaintManager: 'It was taken off its node because of a taint there',
   EvictionByEvictionAPI: 'Somebody evicted it, as draining a node does',
   DeletionByPodGC: 'Its node was gone',
+  ImageNotForNode: 'Its image is not made for the architecture of the node that it was put on, and another node can have it',
   TerminationByKubelet: 'Its node ended it, for it was short of something or was shut down',
 };
 

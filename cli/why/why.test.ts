@@ -8,8 +8,8 @@ import { explainRefusal, explainWorkload, type WorkloadFacts } from './workload.
 const nowMs = Date.parse('2026-01-01T12:00:00Z');
 const ago = (seconds: number): string => new Date(nowMs - seconds * 1000).toISOString();
 
-const node = (name: string, change: { ready?: string; spec?: Node['spec']; cpu?: string } = {}): Node => ({
-  metadata: { name }, spec: change.spec ?? {}, status: { allocatable: { cpu: change.cpu ?? '2', memory: '1Gi' }, conditions: [{ type: 'Ready', status: change.ready ?? 'True', message: 'the runtime is down' }] },
+const node = (name: string, change: { arch?: string; ready?: string; spec?: Node['spec']; cpu?: string } = {}): Node => ({
+  metadata: { name, ...(change.arch !== undefined && { labels: { 'kubernetes.io/arch': change.arch } }) }, spec: change.spec ?? {}, status: { allocatable: { cpu: change.cpu ?? '2', memory: '1Gi' }, conditions: [{ type: 'Ready', status: change.ready ?? 'True', message: 'the runtime is down' }] },
 });
 const condition = (type: string, status: string, reason?: string, message?: string): PodCondition => ({ type, status, reason, message });
 const event = (reason: string, message: string, container?: string): Event => ({ metadata: {}, involvedObject: { fieldPath: container && `spec.containers{${container}}` }, reason, message, type: 'Warning' });
@@ -74,6 +74,8 @@ describe('a pod on a node', () => {
     ['a registry that refuses', { status: { containerStatuses: [waiting('ErrImagePull', 'pull access denied, repository does not exist or may require authorization')] } }, 'Image', /registry refuses/, /imagePullSecrets/],
     ['a registry out of reach', { status: { containerStatuses: [waiting('ErrImagePull', 'dial tcp: lookup reg.example: no such host')] } }, 'Image', /n1 cannot reach the registry/, /resolver/],
     ['an image for another machine', { status: { containerStatuses: [waiting('ErrImagePull', 'no match for platform in manifest: not found')] } }, 'Image', /architecture/, /cleat nodes/],
+    ['an image for another machine, of a pod that stands alone', { facts: { nodes: [node('n1', { arch: 'amd64' }), node('n2', { arch: 'arm64' })] }, status: { containerStatuses: [waiting('ImagePullBackOff', 'Back-off pulling image "web:1": ErrImagePull: wrong architecture: image web:1 is for linux/arm64, and this host is linux/amd64; build or choose an image for it')] } }, 'Image', /not made for this node's architecture \(amd64\)\. .*is for linux\/arm64/, /n2 has another architecture\. Nobody makes this pod anew: delete it/],
+    ['an image for another machine, of a pod that is replaced', { metadata: { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'r', uid: 'u', controller: true }] }, facts: { nodes: [node('n1', { arch: 'amd64' }), node('n2', { arch: 'arm64' })] }, status: { containerStatuses: [waiting('ErrImagePull', 'no matching manifest for linux/amd64 in the manifest list entries')] } }, 'Image', /\(amd64\)/, /deleted by the scheduler and made anew by its owner/],
     ['an image that is never pulled', { status: { containerStatuses: [waiting('ErrImageNeverPull')] } }, 'Image', /is not on n1/, /IfNotPresent/],
     ['a Secret that is missing', { status: { containerStatuses: [waiting('CreateContainerConfigError', 'secret "s" not found')] } }, 'Configuration', /secret "s" not found/, /a Secret s in namespace a/],
     ['a command that is missing', { status: { containerStatuses: [container({ waiting: { reason: 'CrashLoopBackOff', message: 'back-off 20s restarting failed container=c' } }, { restartCount: 2, lastState: { terminated: { exitCode: 128, message: 'exec: "x": executable file not found in $PATH' } } })] } }, 'Configuration', /executable file not found.*restarted twice; the next time comes within 20s/, /no such program/],
@@ -93,6 +95,7 @@ describe('a pod on a node', () => {
     ['a node that is not ready', { facts: { nodes: [node('n1', { ready: 'False' })] } }, 'Node', /not ready: the runtime is down/, /cleat describe node n1/],
     ['an eviction', { status: { phase: 'Failed', reason: 'Evicted', message: 'The node was low on resource: memory' } }, 'Disruption', /evicted it: The node was low/, /made anew/],
     ['a refusal', { status: { phase: 'Failed', reason: 'OutOfcpu', message: 'not enough' } }, 'Node', /\(OutOfcpu\): not enough/, /made anew/],
+    ['a host that its image is not made for', { status: { phase: 'Failed', conditions: [condition('DisruptionTarget', 'True', 'ImageNotForNode', 'image web:1 is not made for it')] } }, 'Disruption', /^Its image is not made for the architecture of the node/, /replaced/],
     ['preemption', { status: { phase: 'Failed', conditions: [condition('DisruptionTarget', 'True', 'PreemptionByScheduler', 'preempted for x')] } }, 'Disruption', /room for a pod of higher priority: preempted for x/, /replaced/],
   ])('%s', (_, { spec, status, ...given }, cause, says, helps) => {
     const found = told({ ...given, spec: { ...onNode, ...spec }, status: { ...status } });

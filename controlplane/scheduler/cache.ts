@@ -18,7 +18,7 @@ interface Placed {
 }
 
 export interface CacheDeps {
-  readonly clock?: Pick<Clock, 'monotonic'>;
+  readonly clock?: Pick<Clock, 'monotonic' | 'now'>;
   readonly namespaces: Pick<Lister<Namespace>, 'get'>;
   /** 0 to 1. */
   readonly random: () => number;

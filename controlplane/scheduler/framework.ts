@@ -23,12 +23,16 @@ export class Framework {
   readonly postBind: readonly With<'postBind'>[];
   /** 0: by the size of the cluster. */
   readonly percentageOfNodesToScore: number;
+  readonly #plugins: readonly Plugin[];
+  readonly #profile: Profile;
   readonly #queueSort: readonly With<'queueSort'>[];
   readonly #watching: ReadonlyMap<string, { readonly plugin: Plugin; readonly events: ReadonlySet<ClusterEventType> }>;
 
   constructor(plugins: readonly Plugin[], profile: Profile = {}) {
     const having = <K extends keyof Plugin & ExtensionPoint>(point: K): With<K>[] => enabledAt(point, plugins, profile)
       .flatMap(({ plugin }) => (plugin[point] === undefined ? [] : [plugin as With<K>]));
+    this.#plugins = plugins;
+    this.#profile = profile;
     this.schedulerName = profile.schedulerName ?? 'default-scheduler';
     this.percentageOfNodesToScore = profile.percentageOfNodesToScore ?? 0;
     this.#queueSort = having('queueSort');
@@ -46,6 +50,11 @@ export class Framework {
     this.bind = having('bind');
     this.postBind = having('postBind');
     this.#watching = new Map(plugins.map((plugin) => [plugin.name, { plugin, events: new Set(plugin.events) }]));
+  }
+
+  /** With these plugins alone, as far as the profile has them. */
+  only(names: ReadonlySet<string>): Framework {
+    return new Framework(this.#plugins.filter(({ name }) => names.has(name)), this.#profile);
   }
 
   /** True when `a` is to be tried before `b`. */

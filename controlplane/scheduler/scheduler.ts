@@ -14,6 +14,7 @@ import { schedule, type Fit, type NoFit } from './cycle.ts';
 import { Evictor } from './evictor.ts';
 import { Framework } from './framework.ts';
 import { Intake } from './intake.ts';
+import { lastingFilters, Misplaced } from './misplaced.ts';
 import { NodeRecord } from './node-info.ts';
 import { Nominator } from './nominator.ts';
 import { checkProfile, type Profile } from './profile.ts';
@@ -85,12 +86,14 @@ export class Scheduler implements Runnable {
   readonly #intake: Intake;
   readonly #binder: Binder;
   readonly #evictor: Evictor;
+  readonly #misplaced: Misplaced;
   readonly #tasks: TaskGroup;
   readonly #attempts = new Counter('scheduler_schedule_attempts_total', 'Attempts to give a pod a node, by result.', ['profile', 'result']);
   readonly #seconds = new Histogram('scheduler_scheduling_attempt_duration_seconds', 'How long it took to find a node, or to find that there is none.', ['profile', 'result'], attemptSeconds);
   readonly #preemptions = new Counter('scheduler_preemption_attempts_total', 'Preemptions begun.', []);
   readonly #victims = new Histogram('scheduler_preemption_victims', 'Pods that had to go for one other.', [], victimCounts);
   #start = 0;
+  #signal = AbortSignal.abort();
 
   constructor(deps: SchedulerDeps, config: SchedulerConfig = defaultSchedulerConfig) {
     const { api, clock, events, log, pods } = deps;
@@ -115,6 +118,10 @@ export class Scheduler implements Runnable {
     this.#assumptions = new Assumptions({ cache, queue, pods, clock, log }, config);
     this.#binder = new Binder({ api, cache, queue, waiting, assumptions: this.#assumptions, events, log, onRefused: (...refusal) => { this.#refuse(...refusal); } });
     this.#evictor = new Evictor({ api, events, pods, waiting, clock, log });
+    this.#misplaced = new Misplaced({
+      api, events, cache, clock, log, isOurs: (name) => this.#frameworks.has(name), elsewhere: (pod) => this.#elsewhere(pod),
+      run: (work) => { this.#tasks.run('misplaced', this.#signal, () => work(this.#signal)); },
+    });
     this.#intake = new Intake({ cache, queue, nominator, log, isOurs: (name) => this.#frameworks.has(name), onGated: (pod) => { this.#conditions.gated(pod); } });
   }
 
@@ -134,6 +141,7 @@ export class Scheduler implements Runnable {
       const { claims, volumes, classes, csi } = storage ?? {};
       const all = [nodes, pods, budgets, claims, volumes, classes, csi?.nodes, csi?.drivers, csi?.capacities].filter((informer) => informer !== undefined);
       await Promise.all(all.map((informer) => informer.synced(signal)));
+      this.#signal = signal;
       unsubscribe = this.#subscribe();
       this.#tasks.run('conditions', signal, () => this.#conditions.start(signal));
       await this.#run(signal);
@@ -149,7 +157,10 @@ export class Scheduler implements Runnable {
 
   #subscribe(): (() => void)[] {
     const { nodes, pods, storage } = this.#deps;
-    const stops = [nodes.subscribe((change) => { this.#intake.onNode(change); }), pods.subscribe((change) => { this.#intake.onPod(change); })];
+    const stops = [
+      nodes.subscribe((change) => { this.#intake.onNode(change); this.#misplaced.onNode(); }),
+      pods.subscribe((change) => { this.#intake.onPod(change); this.#misplaced.onPod(change); }),
+    ];
     if (!storage) return stops;
     const { claims, volumes, classes, csi } = storage;
     const onVolumes = (): void => { this.#queue.on({ type: 'volumes-changed' }); };
@@ -280,6 +291,13 @@ export class Scheduler implements Runnable {
     // Room that was made for others is no room for it.
     const others = this.#nominator.before(pod, node.name);
     return framework.mayHelp(plugin, others.length === 0 ? event : { ...event, node: NodeRecord.with(node, others) }, pod);
+  }
+
+  /** A node where nothing that lasts keeps the pod from being, whatever runs there now. */
+  #elsewhere(pod: PodInfo): string | undefined {
+    const framework = this.#frameworkOf(pod).only(lastingFilters);
+    const decision = schedule({ framework, nominator: new Nominator(), random: this.#deps.random }, this.#cache, pod, 0);
+    return decision.type === 'fit' ? decision.node.name : undefined;
   }
 
   #frameworkOf(pod: PodInfo): Framework {

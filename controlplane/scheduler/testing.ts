@@ -14,7 +14,7 @@ export interface PodOptions {
   readonly uid?: string;
   readonly namespace?: string;
   readonly labels?: Record<string, string>;
-  readonly owner?: string;
+  readonly owner?: string | undefined;
   readonly requests?: Record<string, string>;
   readonly hostPort?: number;
   readonly spec?: Partial<PodSpec>;
