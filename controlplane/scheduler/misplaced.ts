@@ -73,7 +73,7 @@ export class Misplaced {
     this.#deps.run(async (signal) => {
       await this.#deps.clock.sleep(afterMs, signal);
       this.#isDue = false;
-      for (const pod of [...this.#waiting.values()]) await this.#look(pod);
+      for (const pod of this.#waiting.values()) await this.#look(pod);
     });
   }
 
