@@ -1,8 +1,8 @@
 /**
  * The victim of crash.contract.test.ts: an agent that brings one pod to its goal, and is killed at the first thing that
  * it does to its host or its runtime, of those that have not killed one before as often as they may: while it is under
- * way (`during`: half a file, a command that runs on, a call without an answer) or when it is done (`after`). Ends by
- * itself, with 0, when the pod is where it should be. `removed` instead of a pod: nobody wants it any more.
+ * way (`during`: half a file, a command that runs on, a call without an answer) or when it is done (`after`); or else only when the pod is where it
+ * should be (`settled`). Ends by itself, with 0, when it is and nothing is left to die of. `removed` instead of a pod: nobody wants it any more.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
@@ -34,7 +34,7 @@ async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Pro
   // Once is for the suite: calls die both ways, what is written then half written, and of all else a third when it is done.
   const sampled = half !== undefined ? when === 'during' : when === 'after' && crc32(name) % 3 === 0;
   const spared = Number(mostDeaths) === 1 && !calls.has(name) && !sampled;
-  if (spared || !mayDie(name)) return proceed();
+  if (when === 'settled' || spared || !mayDie(name)) return proceed();
   if (when === 'during' && half) {
     await half();
     die(name);
@@ -66,7 +66,7 @@ const configMap: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { 
 await state.complete([{ resource: configMaps, object: configMap }, ...pod ? [{ resource: pods, object: pod }] : []], 1);
 const manager = new PodManager({
   state, driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
-  node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+  node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
 }, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
 
 function isReached(status: PodStatus): boolean {
@@ -75,7 +75,11 @@ function isReached(status: PodStatus): boolean {
   return ready && !wantsMore;
 }
 const over = new AbortController();
-manager.subscribe(({ status, gone }) => { if (gone || (pod && pod.metadata?.deletionTimestamp === undefined && isReached(status))) over.abort(); });
+manager.subscribe(({ status, gone }) => {
+  if (!gone && (!pod || pod.metadata?.deletionTimestamp !== undefined || !isReached(status))) return;
+  if (when === 'settled' && mayDie(when)) die(when);
+  over.abort();
+});
 const running = manager.start(over.signal);
 while (!pod && !over.signal.aborted) {
   const { sandboxes, containers } = await driver.list(AbortSignal.timeout(10_000));
