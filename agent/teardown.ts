@@ -88,6 +88,10 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
       const [command = '', prefix = ''] = target.split(' ');
       return (await removeChains(exec, command, prefix)) ? `${command} chains ${prefix}-* removed` : undefined;
     }
+    case 'policy-chains': {
+      const { removePolicies } = await import('./policy/iptables.ts');
+      return (await removePolicies(exec, target)) ? `chains and sets ${target}-* of network policies removed` : undefined;
+    }
     case 'firewall-hook': {
       const { closeHook } = await import('./firewall/hooks.ts');
       return (await closeHook(exec, target)) ? `what let pods through ${target.split(' ')[0] ?? ''} removed` : undefined;

@@ -13,8 +13,8 @@ const signal = new AbortController().signal;
 const probe = join(import.meta.dirname, '../test/support/lab/net-probe.ts');
 const connector = join(import.meta.dirname, 'proxy-process.ts');
 
-/** A command that changed something: what it was given on standard input. */
-interface Batch { readonly command: string; readonly args: readonly string[]; readonly input: string }
+/** A command that changed something: what it was given on standard input, and how long it took. */
+interface Batch { readonly command: string; readonly args: readonly string[]; readonly input: string; readonly ms: number }
 
 /**
  * One backend on a host of the lab: everything from nothing and one change, for each number of Services, beside the same commands
@@ -26,8 +26,10 @@ export async function measureBackend(name: string, counts: readonly number[]): P
     const enter = ['-t', String(lab.host(0).pid), '-n'];
     const batches: Batch[] = [];
     const inHost = async (command: string, args: readonly string[], options: ExecOptions = {}) => {
-      if (typeof options.input === 'string') batches.push({ command, args, input: options.input });
-      return exec('nsenter', [...enter, command, ...args], options);
+      const start = performance.now();
+      const result = await exec('nsenter', [...enter, command, ...args], options);
+      if (typeof options.input === 'string') batches.push({ command, args, input: options.input, ms: performance.now() - start });
+      return result;
     };
     const make = proxyBackends[name];
     if (!make) throw new Error(`there is no backend ${name}`);
@@ -39,7 +41,13 @@ export async function measureBackend(name: string, counts: readonly number[]): P
       }
     };
     const rows: Row[] = [];
-    for (const count of counts) rows.push(...await load(name, backend, count, batches, replay), await change(name, backend, count, batches));
+    let fewest: number | undefined;
+    for (const count of counts) {
+      rows.push(...await load(name, backend, count, batches, replay));
+      const row = await change(name, backend, count, batches);
+      rows.push(fewest === undefined ? row : { ...row, peer: { name: `among ${String(counts[0])}`, value: fewest } });
+      fewest ??= row.value;
+    }
     await backend.cleanup(signal);
     return [...rows, ...await connections(name, backend, lab.host(0))];
   } finally {
@@ -78,7 +86,7 @@ async function change(name: string, backend: ProxyBackend, count: number, batche
   return {
     name: `proxy, ${name}: one change of endpoints among ${count.toLocaleString('en')} Services, until the kernel has it`, unit: 'ms', value: round(median(times)),
     ...(name !== 'iptables' && { budget: { at: 'most', of: 'value', bound: 50 } as const }),
-    note: `${String(Math.round(batches.reduce((sum, { input }) => sum + input.length, 0) / times.length))} bytes for the kernel`,
+    note: `${mean(batches.map(({ input }) => input.length), times.length)} bytes for the kernel; ${mean(batches.map(({ ms }) => ms), times.length)} ms are those of ${[...new Set(batches.map(({ command }) => command))].join(', ')}`,
   };
 }
 
@@ -115,6 +123,10 @@ async function timed(work: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await work();
   return performance.now() - start;
+}
+
+function mean(values: readonly number[], count: number): string {
+  return String(Math.round(values.reduce((sum, value) => sum + value, 0) / count));
 }
 
 function round(ms: number): number {

@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 
 /** One thing that Cleat changed on the host, with what is needed to put it back. */
 export interface LedgerEntry {
-  /** `sysctl`: target is its name. `routes`: target is the routing protocol number. `nftables-table`: `FAMILY NAME`. `iptables-chains`: `COMMAND PREFIX`. `ipvs-services`: `NAME SERVICE-CIDR,...`. `ipvs-services`: `NAME SERVICE-CIDR,...`. `file`, `directory`: a path. `address`: `PREFIX DEVICE`. `link`: its name. `firewall-hook`: whose, and for which range (agent/firewall/hooks.ts). `csi-volumes`: the kubelet's folder. */
-  readonly kind: 'address' | 'link' | 'sysctl' | 'routes' | 'nftables-table' | 'iptables-chains' | 'ipvs-services' | 'firewall-hook' | 'csi-volumes' | 'file' | 'directory';
+  /** `sysctl`: target is its name. `routes`: target is the routing protocol number. `nftables-table`: `FAMILY NAME`. `iptables-chains`: `COMMAND PREFIX`. `ipvs-services`: `NAME SERVICE-CIDR,...`. `policy-chains`: the prefix of chains and sets. `file`, `directory`: a path. `address`: `PREFIX DEVICE`. `link`: its name. `firewall-hook`: whose, and for which range (agent/firewall/hooks.ts). `csi-volumes`: the kubelet's folder. */
+  readonly kind: 'address' | 'link' | 'sysctl' | 'routes' | 'nftables-table' | 'iptables-chains' | 'policy-chains' | 'ipvs-services' | 'firewall-hook' | 'csi-volumes' | 'file' | 'directory';
   readonly target: string;
   /** As it was before Cleat came; null when it was not there. */
   readonly before: string | null;

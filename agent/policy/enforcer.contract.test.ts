@@ -3,6 +3,7 @@ import type { NetworkPolicySpec, Pod } from '#api/gen/types.ts';
 import { networkPolicies, pods } from '#api/kinds/resources.ts';
 import { groupNameOf, peerGroupSlices } from '#api/network-policy/peer-group.ts';
 import { systemClock } from '#common/clock.ts';
+import type { Exec } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { IptablesBackend } from '#agent/proxy/backends/iptables/backend.ts';
 import { NftablesBackend } from '#agent/proxy/backends/nftables/backend.ts';
@@ -13,13 +14,34 @@ import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import { addPod, ask, serve } from '#test/support/lab/pod-namespaces.ts';
 import { MemoryState } from '#test/support/memory-state.ts';
 import { PolicyEnforcer } from './enforcer.ts';
+import { IptablesPolicies } from './iptables.ts';
 import { NftablesPolicies } from './nftables.ts';
+import type { PolicyBackend } from './types.ts';
 
 const [ipA, ipB, ipC] = ['10.42.0.2', '10.42.0.3', '10.42.1.2'];
 const blocked = 'timeout';
 
+interface Means {
+  readonly name: string;
+  readonly make: (exec: Exec) => PolicyBackend;
+  /** Prints what there is of ours. */
+  readonly show: string;
+  readonly flush: string;
+}
+
+const means: readonly Means[] = [
+  { name: 'nftables', make: (exec) => new NftablesPolicies({ exec, record: () => Promise.resolve() }, { table: 'cleat-policy' }), show: 'nft list tables | grep -q policy && nft list table inet cleat-policy || true', flush: 'nft flush ruleset' },
+  {
+    // The flavour that is least like nftables, and the one of hosts that have none.
+    name: 'iptables', flush: 'iptables-legacy -t mangle -F',
+    make: (exec) => new IptablesPolicies({ exec: (command, args, options) => exec(command.replace(/^(ip6?tables)/, '$1-legacy'), args, options), record: () => Promise.resolve() }, { prefix: 'CLEATNP' }),
+    // But for what a state of the rules is called.
+    show: 'for c in iptables ip6tables; do $c-legacy-save -t mangle | grep CLEATNP | grep -v STATE | sort; done; ipset save | grep cleatnp | sort || true',
+  },
+];
+
 /** `node` has the pods a and b, `peer` is another host with pod c, `client` is outside of the cluster. */
-describe('network policies, by real packets', () => {
+describe.each(means)('network policies, by real packets: $name', ({ make, show, flush }) => {
   let lab: Lab;
   let [node, peer, client]: LabHost[] = [];
   const stop = new AbortController();
@@ -29,7 +51,7 @@ describe('network policies, by real packets', () => {
   let enforcer: PolicyEnforcer;
   let running: Promise<void>;
 
-  const exec: ConstructorParameters<typeof NftablesPolicies>[0]['exec'] = (command, args, { env: _env, cwd: _cwd, ...options } = {}) => host(node).exec(command, args, options);
+  const exec: Exec = (command, args, { env: _env, cwd: _cwd, ...options } = {}) => host(node).exec(command, args, options);
   const host = (one: LabHost | undefined): LabHost => { if (!one) throw new Error('no such host'); return one; };
   const pod = (name: string, labels: Record<string, string>): Pod => ({
     metadata: { namespace: 'default', name, uid: name, labels },
@@ -61,7 +83,7 @@ describe('network policies, by real packets', () => {
     const group = groupNameOf(frontend, 'default') ?? '';
     state.set(peerGroupSlices, { metadata: { name: `${group}.node` }, group, node: 'node', pods: [{ uid: 'b', ips: ['10.42.0.99'] }] });
     enforcer = new PolicyEnforcer({
-      state, pods: { all: () => [...reports.values()], subscribe: () => () => undefined, addresses: () => Promise.resolve(new Map()), leaving: () => [], onLeft: () => () => undefined }, backend: new NftablesPolicies({ exec, record: () => Promise.resolve() }, { table: 'cleat-policy' }),
+      state, pods: { all: () => [...reports.values()], subscribe: () => () => undefined, addresses: () => Promise.resolve(new Map()), leaving: () => [], onLeft: () => () => undefined }, backend: make(exec),
       leftOver: false, events: { emit: (event) => { events.push(event); } }, clock: systemClock, log: silentLog, random: Math.random,
     }, { nodeName: 'node', minIntervalMs: 10, checkIntervalMs: 200 });
     running = enforcer.start(stop.signal);
@@ -74,7 +96,7 @@ describe('network policies, by real packets', () => {
 
   it('makes no rules before there is a policy, and lets all pass', async () => {
     expect(await whoReachesA()).toEqual({ fromB: true, fromC: true, fromNode: true, fromClient: true, fromSelf: true });
-    expect(await host(node).execOk('nft', ['list', 'tables'])).not.toContain('policy');
+    expect(await host(node).sh(show)).toBe('');
   });
 
   it('denies what comes in but for the pod itself and its host, and nothing of what the pod asks for', async () => {
@@ -126,22 +148,22 @@ describe('network policies, by real packets', () => {
     await eventually(() => held.output().length > before + 20, { what: 'more answers' });
     expect(held.output()).not.toContain('lost');
     await held.kill('SIGKILL');
-    const text = await host(node).execOk('nft', ['list', 'table', 'inet', 'cleat-policy']);
-    await host(node).execOk('nft', ['flush', 'ruleset']);
+    const text = await host(node).sh(show);
+    await host(node).sh(flush);
     await eventually(() => events.some(({ reason }) => reason === 'PolicyRulesRemoved'), { what: 'an Event' });
-    await eventually(async () => (await host(node).exec('nft', ['list', 'table', 'inet', 'cleat-policy'])).stdout === text, { what: 'the rules' });
+    await eventually(async () => await host(node).sh(show) === text, { what: 'the rules' });
   });
 
   it('does not let a pod start that it cannot hold to its policies, and takes all rules away with the last policy', async () => {
     await host(node).sh('mkdir -p /run/no && mount --bind /run/no /usr/sbin 2>/dev/null; true');
     state.set(networkPolicies, { metadata: { namespace: 'default', name: 'p9' }, spec: { podSelector: {} } });
-    await expect(enforcer.protect(pod('a', {}), ['10.42.0.50'], stop.signal)).rejects.toThrow(/nft cannot be run|refused/);
+    await expect(enforcer.protect(pod('a', {}), ['10.42.0.50'], stop.signal)).rejects.toThrow(/cannot be run|refused|lacks/);
     expect(enforcer.failure).toBeDefined();
     expect(events.map(({ reason }) => reason)).toContain('NetworkPolicyNotEnforced');
     await host(node).sh('umount /usr/sbin');
     await eventually(() => enforcer.failure === undefined, { what: 'another try', timeoutMs: 60_000 });
     for (const { metadata } of state.list(networkPolicies)) state.remove(networkPolicies, 'default', metadata?.name ?? '');
-    await eventually(async () => !(await host(node).execOk('nft', ['list', 'tables'])).includes('policy'), { what: 'no rules' });
+    await eventually(async () => await host(node).sh(show) === '', { what: 'no rules' });
     expect(await toA.fromC()).toBe(`a ${ipC}`);
   });
 });

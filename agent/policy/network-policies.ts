@@ -10,6 +10,7 @@ import type { PolicyEnforcer, PolicyEnforcerConfig, PolicyEnforcerDeps } from '.
 export type NetworkPoliciesDeps = Omit<PolicyEnforcerDeps, 'backend' | 'leftOver'> & { readonly ledger: Ledger };
 
 const table = 'cleat-policy';
+const prefix = 'CLEATNP';
 
 /** The enforcer, loaded with the first policy that this host is told of, or when an earlier life left rules. */
 export class NetworkPolicies implements Runnable {
@@ -25,14 +26,17 @@ export class NetworkPolicies implements Runnable {
 
   async start(signal: AbortSignal): Promise<void> {
     const { state, ledger, ...deps } = this.#deps;
-    const leftOver = ledger.records.some(({ kind, target }) => kind === 'nftables-table' && target === `inet ${table}`);
+    const had = { nftables: ledger.records.some(({ kind, target }) => kind === 'nftables-table' && target === `inet ${table}`), iptables: ledger.records.some(({ kind }) => kind === 'policy-chains') };
+    const leftOver = had.nftables || had.iptables;
     const wakeup = new Wakeup();
     const stop = state.subscribe(() => { wakeup.notify(); });
     try {
       while (!leftOver && state.list(networkPolicies).length === 0) await wakeup.wait(signal);
       stop();
-      const [{ PolicyEnforcer: Loaded, policyEnforcerDefaults }, { NftablesPolicies }] = await Promise.all([import('./enforcer.ts'), import('./nftables.ts')]);
-      const backend = new NftablesPolicies({ exec, record: (target) => ledger.record({ kind: 'nftables-table', target, before: null, after: null }) }, { table });
+      const [{ PolicyEnforcer: Loaded, policyEnforcerDefaults }, { NftablesPolicies }, { IptablesPolicies }, { UsablePolicies }] = await Promise.all([import('./enforcer.ts'), import('./nftables.ts'), import('./iptables.ts'), import('./choose.ts')]);
+      const nftables = new NftablesPolicies({ exec, record: (target) => ledger.record({ kind: 'nftables-table', target, before: null, after: null }) }, { table });
+      const iptables = new IptablesPolicies({ exec, record: (target) => ledger.record({ kind: 'policy-chains', target, before: null, after: null }) }, { prefix });
+      const backend = new UsablePolicies([nftables, iptables], [...(had.nftables ? [nftables] : []), ...(had.iptables ? [iptables] : [])]);
       const enforcer = new Loaded({ ...deps, state, backend, leftOver }, { ...policyEnforcerDefaults, ...this.#config });
       this.#enforcer.resolve(enforcer);
       await enforcer.start(signal);

@@ -1,7 +1,7 @@
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { Exec } from '#common/exec.ts';
-import { baseRules } from './rules.ts';
-import type { Piece, PolicyBackend, Ruleset } from './types.ts';
+import { families, type Direction } from './rules.ts';
+import type { Family, Piece, PolicyBackend, Rule, Ruleset, SetType } from './types.ts';
 
 export interface NftablesPolicyDeps {
   readonly exec: Exec;
@@ -48,8 +48,9 @@ export class NftablesPolicies implements PolicyBackend {
   }
 
   async intact(signal: AbortSignal): Promise<boolean> {
-    const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'chain', 'inet', this.#table, 'forward-in'], { signal });
-    return exitCode === 0 && stdout.includes('vmap @in4');
+    // Rules that can be added only while those of before are all there: tried, not done.
+    const input = [...baseChains()].map(([name, { rules }]) => `add rule inet ${this.#table} ${name} index ${String(rules.length - 1)} accept\n`).join('');
+    return (await this.#deps.exec('nft', ['-c', '-f', '-'], { input, signal })).exitCode === 0;
   }
 
   async cleanup(signal: AbortSignal): Promise<void> {
@@ -65,6 +66,54 @@ export class NftablesPolicies implements PolicyBackend {
     this.#applied = undefined;
     throw new StatusError('InternalError', `nft refused the rules of network policies: ${stderr.trim().slice(0, 1000)}`);
   }
+}
+
+/** The chains that the kernel enters. Accepting ends one of them only. */
+function baseChains(): ReadonlyMap<string, { readonly hook: string; readonly rules: readonly string[] }> {
+  const decide = (direction: Direction): string[] => {
+    const side = direction === 'in' ? 'daddr' : 'saddr';
+    return ['ct state established,related accept', 'ip saddr . ip daddr @self4 accept', 'ip6 saddr . ip6 daddr @self6 accept', `ip ${side} vmap @${direction}4`, `ip6 ${side} vmap @${direction}6`];
+  };
+  const chain = (hook: string, direction: Direction, before: readonly string[] = []) => [`${hook}-${direction}`, { hook: `type filter hook ${hook} priority ${direction === 'out' ? '-6' : '-5'}; policy accept;`, rules: [...before, ...decide(direction)] }] as const;
+  // A balancer in the kernel (ipvs) sends what came from elsewhere like something of the host's own.
+  const own = ['fib saddr type local accept'];
+  return new Map([chain('forward', 'out'), chain('forward', 'in'), chain('output', 'out', own), chain('output', 'in', own)]);
+}
+
+/** The part that does not depend on policies. */
+function baseRules(table: string): string {
+  const sets = families.flatMap((family) => [
+    ...['in', 'out'].map((direction) => `map ${direction}${String(family)} { type ${addressType(family)} : verdict; }`), `set self${String(family)} { type ${addressType(family)} . ${addressType(family)}; }`,
+  ]);
+  const chains = [...baseChains()].map(([name, { hook, rules }]) => `chain ${name} {\n${[hook, ...rules].map((line) => `    ${line}\n`).join('')}  }`);
+  return `table inet ${table} {\n${[...sets, ...chains].map((line) => `  ${line}\n`).join('')}}\n`;
+}
+
+export function ruleText({ family = 4, peer, protocol, ports, endpoints, then }: Rule): string {
+  const word = family === 4 ? 'ip' : 'ip6';
+  const verdict = typeof then === 'string' ? then : `jump ${then.jump}`;
+  return [
+    ...(peer ? peerText(peer, word, family) : []),
+    ...(protocol === undefined ? [] : [`meta l4proto ${protocol}`]),
+    ...(ports ? [`th dport ${String(ports.from)}${ports.to === ports.from ? '' : `-${String(ports.to)}`}`] : []),
+    ...(endpoints === undefined ? [] : [`${word} daddr . meta l4proto . th dport @${endpoints}`]),
+    verdict,
+  ].join(' ');
+}
+
+function peerText(peer: NonNullable<Rule['peer']>, word: string, family: Family): string[] {
+  const side = `${word} ${peer.side === 'source' ? 'saddr' : 'daddr'}`;
+  if ('set' in peer) return [`${side} @${peer.set}`];
+  const { cidr, except = [] } = peer.block;
+  return [cidr.endsWith('/0') ? `meta nfproto ipv${String(family)}` : `${side} ${cidr}`, ...except.map((range) => `${side} != ${range}`)];
+}
+
+function setText({ family, of }: SetType): string {
+  return `{ type ${addressType(family)}${of === 'endpoints' ? ' . inet_proto . inet_service' : ''}; }`;
+}
+
+function addressType(family: Family): string {
+  return `ipv${String(family)}_addr`;
 }
 
 /** Commands in the order in which nothing refers to what is not there yet or no more; empty when nothing changes. */
@@ -90,7 +139,7 @@ class Commands {
   }
 
   change(before: Piece, after: Piece): void {
-    for (const [name, declaration] of after.sets) if (!before.sets.has(name)) this.#made.push(`add set ${this.#table} ${name} ${declaration}`);
+    for (const [name, type] of after.sets) if (!before.sets.has(name)) this.#made.push(`add set ${this.#table} ${name} ${setText(type)}`);
     for (const [name, rules] of after.chains) this.#chain(name, before.chains.get(name), rules);
     for (const name of before.chains.keys()) {
       if (after.chains.has(name)) continue;
@@ -108,8 +157,9 @@ class Commands {
     for (const name of before.sets.keys()) if (!after.sets.has(name)) this.#gone.push(`delete set ${this.#table} ${name}`);
   }
 
-  #chain(name: string, before: readonly string[] | undefined, after: readonly string[]): void {
-    if (before?.join('\n') === after.join('\n')) return;
+  #chain(name: string, before: readonly Rule[] | undefined, rules: readonly Rule[]): void {
+    const after = rules.map(ruleText);
+    if (before?.map(ruleText).join('\n') === after.join('\n')) return;
     if (before === undefined) this.#made.push(`add chain ${this.#table} ${name}`);
     else this.#rules.push(`flush chain ${this.#table} ${name}`);
     for (const rule of after) this.#rules.push(`add rule ${this.#table} ${name} ${rule}`);

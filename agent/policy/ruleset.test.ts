@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { NetworkPolicy, NetworkPolicySpec } from '#api/gen/types.ts';
 import { groupNameOf, type PeerGroupSlice } from '#api/network-policy/peer-group.ts';
+import { ruleText } from './nftables.ts';
 import { RulesetBuilder } from './ruleset.ts';
 import type { LocalPod, PolicyView } from './types.ts';
 
@@ -14,7 +15,7 @@ function rulesOf(view: Partial<PolicyView>, builder = new RulesetBuilder()): Rec
   const pieces = builder.build({ policies: [], groups: [], pods: [], kept: [], orphans: [], ...view });
   const found: Record<string, readonly string[]> = {};
   for (const { chains, elements } of pieces.values()) {
-    for (const [name, rules] of chains) found[name] = rules;
+    for (const [name, rules] of chains) found[name] = rules.map(ruleText);
     for (const [name, keys] of elements) if (keys.size > 0) found[name] = [...keys];
   }
   return found;

@@ -1,4 +1,4 @@
-import type { NetworkPolicy } from '#api/gen/types.ts';
+import type { IPBlock, NetworkPolicy } from '#api/gen/types.ts';
 import type { NamedPort, PeerGroupSlice } from '#api/network-policy/peer-group.ts';
 
 /** One of this host's pods that has addresses of its own. */
@@ -28,13 +28,35 @@ export interface PolicyView {
   readonly orphans: readonly string[];
 }
 
+export type Family = 4 | 6;
+
+/** What a rule matches, where absent parts match everything, and what then happens. */
+export interface Rule {
+  /** Set wherever something of it is about addresses. */
+  readonly family?: Family;
+  readonly peer?: { readonly side: 'source' | 'destination' } & ({ readonly set: string } | { readonly block: IPBlock });
+  /** In lower case. */
+  readonly protocol?: string;
+  /** The destination's. */
+  readonly ports?: { readonly from: number; readonly to: number };
+  /** A set that has the destination with protocol and port. */
+  readonly endpoints?: string;
+  readonly then: 'accept' | 'drop' | { readonly jump: string };
+}
+
+export interface SetType {
+  readonly family: Family;
+  readonly of: 'addresses' | 'endpoints';
+}
+
 /**
- * Part of the rules that changes as one: nftables chains, sets and maps of its own, and elements of its own or of
- * shared sets. An element is a key, or `key : value` in a map. The same part is the same object as long as nothing of it changes.
+ * Part of the rules that changes as one: chains and sets of its own, and elements of its own or of
+ * shared sets. An element is an address, an endpoint (`ADDRESS . PROTOCOL . PORT`), or in a map `ADDRESS : goto CHAIN`. The same
+ * part is the same object as long as nothing of it changes.
  */
 export interface Piece {
-  readonly chains: ReadonlyMap<string, readonly string[]>;
-  readonly sets: ReadonlyMap<string, string>;
+  readonly chains: ReadonlyMap<string, readonly Rule[]>;
+  readonly sets: ReadonlyMap<string, SetType>;
   readonly elements: ReadonlyMap<string, ReadonlySet<string>>;
 }
 

@@ -31,7 +31,7 @@ export async function chooseBackends({ makers, ledger, exec, log }: ChooseDeps, 
       reasons.push(`${name}: ${unusable}`);
       continue;
     }
-    const used = Object.entries(makers).filter(([other]) => other !== name && ledger.records.some(({ kind }) => kind.startsWith(other)));
+    const used = Object.entries(makers).filter(([other]) => other !== name && ledger.records.some(({ kind, target }) => kind.startsWith(other) && !target.endsWith('-policy')));
     return { backend, former: await Promise.all(used.map(([, makeFormer]) => makeFormer(deps, config))) };
   }
   throw new StatusError('ServiceUnavailable', `Services cannot be routed on this host: ${reasons.join('; ')}`);

@@ -3,8 +3,8 @@ import { StatusError } from '#common/errors.ts';
 import type { Family } from '../families.ts';
 import type { ProxyBackendDeps } from '../types.ts';
 import { lockSeconds, presentChains, removeChains, restore } from './commands.ts';
-import { jumps, type ChainLayout, type Ruleset } from './layout.ts';
-import { changeText, replaceText, stateChain, type Present } from './restore.ts';
+import { jumpsOf, tablesOf, type ChainLayout, type Tables } from './layout.ts';
+import { changeText, replaceText, stateChain } from './restore.ts';
 
 const maxChainLetters = 28;
 
@@ -32,7 +32,7 @@ export class OwnChains {
   readonly #prefix: string;
   readonly #layout: ChainLayout;
   /** By family: what the kernel was last given, and the name of that. */
-  readonly #applied = new Map<Family, { readonly rules: Ruleset; readonly generation: string }>();
+  readonly #applied = new Map<Family, { readonly rules: Tables; readonly generation: string }>();
 
   constructor(exec: ProxyBackendDeps['exec'], prefix: string, layout: ChainLayout) {
     this.#exec = exec;
@@ -41,15 +41,15 @@ export class OwnChains {
   }
 
   /** Puts `rules` in the place of whatever is there. */
-  async replace(family: Family, rules: Ruleset, signal: AbortSignal): Promise<void> {
+  async replace(family: Family, rules: Tables, signal: AbortSignal): Promise<void> {
     const generation = newGeneration();
-    const present = await presentChains(this.#exec, commandOf(family), this.#prefix, signal);
+    const present = await presentChains(this.#exec, commandOf(family), this.#prefix, this.#layout, signal);
     await this.#restore(family, replaceText(rules, present, generation, this.#layout), signal);
     this.#applied.set(family, { rules, generation });
   }
 
   /** Leads from what was last given to `rules`. Rejects when that is not there any more. */
-  async change(family: Family, rules: Ruleset, signal: AbortSignal): Promise<void> {
+  async change(family: Family, rules: Tables, signal: AbortSignal): Promise<void> {
     const before = this.#applied.get(family);
     if (!before) throw new StatusError('Conflict', 'nothing was applied yet; replace first');
     const generation = newGeneration();
@@ -60,9 +60,8 @@ export class OwnChains {
   }
 
   /** What keeps these rules from being taken, in the command's words; undefined when nothing does. */
-  async refusal(family: Family, rules: Ruleset, signal: AbortSignal): Promise<string | undefined> {
-    const none: Present = { chains: new Set(), jumps: new Set() };
-    const text = replaceText(rules, { nat: none, filter: none }, 'probe', this.#layout);
+  async refusal(family: Family, rules: Tables, signal: AbortSignal): Promise<string | undefined> {
+    const text = replaceText(rules, {}, 'probe', this.#layout);
     const { exitCode, stderr } = await this.#exec(`${commandOf(family)}-restore`, ['--test', '--noflush', '-w', lockSeconds], { input: text, signal });
     return exitCode === 0 ? undefined : stderr.trim().split('\n')[0] ?? '';
   }
@@ -70,10 +69,10 @@ export class OwnChains {
   /** False when another program removed or replaced chains or the jumps to them. */
   async intact(families: readonly Family[], signal: AbortSignal): Promise<boolean> {
     for (const family of families) {
-      for (const table of ['nat', 'filter'] as const) {
+      for (const table of tablesOf(this.#layout)) {
         const state = await this.#list(family, table, this.#layout.chain(stateChain), signal);
         if (!state.includes(this.#applied.get(family)?.generation ?? 'nothing')) return false;
-        for (const [of, builtin, , chain] of jumps) {
+        for (const [of, builtin, , chain] of jumpsOf(this.#layout)) {
           if (of === table && !(await this.#list(family, table, builtin, signal)).includes(`-j ${this.#layout.chain(chain)}\n`)) return false;
         }
       }
@@ -83,7 +82,7 @@ export class OwnChains {
 
   /** Removes them in both families: an earlier life may have used the other one. */
   async cleanup(signal: AbortSignal): Promise<void> {
-    for (const family of ['ip', 'ip6'] as const) await removeChains(this.#exec, commandOf(family), this.#prefix, signal);
+    for (const family of ['ip', 'ip6'] as const) await removeChains(this.#exec, commandOf(family), this.#prefix, signal, this.#layout);
     this.#applied.clear();
   }
 

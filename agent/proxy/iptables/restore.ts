@@ -1,6 +1,5 @@
-import { jumps, type ChainLayout, type Chains, type Ruleset } from './layout.ts';
+import { jumpsOf, tablesOf, type ChainLayout, type Chains, type Table, type Tables } from './layout.ts';
 
-const tables = ['nat', 'filter'] as const;
 /** Holds one rule that names what was last applied: a change on anything else fails as a whole. */
 export const stateChain = 'STATE';
 
@@ -14,13 +13,18 @@ export interface Present {
   readonly jumps: ReadonlySet<string>;
 }
 
+export type PresentTables = Readonly<Partial<Record<Table, Present>>>;
+
+const nothing: Present = { chains: new Set(), jumps: new Set() };
+
 /** The text that puts `after` in the place of whatever is there of ours. Each table is changed at once. */
-export function replaceText(after: Ruleset, present: Readonly<Record<'nat' | 'filter', Present>>, generation: string, layout: ChainLayout): string {
-  return tables.map((table) => {
-    const chains = new Map([...after[table], [stateChain, [stateRule(generation)]] as const]);
+export function replaceText(after: Tables, present: PresentTables, generation: string, layout: ChainLayout): string {
+  return tablesOf(layout).map((table) => {
+    const { chains: there, jumps } = present[table] ?? nothing;
+    const chains = new Map([...after[table] ?? [], [stateChain, [stateRule(generation)]] as const]);
     const full = new Set([...chains.keys()].map(layout.chain));
-    const stale = [...present[table].chains].filter((chain) => !full.has(chain));
-    const missing = jumps.filter(([of, builtin]) => of === table && !present[table].jumps.has(builtin));
+    const stale = [...there].filter((chain) => !full.has(chain));
+    const missing = jumpsOf(layout).filter(([of, builtin]) => of === table && !jumps.has(builtin));
     return tableText(table, [...full, ...stale], [
       ...[...chains].flatMap(([name, rules]) => added(layout.chain(name), rules)),
       ...missing.map(([, builtin, condition, chain]) => `-I ${builtin} 1 ${condition}-j ${layout.chain(chain)}`),
@@ -30,18 +34,18 @@ export function replaceText(after: Ruleset, present: Readonly<Record<'nat' | 'fi
 }
 
 /** The text that leads from `before` to `after`; empty when they are the same. */
-export function changeText(before: Ruleset, after: Ruleset, generations: { readonly before: string; readonly after: string }, layout: ChainLayout): string {
-  const changes = tables.map((table) => ({ table, ...difference(before[table], after[table], layout) }));
+export function changeText(before: Tables, after: Tables, generations: { readonly before: string; readonly after: string }, layout: ChainLayout): string {
+  const changes = tablesOf(layout).map((table) => ({ table, ...difference(before[table] ?? new Map(), after[table] ?? new Map(), layout) }));
   if (changes.every(({ flushed, rules }) => flushed.length + rules.length === 0)) return '';
   const state = layout.chain(stateChain);
   return changes.map(({ table, flushed, rules }) => tableText(table, flushed, [`-D ${state} ${stateRule(generations.before)}`, `-A ${state} ${stateRule(generations.after)}`, ...rules])).join('');
 }
 
 /** The text that takes all of ours away. */
-export function removeText(present: Readonly<Record<'nat' | 'filter', Present>>, layout: Pick<ChainLayout, 'chain'>): string {
-  return tables.map((table) => {
-    const leading = jumps.filter(([of, builtin]) => of === table && present[table].jumps.has(builtin));
-    const { chains } = present[table];
+export function removeText(present: PresentTables, layout: Pick<ChainLayout, 'chain' | 'jumps'>): string {
+  return tablesOf(layout).map((table) => {
+    const { chains, jumps } = present[table] ?? nothing;
+    const leading = jumpsOf(layout).filter(([of, builtin]) => of === table && jumps.has(builtin));
     if (leading.length + chains.size === 0) return '';
     return tableText(table, [...chains], [...leading.map(([, builtin, condition, chain]) => `-D ${builtin} ${condition}-j ${layout.chain(chain)}`), ...[...chains].map((chain) => `-X ${chain}`)]);
   }).join('');
