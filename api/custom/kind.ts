@@ -86,6 +86,7 @@ function customKind(definition: CustomResourceDefinition, version: CustomResourc
     },
     selectableFields: Object.fromEntries((version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.slice(1), (object) => textAt(object, simplePath(jsonPath))])),
     columns: printerColumns(version.additionalPrinterColumns),
+    warnings: (object, old) => finalizerWarnings(object, old),
     structure: { clean: (value) => cleanCustom(schema, value), check },
     stored: storedForm(schemas, `${group}/${version.name}`, `${group}/${storage.name}`, deps),
     ...(version.deprecated === true && { warning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }),
@@ -116,6 +117,15 @@ function storedForm(schemas: Schemas, served: string, storage: string, { convert
       return result instanceof Promise ? result.then(([one]) => one ?? object) : result[0] ?? object;
     },
   };
+}
+
+const standardFinalizers = new Set(['foregroundDeletion', 'orphan', 'kubernetes']);
+
+/** A name without a domain may be somebody else's, too. */
+function finalizerWarnings(object: KubeObject, old: KubeObject | undefined): string[] {
+  const known = new Set([...standardFinalizers, ...old?.metadata?.finalizers ?? []]);
+  return (object.metadata?.finalizers ?? []).filter((name) => !known.has(name) && !name.includes('/'))
+    .map((name) => `metadata.finalizers: ${JSON.stringify(name)}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers`);
 }
 
 /** Rules read fields that the schema vouches for: where it does not hold, they are not asked. */

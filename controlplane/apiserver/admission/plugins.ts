@@ -53,7 +53,7 @@ export class Admission {
     });
     const policies = once(async () => new (await import('./policies/policies.ts')).Policies({ objects, kinds, expressions: await expressions() }));
     this.#log = log;
-    this.#quota = new QuotaAdmission({ store, log });
+    this.#quota = new QuotaAdmission({ store, log, clock });
     this.#policies = new PolicyAdmission({ objects, kinds, policies, log });
     this.chain = new AdmissionChain([
       namespaceLifecycle(store), limitRanger(objects), serviceAccount(store, clock), ...access, taintNewNodes, podSecurity(objects), priority(objects), podDefaults(config), disconnectPolicy(objects),

@@ -69,6 +69,8 @@ describe('a CustomResourceDefinition', () => {
     expect(made.status).toBe(201);
     expect(made.json()['spec']).toEqual({ cron: '* * *', replicas: 1, free: { a: { b: null } } });
     expect(made.headers['warning']).toContain('unknown field');
+    const held = await server.ask(`${crontabs}?dryRun=All`, { method: 'POST', body: { apiVersion: 'stable.example.com/v1', kind: 'CronTab', metadata: { name: 'held', finalizers: ['mine', 'example.com/mine'] } } });
+    expect(held.headers['warning']).toBe('299 - "metadata.finalizers: \\"mine\\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"');
     const refused = await create({ cron: 5, replicas: 0 }, 'two');
     expect(refused.status).toBe(422);
     expect(refused.json()['message']).toBe('CronTab.stable.example.com "two" is invalid: [spec.cron: Invalid value: "integer": spec.cron in body must be of type string: "integer", spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1]');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Pod, PodSpec, ResourceQuota, ResourceQuotaSpec } from '#api/gen/types.ts';
 import { configMaps, namespaces, pods, resourceQuotas, serviceAccounts, services } from '#api/kinds/resources.ts';
+import { ManualClock } from '#common/clock.ts';
 import { TestServer } from '../../test-server.ts';
 import type { ApiClient } from '../../types.ts';
 
@@ -90,4 +91,18 @@ describe('quota', () => {
     await expect(pod(ns, 'ending-2', burst, { activeDeadlineSeconds: 100 })).rejects.toThrow('exceeded quota: ending');
     await vi.waitFor(async () => { expect([await used(ns), await used(ns, 'critical'), await used(ns, 'ending')]).toEqual([{ pods: '1' }, { pods: '1' }, { pods: '1' }]); });
   });
+});
+
+it('takes its status back from whoever writes it, not at once', async () => {
+  const clock = new ManualClock(Date.now());
+  const own = await TestServer.start({ clock });
+  const api = own.api.client({ name: 'test', groups: ['system:masters'] });
+  await api.create<ResourceQuota>(resourceQuotas, { metadata: { name: 'q', namespace: 'default' }, spec: { hard: { pods: '5' } } });
+  const hard = async (): Promise<unknown> => (await api.get(resourceQuotas, 'default', 'q')).status?.hard;
+  await vi.waitFor(async () => { expect(await hard()).toEqual({ pods: '5' }); });
+  await api.patch(resourceQuotas, 'default', 'q', 'merge', { status: { hard: { pods: '7' } } }, 'status');
+  expect(await hard()).toEqual({ pods: '7' });
+  await clock.advance(20_000);
+  await vi.waitFor(async () => { expect(await hard()).toEqual({ pods: '5' }); });
+  await own.stop();
 });

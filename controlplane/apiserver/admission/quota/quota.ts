@@ -1,7 +1,8 @@
-import type { Pod, ResourceQuota } from '#api/gen/types.ts';
+import type { Pod, ResourceQuota, ResourceQuotaStatus } from '#api/gen/types.ts';
 import { qualifiedName, resourceQuotas } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { messageOf, isStatus } from '#common/errors.ts';
+import type { Clock } from '#common/clock.ts';
 import { isAbort } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
@@ -14,6 +15,9 @@ import type { AdmissionPlugin, AdmissionRequest, Reservation } from '../types.ts
 import { Ledger } from './ledger.ts';
 import { countedOf, inScope, missingFrom, printAmount, resourceOf, type Counted } from './usage.ts';
 
+/** What others write into the status of a quota stays as long: they may want to read it back. */
+const meddledMs = 20_000;
+
 /**
  * ResourceQuota: nothing is made that would exceed one, and each quota's status says what is used. Namespaces without
  * quotas cost nothing. `load` finds the quotas at start; `start` keeps their status.
@@ -22,13 +26,17 @@ export class QuotaAdmission implements AdmissionPlugin {
   readonly name = 'ResourceQuota';
   readonly #store: Store;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #ledgers = new Map<string, Ledger>();
   /** Namespaces whose quotas may have a status that is no longer true. */
   readonly #stale = new Set<string>();
+  /** Namespaces with a quota whose status somebody else has written. */
+  readonly #meddled = new Set<string>();
   readonly #wakeup = new Wakeup();
 
-  constructor(deps: { readonly store: Store; readonly log: Log }) {
+  constructor(deps: { readonly store: Store; readonly log: Log; readonly clock: Clock }) {
     this.#store = deps.store;
+    this.#clock = deps.clock;
     this.#log = deps.log;
   }
 
@@ -96,6 +104,7 @@ export class QuotaAdmission implements AdmissionPlugin {
       ledger?.removeQuota(name);
       if (ledger?.isEmpty) this.#ledgers.delete(namespace);
     } else if (subresource !== 'status' || !equal((object as ResourceQuota).spec, (old as ResourceQuota | undefined)?.spec)) this.#setQuota(object as ResourceQuota);
+    else if (!equal((object as ResourceQuota).status, statusOf(this.#ledgers.get(namespace), object as ResourceQuota))) this.#meddle(namespace);
   }
 
   #setQuota(quota: ResourceQuota): void {
@@ -104,6 +113,15 @@ export class QuotaAdmission implements AdmissionPlugin {
     if (!ledger) this.#ledgers.set(namespace, ledger = new Ledger());
     ledger.setQuota(quota);
     this.#touch(namespace);
+  }
+
+  #meddle(namespace: string): void {
+    if (this.#meddled.has(namespace)) return;
+    this.#meddled.add(namespace);
+    this.#clock.after(meddledMs, () => {
+      this.#meddled.delete(namespace);
+      this.#touch(namespace);
+    });
   }
 
   #touch(namespace: string): void {
@@ -155,12 +173,17 @@ export class QuotaAdmission implements AdmissionPlugin {
       const name = quota.metadata?.name ?? '';
       const hard = quota.spec?.hard ?? {};
       for (const resource of new Set(Object.keys(hard).map(resourceOf))) if (ledger) await this.#read(namespace, ledger, resource);
-      const used = ledger?.used(name) ?? new Map<string, bigint>();
-      const status = { hard, used: Object.fromEntries(Object.keys(hard).map((key) => [key, printAmount(key, used.get(key) ?? 0n)])) };
+      const status = statusOf(ledger, quota);
       const current = await client.get(resourceQuotas, namespace, name);
       if (!equal(current.status, status)) await client.update(resourceQuotas, { ...current, status, metadata: { ...current.metadata, resourceVersion: undefined } }, 'status');
     }
   }
+}
+
+function statusOf(ledger: Ledger | undefined, { metadata, spec }: ResourceQuota): ResourceQuotaStatus {
+  const used = ledger?.used(metadata?.name ?? '');
+  const hard = spec?.hard ?? {};
+  return { hard, used: Object.fromEntries(Object.keys(hard).map((key) => [key, printAmount(key, used?.get(key) ?? 0n)])) };
 }
 
 /** Of each amount the larger: what an update may need until it is made or not. */
