@@ -97,11 +97,11 @@ install() { run apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Ti
 update() { run apt-get update -qq -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any >>"$log" 2>&1; }
 # One that was interrupted before may have left packages half configured.
 mend() { run dpkg --configure -a >>"$log" 2>&1 9<&-; }
-# A Docker that starts changes the host's firewall for everybody, and a registry would listen to all; those who only need
+# A Docker or firewalld that starts changes the host's firewall for everybody, and a registry would listen to all; those who only need
 # their programs here do not want that.
 policy=/usr/sbin/policy-rc.d
 case "$missing " in
-  *" docker.io "* | *" docker-registry "* | *" haproxy "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
+  *" docker.io "* | *" docker-registry "* | *" haproxy "* | *" firewalld "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
 esac
 install || { mend; update && install; } || {
   cat "$log" >&2
@@ -121,6 +121,9 @@ case "$missing " in
 esac
 case "$missing " in
   *" haproxy "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet haproxy || true; fi ;;
+esac
+case "$missing " in
+  *" firewalld "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet firewalld || true; fi ;;
 esac
 rm -f "$log" ${held:+"$held"}
 finish "$@"

@@ -3,7 +3,7 @@
 # The last line is `N passed, N failed`, whatever happened. A skipped test counts as failed: it was to be shown.
 set -eu
 cd "$(dirname "$0")/.."
-sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw haproxy:haproxy
+sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw firewalld:firewalld haproxy:haproxy ipset:ipset
 # Debian's kubectl is the oldest that Cleat promises to work with. Where this host has another it is unpacked beside (8 MB),
 # and the host's own stays what it is.
 old=node_modules/.cache/kubernetes-client

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { StatusError } from '#common/errors.ts';
 import type { Exec } from '#common/exec.ts';
 
@@ -20,6 +19,10 @@ export interface FirewallHook {
 const dockerChain = 'CLEATHOOK';
 const dockerUser = 'DOCKER-USER';
 const lockSeconds = '30';
+/** Of family inet. */
+export const firewalldTable = 'firewalld';
+/** Of firewalld's; at most 17 letters. */
+const policy = 'cleat-pods';
 
 export function firewallHooks(exec: Exec, podCidrs: readonly string[]): FirewallHook[] {
   return podCidrs.flatMap((cidr) => [new DockerHook(exec, cidr), new UfwHook(exec, cidr), new FirewalldHook(exec, cidr)]);
@@ -137,42 +140,100 @@ class UfwHook implements FirewallHook {
   }
 }
 
-/** firewalld trusts what comes from some addresses. Source: https://firewalld.org/documentation/zone/ */
+/**
+ * firewalld trusts what comes from some addresses; what goes there from elsewhere takes a policy, which it takes up only
+ * when it reads all of its settings again. Source: https://firewalld.org/documentation/concepts.html
+ */
 class FirewalldHook implements FirewallHook {
   readonly name = 'firewalld';
   readonly what: string;
   readonly target: string;
   readonly #exec: Exec;
   readonly #cidr: string;
+  /** Its rules when it was looked at last, and when it last said that pods are let through. */
+  #rules: string | undefined;
+  #openRules: string | undefined;
 
   constructor(exec: Exec, cidr: string) {
     this.#exec = exec;
     this.#cidr = cidr;
     this.target = `firewalld ${cidr}`;
-    this.what = `the source ${cidr} of zone trusted`;
+    this.what = `the source ${cidr} of zone trusted, and its policy ${policy}`;
   }
 
   async isThere(signal: AbortSignal): Promise<boolean> {
-    if (await stat('/run/firewalld.pid').catch(() => undefined) === undefined) return false;
-    return (await this.#exec('firewall-cmd', ['--state'], { signal })).exitCode === 0;
+    this.#rules = await this.#listed(signal);
+    return this.#rules !== undefined;
   }
 
-  /** In what runs and in what is kept. */
+  /** Its rules as they are; undefined where it has none. It makes a table of its own or, told to use iptables, chains. */
+  async #listed(signal: AbortSignal): Promise<string | undefined> {
+    const { exitCode, stdout } = await this.#exec('nft', ['-s', 'list', 'table', 'inet', firewalldTable], { signal });
+    if (exitCode === 0) return stdout;
+    const chains = await this.#exec(iptablesOf(this.#cidr), ['-w', lockSeconds, '-S'], { signal });
+    return chains.exitCode === 0 && /^-N INPUT_ZONES$/m.test(chains.stdout) ? chains.stdout : undefined;
+  }
+
+  /** In what runs and in what is kept. Its command takes long, so it is asked only when its rules have changed. */
   async isOpen(signal: AbortSignal): Promise<boolean> {
-    for (const kept of [[], ['--permanent']]) if ((await this.#exec('firewall-cmd', [...kept, '--zone=trusted', `--query-source=${this.#cidr}`], { signal })).exitCode !== 0) return false;
+    if (this.#rules !== undefined && this.#rules === this.#openRules) return true;
+    for (const kept of [[], ['--permanent']]) {
+      if (!await this.#succeeds([...kept, '--zone=trusted', `--query-source=${this.#cidr}`], signal)) return false;
+      if (!await this.#succeeds([...kept, `--policy=${policy}`, `--query-rich-rule=${this.#richRule}`], signal)) return false;
+    }
+    this.#openRules = this.#rules;
     return true;
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    for (const kept of [[], ['--permanent']]) await run(this.#exec, 'firewall-cmd', [...kept, '--zone=trusted', `--add-source=${this.#cidr}`], signal);
+    const isKept = await this.#isKept(signal);
+    for (const kept of [[], ['--permanent']]) await this.#run([...kept, '--zone=trusted', `--add-source=${this.#cidr}`], signal);
+    if (!await this.#succeeds(['--permanent', `--policy=${policy}`, '--get-target'], signal)) {
+      await this.#run(['--permanent', `--new-policy=${policy}`], signal);
+      for (const zone of ['--add-ingress-zone=ANY', '--add-egress-zone=trusted']) await this.#run(['--permanent', `--policy=${policy}`, zone], signal);
+    }
+    await this.#run(['--permanent', `--policy=${policy}`, `--add-rich-rule=${this.#richRule}`], signal);
+    if (await this.#succeeds([`--policy=${policy}`, `--add-rich-rule=${this.#richRule}`], signal)) return;
+    if (!isKept) throw new StatusError('Conflict', 'it has settings that are not kept, which would be lost when it takes up the policy for pods; keep them (firewall-cmd --runtime-to-permanent) or not, and run: firewall-cmd --reload');
+    await this.#run(['--reload'], signal);
   }
 
   async close(): Promise<boolean> {
+    const isKept = await this.#isKept();
+    const steps = [[`--policy=${policy}`, `--remove-rich-rule=${this.#richRule}`], ['--zone=trusted', `--remove-source=${this.#cidr}`]];
     let done = false;
-    for (const kept of [[], ['--permanent']]) {
-      const end = await this.#exec('firewall-cmd', [...kept, '--zone=trusted', `--remove-source=${this.#cidr}`], { timeoutMs: 60_000 }).catch(() => undefined);
-      done ||= end?.exitCode === 0;
+    for (const step of steps) {
+      done = await this.#succeeds(step) || done;
+      // One that does not run keeps what it was told all the same.
+      done = await this.#succeeds(['--permanent', ...step]) || await this.#succeeds(step, undefined, 'firewall-offline-cmd') || done;
     }
+    await this.#deletePolicy(isKept);
     return done;
+  }
+
+  /** Unless another range needs it. */
+  async #deletePolicy(isKept: boolean): Promise<void> {
+    const list = ['--permanent', `--policy=${policy}`, '--list-rich-rules'];
+    const { exitCode, stdout } = await this.#exec('firewall-cmd', list).catch(() => ({ exitCode: 1, stdout: '' }));
+    if (exitCode !== 0) await this.#succeeds([`--delete-policy=${policy}`], undefined, 'firewall-offline-cmd');
+    else if (stdout.trim() === '' && await this.#succeeds(['--permanent', `--delete-policy=${policy}`]) && isKept) await this.#succeeds(['--reload']);
+  }
+
+  /** Into pods from wherever; what comes from them is trusted. */
+  get #richRule(): string { return `rule family="${this.#cidr.includes(':') ? 'ipv6' : 'ipv4'}" destination address="${this.#cidr}" accept`; }
+
+  /** Whether what runs is what is kept, but for links, which somebody names anew after a reload. */
+  async #isKept(signal?: AbortSignal): Promise<boolean> {
+    const said = async (...args: string[]): Promise<string> => (await this.#exec('firewall-cmd', args, signal ? { signal } : {}).catch(() => undefined))?.stdout.replaceAll(/^ {2}interfaces:.*$| \((active|default|, )+\)$/gm, '') ?? '';
+    for (const what of ['--list-all-zones', '--list-all-policies']) if (await said(what) !== await said('--permanent', what)) return false;
+    return true;
+  }
+
+  async #run(args: readonly string[], signal: AbortSignal): Promise<void> {
+    await run(this.#exec, 'firewall-cmd', args, signal);
+  }
+
+  async #succeeds(args: readonly string[], signal?: AbortSignal, command = 'firewall-cmd'): Promise<boolean> {
+    return (await this.#exec(command, args, { timeoutMs: 60_000, ...(signal && { signal }) }).catch(() => undefined))?.exitCode === 0;
   }
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
+import { eventually } from '#test/support/lab/eventually.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import { addPod, ask, serve } from '#test/support/lab/pod-namespaces.ts';
@@ -20,7 +21,8 @@ describe('the firewalls of others on a host', () => {
   let events: string[] = [];
   let neighbours: FirewallNeighbours;
 
-  const exec: Exec = (command, args, { env: _env, cwd: _cwd, ...options } = {}) => node.exec(command, args, options);
+  const commands: string[] = [];
+  const exec: Exec = (command, args, { env: _env, cwd: _cwd, ...options } = {}) => { commands.push(command); return node.exec(command, args, options); };
   const both = (): Promise<string[]> => Promise.all([ask(client, undefined, ip, 8080), ask(node, 'a', client.address, 8080), ask(node, 'a', node.address, 7070)]);
   const open = [`a ${'CLIENT'}`, `client ${ip}`, `node ${ip}`];
   const expected = (): string[] => open.map((answer) => answer.replace('CLIENT', client.address));
@@ -80,4 +82,48 @@ describe('the firewalls of others on a host', () => {
     expect([await rules(), await node.sh('cat /etc/ufw/*.rules')]).toEqual([before, files]);
     await node.execOk('ufw', ['--force', 'disable']);
   });
+
+  it('let pods through: firewalld, by its trusted zone, and ask it no more than they must', async () => {
+    await node.sh('mkdir -p /run/dbus && dbus-daemon --system --fork --nopidfile');
+    // As its unit starts it.
+    const firewalld = node.spawn('firewalld', 'firewalld', ['--nofork', '--nopid']);
+    await eventually(async () => (await node.exec('firewall-cmd', ['--state'])).exitCode === 0, { what: 'firewalld to run', timeoutMs: 60_000, intervalMs: 300, explain: () => firewalld.output() });
+    const ruleset = async (): Promise<string> => node.execOk('nft', ['-s', 'list', 'ruleset']);
+    const kept = (): Promise<string> => node.execOk('firewall-cmd', ['--permanent', '--list-all-zones']);
+    const before = [await ruleset(), await kept()];
+    expect(await both()).toEqual(['timeout', 'timeout', 'timeout']);
+    await neighbours.check(signal);
+    expect(await both()).toEqual(expected());
+    expect([records, events]).toEqual([[`firewalld ${cidr}`], ['FirewallOpened']]);
+    await neighbours.check(signal);
+    commands.length = 0;
+    await neighbours.check(signal);
+    expect(commands.filter((command) => command === 'firewall-cmd')).toEqual([]);
+    // What runs forgets, what is kept stays; then the other way round.
+    await node.execOk('firewall-cmd', ['--zone=trusted', `--remove-source=${cidr}`]);
+    await neighbours.check(signal);
+    expect([await both(), events]).toEqual([expected(), ['FirewallOpened', 'FirewallRulesRemoved']]);
+    await node.execOk('firewall-cmd', ['--reload']);
+    await neighbours.check(signal);
+    expect([await both(), events.length]).toEqual([expected(), 2]);
+    expect(await closeHook(exec, `firewalld ${cidr}`)).toBe(true);
+    expect([await ruleset(), await kept()]).toEqual(before);
+    await neighbours.check(signal);
+    await firewalld.kill('SIGTERM');
+    expect(await closeHook(exec, `firewalld ${cidr}`)).toBe(true);
+    expect(await node.sh('grep -rc 10.42 /etc/firewalld/zones/trusted.xml || true')).toBe('0\n');
+  }, 300_000);
+
+  it('are asked for nothing that would lose what firewalld was told for now only', async () => {
+    const firewalld = node.spawn('firewalld', 'firewalld', ['--nofork', '--nopid']);
+    await eventually(async () => (await node.exec('firewall-cmd', ['--state'])).exitCode === 0, { what: 'firewalld to run', timeoutMs: 60_000, intervalMs: 300, explain: () => firewalld.output() });
+    await node.execOk('firewall-cmd', ['--zone=public', '--add-port=7070/tcp']);
+    await neighbours.check(signal);
+    expect([events, await node.execOk('firewall-cmd', ['--zone=public', '--list-ports'])]).toEqual([['FirewallNotOpened'], '7070/tcp\n']);
+    expect(await both()).toEqual(['timeout', `client ${ip}`, `node ${ip}`]);
+    await node.execOk('firewall-cmd', ['--reload']);
+    await neighbours.check(signal);
+    expect(await both()).toEqual(expected());
+    await firewalld.kill('SIGTERM');
+  }, 300_000);
 });

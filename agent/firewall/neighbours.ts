@@ -6,7 +6,7 @@ import type { Log } from '#common/log.ts';
 import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import type { Exec } from '#common/exec.ts';
-import { firewallHooks, type FirewallHook } from './hooks.ts';
+import { firewalldTable, firewallHooks, type FirewallHook } from './hooks.ts';
 
 export interface FirewallNeighboursDeps {
   readonly exec: Exec;
@@ -53,11 +53,12 @@ export class FirewallNeighbours implements Runnable {
 
   /** One look at all of them. */
   async check(signal: AbortSignal): Promise<void> {
-    const isFiltered = await this.#isFiltered(signal);
+    const tables = await this.#tables(signal);
+    const isFiltered = await this.#isFiltered(tables);
     for (const hook of this.#hooks) {
       try {
         // To ask for a chain would make the table where there is none.
-        if ((hook.name === 'firewalld' || isFiltered) && await hook.isThere(signal)) await this.#keepOpen(hook, signal);
+        if ((isFiltered || (hook.name === 'firewalld' && tables.has(`inet ${firewalldTable}`))) && await hook.isThere(signal)) await this.#keepOpen(hook, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         this.#deps.log.warn({ firewall: hook.name, err: messageOf(error) }, 'another firewall on this host could not be asked to let pods through');
@@ -78,11 +79,15 @@ export class FirewallNeighbours implements Runnable {
   }
 
   /** Whether somebody has rules of iptables in the kernel, of either flavour. */
-  async #isFiltered(signal: AbortSignal): Promise<boolean> {
+  async #isFiltered(tables: ReadonlySet<string>): Promise<boolean> {
     const legacy = await Promise.all(['ip_tables_names', 'ip6_tables_names'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
-    if (legacy.some((names) => names.split('\n').includes('filter'))) return true;
+    return legacy.some((names) => names.split('\n').includes('filter')) || tables.has('ip filter') || tables.has('ip6 filter');
+  }
+
+  /** All of nftables, by family and name. */
+  async #tables(signal: AbortSignal): Promise<ReadonlySet<string>> {
     const { exitCode, stdout } = await this.#deps.exec('nft', ['list', 'tables'], { signal }).catch(() => ({ exitCode: 1, stdout: '' }));
-    return exitCode === 0 && /^table ip6? filter$/m.test(stdout);
+    return new Set(exitCode === 0 ? stdout.split('\n').map((line) => line.replace('table ', '').trim()) : []);
   }
 
   #tell(type: 'Normal' | 'Warning', reason: string, message: string): void {
