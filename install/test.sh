@@ -1,9 +1,15 @@
 #!/bin/sh
-# `npm test`: installs what is missing, then types, lint, and every test: unit, contract, end-to-end.
+# `npm test [-- [--vm] [PATTERN ...]]`: installs what is missing, then types, lint, and every test: unit, contract, end-to-end.
+# --vm: then the small form of `npm run test:vm`, too: IPVS' contract suite and WireGuard, on a kernel that has them. Where
+# that kernel is not cached it is built meanwhile, with what time the tests leave over. What is missing for it is a failure.
 # The last line is `N passed, N failed`, whatever happened. A skipped test counts as failed: it was to be shown.
 set -eu
 cd "$(dirname "$0")/.."
-sh install/packages.sh --dev kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw firewalld:firewalld haproxy:haproxy ipset:ipset
+vm=
+if [ "${1:-}" = --vm ]; then vm=1; shift; fi
+for_vm="ipvsadm:ipvsadm wg:wireguard-tools gcc:gcc make:make bc:bc flex:flex bison:bison xz:xz-utils /usr/include/arpa:libc6-dev"
+# shellcheck disable=SC2086 # a list of words, or nothing
+sh install/packages.sh --dev ${vm:+$for_vm} kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw firewalld:firewalld haproxy:haproxy ipset:ipset
 # Debian's kubectl is the oldest that Cleat promises to work with. Where this host has another it is unpacked beside (8 MB),
 # and the host's own stays what it is.
 old=node_modules/.cache/kubernetes-client
@@ -19,9 +25,35 @@ refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
 tsc --noEmit || refuse "types are wrong"
 oxlint --type-aware --quiet || refuse "lint found errors"
 
-report=$(mktemp)
-trap 'rm -f "$report"' EXIT
+reports=$(mktemp -d)
+builder=
+finish() {
+  # A build that nobody waits for any more ends with all of its compilers.
+  [ -z "$builder" ] || kill -TERM "-$builder" 2>/dev/null || true
+  rm -rf "$reports"
+}
+trap finish EXIT
+trap 'exit 143' TERM HUP
+trap 'exit 130' INT
 status=0
-vitest run "$@" --reporter=default --reporter=json --outputFile.json="$report" || status=$?
-node install/summary.ts "$report" || status=1
+if [ -n "$vm" ]; then
+  # Of its own session. A report that stays empty counts as failed.
+  : > "$reports/vm.json"
+  setsid nice -n 19 sh test/support/lab/uml/kernel.sh >"$reports/kernel" 2>"$reports/kernel.log" &
+  builder=$!
+fi
+: > "$reports/tests.json"
+vitest run "$@" --reporter=default --reporter=json --outputFile.json="$reports/tests.json" || status=$?
+if [ -n "$vm" ]; then
+  if wait "$builder"; then
+    sh test/support/lab/uml/run.sh -m 512 -w "$reports" vitest run --config vitest.vm.config.ts --project guest agent/proxy/backends/ipvs agent/network/wireguard \
+      --reporter=default --reporter=json --outputFile.json="$reports/vm.json" || status=$?
+  else
+    status=1
+    echo "there is no kernel for the lab's hosts:"
+    cat "$reports/kernel.log"
+  fi
+  builder=
+fi
+node install/summary.ts "$reports"/*.json || status=1
 exit "$status"
