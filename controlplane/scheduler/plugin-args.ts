@@ -1,5 +1,7 @@
 import { StatusError } from '#common/errors.ts';
 
+export interface WeighedResource { readonly name: string; readonly weight: number }
+
 /** One plugin's arguments from a profile's `pluginConfig`, read with the field's name in every complaint. */
 export class PluginArgs {
   readonly #plugin: string;
@@ -53,6 +55,14 @@ export class PluginArgs {
       throw this.wrong(field, max === Number.MAX_SAFE_INTEGER ? `must be a whole number, ${String(min)} at least` : `must be a whole number from ${String(min)} to ${String(max)}`);
     }
     return value;
+  }
+
+  /** Resources with their weights, `maxWeight` at most; none where none are given. */
+  resources(field: string, value: unknown, maxWeight: number): readonly WeighedResource[] {
+    return (this.checkList(field, value) ?? []).map((item, i) => {
+      if (!isMap(item) || typeof item['name'] !== 'string' || item['name'] === '') throw this.wrong(`${field}[${String(i)}].name`, 'is required');
+      return { name: item['name'], weight: this.checkInteger(`${field}[${String(i)}].weight`, item['weight'] ?? 1, 1, maxWeight) };
+    });
   }
 
   wrong(field: string, why: string): StatusError {

@@ -21,6 +21,16 @@ export function emptyResources(): MutableResources {
   return { cpuMillis: 0, memoryBytes: 0, ephemeralBytes: 0, scalars: new Map() };
 }
 
+/** Of one resource by its name: thousandths of a core, bytes, or whole ones. */
+export function amountOf(name: string, { cpuMillis: cpu, memoryBytes, ephemeralBytes, scalars }: Resources): number {
+  switch (name) {
+    case 'cpu': return cpu;
+    case 'memory': return memoryBytes;
+    case 'ephemeral-storage': return ephemeralBytes;
+    default: return scalars.get(name) ?? 0;
+  }
+}
+
 /** Reads a resource list; `pods` is left out, it is counted, not requested. */
 export function parseResources(quantities: Quantities | undefined): MutableResources {
   const result = emptyResources();

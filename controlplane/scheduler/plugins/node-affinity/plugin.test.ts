@@ -43,3 +43,14 @@ test('score: preferred terms by weight', () => {
   ] } } } });
   expect(scoreWith(nodeAffinity(), incoming, cache)).toEqual({ a: 100, b: 25, c: 0 });
 });
+
+test('a profile may add affinity to that of its pods', () => {
+  const adding = (addedAffinity: unknown) => nodeAffinity({ args: new Map([['NodeAffinity', { addedAffinity }]]) });
+  const plugin = adding({ requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [expression('disk', 'Exists')] }, preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 5, preference: expression('disk', 'In', 'hdd') }] });
+  const enforced = "node(s) didn't match scheduler-enforced node affinity";
+  expect(filterWith(plugin, pod(), cache)).toEqual({ c: enforced });
+  expect(filterWith(plugin, pod({ spec: { nodeSelector: { disk: 'ssd' } } }), cache)).toEqual({ b: "node(s) didn't match Pod's node affinity/selector", c: enforced });
+  expect(scoreWith(plugin, pod(), cache)).toEqual({ a: 0, b: 100, c: 0 });
+  expect(() => adding({ requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } })).toThrow('pluginConfig of NodeAffinity: addedAffinity makes no sense: addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: must have at least one node selector term');
+  expect(() => adding({ requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: 7 } })).toThrow('addedAffinity makes no sense');
+});

@@ -1,23 +1,36 @@
-import type { NodeInfo, Plugin, PodInfo } from '../../types.ts';
+import { PluginArgs } from '../../plugin-args.ts';
+import { amountOf } from '../../requests.ts';
 import { maxScore } from '../../scores.ts';
+import type { NodeInfo, Plugin, PluginHandle, PodInfo } from '../../types.ts';
 
-/** Prefers nodes whose CPU and memory would be used in like proportion, so that neither is left stranded. */
-export function nodeResourcesBalanced(): Plugin {
+const name = 'NodeResourcesBalancedAllocation';
+
+/** Prefers nodes whose resources, CPU and memory by default, would be used in like proportion, so that none is left stranded. */
+export function nodeResourcesBalanced({ args }: Partial<PluginHandle> = {}): Plugin {
+  const resources = readResources(args);
   return {
-    name: 'NodeResourcesBalancedAllocation',
+    name,
     events: [],
-    preScore: ({ requests }) => (requests.cpuMillis === 0 && requests.memoryBytes === 0 ? 'skip' : undefined),
-    score: (pod, node) => maxScore * (1 - imbalance(pod, node)),
+    preScore: ({ requests }) => (resources.every((resource) => amountOf(resource, requests) === 0) ? 'skip' : undefined),
+    score: (pod, node) => maxScore * (1 - imbalance(resources, pod, node)),
   };
 }
 
-/** Standard deviation of the two fractions. */
-function imbalance({ requests }: PodInfo, { requested, allocatable }: NodeInfo): number {
-  const cpu = fraction(requested.cpuMillis + requests.cpuMillis, allocatable.cpuMillis);
-  const memory = fraction(requested.memoryBytes + requests.memoryBytes, allocatable.memoryBytes);
-  return Math.abs(cpu - memory) / 2;
+function readResources(all: PluginHandle['args']): readonly string[] {
+  const args = new PluginArgs(all, name, ['resources']);
+  const given = args.resources('resources', args.list('resources'), 1).map((resource) => resource.name);
+  if (new Set(given).size < given.length) throw args.wrong('resources', 'names one twice');
+  return given.length > 0 ? given : ['cpu', 'memory'];
 }
 
-function fraction(used: number, capacity: number): number {
-  return capacity <= 0 ? 1 : Math.min(1, used / capacity);
+/** Standard deviation of the fractions that would be used. What the node does not have, and extended resources that the pod does not ask for, are left out. */
+function imbalance(resources: readonly string[], { requests }: PodInfo, { requested, allocatable }: NodeInfo): number {
+  const fractions = resources.flatMap((resource) => {
+    const [capacity, request] = [amountOf(resource, allocatable), amountOf(resource, requests)];
+    const isNone = capacity <= 0 || (request === 0 && allocatable.scalars.has(resource));
+    return isNone ? [] : [Math.min(1, (amountOf(resource, requested) + request) / capacity)];
+  });
+  if (fractions.length < 2) return 0;
+  const mean = fractions.reduce((a, b) => a + b, 0) / fractions.length;
+  return Math.sqrt(fractions.reduce((total, fraction) => total + (fraction - mean) ** 2, 0) / fractions.length);
 }

@@ -15,6 +15,7 @@ test.each<[string, object, Record<string, number>]>([
   ['a ratio: bin packing', { type: 'RequestedToCapacityRatio', ...shape([0, 0], [100, 10]) }, { half: 75, empty: 25, none: 25 }],
   ['a ratio: least allocated', { type: 'RequestedToCapacityRatio', ...shape([0, 10], [100, 0]) }, { half: 25, empty: 75, none: 75 }],
   ['a ratio: between points', { type: 'RequestedToCapacityRatio', ...shape([25, 2], [50, 10], [75, 4]) }, { half: 40, empty: 20, none: 20 }],
+  ['a ratio: what scores nothing does not weigh', { type: 'RequestedToCapacityRatio', ...shape([50, 0], [100, 10]), ...gpu }, { half: 88, empty: 0, none: 0 }],
   ['a ratio: beyond the last point', { type: 'RequestedToCapacityRatio', ...shape([10, 3], [20, 6]) }, { half: 60, empty: 60, none: 60 }],
 ])('%s', (_, scoringStrategy, expected) => {
   const plugin = nodeResourcesFit({ args: new Map([['NodeResourcesFit', { scoringStrategy }]]) });

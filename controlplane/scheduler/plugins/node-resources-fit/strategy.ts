@@ -1,11 +1,10 @@
-import { isMap, type PluginArgs } from '../../plugin-args.ts';
+import { isMap, type PluginArgs, type WeighedResource } from '../../plugin-args.ts';
+import { amountOf } from '../../requests.ts';
 import { maxScore } from '../../scores.ts';
 import type { NodeInfo, PodInfo } from '../../types.ts';
 
 /** 0 to 100 for a node of which `used` of `capacity` would be in use. */
 type Curve = (used: number, capacity: number) => number;
-
-interface WeighedResource { readonly name: string; readonly weight: number }
 
 /** Scores a node by how much of each resource would be in use with the pod on it. */
 export type Strategy = (pod: PodInfo, node: NodeInfo) => number;
@@ -21,23 +20,25 @@ export function readStrategy(args: PluginArgs): Strategy {
   switch (type) {
     case 'LeastAllocated': return strategy(weighed, least);
     case 'MostAllocated': return strategy(weighed, most);
-    case 'RequestedToCapacityRatio': return strategy(weighed, readShape(args, requestedToCapacityRatio));
+    case 'RequestedToCapacityRatio': return strategy(weighed, readShape(args, requestedToCapacityRatio), true);
     default: throw args.wrong('scoringStrategy.type', 'must be LeastAllocated, MostAllocated or RequestedToCapacityRatio');
   }
 }
 
-/** Resources that the node does not have say nothing about it. */
-function strategy(resources: readonly WeighedResource[], curve: Curve): Strategy {
+/** Resources that the node does not have say nothing about it; by a ratio, as in Kubernetes, neither do those whose score is 0. */
+function strategy(resources: readonly WeighedResource[], curve: Curve, onlyPositive = false): Strategy {
   return (pod, node) => {
     let sum = 0;
     let weights = 0;
     for (const { name, weight } of resources) {
-      const capacity = allocatableOf(name, node);
+      const capacity = amountOf(name, node.allocatable);
       if (capacity <= 0) continue;
       const request = requestOf(name, pod);
       // An extended resource that the pod does not ask for is none of its business.
       if (request === 0 && name !== 'cpu' && name !== 'memory') continue;
-      sum += weight * curve(usedOf(name, node) + request, capacity);
+      const score = curve(usedOf(name, node) + request, capacity);
+      if (onlyPositive && score === 0) continue;
+      sum += weight * score;
       weights += weight;
     }
     return weights === 0 ? 0 : sum / weights;
@@ -45,13 +46,8 @@ function strategy(resources: readonly WeighedResource[], curve: Curve): Strategy
 }
 
 function readResources(args: PluginArgs, value: unknown): readonly WeighedResource[] {
-  const list = args.checkList('scoringStrategy.resources', value) ?? [];
-  if (list.length === 0) return [{ name: 'cpu', weight: 1 }, { name: 'memory', weight: 1 }];
-  return list.map((item, i) => {
-    const field = `scoringStrategy.resources[${String(i)}]`;
-    if (!isMap(item) || typeof item['name'] !== 'string' || item['name'] === '') throw args.wrong(`${field}.name`, 'is required');
-    return { name: item['name'], weight: args.checkInteger(`${field}.weight`, item['weight'] ?? 1, 1, 100) };
-  });
+  const given = args.resources('scoringStrategy.resources', value, 100);
+  return given.length > 0 ? given : [{ name: 'cpu', weight: 1 }, { name: 'memory', weight: 1 }];
 }
 
 /** Scores of 0 to 10 at utilizations of 0 to 100 percent, straight lines between them. */
@@ -78,21 +74,11 @@ function between(points: readonly { readonly utilization: number; readonly score
   return before.score + ((after.score - before.score) * (utilization - before.utilization)) / (after.utilization - before.utilization);
 }
 
-function allocatableOf(name: string, { allocatable }: NodeInfo): number {
-  switch (name) {
-    case 'cpu': return allocatable.cpuMillis;
-    case 'memory': return allocatable.memoryBytes;
-    case 'ephemeral-storage': return allocatable.ephemeralBytes;
-    default: return allocatable.scalars.get(name) ?? 0;
-  }
-}
-
 function usedOf(name: string, node: NodeInfo): number {
   switch (name) {
     case 'cpu': return node.scoredCpuMillis;
     case 'memory': return node.scoredMemoryBytes;
-    case 'ephemeral-storage': return node.requested.ephemeralBytes;
-    default: return node.requested.scalars.get(name) ?? 0;
+    default: return amountOf(name, node.requested);
   }
 }
 
@@ -100,7 +86,6 @@ function requestOf(name: string, pod: PodInfo): number {
   switch (name) {
     case 'cpu': return pod.scoredCpuMillis;
     case 'memory': return pod.scoredMemoryBytes;
-    case 'ephemeral-storage': return pod.requests.ephemeralBytes;
-    default: return pod.requests.scalars.get(name) ?? 0;
+    default: return amountOf(name, pod.requests);
   }
 }

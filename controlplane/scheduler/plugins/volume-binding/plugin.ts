@@ -7,11 +7,12 @@ import { annotations, findVolume, isFor, isFullyBound, storageClassOf } from '#a
 import { systemClock, type Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { matchesTerm } from '../../node-selector.ts';
+import { PluginArgs } from '../../plugin-args.ts';
 import type { CycleState, NodeInfo, Plugin, PluginHandle, PodInfo, Rejection, StateKey, Storage } from '../../types.ts';
 
 const noProvisioner = 'kubernetes.io/no-provisioner';
 /** How long volumes may take to be made before the pod is tried anew, perhaps elsewhere. */
-const bindTimeoutMs = 600_000;
+const bindTimeoutSeconds = 600;
 
 const conflict: Rejection = { reasons: ["node(s) didn't match PersistentVolume's node affinity"], resolvable: false };
 const noVolumes: Rejection = { reasons: ["node(s) didn't find available persistent volumes to bind"], resolvable: false };
@@ -27,7 +28,8 @@ const claimsKey: StateKey<Claims> = { plugin: 'VolumeBinding' };
 const choicesKey: StateKey<Map<string, Choice>> = { plugin: 'VolumeBinding' };
 
 /** Keeps pods where their volumes are, and has volumes bound, or made, where pods go. */
-export function volumeBinding({ api, storage, clock = systemClock, assumedVolumes: assumed = new Map<string, string>() }: PluginHandle): Plugin {
+export function volumeBinding({ api, storage, args, clock = systemClock, assumedVolumes: assumed = new Map<string, string>() }: PluginHandle): Plugin {
+  const timeoutMs = 1000 * new PluginArgs(args, 'VolumeBinding', ['bindTimeoutSeconds']).integer('bindTimeoutSeconds', { default: bindTimeoutSeconds, min: 0 });
   return {
     name: 'VolumeBinding',
     events: ['claim-changed', 'volumes-changed', 'node-added', 'node-labels-changed', 'assigned-pod-deleted'],
@@ -76,7 +78,7 @@ export function volumeBinding({ api, storage, clock = systemClock, assumedVolume
           });
         }
       }
-      await untilBound(storage, clock, [...choice.keys()], signal);
+      await untilBound(storage, clock, [...choice.keys()], timeoutMs, signal);
       for (const [volume, uid] of assumed) if (uid === pod.uid) assumed.delete(volume);
     },
   };
@@ -148,7 +150,7 @@ function chosen(state: CycleState, nodeName: string): string[] {
 }
 
 /** Resolves when the binder is done with all of them; rejects when it takes too long, or says that it failed here. */
-async function untilBound({ claims, volumes }: Storage, clock: Clock, waiting: readonly PersistentVolumeClaim[], signal: AbortSignal): Promise<void> {
+async function untilBound({ claims, volumes }: Storage, clock: Clock, waiting: readonly PersistentVolumeClaim[], timeoutMs: number, signal: AbortSignal): Promise<void> {
   const isDone = (claim: PersistentVolumeClaim): boolean => {
     const { name = '', namespace, uid } = claim.metadata ?? {};
     const now = claims.get(namespace, name);
@@ -169,7 +171,7 @@ async function untilBound({ claims, volumes }: Storage, clock: Clock, waiting: r
   const stop = (): void => { reject(signal.reason as Error); };
   const ends = [
     claims.subscribe(({ object, old }) => { if (keys.has(keyOf(object ?? old ?? {}))) look(); }), volumes.subscribe(look),
-    clock.after(bindTimeoutMs, () => { reject(new StatusError('Timeout', 'binding volumes: context deadline exceeded')); }),
+    clock.after(timeoutMs, () => { reject(new StatusError('Timeout', 'binding volumes: context deadline exceeded')); }),
   ];
   signal.addEventListener('abort', stop, { once: true });
   try {
