@@ -66,7 +66,9 @@ function setContainerDefaults(container: Container): void {
   setHandlerDefaults(container.lifecycle?.preStop);
 }
 
+/** Drops what Kubernetes v1.34 has switched off, as it does itself, and no host here heeds: without it the variable is refused. */
 function setEnvDefaults({ valueFrom }: EnvVar): void {
+  if (valueFrom !== undefined) delete valueFrom.fileKeyRef;
   if (valueFrom?.fieldRef !== undefined) valueFrom.fieldRef.apiVersion ||= 'v1';
   if (valueFrom?.resourceFieldRef !== undefined) valueFrom.resourceFieldRef.divisor ??= '0';
 }
@@ -101,6 +103,9 @@ function setVolumeDefaults(volume: Volume): void {
   for (const source of projected?.sources ?? []) {
     if (source.serviceAccountToken !== undefined) source.serviceAccountToken.expirationSeconds ??= 3600;
     setDownwardDefaults(source.downwardAPI?.items);
+    // Switched off in v1.34, which drops them, too.
+    delete source.clusterTrustBundle;
+    delete source.podCertificate;
   }
 }
 

@@ -43,6 +43,14 @@ describe('defaults', () => {
   });
 });
 
+it('drop what Kubernetes has switched off', () => {
+  const { spec } = make({
+    volumes: [{ name: 'v', projected: { sources: [{ clusterTrustBundle: { path: 'p' } }] } }],
+    containers: [container({ env: [{ name: 'x', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'p', key: 'k' } } }] })],
+  });
+  expect([spec?.volumes?.[0]?.projected?.sources, spec?.containers[0]?.env?.[0]?.valueFrom]).toEqual([[{}], {}]);
+});
+
 it('selectors say what the pod\'s own labels add to them', () => {
   const term = { topologyKey: 'zone', labelSelector: { matchLabels: { app: 'web' } }, matchLabelKeys: ['rev', 'none'], mismatchLabelKeys: ['tenant'] };
   const spec = { containers: [container()], affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } }, topologySpreadConstraints: [{ maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector: {}, matchLabelKeys: ['rev'] }] };
