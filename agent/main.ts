@@ -19,6 +19,7 @@ import { LoadBalancerAddresses } from './announce/load-balancer.ts';
 import { devicePluginDirOf, kubeletDirOf, type AgentConfig } from './config.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
+import { NetworkUpkeep, networkUpkeepDefaults } from './network/upkeep.ts';
 import { ClusterDns, clusterDnsDefaults } from './dns/cluster-dns.ts';
 import { exchange } from './dns/exchange.ts';
 import { NodeCsi } from './csi/node-csi.ts';
@@ -200,6 +201,7 @@ export class Agent implements Runnable {
       const { backend, former } = await chooseBackends({ makers: proxyBackends, ledger, exec, log: log.child({ component: 'proxy' }) }, { ...this.#config, ...ranges }, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const events = new EventBuffer();
+      const upkeep = new NetworkUpkeep({ driver, exec, events, clock, log: log.child({ component: 'network' }) }, { ...networkUpkeepDefaults, leaseDirectory: join(stateDir, 'cni/data/cleat') });
       const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });
       const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, events, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
@@ -232,7 +234,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods, ...(this.#deps.reached && { reached: this.#deps.reached }) },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, upkeep, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();

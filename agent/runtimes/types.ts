@@ -69,8 +69,24 @@ export interface RuntimeDriver {
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
   /** CPU nanoseconds since start, working-set bytes and, where the runtime counts them, bytes of the writable layer of running containers, by container id. */
   stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writableBytes?: number }>>;
+  /** Absent where the engine itself calls CNI plugins, and looks after what they gave. */
+  readonly networks?: SandboxNetworks;
   /** Lets go of what is held open; calls under way fail. */
   close?(): void;
+}
+
+export interface SandboxNetworks {
+  /** Asks the plugins (CHECK) whether the networks of the sandboxes that run are still as they made them; resolves with those that are not. */
+  check(signal: AbortSignal): Promise<readonly NetworkFault[]>;
+  /** Gives back, and lets plugins give back (GC), what belongs to no sandbox. */
+  collect(signal: AbortSignal): Promise<void>;
+}
+
+export interface NetworkFault {
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+  readonly problem: string;
 }
 
 /** What every driver is made with. */

@@ -8,6 +8,7 @@ import { canonicalReference } from '../image-reference.ts';
 import { imageUserOf } from '../image-user.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { Cni } from '../sandbox/cni.ts';
+import { RecordedNetworks } from '../sandbox/networks.ts';
 import { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
 import { Commands } from './commands.ts';
@@ -37,6 +38,7 @@ export class CtrDriver implements RuntimeDriver {
   readonly name = 'ctr';
   /** What people have is in other namespaces of that containerd. */
   readonly sharesImages = false;
+  readonly networks: RecordedNetworks;
   readonly #deps: DriverDeps;
   readonly #config: CtrConfig;
   readonly #ctr: Ctr;
@@ -64,6 +66,10 @@ export class CtrDriver implements RuntimeDriver {
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
     this.#containerRecords = new Records(join(base, 'containers'));
+    this.networks = new RecordedNetworks({
+      cni: this.#cni, records: this.#sandboxRecords, list: (signal) => this.list(signal),
+      pidOf: async (record) => { const pause = pauseOf(record); return pause && await isAlive(pause) ? pause.pid : 0; },
+    });
     this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause'), owner: config.owner });
     this.#containers = new Containers(
       { ...deps, ctr, tasks: this.#tasks, images: this.#images, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },

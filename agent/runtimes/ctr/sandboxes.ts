@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '#common/atomic-file.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
@@ -9,7 +10,8 @@ import { hostArchitecture } from '#install/images.ts';
 import { removeCgroup } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
-import type { Cni, CniTarget } from '../sandbox/cni.ts';
+import type { Cni } from '../sandbox/cni.ts';
+import { cniTarget } from '../sandbox/networks.ts';
 import { sandboxSpec } from '../sandbox/oci-spec.ts';
 import { resolvConf, sandboxRecord, type Records } from '../sandbox/records.ts';
 import type { Sandbox, SandboxConfig } from '../types.ts';
@@ -65,7 +67,7 @@ export class Sandboxes {
       await ctr.run(['run', '--detach', '--null-io', '--pid-file', pidFile, '--config', path, ...labelArgs(labels), id], signal, startMs);
       const pause = await refOf(pidFile);
       if (network) await execOk('nsenter', [`--net=${netnsOf(pause.pid)}`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
-      const ips = network ? await cni.add(network, target(record, pause.pid), signal) : [];
+      const ips = network ? await cni.add(network, cniTarget(record, pause.pid), signal) : [];
       await records.write({ ...record, made: { startedAt: `${String(pause.pid)} ${pause.startTime}`, ips } });
       return id;
     } catch (error) {
@@ -83,7 +85,7 @@ export class Sandboxes {
     if (!record) return;
     const pause = pauseOf(record);
     const alive = await isAlive(pause);
-    if (record.network) await cni.remove(record.network, target(record, alive && pause ? pause.pid : 0), signal);
+    if (record.network) await cni.remove(record.network, cniTarget(record, alive && pause ? pause.pid : 0), signal);
     // Also one of which only containerd knows: who started it was killed before it was written down.
     if (alive || !record.made) await tasks.kill(id, 'SIGKILL', signal, true);
     for (let waitMs = 5; await isAlive(pause); waitMs = Math.min(2 * waitMs, 200)) await clock.sleep(waitMs, signal);
@@ -127,18 +129,13 @@ export class Sandboxes {
     const { pauseDir } = this.#dirs;
     for (const dir of ['dev', 'proc', 'sys']) await mkdir(join(pauseDir, dir), { recursive: true });
     const path = join(pauseDir, 'pause');
-    await writeFile(path, pauseProgram(hostArchitecture()), { flag: 'wx' }).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    });
-    await chmod(path, 0o755);
+    const program = pauseProgram(hostArchitecture());
+    // Half of it, as a killed agent or a power cut may leave it, would keep every pod from starting.
+    if ((await stat(path).catch(() => undefined))?.size !== program.length) await writeFileAtomic(path, program, 0o755);
     return pauseDir;
   }
 }
 
 function netnsOf(pid: number): string {
   return `/proc/${String(pid)}/ns/net`;
-}
-
-function target({ id, podUid, podNamespace, podName }: CtrSandboxRecord, pid: number): CniTarget {
-  return { containerId: id, netns: pid > 0 ? netnsOf(pid) : '', podUid, podNamespace, podName };
 }

@@ -7,7 +7,8 @@ import type { CommandStreams } from '#common/streams/relay.ts';
 import { usageOf } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
-import { Cni, type CniTarget } from '../sandbox/cni.ts';
+import { Cni } from '../sandbox/cni.ts';
+import { cniTarget, RecordedNetworks } from '../sandbox/networks.ts';
 import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
 import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, LogEntry, LogOptions, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { DockerEngine } from './engine.ts';
@@ -33,6 +34,7 @@ const cleanUpMs = 30_000;
 export class DockerDriver implements RuntimeDriver {
   readonly name = 'docker';
   readonly sharesImages = true;
+  readonly networks: RecordedNetworks;
   readonly #deps: DriverDeps;
   readonly #config: DockerConfig;
   readonly #engine: DockerEngine;
@@ -52,6 +54,10 @@ export class DockerDriver implements RuntimeDriver {
     this.#exec = new DockerExec(this.#engine, deps.clock);
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#records = new Records(join(config.stateDir, 'docker', 'sandboxes'));
+    this.networks = new RecordedNetworks({
+      cni: this.#cni, records: this.#records, list: (signal) => this.list(signal),
+      pidOf: async ({ id }, signal) => { const state = (await this.#inspectById(id, signal))?.State; return state?.Running ? state.Pid : 0; },
+    });
   }
 
   async version(signal: AbortSignal): Promise<string> {
@@ -97,7 +103,7 @@ export class DockerDriver implements RuntimeDriver {
       await this.#start(id, signal);
       const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal);
       if (!state.Running) throw new StatusError('InternalError', `the sandbox ended at once, with exit code ${String(state.ExitCode)}: ${state.Error}`);
-      const ips = network ? await this.#cni.add(network, target(record, state.Pid), signal) : [];
+      const ips = network ? await this.#cni.add(network, cniTarget(record, state.Pid), signal) : [];
       await this.#records.write({ ...record, made: { startedAt: state.StartedAt, ips } });
       return id;
     } catch (error) {
@@ -280,7 +286,7 @@ export class DockerDriver implements RuntimeDriver {
     const labels = pause?.Config.Labels ?? {};
     if ((!record && labels[ownLabels.kind] !== 'sandbox') || labels[ownLabels.network] === 'host') return;
     const network = record ? record.network : await this.#cni.network();
-    if (network) await this.#cni.remove(network, target(record ?? { id, podUid: '', podNamespace: '', podName: '' }, pause?.State.Running ? pause.State.Pid : 0), signal);
+    if (network) await this.#cni.remove(network, cniTarget(record ?? { id, podUid: '', podNamespace: '', podName: '' }, pause?.State.Running ? pause.State.Pid : 0), signal);
   }
 
   #forget(present: ReadonlySet<string>): void {
@@ -299,10 +305,6 @@ export class DockerDriver implements RuntimeDriver {
     const { CgroupDriver, CDISpecDirs } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
     return { systemdCgroups: CgroupDriver === 'systemd', cdi: (CDISpecDirs ?? []).length > 0, minOomScoreAdj: await minOomScoreAdj() };
   }
-}
-
-function target({ id, podUid, podNamespace, podName }: { id: string; podUid: string; podNamespace: string; podName: string }, pid: number): CniTarget {
-  return { containerId: id, netns: pid > 0 ? `/proc/${String(pid)}/ns/net` : '', podUid, podNamespace, podName };
 }
 
 async function seccompText(path: string): Promise<string> {

@@ -48,3 +48,40 @@ it('asks nothing of plugins that their version does not know', async () => {
   await cni.remove(network, target, forever);
   expect(calls()).toEqual([['ADD first', false], ['ADD second', true], ['DEL second', false], ['DEL first', false]]);
 });
+
+it('collects what is kept of others than those that are there, and from 1.1 on asks plugins to do the same', async () => {
+  const { cni, calls, directory } = setUp('1.1.0');
+  const network = await cni.network();
+  if (!network) throw new Error('no network');
+  const other = { ...target, containerId: 'lost' };
+  await cni.add(network, target, forever);
+  await cni.add(network, other, forever);
+  await cni.collect(() => Promise.resolve(new Set(['abc'])), forever);
+  expect(readdirSync(join(directory, 'results'))).toEqual(['abc-eth0.json']);
+  expect(calls().slice(4)).toEqual([['DEL second', true], ['DEL first', true], ['GC first', false], ['GC second', false]]);
+  expect(readFileSync(join(directory, 'log'), 'utf8')).toContain('"cni.dev/valid-attachments":[{"containerID":"abc","ifname":"eth0"}]');
+});
+
+it('collects nothing while a network is being given, and gives none while it collects', async () => {
+  const { cni, calls } = setUp('1.1.0');
+  const network = await cni.network();
+  if (!network) throw new Error('no network');
+  const valid = new Set<string>();
+  const ids = Array.from({ length: 6 }, (_, i) => `c${String(i)}`);
+  await Promise.all(ids.map(async (containerId, i) => {
+    valid.add(containerId);
+    await Promise.all([cni.add(network, { ...target, containerId }, forever), ...(i % 2 === 0 ? [cni.collect(() => Promise.resolve(new Set(valid)), forever)] : [])]);
+  }));
+  const names = calls().map(([name]) => name);
+  expect(names.filter((name) => name.startsWith('DEL'))).toEqual([]);
+  expect(names.filter((name) => name === 'GC first')).toHaveLength(3);
+});
+
+it('leaves plugins alone that do not know how to collect, or may not', async () => {
+  const { cni, calls } = setUp('1.0.0');
+  const network = await cni.network();
+  if (!network) throw new Error('no network');
+  await cni.add(network, target, forever);
+  await cni.collect(() => Promise.resolve(new Set(['abc'])), forever);
+  expect(calls()).toHaveLength(2);
+});

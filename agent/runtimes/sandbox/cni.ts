@@ -19,6 +19,7 @@ export interface CniNetwork {
   readonly name: string;
   readonly plugins: readonly Readonly<Record<string, unknown>>[];
   readonly disableCheck?: boolean;
+  readonly disableGC?: boolean;
 }
 
 /** Whom a network is given to. */
@@ -31,6 +32,14 @@ export interface CniTarget {
   readonly podName: string;
 }
 
+/** What is kept of a network that was given. */
+interface Attachment {
+  readonly network: CniNetwork;
+  readonly target: CniTarget;
+  /** What the last plugin answered. */
+  readonly result: unknown;
+}
+
 const ifName = 'eth0';
 const timeoutMs = 60_000;
 
@@ -40,6 +49,10 @@ const timeoutMs = 60_000;
  */
 export class Cni {
   readonly #config: CniConfig;
+  /** Networks that are being given. */
+  readonly #adding = new Set<Promise<unknown>>();
+  /** Settles when no plugin collects; none may while another adds. */
+  #collecting: Promise<unknown> = Promise.resolve();
 
   constructor(config: CniConfig) {
     this.#config = config;
@@ -61,10 +74,18 @@ export class Cni {
 
   /** Connects a network namespace; resolves with its addresses. What fails half-way is for `remove` to take back. */
   async add(network: CniNetwork, target: CniTarget, signal: AbortSignal): Promise<string[]> {
+    await this.#collecting;
+    const added = this.#add(network, target, signal);
+    const settled = added.catch(() => undefined).then(() => { this.#adding.delete(settled); });
+    this.#adding.add(settled);
+    return added;
+  }
+
+  async #add(network: CniNetwork, target: CniTarget, signal: AbortSignal): Promise<string[]> {
     let result: unknown;
     for (const plugin of network.plugins) result = await this.#call('ADD', network, plugin, target, result, signal) ?? result;
     await mkdir(this.#results, { recursive: true, mode: 0o700 });
-    await writeFile(this.#resultOf(target), JSON.stringify(result ?? null), { mode: 0o600 });
+    await writeFile(this.#resultOf(target), JSON.stringify({ network, target, result: result ?? null } satisfies Attachment), { mode: 0o600 });
     const ips = isRecord(result) && Array.isArray(result['ips']) ? result['ips'] : [];
     return ips.flatMap((ip: unknown) => (isRecord(ip) && typeof ip['address'] === 'string' ? [ip['address'].replace(/\/\d+$/, '')] : []));
   }
@@ -83,6 +104,38 @@ export class Cni {
     for (const plugin of network.plugins) await this.#call('CHECK', network, plugin, target, result, signal);
   }
 
+  /**
+   * Gives back what belongs to nobody: what is kept here of containers that are not among `valid`, and, from version 1.1.0 on, what
+   * plugins themselves find (GC). `valid` is asked when nobody is being given a network; it has to include those that are about to be.
+   */
+  async collect(valid: () => Promise<ReadonlySet<string>>, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await this.#collecting;
+    this.#collecting = promise;
+    try {
+      await Promise.all(this.#adding);
+      await this.#collect(await valid(), signal);
+    } finally {
+      resolve();
+    }
+  }
+
+  async #collect(valid: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const failures: unknown[] = [];
+    const all = async (work: Promise<unknown>): Promise<void> => { await work.catch((error: unknown) => failures.push(error)); };
+    for (const name of await readdir(this.#results).catch(() => [])) {
+      const kept = await this.#attachment(join(this.#results, name));
+      if (kept && !valid.has(kept.target.containerId)) await all(this.remove(kept.network, { ...kept.target, netns: '' }, signal));
+    }
+    const network = await this.network();
+    if (network && network.disableGC !== true && !older(network.cniVersion, '1.1.0')) {
+      const attachments = { 'cni.dev/valid-attachments': [...valid].map((containerID) => ({ containerID, ifname: ifName })) };
+      for (const plugin of network.plugins) await all(this.#call('GC', network, { ...plugin, ...attachments }, undefined, undefined, signal));
+    }
+    signal.throwIfAborted();
+    if (failures.length > 0) throw failures[0];
+  }
+
   get #results(): string { return join(this.#config.confDir, '..', 'results'); }
 
   #resultOf({ containerId }: CniTarget): string { return join(this.#results, `${containerId}-${ifName}.json`); }
@@ -90,19 +143,24 @@ export class Cni {
   /** Undefined where there is none, and for versions that knew of none. */
   async #kept({ cniVersion }: CniNetwork, target: CniTarget): Promise<unknown> {
     if (older(cniVersion, '0.4.0')) return undefined;
-    return parsed(await readFile(this.#resultOf(target), 'utf8').catch(() => '')) ?? undefined;
+    return (await this.#attachment(this.#resultOf(target)))?.result ?? undefined;
   }
 
-  async #call(command: 'ADD' | 'CHECK' | 'DEL', network: CniNetwork, plugin: Readonly<Record<string, unknown>>, target: CniTarget, prevResult: unknown, signal: AbortSignal): Promise<unknown> {
+  async #attachment(path: string): Promise<Attachment | undefined> {
+    const value = parsed(await readFile(path, 'utf8').catch(() => ''));
+    return isRecord(value) && isRecord(value['network']) && isRecord(value['target']) ? value as unknown as Attachment : undefined;
+  }
+
+  async #call(command: 'ADD' | 'CHECK' | 'DEL' | 'GC', network: CniNetwork, plugin: Readonly<Record<string, unknown>>, target: CniTarget | undefined, prevResult: unknown, signal: AbortSignal): Promise<unknown> {
     const { launcher = [], binDirs } = this.#config;
     const type = typeof plugin['type'] === 'string' ? plugin['type'] : '';
     const [program, ...args] = [...launcher, await this.#find(type)];
     const { exitCode, stdout, stderr } = await exec(program, args, {
       input: JSON.stringify({ ...plugin, cniVersion: network.cniVersion, name: network.name, ...(prevResult !== undefined && { prevResult }) }),
-      env: {
-        CNI_COMMAND: command, CNI_CONTAINERID: target.containerId, CNI_NETNS: target.netns, CNI_IFNAME: ifName, CNI_PATH: binDirs.join(':'),
+      env: { CNI_COMMAND: command, CNI_PATH: binDirs.join(':'), ...(target && {
+        CNI_CONTAINERID: target.containerId, CNI_NETNS: target.netns, CNI_IFNAME: ifName,
         CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${target.podNamespace};K8S_POD_NAME=${target.podName};K8S_POD_UID=${target.podUid};K8S_POD_INFRA_CONTAINER_ID=${target.containerId}`,
-      },
+      }) },
       timeoutMs, signal,
     });
     const answer = parsed(stdout);
@@ -126,7 +184,7 @@ function toNetwork(value: unknown): CniNetwork {
   const cniVersion = typeof value['cniVersion'] === 'string' ? value['cniVersion'] : '0.3.1';
   const plugins = Array.isArray(value['plugins']) ? value['plugins'].filter(isRecord) : [value];
   if (plugins.length === 0) throw new TypeError('there are no plugins');
-  return { cniVersion, name: value['name'], plugins, ...(value['disableCheck'] === true && { disableCheck: true }) };
+  return { cniVersion, name: value['name'], plugins, ...(value['disableCheck'] === true && { disableCheck: true }), ...(value['disableGC'] === true && { disableGC: true }) };
 }
 
 function older(version: string, than: string): boolean {
