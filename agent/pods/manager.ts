@@ -1,24 +1,23 @@
 import type { Pod } from '#api/gen/types.ts';
-import { configMaps, persistentVolumeClaims, persistentVolumes, pods, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
+import { pods } from '#api/kinds/resources.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
-import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { PodCsi } from '#agent/csi/types.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
 import { ImagePuller } from '#agent/images/puller.ts';
-import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
+import { allocatableOf } from './allocation/allocatable.ts';
 import { NodeCapacity } from './allocation/capacity.ts';
 import { Leases } from './leases.ts';
 import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
-import { queryLogs } from './logs/query.ts';
-import { defaultRotation, rotateLog } from './logs/rotate.ts';
+import { PodLogs } from './logs/pod-logs.ts';
+import { objectLookup } from './lookup.ts';
 import { systemCheck } from './probes/checks.ts';
 import { ProbeSchedule } from './probes/schedule.ts';
 import type { Check } from './probes/types.ts';
@@ -28,6 +27,7 @@ import { groupByPod, orphan, signatureOf } from './snapshot.ts';
 import { graceSecondsOf } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './types.ts';
+import { untilAnswered } from './until-answered.ts';
 import { UsageMeter } from './usage.ts';
 import type { VolumeMeter } from './volumes/meter.ts';
 import { PodWorker } from './worker.ts';
@@ -55,15 +55,6 @@ export interface PodManagerDeps {
   readonly check?: Check;
 }
 
-/** Somebody who follows a container's log until it ends. */
-interface EndWaiter {
-  readonly podUid: string;
-  readonly containerId: string;
-  readonly ended: () => void;
-}
-
-const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
-const rotationMs = 60_000;
 /** Longer than any pause between heartbeats. */
 const aloneMs = 60_000;
 /** A fence is rare, and what it waits for takes a moment. */
@@ -85,7 +76,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   readonly #tasks: TaskGroup;
   readonly #leases: Leases;
   readonly #schedule: ProbeSchedule;
-  readonly #endWaiters = new Set<EndWaiter>();
+  readonly #logs: PodLogs;
   readonly #leftListeners = new Set<() => void>();
   #runtimeName = 'containerd';
   #signal: AbortSignal = AbortSignal.abort();
@@ -105,17 +96,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#schedule = new ProbeSchedule(deps.clock);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
-    const { tokens, csi } = deps;
-    this.#lookup = {
-      configMap: (namespace, name) => deps.state.get(configMaps, namespace, name),
-      secret: (namespace, name) => deps.state.get(secrets, namespace, name),
-      services: () => deps.state.list(services),
-      runtimeClass: (name) => deps.state.get(runtimeClasses, undefined, name),
-      claim: (namespace, name) => deps.state.get(persistentVolumeClaims, namespace, name),
-      volume: (name) => deps.state.get(persistentVolumes, undefined, name),
-      ...(csi && { csi }),
-      ...(tokens && { token: (request) => tokens.token(request) }),
-    };
+    this.#lookup = objectLookup(deps.state, deps.csi, deps.tokens);
+    this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, hasPods: () => this.#workers.size > 0 });
   }
 
   /** Until aborted; then pods go on running and only the looking after them stops. */
@@ -128,7 +110,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       await this.#learnRuntimeName(signal);
       await this.#adopt();
       for (const pod of this.#deps.state.list(pods)) this.#want(pod);
-      this.#tasks.run('log rotation', signal, () => this.#rotateLogs(signal));
+      this.#tasks.run('logs', signal, () => this.#logs.start(signal));
       for await (const { podUid } of this.#deps.driver.events(signal)) {
         if (podUid === undefined) await this.#lookAtEverything(signal);
         else this.#wake(podUid);
@@ -184,7 +166,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   }
 
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    return queryLogs({ ...this.#deps, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
+    return this.#logs.query(request, signal);
   }
 
   async usage(signal: AbortSignal, volumes = false): Promise<UsageReport> {
@@ -235,7 +217,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
 
   /** Ids look like `containerd://…`, by the name that the runtime gives itself. */
   async #learnRuntimeName(signal: AbortSignal): Promise<void> {
-    await this.#untilDone(signal, async () => {
+    await untilAnswered({ clock: this.#deps.clock, log: this.#log }, signal, async () => {
       this.#runtimeName = (await this.#deps.driver.version(signal)).split('://')[0] ?? this.#runtimeName;
     });
   }
@@ -339,27 +321,14 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
 
   #wake(podUid: string): void {
     this.#workers.get(podUid)?.wake();
-    if ([...this.#endWaiters].some((waiter) => waiter.podUid === podUid)) this.#tasks.run('ended containers', this.#signal, () => this.#tellWaiters(podUid));
-  }
-
-  /** A runtime that does not answer now will be asked again: with its return comes a look at everything. */
-  async #tellWaiters(podUid: string): Promise<void> {
-    const snapshot = await this.#deps.driver.list(this.#signal, podUid).catch(() => undefined);
-    if (snapshot) this.#noteEnded(snapshot, podUid);
-  }
-
-  #noteEnded({ containers }: RuntimeSnapshot, podUid?: string): void {
-    const running = new Set(containers.filter((c) => c.state === 'running').map((c) => c.id));
-    for (const waiter of this.#endWaiters) {
-      if ((podUid === undefined || waiter.podUid === podUid) && !running.has(waiter.containerId)) waiter.ended();
-    }
+    this.#logs.changed(podUid);
   }
 
   /** After events may have been lost: wakes the pods that differ from what their workers saw, and ends what nobody wants. */
   async #lookAtEverything(signal: AbortSignal): Promise<void> {
-    await this.#untilDone(signal, async () => {
+    await untilAnswered({ clock: this.#deps.clock, log: this.#log }, signal, async () => {
       const snapshot = await this.#deps.driver.list(signal);
-      this.#noteEnded(snapshot);
+      this.#logs.seen(snapshot);
       const byPod = groupByPod(snapshot);
       for (const [uid, worker] of this.#workers) {
         if (signatureOf(byPod.get(uid) ?? { sandboxes: [], containers: [] }) !== worker.signature) this.#wake(uid);
@@ -372,55 +341,4 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       await removeLeftovers(this.#config, (uid) => this.#workers.has(uid));
     });
   }
-
-  async #untilEnded(podUid: string, containerId: string, signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    const waiter = { podUid, containerId, ended: () => { resolve(undefined); } };
-    this.#endWaiters.add(waiter);
-    signal.addEventListener('abort', waiter.ended, { once: true });
-    if (signal.aborted) waiter.ended();
-    try {
-      // It may have ended before anybody listened.
-      await this.#tellWaiters(podUid);
-      await promise;
-    } finally {
-      this.#endWaiters.delete(waiter);
-      signal.removeEventListener('abort', waiter.ended);
-    }
-  }
-
-  /** Growth of a file has no event worth its price: logs are measured once a minute. */
-  async #rotateLogs(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.#deps.clock.sleep(rotationMs, signal);
-      if (this.#workers.size === 0) continue;
-      try {
-        const { containers } = await this.#deps.driver.list(signal);
-        for (const container of containers) if (container.state === 'running') await rotateLog(this.#deps.driver, container, defaultRotation, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        this.#log.debug({ err: messageOf(error) }, 'log rotation failed');
-      }
-    }
-  }
-
-  async #untilDone(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-    for (let failures = 1; ; failures++) {
-      try {
-        await work();
-        return;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        this.#log.warn({ err: messageOf(error) }, 'the container runtime does not answer; trying again');
-        await this.#deps.clock.sleep(backoffMs(retry, failures, Math.random), signal);
-      }
-    }
-  }
-}
-
-/** Devices are counted by those who hand them out. */
-function allocatableOf(node: NodeFacts, devices: PodDevices | undefined): Readonly<Record<string, string>> {
-  if (node.resources) return Object.fromEntries(Object.entries(node.resources()).filter(([name]) => devices?.manages(name) !== true));
-  const { cpuMillis, memoryBytes } = node.allocatable();
-  return { cpu: `${String(cpuMillis)}m`, memory: String(memoryBytes) };
 }

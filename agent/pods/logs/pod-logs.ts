@@ -1,0 +1,103 @@
+import type { Clock } from '#common/clock.ts';
+import { messageOf } from '#common/errors.ts';
+import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
+import type { Log } from '#common/log.ts';
+import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
+import type { LogQuery } from '#agent/session/types.ts';
+import { queryLogs } from './query.ts';
+import { defaultRotation, rotateLog } from './rotate.ts';
+
+export interface PodLogsDeps {
+  readonly driver: RuntimeDriver;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether this host has any pods. */
+  readonly hasPods: () => boolean;
+}
+
+/** Somebody who follows a container's log until it ends. */
+interface EndWaiter {
+  readonly podUid: string;
+  readonly containerId: string;
+  readonly ended: () => void;
+}
+
+const rotationMs = 60_000;
+
+/** The logs of this host's containers: answers who asks for them, tells followers when a container ends, and rotates the files. */
+export class PodLogs implements Runnable {
+  readonly #deps: PodLogsDeps;
+  readonly #tasks: TaskGroup;
+  readonly #waiters = new Set<EndWaiter>();
+  #signal: AbortSignal = AbortSignal.abort();
+
+  constructor(deps: PodLogsDeps) {
+    this.#deps = deps;
+    this.#tasks = new TaskGroup(deps.log);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    try {
+      await this.#rotate(signal);
+    } finally {
+      await this.#tasks.drain();
+    }
+  }
+
+  query(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { driver, clock } = this.#deps;
+    return queryLogs({ driver, clock, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
+  }
+
+  /** Something has happened to the pod's containers. */
+  changed(podUid: string): void {
+    if ([...this.#waiters].some((waiter) => waiter.podUid === podUid)) this.#tasks.run('ended containers', this.#signal, () => this.#look(podUid));
+  }
+
+  /** What is there now, of all pods or of one: who follows a container that does not run is told. */
+  seen({ containers }: RuntimeSnapshot, podUid?: string): void {
+    const running = new Set(containers.filter((c) => c.state === 'running').map((c) => c.id));
+    for (const waiter of this.#waiters) {
+      if ((podUid === undefined || waiter.podUid === podUid) && !running.has(waiter.containerId)) waiter.ended();
+    }
+  }
+
+  /** A runtime that does not answer now will be asked again: with its return comes a look at everything. */
+  async #look(podUid: string): Promise<void> {
+    const snapshot = await this.#deps.driver.list(this.#signal, podUid).catch(() => undefined);
+    if (snapshot) this.seen(snapshot, podUid);
+  }
+
+  async #untilEnded(podUid: string, containerId: string, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const waiter = { podUid, containerId, ended: () => { resolve(undefined); } };
+    this.#waiters.add(waiter);
+    signal.addEventListener('abort', waiter.ended, { once: true });
+    if (signal.aborted) waiter.ended();
+    try {
+      // It may have ended before anybody listened.
+      await this.#look(podUid);
+      await promise;
+    } finally {
+      this.#waiters.delete(waiter);
+      signal.removeEventListener('abort', waiter.ended);
+    }
+  }
+
+  /** Growth of a file has no event worth its price: logs are measured once a minute. */
+  async #rotate(signal: AbortSignal): Promise<void> {
+    const { driver, clock, log } = this.#deps;
+    for (;;) {
+      await clock.sleep(rotationMs, signal);
+      if (!this.#deps.hasPods()) continue;
+      try {
+        const { containers } = await driver.list(signal);
+        for (const container of containers) if (container.state === 'running') await rotateLog(driver, container, defaultRotation, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        log.debug({ err: messageOf(error) }, 'log rotation failed');
+      }
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import { configMaps, persistentVolumeClaims, persistentVolumes, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
+import type { PodCsi } from '#agent/csi/types.ts';
+import type { PodTokens } from '#agent/session/types.ts';
+import type { DesiredState } from '#agent/state/types.ts';
+import type { ObjectLookup } from './spec/env.ts';
+
+/** What pods of this host refer to, from what the host keeps. */
+export function objectLookup(state: DesiredState, csi: PodCsi | undefined, tokens: PodTokens | undefined): ObjectLookup {
+  return {
+    configMap: (namespace, name) => state.get(configMaps, namespace, name),
+    secret: (namespace, name) => state.get(secrets, namespace, name),
+    services: () => state.list(services),
+    runtimeClass: (name) => state.get(runtimeClasses, undefined, name),
+    claim: (namespace, name) => state.get(persistentVolumeClaims, namespace, name),
+    volume: (name) => state.get(persistentVolumes, undefined, name),
+    ...(csi && { csi }),
+    ...(tokens && { token: (request) => tokens.token(request) }),
+  };
+}
