@@ -17,7 +17,7 @@ export type Around = <T>(effect: Effect, proceed: () => Promise<T>) => Promise<T
 type Operation = (...args: unknown[]) => Promise<unknown>;
 type Operations = Record<string, Operation>;
 
-const changing = ['mkdir', 'mkdtemp', 'writeFile', 'rename', 'rm', 'rmdir', 'symlink', 'unlink', 'chmod', 'chown', 'lchown'] as const;
+const changing = ['mkdir', 'mkdtemp', 'writeFile', 'copyFile', 'rename', 'rm', 'rmdir', 'symlink', 'unlink', 'chmod', 'chown', 'lchown'] as const;
 const changingHandle = ['write', 'writeFile', 'truncate'] as const;
 
 /**
@@ -29,7 +29,7 @@ export async function watchEffects(stateDir: string, around: Around): Promise<vo
   const operations = fsPromises as unknown as Operations;
   for (const name of changing) {
     const original = operations[name] as Operation;
-    operations[name] = (...args) => around({ name: nameOf(name, args[0]), ...halfOf(name, original, args) }, () => original(...args));
+    operations[name] = (...args) => around({ name: nameOf(name, ...args.slice(0, name === 'copyFile' ? 2 : 1)), ...halfOf(name, original, args) }, () => original(...args));
   }
   const openFile = fsPromises.open;
   const opened = new WeakMap<object, string>();
@@ -61,6 +61,7 @@ function patchHandles(prototype: Operations, opened: WeakMap<object, string>, ar
 }
 
 function halfOf(name: string, original: Operation, args: readonly unknown[]): Pick<Effect, 'half'> {
+  if (name === 'copyFile') return { half: async () => { await original(...args); await fsPromises.truncate(String(args[1]), 5); } };
   // What is written to the kernel is written as a whole.
   return name === 'writeFile' && !String(args[0]).startsWith('/sys/') ? { half: () => original(args[0], firstHalf(args[1]), args[2]) } : {};
 }
@@ -72,5 +73,5 @@ function firstHalf(data: unknown): Buffer {
 
 /** Without what differs from process to process. */
 function anonymous(path: string, stateDir: string): string {
-  return path.replaceAll(stateDir, '').replaceAll(/\.\.\d{4}_[\w]*/g, '..#').replaceAll(/[0-9a-f]{12,}/g, '#');
+  return path.replaceAll(stateDir, '').replaceAll(/\.\.\d{4}_\w*/g, '..#').replaceAll(/[0-9a-f]{12,}|\d{3,}/g, '#');
 }

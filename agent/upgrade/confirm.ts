@@ -6,7 +6,7 @@ import { exec } from '#common/exec.ts';
 import { untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { version } from '#common/version.ts';
-import { dismissGuard, readPending, restartUnits, takeBack } from './install.ts';
+import { dismissGuard, readPending, restartStale, restartUnits, takeBack } from './install.ts';
 import { upgradePaths } from './paths.ts';
 
 export interface ConfirmDeps {
@@ -50,15 +50,15 @@ export class UpgradeConfirmation implements Runnable {
     const { clock, log, tell, unwell } = this.#deps;
     const paths = upgradePaths(this.#stateDir);
     const pending = await readPending(this.#stateDir);
-    if (!pending) {
-      const why = await readFile(paths.failed, 'utf8').catch(() => '');
-      tell('Warning', 'UpgradeTakenBack', `The host went back to ${version}: ${why.trim()}`);
-      await rm(paths.failed, { force: true });
-      return;
-    }
-    // Cut off before the new one was in its place: nothing has changed.
-    if (pending.from === version && pending.to !== version) {
+    // Whoever exchanged the executable may have been cut off before the control plane began anew with it.
+    await restartStale(log);
+    // Not this one's: cut off before the new one was in its place, or after the old one was back there.
+    const notMine = pending?.from === version && pending.to !== version;
+    if (!pending || notMine) {
       await rm(paths.pending, { force: true });
+      const why = await readFile(paths.failed, 'utf8').catch(() => undefined);
+      if (why !== undefined) tell('Warning', 'UpgradeTakenBack', `The host went back to ${version}: ${why.trim()}`);
+      await rm(paths.failed, { force: true });
       return;
     }
     const startedMs = clock.monotonic();
@@ -71,10 +71,13 @@ export class UpgradeConfirmation implements Runnable {
       }
       await clock.sleep(lookMs, signal);
     }
-    await rm(paths.pending, { force: true });
-    await dismissGuard(this.#stateDir);
-    await exec('systemctl', ['stop', 'cleat-upgrade-guard.timer']).catch(() => undefined);
-    log.info({ from: pending.from, to: version }, 'the upgrade works');
     tell('Normal', 'Upgraded', `Upgraded from ${pending.from} to ${version}`);
+    await exec('systemctl', ['stop', 'cleat-upgrade-guard.timer']).catch(() => undefined);
+    await dismissGuard(this.#stateDir);
+    // Of an attempt to take it back that was cut off before it did.
+    await rm(paths.failed, { force: true });
+    // Last: whoever is cut off before this does it all again.
+    await rm(paths.pending, { force: true });
+    log.info({ from: pending.from, to: version }, 'the upgrade works');
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { copyFile, open, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, open, readFile, readlink, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '#common/atomic-file.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
@@ -69,6 +69,17 @@ export async function restartUnits(log: Log): Promise<void> {
   for (const unit of units) {
     const { exitCode, stderr } = await exec('systemctl', ['try-restart', '--no-block', unit]);
     if (exitCode !== 0) log.warn({ unit, err: stderr.trim() }, 'systemd does not start a unit again');
+  }
+}
+
+/** Has systemd start again the units that still run an executable which is no longer there. */
+export async function restartStale(log: Log): Promise<void> {
+  for (const unit of units) {
+    const told = await exec('systemctl', ['show', '-p', 'MainPID', '--value', unit]).catch(() => undefined);
+    const pid = Number(told?.stdout.trim() ?? 0);
+    if (pid === 0 || pid === process.pid || !(await readlink(`/proc/${String(pid)}/exe`).catch(() => '')).endsWith(' (deleted)')) continue;
+    log.warn({ unit }, 'a unit runs another executable than the one that is installed; starting it again');
+    await exec('systemctl', ['try-restart', '--no-block', unit]);
   }
 }
 

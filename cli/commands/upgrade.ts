@@ -137,7 +137,8 @@ class Upgrade {
     const found = await this.#client.json<{ bytes: number; whole: boolean }>('GET', path);
     if (!found.whole) {
       const bytes = await this.release.read(executable.file);
-      for (let at = found.bytes; at < bytes.length; at += chunkBytes) {
+      // Once even when all of it is there: only the last piece has it checked and taken.
+      for (let at = Math.min(found.bytes, bytes.length), first = true; first || at < bytes.length; at += chunkBytes, first = false) {
         const chunk = bytes.subarray(at, at + chunkBytes);
         await this.#client.request('PUT', `${path}?offset=${String(at)}&last=${String(at + chunk.length === bytes.length)}`, { body: chunk, contentType: 'application/octet-stream' });
         this.#progress(`${executable.file} to the control plane`, at + chunk.length, bytes.length);
