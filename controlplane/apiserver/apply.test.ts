@@ -36,6 +36,14 @@ describe('server-side apply', () => {
     await timed.stop();
   });
 
+  it('refuses items of a list that nobody could tell apart', async () => {
+    const env = [{ name: 'A', value: '1' }, { name: 'A', value: '2' }];
+    const ports = [{ containerPort: 80 }, { containerPort: 80, protocol: 'TCP' }];
+    const refused = await apply(`${deployments}/twice`, deployment('twice', { template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i', env, ports }] } } }));
+    const path = '.spec.template.spec.containers[name="c"]';
+    expect(refused.json()).toMatchObject({ code: 400, message: `failed to create typed patch object (default/twice; apps/v1, Kind=Deployment): errors:\n  ${path}.env: duplicate entries for key [name="A"]\n  ${path}.ports: duplicate entries for key [containerPort=80,protocol="TCP"]` });
+  });
+
   it('tells who stands in the way, and goes on when forced', async () => {
     await apply(`${configMaps}/shared`, configMap('shared', { a: '1' }));
     const refused = await apply(`${configMaps}/shared`, configMap('shared', { a: '2' }), 'fieldManager=other');

@@ -4,6 +4,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import { invalid as invalidField } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
+import { duplicatesIn } from '#api/meta/managed-fields/duplicates.ts';
 import { withNulls } from '#api/meta/managed-fields/nulls.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
@@ -93,10 +94,10 @@ export function decodeApplied<T extends KubeObject>(kind: Kind<T>, { value, prob
   const lines = problems([], false);
   if (lines.length > 0 && fieldValidation(query) === 'Strict') throw badRequest(`error strict decoding YAML: error converting YAML to JSON: ${listOf(lines)}`);
   warnings.push(...lines);
-  if (unknown.length === 0) return withNulls(kind.schema(), value, object) as T;
+  const problemsOfType = unknown.length > 0 ? unknown.map((path) => `.${path}: field not declared in schema`) : duplicatesIn(kind.schema(), object);
+  if (problemsOfType.length === 0) return withNulls(kind.schema(), value, object) as T;
   const { group, version, kind: name } = kind.resource;
-  const missing = unknown.map((path) => `.${path}: field not declared in schema`);
-  throw badRequest(`failed to create typed patch object (${namespace ?? ''}/${object.metadata?.name ?? ''}; ${group}/${version}, Kind=${name}): ${missing.length === 1 ? missing[0] ?? '' : `errors:\n  ${missing.join('\n  ')}`}`);
+  throw badRequest(`failed to create typed patch object (${namespace ?? ''}/${object.metadata?.name ?? ''}; ${group}/${version}, Kind=${name}): ${problemsOfType.length === 1 ? problemsOfType[0] ?? '' : `errors:\n  ${problemsOfType.join('\n  ')}`}`);
 }
 
 function decodeTyped<T extends KubeObject>(kind: Kind<T>, value: unknown): { readonly object: T; readonly unknown: readonly string[] } {
