@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
@@ -45,6 +45,31 @@ export function restartContract(name: string, open: () => Promise<RestartLab>): 
       await next.stopSandbox(sandboxId, signal);
       await next.removeSandbox(sandboxId, signal);
       expect(await next.list(signal, sandbox.podUid)).toEqual({ sandboxes: [], containers: [] });
+      expect(await addresses()).toEqual([]);
+    });
+
+    it('tells by the plugins when a network is no longer as it was made, and collects only what belongs to no pod', async () => {
+      const sandbox = sandboxConfig(await logs('checked'));
+      const sandboxId = await lab.driver.runSandbox(sandbox, signal);
+      const next = lab.connect();
+      const [ip = ''] = (await next.list(signal, sandbox.podUid)).sandboxes.flatMap(({ ips }) => ips);
+      const check = async (): Promise<string[] | undefined> => (await next.networks?.check(signal))?.map(({ podUid }) => podUid);
+      expect(await check()).toEqual([]);
+      await next.networks?.collect(signal);
+      expect(await addresses()).toEqual([ip]);
+      const device = /dev (\S+)/.exec(await lab.host.execute('ip', 'route', 'show', ip))?.[1] ?? '';
+      await lab.host.execute('ip', 'link', 'del', device);
+      expect(await check()).toEqual([sandbox.podUid]);
+      // What is kept of one that nobody remembers.
+      const results = join(lab.host.stateDir, 'results');
+      const [file = ''] = await readdir(results);
+      await writeFile(join(results, 'lost-eth0.json'), (await readFile(join(results, file), 'utf8')).replaceAll(sandboxId, 'lost'));
+      await writeFile(join(lab.host.stateDir, 'cni/lab/10.99.0.9'), 'lost\r\neth0');
+      await next.networks?.collect(signal);
+      expect(await readdir(results)).toEqual([file]);
+      expect(await addresses()).toEqual([ip]);
+      await next.stopSandbox(sandboxId, signal);
+      await next.removeSandbox(sandboxId, signal);
       expect(await addresses()).toEqual([]);
     });
 
