@@ -2,7 +2,7 @@
  * The victim of crash.contract.test.ts: an agent that brings one pod to its goal, and is killed at the first thing that
  * it does to its host or its runtime, of those that have not killed one before as often as they may: while it is under
  * way (`during`: half a file, a command that runs on, a call without an answer) or when it is done (`after`); or else only when the pod is where it
- * should be (`settled`). Ends by itself, with 0, when it is and nothing is left to die of. `removed` instead of a pod: nobody wants it any more.
+ * should be (`settled`). Ends by itself, with 0, when it is and nothing is left to die of.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
@@ -12,17 +12,32 @@ import type { ConfigMap, Pod, PodStatus } from '#api/gen/types.ts';
 import { configMaps, pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { CriDriver } from '#agent/runtimes/cri/driver.ts';
+import type { CtrConfig } from '#agent/runtimes/ctr/driver.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { CheckpointStore } from '#agent/state/checkpoint.ts';
 import { PodManager } from './manager.ts';
 import { watchEffects, type Effect } from './test-boundaries.ts';
 
-const [endpoint = '', owner = '', stateDir = '', podFile = '', when = '', deathsFile = '', mostDeaths = '1'] = process.argv.slice(2);
+export interface CrashOrder {
+  readonly runtime: 'cri' | 'ctr';
+  readonly driver: CtrConfig;
+  /** Absent when nobody wants one any more. */
+  readonly pod?: Pod;
+  readonly when: 'during' | 'after' | 'settled';
+  /** What has killed an agent so far, a line each. */
+  readonly deathsFile: string;
+  readonly mostDeaths: number;
+  /** Once is for the suite: of that which is no call and no file to write, so many are left out for one that kills. */
+  readonly sampled: number;
+}
+
+const { runtime, driver: config, pod, when, deathsFile, mostDeaths, sampled } = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as CrashOrder;
+const { stateDir, owner } = config;
 const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'removeContainer', 'stopSandbox', 'removeSandbox']);
 const longestMs = 60;
 
 const deaths = readFileSync(deathsFile, 'utf8').split('\n');
-const mayDie = (name: string): boolean => deaths.filter((earlier) => earlier === name).length < Number(mostDeaths);
+const mayDie = (name: string): boolean => deaths.filter((earlier) => earlier === name).length < mostDeaths;
 const die = (name: string): void => {
   appendFileSync(deathsFile, `${name}\n`);
   process.kill(process.pid, 'SIGKILL');
@@ -31,9 +46,9 @@ const die = (name: string): void => {
 const momentOf = (name: string): number => crc32(name) % longestMs;
 
 async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Promise<T> {
-  // Once is for the suite: calls die both ways, what is written then half written, and of all else a third when it is done.
-  const sampled = half !== undefined ? when === 'during' : when === 'after' && crc32(name) % 3 === 0;
-  const spared = Number(mostDeaths) === 1 && !calls.has(name) && !sampled;
+  // Calls die both ways, what is written half written, and of all else some when it is done; all of it, both ways, in the long form.
+  const chosen = half !== undefined ? when === 'during' : when === 'after' && crc32(name) % sampled === 0;
+  const spared = mostDeaths === 1 && !calls.has(name) && !chosen;
   if (when === 'settled' || spared || !mayDie(name)) return proceed();
   if (when === 'during' && half) {
     await half();
@@ -49,8 +64,10 @@ async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Pro
   return result;
 }
 
-const driver = new Proxy(new CriDriver({ clock: systemClock, log: silentLog }, { endpoint, owner }), {
-  get: (target, name: keyof CriDriver) => {
+const deps = { clock: systemClock, log: silentLog };
+const opened: RuntimeDriver = runtime === 'cri' ? new (await import('#agent/runtimes/cri/driver.ts')).CriDriver(deps, config) : new (await import('#agent/runtimes/ctr/driver.ts')).CtrDriver(deps, config);
+const driver = new Proxy(opened, {
+  get: (target, name: keyof RuntimeDriver) => {
     const value: unknown = target[name];
     if (typeof value !== 'function') return value;
     if (!calls.has(name)) return value.bind(target) as unknown;
@@ -58,7 +75,6 @@ const driver = new Proxy(new CriDriver({ clock: systemClock, log: silentLog }, {
   },
 });
 
-const pod = podFile === 'removed' ? undefined : JSON.parse(await readFile(podFile, 'utf8')) as Pod;
 await watchEffects(stateDir, around);
 
 const state = await CheckpointStore.open({ log: silentLog }, { folder: join(stateDir, 'agent', 'checkpoint') });

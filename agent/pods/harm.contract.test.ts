@@ -9,7 +9,7 @@ import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/container
 import { readPidFile } from '#agent/runtimes/process.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { PodManager } from './manager.ts';
-import { podInventory } from './test-inventory.ts';
+import { placeOfCri, podInventory } from './test-inventory.ts';
 import { MemoryState, testContainer, testPod } from './testing.ts';
 
 /** How often a container that fails is restarted; hundreds for the long form. */
@@ -113,7 +113,7 @@ async function end(pod: Pod): Promise<void> {
 }
 
 it.each(Object.entries(harms))('a pod lives and dies although %s is killed at each call, and leaves nothing', async (_what, harm) => {
-  const before = await podInventory(lab);
+  const before = await podInventory(placeOfCri(lab));
   const done = new Set<string>();
   const volumeMounts = [{ name: 'memory', mountPath: '/memory' }];
   const pod = testPod('harmed', { terminationGracePeriodSeconds: 1, volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts })] });
@@ -123,11 +123,11 @@ it.each(Object.entries(harms))('a pod lives and dies although %s is killed at ea
   expect((await lab.driver.list(AbortSignal.timeout(20_000))).containers.filter((c) => c.state === 'running')).toHaveLength(1);
   await end(pod);
   expect([...done].sort()).toEqual([...calls].sort());
-  await expect.poll(() => podInventory(lab), patience).toEqual(before);
+  await expect.poll(() => podInventory(placeOfCri(lab)), patience).toEqual(before);
 }, 300_000);
 
 it(`a container that is restarted ${String(restarts)} times leaves no more behind than one that was restarted twice`, async () => {
-  const before = await podInventory(lab);
+  const before = await podInventory(placeOfCri(lab));
   const pod = testPod('restless', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'echo again; exit 1'] })] });
   state.set(pod);
   begin(lab.connect(), hurried(10_000));
@@ -138,5 +138,5 @@ it(`a container that is restarted ${String(restarts)} times leaves no more behin
   expect((await lab.driver.list(AbortSignal.timeout(20_000), 'restless-uid')).containers.length).toBeLessThanOrEqual(4);
   expect((await files()).filter((name) => /\d\.(log|termination)$/.test(name)).length).toBeLessThanOrEqual(8);
   await end(pod);
-  await expect.poll(() => podInventory(lab), patience).toEqual(before);
+  await expect.poll(() => podInventory(placeOfCri(lab)), patience).toEqual(before);
 }, 120_000 + restarts * 3000);

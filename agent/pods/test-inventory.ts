@@ -2,24 +2,53 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execOk } from '#common/exec.ts';
 import type { ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import type { CtrLab } from '#agent/runtimes/ctr/test-lab.ts';
+
+/** For tests: where the pods of a lab are. */
+export interface PodPlace {
+  readonly stateDir: string;
+  readonly netns: string;
+  /** Of containerd: its socket, Cleat's namespace there, what it unpacks images with. */
+  readonly containerd: { readonly endpoint: string; readonly namespace: string; readonly snapshotter: string };
+  /** Where host-local notes the addresses that are taken. */
+  readonly addresses: string;
+  /** What is in them is of a pod each. */
+  readonly folders: readonly string[];
+}
+
+/** Of a containerd that serves CRI. */
+export function placeOfCri({ stateDir, netns, containerd }: ContainerdLab): PodPlace {
+  const { paths, endpoint, snapshotter } = containerd;
+  const cri = [paths.root, paths.state].flatMap((folder) => ['sandboxes', 'containers'].map((kind) => join(folder, 'io.containerd.grpc.v1.cri', kind)));
+  return {
+    stateDir, netns, containerd: { endpoint, namespace: 'k8s.io', snapshotter }, addresses: join(stateDir, 'cni/data/lab'),
+    folders: [...cri, join(paths.state, 'io.containerd.runtime.v2.task/k8s.io'), paths.netnsDir],
+  };
+}
+
+/** Of one that does not. */
+export function placeOfCtr({ host: { stateDir, netns, containerd } }: CtrLab): PodPlace {
+  return {
+    stateDir, netns, containerd: { endpoint: containerd, namespace: 'cleat', snapshotter: 'overlayfs' }, addresses: join(stateDir, 'cni/lab'),
+    folders: ['ctr/sandboxes', 'ctr/containers', 'run/ctr', 'run/ctr/netns', 'crun/io.containerd.runtime.v2.task/cleat'].map((name) => join(stateDir, name)),
+  };
+}
 
 /** For tests: all that pods have of the lab's host, a line for each thing. Images stay, and so do the bridge that came with the first pod and the state that is meant to. */
-export async function podInventory(lab: ContainerdLab): Promise<string[]> {
-  const { paths, endpoint, snapshotter } = lab.containerd;
-  const ctr = (...args: string[]): Promise<string> => execOk('ctr', ['-a', endpoint, '-n', 'k8s.io', ...args]);
+export async function podInventory(lab: PodPlace): Promise<string[]> {
+  const { endpoint, namespace, snapshotter } = lab.containerd;
+  const ctr = (...args: string[]): Promise<string> => execOk('ctr', ['-a', endpoint, '-n', namespace, ...args]);
   const names = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
-  const cri = [join(paths.root, 'io.containerd.grpc.v1.cri'), join(paths.state, 'io.containerd.grpc.v1.cri')].flatMap((folder) => ['sandboxes', 'containers'].map((kind) => join(folder, kind)));
   const kinds: Record<string, readonly string[] | Promise<readonly string[]>> = {
     container: lines(ctr('containers', 'ls', '-q')),
     task: lines(ctr('tasks', 'ls', '-q')),
     snapshot: lines(ctr('snapshots', '--snapshotter', snapshotter, 'ls')).then((all) => all.filter((line) => line.includes('Active'))),
     lease: lines(ctr('leases', 'ls', '-q')),
     download: lines(ctr('content', 'active')).then((all) => all.slice(1)),
-    'folder of CRI': Promise.all([...cri, join(paths.state, 'io.containerd.runtime.v2.task', 'k8s.io')].map(names)).then((all) => all.flat()),
+    folder: Promise.all(lab.folders.map(async (folder) => (await names(folder)).map((name) => join(folder, name)))).then((all) => all.flat()),
     mount: readFile('/proc/self/mountinfo', 'utf8').then((text) => text.split('\n').map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${lab.stateDir}/`))),
-    'network namespace': names(paths.netnsDir),
     link: lines(execOk('ip', ['-n', lab.netns, '-o', 'link'])).then((all) => all.map((line) => line.replace(/^\d+: ([^:@]+).*$/, '$1')).filter((name) => name !== 'cni0')),
-    address: names(join(lab.stateDir, 'cni', 'data', 'lab')).then((all) => all.filter((name) => /^\d/.test(name))),
+    address: names(lab.addresses).then((all) => all.filter((name) => /^\d/.test(name))),
     'result of CNI': resultsOf(lab),
     cgroup: cgroupsOf(lab),
     files: names(join(lab.stateDir, 'pods')),
@@ -30,7 +59,7 @@ export async function podInventory(lab: ContainerdLab): Promise<string[]> {
 }
 
 /** The plugins keep these in one folder for the whole machine. */
-async function resultsOf({ stateDir }: ContainerdLab): Promise<string[]> {
+async function resultsOf({ stateDir }: PodPlace): Promise<string[]> {
   const folder = '/var/lib/cni/results';
   const all = await readdir(folder).catch(() => []);
   const own = await Promise.all(all.map(async (name) => (await readFile(join(folder, name), 'utf8').catch(() => '')).includes(`${stateDir}/`)));
@@ -38,14 +67,14 @@ async function resultsOf({ stateDir }: ContainerdLab): Promise<string[]> {
 }
 
 /** In each hierarchy, or in the one. */
-async function cgroupsOf({ netns }: ContainerdLab): Promise<string[]> {
+async function cgroupsOf({ netns }: PodPlace): Promise<string[]> {
   const roots = ['', ...await readdir('/sys/fs/cgroup')].map((name) => join('/sys/fs/cgroup', name, netns));
   const found = await Promise.all(roots.map((root) => readdir(root, { recursive: true, withFileTypes: true }).catch(() => [])));
   return found.flat().filter((entry) => entry.isDirectory() && !['burstable', 'besteffort'].includes(entry.name)).map(({ parentPath, name }) => join(parentPath, name));
 }
 
 /** Shims, and what runs in the lab's cgroups. */
-async function processesOf(lab: ContainerdLab): Promise<string[]> {
+async function processesOf(lab: PodPlace): Promise<string[]> {
   const found = await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(async (pid) => {
     const read = async (file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').then((text) => text.replaceAll('\0', ' ').trim(), () => '');
     const command = await read('cmdline');
