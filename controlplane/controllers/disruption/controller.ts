@@ -12,6 +12,7 @@ import { Pace } from '../pace.ts';
 import { isReady, isTerminating } from '../pod-state.ts';
 import { watch, type Change, type Controller, type ControllerConfig, type ControllerDeps } from '../types.ts';
 import { reconcileDisruption, type Wanted } from './reconcile.ts';
+import { StaleDisruptions } from './stale-disruptions.ts';
 
 /** Kinds whose sizes the cache knows. */
 const known: ReadonlySet<string> = new Set([replicaSets, statefulSets, replicationControllers].map(({ kind }) => kind));
@@ -19,7 +20,7 @@ const known: ReadonlySet<string> = new Set([replicaSets, statefulSets, replicati
 /** How much faster than by one look per pod and millisecond; see `Pace`. */
 const podsPerMs = 4;
 
-/** Keeps the status of PodDisruptionBudgets, by which evictions are allowed or refused. */
+/** Keeps the status of PodDisruptionBudgets, by which evictions are allowed or refused. Keys are budgets, and pods that were to be disrupted and are there. */
 export function disruptionController(deps: ControllerDeps, { autoscaling }: ControllerConfig): Controller {
   const { informers, client, clock } = deps;
   const budgets = informers.informer(podDisruptionBudgets);
@@ -28,6 +29,7 @@ export function disruptionController(deps: ControllerDeps, { autoscaling }: Cont
   const [deploymentLister, statefulLister, replicationLister] = [informers.informer(deployments), informers.informer(statefulSets), informers.informer(replicationControllers)];
 
   const pace = new Pace(clock);
+  const stale = new StaleDisruptions(deps, podLister);
 
   function* podChanged({ object, old }: Change<Pod>): Iterable<string> {
     const pod = object ?? old;
@@ -67,10 +69,11 @@ export function disruptionController(deps: ControllerDeps, { autoscaling }: Cont
         if (object === undefined || object.metadata?.generation !== old?.metadata?.generation) pace.forget(keyOf(object ?? old ?? {}));
         return object ? [keyOf(object)] : [];
       }),
-      watch(podLister, (change) => pace.awake(podChanged(change))),
+      watch(podLister, (change) => [...stale.keys(change), ...pace.awake(podChanged(change))]),
       ...[sets, deploymentLister, statefulLister, replicationLister].map((lister) => ({ synced: (signal: AbortSignal) => lister.synced(signal), subscribe: () => () => undefined })),
     ],
     async reconcile(key) {
+      if (stale.isKey(key)) return stale.reconcile(key);
       const { namespace, name } = splitKey(key);
       const budget = budgets.get(namespace, name);
       if (budget === undefined) return undefined;

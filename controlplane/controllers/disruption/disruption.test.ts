@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import type { Pod, PodDisruptionBudget, PodDisruptionBudgetSpec } from '#api/gen/types.ts';
+import type { Pod, PodCondition, PodDisruptionBudget, PodDisruptionBudgetSpec } from '#api/gen/types.ts';
 import { deployments, podDisruptionBudgets, pods, replicaSets } from '#api/kinds/resources.ts';
 import { rfc3339 } from '#common/time.ts';
 import { runControllers } from '#test/support/run-controllers.ts';
-import { reconcileDisruption } from './reconcile.ts';
+import { reconcileDisruption, staleDisruptionInMs } from './reconcile.ts';
 
 const nowMs = Date.UTC(2026, 0, 2);
 const budget = (spec: Partial<PodDisruptionBudgetSpec>, status: PodDisruptionBudget['status'] = {}): PodDisruptionBudget => ({ metadata: { name: 'web', namespace: 'default', generation: 2 }, spec: { selector: { matchLabels: { app: 'web' } }, ...spec }, status });
@@ -56,5 +56,29 @@ it('asks for the scale of owners of other kinds', async () => {
   await lab.api.create<Pod>(pods, { ...pod('a'), metadata: { ...pod('a').metadata, ownerReferences: [{ apiVersion: 'example.com/v1', kind: 'Widget', name: 'w', uid: 'w', controller: true }] } });
   await lab.start();
   expect(lab.api.all(podDisruptionBudgets)[0]?.status).toMatchObject({ expectedPods: 5, desiredHealthy: 4, currentHealthy: 1, disruptionsAllowed: 0 });
+  await lab.stop();
+});
+
+const target = (secondsAgo: number, more: Partial<PodCondition> = {}): PodCondition => ({ type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', lastTransitionTime: at(secondsAgo), ...more });
+
+it.each<[string, Pod, number | undefined]>([
+  ['was to be evicted just now', { status: { conditions: [target(20)] } }, 100_000],
+  ['was to be evicted long ago', { status: { phase: 'Running', conditions: [target(300)] } }, 0],
+  ['is being deleted', { metadata: { deletionTimestamp: at(1) }, status: { conditions: [target(300)] } }, undefined],
+  ['has ended', { status: { phase: 'Failed', conditions: [target(300)] } }, undefined],
+  ['is for its node to end', { status: { conditions: [target(300, { reason: 'TerminationByKubelet' })] } }, undefined],
+  ['was taken back', { status: { conditions: [target(300, { status: 'False' })] } }, undefined],
+  ['was never to be disrupted', {}, undefined],
+])('knows how long a pod counts as disrupted that %s', (_, object, expected) => { expect(staleDisruptionInMs(object, nowMs)).toBe(expected); });
+
+it('takes back that a pod is to be disrupted when nobody has deleted it', async () => {
+  const lab = runControllers(['disruption']);
+  await lab.api.create<Pod>(pods, { metadata: { name: 'a', namespace: 'default' }, status: { phase: 'Running', conditions: [target(0, { lastTransitionTime: rfc3339(lab.clock.now()) })] } });
+  await lab.start();
+  const condition = () => lab.api.all(pods)[0]?.status?.conditions?.[0];
+  await lab.clock.advance(119_000);
+  expect(condition()).toMatchObject({ status: 'True' });
+  await lab.clock.advance(2000);
+  expect(condition()).toEqual({ type: 'DisruptionTarget', status: 'False', lastTransitionTime: expect.any(String) as string });
   await lab.stop();
 });

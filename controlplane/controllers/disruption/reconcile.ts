@@ -1,14 +1,16 @@
 import type { Condition, Pod, PodDisruptionBudget, PodDisruptionBudgetStatus } from '#api/gen/types.ts';
 import { podDisruptionBudgets, pods as podResource } from '#api/kinds/resources.ts';
-import { setCondition } from '#api/meta/conditions.ts';
+import { getCondition, setCondition } from '#api/meta/conditions.ts';
 import { scaledValue } from '#api/meta/int-or-percent.ts';
 import { rfc3339 } from '#common/time.ts';
 import { eventAction } from '../execute.ts';
-import { isReady, isTerminating } from '../pod-state.ts';
+import { isReady, isTerminal, isTerminating } from '../pod-state.ts';
 import type { Action, Decision } from '../types.ts';
 
 /** How long an evicted pod counts as gone though nobody has deleted it yet. */
 const evictionMs = 120_000;
+/** How long a pod that was to be disrupted counts as such though nobody has deleted it. */
+const staleMs = 120_000;
 
 export interface DisruptionSnapshot {
   readonly budget: PodDisruptionBudget;
@@ -24,6 +26,16 @@ export interface Wanted {
   /** Pods without a controller. */
   readonly unmanaged: boolean;
   readonly problem?: string | undefined;
+}
+
+/**
+ * How long until a pod's DisruptionTarget is not true any more: somebody meant to delete it, and has not. What then becomes
+ * of it has other causes. Undefined where it stays: its end has begun, or its node decides when it does.
+ */
+export function staleDisruptionInMs({ metadata, status }: Pod, nowMs: number): number | undefined {
+  const target = getCondition(status?.conditions, 'DisruptionTarget');
+  if (target?.status !== 'True' || target.reason === 'TerminationByKubelet' || metadata?.deletionTimestamp !== undefined || isTerminal({ status })) return undefined;
+  return Math.max(0, Date.parse(target.lastTransitionTime ?? '') + staleMs - nowMs) || 0;
 }
 
 /** How many of its pods a budget can spare now. */
