@@ -150,9 +150,9 @@ class FirewalldHook implements FirewallHook {
   readonly target: string;
   readonly #exec: Exec;
   readonly #cidr: string;
-  /** Its rules when it was looked at last, and when it last said that pods are let through. */
+  /** Its rules when it was looked at last, and when there was nothing more to do. */
   #rules: string | undefined;
-  #openRules: string | undefined;
+  #settledRules: string | undefined;
 
   constructor(exec: Exec, cidr: string) {
     this.#exec = exec;
@@ -176,12 +176,12 @@ class FirewalldHook implements FirewallHook {
 
   /** In what runs and in what is kept. Its command takes long, so it is asked only when its rules have changed. */
   async isOpen(signal: AbortSignal): Promise<boolean> {
-    if (this.#rules !== undefined && this.#rules === this.#openRules) return true;
+    if (this.#rules !== undefined && this.#rules === this.#settledRules) return true;
     for (const kept of [[], ['--permanent']]) {
       if (!await this.#succeeds([...kept, '--zone=trusted', `--query-source=${this.#cidr}`], signal)) return false;
       if (!await this.#succeeds([...kept, `--policy=${policy}`, `--query-rich-rule=${this.#richRule}`], signal)) return false;
     }
-    this.#openRules = this.#rules;
+    this.#settledRules = this.#rules;
     return true;
   }
 
@@ -194,8 +194,12 @@ class FirewalldHook implements FirewallHook {
     }
     await this.#run(['--permanent', `--policy=${policy}`, `--add-rich-rule=${this.#richRule}`], signal);
     if (await this.#succeeds([`--policy=${policy}`, `--add-rich-rule=${this.#richRule}`], signal)) return;
-    if (!isKept) throw new StatusError('Conflict', 'it has settings that are not kept, which would be lost when it takes up the policy for pods; keep them (firewall-cmd --runtime-to-permanent) or not, and run: firewall-cmd --reload');
-    await this.#run(['--reload'], signal);
+    if (isKept) {
+      await this.#run(['--reload'], signal);
+      return;
+    }
+    this.#settledRules = await this.#listed(signal);
+    throw new StatusError('Conflict', 'it has settings that are not kept, which would be lost when it takes up the policy for pods; keep them (firewall-cmd --runtime-to-permanent) or not, and run: firewall-cmd --reload');
   }
 
   async close(): Promise<boolean> {
