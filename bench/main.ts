@@ -15,6 +15,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   agent: () => import('./rows/agent.ts'),
   runtimes: () => import('./rows/runtimes.ts'),
   fleet: () => import('./rows/fleet.ts'),
+  install: () => import('./rows/install.ts'),
 };
 
 const args = process.argv.slice(2);
