@@ -1,13 +1,8 @@
-import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { isSea } from 'node:sea';
-import { isDeepStrictEqual } from 'node:util';
-import { configMaps } from '#api/kinds/resources.ts';
-import { rangesConfigMap, rangesFrom, type ClusterRanges } from '#api/network/ranges.ts';
-import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import type { Clock } from '#common/clock.ts';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
@@ -16,7 +11,9 @@ import { upgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import { LoadBalancerAddresses } from './announce/load-balancer.ts';
+import { ChosenRuntime } from './chosen-runtime.ts';
 import { devicePluginDirOf, kubeletDirOf, type AgentConfig } from './config.ts';
+import { followRanges } from './network/follow-ranges.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
 import { NetworkUpkeep, networkUpkeepDefaults } from './network/upkeep.ts';
@@ -27,6 +24,7 @@ import { IngressGateway, endIngressProxy } from './ingress/ingress-gateway.ts';
 import { NodeDevices } from './devices/node-devices.ts';
 import { FirewallNeighbours } from './firewall/neighbours.ts';
 import { Ledger } from './node/ledger.ts';
+import { factsOf } from './node/facts.ts';
 import { LinuxHost } from './node/readings.ts';
 import { imageCollectorDefaults } from './images/collector.ts';
 import { NodeImages, type NodeImagesDeps } from './images/node-images.ts';
@@ -40,13 +38,12 @@ import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
 import type { StaticPods } from './pods/static/static-pods.ts';
-import type { NodeFacts } from './pods/types.ts';
 import { NetworkPolicies } from './policy/network-policies.ts';
 import { chooseBackends } from './proxy/choose.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
 import { proxyBackends } from './proxy/registry.ts';
 import { containerdPaths } from './runtimes/containerd/paths.ts';
-import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
+import type { HostRuntime } from './runtimes/host-runtime.ts';
 import { runtimes } from './runtimes/registry.ts';
 import { AgentSession } from './session/agent-session.ts';
 import { HostContact } from './session/contact.ts';
@@ -58,7 +55,8 @@ import { CheckpointStore } from './state/checkpoint.ts';
 import type { DesiredState } from './state/types.ts';
 import { tunnelHandlers } from './streams/handlers.ts';
 import type { HostTasks } from './upgrade/host-tasks.ts';
-import { purgeState, removeKernelLeftovers, removePods, removeRunDir, undo } from './teardown.ts';
+import { confirmation } from './upgrade/open-confirmation.ts';
+import { purgeState, removeKernelLeftovers, removeRunDir, undo } from './teardown.ts';
 
 export interface AgentDeps {
   readonly log: Log;
@@ -124,10 +122,10 @@ export class Agent implements Runnable {
     const done: string[] = [];
     try {
       this.#nodeName = (await new IdentityFiles(stateDir).load())?.nodeName ?? this.#nodeName;
-      // A control plane alone has run neither a containerd nor pods.
-      const choice = await rememberedChoice(stateDir) ?? (this.#config.runtimeEndpoint === '' ? undefined : await this.#choice(undefined, signal));
-      if (choice) {
-        done.push(...await this.#endPods(this.#runtime(choice), signal));
+      const runtimes = this.#runtimes();
+      const runtime = await runtimes.last(signal);
+      if (runtime) {
+        done.push(...await runtimes.endPods(runtime, this.#nodeName, signal));
         if (await endIngressProxy({ log, clock }, containerdPaths(stateDir).runDir, signal)) done.push('HAProxy of the Ingresses stopped');
         await removeRunDir(containerdPaths(stateDir).runDir);
       }
@@ -186,13 +184,13 @@ export class Agent implements Runnable {
     const services = loadEdge();
     const identity = await this.#identity(services, signal);
     this.#nodeName = identity.nodeName;
-    const runtime = await this.#chooseRuntime(signal);
+    const runtime = await this.#runtimes().choose(this.#nodeName, signal);
     const { containerd } = runtime;
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint'), keyPath: join(stateDir, 'agent/pki/checkpoint.key') })]);
     try {
       const { driver, cniConfDir, systemImages } = await runtime.open(this.#nodeName, signal);
       this.#ready.resolve(undefined);
-      const ranges = this.#followRanges(checkpoint, restart);
+      const ranges = followRanges(checkpoint, this.#config, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
       const network = new PodNetwork(
         { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
@@ -234,7 +232,7 @@ export class Agent implements Runnable {
         { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods, ...(this.#deps.reached && { reached: this.#deps.reached }) },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
-      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, upkeep, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, () => session, events) }, signal, stop);
+      await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, upkeep, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, session, events) }, signal, stop);
     } finally {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
@@ -268,33 +266,14 @@ export class Agent implements Runnable {
     return this.#tasks;
   }
 
-  /** Undefined unless this agent came up with another executable, or went back from one. */
-  async #confirmation(node: NodeReporter, session: () => AgentSession | undefined, events: EventBuffer): Promise<Runnable | undefined> {
-    const { stateDir } = this.#config;
-    if (!existsSync(join(stateDir, 'upgrade'))) return undefined;
-    const { upgradeToConfirm, UpgradeConfirmation } = await import('./upgrade/confirm.ts');
-    if (!upgradeToConfirm(stateDir)) return undefined;
+  /** Undefined unless an upgrade of this host is to be looked at. */
+  #confirmation(node: NodeReporter, session: AgentSession, events: EventBuffer): Promise<Runnable | undefined> {
     const { log, clock } = this.#deps;
     const notReady = (): string | undefined => node.current().status.conditions?.find(({ type, status }) => type === 'Ready' && status !== 'True')?.message;
-    return new UpgradeConfirmation({
-      clock, log: log.child({ component: 'upgrade' }), unwell: () => (session()?.connected === true ? notReady() : 'it did not connect to the control plane'),
+    return confirmation({
+      clock, log: log.child({ component: 'upgrade' }), unwell: () => (session.connected ? notReady() : 'it did not connect to the control plane'),
       tell: (type, reason, message) => { events.emit(nodeEvent(this.#nodeName, clock, type, reason, message)); },
-    }, stateDir);
-  }
-
-  /** What the control plane last said, before that the flags. Calls `restart` when it says something else. */
-  #followRanges(state: DesiredState, restart: () => void): ClusterRanges {
-    const { podCidr, serviceCidr, clusterDns } = this.#config;
-    const { namespace, name } = rangesConfigMap;
-    const current = (): ClusterRanges => rangesFrom(state.get(configMaps, namespace, name)) ?? { podCidr, serviceCidr, clusterDns };
-    const ranges = current();
-    const unsubscribe = state.subscribe((changes) => {
-      const concerned = changes.some((c) => c.resource.plural === configMaps.plural && (c.type === 'set' ? c.object.metadata?.name : c.name) === name);
-      if (!concerned || isDeepStrictEqual(current(), ranges)) return;
-      unsubscribe();
-      restart();
-    });
-    return ranges;
+    }, this.#config.stateDir);
   }
 
   /** Undefined where no folder is given. Loaded then: few hosts have one. */
@@ -312,55 +291,10 @@ export class Agent implements Runnable {
     return joinOrLoad({ services, clock, log, random: Math.random }, { stateDir, server, token, nodeName, hostname: hostname() }, signal);
   }
 
-  /** Chosen anew at each start. What another one still runs for this host is ended first: a pod runs once. */
-  async #chooseRuntime(signal: AbortSignal): Promise<HostRuntime> {
-    const { stateDir } = this.#config;
-    const before = await rememberedChoice(stateDir);
-    const choice = await this.#choice(before, signal);
-    if (before && !sameChoice(before, choice)) {
-      this.#deps.log.warn({ component: 'runtime', before, now: choice }, 'this host has another container runtime now; ending the pods of the one before');
-      await this.#endPods(this.#runtime(before), signal).catch((error: unknown) => {
-        throw new StatusError('ServiceUnavailable', `pods of this host still run on ${before.driver}${before.endpoint && ` (${before.endpoint})`}, and could not be ended: ${messageOf(error)}; start that once more, or, if it is gone for good, remove ${join(stateDir, 'agent/runtime.json')}`, { cause: error });
-      });
-    }
-    await rememberChoice(stateDir, choice);
-    return this.#runtime(choice);
+  #runtimes(): ChosenRuntime {
+    const { stateDir, runtime, runtimeEndpoint: endpoint } = this.#config;
+    return new ChosenRuntime({ log: this.#deps.log, clock: this.#deps.clock, drivers: runtimes }, { stateDir, searchPath: process.env['PATH'] ?? '', runtime, endpoint });
   }
-
-  #choice(before: RuntimeChoice | undefined, signal: AbortSignal): Promise<RuntimeChoice> {
-    const { runtime, runtimeEndpoint: endpoint } = this.#config;
-    return chooseRuntime(this.#runtimeDeps, this.#runtimeConfig, { runtime, endpoint }, before, signal);
-  }
-
-  get #runtimeDeps(): HostRuntimeDeps { return { log: this.#deps.log, clock: this.#deps.clock, drivers: runtimes }; }
-
-  get #runtimeConfig(): HostRuntimeConfig { return { stateDir: this.#config.stateDir, searchPath: process.env['PATH'] ?? '' }; }
-
-  #runtime(choice: RuntimeChoice): HostRuntime {
-    return new HostRuntime(this.#runtimeDeps, this.#runtimeConfig, choice);
-  }
-
-  /** Ends all pods of this node on a runtime, and the runtime where it is Cleat's own. Resolves with what was done, in words. */
-  async #endPods(runtime: HostRuntime, signal: AbortSignal): Promise<string[]> {
-    await runtime.containerd?.ensure(signal);
-    const driver = await runtime.connect(this.#nodeName);
-    const done = [`${String(await removePods(driver, signal))} pods removed`];
-    driver.close?.();
-    if (!runtime.containerd) return done;
-    await runtime.containerd.stop(signal);
-    return [...done, 'containerd stopped'];
-  }
-}
-
-function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
-  const quantity = (name: string): string => node.current().status.allocatable?.[name] ?? '0';
-  return {
-    hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
-    allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
-    resources: () => node.current().status.allocatable ?? {},
-    runtimeHandlers: () => (node.current().status.runtimeHandlers ?? []).map(({ name = '' }) => name),
-    usage: (signal) => usage.read(signal),
-  };
 }
 
 /** The single executable that this agent was started from, if it was, and whether systemd starts it again when it ends. */
