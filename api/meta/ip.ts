@@ -101,3 +101,17 @@ export function canonicalCidr(text: string): string {
   const shift = BigInt((family === 4 ? 32 : 128) - Number(bits));
   return `${bigIntToIp((ipToBigInt(address) >> shift) << shift, family)}/${bits}`;
 }
+
+/** What is said, in Kubernetes' words, of a valid address that is written in an unusual way. */
+export function ipWarnings(field: string, text: string): string[] {
+  return isIPv6(text) && canonicalIp(text) !== text ? [`${field}: IPv6 address ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(canonicalIp(text))})`] : [];
+}
+
+/** The same of a range, also where its address may have been meant alone. */
+export function cidrWarnings(field: string, text: string): string[] {
+  const [address = '', bits = ''] = text.split('/');
+  const range = canonicalCidr(text);
+  const own = `${canonicalIp(address)}/${bits}`;
+  if (range !== own) return [`${field}: CIDR value ${JSON.stringify(text)} is ambiguous in this context (should be ${JSON.stringify(range)} or ${JSON.stringify(`${canonicalIp(address)}/${isIPv4(address) ? '32' : '128'}`)}?)`];
+  return isIPv6(address) && own !== text ? [`${field}: IPv6 CIDR value ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(own)})`] : [];
+}

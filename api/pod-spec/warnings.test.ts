@@ -35,6 +35,10 @@ describe('a pod is warned of', () => {
 
 it.each<[string, object, string[]]>([
   ['services', { spec: { type: 'ClusterIP', clusterIP: 'None', sessionAffinity: 'ClientIP' } }, ['spec.SessionAffinity is ignored for headless services']],
+  ['services', { spec: { type: 'LoadBalancer', clusterIPs: ['fd00:0::1', '10.0.0.1'], loadBalancerSourceRanges: ['fd00:0::/64'] } }, [
+    'spec.clusterIPs[0]: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")', 'spec.loadBalancerSourceRanges[0]: IPv6 CIDR value "fd00:0::/64" should be in RFC 5952 canonical format ("fd00::/64")',
+  ]],
+  ['networkpolicies.networking.k8s.io', { spec: { egress: [{ to: [{ ipBlock: { cidr: '10.0.0.5/8', except: ['10.1.0.0/16'] } }] }] } }, ['spec.egress[0].to[0].ipBlock.cidr: CIDR value "10.0.0.5/8" is ambiguous in this context (should be "10.0.0.0/8" or "10.0.0.5/32"?)']],
   ['ingresses.networking.k8s.io', { metadata: { annotations: { 'kubernetes.io/ingress.class': 'x' } }, spec: {} }, ['annotation "kubernetes.io/ingress.class" is deprecated, please use \'spec.ingressClassName\' instead']],
   ['storageclasses.storage.k8s.io', { allowedTopologies: [{ matchLabelExpressions: [{ key: 'beta.kubernetes.io/os', values: ['a'] }] }] }, ['allowedTopologies[0].matchLabelExpressions[0].key: beta.kubernetes.io/os is deprecated since v1.14; use "kubernetes.io/os" instead']],
   ['runtimeclasses.node.k8s.io', { scheduling: { nodeSelector: { 'beta.kubernetes.io/os': 'a' } } }, ['scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead']],

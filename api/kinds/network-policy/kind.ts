@@ -1,7 +1,7 @@
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn } from '../../meta/columns.ts';
 import { forbidden, invalid, notSupported, required, type FieldError } from '../../meta/field-error.ts';
-import { cidrProblem, isStrictSubnet } from '../../meta/ip.ts';
+import { cidrProblem, cidrWarnings, isStrictSubnet } from '../../meta/ip.ts';
 import { portName, portNumber } from '../../meta/names.ts';
 import { named, requiredNamed } from '../../meta/rules.ts';
 import { schemaNamed } from '../../meta/schema.ts';
@@ -60,6 +60,13 @@ function validate({ spec = {} }: NetworkPolicy): FieldError[] {
   ];
 }
 
+function warnings({ spec = {} }: NetworkPolicy): string[] {
+  const blocks = (peers: readonly NetworkPolicyPeer[] | undefined, field: string): string[] => (peers ?? []).flatMap(({ ipBlock }, i) => (ipBlock === undefined ? [] : [
+    ...cidrWarnings(`${field}[${i}].ipBlock.cidr`, ipBlock.cidr), ...(ipBlock.except ?? []).flatMap((cidr, j) => cidrWarnings(`${field}[${i}].ipBlock.except[${j}]`, cidr)),
+  ]));
+  return [...(spec.ingress ?? []).flatMap(({ from }, i) => blocks(from, `spec.ingress[${i}].from`)), ...(spec.egress ?? []).flatMap(({ to }, i) => blocks(to, `spec.egress[${i}].to`))];
+}
+
 export const networkPolicy: KindDefinition<NetworkPolicy> = {
   resource: networkPolicies,
   singular: 'networkpolicy',
@@ -72,6 +79,7 @@ export const networkPolicy: KindDefinition<NetworkPolicy> = {
   nameRule: 'dns-subdomain',
   setDefaults,
   validate,
+  warnings,
   selectableFields: {},
   columns: [nameColumn(), column('Pod-Selector', 'Pods that it is about', ({ spec }) => formatLabelSelector(safeRequirements(spec?.podSelector)) || '<none>'), ageColumn()],
 };

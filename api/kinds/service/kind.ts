@@ -1,5 +1,6 @@
 import type { Service } from '../../gen/types.ts';
 import { ageColumn, column, nameColumn, printLabels, wideColumn } from '../../meta/columns.ts';
+import { cidrWarnings, ipWarnings } from '../../meta/ip.ts';
 import { schemaNamed } from '../../meta/schema.ts';
 import { services } from '../resources.ts';
 import type { KindDefinition } from '../types.ts';
@@ -43,7 +44,7 @@ function printPorts({ spec }: Service): string {
   return ports.join(',') || '<none>';
 }
 
-/** What is accepted and does nothing, in Kubernetes' words. */
+/** What is accepted and does nothing, or not what it seems to, in Kubernetes' words. */
 function warnings({ metadata, spec = {} }: Service): string[] {
   const { clusterIP, externalIPs = [], externalName, loadBalancerIP, sessionAffinity, type } = spec;
   const ignored: readonly (readonly [boolean, string])[] = [
@@ -54,7 +55,12 @@ function warnings({ metadata, spec = {} }: Service): string[] {
     [type !== 'ExternalName' && Boolean(externalName), 'spec.externalName is ignored when spec.type is not "ExternalName"'],
     [metadata?.annotations?.['service.kubernetes.io/topology-aware-hints'] !== undefined, 'annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead'],
   ];
-  return ignored.flatMap(([applies, text]) => (applies ? [text] : []));
+  const isNumbered = clusterIP !== 'None' && type !== 'ExternalName';
+  return [
+    ...ignored.flatMap(([applies, text]) => (applies ? [text] : [])),
+    ...(isNumbered ? spec.clusterIPs ?? [] : []).flatMap((ip, i) => ipWarnings(`spec.clusterIPs[${i}]`, ip)), ...externalIPs.flatMap((ip, i) => ipWarnings(`spec.externalIPs[${i}]`, ip)),
+    ...(loadBalancerIP ? ipWarnings('spec.loadBalancerIP', loadBalancerIP) : []), ...(spec.loadBalancerSourceRanges ?? []).flatMap((cidr, i) => cidrWarnings(`spec.loadBalancerSourceRanges[${i}]`, cidr.trim())),
+  ];
 }
 
 export const service: KindDefinition<Service> = {
