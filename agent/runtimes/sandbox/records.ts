@@ -54,13 +54,16 @@ export class Records<T extends { readonly id: string }> {
     return this.#all;
   }
 
-  /** A folder without a record was begun, and nothing else was; or a power cut has emptied it. */
+  /** A folder without a record was begun, and nothing else was; or a power cut has emptied it. It goes: nobody else would know of it. */
   async #read(): Promise<Map<string, T>> {
     await mkdir(this.#dir, { recursive: true, mode: 0o711 });
     const found = new Map<string, T>();
     for (const id of await readdir(this.#dir)) {
-      const record = parsed<T>(await readFile(join(this.folder(id), 'record.json'), 'utf8').catch(() => ''));
+      const text = await readFile(join(this.folder(id), 'record.json'), 'utf8').catch((error: NodeJS.ErrnoException) => error.code === 'ENOENT' ? '' : undefined);
+      const record = parsed<T>(text ?? '');
       if (record?.id === id) found.set(id, record);
+      // What only cannot be read now may be of something that runs.
+      else if (text !== undefined) await rm(this.folder(id), { recursive: true, force: true }).catch(() => undefined);
     }
     return found;
   }

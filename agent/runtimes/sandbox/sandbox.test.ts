@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -82,7 +82,11 @@ it('keeps records through restarts, and takes no half of one for a whole', async
   await records.remove('b');
   await mkdir(join(dir, 'c'));
   await writeFile(join(dir, 'c/record.json'), '{"id":"c"');
+  await mkdir(join(dir, 'd'));
+  await writeFile(join(dir, 'd/record.json.new'), '{"id":');
   expect([...(await new Records<{ id: string; text: string }>(dir).all()).values()]).toEqual([{ id: 'a', text: '1' }]);
+  // What was begun and died leaves nothing.
+  expect(await readdir(dir)).toEqual(['a']);
 });
 
 it('makes of a pod what runc is told', () => {
