@@ -16,7 +16,8 @@ interface CrashLab {
   readonly runtime: CrashOrder['runtime'];
   readonly config: CrashOrder['driver'];
   readonly place: PodPlace;
-  readonly driver: RuntimeDriver;
+  /** A driver that knows of what others did. */
+  readonly connect: () => RuntimeDriver;
   readonly sampled: number;
   close(): Promise<void>;
 }
@@ -24,12 +25,12 @@ interface CrashLab {
 const labs: Record<CrashOrder['runtime'], () => Promise<CrashLab>> = {
   cri: async () => {
     const lab = await openContainerdLab('10.77.2.0/24');
-    const { stateDir, netns: owner, containerd: { endpoint }, driver } = lab;
-    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), driver, sampled: 3, close: () => lab.close() };
+    const { stateDir, netns: owner, containerd: { endpoint } } = lab;
+    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), connect: () => lab.connect(), sampled: 3, close: () => lab.close() };
   },
   ctr: async () => {
     const lab = await openCtrLab();
-    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), driver: lab.driver, sampled: 8, close: () => lab.close() };
+    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), connect: () => lab.connect(), sampled: 8, close: () => lab.close() };
   },
 };
 
@@ -84,11 +85,11 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   it.each(['during', 'after'] as const)('an agent that is killed %s each thing that it does runs a pod once, and leaves nothing of it behind', async (when) => {
     const before = await podInventory(lab.place);
     const begun = await live(pod(), when);
-    const { sandboxes, containers } = await lab.driver.list(AbortSignal.timeout(10_000), 'crash-uid');
+    const { sandboxes, containers } = await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid');
     expect(sandboxes.filter(({ state }) => state === 'ready')).toHaveLength(1);
     expect(containers.filter(({ state }) => state === 'running').map(({ name }) => name).sort()).toEqual(['app', 'side']);
     const resized = await live(pod('96Mi'), when);
-    expect((await lab.driver.exec(containers.find(({ name, state }) => name === 'app' && state === 'running')?.id ?? '', ['sh', '-c', 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true'], 5000, AbortSignal.timeout(10_000))).output.trim()).toBe(String(96 << 20));
+    expect((await lab.connect().exec(containers.find(({ name, state }) => name === 'app' && state === 'running')?.id ?? '', ['sh', '-c', 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true'], 5000, AbortSignal.timeout(10_000))).output.trim()).toBe(String(96 << 20));
     const ran = (await readFile(join(stateDir, 'ran', 'log'), 'utf8')).trim().split('\n').sort();
     // A runtime whose caller is gone may take back a start, when the program has begun already: what it calls failed is started again.
     expect(when === 'after' ? ran : [...new Set(ran)]).toEqual(['app', 'init', 'side']);
@@ -103,9 +104,9 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   it(`an agent that is killed ${String(restarts)} times beside a pod that runs leaves that alone, and nothing else behind`, async () => {
     const before = await podInventory(lab.place);
     await live(pod(), 'settled', 1);
-    const [inventory, { containers }] = await Promise.all([podInventory(lab.place), lab.driver.list(AbortSignal.timeout(10_000), 'crash-uid')]);
+    const [inventory, { containers }] = await Promise.all([podInventory(lab.place), lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')]);
     expect(await live(pod(), 'settled', 1 + restarts)).toBe(restarts);
-    expect((await lab.driver.list(AbortSignal.timeout(10_000), 'crash-uid')).containers).toEqual(containers);
+    expect((await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')).containers).toEqual(containers);
     expect(await podInventory(lab.place)).toEqual(inventory);
     await live(undefined, 'settled', 1);
     await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(before);
