@@ -192,13 +192,13 @@ export class Agent implements Runnable {
       this.#ready.resolve(undefined);
       const ranges = followRanges(checkpoint, this.#config, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
+      const events = new EventBuffer();
       const network = new PodNetwork(
-        { state: checkpoint, ledger, clock, log: log.child({ component: 'network' }), random: Math.random },
+        { state: checkpoint, ledger, events, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },
       );
       const { backend, former } = await chooseBackends({ makers: proxyBackends, ledger, exec, log: log.child({ component: 'proxy' }) }, { ...this.#config, ...ranges }, signal);
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
-      const events = new EventBuffer();
       const upkeep = new NetworkUpkeep({ driver, exec, events, clock, log: log.child({ component: 'network' }) }, { ...networkUpkeepDefaults, leaseDirectory: join(stateDir, 'cni/data/cleat') });
       const ingress = this.#ingress(checkpoint, events);
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });

@@ -75,13 +75,13 @@ export function checkRanges({ podCidr, serviceCidr }: { readonly podCidr: string
   if (families(podCidr) !== families(serviceCidr)) throw new StatusError('Invalid', `--pod-cidr has ranges of ${families(podCidr)} and --service-cidr of ${families(serviceCidr)}; give both ranges of the same families`);
   for (const pods of podCidr.split(',')) {
     for (const services of serviceCidr.split(',')) {
-      if (overlap(pods, services)) throw new StatusError('Invalid', `--pod-cidr ${podCidr} and --service-cidr ${serviceCidr} overlap; choose ranges that share no address`);
+      if (rangesOverlap(pods, services)) throw new StatusError('Invalid', `--pod-cidr ${podCidr} and --service-cidr ${serviceCidr} overlap; choose ranges that share no address`);
     }
   }
 }
 
-/** One of two ranges that overlap contains the other. */
-function overlap(one: string, other: string): boolean {
+/** Whether two ranges of addresses have some in common: then one of them contains the other. */
+export function rangesOverlap(one: string, other: string): boolean {
   const family = (cidr: string): 'ipv4' | 'ipv6' => (cidr.includes(':') ? 'ipv6' : 'ipv4');
   if (family(one) !== family(other)) return false;
   const within = (inner: string, outer: string): boolean => {

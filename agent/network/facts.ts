@@ -5,6 +5,7 @@ import { canonicalCidr, isCIDR } from '#api/meta/ip.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
 import { isOwnLink } from '#common/host-address.ts';
+import { rangesOverlap } from '#common/host-settings.ts';
 import { networkModes, type HostFacts, type Member, type NetworkMode, type WireguardFacts } from './types.ts';
 
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
@@ -59,6 +60,12 @@ export function ownFacts(mode: NetworkMode, addresses: readonly string[], interf
   const device = deviceOf(addresses[0], interfaces);
   const linkLocal = device === undefined ? undefined : interfaces[device]?.find((a) => a.family === 'IPv6' && isLinkLocal(a.address))?.address;
   return { mode, links, ...(linkLocal !== undefined && { linkLocal }), ...(wireguard !== undefined && { wireguard }) };
+}
+
+/** Networks of this host that have addresses in common with the cluster's `ranges`, in words: hosts there and pods or Services cannot be told apart. */
+export function overlaps(interfaces: Interfaces, ranges: readonly string[]): string[] {
+  const links = Object.entries(interfaces).filter(([name]) => isOwnLink(name)).flatMap(([name, list]) => (list ?? []).filter((a) => !a.internal && !isLinkLocal(a.address)).flatMap(({ cidr }) => (cidr === null ? [] : [{ name, cidr }])));
+  return links.flatMap(({ name, cidr }) => ranges.filter((range) => rangesOverlap(cidr, range)).map((range) => `${cidr} (${name}) and ${range}`));
 }
 
 /** The interface that has the address. */

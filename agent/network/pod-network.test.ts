@@ -1,3 +1,4 @@
+import type { NetworkInterfaceInfo } from 'node:os';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { silentLog } from '#common/log.ts';
 import { nodes } from '#api/kinds/resources.ts';
 import { Ledger } from '#agent/node/ledger.ts';
 import { MemoryState } from '#test/support/memory-state.ts';
+import { overlaps } from './facts.ts';
 import { PodNetwork } from './pod-network.ts';
 
 it('says why pods have no network before the node has a range, and touches nothing', async () => {
@@ -15,7 +17,7 @@ it('says why pods have no network before the node has a range, and touches nothi
   const state = new MemoryState();
   state.known = false;
   const network = new PodNetwork(
-    { state, clock, log: silentLog, random: () => 0, ledger: new Ledger(join(directory, 'ledger.jsonl'), () => 0) },
+    { state, events: { emit: () => undefined }, clock, log: silentLog, random: () => 0, ledger: new Ledger(join(directory, 'ledger.jsonl'), () => 0) },
     { nodeName: 'n', stateDirectory: directory, serviceCidrs: [], mode: 'auto', routeProtocol: 142, checkIntervalMs: 1000 },
   );
   const stop = new AbortController();
@@ -31,4 +33,10 @@ it('says why pods have no network before the node has a range, and touches nothi
   stop.abort();
   await ended;
   rmSync(directory, { recursive: true });
+});
+
+it('names networks of the host that the cluster has, too', () => {
+  const link = (cidr: string, internal = false): NetworkInterfaceInfo => ({ address: cidr.replace(/\/.*/, ''), netmask: '', mac: '', internal, cidr, family: 'IPv4' });
+  const interfaces = { lo: [link('10.42.0.1/32', true)], eth0: [link('192.168.1.7/24')], wlan0: [link('10.42.3.9/16')], docker0: [link('10.43.0.1/16')], eth1: [{ ...link('fd42::9/64'), family: 'IPv6' as const, scopeid: 0 }] };
+  expect(overlaps(interfaces, ['10.42.0.0/24', '10.43.0.0/16', 'fd42::/56'])).toEqual(['10.42.3.9/16 (wlan0) and 10.42.0.0/24', 'fd42::9/64 (eth1) and fd42::/56']);
 });

@@ -9,16 +9,19 @@ import { Wakeup } from '#common/wakeup.ts';
 import { nodes } from '#api/kinds/resources.ts';
 import { networkAnnotation } from '#api/network/annotations.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
+import { nodeEvent } from '#agent/session/node-event.ts';
+import type { AgentEvents } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { BetweenHosts } from './between-hosts.ts';
 import { enableForwarding, foreignConfig, removeConflist, writeConflist } from './cni-setup.ts';
-import { deviceOf, memberOf, ownFacts, podCidrsOf } from './facts.ts';
+import { deviceOf, memberOf, overlaps, ownFacts, podCidrsOf } from './facts.ts';
 import { parseRoutes } from './routes.ts';
 import type { CheckResult, Member, NetworkStatus, PodNetworkConfig, Route } from './types.ts';
 
 export interface PodNetworkDeps {
   readonly state: DesiredState;
   readonly ledger: Ledger;
+  readonly events: AgentEvents;
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
@@ -47,6 +50,8 @@ export class PodNetwork implements Runnable {
   /** What was last told to listeners of this host's own network. */
   #facts = '';
   #ownAddresses: readonly string[] = [];
+  /** Networks of this host that overlap the cluster's, as last told. */
+  #overlaps = '';
   #moved: () => void = () => undefined;
 
   constructor(deps: PodNetworkDeps, config: PodNetworkConfig) {
@@ -113,6 +118,7 @@ export class PodNetwork implements Runnable {
     const own = this.#own(node === undefined ? { nodeName: this.#config.nodeName, podCidrs: [], addresses: [] } : memberOf(node));
     this.#foreign = await foreignConfig(this.#config);
     if (this.#foreign !== undefined) return this.#leaveToOthers(podCidrsOf(node));
+    this.#tellOverlaps();
     if (own.podCidrs.length === 0) {
       this.#setNotReady(state.known
         ? `node ${this.#config.nodeName} has no pod range (spec.podCIDR) yet: the control plane assigns one when the node registers`
@@ -149,6 +155,17 @@ export class PodNetwork implements Runnable {
     } catch (error) {
       return messageOf(error);
     }
+  }
+
+  /** Refused nowhere: which networks hosts are on is known to them alone, and may change. */
+  #tellOverlaps(): void {
+    const { state, log, events, clock } = this.#deps;
+    const found = overlaps(networkInterfaces(), [...new Set([...this.#config.serviceCidrs, ...state.list(nodes).flatMap(podCidrsOf)])]).join('; ');
+    if (found === this.#overlaps) return;
+    this.#overlaps = found;
+    if (found === '') return;
+    log.warn({ overlaps: found }, 'networks of this host overlap those of the cluster');
+    events.emit(nodeEvent(this.#config.nodeName, clock, 'Warning', 'NetworkOverlap', `networks of this host overlap ranges of the cluster: ${found}; what has an address of both is reached as one of them only. Use another network there, or make the cluster with other --pod-cidr and --service-cidr`));
   }
 
   /** This host as the others see it, and what of that is news told to them. */

@@ -28,7 +28,7 @@ const load = (): void => {
 const modeOf = (text: string): NetworkMode => networkModes.find((known) => known === text) ?? 'auto';
 const log = createLog('debug');
 const network = new PodNetwork(
-  { state, log, clock: systemClock, random: Math.random, ledger: new Ledger(join(stateDirectory, 'ledger.jsonl'), () => Date.now()) },
+  { state, events: { emit: (event) => { log.info(event, 'event'); } }, log, clock: systemClock, random: Math.random, ledger: new Ledger(join(stateDirectory, 'ledger.jsonl'), () => Date.now()) },
   { nodeName, stateDirectory, serviceCidrs: ['10.43.0.0/16'], mode: modeOf(mode), routeProtocol: 142, checkIntervalMs: 300 },
 );
 const signal = new AbortController().signal;
