@@ -61,6 +61,8 @@ class Simulation {
   readonly #state = new MemoryState();
   /** By host: addresses and when the kernel forgets them. */
   readonly kernels = new Map<string, Map<string, number>>();
+  /** By host: who was last heard to have an address. */
+  readonly believed = new Map<string, Map<string, string>>();
   readonly #sockets = new Map<string, (bytes: Uint8Array) => void>();
   readonly #agents = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();
   readonly #parts = new Map<string, number>();
@@ -74,6 +76,7 @@ class Simulation {
     this.#state.set(secrets, { metadata: { namespace: 'kube-system', name: 'cleat-load-balancer' }, data: { pool: Buffer.from('10.9.0.0/24').toString('base64'), key: key.toString('base64') } });
     this.#state.set(services, ...this.ips.map((ip, i): Service => ({ metadata: { namespace: 'default', name: `s${String(i)}` }, spec: { type: 'LoadBalancer' }, status: { loadBalancer: { ingress: [{ ip }] } } })));
     for (const name of this.names) this.kernels.set(name, new Map());
+    for (const name of this.names) this.believed.set(name, new Map());
   }
 
   start(name: string): void {
@@ -84,7 +87,7 @@ class Simulation {
       state: this.#state, before: new Set(this.ips), problem: () => undefined, isHostStopping: () => Promise.resolve(false), events: { emit: () => undefined }, clock: this.clock, log: silentLog,
       open: (address, heard) => { this.#sockets.set(address, heard); return Promise.resolve({ send: (bytes, to) => { this.#send(name, to, bytes, stop.signal); return Promise.resolve(); }, close: () => { if (this.#sockets.get(address) === heard) this.#sockets.delete(address); } }); },
       addresses: {
-        present: () => Promise.resolve([...this.#present(name)]), announce: () => Promise.resolve(), isTaken: async (_ip, _known, wait) => { if (this.#looks) await wait(); return false; },
+        present: () => Promise.resolve([...this.#present(name)]), announce: (ips) => { for (const listener of this.names) if (this.part(listener) === this.part(name)) for (const ip of ips) this.believed.get(listener)?.set(ip, name); return Promise.resolve(); }, isTaken: async (_ip, _known, wait) => { if (this.#looks) await wait(); return false; },
         hold: (ips, how) => { if (!stop.signal.aborted) for (const ip of ips) kernel.set(ip, lifetime(how)); return Promise.resolve(); },
         release: (ips) => { if (!stop.signal.aborted) for (const ip of ips) kernel.delete(ip); return Promise.resolve(); },
       },
@@ -166,6 +169,19 @@ describe('hosts together', () => {
       }
     });
     expect(held.size).toBe(120);
+    await simulation.end();
+  });
+
+  it('tell the link again who is left when two held an address', async () => {
+    const simulation = new Simulation(4, 6);
+    for (const name of simulation.names) simulation.start(name);
+    await simulation.pass(3000);
+    simulation.cut(new Map(simulation.names.map((name, i) => [name, i % 2])));
+    await simulation.pass(8000);
+    expect(simulation.ips.map((ip) => simulation.holders(ip).length)).toEqual(simulation.ips.map(() => 2));
+    simulation.cut(new Map());
+    await simulation.pass(5000);
+    for (const ip of simulation.ips) expect(simulation.names.map((name) => simulation.believed.get(name)?.get(ip)), ip).toEqual(simulation.names.map(() => simulation.holders(ip).join()));
     await simulation.end();
   });
 

@@ -65,6 +65,8 @@ export class Speaker implements Runnable {
   readonly #held = new Map<string, Claimable>();
   readonly #settledMs = new Map<string, number>();
   readonly #conflicts = new Map<string, number>();
+  /** Of what this host holds, what another one holds, or may have held while it was not heard: the link may believe that one. */
+  readonly #contested = new Set<string>();
   /** Addresses that an earlier life left in the kernel, until it is known whose they are. */
   #left = new Set<string>();
   #sequence = 0;
@@ -110,6 +112,7 @@ export class Speaker implements Runnable {
         if (clock.monotonic() >= Math.min(this.#beatAtMs, this.#renewAtMs)) break;
       }
       if (claimed === claim.length) await this.#dropLeft(signal);
+      this.#followContests(signal);
       if (clock.monotonic() >= this.#renewAtMs) await this.#renew(signal);
     } catch (error) {
       if (signal.aborted) throw error;
@@ -182,7 +185,9 @@ export class Speaker implements Runnable {
     const before = this.#peers.get(beat.node);
     const nowMs = this.#deps.clock.monotonic();
     this.#peers.set(beat.node, { node: beat.node, untilMs: nowMs + beat.validMs, able: beat.able, holds: new Set(beat.holds) });
-    const isSame = before && before.untilMs > nowMs && before.able === beat.able && before.holds.size === beat.holds.length && beat.holds.every((ip) => before.holds.has(ip));
+    const isBack = !before || before.untilMs <= nowMs;
+    if (isBack) for (const ip of this.#held.keys()) this.#contested.add(ip);
+    const isSame = !isBack && before.able === beat.able && before.holds.size === beat.holds.length && beat.holds.every((ip) => before.holds.has(ip));
     if (!isSame) this.#wakeup.notify();
   }
 
@@ -214,10 +219,25 @@ export class Speaker implements Runnable {
     this.#held.set(ip, claimable);
     log.info({ ip, service }, 'this host answers for an address now');
     this.#tell('Normal', 'LoadBalancerAddressHeld', `answers for the address ${ip} of Service ${service}`);
-    void this.#announce(ip, signal).catch((error: unknown) => { if (!signal.aborted) log.warn({ ip, err: messageOf(error) }, 'an address could not be announced'); });
+    this.#announce(ip, signal);
   }
 
-  async #announce(ip: string, signal: AbortSignal): Promise<void> {
+  /** Whoever believed the other holder would ask it until its own memory ends, so it is told again who is left. */
+  #followContests(signal: AbortSignal): void {
+    const nowMs = this.#deps.clock.monotonic();
+    const claimed = new Set([...this.#peers.values()].flatMap(({ untilMs, holds }) => (untilMs > nowMs ? [...holds] : [])));
+    for (const ip of this.#contested) if (!this.#held.has(ip)) this.#contested.delete(ip);
+    for (const ip of this.#held.keys()) {
+      if (claimed.has(ip)) this.#contested.add(ip);
+      else if (this.#contested.delete(ip)) this.#announce(ip, signal);
+    }
+  }
+
+  #announce(ip: string, signal: AbortSignal): void {
+    void this.#announceRepeatedly(ip, signal).catch((error: unknown) => { if (!signal.aborted) this.#deps.log.warn({ ip, err: messageOf(error) }, 'an address could not be announced'); });
+  }
+
+  async #announceRepeatedly(ip: string, signal: AbortSignal): Promise<void> {
     const { addresses, clock } = this.#deps;
     const beganMs = clock.monotonic();
     for (const afterMs of [0, ...announceAgainMs]) {
