@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ContainerStateWaiting, Event, Pod } from '#api/gen/types.ts';
+import type { ContainerStateWaiting, Deployment, Event, Node, Pod } from '#api/gen/types.ts';
 import { openTestRegistry, type TestRegistry } from '#agent/runtimes/test-registry.ts';
 import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
 import { Cluster } from '../support/cluster.ts';
@@ -63,6 +63,27 @@ describe('images from registries', () => {
     await cluster.apply(pod('other', '127.0.0.1:5000/team/other:1'));
     const said = await eventually(async () => { const state = await waiting('other'); return /^(ErrImagePull|ImagePullBackOff)$/.test(state?.reason ?? '') && state; }, { what: 'the refusal', ...wait });
     expect(said.message).toContain(`wrong architecture: image 127.0.0.1:5000/team/other:1 is for linux/s390x, linux/riscv64, and this host is linux/${architecture}`);
+  });
+
+  it('make a pod go elsewhere when its first host cannot run them', async () => {
+    const here = cluster.controlPlaneHost.name;
+    const other = architecture === 'amd64' ? 'arm64' : 'amd64';
+    await registry?.put({ name: 'team/foreign:1', architectures: [other, 's390x'], files: hello.files });
+    const on = (...values: string[]) => ({ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values }] });
+    const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [on(here, 'foreign')] }, preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, preference: on(here) }] } };
+    const resources = { cpu: '1', memory: '1Gi', pods: '10' };
+    // Nobody runs there: enough that the pod is given to it.
+    await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'foreign', labels: { 'kubernetes.io/arch': other, 'kubernetes.io/hostname': 'foreign' } }, status: { capacity: resources, allocatable: resources } } as Node);
+    const { spec } = pod('', '127.0.0.1:5000/team/foreign:1', { affinity, tolerations: [{ operator: 'Exists' }] });
+    const { nodeName: _, ...template } = spec ?? { containers: [] };
+    await cluster.apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'foreign' }, spec: { replicas: 1, selector: { matchLabels: { app: 'foreign' } }, template: { metadata: { labels: { app: 'foreign' } }, spec: template } } } as Deployment);
+    await eventually(async () => (await cluster.json<{ items: Pod[] }>(['get', 'pods', '-l', 'app=foreign'])).items.some((one) => one.spec?.nodeName === 'foreign'), { what: 'the pod to be elsewhere', ...wait });
+    const events = await eventually(async () => {
+      const found = (await cluster.json<{ items: Event[] }>(['get', 'events'])).items.filter(({ reason }) => reason === 'ImageNotForNode');
+      return found.length > 0 && found;
+    }, { what: 'the Event', ...wait });
+    expect(events.map(({ message }) => message)).toEqual([`Deleted, for its owner to make it anew: image 127.0.0.1:5000/team/foreign:1 is not made for the architecture of node ${here} (${architecture}); foreign can have the pod`]);
+    await cluster.kubectl(['delete', 'deployment/foreign', 'node/foreign', '--wait=false']);
   });
 });
 
