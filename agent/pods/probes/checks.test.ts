@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Server as GrpcServer, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
-import { systemClock } from '#common/clock.ts';
+import { ManualClock, systemClock } from '#common/clock.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import { systemCheck } from './checks.ts';
 
@@ -30,6 +30,17 @@ describe('probes', () => {
     expect(await check({ httpGet: { port: 'web', path: '/ok', httpHeaders } }, target(), signal)).toMatchObject({ ok: true });
     expect(await check({ httpGet: { port, path: '/bad' } }, target(), signal)).toEqual({ ok: false, output: 'HTTP probe failed with statuscode: 500' });
     expect((await check({ httpGet: { port, path: '/hang' }, timeoutSeconds: 0.05 }, target(), signal)).output).toMatch(/^probe timed out/);
+  });
+
+  it('do not blame a program for a host that had no time to read its answer', async () => {
+    const clock = new ManualClock();
+    let result: { ok: boolean } | undefined;
+    const probing = systemCheck(new FakeDriver(clock), clock)({ httpGet: { port, path: '/hang' } }, target(), signal).then((r) => { result = r; });
+    await clock.stall(5000);
+    expect(result).toBeUndefined();
+    await clock.advance(1000);
+    await probing;
+    expect(result).toMatchObject({ ok: false, output: expect.stringMatching(/^probe timed out after 1s/) });
   });
 
   it('connect by TCP', async () => {
