@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
@@ -10,6 +11,7 @@ import { ChannelMux, commandChannels, type Channels } from '#common/streams/chan
 import { exitStatus } from '#common/streams/exit-status.ts';
 import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
 import { terminalSize } from '../terminal-size.ts';
+import { ExecPipes } from './exec-pipes.ts';
 import { shellWord, type Pipes } from './pipes.ts';
 import { fromCtr, type Ctr } from './ctr.ts';
 import type { ContainerRecord } from './records.ts';
@@ -21,24 +23,35 @@ export interface CommandDeps { readonly ctr: Ctr; readonly tasks: Tasks; readonl
 const maxOutputBytes = 1 << 20;
 const killedMs = 5000;
 const resizeTries = 8;
+const drainMs = 2000;
+/** Whoever reads may be slow. */
+const streamDrainMs = 15_000;
+const maxWords = 4000;
 
 /** Runs commands in containers, and connects users with their programs. */
 export class Commands {
   readonly #deps: CommandDeps;
+  readonly #execDir: string;
+  #swept: Promise<void> | undefined;
 
-  constructor(deps: CommandDeps) {
+  /** `execDir` is for pipes; what an earlier agent left there goes. */
+  constructor(deps: CommandDeps, { execDir }: { readonly execDir: string }) {
     this.#deps = deps;
+    this.#execDir = execDir;
   }
 
   /** To its end; all that it says, up to a limit. */
   async run({ id }: ContainerRecord, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }> {
     const { ctr, clock } = this.#deps;
     const execId = newExecId();
-    const running = ctr.open(['tasks', 'exec', '--exec-id', execId, id, ...command]);
+    const pipes = await this.#pipes(execId);
+    const running = ctr.open(['tasks', 'exec', '--exec-id', execId, '--log-uri', pipes.uri, id, ...command]);
     running.stdin.end();
+    running.stdout.resume();
+    const words = wordsOf(running);
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for (const stream of [running.stdout, running.stderr]) {
+    for (const stream of [pipes.stdout, pipes.stderr]) {
       stream.on('data', (chunk: Buffer) => {
         if (bytes < maxOutputBytes) chunks.push(chunk.subarray(0, maxOutputBytes - bytes));
         bytes += chunk.length;
@@ -51,21 +64,36 @@ export class Commands {
     try {
       const exitCode = await running.ended;
       signal.throwIfAborted();
+      await this.#drain(pipes, drainMs);
       const output = Buffer.concat(chunks).toString('utf8');
       if (late) throw new StatusError('Timeout', `command ${JSON.stringify(command)} timed out after ${String(Math.ceil(timeoutMs / 1000))}s`);
-      if (exitCode === 1 && /^ctr: /m.test(output)) throw fromCtr(ctr.endpoint, output);
+      if (exitCode === 1 && /^ctr: /m.test(words())) throw fromCtr(ctr.endpoint, words());
       return { exitCode, output };
     } finally {
       cancel();
+      await pipes.remove();
       signal.removeEventListener('abort', end);
     }
   }
 
+  async #pipes(execId: string): Promise<ExecPipes> {
+    await (this.#swept ??= rm(this.#execDir, { recursive: true, force: true }));
+    return ExecPipes.open(join(this.#execDir, execId));
+  }
+
+  /** What is still in the pipes of a command that has ended; a process that it left behind may hold them for ever. */
+  async #drain(pipes: ExecPipes, ms: number): Promise<void> {
+    pipes.release();
+    await within(pipes.drained(), ms, this.#deps.clock);
+  }
+
   /** With its streams connected. A terminal is made by `script`, since `ctr` wants one to stand in front of. */
-  stream({ id }: ContainerRecord, command: readonly string[], streams: CommandStreams): Channels {
+  async stream({ id }: ContainerRecord, command: readonly string[], streams: CommandStreams): Promise<Channels> {
     const { ctr } = this.#deps;
     const execId = newExecId();
-    const words = ['tasks', 'exec', '--exec-id', execId, ...(streams.tty ? ['--tty'] : []), id, ...command];
+    // One that has an input has the pipes that `ctr` makes: it connects an input with no others.
+    const pipes = streams.stdin || streams.tty ? undefined : await this.#pipes(execId);
+    const words = ['tasks', 'exec', '--exec-id', execId, ...(streams.tty ? ['--tty'] : []), ...(pipes ? ['--log-uri', pipes.uri] : []), id, ...command];
     const running = streams.tty ? openCommand('script', ['-qefc', `exec ${['ctr', ...ctr.arguments(words)].map(shellWord).join(' ')}`, '/dev/null']) : ctr.open(words);
     if (!streams.stdin && !streams.tty) running.stdin.end();
     let over = false;
@@ -89,10 +117,14 @@ export class Commands {
       mux.finish(error);
       closed.resolve(undefined);
     };
-    const outputs = ([['stdout', running.stdout], ['stderr', running.stderr]] as const).map(async ([name, source]) => {
-      for await (const chunk of source as AsyncIterable<Buffer>) await mux.receive(commandChannels[name], chunk);
+    const forward = async (name: 'stdout' | 'stderr', source: AsyncIterable<Buffer>): Promise<void> => { for await (const chunk of source) await mux.receive(commandChannels[name], chunk); };
+    const outputs = (['stdout', 'stderr'] as const).map(async (name) => {
+      if (pipes) await forward(name, pipes[name]);
+      // What `ctr` itself says comes last: it is why a command could not be run.
+      await forward(name, running[name] as AsyncIterable<Buffer>);
       mux.receiveEnd(commandChannels[name]);
     });
+    if (pipes) void running.ended.catch(() => undefined).then(() => this.#drain(pipes, streamDrainMs)).finally(() => pipes.remove());
     Promise.all([running.ended, ...outputs]).then(async ([exitCode]) => {
       await mux.receive(commandChannels.status, Buffer.from(JSON.stringify(exitStatus(exitCode))));
       finish();
@@ -152,6 +184,13 @@ export class Commands {
     await within(running.ended.catch(() => undefined), killedMs, this.#deps.clock);
     running.kill();
   }
+}
+
+/** What it has said of itself, at most so much. */
+function wordsOf({ stderr }: OpenCommand): () => string {
+  let text = '';
+  stderr.on('data', (chunk: Buffer) => { text = (text + chunk.toString()).slice(-maxWords); });
+  return () => text;
 }
 
 function newExecId(): string {

@@ -75,7 +75,7 @@ export class CtrDriver implements RuntimeDriver {
       { ...deps, ctr, tasks: this.#tasks, images: this.#images, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
       { runDir, owner: config.owner },
     );
-    this.#commands = new Commands({ ctr, clock, tasks: this.#tasks });
+    this.#commands = new Commands({ ctr, clock, tasks: this.#tasks }, { execDir: join(runDir, 'exec') });
   }
 
   async version(signal: AbortSignal): Promise<string> {
