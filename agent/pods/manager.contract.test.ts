@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Pod, PodStatus, RuntimeClass } from '#api/gen/types.ts';
+import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { exec, execOk } from '#common/exec.ts';
@@ -129,40 +129,6 @@ describe('pods on containerd', () => {
     expect((await readdir(join('/sys/fs/cgroup', 'memory', lab.netns)).catch(() => [])).filter((d) => d.startsWith('pod'))).toEqual([]);
   });
 
-  it('are confined, named and joined as they ask', async () => {
-    const debug = { ...testContainer('debug', sh('sleep 4242')), targetContainerName: 'app' };
-    const runtimeClass = (name: string, handler: string): RuntimeClass => ({ apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name }, handler });
-    state.set(
-      runtimeClass('strange', 'none'), runtimeClass('usual', 'runc'),
-      testPod('plain', { runtimeClassName: 'usual' }),
-      testPod('asked', {
-        hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true, hostAliases: [{ ip: '192.0.2.9', hostnames: ['alias'] }], dnsConfig: { nameservers: ['192.0.2.53'], options: [{ name: 'ndots', value: '1' }] },
-        securityContext: { runAsUser: 1000, fsGroup: 3000, supplementalGroups: [4000], seccompProfile: { type: 'RuntimeDefault' }, sysctls: [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'kernel.shm_rmid_forced', value: '1' }] },
-      }),
-      testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
-      testPod('mighty', { hostPID: true, containers: [testContainer('app', { securityContext: { privileged: true } })] }),
-      testPod('strange', { runtimeClassName: 'strange' }),
-    );
-    await until(() => ['plain', 'asked', 'open', 'mighty'].every(isReady) && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
-    expect(events.find((e) => e.name === 'strange')?.message).toMatch(/no runtime for "none" is configured/);
-    const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(Seccomp|CapEff):" /proc/self/status';
-    expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nSeccomp:\t0\n$/);
-    expect(await inside('asked', `${look}; hostname; id -G; cat /proc/sys/kernel/shm_rmid_forced; $b grep alias /etc/hosts; $b grep -v search /etc/resolv.conf`))
-      .toMatch(/^0\n.*\n0\nCapEff:\t0+\nSeccomp:\t2\nh\.sub\.default\.svc\.cluster\.local\n0 3000 4000\n1\n192\.0\.2\.9\talias\nnameserver 10\.43\.0\.10\nnameserver 192\.0\.2\.53\noptions ndots:1\n$/);
-    const [bytes, ...rest] = (await inside('open', 'b=busybox; cat /proc/interrupts | $b wc -c; cat /proc/1/comm; $b readlink /proc/self/ns/ipc; $b grep -c " /proc/sys " /proc/mounts')).split('\n');
-    expect(Number(bytes)).toBeGreaterThan(0);
-    expect(rest).toEqual(['pause', await readlink('/proc/self/ns/ipc'), '0', '']);
-
-    expect(await inside('mighty', 'busybox readlink /proc/self/ns/pid; test -e /dev/kmsg -o -e /dev/loop-control && echo devices')).toBe(`${await readlink('/proc/self/ns/pid')}\ndevices\n`);
-
-    const plain = state.list(pods).find((p) => p.metadata?.name === 'plain')!;
-    state.set({ ...plain, spec: { ...plain.spec!, ephemeralContainers: [debug] } });
-    const ephemeral = () => statusOf('plain')?.ephemeralContainerStatuses?.[0];
-    await until(() => ephemeral()?.state?.running !== undefined);
-    const id = ephemeral()?.containerID?.replace(/^containerd:\/\//, '') ?? '';
-    expect((await lab.driver.exec(id, ['cat', '/proc/1/cmdline'], 5000, stop.signal)).output.split('\0')).toEqual(['sleep', '100000', '']);
-  });
-
   it('start sidecars first and end them last', async () => {
     const volumeMounts = [{ name: 'data', mountPath: '/data' }];
     const note = (name: string): object => ({ ...sh(`trap 'echo ${name} >> /data/ended; exit 0' TERM; echo ${name} >> /data/begun; while :; do sleep 0.05; done`), volumeMounts });
@@ -185,20 +151,17 @@ describe('pods on containerd', () => {
     expect(await readFile(join(dir, 'ended'), 'utf8')).toBe('app\nsecond\nfirst\n');
   });
 
-  it('are held to their limits, and restarted by their own rules', async () => {
+  it('are held to their limits', async () => {
     const volumeMounts = [{ name: 'v', mountPath: '/v' }];
-    const retried = { restartPolicy: 'Never', restartPolicyRules: [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }] };
     state.set(
       testPod('greedy', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '100Ki' } }], containers: [testContainer('app', { ...sh('head -c 1000000 /dev/zero > /v/file; sleep 1000'), volumeMounts })] }),
-      testPod('ruled', { volumes: [{ name: 'v', emptyDir: {} }], restartPolicy: 'Never', containers: [testContainer('app', { ...sh('test -e /v/again && exit 3; touch /v/again; exit 42'), volumeMounts, ...retried })] }),
       // Bounded: no more than 200 in any case.
       testPod('bomb', { restartPolicy: 'Never', containers: [testContainer('app', sh('i=0; while [ $i -lt 200 ]; do sleep 2 & i=$((i+1)); done; wait'))] }),
       testPod('shared', { volumes: [{ name: 'v', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts, resources: { limits: { memory: '32Mi' } } })] }),
     );
-    await until(() => ['greedy', 'ruled', 'bomb'].every((name) => statusOf(name)?.phase === 'Failed') && isReady('shared'));
+    await until(() => ['greedy', 'bomb'].every((name) => statusOf(name)?.phase === 'Failed') && isReady('shared'));
     expect(statusOf('greedy')).toMatchObject({ reason: 'Evicted', message: 'Usage of EmptyDir volume "v" exceeds the limit "100Ki". ' });
     await until(async () => !(await readdir(join(lab.stateDir, 'pods', 'default_greedy_greedy-uid'))).includes('.volumes'));
-    expect(stateOf('ruled')).toMatchObject({ restartCount: 1, state: { terminated: { exitCode: 3 } } });
     expect(await logs('bomb')).toMatch(/can't fork/);
     expect(await inside('shared', "busybox df -k /v | busybox awk 'END { print $2 }'")).toBe('32768\n');
   });

@@ -61,7 +61,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
     let harness: DriverHarness;
     let driver: RuntimeDriver;
     let dir: string;
-    const signal = AbortSignal.timeout(110_000);
+    const signal = AbortSignal.timeout(400_000);
 
     beforeAll(async () => {
       dir = await mkdtemp(join(tmpdir(), 'cleat-runtime-'));

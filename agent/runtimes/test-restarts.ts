@@ -18,7 +18,7 @@ export interface RestartLab {
 export function restartContract(name: string, open: () => Promise<RestartLab>): void {
   describe(`restarts of the agent: ${name}`, () => {
     let lab: RestartLab;
-    const signal = AbortSignal.timeout(110_000);
+    const signal = AbortSignal.timeout(400_000);
     const logs = async (pod: string): Promise<string> => {
       const dir = join(lab.host.stateDir, 'logs', pod);
       await mkdir(dir, { recursive: true });

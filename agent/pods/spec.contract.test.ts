@@ -1,0 +1,196 @@
+import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ContainerStatus, Pod, PodStatus } from '#api/gen/types.ts';
+import { pods } from '#api/kinds/resources.ts';
+import { systemClock } from '#common/clock.ts';
+import { execOk } from '#common/exec.ts';
+import { silentLog } from '#common/log.ts';
+import { openContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import { openCtrLab } from '#agent/runtimes/ctr/test-lab.ts';
+import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { AgentEvent } from '#agent/session/types.ts';
+import { PodManager } from './manager.ts';
+import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
+
+interface Lab { readonly driver: RuntimeDriver; readonly stateDir: string; readonly netns: string; readonly close: () => Promise<void> }
+
+const labs: readonly (readonly [string, () => Promise<Lab>])[] = [
+  ['cri', () => openContainerdLab('10.77.9.0/24')],
+  ['ctr', async () => { const lab = await openCtrLab(); return { driver: lab.driver, stateDir: lab.host.stateDir, netns: lab.host.netns, close: () => lab.close() }; }],
+  ['docker', async () => { const lab = await openDockerLab(); return { driver: lab.driver, stateDir: lab.host.stateDir, netns: lab.host.netns, close: () => lab.close() }; }],
+];
+const testPod = (name: string, spec: Partial<NonNullable<Pod['spec']>> = {}, metadata: Pod['metadata'] = {}): Pod => anyPod(name, { terminationGracePeriodSeconds: 1, ...spec }, metadata);
+const sh = (script: string): { command: string[] } => ({ command: ['sh', '-c', script] });
+/** What one may do, and one may not: mkdir. */
+const noFolders = JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }] });
+
+async function hasAllCapabilities(): Promise<boolean> {
+  const held = /^CapEff:\s+(\w+)$/m.exec(await readFile('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return BigInt(`0x${held}`) === (1n << BigInt(Number(await readFile('/proc/sys/kernel/cap_last_cap', 'utf8')) + 1)) - 1n;
+}
+
+/** What a pod may ask for, on each runtime: programs look at what they have been given. */
+describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
+  let lab: Lab;
+  let state: MemoryState;
+  let manager: PodManager;
+  let running: Promise<unknown>;
+  const stop = new AbortController();
+  const events: AgentEvent[] = [];
+  const listeners = new Set<() => void>();
+  const tell = (): void => { for (const listener of listeners) listener(); };
+
+  beforeAll(async () => {
+    lab = await open();
+    state = new MemoryState();
+    manager = new PodManager({
+      state, driver: lab.driver, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
+      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+    }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
+    manager.subscribe(tell);
+    running = manager.start(stop.signal);
+    await mkdir(join(lab.stateDir, 'seccomp'), { recursive: true });
+    await writeFile(join(lab.stateDir, 'seccomp/no-folders.json'), noFolders);
+  });
+  afterAll(async () => {
+    for (const pod of state.list(pods)) state.remove(pods, 'default', pod.metadata?.name ?? '');
+    await until(async () => (await lab.driver.list(stop.signal)).sandboxes.length === 0);
+    stop.abort(new Error('end'));
+    await running;
+    await lab.close();
+  });
+
+  async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+    const signal = AbortSignal.timeout(45_000);
+    for (;;) {
+      const changed = new Promise<void>((resolve, reject) => {
+        const next = (): void => { listeners.delete(next); resolve(); };
+        listeners.add(next);
+        setTimeout(next, 50);
+        if (signal.aborted) reject(new Error(`not reached: ${unsettled()}; events: ${events.map((e) => `${e.name}: ${e.message}`).join(' | ').slice(-3000)}`));
+      });
+      if (await condition()) return;
+      await changed;
+    }
+  }
+  const statusOf = (name: string): PodStatus | undefined => manager.all().find((r) => r.name === name)?.status;
+  const isReady = (name: string): boolean => statusOf(name)?.conditions?.find((c) => c.type === 'Ready')?.status === 'True';
+  const stateOf = (name: string, container = 'app'): ContainerStatus | undefined => [...statusOf(name)?.initContainerStatuses ?? [], ...statusOf(name)?.containerStatuses ?? [], ...statusOf(name)?.ephemeralContainerStatuses ?? []].find((c) => c.name === container);
+  const unsettled = (): string => JSON.stringify(manager.all().filter(({ name }) => !isReady(name)).map(({ name, status }) => [name, status.phase, status.reason, status.message, ...[...status.containerStatuses ?? []].map(({ state: now, lastState }) => [now, lastState])]));
+  const inside = async (name: string, script: string, container = 'app'): Promise<string> => (await lab.driver.exec(stateOf(name, container)?.containerID?.replace(/^\w+:\/\//, '') ?? '', ['sh', '-c', script], 8000, stop.signal)).output;
+  async function logs(name: string): Promise<string> {
+    let text = '';
+    for await (const chunk of manager.logs({ namespace: 'default', podName: name, podUid: `${name}-uid`, container: 'app', follow: false, previous: false, timestamps: false }, stop.signal)) text += Buffer.from(chunk).toString();
+    return text;
+  }
+
+  it('users, groups, privileges, names and namespaces', async () => {
+    // Docker gives privileged containers what root itself may lack here, and the kernel refuses.
+    const privileged = runtime !== 'docker' || await hasAllCapabilities();
+    state.set(
+      { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'strange' }, handler: 'none' }, { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'usual' }, handler: runtime === 'ctr' ? '' : 'runc' },
+      testPod('strange', { runtimeClassName: 'strange' }),
+      testPod('plain', { runtimeClassName: 'usual' }),
+      testPod('asked', {
+        hostname: 'h', subdomain: 'sub', setHostnameAsFQDN: true, hostAliases: [{ ip: '192.0.2.9', hostnames: ['alias'] }], dnsConfig: { nameservers: ['192.0.2.53'], options: [{ name: 'ndots', value: '1' }] },
+        securityContext: { runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000, supplementalGroups: [4000], seccompProfile: { type: 'RuntimeDefault' }, sysctls: [{ name: 'net/ipv4/tcp_syncookies', value: '0' }, { name: 'kernel.shm_rmid_forced', value: '1' }] },
+        containers: [testContainer('app', { ...sh('pwd; echo $(FIRST) > /dev/termination-log; exec sleep 100000'), workingDir: '/new/folder', args: [], env: [{ name: 'FIRST', value: 'one' }, { name: 'SECOND', value: '$(FIRST)+$$(FIRST)+$(NONE)' }], securityContext: { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } } })],
+      }),
+      testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
+      testPod('mighty', { hostPID: true, containers: [testContainer('app', { securityContext: { privileged } })] }),
+      testPod('confined', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'no-folders.json' } } })] }),
+      testPod('missing', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } } })] }),
+    );
+    await until(() => ['plain', 'asked', 'open', 'mighty', 'confined'].every(isReady) && stateOf('missing')?.state?.waiting?.reason?.startsWith('CreateContainer') === true && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
+    expect(events.find((e) => e.name === 'strange')?.message).toMatch(/runtime for "none" is configured|no handler "none"|[Uu]nknown runtime.*none/);
+    const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(NoNewPrivs|Seccomp|CapEff):" /proc/1/status';
+    expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nNoNewPrivs:\t0\nSeccomp:\t0\n$/);
+    expect(await inside('asked', `${look}; hostname; id -u; id -g; id -G; cat /proc/sys/kernel/shm_rmid_forced; $b grep alias /etc/hosts; $b grep -v search /etc/resolv.conf; echo $SECOND`))
+      .toMatch(/^0\n.*\n0\nCapEff:\t0+\nNoNewPrivs:\t1\nSeccomp:\t2\nh\.sub\.default\.svc\.cluster\.local\n1000\n2000\n2000 3000 4000\n1\n192\.0\.2\.9\talias\nnameserver 10\.43\.0\.10\nnameserver 192\.0\.2\.53\noptions ndots:1\none\+\$\(FIRST\)\+\$\(NONE\)\n$/);
+    expect(await logs('asked')).toBe('/new/folder\n');
+    const [bytes, ...rest] = (await inside('open', 'b=busybox; cat /proc/interrupts | $b wc -c; cat /proc/1/comm; $b readlink /proc/self/ns/ipc; $b grep -c " /proc/sys " /proc/mounts')).split('\n');
+    expect(Number(bytes)).toBeGreaterThan(0);
+    expect(rest).toEqual(['pause', await readlink('/proc/self/ns/ipc'), '0', '']);
+    expect(await inside('mighty', 'busybox readlink /proc/self/ns/pid; test -e /dev/kmsg -o -e /dev/loop-control && echo devices')).toBe(`${await readlink('/proc/self/ns/pid')}\n${privileged ? 'devices\n' : ''}`);
+    expect(await inside('confined', 'busybox mkdir /x 2>&1; busybox touch /y && echo fine')).toMatch(/Operation not permitted\nfine\n$/);
+    expect(stateOf('missing')?.state?.waiting?.message).toMatch(/seccomp\/none\.json(: no such file| cannot be read)/);
+  });
+
+  it('mounts, as they propagate, by parts and read-only', async () => {
+    const shared = join(lab.stateDir, 'shared');
+    await mkdir(join(shared, 'sub-mounts'), { recursive: true });
+    await execOk('mount', ['-t', 'tmpfs', 'tmpfs', shared]);
+    await execOk('mount', ['--make-rshared', shared]);
+    await mkdir(join(shared, 'from-host'));
+    await mkdir(join(shared, 'from-pod'));
+    state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
+    state.set(testPod('mounts', {
+      volumes: [{ name: 'host', hostPath: { path: shared } }, { name: 'data', emptyDir: {} }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }],
+      containers: [
+        testContainer('app', {
+          env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+          volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' }, { name: 'host', mountPath: '/private' }, { name: 'data', mountPath: '/data', subPathExpr: 'of/$(POD)' }, { name: 'data', mountPath: '/all', readOnly: true }, { name: 'cfg', mountPath: '/one', subPath: 'greeting' }, { name: 'memory', mountPath: '/memory' }],
+        }),
+        testContainer('both', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } }, volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'Bidirectional' }] }),
+      ],
+    }));
+    await until(() => isReady('mounts'));
+    await execOk('mount', ['-t', 'tmpfs', 'late', join(shared, 'from-host')]);
+    await writeFile(join(shared, 'from-host/file'), 'late\n');
+    expect(await inside('mounts', 'cat /host/from-host/file; cat /private/from-host/file 2>&1; echo x > /data/file; cat /all/of/mounts/file; busybox touch /all/y 2>&1; cat /one; busybox df -k /memory | busybox awk "END { print \\$2 }"'))
+      .toMatch(/^late\n.*No such file.*\nx\n.*Read-only file system\nhello1024\n$/);
+    expect(await inside('mounts', 'busybox mount -t tmpfs inner /host/from-pod && echo y > /host/from-pod/file && echo done', 'both')).toBe('done\n');
+    expect(await readFile(join(shared, 'from-pod/file'), 'utf8')).toBe('y\n');
+    await execOk('umount', [join(shared, 'from-pod')]);
+    await execOk('umount', [join(shared, 'from-host')]);
+    state.remove(pods, 'default', 'mounts');
+    await until(async () => !(await lab.driver.list(stop.signal)).sandboxes.some(({ podName }) => podName === 'mounts'));
+    await execOk('umount', [shared]);
+  });
+
+  it('ways to begin, to fail and to end', async () => {
+    const plain = testPod('watched', { volumes: [{ name: 'v', emptyDir: {} }] });
+    state.set(
+      plain,
+      testPod('ruled', { volumes: [{ name: 'v', emptyDir: {} }], restartPolicy: 'Never', containers: [testContainer('app', { ...sh('test -e /v/again && exit 3; touch /v/again; exit 42'), volumeMounts: [{ name: 'v', mountPath: '/v' }], restartPolicy: 'Never', restartPolicyRules: [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }] })] }),
+      // It does not hear SIGTERM, and has half a minute; its probe is in more of a hurry.
+      testPod('deaf', { terminationGracePeriodSeconds: 30, containers: [testContainer('app', { ...sh('trap "" TERM; while :; do sleep 1; done'), livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 1 } })] }),
+      testPod('words', { restartPolicy: 'Never', containers: [testContainer('app', { ...sh('echo first; echo last words >&2; exit 3'), terminationMessagePolicy: 'FallbackToLogsOnError' })] }),
+      testPod('signalled', { terminationGracePeriodSeconds: 20, os: { name: 'linux' }, containers: [testContainer('app', { ...sh('trap "echo usr1; exit 5" USR1; echo up; while :; do sleep 0.1; done'), lifecycle: { stopSignal: 'SIGUSR1', preStop: { sleep: { seconds: 1 } }, postStart: { exec: { command: ['sh', '-c', 'echo hook > /hooked'] } } } })] }),
+      testPod('hungry', { restartPolicy: 'Never', containers: [testContainer('app', { ...sh('x=$(head -c 60000000 /dev/zero | tr "\\0" a); echo ${#x}'), resources: { limits: { memory: '24Mi' } } })] }),
+    );
+    await until(() => ['ruled', 'words', 'hungry'].every((name) => statusOf(name)?.phase === 'Failed') && isReady('signalled') && isReady('watched'));
+    expect(stateOf('ruled')).toMatchObject({ restartCount: 1, state: { terminated: { exitCode: 3 } } });
+    expect(stateOf('words')?.state?.terminated?.message).toBe('first\nlast words\n');
+    expect(stateOf('hungry')?.state?.terminated).toMatchObject({ reason: 'OOMKilled', exitCode: 137 });
+    await until(() => (stateOf('deaf')?.restartCount ?? 0) >= 1);
+    expect(await inside('signalled', 'cat /hooked')).toBe('hook\n');
+    const signalled = state.list(pods).find((p) => p.metadata?.name === 'signalled')!;
+    state.set({ ...signalled, metadata: { ...signalled.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 20 } });
+    await until(() => manager.all().some((r) => r.name === 'signalled' && r.gone));
+    expect(stateOf('signalled')?.state?.terminated?.exitCode).toBe(5);
+
+    state.set({ ...plain, spec: { ...plain.spec!, ephemeralContainers: [{ ...testContainer('debug', sh('sleep 4242')), targetContainerName: 'app' }] } });
+    await until(() => stateOf('watched', 'debug')?.state?.running !== undefined);
+    expect((await inside('watched', 'cat /proc/1/cmdline', 'debug')).split('\0')).toEqual(['sleep', '100000', '']);
+  });
+
+  it('resources, of containers and of the pod', async () => {
+    state.set(
+      testPod('whole', { resources: { requests: { cpu: '200m', memory: '48Mi' }, limits: { cpu: '300m', memory: '96Mi' } }, containers: [testContainer('app'), testContainer('other', { resources: { limits: { memory: '32Mi', cpu: '100m' } } })] }),
+      testPod('heavy', { runtimeClassName: '', overhead: { cpu: '100m', memory: '16Mi' }, containers: [testContainer('app', { resources: { requests: { cpu: '200m', memory: '64Mi' }, limits: { cpu: '200m', memory: '64Mi' } } })] }),
+    );
+    await until(() => isReady('whole') && isReady('heavy'));
+    const memoryOf = async (path: string): Promise<string> => (await execOk('sh', ['-c', `cat /sys/fs/cgroup/memory${path}/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup${path}/memory.max`])).trim();
+    const quotaOf = async (path: string): Promise<string> => (await execOk('sh', ['-c', `cat /sys/fs/cgroup/cpu${path}/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup${path}/cpu.max`])).trim();
+    const pod = (name: string): string => `/${lab.netns}/pod${name}-uid`;
+    const of = (name: string, container: string): string => `${pod(name)}/${stateOf(name, container)?.containerID?.replace(/^\w+:\/\//, '') ?? ''}`;
+    expect([await memoryOf(pod('whole')), await quotaOf(pod('whole'))]).toEqual([String(96 << 20), '30000']);
+    expect([await memoryOf(of('whole', 'other')), await quotaOf(of('whole', 'other'))]).toEqual([String(32 << 20), '10000']);
+    expect([await memoryOf(pod('heavy')), await quotaOf(pod('heavy'))]).toEqual([String(80 << 20), '30000']);
+    expect([await memoryOf(of('heavy', 'app')), await quotaOf(of('heavy', 'app'))]).toEqual([String(64 << 20), '20000']);
+    expect(statusOf('heavy')?.qosClass).toBe('Guaranteed');
+  });
+});
