@@ -61,6 +61,8 @@ class Simulation {
   readonly #state = new MemoryState();
   /** By host: addresses and when the kernel forgets them. */
   readonly kernels = new Map<string, Map<string, number>>();
+  /** How long a host takes from its start until it listens. */
+  startMs = 0;
   /** By host: who was last heard to have an address. */
   readonly believed = new Map<string, Map<string, string>>();
   readonly #sockets = new Map<string, (bytes: Uint8Array) => void>();
@@ -87,7 +89,7 @@ class Simulation {
       state: this.#state, before: new Set(this.ips), problem: () => undefined, isHostStopping: () => Promise.resolve(false), events: { emit: () => undefined }, clock: this.clock, log: silentLog,
       open: (address, heard) => { this.#sockets.set(address, heard); return Promise.resolve({ send: (bytes, to) => { this.#send(name, to, bytes, stop.signal); return Promise.resolve(); }, close: () => { if (this.#sockets.get(address) === heard) this.#sockets.delete(address); } }); },
       addresses: {
-        present: () => Promise.resolve([...this.#present(name)]), announce: (ips) => { for (const listener of this.names) if (this.part(listener) === this.part(name)) for (const ip of ips) this.believed.get(listener)?.set(ip, name); return Promise.resolve(); }, isTaken: async (_ip, _known, wait) => { if (this.#looks) await wait(); return false; },
+        present: async () => { await this.clock.sleep(this.startMs, stop.signal); return [...this.#present(name)]; }, announce: (ips) => { for (const listener of this.names) if (this.part(listener) === this.part(name)) for (const ip of ips) this.believed.get(listener)?.set(ip, name); return Promise.resolve(); }, isTaken: async (_ip, _known, wait) => { if (this.#looks) await wait(); return false; },
         hold: (ips, how) => { if (!stop.signal.aborted) for (const ip of ips) kernel.set(ip, lifetime(how)); return Promise.resolve(); },
         release: (ips) => { if (!stop.signal.aborted) for (const ip of ips) kernel.delete(ip); return Promise.resolve(); },
       },
@@ -169,6 +171,19 @@ describe('hosts together', () => {
       }
     });
     expect(held.size).toBe(120);
+    await simulation.end();
+  });
+
+  it('listen before they take anything, however long their start took', async () => {
+    const simulation = new Simulation(3, 6);
+    for (const name of simulation.names) simulation.start(name);
+    await simulation.pass(3000);
+    simulation.kill('h0', true);
+    await simulation.pass(3000);
+    const before = simulation.ips.map((ip) => simulation.holders(ip));
+    simulation.startMs = 4000;
+    simulation.start('h0');
+    await simulation.pass(8000, () => { expect(simulation.ips.map((ip) => simulation.holders(ip))).toEqual(before); });
     await simulation.end();
   });
 

@@ -146,7 +146,7 @@ export class Speaker implements Runnable {
       ips.add(ip);
       // Somebody of whom nothing was heard may hold it already.
       const strangers = order.filter((node) => node !== nodeName && !this.#peers.has(node) && before.get(ip)?.includes(node) !== true);
-      if (order.includes(nodeName) && (strangers.length > 0 || before.get(ip)?.includes(nodeName) === false)) this.#settledMs.set(ip, nowMs + 1.3 * this.#config.validMs);
+      if (order.includes(nodeName) && (strangers.length > 0 || before.get(ip)?.includes(nodeName) === false)) this.#settledMs.set(ip, nowMs + settleMs(this.#config));
     }
     for (const ip of this.#settledMs.keys()) if (!ips.has(ip)) this.#settledMs.delete(ip);
     const nodes = new Set(this.#wanted?.addresses.keys());
@@ -177,6 +177,8 @@ export class Speaker implements Runnable {
       });
     }
     this.#socketAddress = this.#socket ? own : '';
+    // Only now can anybody be heard, and on a host that has just started it was long until now.
+    if (this.#socket) for (const ip of this.#settledMs.keys()) this.#settledMs.set(ip, this.#deps.clock.monotonic() + settleMs(this.#config));
   }
 
   #heard(bytes: Uint8Array): void {
@@ -305,4 +307,9 @@ export class Speaker implements Runnable {
     const { nodeName } = this.#config;
     this.#deps.events.emit(nodeEvent(nodeName, this.#deps.clock, type, reason, message));
   }
+}
+
+/** How long to listen before who was not heard counts as lost. */
+function settleMs({ validMs }: SpeakerConfig): number {
+  return 1.3 * validMs;
 }

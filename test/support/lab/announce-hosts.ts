@@ -54,7 +54,7 @@ export class AnnounceHosts {
   async startAgent(host: LabHost): Promise<void> {
     const agent = host.spawn('speaker', 'node', [script('load-balancer-process.ts'), host.name, '/var/lib/cleat', this.#file], { cwd: root });
     this.agents.set(host.name, agent);
-    await agent.waitForOutput('started');
+    await agent.waitForOutput('started', 60_000);
   }
 
   /** The agent, and what answers, of a host that has just been started. */
