@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -71,6 +71,35 @@ async function until(condition: () => boolean, what = 'condition'): Promise<void
 const condition = (status: PodStatus | undefined, type: string): string | undefined => status?.conditions?.find((c) => c.type === type)?.status;
 const app = (name: string) => driver.running(`${name}-uid`)[0]!;
 const deleted = (pod: Pod, graceSeconds: number): Pod => ({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:30Z', deletionGracePeriodSeconds: graceSeconds } });
+
+it('is left alone by an agent that ends while it looks for what nobody wants', async () => {
+  await end();
+  const asked = Promise.withResolvers<undefined>();
+  const { promise: answered, resolve: answer } = Promise.withResolvers<undefined>();
+  const list = driver.list.bind(driver);
+  state.reliable = false;
+  begin();
+  state.set(testPod('web'));
+  await until(() => condition(statusOf('web'), 'Ready') === 'True', 'web is ready');
+  driver.list = async (signal, uid) => {
+    const snapshot = await list(signal, uid);
+    if (uid === undefined) {
+      asked.resolve(undefined);
+      await answered;
+    }
+    return snapshot;
+  };
+  // From now on what has no worker is ended.
+  state.reliable = true;
+  state.tell([]);
+  await asked.promise;
+  stop.abort(new Error('the agent ends'));
+  await new Promise((resolve) => { setImmediate(resolve); });
+  answer(undefined);
+  await running;
+  driver.list = list;
+  expect(await readdir(join(dir, 'pods'))).toEqual(['default_web_web-uid']);
+});
 
 describe('a pod', () => {
   it('runs and is reported as kubelet would', async () => {

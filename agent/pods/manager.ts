@@ -313,6 +313,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#leases.note(worker);
     this.#tasks.run('pod worker', this.#signal, async () => {
       await worker.run(this.#signal);
+      // A worker that ends with the agent leaves its pod running: nothing of that is left over.
+      if (this.#signal.aborted) return;
       if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
       for (const listener of this.#leftListeners) listener();
     });

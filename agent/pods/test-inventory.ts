@@ -30,7 +30,7 @@ export function placeOfCri({ stateDir, netns, containerd }: ContainerdLab): PodP
 export function placeOfCtr({ host: { stateDir, netns, containerd } }: CtrLab): PodPlace {
   return {
     stateDir, netns, containerd: { endpoint: containerd, namespace: 'cleat', snapshotter: 'overlayfs' }, addresses: join(stateDir, 'cni/lab'),
-    folders: ['ctr/sandboxes', 'ctr/containers', 'run/ctr', 'run/ctr/netns', 'crun/io.containerd.runtime.v2.task/cleat'].map((name) => join(stateDir, name)),
+    folders: ['ctr/sandboxes', 'ctr/containers', 'run/ctr', 'run/ctr/exec', 'crun/io.containerd.runtime.v2.task/cleat'].map((name) => join(stateDir, name)),
   };
 }
 
@@ -45,7 +45,7 @@ export async function podInventory(lab: PodPlace): Promise<string[]> {
     snapshot: lines(ctr('snapshots', '--snapshotter', snapshotter, 'ls')).then((all) => all.filter((line) => line.includes('Active'))),
     lease: lines(ctr('leases', 'ls', '-q')),
     download: lines(ctr('content', 'active')).then((all) => all.slice(1)),
-    folder: Promise.all(lab.folders.map(async (folder) => (await names(folder)).map((name) => join(folder, name)))).then((all) => all.flat()),
+    folder: Promise.all(lab.folders.map(async (folder) => (await names(folder)).map((name) => join(folder, name)))).then((all) => all.flat().filter((path) => !lab.folders.includes(path))),
     mount: readFile('/proc/self/mountinfo', 'utf8').then((text) => text.split('\n').map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${lab.stateDir}/`))),
     link: lines(execOk('ip', ['-n', lab.netns, '-o', 'link'])).then((all) => all.map((line) => line.replace(/^\d+: ([^:@]+).*$/, '$1')).filter((name) => name !== 'cni0')),
     address: names(lab.addresses).then((all) => all.filter((name) => /^\d/.test(name))),
