@@ -36,8 +36,16 @@ export function text(flag: string, options: Options<string> & { check?: (value: 
 }
 
 /** Comma-separated; may be repeated, later flags add. */
-export function list(flag: string, options: Options<readonly string[]>): Setting<readonly string[]> {
-  return { flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'A,B', format: (value) => value.join(','), parse: (value) => value.split(',').map((part) => part.trim()).filter(Boolean) };
+export function list(flag: string, options: Options<readonly string[]> & { check?: (part: string) => string | undefined }): Setting<readonly string[]> {
+  return {
+    flag, default: options.default, description: options.description, placeholder: options.placeholder ?? 'A,B', format: (value) => value.join(','),
+    parse: (value) => {
+      const parts = value.split(',').map((part) => part.trim()).filter(Boolean);
+      const wrong = parts.map((part) => options.check?.(part)).find((problem) => problem !== undefined);
+      if (wrong !== undefined) throw new Error(wrong);
+      return parts;
+    },
+  };
 }
 
 export function integer(flag: string, options: Options<number> & { min: number; max: number }): Setting<number> {

@@ -33,10 +33,26 @@ export const controlPlaneSettings = {
   backupDir: text('backup-dir', { default: '', placeholder: 'DIR', description: 'where they are kept; below the state directory when not given' }),
   backupKeyFile: text('backup-key-file', { default: '', placeholder: 'FILE', description: 'file whose contents seal them' }),
   backupNode: text('backup-node', { default: '', placeholder: 'NAME', description: "node whose host keeps them, too, below its state directory; goes with --backup-key-file" }),
+  etcdServers: list('etcd-servers', {
+    default: [], placeholder: 'URLS', description: 'keep the cluster in this etcd, and share it with other control planes: one leads, the others wait and hand on what comes; kept on this host when not given',
+    check: serverProblem,
+  }),
+  etcdCafile: text('etcd-cafile', { default: '', placeholder: 'FILE', description: "CA of etcd's certificate" }),
+  etcdCertfile: text('etcd-certfile', { default: '', placeholder: 'FILE', description: 'certificate to show to etcd' }),
+  etcdKeyfile: text('etcd-keyfile', { default: '', placeholder: 'FILE', description: 'its key' }),
+  etcdPrefix: text('etcd-prefix', { default: '/cleat/', placeholder: 'PREFIX', description: 'of all keys in etcd', check: (value) => (/^\/.*\/$/.test(value) ? undefined : 'expected a prefix that begins and ends with a slash') }),
   storeRecover: bool('store-recover', { default: false, description: 'repair a damaged store, keeping all that is readable, and say what was lost' }),
 } as const;
 
 export type ControlPlaneConfig = Values<typeof controlPlaneSettings>;
+
+/** Of the store: what another host may not take over together with a backup. */
+export const etcdFlags = ['etcd-servers', 'etcd-cafile', 'etcd-certfile', 'etcd-keyfile', 'etcd-prefix'] as const;
+
+function serverProblem(url: string): string | undefined {
+  const parsed = URL.parse(url);
+  return parsed && ['http:', 'https:'].includes(parsed.protocol) && parsed.host !== '' && parsed.pathname === '/' ? undefined : `expected URLs such as https://10.0.0.1:2379, not ${url}`;
+}
 
 function poolProblem(ranges: string): string | undefined {
   try {

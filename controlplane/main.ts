@@ -34,6 +34,7 @@ import { ApiServer } from './apiserver/server.ts';
 import type { ApiClient, NodeGateway } from './apiserver/types.ts';
 import { Informers } from './cache/informers.ts';
 import { clusterRanges } from './cluster-ranges.ts';
+import type { Lead } from './candidacy/candidate.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { podIndexes } from './controllers/indexes.ts';
 import { ControllerManager } from './controllers/manager.ts';
@@ -55,6 +56,9 @@ export interface ControlPlaneDeps {
   readonly configFile: string;
 }
 
+/** Of several control planes, one serves. */
+type Readiness = 'serves' | 'stands by';
+
 const nodeCidrMaskSize = 24;
 /** A Service must not lock people out of a host that they reach by nothing else. */
 const sshPort = 22;
@@ -65,7 +69,7 @@ const renewalCheckMs = 3_600_000;
 export class ControlPlane implements Runnable {
   readonly #deps: ControlPlaneDeps;
   readonly #config: ControlPlaneConfig;
-  readonly #ready = Promise.withResolvers<undefined>();
+  readonly #ready = Promise.withResolvers<Readiness>();
   readonly #address: string;
   #client: ApiClient | undefined;
   readonly #rotations = new Turns();
@@ -78,8 +82,8 @@ export class ControlPlane implements Runnable {
     this.#ready.promise.catch(() => undefined);
   }
 
-  /** Resolves when requests are answered; rejects when the start failed. */
-  get ready(): Promise<undefined> {
+  /** Resolves when requests are answered, here or by the one that leads; rejects when the start failed. */
+  get ready(): Promise<Readiness> {
     return this.#ready.promise;
   }
 
@@ -131,18 +135,26 @@ export class ControlPlane implements Runnable {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
+    const kept = await takeRestored(this.#config.stateDir);
+    if (kept !== undefined) this.#deps.log.warn({ component: 'controlplane', kept }, 'a restore that was cut off is finished; what was there before is kept');
+    if (this.#config.etcdServers.length === 0) return this.#lead(signal);
+    const { Candidate } = await import('./candidacy/candidate.ts');
+    const candidate = await Candidate.open(this.#deps, { ...this.#config, address: this.#address });
+    await candidate.run(signal, () => { this.#ready.resolve('stands by'); }, (lead) => this.#lead(AbortSignal.any([signal, lead.lost]), lead));
+  }
+
+  /** `lead` where the store is shared with other control planes. */
+  async #lead(signal: AbortSignal, lead?: Lead): Promise<void> {
     const { log, clock } = this.#deps;
     const { stateDir, storeRecover } = this.#config;
-    const kept = await takeRestored(stateDir);
-    if (kept !== undefined) log.warn({ component: 'controlplane', kept }, 'a restore that was cut off is finished; what was there before is kept');
     // First of all, because it is locked: two control planes on one directory must not write two CAs.
     const sealing = async (): Promise<SealingConfig> => ({ prefixes: [storePrefix(resources.secrets)], keys: await loadOrCreateSealingKeys(join(stateDir, 'server/pki')) });
-    const store = await openStore({ log, clock, sealing }, { dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
+    const store = await openStore({ log, clock, sealing, ...lead }, { ...lead?.limits, dir: join(stateDir, 'server/store'), volatilePrefixes: [resources.leases, resources.events].map((r) => storePrefix(r)), recover: storeRecover });
     try {
       const auditing = await this.#audit();
       try {
         // A new CA is in every part: with it all of them begin anew, on the same store.
-        while (await this.#serve(store, auditing?.audit, signal) === 'again') log.info({ component: 'controlplane' }, 'begun anew with other certificates');
+        while (await this.#serve(store, auditing?.audit, signal, lead) === 'again') log.info({ component: 'controlplane' }, 'begun anew with other certificates');
       } finally {
         await auditing?.close();
       }
@@ -158,7 +170,7 @@ export class ControlPlane implements Runnable {
     return openAudit({ clock: this.#deps.clock, log: this.#deps.log.child({ component: 'audit' }) }, { path, policyFile, maxBackups, maxBytes: auditLogMaxSizeMb << 20, maxAgeMs: auditLogMaxAgeDays * 86_400_000 });
   }
 
-  async #serve(store: Store, audit: Audit | undefined, signal: AbortSignal): Promise<'ended' | 'again'> {
+  async #serve(store: Store, audit: Audit | undefined, signal: AbortSignal, lead: Lead | undefined): Promise<'ended' | 'again'> {
     const { log, clock } = this.#deps;
     const again = new AbortController();
     const config = this.#config;
@@ -166,8 +178,9 @@ export class ControlPlane implements Runnable {
     const now = (): number => timeFloor(clock.now());
     const ca = await loadClusterCa(pkiDir, now());
     this.#fingerprint = fingerprintOf(ca.trusted[0] ?? ca.certificate);
+    await lead?.identify(fingerprintOf(ca.certificate));
     const ranges = await clusterRanges(store, config);
-    const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.tlsSan], serviceCidr: ranges.serviceCidr, clusterDomain: config.clusterDomain });
+    const names = serverNames({ hosts: [this.#address, this.#localAddress, hostname().toLowerCase(), ...addressesOfHost(), ...config.furtherAddresses, ...config.tlsSan], serviceCidr: ranges.serviceCidr, clusterDomain: config.clusterDomain });
     const serving = () => ensureLeaf(pkiDir, 'server', ca, { subject: { commonName: 'cleat' }, usage: 'server', names }, now());
     const admin = () => ensureLeaf(pkiDir, 'admin', ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usage: 'client' }, now());
     const writeAdmin = async (): Promise<void> => {
@@ -213,7 +226,7 @@ export class ControlPlane implements Runnable {
     const stop = new AbortController();
     const all = AbortSignal.any([signal, stop.signal, again.signal]);
     const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager, backups: await this.#backups(store, nodes) }, all, stop);
-    apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve(undefined); }).catch((error: unknown) => { stop.abort(error); });
+    apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve('serves'); }).catch((error: unknown) => { stop.abort(error); });
     void this.#renew(all, async () => {
       if (ca.trusted.length === 1 && now() > ca.certificate.validToDate.getTime() - caLifetimeMs / 3) {
         await this.#rotations.take(() => rotateCa(pkiDir, now()));

@@ -12,8 +12,11 @@ export const command: Command = {
     const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock, configFile: prepared.configFile }, prepared.config);
     const ended = controlPlane.start(io.interrupted);
     if (await isReady([controlPlane.ready], ended, io.interrupted)) {
-      io.err(`The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`);
-      await prepared.supervision.ready(`serving ${controlPlane.url}`, io.interrupted);
+      const readiness = await controlPlane.ready;
+      io.err(readiness === 'serves'
+        ? `The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`
+        : `This control plane stands by: another one leads, and is reached at ${controlPlane.url}, too\n`);
+      await prepared.supervision.ready(`${readiness} at ${controlPlane.url}`, io.interrupted);
     }
     await ended;
     return 0;

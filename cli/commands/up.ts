@@ -6,8 +6,11 @@ import { isReady, prepare, serveHelp } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 const { server: _server, token: _token, ...hostAgentSettings } = agentSettings;
+// Its agent needs this host's own control plane to lead: who has several runs `cleat controlplane` and `cleat agent`.
+const { etcdServers, etcdCafile, etcdCertfile, etcdKeyfile, etcdPrefix, ...ownControlPlaneSettings } = controlPlaneSettings;
+const noEtcd = { etcdServers: etcdServers.default, etcdCafile: etcdCafile.default, etcdCertfile: etcdCertfile.default, etcdKeyfile: etcdKeyfile.default, etcdPrefix: etcdPrefix.default };
 const settings = {
-  ...controlPlaneSettings, ...hostAgentSettings,
+  ...ownControlPlaneSettings, ...hostAgentSettings,
   apply: list('apply', { default: [], placeholder: 'FILES', description: 'apply these files when the cluster is up, and show how it goes' }),
 } as const;
 
@@ -26,7 +29,7 @@ export const command: Command = {
     const stopAgent = new AbortController();
     io.interrupted.addEventListener('abort', () => { stopAgent.abort(io.interrupted.reason); }, { once: true });
 
-    const controlPlane = new ControlPlane({ log, clock: systemClock, configFile }, config);
+    const controlPlane = new ControlPlane({ log, clock: systemClock, configFile }, { ...config, ...noEtcd });
     const agent = new Agent(
       { log, clock: systemClock, joinToken: async () => { await controlPlane.ready; return controlPlane.createJoinToken(); } },
       { ...config, server: controlPlane.localUrl, token: '' },

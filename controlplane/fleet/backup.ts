@@ -6,7 +6,7 @@ import { formatSetting } from '#common/config.ts';
 import { StatusError } from '#common/errors.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { version } from '#common/version.ts';
-import { controlPlaneSettings, type ControlPlaneConfig } from '../config.ts';
+import { controlPlaneSettings, etcdFlags, type ControlPlaneConfig } from '../config.ts';
 import type { Store } from '../store/types.ts';
 
 export interface BackupDeps {
@@ -21,7 +21,7 @@ export interface BackupConfig {
 }
 
 /** What belongs to a host and not to its cluster. */
-const ofThisHost = new Set(['state-dir', 'advertise-address', 'bind-address', 'kubeconfig', 'store-recover', 'log-level']);
+const ofThisHost: ReadonlySet<string> = new Set([...etcdFlags, 'state-dir', 'advertise-address', 'bind-address', 'kubeconfig', 'store-recover', 'log-level']);
 
 /** The whole cluster, as it is at this moment: certificates and keys, configuration, and every object. Nothing waits for it. */
 export async function backup({ store, nowMs }: BackupDeps, config: BackupConfig): Promise<AsyncGenerator<Uint8Array, void, undefined>> {

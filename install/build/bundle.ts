@@ -7,7 +7,7 @@ import { rolldown, type Plugin } from 'rolldown';
 export const assetPaths = [
   'api/gen/schemas.json', 'controlplane/apiserver/protobuf/fields.json',
   'proto/edge/v1/edge.proto', 'proto/third_party/cri/api.proto', 'proto/third_party/containerd/events.proto', 'proto/third_party/containerd/content.proto', 'proto/third_party/containerd/leases.proto',
-  'proto/third_party/deviceplugin/api.proto', 'proto/third_party/podresources/api.proto', 'proto/third_party/pluginregistration/api.proto', 'proto/third_party/csi/csi.proto',
+  'proto/third_party/deviceplugin/api.proto', 'proto/third_party/podresources/api.proto', 'proto/third_party/pluginregistration/api.proto', 'proto/third_party/csi/csi.proto', 'proto/third_party/etcd/rpc.proto',
 ] as const;
 export const nativeModule = 'classic-level.node';
 
