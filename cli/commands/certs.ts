@@ -20,6 +20,7 @@ export const command = clusterCommand({
   examples: ['cleat certs status', 'cleat certs rotate', 'cleat certs rotate --ca', 'cleat certs rotate --ca --finish'],
   run: async (invocation) => {
     const [verb = 'status', ...more] = invocation.parsed.args;
+    if (invocation.parsed.has('output') && invocation.parsed.string('output') !== 'json') throw refuse('certs', "--output must be 'json'");
     if (more.length > 0) throw refuse('certs', `unexpected arguments: ${more.join(' ')}`);
     if (verb === 'status') return status(invocation);
     if (verb === 'rotate') return rotate(invocation);

@@ -12,6 +12,7 @@ const flags: readonly Flag[] = [
   { name: 'path', type: 'list', description: 'devices by their paths: /dev/net/tun, /dev/ttyS*' },
   { name: 'shares', type: 'int', default: '1', description: 'how many containers may have one device at the same time' },
   { name: 'resource', type: 'string', description: 'what pods ask for; cleat.dev/NAME when not given' },
+  { name: 'output', short: 'o', type: 'string', description: 'json; with list' },
 ];
 
 const path = `/api/v1/namespaces/${deviceClassesMap.namespace}/configmaps`;
@@ -42,7 +43,10 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
       io.out(`device class "${name}" added: pods ask for ${added.resource}\n`);
       return 0;
     }
-    case 'list': return list(client, io.out.bind(io));
+    case 'list': {
+      if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('device', "--output must be 'json'");
+      return list(client, parsed.has('output'), io.out.bind(io));
+    }
     case 'remove': {
       if (name === '') throw refuse('device', 'name the class to remove; see cleat device list');
       for (const one of names) {
@@ -67,10 +71,14 @@ function checked(name: string, given: object): DeviceClass {
 }
 
 /** Classes, and how many devices of each there are, and can be given to pods, on which nodes. */
-async function list(client: RestClient, out: (text: string) => unknown): Promise<number> {
+async function list(client: RestClient, asJson: boolean, out: (text: string) => unknown): Promise<number> {
   const map = await client.find<ConfigMap>(`${path}/${deviceClassesMap.name}`);
   const { items } = await client.json<{ items: Node[] }>('GET', '/api/v1/nodes');
   const { classes, problems } = deviceClassesOf(map?.data);
+  if (asJson) {
+    out(`${JSON.stringify({ classes, problems }, null, 4)}\n`);
+    return 0;
+  }
   if (classes.length === 0 && problems.length === 0) {
     out('No device classes. Add one: cleat device add serial --match ID_VENDOR_ID=10c4\n');
     return 0;

@@ -72,6 +72,7 @@ export const command: Command = {
 
 async function listImages(invocation: Invocation): Promise<number> {
   const { client, parsed, io } = invocation;
+  if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('image list', "--output must be 'json'");
   if (parsed.args.length > 0) throw refuse('image list', `unexpected arguments: ${parsed.args.join(' ')}`);
   const { answers, failures } = await ofEach<NodeImage[]>(invocation, await nodesOf(invocation, 'image list', 'all'), (node) => ask(client, node.name, 'list', {}, io.interrupted));
   if (parsed.string('output') === 'json') {

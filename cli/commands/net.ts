@@ -4,7 +4,7 @@ import { refuse, type Flag } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
 
-const flags: readonly Flag[] = [{ name: 'no-headers', type: 'bool', description: 'leave the header line out' }];
+const flags: readonly Flag[] = [{ name: 'no-headers', type: 'bool', description: 'leave the header line out' }, { name: 'output', short: 'o', type: 'string', description: 'json' }];
 
 interface Status {
   readonly foreign?: string;
@@ -38,9 +38,17 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
       return { node, problem: messageOf(error) };
     }
   };
+  const output = parsed.string('output');
+  if (output !== undefined && output !== 'json') throw refuse('net', "--output must be 'json'");
+  if (checking && output !== undefined) {
+    const found = await Promise.all(asked.map((node) => ask<Finding[]>(node)));
+    io.out(`${JSON.stringify(found, null, 4)}\n`);
+    return found.some(({ answer = [], problem }) => problem !== undefined || answer.some((finding) => finding.problem !== undefined)) ? 1 : 0;
+  }
   if (checking) return printCheck(await Promise.all(asked.map((node) => ask<Finding[]>(node))), wanted, io);
   const told = await Promise.all(asked.map((node) => ask<Status>(node)));
-  io.out(columns([...(parsed.bool('no-headers') ? [] : [['FROM', 'TO', 'HOW', 'MTU', 'RTT', 'LAST SEEN', 'WHY']]), ...told.flatMap(rowsOf)]));
+  if (output !== undefined) io.out(`${JSON.stringify(told, null, 4)}\n`);
+  else io.out(columns([...(parsed.bool('no-headers') ? [] : [['FROM', 'TO', 'HOW', 'MTU', 'RTT', 'LAST SEEN', 'WHY']]), ...told.flatMap(rowsOf)]));
   return told.some(({ problem }) => problem !== undefined) ? 1 : 0;
 }
 

@@ -18,6 +18,7 @@ const flags: readonly Flag[] = [
   { name: 'one-time', type: 'bool', description: 'for one host only' },
   { name: 'replace', type: 'string', description: 'for one host that takes the place of this node, whose own host is gone: its name, labels and pods' },
   { name: 'advertise-address', type: 'string', description: 'server address to print, when agents reach it by another than the kubeconfig names' },
+  { name: 'output', short: 'o', type: 'string', description: 'json' },
   { name: 'token-only', type: 'bool', description: 'print the token alone, for scripts' },
 ];
 
@@ -32,11 +33,12 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('token', flags, argv);
     const [verb = '', ...rest] = parsed.args;
+    if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('token', "--output must be 'json'");
     const client = new RestClient(await readConnection(parsed, io.env));
     try {
       switch (verb) {
         case 'create': return await create(client, parsed, io);
-        case 'list': return await list(client, io);
+        case 'list': return await list(client, parsed.has('output'), io);
         case 'delete': return await remove(client, rest, io);
         default: throw refuse('token', `unknown subcommand "${verb}": expected create, list or delete`);
       }
@@ -57,6 +59,7 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
   }
   const made = makeJoinToken(fingerprint);
   const ttlMs = parsed.durationMs('ttl') ?? 0;
+  const expires = ttlMs > 0 ? new Date(Date.now() + ttlMs).toISOString() : null;
   const { id, secret } = made;
   const replace = parsed.string('replace');
   const names = replace === undefined ? parsed.list('node-names') : [replace];
@@ -65,7 +68,7 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
     apiVersion: 'v1', kind: 'Secret', type: secretType, metadata: { name: `bootstrap-token-${id}`, namespace: 'kube-system' },
     stringData: {
       'token-id': id, 'token-secret': secret, 'usage-bootstrap-authentication': 'true',
-      ...(ttlMs > 0 && { expiration: new Date(Date.now() + ttlMs).toISOString() }),
+      ...(expires !== null && { expiration: expires }),
       ...(names.length > 0 && { 'node-names': names.join(',') }),
       ...((parsed.bool('one-time') || replace !== undefined) && { 'one-time': 'true' }),
       ...(replace !== undefined && { replace: 'true' }),
@@ -80,11 +83,16 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
   const url = new URL(client.connection.server);
   const host = parsed.string('advertise-address') ?? (await advertised(client)) ?? url.hostname;
   const server = `https://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${url.port || '443'}`;
-  const scope = [...(names.length > 0 ? [`as ${names.join(' or ')}`] : []), ...(parsed.bool('one-time') || replace !== undefined ? ['once'] : [])];
-  io.err(`Run this on the new host${ttlMs > 0 ? ` within ${humanAge(ttlMs)}` : ''}${scope.length > 0 ? `, ${scope.join(', ')}` : ''}:\n\n`);
   // Where this host was installed, others are.
   const command = existsSync('/etc/systemd/system/cleat-controlplane.service') ? `sudo sh install.sh --join ${server}` : `cleat agent --server ${server}`;
-  io.out(`${command} --token ${token}${replace === undefined ? '' : ` --node-name ${replace}`}\n`);
+  const line = `${command} --token ${token}${replace === undefined ? '' : ` --node-name ${replace}`}`;
+  if (parsed.has('output')) {
+    io.out(`${JSON.stringify({ id, token, server, caFingerprint: fingerprint, expires, command: line }, null, 4)}\n`);
+    return 0;
+  }
+  const scope = [...(names.length > 0 ? [`as ${names.join(' or ')}`] : []), ...(parsed.bool('one-time') || replace !== undefined ? ['once'] : [])];
+  io.err(`Run this on the new host${ttlMs > 0 ? ` within ${humanAge(ttlMs)}` : ''}${scope.length > 0 ? `, ${scope.join(', ')}` : ''}:\n\n`);
+  io.out(`${line}\n`);
   return 0;
 }
 
@@ -94,11 +102,21 @@ async function advertised(client: RestClient): Promise<string | undefined> {
   return endpoints?.subsets?.[0]?.addresses?.[0]?.ip;
 }
 
-async function list(client: RestClient, io: Io): Promise<number> {
+async function list(client: RestClient, asJson: boolean, io: Io): Promise<number> {
   const secrets = await client.json<{ items: TokenSecret[] }>('GET', `${secretsPath}?fieldSelector=${encodeURIComponent(`type=${secretType}`)}`);
   const now = Date.now();
-  const rows = secrets.items.map(({ metadata, data = {} }) => {
-    const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
+  const reader = (data: Readonly<Record<string, string>> = {}) => (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
+  if (asJson) {
+    // Never the secrets.
+    const tokens = secrets.items.map(({ metadata, data }) => {
+      const text = reader(data);
+      return { id: text('token-id'), expires: text('expiration') || null, nodeNames: text('node-names').split(',').filter(Boolean), oneTime: text('one-time') === 'true', used: metadata.annotations?.['cleat.dev/used-by'] !== undefined, replaces: text('replace') === 'true', description: text('description') };
+    });
+    io.out(`${JSON.stringify(tokens, null, 4)}\n`);
+    return 0;
+  }
+  const rows = secrets.items.map(({ metadata, data }) => {
+    const text = reader(data);
     const leftMs = Date.parse(text('expiration')) - now;
     const scope = [text('node-names'), text('one-time') === 'true' ? (metadata.annotations?.['cleat.dev/used-by'] === undefined ? 'once' : 'used') : '', text('replace') === 'true' ? 'replaces' : ''].filter(Boolean).join(' ');
     return [text('token-id'), Number.isNaN(leftMs) ? '<forever>' : leftMs <= 0 ? '<expired>' : humanAge(leftMs), text('expiration') || '<never>', scope || '<any>', text('description') || '<none>'];

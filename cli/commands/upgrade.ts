@@ -17,6 +17,7 @@ const flags: readonly Flag[] = [
   { name: 'nodes', type: 'list', description: 'only these hosts' },
   { name: 'timeout', type: 'duration', default: '3m', description: 'how long a host may take to be well with the new version, before it goes back to the one before' },
   { name: 'soak', type: 'duration', default: '5s', description: 'how long the hosts of a wave have to stay well before the next one' },
+  { name: 'output', short: 'o', type: 'string', description: 'json; with --plan' },
   { name: 'no-backup', type: 'bool', description: 'make no backup first' },
 ];
 const chunkBytes = 2 << 20;
@@ -42,6 +43,7 @@ export const command: Command = {
     const parsed = parseFlags('upgrade', flags, argv);
     const from = parsed.string('to');
     if (parsed.args.length > 0) throw refuse('upgrade', `unexpected arguments: ${parsed.args.join(' ')}`);
+    if (parsed.has('output') && (parsed.string('output') !== 'json' || !parsed.bool('plan'))) throw refuse('upgrade', "--output must be 'json', and goes with --plan");
     if (from === undefined) throw refuse('upgrade', 'say what to: --to DIR or URL');
     const client = new RestClient(await readConnection(parsed, io.env), io.err);
     try {
@@ -54,6 +56,10 @@ export const command: Command = {
 
 async function upgrade(work: Upgrade, parsed: ParsedFlags, io: Io): Promise<number> {
   const plan = await work.plan(parsed.has('canary') ? Math.max(1, parsed.int('canary') ?? 1) : undefined, parsed.list('nodes'));
+  if (parsed.has('output')) {
+    io.out(`${JSON.stringify({ version: work.release.version, ...plan }, null, 4)}\n`);
+    return 0;
+  }
   show(plan, work.release.version, io);
   if (parsed.bool('plan') || plan.waves.length === 0) return 0;
   if (!parsed.bool('no-backup')) await work.backup();

@@ -154,6 +154,26 @@ describe('verbs of every day', () => {
     expect(lines(await attempt(args))).toEqual(lines(await cluster.kubectlResult(args)));
   });
 
+  it.each([['token', 'list'], ['net'], ['net', 'check'], ['device', 'list'], ['certs', 'status'], ['nodes'], ['image', 'list'], ['doctor', '--lookup=']])('tell programs in JSON: %s %s', async (...args) => {
+    expect(JSON.parse((await attempt([...args, '-o', 'json'])).stdout)).toBeTypeOf('object');
+    expect(await attempt([...args, '-o', 'xml'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('json') as string });
+  });
+
+  it('make tokens for programs', async () => {
+    const made = JSON.parse(await cleat('token', 'create', '--ttl=1h', '--one-time', '-o', 'json')) as Record<string, string>;
+    expect(made).toMatchObject({ id: expect.stringMatching(/^[a-z0-9]{6}$/) as string, server: cluster.server, command: `cleat agent --server ${cluster.server} --token ${made['token'] ?? ''}` });
+    const [listed] = (JSON.parse(await cleat('token', 'list', '-o', 'json')) as { id: string }[]).filter(({ id }) => id === made['id']);
+    expect(listed).toMatchObject({ oneTime: true, used: false, expires: made['expires'] });
+    expect(JSON.stringify(listed)).not.toContain(made['token']?.split('.')[1]);
+  });
+
+  it('logs of all hosts say which host each line is from', async () => {
+    await cluster.apply([0, 1].map((i) => pod(`speaks-${String(i)}`, { command: ['sh', '-c', 'echo spoken; exec sleep 1000'] }, { nodeName: `host${String(i)}` })).map((each) => ({ ...each, metadata: { name: (each as { metadata: { name: string } }).metadata.name, labels: { speaks: 'yes' } } })));
+    await cleat('wait', 'pod', '-l', 'speaks=yes', '--for=condition=Ready', '--timeout=60s');
+    expect((await cleat('logs', '-l', 'speaks=yes', '--all-nodes')).trim().split('\n').sort()).toEqual(['[host0 pod/speaks-0/c] spoken', '[host1 pod/speaks-1/c] spoken']);
+    await cleat('delete', 'pods', '-l', 'speaks=yes', '--now');
+  });
+
   it('complete names', async () => {
     expect(await cleat('__complete', 'get', 'deploy', 'w')).toBe('web\n');
     expect(await cleat('__complete', 'drain', 'host')).toBe('host0\nhost1\n');

@@ -49,11 +49,10 @@ describe('install.sh', () => {
     await server.sh('rm -r /run/dist');
   });
 
-  it('makes a cluster of two hosts that serves a page, as README.md says, in five commands and less than three minutes', async () => {
+  it('makes a cluster of two hosts that serves a page, as README.md says, in five commands', async () => {
     const before = await files(other);
-    const { steps, totalMs, pages } = await followReadme({ first: server, second: other, folder: '/mnt/dist' }, journal);
+    const { steps, pages } = await followReadme({ first: server, second: other, folder: '/mnt/dist' }, journal);
     expect(steps.length).toBeLessThanOrEqual(5);
-    expect(totalMs).toBeLessThan(180_000);
     expect(pages).toEqual([expect.stringContaining('Hello from hello-'), expect.stringContaining('Hello from hello-')]);
     expect(before).not.toContain('/usr/local/bin/cleat');
   });
