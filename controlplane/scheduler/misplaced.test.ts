@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ContainerStatus, Node, Pod } from '#api/gen/types.ts';
 import { ManualClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
 import { rfc3339 } from '#common/time.ts';
 import { schedulerPlugins } from './registry.ts';
@@ -111,6 +112,17 @@ describe('a pod on a host that its image is not made for', () => {
     const world = await setup(of('big', 'amd64'), of('pi', 'arm64'));
     world.pods.delete(await stuck(world, { name: 'first' }));
     await stuck(world, { name: 'second' });
+    expect(world.api.deleted).toEqual(['first']);
+  });
+
+  test('goes later when the API does not answer at first', async () => {
+    const world = await setup(of('big', 'amd64'), of('pi', 'arm64'));
+    const { delete: remove } = world.api;
+    Object.assign(world.api, { delete: () => Promise.reject(new StatusError('ServiceUnavailable', 'not now')) });
+    await stuck(world, { name: 'first' });
+    expect(world.api.deleted).toEqual([]);
+    Object.assign(world.api, { delete: remove });
+    await world.clock.advance(31_000);
     expect(world.api.deleted).toEqual(['first']);
   });
 

@@ -73,7 +73,9 @@ export class Misplaced {
     this.#deps.run(async (signal) => {
       await this.#deps.clock.sleep(afterMs, signal);
       this.#isDue = false;
-      for (const pod of this.#waiting.values()) await this.#look(pod);
+      // As they are now: one that cannot be deleted comes in anew, for the next look.
+      const waiting = Array.from(this.#waiting.values());
+      for (const pod of waiting) await this.#look(pod);
     });
   }
 
@@ -86,12 +88,14 @@ export class Misplaced {
     if (architecture === undefined || image === undefined || !this.#isNews(pod, image, architecture)) return;
     const other = elsewhere(podInfo(pod));
     if (other === undefined || architectureOf(cache.node(other)?.labels ?? {}) === architecture) return;
+    // Nobody else is to begin with it meanwhile.
+    this.#waiting.delete(uid);
     try {
       await this.#delete(pod, `image ${image} is not made for the architecture of node ${node} (${architecture}); ${other} can have the pod`);
       log.info({ namespace, name, node, other, image }, 'pod is made anew where its image can run');
-      this.#waiting.delete(uid);
     } catch (error) {
-      if (isStatus(error, 'NotFound', 'Conflict')) { this.#waiting.delete(uid); return; }
+      if (isStatus(error, 'NotFound', 'Conflict')) return;
+      this.#waiting.set(uid, pod);
       log.warn({ namespace, name, node, err: messageOf(error) }, 'pod cannot be taken off a node that its image is not made for; trying again later');
       this.#lookSoon(retryMs);
     }
