@@ -26,11 +26,11 @@ const labs: Record<CrashOrder['runtime'], () => Promise<CrashLab>> = {
   cri: async () => {
     const lab = await openContainerdLab('10.77.2.0/24');
     const { stateDir, netns: owner, containerd: { endpoint } } = lab;
-    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), connect: () => lab.connect(), sampled: 3, close: () => lab.close() };
+    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), connect: () => lab.connect(), sampled: 6, close: () => lab.close() };
   },
   ctr: async () => {
     const lab = await openCtrLab();
-    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), connect: () => lab.connect(), sampled: 8, close: () => lab.close() };
+    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), connect: () => lab.connect(), sampled: 16, close: () => lab.close() };
   },
 };
 
