@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { connect } from 'node:tls';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kinds } from '#api/kinds/registry.ts';
 import { ArbitraryRequests, randomOf } from '#test/support/arbitrary-requests.ts';
@@ -14,6 +16,14 @@ afterAll(async () => { await server.stop(); });
 const count = Number(process.env['CLEAT_FUZZ_REQUESTS'] ?? 2000);
 const seed = Number(process.env['CLEAT_FUZZ_SEED'] ?? 1);
 const atOnce = 16;
+/** What one write leaves: the object, its event and what informers hold of it. */
+const bytesOfWrite = 20_000;
+
+/** Bytes that are held, less those that what was written accounts for. */
+function unaccounted(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external - server.store.revision * bytesOfWrite;
+}
 
 describe('arbitrary requests', () => {
   it(`are answered with a well-formed Status or a good answer, never with a failure of ours (seed ${String(seed)})`, async () => {
@@ -21,9 +31,16 @@ describe('arbitrary requests', () => {
     const client = new FuzzClient({ port: server.port, ca: server.caPem, ...server.admin });
     const complaints: string[] = [];
     const codes = new Set<number>();
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
     let left = count;
+    let atHalf = 0;
     await Promise.all(Array.from({ length: atOnce }, async () => {
       while (left-- > 0 && complaints.length < 5) {
+        if (left === count >> 1) {
+          collect();
+          atHalf = unaccounted();
+        }
         const request = requests.next();
         const heard = await client.ask(request);
         codes.add(heard.status);
@@ -33,6 +50,8 @@ describe('arbitrary requests', () => {
     }));
     client.close();
     expect(complaints).toEqual([]);
+    collect();
+    expect(unaccounted() - atHalf).toBeLessThan(4 << 20);
     // Not only refusals: what is asked must also reach what it is asked of.
     expect([...codes]).toEqual(expect.arrayContaining([200, 201, 400, 404, 405, 406, 415, 422]));
     expect((await server.ask('/readyz')).text).toBe('ok');
