@@ -8,7 +8,7 @@ const names = { ...layoutOf('NP', unorderedChains), own: (kind: string, id: stri
 const piece = (part: Partial<Piece>): Piece => ({ chains: new Map(), sets: new Map(), elements: new Map(), ...part });
 const rulesOf = (...rules: Rule[]): Ruleset => new Map([
   ['addresses', piece({ elements: new Map([['in4', new Set(['10.42.0.2 : goto pods-in/k'])], ['in6', new Set(['fd42::2 : goto pods-in/k'])], ['self4', new Set(['10.42.0.2 . 10.42.0.2'])]]) })],
-  ['k', piece({ chains: new Map([['pods-in/k', [{ then: { jump: 'in/p' } }, { then: 'drop' }]]]) })],
+  ['k', piece({ chains: new Map([['pods-in/k', [{ verdict: { jump: 'in/p' } }, { verdict: 'drop' }]]]) })],
   ['p', piece({ chains: new Map([['in/p', rules]]), sets: new Map([['group4/g', { family: 4, of: 'addresses' }], ['ports4/g/web', { family: 4, of: 'endpoints' }]]), elements: new Map([['group4/g', new Set(['10.42.1.2'])], ['ports4/g/web', new Set(['10.42.0.2 . tcp . 80'])]]) })],
 ]);
 const chain = (family: 4 | 6, ...rules: Rule[]): readonly string[] | undefined => translate(rulesOf(...rules), family, names).mangle.get('PI-pods-in/k');
@@ -24,10 +24,10 @@ describe('policies for iptables', () => {
 
   it('return what is allowed and drop the rest, in each family what is its own', () => {
     const rules: Rule[] = [
-      { family: 4, peer: { side: 'source', set: 'group4/g' }, protocol: 'tcp', ports: { from: 80, to: 80 }, then: 'accept' },
-      { family: 4, peer: { side: 'source', block: { cidr: '192.0.2.0/24' } }, protocol: 'sctp', ports: { from: 80, to: 90 }, then: 'accept' },
-      { family: 4, protocol: 'tcp', endpoints: 'ports4/g/web', then: 'accept' }, { family: 6, peer: { side: 'source', block: { cidr: '::/0' } }, then: 'accept' },
-      { protocol: 'udp', then: 'accept' },
+      { family: 4, peer: { side: 'source', set: 'group4/g' }, protocol: 'tcp', ports: { from: 80, to: 80 }, verdict: 'accept' },
+      { family: 4, peer: { side: 'source', block: { cidr: '192.0.2.0/24' } }, protocol: 'sctp', ports: { from: 80, to: 90 }, verdict: 'accept' },
+      { family: 4, protocol: 'tcp', endpoints: 'ports4/g/web', verdict: 'accept' }, { family: 6, peer: { side: 'source', block: { cidr: '::/0' } }, verdict: 'accept' },
+      { protocol: 'udp', verdict: 'accept' },
     ];
     expect(chain(4, ...rules)).toEqual([
       '-m set --match-set s4-group4/g src -p tcp -m tcp --dport 80 -j RETURN', '-s 192.0.2.0/24 -p sctp -m sctp --dport 80:90 -j RETURN',
@@ -38,7 +38,7 @@ describe('policies for iptables', () => {
 
   it('keep a block and what it leaves out in one set', () => {
     const block = { cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] };
-    const { mangle, sets } = translate(rulesOf({ family: 4, peer: { side: 'destination', block }, then: 'accept' }), 4, names);
+    const { mangle, sets } = translate(rulesOf({ family: 4, peer: { side: 'destination', block }, verdict: 'accept' }), 4, names);
     const name = 's4-block 0.0.0.0/0 10.0.0.0/8';
     expect(mangle.get('PI-pods-in/k')?.[0]).toBe(`-m set --match-set ${name} dst -j RETURN`);
     expect([...sets.get(name)?.members ?? []]).toEqual(['0.0.0.0/1', '128.0.0.0/1', '10.0.0.0/8 nomatch']);

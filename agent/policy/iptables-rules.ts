@@ -62,19 +62,19 @@ export function translate(rules: Ruleset, family: Family, names: IptablesNames):
 }
 
 function flatten(chain: string, all: ReadonlyMap<string, readonly Rule[]>): Rule[] {
-  return (all.get(chain) ?? []).flatMap((rule) => (typeof rule.then === 'string' ? [rule] : flatten(rule.then.jump, all)));
+  return (all.get(chain) ?? []).flatMap((rule) => (typeof rule.verdict === 'string' ? [rule] : flatten(rule.verdict.jump, all)));
 }
 
 /** One rule or none, and into `sets` what it needs. */
 function ruleLines(rule: Rule, family: Family, names: IptablesNames, sets: Map<string, IpSet>): string[] {
   if (rule.family !== undefined && rule.family !== family) return [];
-  const { peer, protocol, ports, endpoints, then } = rule;
+  const { peer, protocol, ports, endpoints, verdict } = rule;
   return [[
     ...(peer ? peerMatch(peer, family, names, sets) : []),
     ...(protocol === undefined ? [] : [`-p ${protocol}`]),
     ...(ports && protocol !== undefined ? [`-m ${protocol} --dport ${String(ports.from)}${ports.to === ports.from ? '' : `:${String(ports.to)}`}`] : []),
     ...(endpoints === undefined ? [] : [`-m set --match-set ${names.set(family, endpoints)} dst,dst`]),
-    `-j ${then === 'drop' ? 'DROP' : 'RETURN'}`,
+    `-j ${verdict === 'drop' ? 'DROP' : 'RETURN'}`,
   ].join(' ')];
 }
 

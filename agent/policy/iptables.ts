@@ -105,8 +105,8 @@ export class IptablesPolicies implements PolicyBackend {
     const probe: Ruleset = new Map([['probe', {
       ...groupPiece('probe', [], ['web']),
       chains: new Map([['probe', [
-        { family, peer: { side: 'source', set: `group${String(family)}/probe` }, protocol: 'tcp', ports: { from: 1, to: 2 }, then: 'accept' },
-        { family, peer: { side: 'source', block }, then: 'accept' }, { family, protocol: 'udp', endpoints: `ports${String(family)}/probe/web`, then: 'accept' }, { then: 'drop' },
+        { family, peer: { side: 'source', set: `group${String(family)}/probe` }, protocol: 'tcp', ports: { from: 1, to: 2 }, verdict: 'accept' },
+        { family, peer: { side: 'source', block }, verdict: 'accept' }, { family, protocol: 'udp', endpoints: `ports${String(family)}/probe/web`, verdict: 'accept' }, { verdict: 'drop' },
       ]]]),
       elements: new Map([[`in${String(family)}`, new Set([`${family === 4 ? '192.0.2.1' : '2001:db8::1'} : goto probe`])]]),
     }]]);

@@ -89,15 +89,15 @@ function baseRules(table: string): string {
   return `table inet ${table} {\n${[...sets, ...chains].map((line) => `  ${line}\n`).join('')}}\n`;
 }
 
-export function ruleText({ family = 4, peer, protocol, ports, endpoints, then }: Rule): string {
+export function ruleText({ family = 4, peer, protocol, ports, endpoints, verdict }: Rule): string {
   const word = family === 4 ? 'ip' : 'ip6';
-  const verdict = typeof then === 'string' ? then : `jump ${then.jump}`;
+  const outcome = typeof verdict === 'string' ? verdict : `jump ${verdict.jump}`;
   return [
     ...(peer ? peerText(peer, word, family) : []),
     ...(protocol === undefined ? [] : [`meta l4proto ${protocol}`]),
     ...(ports ? [`th dport ${String(ports.from)}${ports.to === ports.from ? '' : `-${String(ports.to)}`}`] : []),
     ...(endpoints === undefined ? [] : [`${word} daddr . meta l4proto . th dport @${endpoints}`]),
-    verdict,
+    outcome,
   ].join(' ');
 }
 

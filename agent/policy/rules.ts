@@ -50,7 +50,7 @@ export function allowPiece({ direction, id, rules, pods }: AllowList): Piece {
   for (const [index, { peers, ports }] of rules.entries()) {
     for (const port of ports ?? [undefined]) {
       for (const { group, families: own, ...peer } of peers === undefined ? [everybody] : peersOf(peers, direction)) {
-        const about = { ...(port && { protocol: protocolOf(port) }), then: 'accept' as const };
+        const about = { ...(port && { protocol: protocolOf(port) }), verdict: 'accept' as const };
         if (typeof port?.port === 'string' && direction === 'out') {
           // Each of the peers may call another number so; addresses that are no pods' have no names for ports.
           if (group !== undefined) for (const family of own) chain.push({ family, ...about, endpoints: `ports${String(family)}/${group}/${port.port}` });
@@ -109,7 +109,7 @@ export function groupPiece(group: string, pods: readonly PeerPod[], named: Itera
 
 /** The chain of pods that have these policies; without any they are left alone with what is established. */
 export function isolationPiece(direction: Direction, key: string, ids: readonly string[]): Piece {
-  return { chains: new Map([[`pods-${direction}/${key}`, [...ids.map((id): Rule => ({ then: { jump: `${direction}/${id}` } })), { then: 'drop' }]]]), sets: new Map(), elements: new Map() };
+  return { chains: new Map([[`pods-${direction}/${key}`, [...ids.map((id): Rule => ({ verdict: { jump: `${direction}/${id}` } })), { verdict: 'drop' }]]]), sets: new Map(), elements: new Map() };
 }
 
 /** Leads packets to the chains: by address, the key of the set of policies for each direction in which the pod is isolated. */

@@ -41,7 +41,7 @@ export interface Rule {
   readonly ports?: { readonly from: number; readonly to: number };
   /** A set that has the destination with protocol and port. */
   readonly endpoints?: string;
-  readonly then: 'accept' | 'drop' | { readonly jump: string };
+  readonly verdict: 'accept' | 'drop' | { readonly jump: string };
 }
 
 export interface SetType {

@@ -117,7 +117,7 @@ describe('a pod on a host that its image is not made for', () => {
 
   test('goes later when the API does not answer at first', async () => {
     const world = await setup(of('big', 'amd64'), of('pi', 'arm64'));
-    const { delete: remove } = world.api;
+    const remove = world.api.delete.bind(world.api);
     Object.assign(world.api, { delete: () => Promise.reject(new StatusError('ServiceUnavailable', 'not now')) });
     await stuck(world, { name: 'first' });
     expect(world.api.deleted).toEqual([]);

@@ -124,7 +124,7 @@ export class Commands {
       await forward(name, running[name] as AsyncIterable<Buffer>);
       mux.receiveEnd(commandChannels[name]);
     });
-    if (pipes) void running.ended.catch(() => undefined).then(() => this.#drain(pipes, streamDrainMs)).finally(() => pipes.remove());
+    if (pipes) void running.ended.catch(() => undefined).then(() => this.#drain(pipes, streamDrainMs)).finally(() => { void pipes.remove(); });
     Promise.all([running.ended, ...outputs]).then(async ([exitCode]) => {
       await mux.receive(commandChannels.status, Buffer.from(JSON.stringify(exitStatus(exitCode))));
       finish();
