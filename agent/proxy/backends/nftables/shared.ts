@@ -61,7 +61,7 @@ export function eachLookup(kind: string, { lists, inside }: Lead, visit: (map: s
 
 /** What to make for a name from a `Lead`. */
 export function sharedPart(name: string, family: Family): SharedPart {
-  const [kind, what, count] = name.split('/') as [Kind, string, string];
+  const [kind, what, count = ''] = name.split('/') as [Kind, string, string?];
   const key = matchOf(kind, family);
   if (count.startsWith('to-')) return { chain: [`dnat ${family} addr . port to ${key} map @${name}`], map: `{ type ${keyType(kind, family)} : ${addressType(family)} . inet_service; }`, needs: [] };
   if (what === 'inside') return { chain: [`${key} vmap @${name}`], map: `{ type ${keyType(kind, family)} : verdict; }`, needs: [] };
