@@ -157,7 +157,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       testPod('ruled', { volumes: [{ name: 'v', emptyDir: {} }], restartPolicy: 'Never', containers: [testContainer('app', { ...sh('test -e /v/again && exit 3; touch /v/again; exit 42'), volumeMounts: [{ name: 'v', mountPath: '/v' }], restartPolicy: 'Never', restartPolicyRules: [{ action: 'Restart', exitCodes: { operator: 'In', values: [42] } }] })] }),
       // It does not hear SIGTERM, and has half a minute; its probe is in more of a hurry.
       testPod('deaf', { terminationGracePeriodSeconds: 30, containers: [testContainer('app', { ...sh('trap "" TERM; while :; do sleep 1; done'), livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 1 } })] }),
-      testPod('words', { restartPolicy: 'Never', containers: [testContainer('app', { ...sh('echo first; echo last words >&2; exit 3'), terminationMessagePolicy: 'FallbackToLogsOnError' })] }),
+      testPod('words', { restartPolicy: 'Never', containers: [testContainer('app', { ...sh('echo first; sleep 0.3; echo last words >&2; exit 3'), terminationMessagePolicy: 'FallbackToLogsOnError' })] }),
       testPod('signalled', { terminationGracePeriodSeconds: 20, os: { name: 'linux' }, containers: [testContainer('app', { ...sh('trap "echo usr1; exit 5" USR1; echo up; while :; do sleep 0.1; done'), lifecycle: { stopSignal: 'SIGUSR1', preStop: { sleep: { seconds: 1 } }, postStart: { exec: { command: ['sh', '-c', 'echo hook > /hooked'] } } } })] }),
       testPod('hungry', { restartPolicy: 'Never', containers: [testContainer('app', { ...sh('x=$(head -c 60000000 /dev/zero | tr "\\0" a); echo ${#x}'), resources: { limits: { memory: '24Mi' } } })] }),
     );

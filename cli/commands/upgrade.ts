@@ -22,6 +22,10 @@ const flags: readonly Flag[] = [
 ];
 const chunkBytes = 2 << 20;
 const lookMs = 500;
+/** An agent that lost its control plane asks again within half a minute. */
+const reconnectMs = 60_000;
+
+interface Failure { readonly code?: string; readonly message: string }
 
 interface Node {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
@@ -153,7 +157,17 @@ class Upgrade {
     this.#sent.add(executable.sha256);
   }
 
-  async #push({ name, architecture }: Host): Promise<void> {
+  /** A host that is well may not have come back yet to a control plane that began anew just now, or may go there meanwhile: that is waited for. */
+  async #push(host: Host): Promise<void> {
+    for (const startedMs = performance.now(); ;) {
+      const failure = await this.#pushOnce(host);
+      if (!failure) return;
+      if (failure.code !== 'ServiceUnavailable' || performance.now() - startedMs > reconnectMs) throw stopped(failure.message);
+      await sleep(lookMs, undefined, { signal: this.#io.interrupted });
+    }
+  }
+
+  async #pushOnce({ name, architecture }: Host): Promise<Failure | undefined> {
     const { sha256 = '' } = this.release.executables.get(architecture) ?? {};
     const answer = await this.#client.open('POST', `/cleat/v1/nodes/${encodeURIComponent(name)}/executable?sha256=${sha256}`, { signal: this.#io.interrupted });
     let text = '';
@@ -161,14 +175,14 @@ class Upgrade {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
       text += chunk.toString();
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
-        const line = JSON.parse(text.slice(0, end)) as { sent?: number; of?: number; done?: boolean; error?: { message: string } };
+        const line = JSON.parse(text.slice(0, end)) as { sent?: number; of?: number; done?: boolean; error?: Failure };
         text = text.slice(end + 1);
-        if (line.error) throw stopped(line.error.message);
+        if (line.error) return line.error;
         if (line.sent !== undefined) this.#progress(`the executable to ${name}`, line.sent, line.of ?? 0);
         done ||= line.done === true;
       }
     }
-    if (!done) throw stopped(`the control plane broke off while it sent the executable to ${name}`);
+    return done ? undefined : { message: `the control plane broke off while it sent the executable to ${name}` };
   }
 
   /** The answer may be lost with the connection that the upgrade ends; what counts is what the node says then. */
