@@ -56,7 +56,7 @@ type Call = ClientDuplexStream<AgentMessage, ControlMessage>;
 
 const welcomeTimeoutMs = 15_000;
 /** A session that held this long was a good one: the next dial starts with the shortest wait again. */
-const goodSessionMs = 30_000;
+const goodSessionMs = 5_000;
 const renewCheckMs = 12 * 3_600_000;
 /** A control plane that begins anew is back sooner. */
 const lookElsewhereMs = 15_000;

@@ -97,14 +97,14 @@ describe('install.sh', () => {
     expect(await server.sh('ls /var/lib/cleat/backups')).toMatch(/^before-9.0.0-.*\.backup\n$/);
     await bothReady('an old agent with a new control plane');
     expect(await versions()).toBe(`9.0.0 ${version}`);
-    expect(await cleat('exec', 'deployment/hello', '--', 'echo', 'through')).toBe('through\n');
+    await until('a command in a pod', async () => await cleat('exec', 'deployment/hello', '--', 'echo', 'through').catch(() => '') === 'through\n');
     expect(await upgrade('--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
     expect(await versions()).toBe('9.0.0 9.0.0');
     // Back, as somebody would who regrets it: what the new one has written the old one reads, and it works with a new agent.
     await installed(server, '--server', '--no-packages');
     await until('an old control plane with a new agent', async () => await versions() === `${version} 9.0.0`);
     await bothReady();
-    expect(await cleat('exec', 'deployment/hello', '--', 'echo', 'through')).toBe('through\n');
+    await until('a command in a pod', async () => await cleat('exec', 'deployment/hello', '--', 'echo', 'through').catch(() => '') === 'through\n');
     expect(await shims()).toBe(before);
   });
 
