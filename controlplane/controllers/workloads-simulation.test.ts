@@ -151,7 +151,8 @@ async function simulateJob(seed: number): Promise<void> {
 
 describe('workloads under chaos', () => {
   const tried = seeds(6);
-  it.each(tried)('a StatefulSet keeps its order (SEED=%i)', (seed) => simulateStatefulSet(seed, false));
+  // Seed 488677148: the cache did not know yet that a pod had been deleted, and the one before it was updated, too.
+  it.each([...tried, 488677148])('a StatefulSet keeps its order (SEED=%i)', (seed) => simulateStatefulSet(seed, false));
   // Seed 30: two pods of numbers that are no longer wanted had failed, and waited for each other.
   it.each([...tried, 30])('a StatefulSet survives dying pods (SEED=%i)', (seed) => simulateStatefulSet(seed, true));
   // Seed 4: a pod was removed for not being ready, by a cache that did not know yet that it was. Seed 5043: updated twice while surging.

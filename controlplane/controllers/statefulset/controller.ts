@@ -4,9 +4,10 @@ import { equal } from '#api/meta/equal.ts';
 import { keyOf, objectKey, splitKey } from '#api/meta/object.ts';
 import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
+import { rfc3339 } from '#common/time.ts';
 import { deleteAsSeen, eventAction, execute, isNamespaceTerminating } from '../execute.ts';
 import { ownedIndexes, podIndexes } from '../indexes.ts';
-import { claim, controllerOf } from '../owner-refs.ts';
+import { claim, controllerOf, withMetadata } from '../owner-refs.ts';
 import { keepHistory, surplusRevisions, type History } from '../revision-history.ts';
 import { watch, type Controller, type ControllerDeps, type ReconcileResult } from '../types.ts';
 import { claimsFor, isStale, withOwners } from './claims.ts';
@@ -27,6 +28,8 @@ class StatefulSetController implements Controller {
   readonly #pods;
   readonly #revisions;
   readonly #claims;
+  /** Pods that were deleted, by uid, until the cache says so: taken for whole they would let the next one go, too. */
+  readonly #deleted = new Set<string>();
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
@@ -36,7 +39,10 @@ class StatefulSetController implements Controller {
     this.#claims = deps.informers.informer(persistentVolumeClaims);
     this.watches = [
       watch(this.#sets, ({ object, old }) => (object ?? old ? [keyOf((object ?? old) as StatefulSet)] : [])),
-      watch(this.#pods, ({ object, old }) => new Set([...this.#ownersOf(object), ...this.#ownersOf(old)])),
+      watch(this.#pods, ({ object, old }) => {
+        if (object === undefined || object.metadata?.deletionTimestamp !== undefined) this.#deleted.delete(old?.metadata?.uid ?? '');
+        return new Set([...this.#ownersOf(object), ...this.#ownersOf(old)]);
+      }),
       watch(this.#revisions, () => []),
       watch(this.#claims, ({ object, old }) => (object === undefined && old ? this.#waitingFor(old.metadata?.namespace, old.metadata?.name ?? '') : [])),
     ];
@@ -81,7 +87,11 @@ class StatefulSetController implements Controller {
     const { owned, adopt, release } = claim(statefulSets, set, [...this.#pods.by('controller', uid), ...this.#pods.by('orphan', namespace)], matches);
     for (const pod of [...adopt, ...release]) await this.#deps.client.update(pods, pod);
     const current = old.find((revision) => nameOf(revision) === set.status?.currentRevision) ?? update;
-    return { set, pods: [...owned, ...adopt], update, current, nowMs: this.#deps.clock.now() };
+    return { set, pods: [...owned, ...adopt].map((pod) => this.#asDeleted(pod)), update, current, nowMs: this.#deps.clock.now() };
+  }
+
+  #asDeleted(pod: Pod): Pod {
+    return this.#deleted.has(pod.metadata?.uid ?? '') ? withMetadata(pod, { deletionTimestamp: rfc3339(this.#deps.clock.now()) }) : pod;
   }
 
   async #create(set: StatefulSet, pod: Pod): Promise<'done' | 'not yet'> {
@@ -118,7 +128,10 @@ class StatefulSetController implements Controller {
   async #delete(set: StatefulSet, pod: Pod): Promise<void> {
     const name = `${pod.metadata?.name ?? ''} in StatefulSet ${set.metadata?.name ?? ''}`;
     try {
-      if (await deleteAsSeen(this.#deps.client, pods, pod)) await execute(this.#deps, [eventAction(statefulSets, set, 'Normal', 'SuccessfulDelete', `delete Pod ${name} successful`)]);
+      if (!await deleteAsSeen(this.#deps.client, pods, pod)) return;
+      const cached = this.#pods.get(pod.metadata?.namespace, pod.metadata?.name ?? '');
+      if (cached?.metadata?.uid !== undefined && cached.metadata.uid === pod.metadata?.uid && cached.metadata.deletionTimestamp === undefined) this.#deleted.add(cached.metadata.uid);
+      await execute(this.#deps, [eventAction(statefulSets, set, 'Normal', 'SuccessfulDelete', `delete Pod ${name} successful`)]);
     } catch (error) {
       await execute(this.#deps, [eventAction(statefulSets, set, 'Warning', 'FailedDelete', `delete Pod ${name} failed error: ${messageOf(error)}`)]);
       throw error;
