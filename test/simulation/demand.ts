@@ -112,7 +112,7 @@ export class Demand {
     const { minReplicas = 1, maxReplicas, metrics: [metric] = [] } = spec;
     if (replicas === 0 && minReplicas > 0) return undefined; // Switched off by a user.
     const ratio = metric?.type === 'External' ? this.queueLength / (perPod(metric) * replicas) : utilization(this.cpuMillis, replicas, metric) / (metric?.resource?.target.averageUtilization ?? 1);
-    const needed = Math.abs(ratio - 1) <= tolerance ? replicas : Math.ceil(Number((ratio * replicas).toFixed(9)));
+    const needed = ratio >= 1 - tolerance && ratio <= 1 + tolerance ? replicas : Math.ceil(Number((ratio * replicas).toFixed(9)));
     const should = Math.min(maxReplicas, Math.max(minReplicas, needed));
     if (replicas !== should) return `${spec.scaleTargetRef.name} has ${String(replicas)} replicas, and needs ${String(should)}`;
     return status?.desiredReplicas === should && status.currentReplicas === should ? undefined : `the autoscaler of ${spec.scaleTargetRef.name} tells ${JSON.stringify(status)} of ${String(should)} replicas`;

@@ -11,5 +11,6 @@ async function simulate(seed: number, gentle: boolean): Promise<void> {
 
 describe('a whole control plane', () => {
   it.each(seeds(4))('gives what is asked for, with as many as asked for all the time (SEED=%i)', (seed) => simulate(seed, true), 120_000);
-  it.each(seeds(8))('gives what is asked for, whatever happens (SEED=%i)', (seed) => simulate(seed, false), 120_000);
+  // Seed 38009273: a queue of just as much as the tolerance allows.
+  it.each([...seeds(8), 38009273])('gives what is asked for, whatever happens (SEED=%i)', (seed) => simulate(seed, false), 120_000);
 });
