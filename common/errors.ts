@@ -61,6 +61,14 @@ export interface StatusErrorOptions {
   readonly details?: StatusDetails;
   /** By which a list that cannot go on as it began can be read to its end all the same. */
   readonly continueToken?: string;
+  /** Code and reason, which may be empty, of somebody who refuses in our place: a client is told just these. */
+  readonly refusal?: Refusal;
+}
+
+export interface Refusal {
+  /** HTTP status, 400 to 599. */
+  readonly http: number;
+  readonly reason: string;
 }
 
 export class StatusError extends Error {
@@ -68,6 +76,7 @@ export class StatusError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly details: StatusDetails | undefined;
   readonly continueToken: string | undefined;
+  readonly refusal: Refusal | undefined;
 
   /** `message` says what happened, why, and what to do next. */
   constructor(code: StatusCode, message: string, options: StatusErrorOptions = {}) {
@@ -77,7 +86,13 @@ export class StatusError extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.details = options.details;
     this.continueToken = options.continueToken;
+    this.refusal = options.refusal;
   }
+}
+
+/** The HTTP status to answer with. */
+export function httpStatusOf({ code, refusal }: StatusError): number {
+  return refusal?.http ?? statusCodes[code].http;
 }
 
 /** True when `error` is a StatusError with one of `codes` (any code when none is given). */

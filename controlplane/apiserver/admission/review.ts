@@ -79,8 +79,9 @@ export function denial(denied: string, result: Readonly<Record<string, unknown>>
   const { message, reason, code } = result;
   const said = [message, reason].find((text) => typeof text === 'string' && text !== '');
   const text = typeof said === 'string' ? `${denied}: ${said.slice(0, maxMessage)}` : `${denied} without explanation`;
-  const http = typeof code === 'number' && code >= 400 ? code : 400;
-  return new StatusError(codeFor(typeof reason === 'string' ? reason : '', http), text);
+  const http = Number.isInteger(code) && Number(code) >= 400 && Number(code) < 600 ? Number(code) : 400;
+  const refusal = { http, reason: typeof reason === 'string' ? reason.slice(0, maxMessage) : '' };
+  return new StatusError(codeFor(refusal.reason, http), text, { refusal });
 }
 
 function codeFor(reason: string, http: number): StatusCode {

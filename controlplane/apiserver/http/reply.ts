@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { statusCodes, type StatusError } from '#common/errors.ts';
+import { httpStatusOf, type StatusError } from '#common/errors.ts';
 import { http } from '#common/node-http.ts';
 import { failure, type Status } from './status.ts';
 import type { HttpResponse } from './listener.ts';
@@ -47,7 +47,7 @@ export function errorReply(error: StatusError): Reply {
   const headers: Record<string, string> = {};
   if (error.code === 'Unauthorized') headers['WWW-Authenticate'] = 'Bearer realm="cleat"';
   if (status.details?.retryAfterSeconds !== undefined) headers['Retry-After'] = String(status.details.retryAfterSeconds);
-  return { ...json(status, statusCodes[error.code].http), headers };
+  return { ...json(status, httpStatusOf(error)), headers };
 }
 
 /**

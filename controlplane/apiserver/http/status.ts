@@ -1,4 +1,4 @@
-import { statusCodes, type StatusCause, type StatusError } from '#common/errors.ts';
+import { httpStatusOf, type StatusCause, type StatusError } from '#common/errors.ts';
 
 /** A `Status` object as Kubernetes answers one. */
 export interface Status {
@@ -20,12 +20,12 @@ export interface Status {
 }
 
 export function failure(error: StatusError): Status {
-  const code = statusCodes[error.code].http;
+  const reason = error.refusal?.reason ?? error.code;
   const retryAfterSeconds = error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000));
   const details = { ...error.details, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   return {
-    kind: 'Status', apiVersion: 'v1', metadata: error.continueToken === undefined ? {} : { continue: error.continueToken }, status: 'Failure', message: error.message, reason: error.code,
-    ...((error.details !== undefined || retryAfterSeconds !== undefined) && { details }), code,
+    kind: 'Status', apiVersion: 'v1', metadata: error.continueToken === undefined ? {} : { continue: error.continueToken }, status: 'Failure', message: error.message, ...(reason !== '' && { reason }),
+    ...((error.details !== undefined || retryAfterSeconds !== undefined) && { details }), code: httpStatusOf(error),
   };
 }
 

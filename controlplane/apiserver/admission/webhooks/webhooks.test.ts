@@ -87,6 +87,12 @@ describe('validating webhooks', () => {
     expect(webhook.asked.at(-1)?.request.oldObject).toMatchObject({ metadata: { name: 'a' } });
     await validating([{ ...mine, clientConfig: webhook.at('/silent', () => ({ allowed: false })), rules: [{ operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }] }]);
     expect((await server.ask(`/api/v1/namespaces/${ns}/configmaps/a`, { method: 'PUT', body: { metadata: { name: 'a' }, data: { x: 'y' } } })).json()).toMatchObject({ code: 400, message: 'admission webhook "guard-0.example.com" denied the request without explanation' });
+    for (const status of [{ code: 451, message: 'by law' }, { code: 409, reason: 'HouseRule', message: 'by law' }, { code: 42, reason: 'Odd', message: 'by law' }]) {
+      await validating([{ ...mine, clientConfig: webhook.at('/own-words', () => ({ allowed: false, status })) }]);
+      const answer = await post(ns, 'b');
+      const code = status.code < 400 ? 400 : status.code;
+      expect([answer.status, answer.json()]).toEqual([code, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', code, message: 'admission webhook "guard-0.example.com" denied the request: by law', ...(status.reason !== undefined && { reason: status.reason }) }]);
+    }
   });
 
   it('that fail stop the request, unless they may be ignored', async () => {
