@@ -104,9 +104,11 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   it(`an agent that is killed ${String(restarts)} times beside a pod that runs leaves that alone, and nothing else behind`, async () => {
     const before = await podInventory(lab.place);
     await live(pod(), 'settled', 1);
-    const [inventory, { containers }] = await Promise.all([podInventory(lab.place), lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')]);
+    // In no order.
+    const containersOf = async (): Promise<unknown> => (await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')).containers.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    const [inventory, containers] = await Promise.all([podInventory(lab.place), containersOf()]);
     expect(await live(pod(), 'settled', 1 + restarts)).toBe(restarts);
-    expect((await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')).containers).toEqual(containers);
+    expect(await containersOf()).toEqual(containers);
     // What the last one was about when it was killed may still be ending.
     await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(inventory);
     await live(undefined, 'settled', 1);

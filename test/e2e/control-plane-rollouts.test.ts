@@ -134,7 +134,8 @@ describe('rollouts', () => {
     expect((await kubectl('rollout', 'undo', 'deployment/slow', '--to-revision=2')).exitCode).not.toBe(0);
     expect((await kubectl('rollout', 'undo', 'deployment/slow', '--to-revision=5')).exitCode).toBe(0);
     await complete('slow');
-    expect(new Set((await podsOf('slow')).map((pod) => pod.spec?.containers[0]?.image))).toEqual(new Set(['five']));
+    // Pods on their way out are not counted for the status.
+    await expect.poll(async () => new Set((await podsOf('slow')).map((pod) => pod.spec?.containers[0]?.image)), { timeout: 30_000 }).toEqual(new Set(['five']));
   });
 
   it('by Recreate never run two versions side by side', async () => {
