@@ -54,6 +54,9 @@ export interface Signals { readonly stop: AbortSignal; readonly interrupt: Abort
 
 const minStopSeconds = 2;
 
+/** What cannot be removed for so long does not keep a pod from going. */
+const cgroupTries = 5;
+
 /** Does what `step` decided. Failures that are the pod's own are remembered with a back-off; others reject. */
 export class PodActions {
   readonly #deps: ActionDeps;
@@ -288,7 +291,9 @@ export class PodActions {
       }));
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
       await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
-      await removeCgroup(this.#cgroup(view.pod));
+      // What a shim that was killed left running dies a little later; nobody would look for the cgroup once the pod is gone.
+      const isGone = await removeCgroup(this.#cgroup(view.pod));
+      if (!isGone && (this.#memory.failures.get(sandboxKey)?.count ?? 0) < cgroupTries) throw new StatusError('Conflict', 'processes of the pod are still ending');
       await this.#deps.lookup.csi?.release(view.pod.metadata?.uid ?? '', stop);
       await removePodFiles(this.#paths);
       this.#memory.failures.delete(sandboxKey);

@@ -1,4 +1,5 @@
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What a cgroup may use, in the words of version 1. */
@@ -78,9 +79,11 @@ async function firstProcess(dir: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** Removes a cgroup and those below it from every hierarchy. A cgroup that something still lives in is left; the next removal gets it. */
-export async function removeCgroup(path: string): Promise<void> {
-  await Promise.all((await cgroupMounts()).map((mount) => removeTree(join(mount.path, path))));
+/** Removes a cgroup and those below it from every hierarchy. False: something still lives in it, and the next removal gets it. */
+export async function removeCgroup(path: string): Promise<boolean> {
+  const folders = (await cgroupMounts()).map((mount) => join(mount.path, path));
+  await Promise.all(folders.map(removeTree));
+  return !folders.some((folder) => existsSync(folder));
 }
 
 /** True when the kernel has killed something in the cgroup because its memory ran out. */
