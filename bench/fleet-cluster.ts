@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +9,7 @@ import type { RestClient } from '#cli/client.ts';
 import { eventually } from '#test/support/lab/eventually.ts';
 import { adminClient } from './admin-client.ts';
 import { usageOf, type Usage } from './process-usage.ts';
+import { freePort } from '#test/support/free-port.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -80,13 +80,4 @@ export class FleetCluster {
     if (this.#controlPlane.exitCode === null && this.#controlPlane.signalCode === null) await once(this.#controlPlane, 'exit');
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { eventually } from '#test/support/lab/eventually.ts';
 import type { LoadResult } from '../ingress-process.ts';
 import { usageOf } from '../process-usage.ts';
 import { median, type Row, type RunOptions } from '../row.ts';
+import { freePort } from '#test/support/free-port.ts';
 
 const worker = join(import.meta.dirname, '../ingress-process.ts');
 const connections = 32;
@@ -140,13 +141,4 @@ async function masterPid(dir: string): Promise<number> {
 async function workerPid(dir: string): Promise<number> {
   const master = String(await masterPid(dir));
   return Math.max(...(await readFile(`/proc/${master}/task/${master}/children`, 'utf8')).trim().split(' ').map(Number));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

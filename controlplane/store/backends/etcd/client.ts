@@ -83,8 +83,8 @@ export class EtcdClient {
 
   /** Renews a lease once; resolves with how many seconds it has, 0 when there is none any more. */
   async renew(lease: string, signal: AbortSignal): Promise<number> {
-    const [response] = await this.#first<KeepAliveResponse>('Lease', 'LeaseKeepAlive', { ID: lease }, () => true, signal, this.#config.timeoutMs);
-    return Number(response?.TTL ?? 0);
+    const { TTL } = await this.#first<KeepAliveResponse>('Lease', 'LeaseKeepAlive', { ID: lease }, () => true, signal, this.#config.timeoutMs);
+    return Number(TTL);
   }
 
   /** Resolves when a key is removed after a revision. */
@@ -118,14 +118,14 @@ export class EtcdClient {
   }
 
   /** Opens a stream with one request, and ends it with the first answer that is wanted. */
-  #first<Response>(group: string, name: string, request: object, wanted: (response: Response) => boolean, signal: AbortSignal, timeoutMs?: number): Promise<Response[]> {
+  #first<Response>(group: string, name: string, request: object, wanted: (response: Response) => boolean, signal: AbortSignal, timeoutMs?: number): Promise<Response> {
     const { path, requestSerialize, responseDeserialize } = this.#method(group, name);
     const asked = this.#current;
     return new Promise((resolve, reject) => {
       const call = this.#clients[asked]?.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata(), timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }) as ClientDuplexStream<object, Response>;
       const abort = (): void => { call.cancel(); };
       const end = (finish: () => void): void => { signal.removeEventListener('abort', abort); call.cancel(); finish(); };
-      call.on('data', (response: Response) => { if (wanted(response)) end(() => { resolve([response]); }); });
+      call.on('data', (response: Response) => { if (wanted(response)) end(() => { resolve(response); }); });
       call.on('error', (error: ServiceError) => { end(() => { reject(signal.aborted ? signal.reason as Error : this.#failure(error, asked)); }); });
       call.on('end', () => { end(() => { reject(new StatusError('ServiceUnavailable', `etcd at ${this.location} ended a stream`, { retryAfterMs: 1000 })); }); });
       signal.addEventListener('abort', abort, { once: true });

@@ -100,10 +100,10 @@ export class Election {
     const { client, clock, log } = this.#deps;
     const leaseMs = this.#config.leaseSeconds * 1000;
     let renewedAt = grantedAt;
-    const cancel = { now: (): void => undefined };
+    let cancel = (): void => undefined;
     const guard = (): void => {
-      cancel.now();
-      cancel.now = clock.after(renewedAt + leaseMs - clock.monotonic(), () => { lost.abort(new StatusError('ServiceUnavailable', `etcd did not renew our lease for ${String(this.#config.leaseSeconds)} s: another control plane may lead now`)); });
+      cancel();
+      cancel = clock.after(renewedAt + leaseMs - clock.monotonic(), () => { lost.abort(new StatusError('ServiceUnavailable', `etcd did not renew our lease for ${String(this.#config.leaseSeconds)} s: another control plane may lead now`)); });
     };
     guard();
     while (!lost.signal.aborted) {
@@ -118,6 +118,6 @@ export class Election {
         if (!lost.signal.aborted) log.warn({ err: messageOf(error) }, 'the lease was not renewed; trying again');
       }
     }
-    cancel.now();
+    cancel();
   }
 }
