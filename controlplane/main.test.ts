@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
@@ -11,6 +10,7 @@ import { silentLog } from '#common/log.ts';
 import { eventually } from '#test/support/lab/eventually.ts';
 import { controlPlaneSettings } from './config.ts';
 import { ControlPlane } from './main.ts';
+import { freePort } from '#test/support/free-port.ts';
 
 const dayMs = 86_400_000;
 
@@ -44,14 +44,6 @@ afterEach(async () => {
   for (const work of cleanUp.reverse()) await work();
   cleanUp = [];
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 it('renews its certificates while it runs, and drops no connection for it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cleat-controlplane-'));

@@ -1,7 +1,6 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import * as http2 from 'node:http2';
 import * as https from 'node:https';
-import { createServer, type AddressInfo } from 'node:net';
 import { kinds } from '#api/kinds/registry.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
@@ -11,6 +10,7 @@ import { MemoryRows } from '#controlplane/store/backends/memory/backend.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { agentServerName, ApiServer, type ApiServerDeps } from './server.ts';
 import type { User } from './types.ts';
+import { freePort } from '#test/support/free-port.ts';
 
 export interface Identity { readonly key: string; readonly cert: string }
 
@@ -166,12 +166,4 @@ function issue(ca: CertificateAuthority, subject: { commonName: string; organiza
 
 function answer(status: number, headers: Answer['headers'], text: string): Answer {
   return { status, headers, text, json: <T>() => JSON.parse(text) as T };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => { probe.listen(0, '127.0.0.1', resolve); });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => { probe.close(() => { resolve(); }); });
-  return port;
 }

@@ -19,6 +19,7 @@ import { loadOrCreateCa } from '#common/pki/store.ts';
 import { authorityOf } from '#controlplane/dispatcher/peer.ts';
 import { loadEdge } from '#proto/edge/v1/services.ts';
 import { CalendarClock, EdgeLab, type LabAgent } from './edge-lab.ts';
+import { freePort } from '#test/support/free-port.ts';
 
 let lab: EdgeLab;
 beforeEach(async () => { lab = await EdgeLab.start(); });
@@ -27,13 +28,6 @@ afterEach(async () => { await lab.close(); });
 const pod = (name: string, nodeName: string, more: Partial<Pod['spec']> = {}): Pod => ({
   apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'default', name }, spec: { nodeName, containers: [{ name: 'c', image: 'i' }], ...more },
 });
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => { server.close(resolve); });
-  return port;
-}
 const names = (objects: readonly { metadata?: { name?: string | undefined } | undefined }[]): string[] => objects.map((o) => o.metadata?.name ?? '').sort();
 
 describe('a node', () => {
