@@ -155,6 +155,7 @@ const io: Io = {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 // One Ctrl-C may arrive twice, from the terminal and from npm; one that comes later means that the user will not wait.
 const impatientMs = 1000;
+const lingerMs = 1000;
 let interruptedMs = 0;
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
@@ -168,4 +169,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 main(process.argv.slice(2), io).then((code) => { process.exitCode = code; }, (error: unknown) => {
   process.exitCode = interrupt.signal.aborted ? 130 : 1;
   if (!interrupt.signal.aborted) io.err(`${errorText(error)}\n`);
+}).finally(() => {
+  // All that matters is closed by now: who asked for the end does not wait for something that was forgotten.
+  if (interrupt.signal.aborted) setTimeout(() => { process.exit(); }, lingerMs).unref();
 });

@@ -5,8 +5,10 @@ import { execOk } from '#common/exec.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { checkRanges, type hostSettings } from '#common/host-settings.ts';
 import { collectWhenIdle, processMemory } from '#common/idle-memory.ts';
+import { isAbort } from '#common/lifecycle.ts';
 import { createLog, type Log, type LogLevel } from '#common/log.ts';
 import { optimizeWhenBusy, thisEngine } from '#common/optimize-when-busy.ts';
+import { errorText } from './error-text.ts';
 import { Supervision } from './supervision.ts';
 import type { Io } from './types.ts';
 
@@ -66,6 +68,17 @@ export async function isReady(ready: readonly Promise<unknown>[], ended: Promise
     if (interrupted.aborted) return false;
     throw error;
   }
+}
+
+/** The exit code: an end that was asked for is none to complain of, however far the start had come; what else failed on the way is told. */
+export async function untilEnded(ended: Promise<unknown>, { interrupted, err }: Pick<Io, 'interrupted' | 'err'>): Promise<number> {
+  try {
+    await ended;
+  } catch (error) {
+    if (!interrupted.aborted) throw error;
+    if (!isAbort(error, interrupted)) err(`${errorText(error)}\n`);
+  }
+  return 0;
 }
 
 export function serveHelp(usage: string, summary: string, settings: Settings): string {

@@ -33,3 +33,12 @@ it('does not beat when silence is no death', async () => {
   await clock.advance(1e6);
   expect(told).toHaveLength(1);
 });
+
+it('says that it ends, and lives no more, when the end came while it said that it is ready', async () => {
+  const { supervision, told, clock, stop } = make({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '2000000' });
+  const ready = supervision.ready('up', stop.signal);
+  stop.abort();
+  await ready;
+  await clock.advance(5000);
+  expect(told).toEqual(['--ready --status=up', 'STOPPING=1']);
+});

@@ -1,5 +1,6 @@
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
+import { onAbort } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 
 export interface SupervisionDeps {
@@ -30,7 +31,7 @@ export class Supervision {
   async ready(status: string, signal: AbortSignal): Promise<void> {
     if (!this.#supervised) return;
     await this.#tell('--ready', `--status=${status}`);
-    signal.addEventListener('abort', () => { void this.#tell('STOPPING=1'); }, { once: true });
+    onAbort(signal, () => { void this.#tell('STOPPING=1'); });
     if (this.#periodMs > 0) this.#beat(signal);
   }
 
@@ -41,8 +42,9 @@ export class Supervision {
 
   /** A loop that hangs anywhere in this process beats no more. */
   #beat(signal: AbortSignal): void {
+    if (signal.aborted) return;
     const cancel = this.#deps.clock.after(this.#periodMs, () => {
-      void this.#tell('WATCHDOG=1').then(() => { if (!signal.aborted) this.#beat(signal); });
+      void this.#tell('WATCHDOG=1').then(() => { this.#beat(signal); });
     });
     signal.addEventListener('abort', cancel, { once: true });
   }

@@ -13,8 +13,17 @@ export function isAbort(error: unknown, signal: AbortSignal): boolean {
 
 /** Resolves when the signal aborts, at once where it has. */
 export async function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve(); }, { once: true }); });
+  await new Promise<void>((resolve) => { onAbort(signal, resolve); });
+}
+
+/** Calls `end` once the signal aborts, at once where it has: a listener that is added after the abort is never called. Returns what takes it back. */
+export function onAbort(signal: AbortSignal, end: () => void): () => void {
+  if (signal.aborted) {
+    end();
+    return () => undefined;
+  }
+  signal.addEventListener('abort', end, { once: true });
+  return () => { signal.removeEventListener('abort', end); };
 }
 
 /**

@@ -5,7 +5,7 @@ import { equal } from '#api/meta/equal.ts';
 import { volumeInUse } from '#api/volumes/csi.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
-import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
+import { onAbort, TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
 import type { AgentEvents, VolumeAmounts, VolumeExpansion } from '#agent/session/types.ts';
@@ -158,7 +158,7 @@ export class NodeCsi implements PodCsi, Runnable {
     };
     const watcher = watch(folder, note);
     watcher.on('error', (error) => { this.#deps.log.warn({ folder, err: messageOf(error) }, 'the folder of CSI drivers cannot be followed'); });
-    signal.addEventListener('abort', () => { watcher.close(); }, { once: true });
+    onAbort(signal, () => { watcher.close(); });
     note();
   }
 

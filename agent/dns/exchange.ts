@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { randomInt } from 'node:crypto';
 import { connect, isIPv6 } from 'node:net';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { onAbort } from '#common/lifecycle.ts';
 import { encodeQuestion, parseReply } from './message.ts';
 import { splitServer } from './upstreams.ts';
 import { rcodes, type Exchange, type Question, type Reply } from './types.ts';
@@ -64,12 +65,12 @@ async function settled<T>(server: string, signal: AbortSignal, close: () => void
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const abort = (): void => { reject(signal.aborted ? signal.reason as Error : new StatusError('Timeout', `no answer from DNS server ${server} in ${String(timeoutMs)} ms`)); };
-  deadline.addEventListener('abort', abort, { once: true });
+  const forget = onAbort(deadline, abort);
   try {
     begin(resolve, (error) => { reject(new StatusError('ServiceUnavailable', `DNS server ${server}: ${messageOf(error)}`, { cause: error })); });
     return await promise;
   } finally {
-    deadline.removeEventListener('abort', abort);
+    forget();
     close();
   }
 }

@@ -7,6 +7,7 @@ import type { Routes } from '#api/ingress/routes.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { exec, execOk, spawnDaemon } from '#common/exec.ts';
+import { onAbort } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { findProgram } from '#agent/runtimes/containerd/host.ts';
 import { dial, endProcess, processRef, readPidFile, writePidFile } from '#agent/runtimes/process.ts';
@@ -180,15 +181,14 @@ export class Haproxy implements IngressProxy {
     const socket = await dial(this.#socket);
     if (!socket) throw new StatusError('ServiceUnavailable', 'HAProxy does not listen for commands');
     const give = AbortSignal.any([signal, AbortSignal.timeout(5000)]);
-    const end = (): void => { socket.destroy(new Error('HAProxy did not answer in time')); };
-    give.addEventListener('abort', end, { once: true });
+    const forget = onAbort(give, () => { socket.destroy(new Error('HAProxy did not answer in time')); });
     try {
       socket.write(`${command}\n`);
       let answer = '';
       for await (const chunk of socket) answer = (answer + String(chunk)).slice(-(64 << 10));
       return answer;
     } finally {
-      give.removeEventListener('abort', end);
+      forget();
     }
   }
 

@@ -1,6 +1,7 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { isRecord } from '#api/meta/json.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
+import { onAbort } from '#common/lifecycle.ts';
 import { channelsOf, relayBytes, relayCommand } from '#common/streams/relay.ts';
 import type { OpenTunnel, TunnelFrame } from '#proto/edge/v1/messages.ts';
 import { isHostTask } from '#common/host-task.ts';
@@ -11,8 +12,7 @@ import type { StreamRequest, TunnelHandlers } from './types.ts';
 export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFrame>, { id, kind, request: bytes }: OpenTunnel, handlers: TunnelHandlers | undefined, signal: AbortSignal): Promise<void> {
   const gone = new AbortController();
   const ends = AbortSignal.any([signal, gone.signal]);
-  const cancel = (): void => { call.cancel(); };
-  signal.addEventListener('abort', cancel, { once: true });
+  const forget = onAbort(signal, () => { call.cancel(); });
   const request = parseRequest(kind, bytes);
   const command = request && 'stdin' in request ? request : undefined;
   const tunnel = new TunnelChannels(call, command ? channelsOf(command) : [0], () => { call.end(); });
@@ -23,14 +23,12 @@ export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFr
     if (!handlers) throw new StatusError('TooManyRequests', 'too many streams are open on this node');
     if (!handlers.open) throw new StatusError('MethodNotAllowed', 'this agent serves no streams');
     const target = await handlers.open(request, ends);
-    const stop = (): void => { target.close(ends.reason as Error); };
-    ends.addEventListener('abort', stop, { once: true });
-    if (ends.aborted) stop();
+    const release = onAbort(ends, () => { target.close(ends.reason as Error); });
     try {
       await tunnel.send({ opened: true });
       await (command ? relayCommand(endless(tunnel), target, command) : relayBytes(tunnel.channel(0), target.channel(0)));
     } finally {
-      ends.removeEventListener('abort', stop);
+      release();
       target.close();
     }
     await tunnel.send({ end: true });
@@ -38,7 +36,7 @@ export async function serveStream(call: ClientDuplexStream<TunnelFrame, TunnelFr
     const { code, message } = toStatus(error);
     if (!ends.aborted) await tunnel.send({ error: Buffer.from(JSON.stringify({ code, message })) }).catch(() => undefined);
   } finally {
-    signal.removeEventListener('abort', cancel);
+    forget();
     tunnel.close();
   }
 }

@@ -1,7 +1,7 @@
 import { systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { agentSettings, type AgentConfig } from '#agent/config.ts';
-import { isReady, prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp, untilEnded } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 export const command: Command = {
@@ -23,8 +23,7 @@ export const command: Command = {
       io.err(`This host is node ${agent.nodeName} of ${config.server}\n`);
       await supervision.ready(status(), io.interrupted);
     }
-    await ended;
-    return 0;
+    return untilEnded(ended, io);
   },
 };
 

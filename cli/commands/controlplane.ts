@@ -1,6 +1,6 @@
 import { systemClock } from '#common/clock.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
-import { isReady, prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp, untilEnded } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 export const command: Command = {
@@ -18,7 +18,6 @@ export const command: Command = {
         : `This control plane stands by: another one leads, and is reached at ${controlPlane.url}, too\n`);
       await prepared.supervision.ready(`${readiness} at ${controlPlane.url}`, io.interrupted);
     }
-    await ended;
-    return 0;
+    return untilEnded(ended, io);
   },
 };

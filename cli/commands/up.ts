@@ -2,7 +2,7 @@ import { systemClock } from '#common/clock.ts';
 import { list } from '#common/config.ts';
 import { agentSettings } from '#agent/config.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
-import { isReady, prepare, serveHelp } from '../serve.ts';
+import { isReady, prepare, serveHelp, untilEnded } from '../serve.ts';
 import type { Command } from '../types.ts';
 
 const { server: _server, token: _token, ...hostAgentSettings } = agentSettings;
@@ -49,7 +49,6 @@ export const command: Command = {
       }
       if (!stopAgent.signal.aborted) io.out('\nCtrl-C stops Cleat and leaves the containers running.\n');
     }
-    await ended;
-    return 0;
+    return untilEnded(ended, io);
   },
 };
