@@ -44,6 +44,8 @@ export class ChosenRuntime {
   async endPods(runtime: HostRuntime, nodeName: string, signal: AbortSignal): Promise<string[]> {
     await runtime.containerd?.ensure(signal);
     const driver = await runtime.connect(nodeName);
+    // Cleat's own, started just now, lists nothing before it has found again what runs. Another's may be gone for good.
+    if (runtime.containerd) await runtime.untilAnswered(() => driver.list(signal), signal);
     const done = [`${String(await removePods(driver, signal))} pods removed`];
     driver.close?.();
     if (!runtime.containerd) return done;

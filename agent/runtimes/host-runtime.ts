@@ -14,7 +14,9 @@ import type { DriverDeps, OpenDriver, RuntimeDriver } from './types.ts';
 
 /** Where CNI plugins are installed: by their own project, by Debian, by Fedora. */
 const cniBinDirs = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
-const retry = { baseMs: 500, maxMs: 10_000, jitter: 0.2 };
+const retry = { baseMs: 100, maxMs: 10_000, jitter: 0.2 };
+/** So many times in a row nobody needs to look into it: about a second and a half. */
+const expectedFailures = 4;
 const probeMs = 5000;
 /** Where the engines that are asked for without a socket listen. */
 const usualSockets: Readonly<Record<string, string>> = { docker: '/var/run/docker.sock', ctr: '/run/containerd/containerd.sock' };
@@ -56,7 +58,7 @@ export class HostRuntime {
   /** Resolves with a driver that pods can be run by, once the runtime answers, with where the runtime reads CNI configuration from when that is not Cleat's folder, and with the images that no pod can do without. */
   async open(owner: string, signal: AbortSignal): Promise<{ driver: RuntimeDriver; cniConfDir: string | undefined; systemImages: readonly string[] }> {
     const driver = await this.connect(owner);
-    await this.#untilAnswered(driver, signal);
+    await this.untilAnswered(() => driver.version(signal), signal);
     const foreign = this.choice.driver === 'cri' && !this.containerd ? await foreignSetup(driver, signal) : undefined;
     if (this.choice.driver !== 'cri') await findCniBinDir(cniBinDirs);
     await ensurePauseImage(driver, signal, foreign?.sandboxImage);
@@ -88,13 +90,13 @@ export class HostRuntime {
     return new Map([[helloImage, build], [helloImage.slice(helloImage.lastIndexOf('/') + 1), build]]);
   }
 
-  /** A runtime that is still starting is waited for: at boot nobody knows who comes first. */
-  async #untilAnswered(driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
+  /** Asks until the runtime answers. One that is still starting is waited for: at boot nobody knows who comes first. */
+  async untilAnswered(ask: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
     for (let failures = 1; ; failures++) {
       try {
         // A containerd of our own may have ended since it was found running, and nobody keeps it running yet.
         if (failures > 1) await this.containerd?.ensure(signal);
-        await driver.version(signal);
+        await ask();
         return;
       } catch (error) {
         signal.throwIfAborted();
@@ -181,7 +183,7 @@ async function answer(deps: HostRuntimeDeps, config: HostRuntimeConfig, name: st
 }
 
 async function waitForRuntime({ log, clock }: DriverDeps, endpoint: string, error: StatusError, failures: number, signal: AbortSignal): Promise<void> {
-  log.warn({ component: 'runtime', endpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
+  log[failures > expectedFailures ? 'warn' : 'info']({ component: 'runtime', endpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
   await clock.sleep(backoffMs(retry, failures, Math.random), signal);
 }
 

@@ -248,6 +248,8 @@ describe('one host', () => {
 
     it('with --purge forgets everything, at any moment', async () => {
       await up.kill('SIGKILL');
+      // As after a reboot: containerd has to be started, and to find its pods again, before they can be removed.
+      await host.sh(`kill -9 $(cut -d' ' -f1 ${containerdPaths('/var/lib/cleat').pidFile})`);
       expect(await attempt(host, ['down', '--purge'])).toMatchObject({ exitCode: 0, stderr: '' });
       expect(await traces(host)).toEqual(await traces(lab.host(1)));
       expect(await host.sh('ls -A /var/lib/cleat; ls -d /etc/cleat /run/cleat 2>/dev/null || true')).toBe('');
