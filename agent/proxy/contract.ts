@@ -18,8 +18,8 @@ const remote = { ip: '10.42.1.2', port: 8080, local: false };
 const signal = new AbortController().signal;
 
 export interface ProxyTraits {
-  /** How much longer than asked for session affinity may last: while a connection is remembered that was reset. */
-  readonly lingerMs?: number;
+  /** Run on the host where session affinity lasts as long as the kernel remembers a flow: makes it forget one of UDP within a second. */
+  readonly forgetful?: string;
   /** What another program may do to the rules of `cleat-test`. */
   readonly harms: readonly string[];
 }
@@ -28,7 +28,7 @@ export interface ProxyTraits {
  * What every proxy backend must do, shown by real packets: `node` is the host under test with pods a and b, `peer` is
  * another host with pod c, `client` is a host outside the cluster.
  */
-export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend, { lingerMs = 0, harms }: ProxyTraits): void {
+export function proxyContract(name: string, create: (deps: ProxyBackendDeps, config: ProxyConfig) => ProxyBackend, { forgetful, harms }: ProxyTraits): void {
   describe(`proxy backend ${name}`, () => {
     let lab: Lab;
     let node: LabHost;
@@ -206,10 +206,11 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
     });
 
     it('forgets session affinity when its time is over', async () => {
-      await backend.replace([tcp({ affinitySeconds: 1 })], signal);
-      const serving = async (): Promise<string> => servers(await ask(node, `${clusterIp}:80`, { pod: 'a', protocol: 'reset' })).join();
+      if (forgetful !== undefined) await node.sh(forgetful);
+      await backend.replace([servicePort({ id: 'default/dns:dns', protocol: 'UDP', port: 53, affinitySeconds: 2, endpoints: [podA, podB, remote] })], signal);
+      const serving = async (): Promise<string> => servers(await ask(node, `${clusterIp}:53`, { pod: 'a', protocol: 'udp' })).join();
       const first = await serving();
-      await eventually(async () => await serving() !== first, { what: 'another endpoint', intervalMs: 2000 + lingerMs, timeoutMs: 90_000 + lingerMs });
+      await eventually(async () => await serving() !== first, { what: 'another endpoint', intervalMs: 3000, timeoutMs: 90_000 });
     });
 
     it('refuses at once what has no endpoint or no Service', async () => {
