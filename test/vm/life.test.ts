@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { containerdPaths } from '#agent/runtimes/containerd/paths.ts';
@@ -20,7 +19,7 @@ describe("a fleet's life", () => {
   const [dist, next] = ['vm-dist', 'vm-dist-next'].map((folder) => join(root, 'node_modules/.cache', folder)) as [string, string];
   const journal = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.exec("journalctl -n 40 --no-pager -u 'cleat-*'").then(({ stdout }) => `--- ${host.name}\n${stdout}`, () => '')))).join('\n');
   const until = (what: string, condition: () => Promise<boolean>, timeoutMs = 240_000): Promise<unknown> => eventually(() => condition().catch(() => false), { what, timeoutMs, intervalMs: 500, explain: journal });
-  const install = (host: VirtualHost, words: string): Promise<unknown> => until(`${host.name} to be installed`, async () => (await host.exec(`sh ${dist}/install.sh ${words} --no-packages`, 300_000)).exitCode === 0, 600_000);
+  const install = (host: VirtualHost, from: string, words: string): Promise<unknown> => until(`${host.name} to be installed`, async () => (await host.exec(`sh ${from}/install.sh ${words} --no-packages`, 300_000)).exitCode === 0, 600_000);
   const ready = (on: VirtualHost, count: number): Promise<unknown> => until(`${String(count)} nodes to be Ready`, async () => (await on.sh('cleat get nodes --no-headers', 60_000)).match(/ Ready /g)?.length === count);
   const containers = (): Promise<string> => other.sh(`${ctr} tasks ls | awk '$3 == "RUNNING" { print $1 }' | sort`);
   const called = (address: string): Promise<string[]> => Promise.all(lab.hosts.map((host) => host.sh(`sed -i '/ ${name}$/d' /etc/hosts; echo '${address} ${name}' >>/etc/hosts`)));
@@ -47,9 +46,9 @@ describe("a fleet's life", () => {
   it('begins with two hosts that know the control plane by a name, and where else it may be some day', async () => {
     await called(server.address);
     await server.sh(`mkdir -p /etc/cleat && echo 'further-addresses: ${fresh.address}' >/etc/cleat/controlplane.yaml`);
-    await install(server, `--server --advertise-address ${server.address}`);
+    await install(server, dist, `--server --advertise-address ${server.address}`);
     const token = (await server.sh('cleat token create --token-only', 120_000)).trim();
-    await install(other, `--join https://${name}:6443 --token ${token}`);
+    await install(other, dist, `--join https://${name}:6443 --token ${token}`);
     await ready(server, 2);
     await server.sh(`cleat apply -f ${dist}/hello.yaml`, 120_000);
     await until('all copies', async () => (await server.sh("cleat get deployment hello -o jsonpath='{.status.availableReplicas}'", 60_000)).trim() === '3');
@@ -75,11 +74,10 @@ describe("a fleet's life", () => {
 
   it('is restored on a machine that it had never seen; the other host finds it, and its containers do not notice', async () => {
     const running = await containers();
-    const file = join(lab.directory, 'cluster.backup');
-    writeFileSync(file, Buffer.from(await server.sh('cleat backup /root/cluster.backup >&2 && base64 /root/cluster.backup', 120_000), 'base64'));
+    const backup = await server.sh('cleat backup /root/cluster.backup >&2 && base64 /root/cluster.backup', 120_000);
     await server.crash();
-    await install(fresh, `--server --no-agent --advertise-address ${fresh.address}`);
-    await fresh.sh(`systemctl stop cleat-controlplane && cleat restore ${file} --force && systemctl start cleat-controlplane`, 240_000);
+    await install(fresh, next, `--server --no-agent --advertise-address ${fresh.address}`);
+    await fresh.sh(`base64 -d >/root/cluster.backup <<'END'\n${backup}END\nsystemctl stop cleat-controlplane && cleat restore /root/cluster.backup --force && systemctl start cleat-controlplane`, 240_000);
     await until('the other host to have found it', async () => new RegExp(`^${other.name} +Ready `, 'm').test(await fresh.sh('cleat get nodes --no-headers', 60_000)));
     expect(await containers()).toBe(running);
   });

@@ -13,6 +13,8 @@ pivot_root . mnt
 umount -l /mnt
 mount -t proc proc /proc
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
+# What the machine has there is not this host's; systemd would remove it file by file.
+mount -t tmpfs -o mode=1777 tmpfs /tmp
 # A host with nothing on it: what the machine has enabled is not this host's. Only the first time, for its disk is kept.
 if [ ! -e /etc/lab-host ]; then
   rm -rf /etc/systemd/system /etc/fstab /etc/cleat /usr/local/bin/cleat
