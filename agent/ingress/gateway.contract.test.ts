@@ -1,12 +1,15 @@
-import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, hash, X509Certificate } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { Agent, createServer, request, type IncomingHttpHeaders, type Server } from 'node:http';
-import { connect, createServer as createHttp2Server, type Http2Server } from 'node:http2';
+import { connect, createServer as createHttp2Server, type ClientHttp2Session, type Http2Server } from 'node:http2';
+import { request as requestTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { Client, credentials, Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EndpointSlice, Ingress, IngressSpec, Service } from '#api/gen/types.ts';
 import { ingressCertificates } from '#api/ingress/ingress.ts';
@@ -15,6 +18,7 @@ import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { issueCertificate, makeCaCertificate, makeKey } from '#common/pki/certificate.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
+import { eventually } from '#test/support/lab/eventually.ts';
 import { MemoryState } from '#test/support/memory-state.ts';
 import { Gateway, gatewayDefaults } from './gateway.ts';
 import { Haproxy } from './haproxy.ts';
@@ -47,8 +51,10 @@ describe('the gateway', () => {
     await new Promise((resolve) => server.close(resolve));
     return port;
   };
-  const web = async (name: string): Promise<number> => listen(createServer((incoming, response) => { response.end(JSON.stringify({ name, headers: incoming.headers })); }).on('upgrade', (_, socket) => {
-    socket.on('error', () => undefined).write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n');
+  const web = async (name: string): Promise<number> => listen(createServer((incoming, response) => { response.end(JSON.stringify({ name, headers: incoming.headers })); }).on('upgrade', ({ headers }, socket) => {
+    // RFC 6455: the proxy checks it where clients come by HTTP/2.
+    const accept = hash('sha1', `${String(headers['sec-websocket-key'])}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64');
+    socket.on('error', () => undefined).write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
     socket.pipe(socket);
   }));
   const expose = (name: string, ports: readonly number[], appProtocol?: string): void => {
@@ -119,14 +125,6 @@ describe('the gateway', () => {
     expect(headers).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'a.test' });
   });
 
-  it('passes WebSockets through', async () => {
-    const said = await new Promise<string>((resolve, reject) => {
-      request({ host: '127.0.0.1', port: httpPort, headers: { host: 'a.test', connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' } })
-        .on('upgrade', (_, socket) => { socket.once('data', (chunk: Buffer) => { resolve(chunk.toString()); socket.destroy(); }); socket.write('echo'); }).on('response', ({ statusCode }) => { reject(new Error(String(statusCode))); }).on('error', reject).end();
-    });
-    expect(said).toBe('echo');
-  });
-
   it('serves TLS by name, with HTTP/2 down to a gRPC server and its trailers; keys are in memory, for root only', async () => {
     const grpc = createHttp2Server();
     grpc.on('stream', (stream) => {
@@ -147,6 +145,40 @@ describe('the gateway', () => {
     expect((await readFile('/proc/mounts', 'utf8')).includes(`tmpfs ${dir} tmpfs`)).toBe(true);
   });
 
+  it('passes WebSockets through in the clear, by TLS and by HTTP/2, and lets them live while rules change', async () => {
+    const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' };
+    const tls = { ca: caPem, servername: 'one.test', ALPNProtocols: ['http/1.1'], checkServerIdentity: () => undefined };
+    const upgraded = (ask: () => ReturnType<typeof request>): Promise<Duplex> => eventually(() => new Promise<Duplex | false>((resolve) => {
+      // A worker that ends may still answer by the rules of before.
+      ask().on('upgrade', (_, socket) => { resolve(socket); }).on('response', () => { resolve(false); }).on('error', () => { resolve(false); }).end();
+    }), { what: 'a WebSocket' });
+    // RFC 8441: by a request with the method CONNECT, which the server has to have offered.
+    const sessions: ClientHttp2Session[] = [];
+    const connected = (origin: string): Promise<Duplex> => eventually(() => new Promise<Duplex | false>((resolve) => {
+      const session = connect(origin, { ...tls, ALPNProtocols: ['h2'] }).on('error', () => { resolve(false); });
+      sessions.push(session);
+      session.once('remoteSettings', ({ enableConnectProtocol }) => {
+        if (enableConnectProtocol !== true) { resolve(false); return; }
+        const stream = session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': new URL(origin).protocol.slice(0, -1), ':path': '/', ':authority': 'one.test', 'sec-websocket-version': '13' });
+        stream.on('response', ({ ':status': status }) => { resolve(status === 200 && stream); }).on('error', () => { resolve(false); });
+      });
+    }), { what: 'a WebSocket by HTTP/2' });
+    const sockets = await Promise.all([
+      upgraded(() => request({ host: '127.0.0.1', port: httpPort, headers: { ...headers, host: 'one.test' } })),
+      upgraded(() => requestTls({ host: '127.0.0.1', port: httpsPort, ...tls, headers: { ...headers, host: 'one.test' } })),
+      connected(`http://127.0.0.1:${String(httpPort)}`), connected(`https://127.0.0.1:${String(httpsPort)}`),
+    ]);
+    const echo = (socket: Duplex, text: string): Promise<string> => new Promise((resolve, reject) => {
+      socket.once('data', (chunk: Buffer) => { resolve(chunk.toString()); }).once('error', reject).once('close', () => { reject(new Error('closed')); }).write(text);
+    });
+    expect(await Promise.all(sockets.map((socket, i) => echo(socket, `before ${String(i)}`)))).toEqual(['before 0', 'before 1', 'before 2', 'before 3']);
+    apply('meanwhile', { rules: [rule('meanwhile.test', '/', 'b')] });
+    await expect.poll(() => nameAt('meanwhile.test')).toBe('b');
+    expect(await Promise.all(sockets.map((socket, i) => echo(socket, `after ${String(i)}`)))).toEqual(['after 0', 'after 1', 'after 2', 'after 3']);
+    for (const socket of sockets) socket.destroy();
+    for (const session of sessions) session.destroy();
+  });
+
   it('sends whoever asks in the clear to HTTPS where an Ingress says so, and nobody else', async () => {
     apply('only-https', { rules: [rule('one.test', '/shop', 'b')], tls: [{ hosts: ['one.test'], secretName: 'one' }] }, { 'cleat.dev/ssl-redirect': 'true' });
     await expect.poll(() => nameAt('one.test', '/shop')).toBe('308');
@@ -165,13 +197,34 @@ describe('the gateway', () => {
     await expect.poll(() => nameAt('nobody.test')).toBe('404');
   });
 
-  it('passes gRPC in the clear, too', async () => {
-    const session = connect(`http://127.0.0.1:${String(httpPort)}`);
-    const stream = session.request({ ':path': '/', ':authority': 'two.test' });
-    const trailers = new Promise((resolve, reject) => { stream.on('trailers', resolve).on('error', reject); });
-    stream.resume().end();
-    expect(await trailers).toMatchObject({ 'grpc-status': '0' });
-    session.close();
+  it('passes gRPC both ways at once, by TLS and in the clear, and lets calls live while rules change', async () => {
+    const bytes = (message: Buffer): Buffer => message;
+    const server = new GrpcServer();
+    const chat = (call: ServerDuplexStream<Buffer, Buffer>): void => { call.on('data', (message: Buffer) => { call.write(Buffer.concat([message, message])); }).on('end', () => { call.end(); }); };
+    server.addService({ chat: { path: '/test.Echo/Chat', requestStream: true, responseStream: true, requestSerialize: bytes, requestDeserialize: bytes, responseSerialize: bytes, responseDeserialize: bytes } }, { chat });
+    const port = await new Promise<number>((resolve, reject) => { server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => { if (error) reject(error); else resolve(bound); }); });
+    expose('chat', [port], 'kubernetes.io/h2c');
+    apply('chat', { rules: [rule('two.test', '/test.Echo', 'chat')] });
+    const names = { 'grpc.default_authority': 'two.test', 'grpc.ssl_target_name_override': 'two.test' };
+    const clients = [
+      new Client(`127.0.0.1:${String(httpPort)}`, credentials.createInsecure(), names), new Client(`127.0.0.1:${String(httpsPort)}`, credentials.createSsl(Buffer.from(caPem)), names),
+    ];
+    const start = (client: Client) => client.makeBidiStreamRequest('/test.Echo/Chat', bytes, bytes).on('error', () => undefined);
+    const say = (call: ReturnType<typeof start>, word: string): Promise<string> => new Promise((resolve, reject) => {
+      call.once('data', (message: Buffer) => { resolve(message.toString()); }).once('end', reject).write(Buffer.from(word));
+    });
+    const calls = await Promise.all(clients.map((client) => eventually(async () => {
+      const call = start(client);
+      return await say(call, 'one').catch(() => '') === 'oneone' && call;
+    }, { what: 'an answer by gRPC' })));
+    apply('meanwhile', { rules: [rule('later.test', '/', 'b')] });
+    await expect.poll(() => nameAt('later.test')).toBe('b');
+    expect(await Promise.all(calls.map((call) => say(call, 'two')))).toEqual(['twotwo', 'twotwo']);
+    const codes = await Promise.all(calls.map((call) => new Promise((resolve) => { call.on('status', ({ code }: { code: number }) => { resolve(code); }).end(); })));
+    expect(codes).toEqual([0, 0]);
+    for (const client of clients) client.close();
+    server.forceShutdown();
+    state.remove(ingresses, 'default', 'chat');
   });
 
   it('loses no request while endpoints, rules and certificates change', async () => {
