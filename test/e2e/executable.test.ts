@@ -80,6 +80,13 @@ describe('the single executable', () => {
     expect(await run('get', 'deployment', 'hello', '-o', 'jsonpath={.spec.replicas}')).toBe('3');
     process.kill(await again.pid(), 'SIGINT');
     expect((await again.exited).code).toBe(0);
+    // Ended while some of it still starts: that is an end like any other.
+    for (const words of ['Starting Cleat', 'Cleat is up', 'Ctrl-C stops Cleat']) {
+      const brief = host.spawn(`brief-${words}`, cleat, ['up']);
+      await brief.waitForOutput(words, 90_000);
+      process.kill(await brief.pid(), 'SIGINT');
+      expect((await brief.exited).code, brief.output()).toBe(0);
+    }
     expect(await run('down', '--purge')).toContain('removed');
   });
 });

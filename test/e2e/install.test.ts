@@ -9,6 +9,7 @@ import { eventually } from '../support/lab/eventually.ts';
 import type { LabHost } from '../support/lab/host.ts';
 import { createLab, type Lab } from '../support/lab/lab.ts';
 import { followReadme } from '../support/newcomer.ts';
+import { buildVersionBefore, versionBefore } from '../support/version-before.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -32,8 +33,11 @@ describe('install.sh', () => {
   beforeAll(async () => {
     lab = await createLab({ hosts: 2, systemd: true });
     [server, other] = [lab.host(0), lab.host(1)];
-    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'dist'), '--compression', '1'], { timeoutMs: 300_000 });
-    await Promise.all(lab.hosts.map(booted));
+    await Promise.all([
+      execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'dist'), '--compression', '1'], { timeoutMs: 300_000 }),
+      buildVersionBefore(lab.directory, join(lab.directory, 'before')),
+      ...lab.hosts.map(booted),
+    ]);
   }, 330_000);
   afterAll(async () => { await lab?.destroy(); });
 
@@ -87,24 +91,33 @@ describe('install.sh', () => {
   const upgrade = (...args: string[]): Promise<string> => server.execOk('/usr/local/bin/cleat', ['upgrade', ...args], { timeoutMs: 240_000 });
   const shims = async (): Promise<string> => (await Promise.all(lab.hosts.map((host) => host.sh("ps -eo pid,args | awk '/[c]ontainerd-shim/ {print $1}' | sort")))).join('/');
 
-  it('is upgraded in waves, works with the version before in both directions, and its containers do not notice', async () => {
-    await execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', join(lab.directory, 'next'), '--version', '9.0.0', '--compression', '1'], { timeoutMs: 300_000 });
+  const makeSecret = (name: string, word: string): Promise<string> => server.sh(`printf 'apiVersion: v1\\nkind: Secret\\nmetadata: {name: ${name}}\\nstringData: {word: ${word}}\\n' | /usr/local/bin/cleat apply -f -`);
+  const secret = (name: string): Promise<string> => cleat('get', 'secret', name, '-o', 'jsonpath={.data.word}');
+  const through = (): Promise<unknown> => until('a command in a pod of each host', async () => {
+    const pods = (await cleat('get', 'pods', '-l', 'app=hello', '-o', 'name')).trim().split('\n');
+    return (await Promise.all(pods.map((pod) => cleat('exec', pod, '--', 'echo', 'through')))).every((said) => said === 'through\n');
+  });
+
+  it('goes back a version and forward again in waves, the two working together either way, and its containers do not notice', async () => {
     const before = await shims();
-    const plan = await upgrade('--to', '/mnt/next', '--plan');
-    expect(plan).toMatch(new RegExp(`1 +${server.name} +\\w+ +${version} +9.0.0\n2 +${other.name} `));
-    // The new control plane works with an old agent.
-    expect(await upgrade('--to', '/mnt/next', '--soak=0s', `--nodes=${server.name}`)).toMatch(/1 host has 9.0.0/);
-    expect(await server.sh('ls /var/lib/cleat/backups')).toMatch(/^before-9.0.0-.*\.backup\n$/);
-    await bothReady('an old agent with a new control plane');
-    expect(await versions()).toBe(`9.0.0 ${version}`);
-    await until('a command in a pod', async () => await cleat('exec', 'deployment/hello', '--', 'echo', 'through').catch(() => '') === 'through\n');
-    expect(await upgrade('--to', '/mnt/next', '--soak=0s')).toMatch(/1 host has 9.0.0/);
-    expect(await versions()).toBe('9.0.0 9.0.0');
-    // Back, as somebody would who regrets it: what the new one has written the old one reads, and it works with a new agent.
-    await installed(server, '--server', '--no-packages');
-    await until('an old control plane with a new agent', async () => await versions() === `${version} 9.0.0`);
-    await bothReady();
-    await until('a command in a pod', async () => await cleat('exec', 'deployment/hello', '--', 'echo', 'through').catch(() => '') === 'through\n');
+    await makeSecret('of-this', 'this');
+    expect(await upgrade('--to', '/mnt/before', '--plan')).toMatch(new RegExp(`1 +${server.name} +\\w+ +${version} +${versionBefore}\n2 +${other.name} `));
+    // What this version has written the one before reads, and its control plane works with an agent of this one.
+    expect(await upgrade('--to', '/mnt/before', '--soak=0s', `--nodes=${server.name}`)).toContain(`1 host has ${versionBefore}`);
+    expect(await server.sh('ls /var/lib/cleat/backups')).toMatch(new RegExp(`^before-${versionBefore}-.*\\.backup\n$`));
+    await bothReady('an agent of this version with a control plane of the one before');
+    expect(await versions()).toBe(`${versionBefore} ${version}`);
+    await through();
+    expect(await secret('of-this')).toBe('dGhpcw==');
+    await makeSecret('of-before', 'before');
+    expect(await upgrade('--to', '/mnt/before', '--soak=0s', '--no-backup')).toContain(`1 host has ${versionBefore}`);
+    expect(await versions()).toBe(`${versionBefore} ${versionBefore}`);
+    // Forward, as a fleet is upgraded: the control plane first, which works with an agent of the version before.
+    expect(await upgrade('--to', '/mnt/dist', '--soak=0s', `--nodes=${server.name}`)).toContain(`1 host has ${version}`);
+    await bothReady('an agent of the version before with a control plane of this one');
+    expect(await versions()).toBe(`${version} ${versionBefore}`);
+    await through();
+    expect([await secret('of-this'), await secret('of-before')]).toEqual(['dGhpcw==', 'YmVmb3Jl']);
     expect(await shims()).toBe(before);
   });
 
@@ -119,8 +132,9 @@ describe('install.sh', () => {
     const failed = await server.exec('/usr/local/bin/cleat', ['upgrade', '--to', '/mnt/broken', '--no-backup', '--timeout=60s'], { timeoutMs: 150_000 });
     expect(failed).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/the upgrade stops here: .*went back to/i) as string });
     await bothReady();
-    expect(await versions()).toBe(`${version} 9.0.0`);
+    expect(await versions()).toBe(`${version} ${versionBefore}`);
     expect(await shims()).toBe(before);
+    expect(await upgrade('--to', '/mnt/dist', '--soak=0s', '--no-backup')).toContain(`1 host has ${version}`);
   });
 
   it('restricts the control plane to what it needs', async () => {
