@@ -10,7 +10,8 @@ export function factsOf(node: NodeReporter, usage: NodeUsage): NodeFacts {
     hostIps: () => (node.current().status.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
     allocatable: () => ({ cpuMillis: cpuMillis(quantity('cpu')), memoryBytes: quantityValue(quantity('memory')) }),
     resources: () => node.current().status.allocatable ?? {},
-    runtimeHandlers: () => (node.current().status.runtimeHandlers ?? []).map(({ name = '' }) => name),
+    runtimeHandlers: () => node.current().status.runtimeHandlers ?? [],
+    strictGroups: () => node.current().status.features?.supplementalGroupsPolicy,
     usage: (signal) => usage.read(signal),
   };
 }

@@ -29,6 +29,14 @@ describe('nodeStatus', () => {
     expect(nodeStatus(input({ readings: readings({ cpuMillis: 1500 }) }), undefined).capacity?.['cpu']).toBe('1500m');
   });
 
+  it('says what the runtime can do, by handler', () => {
+    expect(nodeStatus(input(), undefined)).not.toHaveProperty('features');
+    const { runtimeHandlers, features } = nodeStatus(input({ runtime: { strictGroups: true, handlers: [{ name: 'runc', recursiveReadOnly: true }, { name: 'crun' }] } }), undefined);
+    expect(runtimeHandlers?.map(({ name, features: can }) => [name, can?.recursiveReadOnlyMounts])).toEqual([['', false], ['crun', false], ['runc', true]]);
+    expect(features).toEqual({ supplementalGroupsPolicy: true });
+    expect(nodeStatus(input({ runtime: {} }), undefined)).toMatchObject({ features: { supplementalGroupsPolicy: false } });
+  });
+
   it('is Ready when nothing stands in the way, and names what does', () => {
     expect(condition(nodeStatus(input(), undefined), 'Ready')).toBe('True KubeletReady');
     const status = nodeStatus(input({ notReady: ['no runtime', 'no network'], readings: readings({ nodeIp: undefined }) }), undefined);

@@ -2,6 +2,7 @@ import type { NodeCondition, NodeStatus } from '#api/gen/types.ts';
 import { cpuMillis, quantityValue } from '#api/meta/quantity.ts';
 import { rfc3339 } from '#common/time.ts';
 import { kubernetesVersion } from '#common/version.ts';
+import type { RuntimeSetup } from '#agent/runtimes/types.ts';
 import type { HostIdentity, HostReadings } from './readings.ts';
 import { conditionOf, crossed, defaultThresholds, keptBack, type PressureCondition, type Threshold } from './thresholds.ts';
 
@@ -13,8 +14,8 @@ export interface NodeStatusInput {
   readonly identity: HostIdentity;
   readonly readings: HostReadings;
   readonly containerRuntimeVersion: string;
-  /** Names that a RuntimeClass can give; absent when the runtime does not tell. */
-  readonly runtimeHandlers?: readonly string[];
+  /** What the runtime says of itself; absent while it has not been asked. */
+  readonly runtime?: Pick<RuntimeSetup, 'handlers' | 'strictGroups'>;
   readonly images: NonNullable<NodeStatus['images']>;
   /** Why pods cannot run here; empty when they can. */
   readonly notReady: readonly string[];
@@ -61,9 +62,19 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
       containerRuntimeVersion: input.containerRuntimeVersion,
       kubeletVersion: kubernetesVersion(input.version), kubeProxyVersion: '',
     },
-    ...(input.runtimeHandlers && { runtimeHandlers: ['', ...input.runtimeHandlers.filter((name) => name !== '')].sort().map((name) => ({ name })) }),
+    ...(input.runtime && runtimeStatus(input.runtime)),
     ...(input.images.length > 0 && { images: input.images }),
     conditions: conditions(input, previous),
+  };
+}
+
+/** What the runtime can do, by handler; the usual one, which has no name, first. Nobody is given user namespaces here. */
+export function runtimeStatus({ handlers, strictGroups = false }: Pick<RuntimeSetup, 'handlers' | 'strictGroups'>): Pick<NodeStatus, 'runtimeHandlers' | 'features'> {
+  const all = handlers?.some(({ name }) => name === '') ? handlers : [{ name: '' }, ...handlers ?? []];
+  const sorted = all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return {
+    ...(handlers && { runtimeHandlers: sorted.map(({ name, recursiveReadOnly = false }) => ({ name, features: { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces: false } })) }),
+    features: { supplementalGroupsPolicy: strictGroups },
   };
 }
 

@@ -7,7 +7,7 @@ import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { DriverReport } from '#agent/csi/types.ts';
 import type { DeviceAmounts } from '#agent/devices/types.ts';
-import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { RuntimeDriver, RuntimeSetup } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
 import { nodeStatus, reportedImages, sameStatus } from './node-status.ts';
 import type { Host, HostIdentity, HostReadings } from './readings.ts';
@@ -61,7 +61,7 @@ export class NodeReporter implements NodeReports, Runnable {
   #crossedMs = new Map<Threshold, number>();
   #readings: HostReadings | undefined;
   #runtimeVersion = '';
-  #runtimeHandlers: readonly string[] | undefined;
+  #runtimeSetup: RuntimeSetup | undefined;
   #runtimeSeen = false;
   #images: NonNullable<NodeStatus['images']> = [];
   #imagesAtMs = -Infinity;
@@ -148,7 +148,7 @@ export class NodeReporter implements NodeReports, Runnable {
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       ...(this.#deps.devices && { devices: this.#deps.devices() }),
       nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
-      containerRuntimeVersion: this.#runtimeVersion, ...(this.#runtimeHandlers && { runtimeHandlers: this.#runtimeHandlers }), images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
+      containerRuntimeVersion: this.#runtimeVersion, ...(this.#runtimeSetup && { runtime: this.#runtimeSetup }), images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous), csi);
     const annotations = this.#deps.annotations?.() ?? {};
     const report = {
@@ -177,7 +177,7 @@ export class NodeReporter implements NodeReports, Runnable {
       // Asked again only after a failure: a runtime changes its version by restarting.
       if (!this.#runtimeSeen) {
         this.#runtimeVersion = await runtime.version(bounded);
-        this.#runtimeHandlers = (await runtime.setup?.(bounded))?.handlers;
+        this.#runtimeSetup = await runtime.setup?.(bounded);
       }
       this.#runtimeSeen = true;
       return reasons;

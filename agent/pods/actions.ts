@@ -18,7 +18,7 @@ import type { Limit } from './limit.ts';
 import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
-import { fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
+import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, specHash } from './spec/containers.ts';
@@ -183,6 +183,7 @@ export class PodActions {
     const config = await prepareContainer({
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
+      abilities: abilitiesOf(pod, this.#deps.lookup, this.#deps.node),
     });
     const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const sandboxConfig = await this.#sandboxConfig(pod, sandbox?.attempt ?? 0);

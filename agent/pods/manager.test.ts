@@ -226,10 +226,11 @@ describe('a pod', () => {
   });
 
   it('says what this node cannot give', async () => {
+    const refusal = "can't set `spec.hostUsers: false`, user namespaces are not supported on this node";
     state.set(testPod('web', { hostUsers: false }));
     await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
-    expect(stateOf('web')?.state?.waiting?.message).toBe('user namespaces (hostUsers: false) are not supported on this node');
-    expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: 'Error: user namespaces (hostUsers: false) are not supported on this node' });
+    expect(stateOf('web')?.state?.waiting?.message).toBe(refusal);
+    expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: `Error: ${refusal}` });
   });
 
   it('says that a runtime class is unknown, and runs in it when it is there', async () => {

@@ -11,6 +11,7 @@ import { containerEnv, type ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
 import { hostsFile } from './spec/hosts-file.ts';
 import { sandboxConfig } from './spec/sandbox-config.ts';
+import type { RuntimeAbilities } from './spec/unsupported.ts';
 import { createTerminationFile, defaultTerminationPath } from './termination.ts';
 import type { NodeFacts, PodManagerConfig } from './types.ts';
 import { containerDevices, containerMounts } from './volumes/volumes.ts';
@@ -39,10 +40,17 @@ const gpu = { resource: 'nvidia.com/gpu', handler: 'nvidia' } as const;
  */
 export function runtimeHandler(pod: Pod, lookup: ObjectLookup, node: NodeFacts): string {
   const name = pod.spec?.runtimeClassName;
-  if (name === undefined || name === '') return node.runtimeHandlers?.().includes(gpu.handler) && wantsOf(pod).some(({ counts }) => counts.has(gpu.resource)) ? gpu.handler : '';
+  if (name === undefined || name === '') return node.runtimeHandlers?.().some((handler) => handler.name === gpu.handler) && wantsOf(pod).some(({ counts }) => counts.has(gpu.resource)) ? gpu.handler : '';
   const found = lookup.runtimeClass(name);
   if (!found) throw new StatusError('NotFound', `failed to lookup RuntimeClass ${name}: runtimeclass.node.k8s.io "${name}" not found`);
   return found.handler;
+}
+
+/** What the runtime can do for this pod; nothing special where its class or the runtime is not known yet. */
+export function abilitiesOf({ spec }: Pod, lookup: ObjectLookup, node: NodeFacts): RuntimeAbilities {
+  const handler = spec?.runtimeClassName ? lookup.runtimeClass(spec.runtimeClassName)?.handler : '';
+  const found = node.runtimeHandlers?.().find(({ name = '' }) => name === handler);
+  return { recursiveReadOnly: found?.features?.recursiveReadOnlyMounts === true, strictGroups: node.strictGroups?.() };
 }
 
 /**
@@ -73,12 +81,13 @@ export interface ContainerInputs {
   readonly imageUser: ImageUser | undefined;
   readonly targetContainerId: string | undefined;
   readonly seccompDir: string;
+  readonly abilities: RuntimeAbilities;
 }
 
 /** Everything that a container needs on disk, and its configuration. */
 export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, ...more }: ContainerInputs): Promise<ContainerConfig> {
   const env = containerEnv(pod, container, lookup, facts);
-  const mounts = await containerMounts(pod, container, paths, env, lookup);
+  const mounts = await containerMounts(pod, container, paths, env, lookup, more.abilities.recursiveReadOnly);
   const devices = await containerDevices(pod, container, paths, lookup);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
   const own = (containerPath: string, hostPath: string): void => {

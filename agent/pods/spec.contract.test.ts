@@ -1,5 +1,6 @@
 import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContainerStatus, Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
@@ -11,6 +12,8 @@ import { openCtrLab } from '#agent/runtimes/ctr/test-lab.ts';
 import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
+import { runtimeStatus } from '#agent/node/node-status.ts';
+import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
 
@@ -22,6 +25,8 @@ const labs: readonly (readonly [string, () => Promise<Lab>])[] = [
   ['docker', async () => { const lab = await openDockerLab(); return { driver: lab.driver, stateDir: lab.host.stateDir, netns: lab.host.netns, close: () => lab.close() }; }],
 ];
 const testPod = (name: string, spec: Partial<NonNullable<Pod['spec']>> = {}, metadata: Pod['metadata'] = {}): Pod => anyPod(name, { terminationGracePeriodSeconds: 1, ...spec }, metadata);
+/** Its nobody is in a group. */
+const grouped = 'docker.io/library/cleat-grouped:1';
 const sh = (script: string): { command: string[] } => ({ command: ['sh', '-c', script] });
 /** What one may do, and one may not: mkdir. */
 const noFolders = JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }] });
@@ -45,12 +50,16 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   beforeAll(async () => {
     lab = await open();
     state = new MemoryState();
+    const told = runtimeStatus(await lab.driver.setup(stop.signal));
     manager = new PodManager({
       state, driver: lab.driver, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
-      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+      node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
     }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
     manager.subscribe(tell);
     running = manager.start(stop.signal);
+    const hello = helloSpec(hostArchitecture(), await readFile('/bin/busybox'));
+    const group = { path: 'etc/group', type: 'file', mode: 0o644, data: Buffer.from('root:x:0:\nteam:x:4242:nobody\n') } as const;
+    await lab.driver.importImage(Readable.from([imageArchive({ ...hello, name: grouped, files: [...hello.files.filter(({ path }) => path !== group.path), group] })]), stop.signal);
     await mkdir(join(lab.stateDir, 'seccomp'), { recursive: true });
     await writeFile(join(lab.stateDir, 'seccomp/no-folders.json'), noFolders);
   });
@@ -90,7 +99,8 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     // Docker gives privileged containers what root itself may lack here, and the kernel refuses.
     const privileged = runtime !== 'docker' || await hasAllCapabilities();
     state.set(
-      { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'strange' }, handler: 'none' }, { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'usual' }, handler: runtime === 'ctr' ? '' : 'runc' },
+      { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'strange' }, handler: 'none' }, { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'usual' }, handler: 'runc' },
+      { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'noted' }, handler: runtime === 'ctr' ? 'noted' : 'runc' },
       testPod('strange', { runtimeClassName: 'strange' }),
       testPod('plain', { runtimeClassName: 'usual' }),
       testPod('asked', {
@@ -100,11 +110,21 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       }),
       testPod('open', { shareProcessNamespace: true, hostIPC: true, containers: [testContainer('app', { securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'], drop: ['CHOWN'] } } })] }),
       testPod('mighty', { hostPID: true, containers: [testContainer('app', { securityContext: { privileged } })] }),
+      testPod('noted', { runtimeClassName: 'noted', containers: [testContainer('app', { ...sh('echo said; exec cat'), stdin: true, stdinOnce: false })] }),
+      testPod('strict', { securityContext: { runAsUser: 65534, supplementalGroups: [4000], supplementalGroupsPolicy: 'Strict' }, containers: [testContainer('app', { image: grouped })] }),
+      testPod('merged', { securityContext: { runAsUser: 65534, supplementalGroups: [4000] }, containers: [testContainer('app', { image: grouped })] }),
       testPod('confined', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'no-folders.json' } } })] }),
       testPod('missing', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } } })] }),
     );
-    await until(() => ['plain', 'asked', 'open', 'mighty', 'confined'].every(isReady) && stateOf('missing')?.state?.waiting?.reason?.startsWith('CreateContainer') === true && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
-    expect(events.find((e) => e.name === 'strange')?.message).toMatch(/runtime for "none" is configured|no handler "none"|[Uu]nknown runtime.*none/);
+    await until(() => ['plain', 'asked', 'open', 'mighty', 'confined', 'noted', 'merged'].every(isReady) && stateOf('missing')?.state?.waiting?.reason?.startsWith('CreateContainer') === true && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
+    expect(events.find((e) => e.name === 'strange')?.message).toMatch(/runtime for "none" is configured|[Uu]nknown runtime.*none/);
+    if (runtime === 'ctr') {
+      expect((await readFile(join(lab.stateDir, 'noted'), 'utf8')).split('\n')).toEqual(expect.arrayContaining(['create', 'start']));
+      await until(() => isReady('strict'));
+      expect(await inside('strict', 'id -G')).toBe('65534 4000\n');
+    } else expect(statusOf('strict')).toMatchObject({ phase: 'Failed', reason: 'SupplementalGroupsPolicyNotSupported' });
+    expect(await inside('merged', 'id -G')).toBe('65534 4000 4242\n');
+    expect(await logs('noted')).toBe('said\n');
     const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(NoNewPrivs|Seccomp|CapEff):" /proc/1/status';
     expect(await inside('plain', look)).toMatch(/^0\n.*Read-only file system\n1\nCapEff:.*\nNoNewPrivs:\t0\nSeccomp:\t0\n$/);
     expect(await inside('asked', `${look}; hostname; id -u; id -g; id -G; cat /proc/sys/kernel/shm_rmid_forced; $b grep alias /etc/hosts; $b grep -v search /etc/resolv.conf; echo $SECOND`))
@@ -125,18 +145,29 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await execOk('mount', ['--make-rshared', shared]);
     await mkdir(join(shared, 'from-host'));
     await mkdir(join(shared, 'from-pod'));
+    await mkdir(join(shared, 'inner'));
+    await execOk('mount', ['-t', 'tmpfs', 'inner', join(shared, 'inner')]);
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
     state.set(testPod('mounts', {
       volumes: [{ name: 'host', hostPath: { path: shared } }, { name: 'data', emptyDir: {} }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }],
       containers: [
         testContainer('app', {
           env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-          volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' }, { name: 'host', mountPath: '/private' }, { name: 'data', mountPath: '/data', subPathExpr: 'of/$(POD)' }, { name: 'data', mountPath: '/all', readOnly: true }, { name: 'cfg', mountPath: '/one', subPath: 'greeting' }, { name: 'memory', mountPath: '/memory' }],
+          volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' }, { name: 'host', mountPath: '/private' }, { name: 'host', mountPath: '/outside', readOnly: true }, { name: 'host', mountPath: '/whole', readOnly: true, recursiveReadOnly: 'IfPossible' }, { name: 'data', mountPath: '/data', subPathExpr: 'of/$(POD)' }, { name: 'data', mountPath: '/all', readOnly: true }, { name: 'cfg', mountPath: '/one', subPath: 'greeting' }, { name: 'memory', mountPath: '/memory' }],
         }),
         testContainer('both', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } }, volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'Bidirectional' }] }),
       ],
     }));
-    await until(() => isReady('mounts'));
+    state.set(testPod('whole', { volumes: [{ name: 'host', hostPath: { path: shared } }], containers: [testContainer('app', { volumeMounts: [{ name: 'host', mountPath: '/whole', readOnly: true, recursiveReadOnly: 'Enabled' }] })] }));
+    await until(() => isReady('mounts') && (runtime === 'ctr' ? isReady('whole') : stateOf('whole')?.state?.waiting?.reason === 'CreateContainerConfigError'));
+    // Only ctr can here: an older containerd and an older Docker know nothing of it.
+    const denied = /Read-only file system/;
+    if (runtime === 'ctr') expect(await inside('whole', 'touch /whole/inner/x 2>&1')).toMatch(denied);
+    else expect(stateOf('whole')?.state?.waiting?.message).toBe('volume "host" requested recursive read-only mode, but it is not supported by the runtime');
+    expect(await inside('mounts', 'touch /outside/x 2>&1; touch /outside/inner/x && echo made')).toMatch(/Read-only file system\nmade\n$/);
+    expect(denied.test(await inside('mounts', 'touch /whole/inner/x 2>&1'))).toBe(runtime === 'ctr');
+    expect(stateOf('mounts')?.volumeMounts?.filter(({ readOnly }) => readOnly)).toEqual([['/outside', 'Disabled'], ['/whole', runtime === 'ctr' ? 'Enabled' : 'Disabled'], ['/all', 'Disabled']]
+      .map(([mountPath, recursiveReadOnly]) => ({ name: mountPath === '/all' ? 'data' : 'host', mountPath, readOnly: true, recursiveReadOnly })));
     await execOk('mount', ['-t', 'tmpfs', 'late', join(shared, 'from-host')]);
     await writeFile(join(shared, 'from-host/file'), 'late\n');
     expect(await inside('mounts', 'cat /host/from-host/file; cat /private/from-host/file 2>&1; echo x > /data/file; cat /all/of/mounts/file; busybox touch /all/y 2>&1; cat /one; busybox df -k /memory | busybox awk "END { print \\$2 }"'))
@@ -145,8 +176,9 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     expect(await readFile(join(shared, 'from-pod/file'), 'utf8')).toBe('y\n');
     await execOk('umount', [join(shared, 'from-pod')]);
     await execOk('umount', [join(shared, 'from-host')]);
-    state.remove(pods, 'default', 'mounts');
-    await until(async () => !(await lab.driver.list(stop.signal)).sandboxes.some(({ podName }) => podName === 'mounts'));
+    for (const name of ['mounts', 'whole']) state.remove(pods, 'default', name);
+    await until(async () => !(await lab.driver.list(stop.signal)).sandboxes.some(({ podName }) => podName === 'mounts' || podName === 'whole'));
+    await execOk('umount', [join(shared, 'inner')]);
     await execOk('umount', [shared]);
   });
 

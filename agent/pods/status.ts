@@ -1,5 +1,5 @@
 import type { DeviceHealth } from '#agent/devices/types.ts';
-import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus } from '#api/gen/types.ts';
+import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus, VolumeMount, VolumeMountStatus } from '#api/gen/types.ts';
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
 import { conditionsOf, observedGeneration } from './conditions.ts';
@@ -18,6 +18,8 @@ export interface StatusFacts {
   readonly terminationMessages: ReadonlyMap<string, string>;
   /** For `containerID`: `containerd`. */
   readonly runtimeName: string;
+  /** Mounts inside of read-only ones are so, too, where that is asked for. */
+  readonly recursiveReadOnly: boolean;
   /** What devices containers have, and how those are, by container; nothing when absent. */
   readonly devices?: ReadonlyMap<string, readonly DeviceHealth[]>;
   /** What was reported last; conditions that did not change keep their time. */
@@ -123,9 +125,16 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
     ...(id && { containerID: `${facts.runtimeName}://${id.id}` }),
     started,
     ...resourcesOf(view, spec),
+    ...(latest && (spec.volumeMounts ?? []).length > 0 && { volumeMounts: spec.volumeMounts?.map((mount) => mountStatus(mount, facts)) }),
     ...(facts.devices?.has(spec.name) && { allocatedResourcesStatus: facts.devices.get(spec.name)?.map(({ name, resources }) => ({ name, resources: [...resources] })) }),
     ...(spec.lifecycle?.stopSignal !== undefined && { stopSignal: spec.lifecycle.stopSignal }),
   };
+}
+
+/** How a volume was mounted in the end: that may depend on the runtime. */
+function mountStatus({ name, mountPath, readOnly, recursiveReadOnly }: VolumeMount, facts: StatusFacts): VolumeMountStatus {
+  const recursive = (recursiveReadOnly === 'Enabled' || recursiveReadOnly === 'IfPossible') && facts.recursiveReadOnly;
+  return { name, mountPath, ...(readOnly === true && { readOnly, recursiveReadOnly: recursive ? 'Enabled' : 'Disabled' }) };
 }
 
 /** What it has been given, and what it has by now. Ephemeral containers are given nothing. */

@@ -1,4 +1,4 @@
-import type { Pod } from '#api/gen/types.ts';
+import type { NodeStatus, Pod } from '#api/gen/types.ts';
 import type { Container, Sandbox } from '#agent/runtimes/types.ts';
 import type { HostUsage } from '#agent/session/types.ts';
 import type { ResizeView } from './allocation/allocation.ts';
@@ -28,8 +28,10 @@ export interface NodeFacts {
   hostIps(): readonly string[];
   /** For resourceFieldRef limits of containers that have none. */
   allocatable(): { readonly cpuMillis: number; readonly memoryBytes: number };
-  /** Names that a RuntimeClass can give here; none when absent. */
-  runtimeHandlers?(): readonly string[];
+  /** Names that a RuntimeClass can give here, with what each can; none when absent. */
+  runtimeHandlers?(): NonNullable<NodeStatus['runtimeHandlers']>;
+  /** Whether the runtime can leave out an image's groups; undefined while that is not known. */
+  strictGroups?(): boolean | undefined;
   /** All that pods can be given; CPU and memory alone when absent. */
   resources?(): Readonly<Record<string, string>>;
   usage(signal: AbortSignal): Promise<HostUsage>;

@@ -11,6 +11,7 @@ import { Announcer } from './announce.ts';
 import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
+import { abilitiesOf } from './prepare.ts';
 import { ContainerProbes } from './probes/probes.ts';
 import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
@@ -252,7 +253,7 @@ export class PodWorker {
     if (!this.#observedBefore) await this.#allocation.load();
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
-    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(this.#wanted);
+    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls, this.#deps.node.strictGroups?.()) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(this.#wanted);
     // It has what it was given, whatever its spec says by now.
     if (!isNew && !this.#ending && !this.#observedBefore && !isTerminal(this.#pod.status)) this.#deps.capacity.adopt(this.#allocation.of(this.#wanted));
     if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
@@ -330,6 +331,7 @@ export class PodWorker {
       hostIps: this.#deps.node.hostIps(),
       terminationMessages: this.#memory.terminationMessages,
       runtimeName: this.#deps.runtimeName(),
+      recursiveReadOnly: abilitiesOf(this.#pod, this.#deps.lookup, this.#deps.node).recursiveReadOnly,
       ...(this.#deps.devices && { devices: this.#deps.devices.health(this.uid) }),
       previous: this.#lastStatus,
     });

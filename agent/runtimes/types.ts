@@ -153,10 +153,19 @@ export interface RuntimeSetup {
   /** Where it reads CNI configuration from, and where it looks for the plugins. */
   readonly cniConfDir?: string;
   readonly cniBinDir?: string;
-  /** Names by which a RuntimeClass can choose how containers are run. */
-  readonly handlers?: readonly string[];
+  /** How a RuntimeClass can have containers run; the usual way has no name, and is not always listed. */
+  readonly handlers?: readonly RuntimeHandler[];
+  /** It can leave out the groups that images give their users. */
+  readonly strictGroups?: boolean;
   /** It makes CDI devices of their names. */
   readonly resolvesCdi?: boolean;
+}
+
+/** A way to run containers, and what is possible in it. */
+export interface RuntimeHandler {
+  readonly name: string;
+  /** Mounts inside of a mount can be made read-only with it. */
+  readonly recursiveReadOnly?: boolean;
 }
 
 export interface RegistryAuth {
@@ -264,7 +273,11 @@ export interface ContainerConfig {
   readonly args: readonly string[];
   readonly workingDir: string;
   readonly env: readonly { readonly name: string; readonly value: string }[];
-  readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean; readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional' }[];
+  readonly mounts: readonly {
+    readonly containerPath: string; readonly hostPath: string; readonly readOnly: boolean; readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional';
+    /** With what is mounted inside; only beside `readOnly`, without propagation, and where the handler can. */
+    readonly recursiveReadOnly?: boolean;
+  }[];
   /** Devices of the host; a symbolic link stands for what it leads to, a folder for all devices in it. `permissions` of `r`, `w` and `m`. */
   readonly devices?: readonly { readonly hostPath: string; readonly containerPath: string; readonly permissions: string }[];
   /** For the runtime; drivers have their own beside them. */
@@ -299,6 +312,8 @@ export interface ContainerConfig {
     /** Only beside a user. */
     readonly runAsGroup?: number;
     readonly supplementalGroups: readonly number[];
+    /** No groups but those above: what the image's /etc/group says counts for nothing. Only where the runtime can. */
+    readonly strictGroups?: boolean;
     readonly privileged: boolean;
     readonly readOnlyRoot: boolean;
     readonly noNewPrivileges: boolean;

@@ -11,10 +11,11 @@ const safe: Readonly<Record<string, 'IPC' | 'Net'>> = {
   'net.ipv4.tcp_rmem': 'Net', 'net.ipv4.tcp_syncookies': 'Net', 'net.ipv4.tcp_wmem': 'Net',
 };
 
-/** Undefined for a pod that may run here. `allowedUnsafe`: further sysctls, a `*` at the end stands for anything. */
-export function rejectionOf({ spec }: Pod, allowedUnsafe: readonly string[]): Rejection | undefined {
+/** Undefined for a pod that may run here. `allowedUnsafe`: further sysctls, a `*` at the end stands for anything. `strictGroups`: whether the runtime can leave out an image's groups; undefined while that is not known. */
+export function rejectionOf({ spec }: Pod, allowedUnsafe: readonly string[], strictGroups?: boolean): Rejection | undefined {
   const os = spec?.os?.name;
   if (os !== undefined && os !== '' && os !== 'linux') return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" };
+  if (spec?.securityContext?.supplementalGroupsPolicy === 'Strict' && strictGroups === false) return { reason: 'SupplementalGroupsPolicyNotSupported', message: 'SupplementalGroupsPolicy=Strict is not supported in this node' };
   for (const { name } of spec?.securityContext?.sysctls ?? []) {
     const problem = sysctlProblem(sysctlName(name), { IPC: spec?.hostIPC ?? false, Net: spec?.hostNetwork ?? false }, allowedUnsafe);
     if (problem !== undefined) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${problem}` };

@@ -6,20 +6,21 @@ import { graceSecondsOf, specHash } from './containers.ts';
 import { expand } from './expansion.ts';
 import { cgroupResources } from './resources.ts';
 import { securityOf, type SecurityFacts } from './security.ts';
-import { unsupported } from './unsupported.ts';
+import { unsupported, type RuntimeAbilities } from './unsupported.ts';
 
 export interface ContainerFacts extends SecurityFacts {
   readonly attempt: number;
   readonly env: ContainerConfig['env'];
   readonly mounts: ContainerConfig['mounts'];
   readonly nodeMemoryBytes: number;
+  readonly abilities: RuntimeAbilities;
   /** Of an ephemeral container: the container whose processes it sees. */
   readonly targetContainerId?: string | undefined;
 }
 
 /** What the runtime is to make. Rejects with `Invalid` what this node cannot give. */
 export function containerConfig(pod: Pod, container: Container, facts: ContainerFacts): ContainerConfig {
-  const missing = unsupported(pod, container);
+  const missing = unsupported(pod, container, facts.abilities);
   if (missing !== undefined) throw new StatusError('Invalid', missing);
   const values = new Map(facts.env.map(({ name, value }) => [name, value]));
   const expanded = (words: readonly string[] | undefined): string[] => (words ?? []).map((word) => expand(word, (name) => values.get(name)));

@@ -38,6 +38,7 @@ export function securityOf(pod: Pod, container: Container, facts: SecurityFacts)
   return {
     ...userOf(pod, container, facts.imageUser),
     supplementalGroups: [...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup])],
+    ...(shared?.supplementalGroupsPolicy === 'Strict' && { strictGroups: true }),
     privileged,
     readOnlyRoot: own?.readOnlyRootFilesystem ?? false,
     noNewPrivileges: own?.allowPrivilegeEscalation === false && !privileged,

@@ -153,14 +153,16 @@ describe('a pod is refused', () => {
     [withSysctl('kernel.panic'), 'forbidden sysctl: "kernel.panic" not allowlisted'],
     [withSysctl('vm.swappiness'), 'forbidden sysctl: "vm.swappiness" not allowlisted'],
     [testPod('p', { os: { name: 'linux' } }), undefined],
+    [testPod('p', { securityContext: { supplementalGroupsPolicy: 'Merge' } }), undefined],
+    [testPod('p', { securityContext: { supplementalGroupsPolicy: 'Strict' } }), 'SupplementalGroupsPolicy=Strict is not supported in this node'],
     [testPod('p', { os: { name: 'windows' } }), "Failed to admit pod as the OS field doesn't match node OS"],
   ])('%#', (pod, message) => {
-    expect(rejectionOf(pod, ['net.core.*', 'vm.swappiness'])?.message).toBe(message);
+    expect(rejectionOf(pod, ['net.core.*', 'vm.swappiness'], false)?.message).toBe(message);
   });
 });
 
 describe('security', () => {
-  const facts = { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser: undefined, seccompDir: '/seccomp', appArmor: true };
+  const facts = { attempt: 0, env: [], mounts: [], nodeMemoryBytes: 1, imageUser: undefined, seccompDir: '/seccomp', appArmor: true, abilities: { recursiveReadOnly: false, strictGroups: false } };
   const securityOf = (own: object, shared: object = {}, change: object = {}) => containerConfig(testPod('p', { securityContext: shared }), testContainer('app', { securityContext: own }), { ...facts, ...change }).security;
 
   it('is the container\'s own before the pod\'s', () => {
@@ -199,10 +201,9 @@ describe('security', () => {
     return containerConfig(testPod('p', { containers: [app], ...spec }), app, facts);
   };
   it.each([
-    [{}, { volumeMounts: [{ name: 'v', mountPath: '/v', readOnly: true, recursiveReadOnly: 'Enabled' }] }, /recursive read-only mounts are not supported/],
     [{ resourceClaims: [{ name: 'gpu' }] }, {}, /resource claims are not supported/],
-    [{ hostUsers: false }, {}, /user namespaces .* are not supported/],
-    [{ securityContext: { supplementalGroupsPolicy: 'Strict' } }, {}, /supplementalGroupsPolicy: Strict is not supported/],
+    [{ hostUsers: false }, {}, /user namespaces are not supported/],
+    [{ securityContext: { supplementalGroupsPolicy: 'Strict' } }, {}, /SupplementalGroupsPolicy=Strict is not supported in this node/],
   ])('says what this node cannot give: %j %j', (spec, container, message) => {
     expect(refused(spec, container)).toThrow(message);
   });

@@ -6,7 +6,7 @@ import type { Volume } from '#api/gen/types.ts';
 import { podPaths, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { testContainer, testPod } from '../testing.ts';
-import { containerMounts, ensureVolumes, removePodFiles } from './volumes.ts';
+import { containerMounts, ensureVolumes, isRecursive, removePodFiles } from './volumes.ts';
 
 let dir: string;
 let paths: PodPaths;
@@ -28,6 +28,18 @@ const ensure = (...volumes: Volume[]): Promise<number | undefined> => ensureVolu
 const at = (...parts: string[]): string => join(paths.volumes, ...parts);
 
 describe('volumes', () => {
+  it.each<[object, boolean, boolean | string]>([
+    [{ readOnly: true }, true, false], [{ readOnly: true, recursiveReadOnly: 'Disabled' }, true, false],
+    [{ readOnly: true, recursiveReadOnly: 'IfPossible' }, true, true], [{ readOnly: true, recursiveReadOnly: 'IfPossible' }, false, false],
+    [{ readOnly: true, recursiveReadOnly: 'Enabled', mountPropagation: 'None' }, true, true],
+    [{ readOnly: true, recursiveReadOnly: 'Enabled' }, false, 'volume "v" requested recursive read-only mode, but it is not supported by the runtime'],
+    [{ recursiveReadOnly: 'IfPossible' }, true, 'but it is not read-only'], [{ readOnly: true, recursiveReadOnly: 'Enabled', mountPropagation: 'HostToContainer' }, true, 'not compatible with propagation "HostToContainer"'],
+  ])('are read-only with all that is inside where that is asked for and possible: %j, %s', (mount, possible, expected) => {
+    const decide = (): boolean => isRecursive({ name: 'v', mountPath: '/v', ...mount }, possible);
+    if (typeof expected === 'string') expect(decide).toThrow(expected);
+    else expect(decide()).toBe(expected);
+  });
+
   it('show the keys of a ConfigMap and change all at once', async () => {
     await ensure({ name: 'v', configMap: { name: 'cfg' } });
     expect((await readdir(at('v'))).filter((n) => !n.startsWith('..')).sort()).toEqual(['a.txt', 'b', 'bin']);

@@ -1,6 +1,6 @@
 import { lstat, mkdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
-import type { Container, Pod, Volume } from '#api/gen/types.ts';
+import type { Container, Pod, Volume, VolumeMount } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
@@ -49,6 +49,7 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
+  if (volume.image) throw new StatusError('Invalid', 'image volumes are not supported on this node; have an init container of that image copy its files into an emptyDir');
   if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, nfs, csi, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
@@ -58,8 +59,8 @@ function volumePath(volume: Volume, paths: PodPaths): string {
   return volume.hostPath ? volume.hostPath.path : join(paths.volumes, volume.name);
 }
 
-/** The container's mounts; volumes must be there. */
-export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env'], lookup?: ObjectLookup): Promise<ContainerConfig['mounts'][number][]> {
+/** The container's mounts; volumes must be there. `recursiveReadOnly`: the runtime can make mounts inside of a mount read-only, too. */
+export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env'], lookup?: ObjectLookup, recursiveReadOnly = false): Promise<ContainerConfig['mounts'][number][]> {
   const values = new Map(env.map(({ name, value }) => [name, value]));
   const mounts: ContainerConfig['mounts'][number][] = [];
   for (const mount of container.volumeMounts ?? []) {
@@ -73,9 +74,20 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
       hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
       readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || (volume.csi?.readOnly ?? false) || mirrorsObjects(volume),
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
+      ...(isRecursive(mount, recursiveReadOnly) && { recursiveReadOnly: true }),
     });
   }
   return mounts;
+}
+
+/** Whether what is mounted inside is to be read-only, too. Rejects, in kubelet's words, where that must be and cannot. */
+export function isRecursive({ name, readOnly, mountPropagation, recursiveReadOnly }: VolumeMount, possible: boolean): boolean {
+  if (recursiveReadOnly !== 'Enabled' && recursiveReadOnly !== 'IfPossible') return false;
+  const refuse = (why: string): never => { throw new StatusError('Invalid', `volume "${name}" requested recursive read-only mode, but it is ${why}`); };
+  if (readOnly !== true) refuse('not read-only');
+  if (mountPropagation !== undefined && mountPropagation !== 'None') refuse(`not compatible with propagation "${mountPropagation}"`);
+  if (recursiveReadOnly === 'Enabled' && !possible) refuse('not supported by the runtime');
+  return possible;
 }
 
 /** The block devices that a container is given volumes as. */

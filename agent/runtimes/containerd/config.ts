@@ -1,3 +1,4 @@
+import type { ContainerdHandler } from './handlers.ts';
 import type { ContainerdPaths } from './paths.ts';
 
 export interface ContainerdSettings {
@@ -5,8 +6,8 @@ export interface ContainerdSettings {
   readonly sandboxImage: string;
   readonly cniBinDir: string;
   readonly snapshotter: 'overlayfs' | 'native';
-  /** Path of NVIDIA's runtime, where it is installed: what asks for the handler `nvidia` is run by it. */
-  readonly nvidiaRuntime?: string;
+  /** Beside runc, by the names that RuntimeClasses may give. */
+  readonly handlers: ReadonlyMap<string, ContainerdHandler>;
   /** False where root lacks CAP_SYS_RESOURCE, as in many containers and build machines. */
   readonly mayLowerOomScore: boolean;
 }
@@ -56,9 +57,9 @@ disabled_plugins = [${disabled.map(q).join(', ')}]
     snapshotter = ${q(settings.snapshotter)}
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
-${settings.nvidiaRuntime === undefined ? '' : `    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.nvidia]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.nvidia.options]
-        BinaryName = ${q(settings.nvidiaRuntime)}
-`}`;
+${[...settings.handlers].map(([name, { type, binary }]) => `    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}]
+      runtime_type = ${q(type)}
+${binary === undefined ? '' : `      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}.options]
+        BinaryName = ${q(binary)}
+`}`).join('')}`;
 }

@@ -8,6 +8,7 @@ import { spawnDaemon } from '#common/exec.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { containerdConfig } from './config.ts';
+import { installedHandlers } from './handlers.ts';
 import { mayLowerOomScore } from '../oom-score.ts';
 import { findCniBinDir, findProgram, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
@@ -138,10 +139,9 @@ export class ManagedContainerd implements Runnable {
     // A snapshotter, once used, stays: images are unpacked in it.
     const chosen = /^\s*snapshotter = "(overlayfs|native)"$/m.exec(before ?? '')?.[1] as 'overlayfs' | 'native' | undefined;
     this.#snapshotter = chosen ?? (await overlayWorks(paths.root) ? 'overlayfs' : 'native');
-    const nvidiaRuntime = await findProgram('nvidia-container-runtime', this.#config.searchPath).catch(() => undefined);
     const text = containerdConfig({
       paths,
-      ...(nvidiaRuntime !== undefined && { nvidiaRuntime }),
+      handlers: await installedHandlers(this.#config.searchPath),
       sandboxImage: this.#config.sandboxImage,
       cniBinDir: await findCniBinDir(this.#config.cniBinDirs ?? ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni']),
       snapshotter: this.#snapshotter,

@@ -57,8 +57,8 @@ export class CriDriver implements RuntimeDriver {
   }
 
   async setup(signal: AbortSignal): Promise<RuntimeSetup> {
-    const { info } = await this.#connection.call('Status', { verbose: true }, quickMs, signal);
-    return setupOf(info['config']);
+    const { info, ...told } = await this.#connection.call('Status', { verbose: true }, quickMs, signal);
+    return setupOf(info['config'], told);
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {

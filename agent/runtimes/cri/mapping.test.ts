@@ -46,6 +46,16 @@ describe('what a runtime is told', () => {
     expect(securityOf({ hostPid: true }, { targetContainerId: 'c1' })).toMatchObject({ namespaceOptions: { pid: 'NODE' } });
   });
 
+  it('hears of the newer things in words that it knows', () => {
+    const mounts = [{ containerPath: '/c', hostPath: '/h', readOnly: true, propagation: 'None', recursiveReadOnly: true }] as const;
+    const config = containerMessage('node', sandboxConfig('/l'), containerConfig('true', { mounts, security: { ...security, strictGroups: true } }));
+    const { CreateContainer: create, Status: status } = cri.services.get('runtime.v1.RuntimeService') ?? {};
+    expect(create?.requestDeserialize(create.requestSerialize({ config }))).toMatchObject({ config: { mounts: [{ recursiveReadOnly: true }], linux: { securityContext: { supplementalGroupsPolicy: 'Strict' } } } });
+    const told = { runtimeHandlers: [{ name: 'runc', features: { recursiveReadOnlyMounts: true } }], features: { supplementalGroupsPolicy: true } };
+    expect(status?.responseDeserialize(status.responseSerialize(told))).toMatchObject(told);
+    expect(status?.responseDeserialize(Buffer.alloc(0))).toMatchObject({ runtimeHandlers: [], features: null });
+  });
+
   it('hands confinement on', () => {
     expect(securityOf({}, {})).toMatchObject({ seccomp: { profileType: 'Unconfined' } });
     const confined = { ...security, maskedPaths: ['/a'], readonlyPaths: ['/b'], seccomp: { type: 'Localhost', reference: '/s.json' }, appArmor: { type: 'RuntimeDefault' }, seLinux: { user: 'u', role: 'r', type: 't', level: 'l' } } as const;

@@ -47,10 +47,16 @@ export interface ContainerStatsMessage {
   writableLayer: { usedBytes: { value: string } | null } | null;
 }
 
+/** Of a Status: what runtimes of today say that they can; older ones say nothing. */
+export interface ToldFeatures {
+  runtimeHandlers: { name: string; features: { recursiveReadOnlyMounts: boolean } | null }[];
+  features: { supplementalGroupsPolicy: boolean } | null;
+}
+
 /** Every unary call: request and response. */
 export interface CriCalls {
   Version: [object, { runtimeName: string; runtimeVersion: string }];
-  Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null; info: Record<string, string> }];
+  Status: [object, { status: { conditions: { type: string; status: boolean; reason: string; message: string }[] } | null; info: Record<string, string> } & ToldFeatures];
   ListPodSandbox: [{ filter: { labelSelector: Record<string, string> } }, { items: ListedSandbox[] }];
   PodSandboxStatus: [{ podSandboxId: string }, { status: SandboxStatusMessage | null }];
   RunPodSandbox: [{ config: object; runtimeHandler: string }, { podSandboxId: string }];

@@ -36,6 +36,9 @@ export interface ContainerDirs {
   readonly owner: string;
 }
 
+/** What a container has of its pod: files to mount, and how `ctr run` is told to run it. */
+export interface PodPlace { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string; readonly handler: readonly string[] }
+
 /** How a container ended, as an event tells it. */
 export interface KnownEnd { readonly exitCode: number; readonly atMs: number }
 
@@ -57,14 +60,14 @@ export class Containers {
     this.#dirs = dirs;
   }
 
-  async create(sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, files: { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string }, signal: AbortSignal): Promise<string> {
+  async create(sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, { handler, ...files }: PodPlace, signal: AbortSignal): Promise<string> {
     const { ctr, images, records, snapshotter, clock } = this.#deps;
     const image = await images.get(config.image, signal);
     const id = randomBytes(32).toString('hex');
     const record: ContainerRecord = {
       id, sandboxId: sandboxRecord.id, podUid: sandbox.podUid, name: config.name, attempt: config.attempt, image: config.image, imageId: image.id, specHash: config.specHash,
       createdAtMs: clock.now(), startedAtMs: 0, finishedAtMs: 0, exitCode: 0, logPath: join(sandbox.logDirectory, config.logFile), graceSeconds: config.graceSeconds,
-      made: false, stopSignal: config.stopSignal ?? image.config.StopSignal ?? 'SIGTERM', streams: { stdin: config.stdin, stdinOnce: config.stdinOnce, tty: config.tty }, cgroup: cgroupOf(sandbox, id),
+      made: false, stopSignal: config.stopSignal ?? image.config.StopSignal ?? 'SIGTERM', streams: { stdin: config.stdin, stdinOnce: config.stdinOnce, tty: config.tty }, cgroup: cgroupOf(sandbox, id), ...(handler.length > 0 && { handler: [...handler, ...labelArgs(this.#labels(sandbox, config.name))] }),
     };
     await records.write(record);
     try {
@@ -74,8 +77,8 @@ export class Containers {
       await mountAsTold(mount, signal);
       const spec = await this.#spec(record, sandboxRecord, sandbox, config, image, files, signal);
       const path = await records.writeFile(id, 'config.json', JSON.stringify(spec));
-      const labels = { [ownLabels.owner]: this.#dirs.owner, [podLabels.uid]: sandbox.podUid, [podLabels.name]: sandbox.podName, [podLabels.namespace]: sandbox.podNamespace, [podLabels.container]: config.name };
-      await ctr.run(['containers', 'create', '--config', path, ...labelArgs(labels), id], signal);
+      // `containers create` cannot be told of another program than runc.
+      if (!record.handler) await ctr.run(['containers', 'create', '--config', path, ...labelArgs(this.#labels(sandbox, config.name)), id], signal);
       await records.write({ ...record, made: true });
       return id;
     } catch (error) {
@@ -89,7 +92,7 @@ export class Containers {
     const record = await this.get(id);
     const startedAtMs = clock.now();
     try {
-      const process = await tasks.start(id, records.folder(id), this.#pipesOf(record), record.streams, signal);
+      const process = await tasks.start(record, records.folder(id), this.#pipesOf(record), signal);
       await records.write({ ...record, startedAtMs, process });
     } catch (error) {
       if (!signal.aborted && !isStatus(error, 'ServiceUnavailable')) await this.#failedToStart(record, messageOf(error), signal);
@@ -219,15 +222,19 @@ export class Containers {
     return pipes;
   }
 
+  #labels({ podUid, podName, podNamespace }: SandboxConfig, container: string): Record<string, string> {
+    return { [ownLabels.owner]: this.#dirs.owner, [podLabels.uid]: podUid, [podLabels.name]: podName, [podLabels.namespace]: podNamespace, [podLabels.container]: container };
+  }
+
   #rootfs(id: string): string {
     return join(this.#deps.records.folder(id), 'rootfs');
   }
 
-  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, files: { readonly shm: string; readonly resolvConf: string; readonly hostnameFile: string }, signal: AbortSignal): Promise<object> {
+  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, files: Omit<PodPlace, 'handler'>, signal: AbortSignal): Promise<object> {
     const pause = pauseOf(sandboxRecord);
     if (!pause || !await isAlive(pause)) throw new StatusError('InternalError', `sandbox ${sandboxRecord.id} is not running`);
     const { config, hooks: named } = await withCdiDevices(asked);
-    const nvidia = sandbox.runtimeHandler === nvidiaHandler ? await nvidiaHook() : undefined;
+    const nvidia = sandbox.runtimeHandler === nvidiaHandler && !record.handler ? await nvidiaHook() : undefined;
     const hooks = nvidia ? [nvidia, ...named] : named;
     const { security, targetContainerId, devices = [] } = config;
     const own = (await Promise.all(devices.map(async ({ hostPath, containerPath, permissions }) => (await deviceAt(hostPath, containerPath)).map((device) => ({ ...device, permissions }))))).flat();
@@ -237,7 +244,7 @@ export class Containers {
     return containerSpec(sandbox, config, {
       rootfs, cgroup: record.cgroup, pausePid: pause.pid, image: image.config, capabilities, ...files, ...(seccomp && { seccomp }),
       ...(targetContainerId !== undefined && { targetPid: (await this.running(targetContainerId)).process?.pid ?? 0 }),
-      user: await userOf(rootfs, { image: image.config.User ?? '', runAsUser: security.runAsUser, runAsUserName: security.runAsUserName, runAsGroup: security.runAsGroup, supplementalGroups: security.supplementalGroups }),
+      user: await userOf(rootfs, { image: image.config.User ?? '', runAsUser: security.runAsUser, runAsUserName: security.runAsUserName, runAsGroup: security.runAsGroup, supplementalGroups: security.supplementalGroups, strictGroups: security.strictGroups ?? false }),
       // What is asked for by name comes last: of two in one place the last is made.
       devices: [...security.privileged ? (await hostDevices()).filter(({ path }) => !own.some((device) => device.path === path)) : [], ...own],
       ...(hooks.length > 0 && { hooks: ociHooks(hooks) }),

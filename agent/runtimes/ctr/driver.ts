@@ -16,7 +16,7 @@ import { Containers, type KnownEnd } from './containers.ts';
 import { Ctr } from './ctr.ts';
 import { podEvents } from './events.ts';
 import { CtrImages } from './images.ts';
-import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
+import { CtrHandlers } from './handlers.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Tasks } from './tasks.ts';
@@ -45,6 +45,7 @@ export class CtrDriver implements RuntimeDriver {
   readonly #tasks: Tasks;
   readonly #images: CtrImages;
   readonly #cni: Cni;
+  readonly #handlers: CtrHandlers;
   readonly #sandboxRecords: Records<CtrSandboxRecord>;
   readonly #containerRecords: Records<ContainerRecord>;
   readonly #sandboxes: Sandboxes;
@@ -64,6 +65,7 @@ export class CtrDriver implements RuntimeDriver {
     this.#tasks = new Tasks({ ctr, clock });
     this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
+    this.#handlers = new CtrHandlers(ctr.endpoint);
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
     this.#containerRecords = new Records(join(base, 'containers'));
     this.networks = new RecordedNetworks({
@@ -86,7 +88,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async setup(): Promise<RuntimeSetup> {
-    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers: await nvidiaHook() ? [nvidiaHandler] : [] };
+    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers: await this.#handlers.list(), strictGroups: true };
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {
@@ -105,8 +107,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
-    if (config.runtimeHandler !== '' && !(config.runtimeHandler === nvidiaHandler && await nvidiaHook())) throw new StatusError('Invalid', `the ctr runtime has no handler "${config.runtimeHandler}"; use a containerd with CRI, or Docker, for this RuntimeClass`);
-    return this.#sandboxes.run(config, signal);
+    return this.#sandboxes.run(config, await this.#handlers.args(config.runtimeHandler), signal);
   }
 
   async stopSandbox(id: string, signal: AbortSignal): Promise<void> {
@@ -122,7 +123,8 @@ export class CtrDriver implements RuntimeDriver {
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
     const record = (await this.#sandboxRecords.all()).get(sandboxId);
     if (!record) throw new StatusError('NotFound', `sandbox ${sandboxId} not found`);
-    return this.#containers.create(record, sandbox, config, this.#sandboxes.files(record), signal);
+    const place = { ...this.#sandboxes.files(record), handler: await this.#handlers.args(sandbox.runtimeHandler) };
+    return this.#containers.create(record, sandbox, config, place, signal);
   }
 
   startContainer(id: string, signal: AbortSignal): Promise<void> {

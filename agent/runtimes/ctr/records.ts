@@ -9,6 +9,8 @@ export interface ContainerRecord extends Omit<Container, 'state' | 'reason' | 'm
   readonly stopSignal: string;
   readonly streams: { readonly stdin: boolean; readonly stdinOnce: boolean; readonly tty: boolean };
   readonly cgroup: string;
+  /** For a handler of its own: what `ctr run` is told of it. containerd learns of such a container when it is started. */
+  readonly handler?: readonly string[];
   /** Absent until it was started. */
   readonly process?: ProcessRef;
   /** Present once it has ended. */
@@ -36,6 +38,6 @@ export function pauseOf({ made }: SandboxRecord): ProcessRef | undefined {
 }
 
 export function toContainer(record: ContainerRecord): Container {
-  const { made: _made, stopSignal: _signal, streams: _streams, cgroup: _cgroup, process, end, ...container } = record;
+  const { made: _made, stopSignal: _signal, streams: _streams, cgroup: _cgroup, handler: _handler, process, end, ...container } = record;
   return { ...container, state: end ? 'exited' : process ? 'running' : 'created', reason: end?.reason ?? '', message: end?.message ?? '' };
 }

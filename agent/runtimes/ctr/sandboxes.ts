@@ -49,7 +49,8 @@ export class Sandboxes {
     this.#dirs = dirs;
   }
 
-  async run(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+  /** `handler`: what `ctr run` is told of the runtime. */
+  async run(config: SandboxConfig, handler: readonly string[], signal: AbortSignal): Promise<string> {
     const { ctr, cni, records, clock } = this.#deps;
     const network = config.hostNetwork ? undefined : await cni.network();
     if (!network && !config.hostNetwork) throw new StatusError('InternalError', 'there is no CNI configuration, so the pod would have no network');
@@ -64,7 +65,7 @@ export class Sandboxes {
       const path = await records.writeFile(id, 'config.json', JSON.stringify(spec));
       const labels = { [ownLabels.owner]: this.#dirs.owner, [ownLabels.kind]: 'sandbox', [podLabels.uid]: config.podUid, [podLabels.name]: config.podName, [podLabels.namespace]: config.podNamespace };
       const pidFile = join(records.folder(id), 'pid');
-      await ctr.run(['run', '--detach', '--null-io', '--pid-file', pidFile, '--config', path, ...labelArgs(labels), id], signal, startMs);
+      await ctr.run(['run', '--detach', '--null-io', '--pid-file', pidFile, '--config', path, ...handler, ...labelArgs(labels), id], signal, startMs);
       const pause = await refOf(pidFile);
       if (network) await execOk('nsenter', [`--net=${netnsOf(pause.pid)}`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
       const ips = network ? await cni.add(network, cniTarget(record, pause.pid), signal) : [];

@@ -30,12 +30,13 @@ export class Tasks {
   }
 
   /** Starts a container's program with its outputs on the pipes. Resolves with its process, which may have ended already. */
-  async start(id: string, dir: string, pipes: Pipes, streams: ContainerRecord['streams'], signal: AbortSignal): Promise<ProcessRef> {
+  async start({ id, streams, handler }: ContainerRecord, dir: string, pipes: Pipes, signal: AbortSignal): Promise<ProcessRef> {
+    const start = handler ? ['run', '--config', join(dir, 'config.json'), ...handler, ...(streams.tty ? ['--tty'] : [])] : ['tasks', 'start'];
     const pidFile = join(dir, 'pid');
     await rm(pidFile, { force: true });
     await pipes.prepare();
-    if (streams.stdin || streams.tty) await this.#startAttached(id, dir, pipes, streams, signal);
-    else await this.#ctr.run(['tasks', 'start', '--detach', '--pid-file', pidFile, '--log-uri', loggerUri(pipes), id], signal, startMs);
+    if (streams.stdin || streams.tty) await this.#startAttached([...start, '--pid-file', pidFile, id], dir, pipes, streams, signal);
+    else await this.#ctr.run([...start, '--detach', '--pid-file', pidFile, '--log-uri', loggerUri(pipes), id], signal, startMs);
     pipes.listen();
     return refOf(pidFile);
   }
@@ -44,9 +45,9 @@ export class Tasks {
    * A program with an input or a terminal needs a `ctr` beside it for as long as it lives; nothing else connects them.
    * It outlives the agent, like the pipes that it reads and writes, and leaves the program's exit code in a file.
    */
-  async #startAttached(id: string, dir: string, pipes: Pipes, { stdinOnce, tty }: ContainerRecord['streams'], signal: AbortSignal): Promise<void> {
+  async #startAttached(command: readonly string[], dir: string, pipes: Pipes, { stdinOnce, tty }: ContainerRecord['streams'], signal: AbortSignal): Promise<void> {
     await rm(join(dir, 'exit'), { force: true });
-    const start = ['ctr', ...this.#ctr.arguments(['tasks', 'start', '--pid-file', join(dir, 'pid'), id])].map(shellWord).join(' ');
+    const start = ['ctr', ...this.#ctr.arguments(command)].map(shellWord).join(' ');
     const attached = tty ? `script -qefc ${shellWord(`stty -echo; exec ${start}`)} /dev/null` : start;
     const [stdin, stdout, stderr] = (['stdin', 'stdout', 'stderr'] as const).map((name) => shellWord(pipes.pipe(name)));
     // An input that is closed after its first use ends with it; any other is kept open from here.

@@ -8,7 +8,8 @@ import { DockerEngine } from './engine.ts';
 import { frames, type Frame } from './frames.ts';
 import { jsonLines } from './json-lines.ts';
 import { logEntries } from './logs.ts';
-import { cgroupParent } from './mapping.ts';
+import { containerConfig, sandboxConfig } from '../contract.ts';
+import { cgroupParent, containerRequest, type EngineFacts } from './mapping.ts';
 
 async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -54,9 +55,18 @@ describe('what Docker sends', () => {
 });
 
 it('names cgroups as systemd does where that rules', () => {
-  const facts = { systemdCgroups: true, cdi: false, minOomScoreAdj: 0 };
+  const facts = { systemdCgroups: true, cdi: false, recursiveReadOnly: false, minOomScoreAdj: 0 };
   expect(cgroupParent('/kubepods/poda1-b2', facts)).toBe('kubepods-poda1_b2.slice');
   expect(cgroupParent('/kubepods/poda1-b2', { ...facts, systemdCgroups: false })).toBe('/kubepods/poda1-b2');
+});
+
+it('tells a Docker that makes mounts read-only with all inside which of them are to be so', () => {
+  const facts = { systemdCgroups: false, cdi: false, recursiveReadOnly: true, minOomScoreAdj: 0 };
+  const mount = { hostPath: '/h', containerPath: '/c', readOnly: true, propagation: 'None' } as const;
+  const config = containerConfig('true', { mounts: [mount, { ...mount, recursiveReadOnly: true }, { ...mount, readOnly: false }] });
+  const optionsFor = (engine: EngineFacts): unknown[] => (containerRequest({ owner: 'n', sandboxId: 's', sandbox: sandboxConfig('/l'), resolvConf: '/r', seccompProfile: undefined }, config, engine) as { HostConfig: { Mounts: { BindOptions: object }[] } }).HostConfig.Mounts.map(({ BindOptions: options }) => Object.keys(options).filter((name) => name !== 'Propagation').join());
+  expect(optionsFor(facts)).toEqual(['', 'ReadOnlyNonRecursive', 'ReadOnlyForceRecursive', '']);
+  expect(optionsFor({ ...facts, recursiveReadOnly: false })).toEqual(['', '', '', '']);
 });
 
 describe('a socket that no Docker answers on', () => {

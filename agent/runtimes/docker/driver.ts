@@ -7,6 +7,7 @@ import type { CommandStreams } from '#common/streams/relay.ts';
 import { usageOf } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
+import { kernelCan } from '../recursive-read-only.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { cniTarget, RecordedNetworks } from '../sandbox/networks.ts';
 import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
@@ -24,6 +25,8 @@ export interface DockerConfig extends DriverConfig {
 }
 
 const resolvConfName = 'resolv.conf';
+/** Of the API's version 1: Docker 25, which knows of mounts inside of mounts. */
+const recursiveMinor = 44;
 const slowMs = 120_000;
 const cleanUpMs = 30_000;
 
@@ -66,8 +69,9 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async setup(signal: AbortSignal): Promise<RuntimeSetup> {
-    const { Runtimes } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
-    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers: Object.keys(Runtimes ?? {}) };
+    const [{ Runtimes }, { recursiveReadOnly }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', {}, signal), this.#engineFacts(signal)]);
+    const handlers = ['', ...Object.keys(Runtimes ?? {})].map((name) => ({ name, recursiveReadOnly: recursiveReadOnly && (name === '' || name.includes('runc')) }));
+    return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers };
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {
@@ -302,8 +306,8 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async #askFacts(signal: AbortSignal): Promise<EngineFacts> {
-    const { CgroupDriver, CDISpecDirs } = await this.#engine.call<EngineInfo>('GET', '/info', {}, signal);
-    return { systemdCgroups: CgroupDriver === 'systemd', cdi: (CDISpecDirs ?? []).length > 0, minOomScoreAdj: await minOomScoreAdj() };
+    const [{ CgroupDriver, CDISpecDirs }, { ApiVersion }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', {}, signal), this.#engine.call<EngineVersion>('GET', '/version', {}, signal)]);
+    return { recursiveReadOnly: Number(ApiVersion.split('.')[1] ?? 0) >= recursiveMinor && kernelCan(), systemdCgroups: CgroupDriver === 'systemd', cdi: (CDISpecDirs ?? []).length > 0, minOomScoreAdj: await minOomScoreAdj() };
   }
 }
 

@@ -10,6 +10,8 @@ export interface EngineFacts {
   readonly systemdCgroups: boolean;
   /** It knows devices by their CDI names. */
   readonly cdi: boolean;
+  /** It tells read-only mounts from those with all that is mounted inside, and this kernel can do both. */
+  readonly recursiveReadOnly: boolean;
   /** The lowest oom_score_adj that may be set. */
   readonly minOomScoreAdj: number;
 }
@@ -107,7 +109,7 @@ export function containerRequest({ owner, sandboxId, sandbox, resolvConf, seccom
       // An empty list hides nothing, where an absent one would hide what Docker finds proper.
       MaskedPaths: security.privileged ? [] : security.maskedPaths,
       ReadonlyPaths: security.privileged ? [] : security.readonlyPaths,
-      Mounts: [mount(resolvConf, '/etc/resolv.conf', security.readOnlyRoot, 'None'), ...config.mounts.map((m) => mount(m.hostPath, m.containerPath, m.readOnly, m.propagation))],
+      Mounts: [{ hostPath: resolvConf, containerPath: '/etc/resolv.conf', readOnly: security.readOnlyRoot, propagation: 'None' } as const, ...config.mounts].map((m) => mount(m, facts)),
       Devices: (config.devices ?? []).map(({ hostPath, containerPath, permissions }) => ({ PathOnHost: hostPath, PathInContainer: containerPath, CgroupPermissions: permissions })),
       ...(config.cdiDevices && { DeviceRequests: [{ Driver: 'cdi', DeviceIDs: config.cdiDevices }] }),
       // Engines before 24 do not know of them.
@@ -217,8 +219,10 @@ function securityOptions({ noNewPrivileges, seccomp, appArmor, seLinux }: Contai
 
 const propagations = { None: 'rprivate', HostToContainer: 'rslave', Bidirectional: 'rshared' } as const;
 
-function mount(source: string, target: string, readOnly: boolean, propagation: keyof typeof propagations): object {
-  return { Type: 'bind', Source: source, Target: target, ReadOnly: readOnly, BindOptions: { Propagation: propagations[propagation] } };
+/** Docker from 25 on takes what is mounted inside for read-only, too, unless it is told otherwise. */
+function mount({ hostPath, containerPath, readOnly, propagation, recursiveReadOnly = false }: ContainerConfig['mounts'][number], facts: EngineFacts): object {
+  const depth = !readOnly || !facts.recursiveReadOnly ? {} : recursiveReadOnly ? { ReadOnlyForceRecursive: true } : { ReadOnlyNonRecursive: true };
+  return { Type: 'bind', Source: hostPath, Target: containerPath, ReadOnly: readOnly, BindOptions: { Propagation: propagations[propagation], ...depth } };
 }
 
 /** Docker's zero time is in the year 1. */

@@ -13,6 +13,8 @@ export interface UserWish {
   readonly runAsUserName: string | undefined;
   readonly runAsGroup: number | undefined;
   readonly supplementalGroups: readonly number[];
+  /** Memberships in the image's /etc/group do not count. */
+  readonly strictGroups: boolean;
 }
 
 /** Whom a container runs as, with the groups that its image's own files give that user. Rejects names that the image does not know. */
@@ -27,7 +29,7 @@ export async function userOf(rootfs: string, wish: UserWish): Promise<OciUser> {
   const group = /^\d+$/.test(named) ? Number(named) : groups.find(({ name }) => name === named)?.gid;
   if (named !== '' && group === undefined) throw new StatusError('Invalid', `the image's /etc/group has no group ${JSON.stringify(named)}; set runAsGroup to a number`);
   const gid = wish.runAsGroup ?? group ?? entry?.gid ?? 0;
-  const memberOf = entry ? groups.filter(({ members }) => members.includes(entry.name ?? '')).map((g) => g.gid) : [];
+  const memberOf = entry && !wish.strictGroups ? groups.filter(({ members }) => members.includes(entry.name ?? '')).map((g) => g.gid) : [];
   return { uid: entry?.uid ?? Number(asked || 0), gid, additionalGids: [...new Set([gid, ...memberOf, ...wish.supplementalGroups])] };
 }
 

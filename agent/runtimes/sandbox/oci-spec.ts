@@ -128,7 +128,7 @@ function mountsOf(config: ContainerConfig, place: ContainerPlace): OciMount[] {
     bind(place.shm, '/dev/shm', false), bind(place.resolvConf, '/etc/resolv.conf', config.security.readOnlyRoot), bind(place.hostnameFile, '/etc/hostname', config.security.readOnlyRoot),
   ];
   const asked = config.mounts.map((m): OciMount => ({
-    destination: m.containerPath, type: 'bind', source: m.hostPath, options: ['rbind', m.readOnly ? 'ro' : 'rw', bindPropagations[m.propagation]],
+    destination: m.containerPath, type: 'bind', source: m.hostPath, options: ['rbind', m.recursiveReadOnly === true ? 'rro' : m.readOnly ? 'ro' : 'rw', bindPropagations[m.propagation]],
   }));
   const taken = new Set(asked.map(({ destination }) => destination));
   // The shorter paths first, or a volume would hide what is mounted below it.

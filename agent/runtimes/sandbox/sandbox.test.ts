@@ -38,7 +38,7 @@ it('gives capabilities as asked for, and none that this process lacks', () => {
 });
 
 describe('users of images', () => {
-  const wish = { image: '', runAsUser: undefined, runAsUserName: undefined, runAsGroup: undefined, supplementalGroups: [] };
+  const wish = { image: '', runAsUser: undefined, runAsUserName: undefined, runAsGroup: undefined, strictGroups: false, supplementalGroups: [] };
   beforeEach(async () => {
     await mkdir(join(dir, 'etc'));
     await writeFile(join(dir, 'etc/passwd'), 'root:x:0:0::/:\nweb:x:1000:100::/:\n');
@@ -49,6 +49,7 @@ describe('users of images', () => {
     expect(await userOf(dir, wish)).toEqual({ uid: 0, gid: 0, additionalGids: [0, 7] });
     expect(await userOf(dir, { ...wish, image: 'web' })).toEqual({ uid: 1000, gid: 100, additionalGids: [100, 7] });
     expect(await userOf(dir, { ...wish, image: 'web:logs', supplementalGroups: [5] })).toEqual({ uid: 1000, gid: 7, additionalGids: [7, 5] });
+    expect(await userOf(dir, { ...wish, image: 'web', supplementalGroups: [5], strictGroups: true })).toEqual({ uid: 1000, gid: 100, additionalGids: [100, 5] });
     expect(await userOf(dir, { ...wish, runAsUser: 4242, runAsGroup: 9 })).toEqual({ uid: 4242, gid: 9, additionalGids: [9] });
     await expect(userOf(dir, { ...wish, image: 'nobody' })).rejects.toMatchObject({ code: 'Invalid' });
   });
