@@ -15,6 +15,8 @@ export interface DriverHarness {
   readonly real: boolean;
   /** Makes the container's program end with the code; a real one is told to through its own command. */
   readonly end?: (containerId: string, exitCode: number) => void;
+  /** Has the engine told that memory ran out in a container. Absent where a driver sees that for itself. */
+  readonly tellOom?: (containerId: string) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -152,6 +154,24 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       expect(container).toMatchObject({ state: 'exited', exitCode: 3, reason: 'Error' });
       expect(container.finishedAtMs).toBeGreaterThanOrEqual(container.startedAtMs);
       if (harness.real) expect(await logOf(container)).toMatch(/^\S+ stdout F hello\n$/);
+      await remove(sandboxId);
+    });
+
+    it('tells that memory ran out, also where the engine hears of that after the exit', async () => {
+      if (!harness.tellOom) return;
+      const { sandbox, sandboxId, id } = await pod('exit 137');
+      expect(await untilExited(sandbox)).toMatchObject({ exitCode: 137, reason: 'Error' });
+      const stop = new AbortController();
+      const told = (async () => {
+        for await (const { podUid } of driver.events(stop.signal)) if (podUid === sandbox.podUid && (await find(sandbox)).container?.reason === 'OOMKilled') return stop.abort();
+      })();
+      // Nobody says from when on an engine listens.
+      while (!stop.signal.aborted) {
+        await harness.tellOom(id);
+        await systemClock.sleep(200, AbortSignal.any([signal, stop.signal])).catch(() => undefined);
+        signal.throwIfAborted();
+      }
+      await told;
       await remove(sandboxId);
     });
 

@@ -5,6 +5,19 @@ import type { CriCalls } from './messages.ts';
 
 const imageCalls: ReadonlySet<string> = new Set(['ListImages', 'ImageStatus', 'PullImage', 'RemoveImage', 'ImageFsInfo']);
 
+/** What a runtime tells of a container by itself. */
+export interface ContainerEvent {
+  readonly containerId: string;
+  /** The kernel has killed something in it because its memory ran out; it may run on. */
+  readonly oomKilled: boolean;
+}
+
+export interface EventSource {
+  readonly stream: ClientReadableStream<unknown>;
+  /** Undefined for what is of no container. */
+  readonly read: (message: unknown) => ContainerEvent | undefined;
+}
+
 /** One HTTP/2 connection to a runtime's unix socket; reconnects by itself. */
 export class CriConnection {
   readonly endpoint: string;
@@ -46,26 +59,26 @@ export class CriConnection {
   }
 
   /** containerd's own event stream: the container ids of events that match a filter, exec'd processes left out. */
-  taskEvents(filters: readonly string[]): { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined } {
+  taskEvents(filters: readonly string[]): EventSource {
     this.#containerd ??= load('../../../proto/third_party/containerd/events.proto');
     const definition = methodOf(this.#containerd, 'containerd.services.events.v1.Events', 'Subscribe');
     const readExit = this.#containerd.deserializer('containerd.services.events.v1.TaskExit') as (bytes: Buffer) => { containerId: string; id: string };
     return {
       stream: this.#stream(definition, { filters }),
-      containerId: (message) => {
+      read: (message) => {
         const { topic, event } = message as { topic: string; event: { value: Buffer } | null };
         if (!event) return undefined;
         const { containerId, id } = readExit(event.value);
-        return topic === '/tasks/exit' && id !== containerId ? undefined : containerId;
+        return topic === '/tasks/exit' && id !== containerId ? undefined : { containerId, oomKilled: topic === '/tasks/oom' };
       },
     };
   }
 
   /** CRI's own event stream, which newer runtimes have. */
-  criEvents(): { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined } {
+  criEvents(): EventSource {
     return {
       stream: this.#stream(methodOf(this.#cri, 'runtime.v1.RuntimeService', 'GetContainerEvents'), {}),
-      containerId: (message) => (message as { containerId: string }).containerId,
+      read: (message) => ({ containerId: (message as { containerId: string }).containerId, oomKilled: false }),
     };
   }
 

@@ -4,7 +4,7 @@ import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import type { Container, ContainerConfig, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
-import { CriConnection } from './connection.ts';
+import { CriConnection, type ContainerEvent } from './connection.ts';
 import { podEvents, type Settled } from './events.ts';
 import { CriImages } from './images.ts';
 import { containerMessage, resourcesMessage, sandboxMessage, selector, stopSignal, toContainer, toSandbox } from './mapping.ts';
@@ -42,6 +42,8 @@ export class CriDriver implements RuntimeDriver {
   readonly #podOf = new Map<string, string>();
   /** Details that only a status call gives. They change with the state alone, so one call per state is enough. */
   readonly #containerStatus = new Map<string, { state: string; status: ContainerStatusMessage }>();
+  /** Containers that something was killed in because memory ran out. That is told beside the exit, and containerd may have written the exit down first. */
+  readonly #oomKilled = new Set<string>();
   readonly #sandboxStatus = new Map<string, { state: string; status: SandboxStatusMessage | undefined }>();
 
   constructor(deps: CriDeps, config: CriConfig) {
@@ -182,7 +184,7 @@ export class CriDriver implements RuntimeDriver {
   imageFolder(signal: AbortSignal): Promise<string> { return this.#images.folder(signal); }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
-    return podEvents({ connection: this.#connection, ...this.#deps, settle: (id, maxMs, stop) => this.#settle(id, maxMs, stop) }, signal);
+    return podEvents({ connection: this.#connection, ...this.#deps, settle: (event, maxMs, stop) => this.#settle(event, maxMs, stop) }, signal);
   }
 
   async stats(signal: AbortSignal): ReturnType<RuntimeDriver['stats']> {
@@ -236,7 +238,7 @@ export class CriDriver implements RuntimeDriver {
       known = { state: status.status.state, status: status.status };
       this.#containerStatus.set(listed.id, known);
     }
-    const container = toContainer(listed, known.status);
+    const container = toContainer(listed, known.status, this.#oomKilled.has(listed.id));
     this.#podOf.set(listed.id, container.podUid);
     return container;
   }
@@ -248,20 +250,24 @@ export class CriDriver implements RuntimeDriver {
   }
 
   #known(): string[] {
-    return [this.#podOf, this.#containerStatus, this.#sandboxStatus].flatMap((map) => [...map.keys()]);
+    return [this.#podOf, this.#containerStatus, this.#sandboxStatus, this.#oomKilled].flatMap((map) => [...map.keys()]);
   }
 
   #forget(ids: Iterable<string>): void {
-    for (const id of ids) for (const map of [this.#podOf, this.#containerStatus, this.#sandboxStatus]) map.delete(id);
+    for (const id of ids) for (const map of [this.#podOf, this.#containerStatus, this.#sandboxStatus, this.#oomKilled]) map.delete(id);
   }
 
   /**
    * An exit event overtakes the runtime's own bookkeeping, by some milliseconds as a rule. Waits for it; false when it
    * has not been written down within `maxMs`.
    */
-  async #settle(id: string, maxMs: number, signal: AbortSignal): Promise<Settled> {
+  async #settle({ containerId: id, oomKilled }: ContainerEvent, maxMs: number, signal: AbortSignal): Promise<Settled> {
     // Undefined for what another program made, or an earlier life of this one: then everything is looked at.
     const podUid = this.#podOf.get(id);
+    if (oomKilled) {
+      this.#oomKilled.add(id);
+      return { podUid, settled: true };
+    }
     for (let waitMs = 2, waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
       const [container, sandbox] = await Promise.all([
         optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),

@@ -1,18 +1,17 @@
-import type { ClientReadableStream } from '@grpc/grpc-js';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import { PendingPods } from '../pending-pods.ts';
-import type { CriConnection } from './connection.ts';
+import type { ContainerEvent, CriConnection, EventSource } from './connection.ts';
 import { fromCri } from './errors.ts';
 
 export interface EventDeps {
   readonly connection: CriConnection;
   readonly clock: Clock;
   readonly log: Log;
-  /** Resolves once the runtime's own status of the container reflects the event, or `maxMs` have passed. */
-  readonly settle: (containerId: string, maxMs: number, signal: AbortSignal) => Promise<Settled>;
+  /** Takes what has happened to a container. Resolves once the runtime's own status of it reflects that, or `maxMs` have passed. */
+  readonly settle: (event: ContainerEvent, maxMs: number, signal: AbortSignal) => Promise<Settled>;
 }
 
 export interface Settled {
@@ -21,7 +20,7 @@ export interface Settled {
   readonly settled: boolean;
 }
 
-type Source = () => { stream: ClientReadableStream<unknown>; containerId: (message: unknown) => string | undefined };
+type Source = () => EventSource;
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
 /** Without any event stream. */
@@ -69,7 +68,7 @@ function lookAgain(clock: Clock, signal: AbortSignal, pending: PendingPods, time
 }
 
 async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal): AsyncIterable<string | undefined> {
-  const { stream, containerId } = source();
+  const { stream, read } = source();
   const pending = new PendingPods();
   let ended: Error | undefined;
   const stop = new AbortController();
@@ -77,17 +76,17 @@ async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal):
   signal.addEventListener('abort', cancel, { once: true });
   const settled = AbortSignal.any([signal, stop.signal]);
   // On a busy host, or where containerd has to try again, the bookkeeping may come much later: then there is a second look.
-  const settle = async (id: string): Promise<void> => {
+  const settle = async (event: ContainerEvent): Promise<void> => {
     for (const maxMs of settleMs) {
-      const { podUid, settled: done } = await deps.settle(id, maxMs, settled);
+      const { podUid, settled: done } = await deps.settle(event, maxMs, settled);
       pending.add(podUid);
       if (done) return;
     }
   };
   stream.on('data', (message: unknown) => {
-    const id = containerId(message);
-    if (id === undefined) return;
-    settle(id).catch(() => { pending.add(undefined); });
+    const event = read(message);
+    if (!event) return;
+    settle(event).catch(() => { pending.add(undefined); });
   });
   stream.on('error', (error) => { ended = fromCri('events', error); pending.wake(); });
   stream.on('end', () => { ended ??= fromCri('events', new Error('the event stream ended')); pending.wake(); });

@@ -115,7 +115,8 @@ export function toSandbox(listed: ListedSandbox, status: SandboxStatusMessage | 
 
 const states: Readonly<Partial<Record<string, Container['state']>>> = { CONTAINER_CREATED: 'created', CONTAINER_RUNNING: 'running', CONTAINER_EXITED: 'exited', CONTAINER_UNKNOWN: 'unknown' };
 
-export function toContainer(listed: ListedContainer, status: ContainerStatusMessage): Container {
+/** `oomKilled`: the kernel has killed something in it because its memory ran out. */
+export function toContainer(listed: ListedContainer, status: ContainerStatusMessage, oomKilled = false): Container {
   return {
     id: listed.id,
     sandboxId: listed.podSandboxId,
@@ -131,7 +132,7 @@ export function toContainer(listed: ListedContainer, status: ContainerStatusMess
     startedAtMs: millis(status.startedAt),
     finishedAtMs: millis(status.finishedAt),
     exitCode: status.exitCode,
-    reason: status.reason,
+    reason: oomKilled && status.exitCode !== 0 ? 'OOMKilled' : status.reason,
     message: status.message,
     logPath: status.logPath,
     graceSeconds: graceOf(listed.annotations[graceSeconds]),

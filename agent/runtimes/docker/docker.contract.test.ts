@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { containerConfig, runtimeDriverContract, sandboxConfig } from '../contract.ts';
 import { imageContract } from '../image-contract.ts';
+import { tellOom } from '../test-oom.ts';
 import { restartContract } from '../test-restarts.ts';
 import type { LogEntry, LogOptions } from '../types.ts';
 import { openDockerLab, type DockerLab } from './test-lab.ts';
 
 runtimeDriverContract('docker', async () => {
   const lab = await openDockerLab();
-  return { driver: lab.driver, real: true, close: () => lab.close() };
+  return { driver: lab.driver, real: true, tellOom: (id) => tellOom(lab.host.containerd, 'moby', id), close: () => lab.close() };
 });
 
 restartContract('docker', openDockerLab);
@@ -19,13 +20,13 @@ imageContract('docker', async () => {
   return { driver: lab.driver, host: lab.host, resumesItself: true, close: () => lab.close() };
 });
 
-describe('logs that Docker keeps', () => {
+describe('what Docker keeps', () => {
   let lab: DockerLab;
   const signal = AbortSignal.timeout(110_000);
   beforeAll(async () => { lab = await openDockerLab(); });
   afterAll(async () => { await lab.close(); });
 
-  it('are read from their end, from a time on, and along until the container has ended', async () => {
+  it('are logs: they are read from their end, from a time on, and along until the container has ended', async () => {
     const sandbox = sandboxConfig(join(lab.host.stateDir, 'logs'));
     await mkdir(sandbox.logDirectory, { recursive: true });
     const sandboxId = await lab.driver.runSandbox(sandbox, signal);
@@ -44,5 +45,17 @@ describe('logs that Docker keeps', () => {
     expect(texts(await read({ follow: false, sinceMs: Date.parse(followed.at(-1)?.time ?? '') - 500 }))).toEqual(['stdout three']);
     await lab.driver.removeSandbox(sandboxId, signal);
     await expect(read({ follow: false })).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  it('are events: an agent that was not there knows that memory ran out', async () => {
+    const sandbox = sandboxConfig(join(lab.host.stateDir, 'logs'));
+    const sandboxId = await lab.driver.runSandbox(sandbox, signal);
+    const id = await lab.driver.createContainer(sandboxId, sandbox, containerConfig('exit 137'), signal);
+    await lab.driver.startContainer(id, signal);
+    const next = async (): Promise<string | undefined> => (await lab.connect().list(signal, sandbox.podUid)).containers[0]?.reason;
+    await expect.poll(next, { timeout: 30_000 }).toBe('Error');
+    await tellOom(lab.host.containerd, 'moby', id);
+    await expect.poll(next, { timeout: 30_000 }).toBe('OOMKilled');
+    await lab.driver.removeSandbox(sandboxId, signal);
   });
 });

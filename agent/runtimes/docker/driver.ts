@@ -18,6 +18,7 @@ import { DockerExec } from './exec.ts';
 import { DockerImages } from './images.ts';
 import { containerName, containerRequest, isSandbox, labelFilter, sandboxRequest, toContainer, toSandbox, updateRequest, type EngineFacts } from './mapping.ts';
 import type { EngineInfo, EngineVersion, InspectedContainer, ListedContainer } from './messages.ts';
+import { OomKills } from './oom-kills.ts';
 
 export interface DockerConfig extends DriverConfig {
   /** For tests: plugins are run by this, to have the host of pods elsewhere. */
@@ -47,6 +48,7 @@ export class DockerDriver implements RuntimeDriver {
   readonly #records: Records<SandboxRecord>;
   /** Details that only an inspection gives. They change with the state alone, so one for each state is enough. */
   readonly #inspected = new Map<string, { state: string; details: InspectedContainer }>();
+  readonly #oomKills: OomKills;
   #facts: Promise<EngineFacts> | undefined;
 
   constructor(deps: DriverDeps, config: DockerConfig) {
@@ -55,6 +57,7 @@ export class DockerDriver implements RuntimeDriver {
     this.#engine = new DockerEngine(config.endpoint);
     this.#images = new DockerImages(this.#engine);
     this.#exec = new DockerExec(this.#engine, deps.clock);
+    this.#oomKills = new OomKills({ engine: this.#engine, log: deps.log });
     this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#records = new Records(join(config.stateDir, 'docker', 'sandboxes'));
     this.networks = new RecordedNetworks({
@@ -226,7 +229,10 @@ export class DockerDriver implements RuntimeDriver {
     return podEvents({
       engine: this.#engine, ...this.#deps,
       // An inspection waits for the lock that Docker holds until it has written everything down.
-      settle: async (id, stop) => { await this.#inspectById(id, stop); },
+      settle: async (id, action, stop) => {
+        if (action === 'oom') this.#oomKills.add(id);
+        await this.#inspectById(id, stop);
+      },
     }, labelFilter(this.#config.owner), signal);
   }
 
@@ -249,7 +255,9 @@ export class DockerDriver implements RuntimeDriver {
     // One that could not be started stays `created`, and only an inspection tells.
     if (known?.state === State && State !== 'created') return known.details;
     const details = await this.#inspectById(Id, signal);
-    if (details) this.#inspected.set(Id, { state: details.State.Status, details });
+    if (!details) return undefined;
+    await this.#oomKills.learn(details, signal);
+    this.#inspected.set(Id, { state: details.State.Status, details });
     return details;
   }
 
@@ -258,7 +266,7 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async #container(item: ListedContainer, details: InspectedContainer, signal: AbortSignal): Promise<Container> {
-    return toContainer(item, details, await this.#images.ref(details.Image, signal));
+    return toContainer(item, details, await this.#images.ref(details.Image, signal), this.#oomKills.has(item.Id));
   }
 
   /** Whoever made one of this name was killed before it was known: it is removed, and made again. */
@@ -295,6 +303,7 @@ export class DockerDriver implements RuntimeDriver {
 
   #forget(present: ReadonlySet<string>): void {
     for (const id of this.#inspected.keys()) if (!present.has(id)) this.#inspected.delete(id);
+    this.#oomKills.retain(present);
   }
 
   #engineFacts(signal: AbortSignal): Promise<EngineFacts> {

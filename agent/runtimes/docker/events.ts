@@ -11,8 +11,8 @@ export interface EventDeps {
   readonly engine: DockerEngine;
   readonly clock: Clock;
   readonly log: Log;
-  /** Resolves when Docker's own lists say what an event has told: it tells first and writes it down then. */
-  readonly settle: (containerId: string, signal: AbortSignal) => Promise<void>;
+  /** Takes what has happened to a container. Resolves when Docker's own lists say it too: it tells first and writes it down then. */
+  readonly settle: (containerId: string, action: string, signal: AbortSignal) => Promise<void>;
 }
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
@@ -29,9 +29,9 @@ export async function* podEvents({ engine, clock, log, settle }: EventDeps, labe
     try {
       const answer = await engine.open('GET', '/events', { query: { filters } }, AbortSignal.any([signal, stop.signal]));
       yield { podUid: undefined };
-      for await (const { Actor: actor } of jsonLines<EngineEvent>(answer as AsyncIterable<Buffer>)) {
+      for await (const { Action: action, Actor: actor } of jsonLines<EngineEvent>(answer as AsyncIterable<Buffer>)) {
         failures = 0;
-        if (actor) await settle(actor.ID, signal);
+        if (actor) await settle(actor.ID, action, signal);
         yield { podUid: actor?.Attributes?.[podLabels.uid] };
       }
       throw new StatusError('ServiceUnavailable', 'the event stream ended');

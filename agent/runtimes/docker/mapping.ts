@@ -155,7 +155,8 @@ export function toSandbox(listed: ListedContainer, inspected: InspectedContainer
   };
 }
 
-export function toContainer(listed: ListedContainer, inspected: InspectedContainer, imageRef: string): Container {
+/** `oomKilled`: the kernel has killed something in it because its memory ran out. */
+export function toContainer(listed: ListedContainer, inspected: InspectedContainer, imageRef: string, oomKilled: boolean): Container {
   const labels = listed.Labels ?? {};
   const { State: state } = inspected;
   return {
@@ -168,7 +169,7 @@ export function toContainer(listed: ListedContainer, inspected: InspectedContain
     imageId: imageRef,
     specHash: labels[ownLabels.specHash] ?? '',
     createdAtMs: millis(inspected.Created),
-    ...outcome(inspected),
+    ...outcome(inspected, oomKilled),
     startedAtMs: millis(state.StartedAt),
     logPath: labels[ownLabels.logPath] ?? '',
     graceSeconds: graceOf(labels[ownLabels.graceSeconds]),
@@ -178,13 +179,13 @@ export function toContainer(listed: ListedContainer, inspected: InspectedContain
 type Outcome = Pick<Container, 'state' | 'exitCode' | 'reason' | 'message' | 'finishedAtMs'>;
 
 /** What cannot be started stays `created` for Docker; for Kubernetes it has ended, with what containerd makes of it. */
-function outcome({ State: state, Created }: InspectedContainer): Outcome {
+function outcome({ State: state, Created }: InspectedContainer, oomKilled: boolean): Outcome {
   if (state.Running) return { state: 'running', exitCode: 0, reason: '', message: '', finishedAtMs: 0 };
   if (state.Status === 'created') {
     if (state.Error === '') return { state: 'created', exitCode: 0, reason: '', message: '', finishedAtMs: 0 };
     return { state: 'exited', exitCode: 128, reason: 'StartError', message: state.Error, finishedAtMs: millis(Created) };
   }
-  const reason = state.ExitCode === 0 ? 'Completed' : state.OOMKilled ? 'OOMKilled' : 'Error';
+  const reason = state.ExitCode === 0 ? 'Completed' : oomKilled ? 'OOMKilled' : 'Error';
   return { state: 'exited', exitCode: state.ExitCode, reason, message: state.Error, finishedAtMs: millis(state.FinishedAt) };
 }
 
