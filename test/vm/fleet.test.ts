@@ -72,14 +72,18 @@ describe('a fleet whose hosts lose their power', () => {
 
   it(`starts its pods, answers Services and names after each of ${String(reboots)} power cuts, most of them while the control plane is off, and is the same in the end`, async () => {
     const before = await Promise.all(lab.hosts.map(inventory));
+    /** From power to the page, of the host that comes up alone. */
+    const seconds: number[] = [];
     for (let cuts = 0; cuts < reboots;) {
       await server.crash();
       cuts++;
       for (let alone = 0; alone < cutsAlone && cuts < reboots; alone++, cuts++) {
         await other.crash();
+        const poweredOn = performance.now();
         await other.boot();
         await serves(other);
-        console.log(`cut ${String(cuts + 1)} of ${String(reboots)}: served without a control plane`);
+        seconds.push(Math.round((performance.now() - poweredOn) / 100) / 10);
+        console.log(`cut ${String(cuts + 1)} of ${String(reboots)}: served without a control plane after ${String(seconds.at(-1))} s`);
       }
       const running = await containers(other);
       await server.boot();
@@ -88,6 +92,8 @@ describe('a fleet whose hosts lose their power', () => {
       // Its return ends nothing that runs.
       expect(await containers(other)).toBe(running);
     }
+    seconds.sort((a, b) => a - b);
+    console.log(`${String(reboots)} power cuts, ${String(seconds.length)} of them alone: served after ${String(seconds[seconds.length >> 1])} s (half of them), ${String(seconds.at(-1))} s (all)`);
     for (const [i, host] of lab.hosts.entries()) await eventually(async () => { expect(difference(before[i] ?? '', await inventory(host))).toBe(''); return true; }, { what: `${host.name} to be as it was`, timeoutMs: 120_000, intervalMs: 1000 });
   }, 900_000 + reboots * 120_000);
 

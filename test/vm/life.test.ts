@@ -25,7 +25,7 @@ describe("a fleet's life", () => {
   const called = (address: string): Promise<string[]> => Promise.all(lab.hosts.map((host) => host.sh(`sed -i '/ ${name}$/d' /etc/hosts; echo '${address} ${name}' >>/etc/hosts`)));
   const move = (host: VirtualHost, address: string): Promise<string> => host.sh(`
     set -- $(ip -o -4 addr show to 10.88.255.0/24 | awk '{ print $2, $4 }')
-    ip addr add ${address}/24 dev "$1"; ip addr del "$2" dev "$1"`);
+    ip addr del "$2" dev "$1"; ip addr add ${address}/24 dev "$1"; ip route replace default via 10.88.255.1`);
   /** What nothing of Cleat may be left of. */
   const inventory = (host: VirtualHost): Promise<string> => host.sh(`
     find /etc/cleat /etc/cni /etc/systemd /etc/containerd /etc/sysctl.d /etc/modules-load.d /usr/local/bin /opt/cni /var/lib/cleat /var/cache/cleat /var/lib/cni /run/cleat* -xdev 2>/dev/null | sort
