@@ -72,7 +72,12 @@ describe('peers', () => {
     path.takes = 0;
     const { peers, settle, end } = await start(path);
     expect(peers.statuses()).toMatchObject([{ node: 'b', problem: 'does not answer', mtu: 1500 }]);
-    expect(await peers.check(forever)).toEqual([{ to: 'b', protocol: 'UDP', bytes: 1500, problem: 'nothing arrives, or no answer comes back' }]);
+    expect(await peers.check(forever)).toEqual([{ to: 'b', protocol: 'UDP', bytes: 1500, problem: 'nothing arrives, or no answer comes back', heard: false }]);
+    const checked = peers.check(forever);
+    peers.heard('10.42.1.0');
+    expect(await checked).toMatchObject([{ to: 'b', heard: true }]);
+    await settle(1);
+    expect(await peers.check(forever)).toMatchObject([{ to: 'b', heard: false }]);
     path.takes = 1500;
     await settle(1000);
     expect(peers.statuses()[0]?.problem).toBeUndefined();

@@ -28,6 +28,8 @@ interface State extends ProbedPlan {
   readonly address: string;
   mtu: number | undefined;
   seenMs: number | undefined;
+  /** When it asked this host last. */
+  heardMs?: number;
   rttMs: number | undefined;
   failures: number;
   dueMs: number;
@@ -71,7 +73,7 @@ export class Peers {
 
   /** A peer has asked this host. */
   heard(address: string): void {
-    for (const peer of this.#peers.values()) if (peer.address === address) peer.seenMs = this.#deps.clock.monotonic();
+    for (const peer of this.#peers.values()) if (peer.address === address) peer.seenMs = peer.heardMs = this.#deps.clock.monotonic();
   }
 
   statuses(): PeerStatus[] {
@@ -115,12 +117,13 @@ export class Peers {
     const bytes = peer.mtu ?? nominalMtu;
     const result = (protocol: 'UDP' | 'TCP', problem: string | undefined): CheckResult => ({ to: plan.nodeName, protocol, bytes, ...(problem !== undefined && { problem }) });
     if (plan.how === 'none') return [result('UDP', plan.why)];
-    const { prober } = this.#deps;
+    const { prober, clock } = this.#deps;
+    const startMs = clock.monotonic();
     const rtt = await prober.ask(address, bytes, 3, signal);
     this.#note(peer, rtt);
     if (rtt === undefined) {
       const least = await prober.ask(address, 0, 2, signal);
-      if (least === undefined) return [result('UDP', 'nothing arrives, or no answer comes back')];
+      if (least === undefined) return [{ ...result('UDP', 'nothing arrives, or no answer comes back'), heard: (peer.heardMs ?? -1) >= startMs }];
       const [largest, stream] = await Promise.all([largestPacket(prober, address, smallestOf(address), bytes, signal), prober.stream(address, signal)]);
       return [result('UDP', `packets of ${String(bytes)} bytes do not arrive; the largest that do have ${String(largest ?? 0)}`), result('TCP', stream)];
     }

@@ -105,4 +105,6 @@ export interface CheckResult {
   readonly protocol: 'UDP' | 'TCP';
   readonly bytes: number;
   readonly problem?: string;
+  /** Where no answer came: whether the other host's own packets reached this one meanwhile. Shows which direction it is that fails. */
+  readonly heard?: boolean;
 }

@@ -8,6 +8,7 @@ import { Ledger } from '#agent/node/ledger.ts';
 import { undo } from '#agent/teardown.ts';
 import { createLab, type Lab } from '#test/support/lab/lab.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
+import { askSctp, serveSctp } from '#test/support/lab/pod-namespaces.ts';
 import { IptablesBackend } from './backends/iptables/backend.ts';
 import { IpvsBackend } from './backends/ipvs/backend.ts';
 import { NftablesBackend } from './backends/nftables/backend.ts';
@@ -20,9 +21,6 @@ const port: ServicePort = {
   id: 'default/web:http', protocol: 'TCP', clusterIps: ['10.43.0.77'], externalIps: [], loadBalancerIps: [], port: 80, nodePort: 0,
   affinitySeconds: 0, internalLocal: false, externalLocal: false, endpoints: [{ ip: '10.42.0.2', port: 8080, local: true }, { ip: '10.42.0.3', port: 8080, local: true }], localEndpoints: [],
 };
-
-/** One line of an SCTP server, and a client's answer; Node has no SCTP. */
-const sctp = (script: string): string[] => ['-c', `import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n${script}`];
 
 /** What only some kernels have: SCTP, and IPVS with its schedulers. */
 describe('Services on a kernel that has everything', () => {
@@ -44,8 +42,7 @@ describe('Services on a kernel that has everything', () => {
         ip addr add fd42::1/128 dev v${name} nodad; ip -6 route add fd42::${String(2 + i)} dev v${name}
         ip -n ${name} addr add fd42::${String(2 + i)}/128 dev eth0 nodad; ip -n ${name} -6 route add fd42::1 dev eth0; ip -n ${name} -6 route add default via fd42::1`);
       await node.spawn(`serve-${name}`, 'ip', ['netns', 'exec', name, 'node', probe, 'serve', name, '8080']).waitForOutput('ready');
-      const serve = `s.bind(('0.0.0.0', 8080))\ns.listen(5)\nprint('ready', flush=True)\nwhile True:\n  c, _ = s.accept()\n  c.send(b'${name}')\n  c.close()`;
-      await node.spawn(`sctp-${name}`, 'ip', ['netns', 'exec', name, 'python3', ...sctp(serve)]).waitForOutput('ready');
+      await serveSctp(node, name, 8080, name);
     }
   });
   afterAll(async () => { await lab.destroy(); });
@@ -61,8 +58,8 @@ describe('Services on a kernel that has everything', () => {
     const backend = make();
     await backend.replace([{ ...port, protocol: 'SCTP' }], signal);
     const answers = new Set<string>();
-    for (let i = 0; i < 12; i++) answers.add(await node.execOk('python3', sctp("s.settimeout(10)\ns.connect(('10.43.0.77', 80))\nprint(s.recv(9).decode())")));
-    expect([...answers].sort()).toEqual(['a\n', 'b\n']);
+    for (let i = 0; i < 12; i++) answers.add(await askSctp(node, undefined, '10.43.0.77', 80));
+    expect([...answers].sort()).toEqual(['a', 'b']);
     await backend.cleanup(signal);
   });
 

@@ -10,7 +10,7 @@ interface Status {
   readonly foreign?: string;
   readonly peers: readonly { readonly node: string; readonly how: string; readonly why: string; readonly mtu: number; readonly seenAgoMs?: number; readonly rttMs?: number; readonly problem?: string }[];
 }
-interface Finding { readonly to: string; readonly protocol: string; readonly bytes: number; readonly problem?: string }
+interface Finding { readonly to: string; readonly protocol: string; readonly bytes: number; readonly problem?: string; readonly heard?: boolean }
 /** What one node said, or why it said nothing. */
 interface Told<T> { readonly node: string; readonly answer?: T; readonly problem?: string }
 
@@ -72,10 +72,17 @@ function printCheck(told: readonly Told<readonly Finding[]>[], wanted: readonly 
       if (finding.problem === undefined) passed++;
       else {
         failed++;
-        io.out(`${node} -> ${finding.to}: ${finding.protocol}: ${finding.problem}\n`);
+        const other = told.find((one) => one.node === finding.to)?.answer?.find(({ to }) => to === node);
+        io.out(`${node} -> ${finding.to}: ${finding.protocol}: ${problemOf(finding, finding.problem, other)}\n`);
       }
     }
   }
   io.out(failed === 0 ? `all ${String(passed)} checks passed\n` : `${String(failed)} of ${String(passed + failed)} checks failed\n`);
   return failed === 0 ? 0 : 1;
+}
+
+/** No answer may mean either direction; what the other host heard meanwhile tells which. */
+function problemOf({ heard, to, bytes }: Finding, problem: string, other: Finding | undefined): string {
+  if (heard === undefined || other?.heard === undefined) return problem;
+  return other.heard ? `packets arrive, but the answers of ${to} do not` : `nothing arrives, of ${String(bytes)} bytes or fewer`;
 }

@@ -42,6 +42,21 @@ describe('the network between hosts', () => {
     await eventually(async () => (await net('check')).includes('all 4 checks passed'), { what: 'cleat net check', timeoutMs: 20_000, explain: () => net('check') });
   });
 
+  it('is told by cleat net check in which direction, and from which size on, packets are lost', async () => {
+    const drop = (rule: string) => cluster.agentHost(1).sh(`nft add table ip firewall; nft add chain ip firewall in '{ type filter hook input priority 0; }'; nft add rule ip firewall in udp dport 8472 ${rule} drop`);
+    const open = () => cluster.agentHost(1).execOk('nft', ['delete', 'table', 'ip', 'firewall']);
+    const says = async (...lines: string[]): Promise<void> => {
+      await eventually(async () => (await net('check')) === lines.map((line) => `${line}\n`).join(''), { what: lines[0] ?? '', timeoutMs: 60_000, explain: () => net('check') });
+    };
+    await drop('meta length gt 1342');
+    await says('host1 -> host2: UDP: packets of 1450 bytes do not arrive; the largest that do have 1292', 'host1 -> host2: TCP: the connection stands, but full segments do not arrive', '2 of 4 checks failed');
+    await open();
+    await drop('');
+    await says('host1 -> host2: UDP: nothing arrives, of 1450 bytes or fewer', 'host2 -> host1: UDP: packets arrive, but the answers of host1 do not', '2 of 2 checks failed');
+    await open();
+    await says('all 4 checks passed');
+  });
+
   it('gets IPv6 while it runs: nodes, pods, Services and names', async () => {
     await cluster.stopControlPlane();
     const first = await cluster.runningContainers(cluster.agentHost(0));

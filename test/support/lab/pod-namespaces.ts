@@ -32,3 +32,21 @@ export async function ask(host: LabHost, pod: string | undefined, address: strin
   const { stdout } = await host.exec('timeout', ['1.5', ...inPod, 'bash', '-c', script]);
   return stdout.trim() || 'timeout';
 }
+
+/** Node has no SCTP. */
+function python(pod: string | undefined, script: string): string[] {
+  const socket = 'import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n';
+  return [...(pod === undefined ? [] : ['ip', 'netns', 'exec', pod]), 'python3', '-c', socket + script];
+}
+
+/** A server in a pod that says its name to who connects by SCTP, where the kernel has that. */
+export async function serveSctp(host: LabHost, name: string, port: number, pod: string): Promise<void> {
+  const script = `s.bind(('0.0.0.0', ${String(port)}))\ns.listen(5)\nprint('ready', flush=True)\nwhile True:\n  c, _ = s.accept()\n  c.send(b'${name}')\n  c.close()`;
+  await host.spawn(`sctp-${name}-${String(port)}`, 'env', python(pod, script)).waitForOutput('ready');
+}
+
+/** What the server says to one connection by SCTP, or `timeout`. */
+export async function askSctp(host: LabHost, pod: string | undefined, address: string, port: number, timeoutSeconds = 10): Promise<string> {
+  const script = `s.settimeout(${String(timeoutSeconds)})\ntry:\n  s.connect(('${address}', ${String(port)}))\n  print(s.recv(9).decode())\nexcept TimeoutError:\n  print('timeout')`;
+  return (await host.execOk('env', python(pod, script))).trim();
+}
