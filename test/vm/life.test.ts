@@ -32,6 +32,9 @@ describe("a fleet's life", () => {
     ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | sort; ip rule; nft list ruleset; ls /sys/fs/cgroup | grep -i kube || true
     awk '{ print $5 }' /proc/self/mountinfo | grep -e cleat -e kube || true; ps -eo args | grep -e '[c]ontainerd' -e '[/]cleat' || true`, 240_000);
   let before = '';
+  let service = '';
+  /** Whatever has just happened to the fleet, its page is there. */
+  const serves = (): Promise<unknown> => until(`the page on ${other.name}`, async () => (await other.sh(`timeout 10 busybox wget -qO- http://${service}/`)).includes('Hello from'));
 
   beforeAll(async () => {
     const build = (out: string, ...args: string[]): Promise<string> => execOk(process.execPath, [join(root, 'install/build/build.ts'), '--out', out, '--compression', '1', ...args], { timeoutMs: 600_000 });
@@ -52,6 +55,8 @@ describe("a fleet's life", () => {
     await ready(server, 2);
     await server.sh(`cleat apply -f ${dist}/hello.yaml`, 120_000);
     await until('all copies', async () => (await server.sh("cleat get deployment hello -o jsonpath='{.status.availableReplicas}'", 60_000)).trim() === '3');
+    service = (await server.sh("cleat get service hello -o jsonpath='{.spec.clusterIP}'", 60_000)).trim();
+    await serves();
   });
 
   it('goes on when every address has changed', async () => {
@@ -62,6 +67,7 @@ describe("a fleet's life", () => {
     await server.sh("sed -i 's/^advertise-address:.*/advertise-address: 10.88.255.31/' /etc/cleat/controlplane.yaml && systemctl restart cleat-controlplane", 240_000);
     await until('both nodes at their new addresses', async () => ['10.88.255.31', '10.88.255.32'].every(((text) => (address: string) => text.includes(address))(await server.sh('cleat get nodes -o wide', 60_000))));
     await ready(server, 2);
+    await serves();
     expect(await containers()).toBe(running);
   });
 
@@ -69,16 +75,20 @@ describe("a fleet's life", () => {
     const running = await containers();
     await server.sh(`cleat upgrade --to ${next} --soak=0s --timeout=10m`, 1_500_000);
     expect((await server.sh("cleat get nodes -o jsonpath='{.items[*].status.nodeInfo.kubeletVersion}'", 60_000)).match(/cleat\.9\.0\.0/g)).toHaveLength(2);
+    await serves();
     expect(await containers()).toBe(running);
   }, 1_800_000);
 
   it('is restored on a machine that it had never seen; the other host finds it, and its containers do not notice', async () => {
     const running = await containers();
+    const pod = (await server.sh(`cleat get pods --field-selector spec.nodeName=${other.name} -o jsonpath='{.items[0].metadata.name}'`, 60_000)).trim();
     const backup = await server.sh('cleat backup /root/cluster.backup >&2 && base64 /root/cluster.backup', 120_000);
     await server.crash();
     await install(fresh, next, `--server --no-agent --advertise-address ${fresh.address}`);
     await fresh.sh(`base64 -d >/root/cluster.backup <<'END'\n${backup}END\nsystemctl stop cleat-controlplane && cleat restore /root/cluster.backup --force && systemctl start cleat-controlplane`, 240_000);
     await until('the other host to have found it', async () => new RegExp(`^${other.name} +Ready `, 'm').test(await fresh.sh('cleat get nodes --no-headers', 60_000)));
+    await until('a pod to be reached', async () => (await fresh.sh(`cleat exec ${pod} -- echo here`, 60_000)).includes('here'));
+    await serves();
     expect(await containers()).toBe(running);
   });
 

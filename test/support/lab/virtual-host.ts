@@ -36,8 +36,8 @@ export class VirtualHost {
     this.#config = config;
   }
 
-  /** Power on; resolves when systemd runs commands. The disk is made the first time. */
-  async boot(): Promise<void> {
+  /** Power on; resolves when systemd runs commands. The disk is made the first time. `clock`: what the host takes for now, in seconds since 1970. */
+  async boot({ clock }: { readonly clock?: number } = {}): Promise<void> {
     const { directory, kernel, index, address, memoryMegabytes, switchPid, name } = this.#config;
     const disk = join(directory, 'disk');
     if (!existsSync(disk)) {
@@ -51,7 +51,7 @@ export class VirtualHost {
     this.#process = spawn('setpriv', ['--pdeathsig', 'KILL', 'nsenter', '-t', String(switchPid), '-n', kernel,
       `umid=${name}`, `uml_dir=${this.#job}`, `mem=${String(memoryMegabytes)}M`, 'seccomp=on', 'quiet', `ubd0=${disk}`, 'root=none', 'rootfstype=hostfs', 'rootflags=/', 'ro',
       `init=${this.#job}/machine.sh`, `job=${this.#job}`, `hostname=${name}`, 'net.ifnames=0', 'systemd.unified_cgroup_hierarchy=1',
-      `vec0:transport=raw,ifname=u${String(index)},mac=02:00:0a:58:ff:${(10 + index).toString(16).padStart(2, '0')},depth=64`, `address=${address}`,
+      `vec0:transport=raw,ifname=u${String(index)},mac=02:00:0a:58:ff:${(10 + index).toString(16).padStart(2, '0')},depth=64`, `address=${address}`, ...(clock === undefined ? [] : [`clock=${String(clock)}`]),
       'con0=null,fd:1', 'con=null', 'ssl=null',
     ], { stdio: ['ignore', log, log], detached: true, env: { TMPDIR: '/dev/shm', PATH: process.env['PATH'] ?? '' } });
     closeSync(log);

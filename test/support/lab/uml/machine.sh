@@ -51,6 +51,8 @@ done
 SH
 # Mapping its rings corrupts memory on this architecture.
 echo 2 > /proc/sys/kernel/io_uring_disabled
+clock=$(sed -n 's/.* clock=\([0-9]*\).*/\1/p' /proc/cmdline)
+[ -z "$clock" ] || date -s "@$clock"
 address=$(sed 's/.* address=\([^ ]*\).*/\1/' /proc/cmdline)
 ip link set vec0 up
 ip address add "$address/24" dev vec0
