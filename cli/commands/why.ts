@@ -72,7 +72,10 @@ function textOf(explanation: Told): string {
     const [one] = group;
     if (!one) continue;
     const names = group.map(({ object: name }) => name.replace('pod/', ''));
-    lines.push('', `${names.length === 1 ? 'Its pod' : 'Its pods'} ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${String(names.length - 3)} more` : ''} ${one.summary}.`, ...one.findings.flatMap(findingLines));
+    const which = names.length === 1 ? `Its pod ${names[0] ?? ''}` : `Each of its ${String(names.length)} pods ${names.slice(0, 3).join(', ')}${names.length > 3 ? ' …' : ''}`;
+    // They may be on different nodes.
+    const alike = group.every(({ summary: other }) => other === one.summary);
+    lines.push('', `${which} ${alike ? one.summary : 'is not well'}.`, ...one.findings.flatMap(findingLines));
   }
   return `${lines.join('\n')}\n`;
 }

@@ -35,6 +35,15 @@ it('makes the directory of a volume of ours once, and removes it when told', asy
   expect(await readdir(join(dir, 'volumes'))).toEqual([]);
 });
 
+it('makes the directory once for pods that begin at the same time', async () => {
+  const pods = Array.from({ length: 20 }, (_, i) => testPod(`p${String(i)}`));
+  const seen = await Promise.all(pods.map(async (pod) => {
+    await ensureClaimedVolume(pod, volume, paths, lookup(claim, ours));
+    return (await stat(claimedFolder(pod, volume, paths, lookup(claim, ours)))).ino;
+  }));
+  expect(new Set(seen).size).toBe(1);
+});
+
 it('gives what is in a local volume to the group of a pod that begins, once', async () => {
   const path = join(dir, 'disk');
   const gid = process.getgid?.() ?? 0;

@@ -1,4 +1,5 @@
-import { chmod, chown, lstat, mkdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
+import { realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
 import { annotations, isFor, isFullyBound, localPathProvisioner } from '#api/volumes/binding.ts';
@@ -33,7 +34,7 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   if (found.spec?.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: found, claim: claimOf(pod, volume, lookup), token: lookup.token?.bind(lookup) }, begins, signal);
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
-  if (isOurs(found)) await makeLocalVolume(path, fsGroup);
+  if (isOurs(found)) makeLocalVolume(path, fsGroup);
   else if (found.spec?.nfs) await (await import('./nfs.ts')).ensureNfs(path, found.spec.nfs, found.spec.mountOptions ?? []);
   else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
@@ -79,12 +80,15 @@ function pathOf(volume: PersistentVolume, { name }: Volume, { localVolumes, volu
   return path;
 }
 
-/** Made aside, so that it appears complete; what pods make of its owner and mode later is theirs. */
-async function makeLocalVolume(dir: string, fsGroup: number | undefined): Promise<void> {
-  if (await lstat(dir).catch(() => undefined)) return;
+/**
+ * Made aside, so that it appears complete; what pods make of its owner and mode later is theirs. Nothing is awaited in between: pods that
+ * share the volume begin at the same time, and the second rename would take the place of a directory that is in use.
+ */
+function makeLocalVolume(dir: string, fsGroup: number | undefined): void {
+  if (lstatSync(dir, { throwIfNoEntry: false })) return;
   const fresh = `${dir}.new`;
-  await mkdir(fresh, { recursive: true, mode: 0o755 });
-  await chown(fresh, 0, fsGroup ?? 0);
-  await chmod(fresh, fsGroup === undefined ? 0o777 : 0o2777);
-  await rename(fresh, dir);
+  mkdirSync(fresh, { recursive: true, mode: 0o755 });
+  chownSync(fresh, 0, fsGroup ?? 0);
+  chmodSync(fresh, fsGroup === undefined ? 0o777 : 0o2777);
+  renameSync(fresh, dir);
 }

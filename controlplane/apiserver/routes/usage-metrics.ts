@@ -49,6 +49,7 @@ export class UsageMetrics {
     });
   }
 
+  /** Pods of which no container runs are left out, as with metrics-server. */
   async #pods({ path, request }: ResourceCall, namespace: string | undefined): Promise<unknown[]> {
     const objects = (await this.#objects(pods, namespace, path.name, request.query)) as Pod[];
     const names = new Set(objects.flatMap((pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : [])));
@@ -56,7 +57,7 @@ export class UsageMetrics {
     return objects.flatMap((pod) => {
       const node = usages.get(pod.spec?.nodeName ?? '');
       const used = node?.pods.find((one) => one.uid === pod.metadata?.uid);
-      return node && used ? [{ kind: 'PodMetrics', ...head(pod, node), containers: used.containers.map((container) => ({ name: container.name, usage: quantities(container) })) }] : [];
+      return node && used && used.containers.length > 0 ? [{ kind: 'PodMetrics', ...head(pod, node), containers: used.containers.map((container) => ({ name: container.name, usage: quantities(container) })) }] : [];
     });
   }
 
