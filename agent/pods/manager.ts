@@ -172,15 +172,20 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   async usage(signal: AbortSignal, volumes = false): Promise<UsageReport> {
     const report = await this.#usage.read(signal);
     if (!volumes) return report;
-    const pods = [...this.#workers.values()].map(({ pod }) => pod);
-    const held = await (await this.#volumes()).read(pods, signal, this.#signal);
-    const { ofFileSystem } = await import('./volumes/stats.ts');
-    return { ...report, node: { ...report.node, disk: await ofFileSystem(this.#config.stateDir) }, pods: report.pods.map((pod) => ({ ...pod, volumes: held.get(pod.uid) ?? [] })) };
+    const all = [...this.#workers.values()].map(({ pod }) => pod);
+    const held = await (await this.#volumes()).read(all, signal, this.#signal);
+    const { withHoldings } = await import('./volumes/holdings.ts');
+    return withHoldings(report, all, held, { driver: this.#deps.driver, stateDir: this.#config.stateDir }, signal);
   }
 
   /** Loaded when the first asks. */
   #volumes(): Promise<VolumeMeter> {
-    return this.#meter ??= import('./volumes/meter.ts').then((loaded) => new loaded.VolumeMeter({ clock: this.#deps.clock, log: this.#log, lookup: this.#lookup }, this.#config));
+    return this.#meter ??= import('./volumes/meter.ts').then((loaded) => new loaded.VolumeMeter({ clock: this.#deps.clock, log: this.#log, lookup: this.#lookup, written: (signal) => this.#written(signal) }, this.#config));
+  }
+
+  async #written(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    const { driver } = this.#deps;
+    return driver.written ? driver.written((await driver.list(signal)).containers.filter(({ state }) => state === 'running').map(({ id }) => id), signal) : new Map();
   }
 
   /** Removes the directory of a local volume that no pod uses any more. */

@@ -14,6 +14,7 @@ import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { runtimeStatus } from '#agent/node/node-status.ts';
 import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
+import { Evictor } from './eviction/evictor.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
 
@@ -56,10 +57,14 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
     }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
     manager.subscribe(tell);
-    running = manager.start(stop.signal);
+    const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+    const evictor = new Evictor({ pods: manager, node: calm, driver: lab.driver, clock: systemClock, events: { emit: () => undefined }, log: silentLog }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, maxGraceSeconds: 0, measureMs: 500 });
+    running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
     const hello = helloSpec(hostArchitecture(), await readFile('/bin/busybox'));
     const group = { path: 'etc/group', type: 'file', mode: 0o644, data: Buffer.from('root:x:0:\nteam:x:4242:nobody\n') } as const;
     await lab.driver.importImage(Readable.from([imageArchive({ ...hello, name: grouped, files: [...hello.files.filter(({ path }) => path !== group.path), group] })]), stop.signal);
+    // From the start: a runtime that counts by itself does so every ten seconds.
+    state.set(testPod('wordy', { containers: [testContainer('app', { ...sh('head -c 3000000 /dev/zero > /file; exec sleep 100000'), resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }));
     await mkdir(join(lab.stateDir, 'seccomp'), { recursive: true });
     await writeFile(join(lab.stateDir, 'seccomp/no-folders.json'), noFolders);
   });
@@ -200,6 +205,8 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await until(() => stateOf('hungry')?.state?.terminated?.reason === 'OOMKilled');
     expect(stateOf('hungry')?.state?.terminated?.exitCode).toBe(137);
     await until(() => (stateOf('deaf')?.restartCount ?? 0) >= 1);
+    await until(() => statusOf('wordy')?.phase === 'Failed');
+    expect(statusOf('wordy')).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^(Pod|Container app).* ephemeral.* storage/) as string });
     expect(await inside('signalled', 'cat /hooked')).toBe('hook\n');
     const signalled = state.list(pods).find((p) => p.metadata?.name === 'signalled')!;
     state.set({ ...signalled, metadata: { ...signalled.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 20 } });

@@ -69,6 +69,8 @@ export interface RuntimeDriver {
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
   /** CPU nanoseconds since start, working-set bytes and, where the runtime counts them, bytes of the writable layer of running containers, by container id. */
   stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writableBytes?: number }>>;
+  /** Bytes of the writable layers of these containers, counted now, as far as that is possible; absent where `stats` tells them. */
+  written?(containerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>>;
   /** Absent where the engine itself calls CNI plugins, and looks after what they gave. */
   readonly networks?: SandboxNetworks;
   /** Lets go of what is held open; calls under way fail. */

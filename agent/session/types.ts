@@ -1,3 +1,4 @@
+import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { CSINodeDriver, NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
 import type { HostTask } from '#common/host-task.ts';
@@ -175,6 +176,8 @@ export interface VolumeUsage extends VolumeAmounts {
 export interface HostUsage extends ResourceUsage {
   /** The file system that pods' files are on. */
   readonly disk?: VolumeAmounts;
+  /** The one that images and what containers write are on; used by images, those that share layers counted in full. */
+  readonly imageDisk?: VolumeAmounts;
   readonly hardware?: Hardware;
 }
 
@@ -183,8 +186,10 @@ export interface ContainerUsage extends ResourceUsage {
   readonly id: string;
   readonly image: string;
   readonly startedAtMs: number;
-  /** Of what it wrote beside its volumes; absent where the runtime does not count it. */
+  /** Of what it wrote beside its volumes; absent where that is not counted, or nobody asked for volumes. */
   readonly writableBytes?: number;
+  /** Of its logs; absent where nobody asked for volumes. */
+  readonly logs?: DiskUsage;
 }
 
 /** What a pod's network interface has carried. */
@@ -201,6 +206,6 @@ export interface UsageReport {
   readonly atMs: number;
   readonly windowMs: number;
   readonly node: HostUsage;
-  /** `network` is absent for pods in the host's network. */
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[]; readonly volumes?: readonly VolumeUsage[] }[];
+  /** `network` is absent for pods in the host's network. `ephemeral`: all that the pod keeps on the host's disk for as long as it lives. */
+  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[]; readonly volumes?: readonly VolumeUsage[]; readonly ephemeral?: DiskUsage }[];
 }

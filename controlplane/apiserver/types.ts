@@ -1,3 +1,4 @@
+import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { HostTask } from '#common/host-task.ts';
 import type { Channels } from '#common/streams/channels.ts';
@@ -97,6 +98,7 @@ export interface ContainerUsage extends Usage {
   readonly startedAtMs?: number;
   /** Of what it wrote beside its volumes. */
   readonly writableBytes?: number;
+  readonly logs?: DiskUsage;
 }
 
 export interface PodUsage {
@@ -111,6 +113,8 @@ export interface PodUsage {
   readonly containers: readonly ContainerUsage[];
   /** Absent where nobody asked, and from agents that are older than this. */
   readonly volumes?: readonly VolumeUsage[];
+  /** All that it keeps on its host's disk for as long as it lives; absent like `volumes`. */
+  readonly ephemeral?: DiskUsage;
 }
 
 /** Bytes and inodes of a file system, as far as they are known. */
@@ -136,7 +140,7 @@ export interface NodeUsage {
   readonly atMs: number;
   readonly windowMs: number;
   /** `hardware` is absent from agents that are older than this. */
-  readonly node: Usage & { readonly hardware?: Hardware; readonly disk?: VolumeAmounts };
+  readonly node: Usage & { readonly hardware?: Hardware; readonly disk?: VolumeAmounts; readonly imageDisk?: VolumeAmounts };
   readonly pods: readonly PodUsage[];
 }
 

@@ -88,8 +88,8 @@ describe('CSI drivers', () => {
     await until('an Event of both', async () => await seen('Pod') && await seen('PersistentVolumeClaim'));
     const kubelet = (path: string): Promise<string> => cluster.kubectl(['get', '--raw', `/api/v1/nodes/${host().name}/proxy/${path}`]);
     expect(await kubelet('metrics')).toMatch(/kubelet_volume_stats_used_bytes\{namespace="default",persistentvolumeclaim="data"\} 400/);
-    expect(JSON.parse(await kubelet('stats/summary'))).toMatchObject({ node: { fs: { capacityBytes: expect.any(Number) } }, pods: expect.arrayContaining([
-      expect.objectContaining({ podRef: expect.objectContaining({ name: 'user' }), volume: expect.arrayContaining([expect.objectContaining({ name: 'data', pvcRef: { name: 'data', namespace: 'default' }, capacityBytes: 1000, volumeHealthStats: { abnormal: true } })]) }),
+    expect(JSON.parse(await kubelet('stats/summary'))).toMatchObject({ node: { fs: { capacityBytes: expect.any(Number) }, runtime: { imageFs: { usedBytes: expect.any(Number), availableBytes: expect.any(Number) } } }, pods: expect.arrayContaining([
+      expect.objectContaining({ podRef: expect.objectContaining({ name: 'user' }), 'ephemeral-storage': expect.objectContaining({ usedBytes: expect.any(Number), capacityBytes: expect.any(Number) }), volume: expect.arrayContaining([expect.objectContaining({ name: 'data', pvcRef: { name: 'data', namespace: 'default' }, capacityBytes: 1000, volumeHealthStats: { abnormal: true } })]) }),
     ]) });
   });
 

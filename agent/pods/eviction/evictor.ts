@@ -6,7 +6,7 @@ import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import type { Pressure } from '#agent/node/thresholds.ts';
 import { processCount } from '#agent/runtimes/cgroups.ts';
-import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
 import { nodeEvent } from '#agent/session/node-event.ts';
 import type { AgentEvents } from '#agent/session/types.ts';
 import { podPaths } from '../paths.ts';
@@ -35,7 +35,7 @@ export interface EvictorDeps {
     /** Called with each change of the node's status. */
     subscribe(listener: () => void): () => void;
   };
-  readonly driver: Pick<RuntimeDriver, 'list' | 'stats' | 'removeContainer'>;
+  readonly driver: Pick<RuntimeDriver, 'list' | 'stats' | 'written' | 'removeContainer'>;
   readonly clock: Clock;
   readonly events: AgentEvents;
   readonly log: Log;
@@ -134,7 +134,7 @@ export class Evictor implements Runnable {
         const used = new Map(own.map(({ id, name }) => [name, stats.get(id)?.memoryBytes ?? 0]));
         return { pod, usage: [...used.values()].reduce((a, b) => a + b, 0), containers: used };
       }
-      const storage = await this.#measure(pod, new Map(own.map(({ id, name }) => [name, stats.get(id)?.writableBytes ?? 0])), signal);
+      const storage = await this.#measure(pod, own, stats, signal);
       const part = resource === 'inodes' ? 'inodes' : 'bytes';
       return { pod, usage: storage.total[part], containers: new Map([...storage.containers].map(([name, usage]) => [name, usage[part]])) };
     }));
@@ -149,7 +149,7 @@ export class Evictor implements Runnable {
         const [{ containers }, stats] = await Promise.all([this.#deps.driver.list(signal), this.#deps.driver.stats(signal)]);
         for (const victim of limited) {
           const own = containers.filter((container) => container.podUid === victim.uid && container.state === 'running');
-          const excess = storageExcess(victim.pod, await this.#measure(victim.pod, new Map(own.map(({ id, name }) => [name, stats.get(id)?.writableBytes ?? 0])), signal));
+          const excess = storageExcess(victim.pod, await this.#measure(victim.pod, own, stats, signal));
           if (excess !== undefined) victim.evict(evictionOf(excess, hardGraceSeconds));
         }
       } catch (error) {
@@ -159,7 +159,9 @@ export class Evictor implements Runnable {
     }
   }
 
-  #measure(pod: Pod, writable: ReadonlyMap<string, number>, signal: AbortSignal): Promise<LocalStorage> {
+  async #measure(pod: Pod, own: readonly Container[], stats: Awaited<ReturnType<RuntimeDriver['stats']>>, signal: AbortSignal): Promise<LocalStorage> {
+    const counted = await this.#deps.driver.written?.(own.map(({ id }) => id), signal);
+    const writable = new Map(own.map(({ id, name: container }) => [container, counted?.get(id) ?? stats.get(id)?.writableBytes ?? 0]));
     const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
     return measureStorage(pod, podPaths(this.#config.stateDir, { namespace, name, uid }), writable, signal);
   }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Pod } from '#api/gen/types.ts';
 import { podPaths } from '../paths.ts';
 import { testContainer, testPod } from '../testing.ts';
-import { diskUsage } from './disk-usage.ts';
+import { diskUsage } from '#common/disk-usage.ts';
 import { hasStorageLimits, measureStorage, storageExcess } from './local-storage.ts';
 
 const { signal } = new AbortController();

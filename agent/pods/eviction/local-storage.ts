@@ -4,7 +4,7 @@ import { quantityValue } from '#api/meta/quantity.ts';
 import { podTotals } from '#api/pod-spec/totals.ts';
 import { initContainersOf, containersOf } from '../spec/containers.ts';
 import type { PodPaths } from '../paths.ts';
-import { diskUsage, type DiskUsage } from './disk-usage.ts';
+import { diskUsage, type DiskUsage } from '#common/disk-usage.ts';
 
 const none: DiskUsage = { bytes: 0, inodes: 0 };
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Pod, Volume } from '#api/gen/types.ts';
 import { execOk } from '#common/exec.ts';
 import type { VolumeAmounts, VolumeUsage } from '#agent/session/types.ts';
-import { diskUsage } from '../eviction/disk-usage.ts';
+import { diskUsage } from '#common/disk-usage.ts';
 import type { PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 

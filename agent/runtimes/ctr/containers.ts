@@ -71,7 +71,7 @@ export class Containers {
     };
     await records.write(record);
     try {
-      const rootfs = this.#rootfs(id);
+      const rootfs = this.rootfs(id);
       await mkdir(rootfs, { recursive: true });
       const mount = await ctr.run(['snapshots', '--snapshotter', await snapshotter(signal), 'prepare', '--target', rootfs, id, image.chainId], signal);
       await mountAsTold(mount, signal);
@@ -135,7 +135,7 @@ export class Containers {
     await tasks.kill(id, 'SIGKILL', signal, true);
     await tasks.delete(id, signal);
     await absentIsFine(ctr.run(['containers', 'rm', id], signal));
-    await exec('umount', ['-l', this.#rootfs(id)]);
+    await exec('umount', ['-l', this.rootfs(id)]);
     await absentIsFine(ctr.run(['snapshots', '--snapshotter', await snapshotter(signal), 'rm', id], signal));
     await this.#pipesOf(record).remove();
     this.#pipes.delete(id);
@@ -226,7 +226,8 @@ export class Containers {
     return { [ownLabels.owner]: this.#dirs.owner, [podLabels.uid]: podUid, [podLabels.name]: podName, [podLabels.namespace]: podNamespace, [podLabels.container]: container };
   }
 
-  #rootfs(id: string): string {
+  /** Where its root file system is mounted. */
+  rootfs(id: string): string {
     return join(this.#deps.records.folder(id), 'rootfs');
   }
 
@@ -238,7 +239,7 @@ export class Containers {
     const hooks = nvidia ? [nvidia, ...named] : named;
     const { security, targetContainerId, devices = [] } = config;
     const own = (await Promise.all(devices.map(async ({ hostPath, containerPath, permissions }) => (await deviceAt(hostPath, containerPath)).map((device) => ({ ...device, permissions }))))).flat();
-    const rootfs = this.#rootfs(record.id);
+    const rootfs = this.rootfs(record.id);
     const capabilities = capabilitiesOf(security, boundingSet(await readFile('/proc/self/status', 'utf8')));
     const seccomp = await seccompOf(this.#deps.ctr, security, capabilities, this.#dirs.runDir, signal);
     return containerSpec(sandbox, config, {

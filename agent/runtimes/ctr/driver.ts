@@ -206,6 +206,10 @@ export class CtrDriver implements RuntimeDriver {
     return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
   }
 
+  async written(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    return (await import('./written.ts')).writtenBytes(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), signal);
+  }
+
   async #inside(sandboxId: string): Promise<ContainerRecord[]> {
     return [...(await this.#containerRecords.all()).values()].filter((record) => record.sandboxId === sandboxId);
   }

@@ -245,6 +245,13 @@ export class DockerDriver implements RuntimeDriver {
     return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
   }
 
+  /** Docker walks through the layers. */
+  async written(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    if (ids.length === 0) return new Map();
+    const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: ids }) }, timeoutMs: slowMs }, signal);
+    return new Map(listed.map(({ Id, SizeRw = 0 }) => [Id, SizeRw]));
+  }
+
   async #listed(labels: readonly string[], signal: AbortSignal): Promise<readonly ListedContainer[]> {
     return this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { all: true, filters: JSON.stringify({ label: labels }) } }, signal);
   }

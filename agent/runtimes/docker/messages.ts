@@ -4,6 +4,8 @@ export interface ListedContainer {
   /** Seconds. */
   readonly Created: number;
   readonly State: string;
+  /** Bytes of the writable layer; told only when asked for. */
+  readonly SizeRw?: number;
   readonly Labels: Readonly<Record<string, string>> | null;
 }
 

@@ -80,8 +80,8 @@ export class FakeNodes implements NodeGateway {
   }
 
   usage(): Promise<NodeUsage> {
-    return Promise.resolve({ atMs: 0, windowMs: 1000, node: { cpuMillis: 5, memoryBytes: 100, cpuSeconds: 60.5, hardware: { celsius: 61.3, throttled: 4, disk: { device: 'mmcblk0', wornPercent: 30 } } }, pods: [
-      { namespace: 'default', name: 'web', uid: 'u', network: { receivedBytes: 7, receivedPackets: 2, receiveErrors: 0, sentBytes: 9, sentPackets: 3, sendErrors: 1 }, volumes: [{ name: 'tmp', usedBytes: 5, inodesUsed: 1 }, { name: 'data', claim: 'c', availableBytes: 6, capacityBytes: 10, usedBytes: 4, abnormal: true }], containers: [{ name: 'main', cpuMillis: 2, memoryBytes: 10, cpuSeconds: 1.5, id: 'c1', image: 'x', startedAtMs: 2000 }] },
+    return Promise.resolve({ atMs: 0, windowMs: 1000, node: { cpuMillis: 5, memoryBytes: 100, cpuSeconds: 60.5, hardware: { celsius: 61.3, throttled: 4, disk: { device: 'mmcblk0', wornPercent: 30 } }, disk: { capacityBytes: 100, availableBytes: 60, usedBytes: 40, inodes: 9, inodesUsed: 4 }, imageDisk: { capacityBytes: 200, availableBytes: 150, usedBytes: 30 } }, pods: [
+      { namespace: 'default', name: 'web', uid: 'u', network: { receivedBytes: 7, receivedPackets: 2, receiveErrors: 0, sentBytes: 9, sentPackets: 3, sendErrors: 1 }, volumes: [{ name: 'tmp', usedBytes: 5, inodesUsed: 1 }, { name: 'data', claim: 'c', availableBytes: 6, capacityBytes: 10, usedBytes: 4, abnormal: true }], ephemeral: { bytes: 14, inodes: 2 }, containers: [{ name: 'main', writableBytes: 9, logs: { bytes: 3, inodes: 1 }, cpuMillis: 2, memoryBytes: 10, cpuSeconds: 1.5, id: 'c1', image: 'x', startedAtMs: 2000 }] },
       // As an older agent tells of it.
       { namespace: 'default', name: 'old', uid: 'v', containers: [{ name: 'main', cpuMillis: 1, memoryBytes: 20 }] },
     ] });

@@ -7,7 +7,7 @@ import { json, text, type Reply } from '../../http/reply.ts';
 import type { ApiRequest } from '../../http/request.ts';
 import { listPage } from '../../resource-lists.ts';
 import type { RouteDeps } from '../../routes/types.ts';
-import type { Usage, VolumeAmounts } from '../../types.ts';
+import type { PodUsage, Usage, VolumeAmounts } from '../../types.ts';
 import { gateway } from '../target.ts';
 import { sumOf } from './node-usage.ts';
 
@@ -52,20 +52,36 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
     memory: { time, workingSetBytes: memoryBytes },
   });
   return {
-    node: { nodeName, ...stats(node), ...(node.disk && { fs: { time, ...amounts(node.disk) } }) },
-    pods: used.map(({ namespace, name, uid, network, containers, volumes }) => ({
+    node: {
+      nodeName, ...stats(node), ...(node.disk && { fs: { time, ...amounts(node.disk) } }),
+      ...(node.imageDisk && { runtime: { imageFs: { time, ...amounts(node.imageDisk) }, containerFs: { time, ...amounts({ ...node.imageDisk, ...sumOfWritten(used) }) } } }),
+    },
+    pods: used.map(({ namespace, name, uid, network, containers, volumes, ephemeral }) => ({
       podRef: { name, namespace, uid },
       containers: containers.map((container) => ({
         name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container),
-        ...(container.writableBytes !== undefined && { rootfs: { time, usedBytes: container.writableBytes } }),
+        ...(container.writableBytes !== undefined && { rootfs: { time, ...part(node.imageDisk, { bytes: container.writableBytes }) } }),
+        ...(container.logs && { logs: { time, ...part(node.disk, container.logs) } }),
       })),
       ...stats(sumOf(containers)),
       ...(network && { network: { time, name: 'eth0', rxBytes: network.receivedBytes, rxErrors: network.receiveErrors, txBytes: network.sentBytes, txErrors: network.sendErrors } }),
       ...(volumes && { volume: volumes.map(({ name: volume, claim, abnormal, ...held }) => ({
         time, ...amounts(held), name: volume, ...(claim !== undefined && { pvcRef: { name: claim, namespace } }), ...(abnormal !== undefined && { volumeHealthStats: { abnormal } }),
       })) }),
+      ...(ephemeral && { 'ephemeral-storage': { time, ...part(node.disk, ephemeral) } }),
     })),
   };
+}
+
+/** What one of many uses of a file system. */
+function part(disk: VolumeAmounts | undefined, { bytes, inodes }: { readonly bytes: number; readonly inodes?: number }): object {
+  const { usedBytes: _bytes, inodesUsed: _inodes, ...whole } = disk ?? {};
+  return amounts({ ...whole, usedBytes: bytes, ...(inodes !== undefined && { inodesUsed: inodes }) });
+}
+
+/** Of images nobody counts inodes, of containers' layers neither. */
+function sumOfWritten(pods: readonly PodUsage[]): VolumeAmounts {
+  return { usedBytes: pods.flatMap(({ containers }) => containers).reduce((sum, { writableBytes = 0 }) => sum + writableBytes, 0) };
 }
 
 function amounts({ availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed }: VolumeAmounts): object {

@@ -147,7 +147,7 @@ describe('a node', () => {
   it('answers what a kubelet is asked', async () => {
     expect((await server.ask('/api/v1/nodes/node-1/proxy/healthz')).text).toBe('ok');
     expect((await server.ask('/api/v1/nodes/node-1:10250/proxy/pods')).json<{ items: unknown[] }>().items).toHaveLength(3);
-    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 } }, pods: [{ podRef: { name: 'web' }, cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 }, volume: [{ name: 'tmp', usedBytes: 5 }, { name: 'data', pvcRef: { name: 'c', namespace: 'default' }, availableBytes: 6, volumeHealthStats: { abnormal: true } }] }, { podRef: { name: 'old' } }] });
+    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 }, fs: { usedBytes: 40 }, runtime: { imageFs: { usedBytes: 30, capacityBytes: 200 }, containerFs: { usedBytes: 9, capacityBytes: 200 } } }, pods: [{ podRef: { name: 'web' }, 'ephemeral-storage': { usedBytes: 14, inodesUsed: 2, capacityBytes: 100, availableBytes: 60 }, containers: [{ rootfs: { usedBytes: 9, availableBytes: 150 }, logs: { usedBytes: 3, capacityBytes: 100 } }], cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 }, volume: [{ name: 'tmp', usedBytes: 5 }, { name: 'data', pvcRef: { name: 'c', namespace: 'default' }, availableBytes: 6, volumeHealthStats: { abnormal: true } }] }, { podRef: { name: 'old' } }] });
     expect((await server.ask('/api/v1/nodes/node-1/proxy/run/x', { method: 'POST' })).status).toBe(405);
     expect((await server.ask('/api/v1/nodes/node-1/proxy/absent')).status).toBe(404);
   });
