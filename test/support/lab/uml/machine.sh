@@ -17,7 +17,7 @@ mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 # A host with nothing on it: what the machine has enabled is not this host's. Only the first time, for its disk is kept.
 if [ ! -e /etc/lab-host ]; then
-  rm -rf /etc/systemd/system /etc/fstab /etc/cleat /usr/local/bin/cleat
+  rm -rf /etc/systemd/system /etc/fstab /etc/cleat /etc/cni /var/lib/cni /var/cache/cleat /usr/local/bin/cleat
   mkdir -p /etc/systemd/system/multi-user.target.wants
   ln -s /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
   for unit in networking ssh systemd-networkd systemd-resolved systemd-timesyncd systemd-udevd systemd-udev-trigger systemd-random-seed e2scrub_reap apt-daily.timer apt-daily-upgrade.timer; do
