@@ -13,6 +13,8 @@ it('reads this host', async () => {
   expect(readings.memoryBytes).toBeGreaterThan(readings.memoryAvailableBytes);
   expect(readings.disk.availableBytes).toBeGreaterThan(0);
   expect(readings.pids.limit).toBeGreaterThan(readings.pids.used);
+  expect([(await host.readings('/')).imageDisk, (await host.readings('/absent')).imageDisk]).toEqual([undefined, undefined]);
+  expect((await host.readings('/dev/shm')).imageDisk?.totalBytes).toBeGreaterThan(0);
 });
 
 it('is honest about the limits of the place where it runs', async () => {

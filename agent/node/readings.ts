@@ -1,4 +1,4 @@
-import { readdir, readFile, statfs } from 'node:fs/promises';
+import { readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
 import { detectNodeIp } from '#common/host-address.ts';
 import { readCgroup } from './cgroup-limits.ts';
@@ -15,12 +15,16 @@ export interface HostIdentity {
   readonly bootId: string;
 }
 
+export interface DiskReadings { readonly totalBytes: number; readonly availableBytes: number; readonly inodes: number; readonly freeInodes: number }
+
 /** What is looked at each time. */
 export interface HostReadings {
   readonly cpuMillis: number;
   readonly memoryBytes: number;
   readonly memoryAvailableBytes: number;
-  readonly disk: { readonly totalBytes: number; readonly availableBytes: number; readonly inodes: number; readonly freeInodes: number };
+  readonly disk: DiskReadings;
+  /** Where images and what containers write are, if that is another file system than the one above. */
+  readonly imageDisk?: DiskReadings;
   readonly pids: { readonly limit: number; readonly used: number };
   /** Page size in KiB → total bytes. */
   readonly hugePages: Readonly<Record<number, number>>;
@@ -31,7 +35,8 @@ export interface HostReadings {
 /** Where readings come from; tests put their own in its place. */
 export interface Host {
   identity(): Promise<HostIdentity>;
-  readings(): Promise<HostReadings>;
+  /** `imageFolder`: on the file system of the runtime's images; absent while that is not known. */
+  readings(imageFolder?: string): Promise<HostReadings>;
 }
 
 export interface LinuxHostConfig {
@@ -66,20 +71,39 @@ export class LinuxHost implements Host {
     };
   }
 
-  async readings(): Promise<HostReadings> {
+  async readings(imageFolder?: string): Promise<HostReadings> {
     const { mem } = memoryInformation();
-    const [memory, cgroup, disk, hugePages, pids] = await Promise.all([mem(), readCgroup(), statfs(this.#config.stateDirectory), readHugePages(), readPids()]);
+    const { stateDirectory } = this.#config;
+    const [memory, cgroup, disk, imageDisk, hugePages, pids] = await Promise.all([
+      mem(), readCgroup(), readDisk(stateDirectory), imageFolder === undefined ? undefined : otherDisk(imageFolder, stateDirectory), readHugePages(), readPids(),
+    ]);
     const memoryBytes = Math.min(memory.total, cgroup.memoryLimitBytes ?? Infinity);
     const cgroupAvailable = cgroup.memoryLimitBytes === undefined ? Infinity : cgroup.memoryLimitBytes - (cgroup.workingSetBytes ?? 0);
     return {
       cpuMillis: Math.min(availableParallelism() * 1000, cgroup.cpuLimitMillis ?? Infinity),
       memoryBytes,
       memoryAvailableBytes: Math.min(memory.available, cgroupAvailable),
-      disk: { totalBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize, inodes: disk.files, freeInodes: disk.ffree },
+      disk,
+      ...(imageDisk && { imageDisk }),
       pids: cgroup.pidLimit !== undefined && cgroup.pidLimit < pids.limit ? { limit: cgroup.pidLimit, used: cgroup.pidCount ?? 0 } : pids,
       hugePages,
       nodeIp: this.#config.nodeIp || detectNodeIp((await text('/proc/net/route')) ?? '', networkInterfaces()),
     };
+  }
+}
+
+async function readDisk(path: string): Promise<DiskReadings> {
+  const disk = await statfs(path);
+  return { totalBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize, inodes: disk.files, freeInodes: disk.ffree };
+}
+
+/** Undefined where both are on one file system, or the first cannot be read. */
+async function otherDisk(path: string, than: string): Promise<DiskReadings | undefined> {
+  try {
+    const [own, other] = await Promise.all([stat(path), stat(than)]);
+    return own.dev === other.dev ? undefined : await readDisk(path);
+  } catch {
+    return undefined;
   }
 }
 

@@ -15,7 +15,7 @@ import { amountsOf, conditionOf, crossed, defaultThresholds, type Pressure, type
 
 export interface NodeReporterDeps {
   readonly host: Host;
-  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'> & Partial<Pick<RuntimeDriver, 'setup'>>;
+  readonly runtime: Pick<RuntimeDriver, 'version' | 'notReady' | 'listImages'> & Partial<Pick<RuntimeDriver, 'setup' | 'imageFolder'>>;
   /** Other parts that pods need: why each is not ready, undefined when it is. */
   readonly notReady: readonly (() => string | undefined)[];
   /** What other hosts need to know of this one. */
@@ -62,6 +62,7 @@ export class NodeReporter implements NodeReports, Runnable {
   #readings: HostReadings | undefined;
   #runtimeVersion = '';
   #runtimeSetup: RuntimeSetup | undefined;
+  #imageFolder: string | undefined;
   #runtimeSeen = false;
   #images: NonNullable<NodeStatus['images']> = [];
   #imagesAtMs = -Infinity;
@@ -133,7 +134,7 @@ export class NodeReporter implements NodeReports, Runnable {
     if (runtime.length === 0) await this.#lookAtImages(signal);
     let readings;
     try {
-      readings = await host.readings();
+      readings = await host.readings(this.#imageFolder);
     } catch (error) {
       // The last report stands: a host that cannot be read is not a host that changed.
       log.warn({ err: messageOf(error) }, 'host cannot be looked at');
@@ -178,6 +179,7 @@ export class NodeReporter implements NodeReports, Runnable {
       if (!this.#runtimeSeen) {
         this.#runtimeVersion = await runtime.version(bounded);
         this.#runtimeSetup = await runtime.setup?.(bounded);
+        this.#imageFolder = await runtime.imageFolder?.(bounded).catch(() => undefined);
       }
       this.#runtimeSeen = true;
       return reasons;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { nodePolicy, reservedProblem } from './policy.ts';
-import { crossed, keptBack, parseThresholds } from './thresholds.ts';
+import { crossed, defaultThresholds, keptBack, parseThresholds } from './thresholds.ts';
 
 const gib = 1024 ** 3;
 const readings = { cpuMillis: 1, memoryBytes: gib, memoryAvailableBytes: gib / 10, nodeIp: undefined, hugePages: {}, disk: { totalBytes: 100 * gib, availableBytes: 7 * gib, inodes: 0, freeInodes: 0 }, pids: { limit: 1000, used: 900 } };
@@ -10,6 +10,13 @@ it('reads amounts and shares', () => {
   expect(names('memory.available<200Mi,nodefs.available<5%,pid.available<11%,nodefs.inodesFree<50%')).toEqual(['memory.available', 'pid.available']);
   expect(names('')).toEqual([]);
   expect(keptBack(parseThresholds('memory.available<10%,memory.available<1Mi'), 'memory.available', 1000)).toBe(1024 ** 2);
+});
+
+it('looks at the disk of the images where that is another one', () => {
+  const full = { totalBytes: 100 * gib, availableBytes: gib, inodes: 100, freeInodes: 2 };
+  const found = (imageDisk?: typeof full): string[] => crossed(defaultThresholds, { ...readings, pids: { limit: 9, used: 1 }, memoryAvailableBytes: gib, ...(imageDisk && { imageDisk }) }, () => false).map(({ signal }) => signal);
+  expect(found()).toEqual([]);
+  expect(found(full)).toEqual(['imagefs.available', 'imagefs.inodesFree']);
 });
 
 it.each([

@@ -1,7 +1,7 @@
 import { isQuantity, quantityValue } from '#api/meta/quantity.ts';
-import type { HostReadings } from './readings.ts';
+import type { DiskReadings, HostReadings } from './readings.ts';
 
-/** What kubelet calls eviction signals. Images and pods share one file system here, so imagefs is nodefs. */
+/** What kubelet calls eviction signals. Where images and pods share one file system, imagefs is nodefs. */
 export type EvictionSignal = 'memory.available' | 'nodefs.available' | 'nodefs.inodesFree' | 'imagefs.available' | 'imagefs.inodesFree' | 'pid.available';
 export type PressureCondition = 'MemoryPressure' | 'DiskPressure' | 'PIDPressure';
 
@@ -36,6 +36,8 @@ export const defaultThresholds: readonly Threshold[] = [
   { signal: 'memory.available', limit: atMost(10, 100 * mib), text: '100Mi', graceMs: 0 },
   { signal: 'nodefs.available', limit: atMost(10, 5120 * mib), text: '10%', graceMs: 0 },
   { signal: 'nodefs.inodesFree', limit: atMost(5, Infinity), text: '5%', graceMs: 0 },
+  { signal: 'imagefs.available', limit: atMost(10, 5120 * mib), text: '10%', graceMs: 0 },
+  { signal: 'imagefs.inodesFree', limit: atMost(5, Infinity), text: '5%', graceMs: 0 },
   { signal: 'pid.available', limit: atMost(5, 1000), text: '5%', graceMs: 0 },
 ];
 
@@ -59,13 +61,23 @@ function isSignal(name: string): name is EvictionSignal {
 }
 
 /** What is left of what there is. Undefined where this host does not count it. */
-export function amountsOf({ memoryAvailableBytes, memoryBytes, disk, pids }: HostReadings, signal: EvictionSignal): { readonly available: number; readonly capacity: number } | undefined {
+export function amountsOf({ memoryAvailableBytes, memoryBytes, disk, imageDisk = disk, pids }: HostReadings, signal: EvictionSignal): { readonly available: number; readonly capacity: number } | undefined {
   switch (signal) {
     case 'memory.available': return { available: memoryAvailableBytes, capacity: memoryBytes };
-    case 'nodefs.available': case 'imagefs.available': return { available: disk.availableBytes, capacity: disk.totalBytes };
-    case 'nodefs.inodesFree': case 'imagefs.inodesFree': return disk.inodes > 0 ? { available: disk.freeInodes, capacity: disk.inodes } : undefined;
+    case 'nodefs.available': return bytesOf(disk);
+    case 'imagefs.available': return bytesOf(imageDisk);
+    case 'nodefs.inodesFree': return inodesOf(disk);
+    case 'imagefs.inodesFree': return inodesOf(imageDisk);
     case 'pid.available': return { available: pids.limit - pids.used, capacity: pids.limit };
   }
+}
+
+function bytesOf({ availableBytes, totalBytes }: DiskReadings): { available: number; capacity: number } {
+  return { available: availableBytes, capacity: totalBytes };
+}
+
+function inodesOf({ freeInodes, inodes }: DiskReadings): { available: number; capacity: number } | undefined {
+  return inodes > 0 ? { available: freeInodes, capacity: inodes } : undefined;
 }
 
 /** A pressure ends only when there is this much more than where it begins, so that it does not flap. */
