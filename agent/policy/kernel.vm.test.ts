@@ -15,6 +15,8 @@ import type { LocalPod, PolicyBackend } from './types.ts';
 const [ipA, ipB, ipC] = ['10.42.0.2', '10.42.0.3', '10.42.1.2'];
 const [toA, toC] = ['10.43.0.1', '10.43.0.2'];
 const blocked = 'timeout';
+/** System calls are slow there. */
+const patienceSeconds = 5;
 const signal = new AbortController().signal;
 const record = async (): Promise<void> => Promise.resolve();
 
@@ -71,7 +73,7 @@ describe.each(means)('network policies on a kernel that has everything: %s', (_,
     const answers = async (): Promise<Record<string, boolean>> => Object.fromEntries(await Promise.all(([
       ['a to itself', node, 'a', toA, 80], ['a to c', node, 'a', toC, 80], ['b to a', node, 'b', toA, 80], ['the host to a', node, undefined, toA, 80],
       ['a client by a node port', client, undefined, host(node).address, 30080], ['a client by a Local node port', client, undefined, host(node).address, 30081], ['another host by a node port', peer, undefined, host(node).address, 30080],
-    ] as const).map(async ([name, from, pod, address, port]) => [name, await ask(host(from), pod, address, port) !== blocked] as const)));
+    ] as const).map(async ([name, from, pod, address, port]) => [name, await ask(host(from), pod, address, port, 'tcp', patienceSeconds) !== blocked] as const)));
     const open = { 'a to itself': true, 'a to c': true, 'b to a': true, 'the host to a': true, 'a client by a node port': true, 'a client by a Local node port': true, 'another host by a node port': true };
     await expect.poll(answers).toEqual(open);
     await keepTo({ policyTypes: ['Ingress', 'Egress'], ingress: [{ from: [only(outside)], ports: [{ port: 8080 }] }] });
@@ -83,12 +85,12 @@ describe.each(means)('network policies on a kernel that has everything: %s', (_,
   });
 
   it('are about SCTP, too, by the number of a port and by its name', async () => {
-    const from = (name: string, port: number): Promise<string> => (name === 'c' ? askSctp(host(peer), 'c', ipA, port, 5) : askSctp(host(node), name, ipA, port, 5));
+    const from = (name: 'b' | 'c', port: number): Promise<string> => askSctp(host(name === 'c' ? peer : node), name, ipA, port, patienceSeconds);
     expect(await Promise.all([from('b', 8080), from('c', 8081)])).toEqual(['a', 'a']);
     await keepTo({ ingress: [{ from: [only(ipB)], ports: [{ protocol: 'SCTP', port: 8080 }] }] });
-    await expect.poll(() => Promise.all([from('b', 8080), from('b', 8081), from('c', 8080), ask(host(node), 'b', ipA, 8080)])).toEqual(['a', blocked, blocked, blocked]);
+    await expect.poll(() => Promise.all([from('b', 8080), from('b', 8081), from('c', 8080), ask(host(node), 'b', ipA, 8080, 'tcp', patienceSeconds)])).toEqual(['a', blocked, blocked, blocked]);
     await keepTo({ ingress: [{ from: [only(ipC)], ports: [{ protocol: 'SCTP', port: 'calls' }, { protocol: 'TCP', port: 8080 }] }] });
-    await expect.poll(() => Promise.all([from('c', 8080), from('c', 8081), from('b', 8080), ask(host(peer), 'c', ipA, 8080)])).toEqual(['a', blocked, blocked, `a ${ipC}`]);
+    await expect.poll(() => Promise.all([from('c', 8080), from('c', 8081), from('b', 8080), ask(host(peer), 'c', ipA, 8080, 'tcp', patienceSeconds)])).toEqual(['a', blocked, blocked, `a ${ipC}`]);
     await policies.cleanup(signal);
   });
 });

@@ -20,7 +20,12 @@ export interface ChooseConfig {
 /** The backend that was asked for, or the first that this host can use; and those that earlier lives of the agent used instead. */
 export async function chooseBackends({ makers, ledger, exec, log }: ChooseDeps, { proxyMode, podCidr, serviceCidr, nodePortAddresses, ipvsScheduler }: ChooseConfig, signal: AbortSignal): Promise<{ readonly backend: ProxyBackend; readonly former: readonly ProxyBackend[] }> {
   const record: ProxyBackendDeps['record'] = (kind, target, values) => ledger.record({ kind, target, before: values?.before ?? null, after: values?.after ?? null });
-  const deps = { exec, log, record };
+  const restore = async (sysctls: readonly string[], stop: AbortSignal): Promise<void> => {
+    for (const { target, before, after } of ledger.records.filter(({ kind, target: name }) => kind === 'sysctl' && sysctls.includes(name))) {
+      if (before !== null && after !== null) await exec('sh', ['-c', '[ "$(cat "$1")" != "$2" ] || echo "$3" > "$1"', 'sh', `/proc/sys/${target.replaceAll('.', '/')}`, after, before], { signal: stop });
+    }
+  };
+  const deps = { exec, log, record, restore };
   const config = { tableName: 'cleat', podCidrs: podCidr.split(','), serviceCidrs: serviceCidr.split(','), nodePortAddresses: nodePortAddresses.split(',').filter(Boolean), ipvsScheduler: ipvsSchedulers.find((name) => name === ipvsScheduler) ?? 'rr' };
   const reasons: string[] = [];
   for (const [name, make] of Object.entries(makers)) {

@@ -37,7 +37,7 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
 
     const newBackend = (change: Partial<ProxyConfig> = {}): ProxyBackend => create({ exec: async (c, a, o = {}) => node.exec(c, a, withoutEnv(o)), log: silentLog, record: async () => Promise.resolve() }, { ...config, ...change });
     const tcp = (change: Partial<ServicePort> = {}): ServicePort => servicePort({ endpoints: [podA, podB, remote], ...change });
-    const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'reset' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
+    const ask = async (from: LabHost, target: string, options: { pod?: string; protocol?: 'tcp' | 'udp'; count?: number; sourcePort?: number } = {}): Promise<string[]> => {
       const [, address = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(target) ?? [];
       const inPod = options.pod === undefined ? [] : ['ip', 'netns', 'exec', options.pod];
       const args = [...inPod, 'node', probe, 'ask', options.protocol ?? 'tcp', address, port, String(options.count ?? 1), String(options.sourcePort ?? 0)];

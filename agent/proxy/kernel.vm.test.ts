@@ -130,17 +130,4 @@ describe('Services on a kernel that has everything', () => {
     expect(await inventory()).toBe(before);
     rmSync(directory, { recursive: true });
   });
-
-  it('leave nothing of one backend when another takes over', async () => {
-    const ipvs = new IpvsBackend(deps, config);
-    const nftables = new NftablesBackend(deps, config);
-    await ipvs.replace([{ ...port, nodePort: 30080, externalIps: ['203.0.113.5'] }], signal);
-    await nftables.replace([port], signal);
-    await ipvs.cleanup(signal);
-    const rest = 'ipvsadm -S -n; ipset list -n; ip -br link; iptables-save; ip6tables-save';
-    expect((await node.sh(rest)).toLowerCase()).not.toContain('cleat');
-    expect(await node.sh('ipvsadm -S -n')).toBe('');
-    expect(new Set(await ask(3, 'b'))).toEqual(new Set(['b']));
-    await nftables.cleanup(signal);
-  });
 });

@@ -51,6 +51,7 @@ export class Proxy implements Runnable {
   #failure: string | undefined = 'Service routing has not been set up yet';
   #dirty = false;
   readonly #former: ProxyBackend[];
+  #formerTold = false;
   #checks: HealthChecks | undefined;
   /** Ports that could not be had, so that each is told once. */
   #unchecked: ReadonlySet<number> = new Set();
@@ -111,6 +112,7 @@ export class Proxy implements Runnable {
         // Other changes of the state wake this, too, and must not put the check off.
         if (await this.#wakeup.waitAtMost(Math.max(0, checkAtMs - clock.monotonic()), clock, signal)) continue;
         full = !await this.#intact(signal);
+        await this.#removeFormer(signal);
         checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
       }
     }
@@ -149,11 +151,22 @@ export class Proxy implements Runnable {
     this.#tell('FailedToStartServiceHealthcheck', `health checks of Service ${namespace}/${name} cannot be answered on port ${String(nodePort)} of this host: ${why}`);
   }
 
+  /** Services work whatever becomes of it: what is left is tried again whenever the rules are looked at. */
   async #removeFormer(signal: AbortSignal): Promise<void> {
+    const { log, backend } = this.#deps;
     for (let former = this.#former[0]; former; former = this.#former[0]) {
-      await former.cleanup(signal);
+      try {
+        await former.cleanup(signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const why = messageOf(error);
+        log.warn({ backend: former.name, err: why }, 'rules of the backend used before cannot be removed; trying again');
+        if (!this.#formerTold) this.#tell('FormerServiceRulesLeft', `Services are routed with ${backend.name}, but rules that ${former.name} made before cannot be removed: ${why}`);
+        this.#formerTold = true;
+        return;
+      }
       this.#former.shift();
-      this.#deps.log.info({ backend: former.name, now: this.#deps.backend.name }, 'rules of the backend used before are gone');
+      log.info({ backend: former.name, now: backend.name }, 'rules of the backend used before are gone');
     }
   }
 

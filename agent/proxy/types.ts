@@ -59,6 +59,8 @@ export interface ProxyBackendDeps {
   readonly log: Log;
   /** Notes for uninstalling what is ours, before it is first made: an nftables table (`FAMILY NAME`), chains of one prefix (`COMMAND PREFIX`), virtual servers (`NAME SERVICE-CIDR,...`), or a sysctl with what it was and becomes. */
   readonly record: (kind: 'nftables-table' | 'iptables-chains' | 'ipvs-services' | 'sysctl', target: string, values?: { readonly before: string; readonly after: string }) => Promise<void>;
+  /** Puts sysctls back that were recorded, but for those that somebody else has changed since. */
+  readonly restore?: (sysctls: readonly string[], signal: AbortSignal) => Promise<void>;
 }
 
 /** Makes the kernel route Services. Touches only what it made itself. */

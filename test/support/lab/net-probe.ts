@@ -2,9 +2,8 @@
  * A small program for tests of packets; run in a host or pod with node.
  *
  *   serve NAME PORT              TCP and UDP on PORT: answers each line with "NAME CLIENT-ADDRESS"; prints `ready`
- *   ask tcp|reset|udp ADDRESS PORT COUNT [SOURCE-PORT]
- *                                COUNT exchanges, printed as a JSON array of answers; a failed one is its error code.
- *                                `reset` is TCP that ends connections without ceremony, so that nobody remembers them
+ *   ask tcp|udp ADDRESS PORT COUNT [SOURCE-PORT [TIMEOUT-MS]]
+ *                                COUNT exchanges, printed as a JSON array of answers; a failed one is its error code
  *   watch ADDRESS PORT           a datagram every 20 ms; prints `MILLISECONDS ANSWER` for each answer
  *   hold ADDRESS PORT            one TCP connection, a line every 20 ms; prints each answer, ends with `lost CODE` when it breaks
  */
@@ -12,7 +11,6 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const timeoutMs = 1500;
 
 function plain(address: string | undefined): string {
   return (address ?? '').replace(/^::ffff:/, '');
@@ -28,12 +26,11 @@ function serve(name: string, port: number): void {
   tcp.listen(port, () => { udp.bind(port, () => { console.log('ready'); }); });
 }
 
-async function askTcp(address: string, port: number, reset: boolean): Promise<string> {
+async function askTcp(address: string, port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
     const end = (answer: string): void => {
-      if (reset) socket.resetAndDestroy();
-      else socket.destroy();
+      socket.destroy();
       resolve(answer);
     };
     socket.setTimeout(timeoutMs, () => { end('timeout'); });
@@ -44,7 +41,7 @@ async function askTcp(address: string, port: number, reset: boolean): Promise<st
   });
 }
 
-async function askUdp(socket: UdpSocket, address: string, port: number): Promise<string> {
+async function askUdp(socket: UdpSocket, address: string, port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => { end('timeout'); }, timeoutMs);
     const end = (answer: string): void => {
@@ -59,14 +56,14 @@ async function askUdp(socket: UdpSocket, address: string, port: number): Promise
   });
 }
 
-async function ask(protocol: string, address: string, port: number, count: number, sourcePort: number): Promise<void> {
+async function ask(protocol: string, address: string, port: number, count: number, sourcePort: number, timeoutMs: number): Promise<void> {
   const answers: string[] = [];
   for (let i = 0; i < count; i++) {
-    if (protocol !== 'udp') answers.push(await askTcp(address, port, protocol === 'reset'));
+    if (protocol !== 'udp') answers.push(await askTcp(address, port, timeoutMs));
     else {
       const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
       await new Promise<void>((resolve) => { socket.bind(sourcePort, resolve); });
-      answers.push(await askUdp(socket, address, port));
+      answers.push(await askUdp(socket, address, port, timeoutMs));
       socket.close();
     }
   }
@@ -93,6 +90,6 @@ function watch(address: string, port: number): void {
 
 const [mode = '', ...args] = process.argv.slice(2);
 if (mode === 'serve') serve(args[0] ?? '', Number(args[1]));
-else if (mode === 'ask') await ask(args[0] ?? '', args[1] ?? '', Number(args[2]), Number(args[3]), Number(args[4] ?? 0));
+else if (mode === 'ask') await ask(args[0] ?? '', args[1] ?? '', Number(args[2]), Number(args[3]), Number(args[4] ?? 0), Number(args[5] ?? 1500));
 else if (mode === 'watch') watch(args[0] ?? '', Number(args[1]));
 else await hold(args[0] ?? '', Number(args[1]));

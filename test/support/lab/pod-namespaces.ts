@@ -21,15 +21,15 @@ export async function serve(host: LabHost, name: string, port: number, pod?: str
 }
 
 /** One exchange from a pod or the host: the server's answer, or `timeout`. */
-export async function ask(host: LabHost, pod: string | undefined, address: string, port: number, protocol: 'tcp' | 'udp' = 'tcp'): Promise<string> {
+export async function ask(host: LabHost, pod: string | undefined, address: string, port: number, protocol: 'tcp' | 'udp' = 'tcp', timeoutSeconds = 1.5): Promise<string> {
   const inPod = pod === undefined ? [] : ['ip', 'netns', 'exec', pod];
   if (protocol === 'udp') {
-    const [answer = ''] = JSON.parse(await host.execOk('env', [...inPod, 'node', probe, 'ask', protocol, address, String(port), '1'], { timeoutMs: 60_000 })) as string[];
+    const [answer = ''] = JSON.parse(await host.execOk('env', [...inPod, 'node', probe, 'ask', protocol, address, String(port), '1', '0', String(timeoutSeconds * 1000)], { timeoutMs: 60_000 })) as string[];
     return answer;
   }
   // Bash starts in no time; tests ask often.
   const script = `exec 3<>/dev/tcp/${address}/${String(port)} && echo ? >&3 && read -r answer <&3; echo "$answer"`;
-  const { stdout } = await host.exec('timeout', ['1.5', ...inPod, 'bash', '-c', script]);
+  const { stdout } = await host.exec('timeout', [String(timeoutSeconds), ...inPod, 'bash', '-c', script]);
   return stdout.trim() || 'timeout';
 }
 

@@ -117,6 +117,7 @@ export class IpvsBackend implements ProxyBackend {
     this.#draining.clear();
     await removeIpvs(this.#deps.exec, this.#config, signal);
     await this.#chains.cleanup(signal);
+    await this.#deps.restore?.(Object.keys(sysctls), signal);
   }
 
   async #apply(changes: readonly (readonly [Family, readonly ClaimChange[]])[], all: readonly ClaimChange[], signal: AbortSignal): Promise<void> {

@@ -1,0 +1,3 @@
+import { switchingContract } from './switching-contract.ts';
+
+switchingContract(['nftables', 'iptables', 'nftables']);
