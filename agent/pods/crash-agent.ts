@@ -19,7 +19,7 @@ import { PodManager } from './manager.ts';
 import { watchEffects, type Effect } from './test-boundaries.ts';
 
 export interface CrashOrder {
-  readonly runtime: 'cri' | 'ctr';
+  readonly runtime: 'cri' | 'ctr' | 'docker';
   readonly driver: CtrConfig;
   /** Absent when nobody wants one any more. */
   readonly pod?: Pod;
@@ -27,8 +27,8 @@ export interface CrashOrder {
   /** What has killed an agent so far, a line each. */
   readonly deathsFile: string;
   readonly mostDeaths: number;
-  /** Once is for the suite: of that which is no call and no file to write, so many are left out for one that kills. */
-  readonly sampled: number;
+  /** Once is for the suite: of that which is no call, one of so many kills: of files that are half written, and of all else. */
+  readonly sampled: { readonly halves: number; readonly others: number };
 }
 
 const { runtime, driver: config, pod, when, deathsFile, mostDeaths, sampled } = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as CrashOrder;
@@ -46,8 +46,8 @@ const die = (name: string): void => {
 const momentOf = (name: string): number => crc32(name) % longestMs;
 
 async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Promise<T> {
-  // Calls die both ways, what is written half written, and of all else some when it is done; all of it, both ways, in the long form.
-  const chosen = half !== undefined ? when === 'during' : when === 'after' && crc32(name) % sampled === 0;
+  // Calls die both ways, some of what is written half written, and some of all else when it is done; all of it, both ways, in the long form.
+  const chosen = half === undefined ? when === 'after' && crc32(name) % sampled.others === 0 : when === 'during' && crc32(name) % sampled.halves === 0;
   const spared = mostDeaths === 1 && !calls.has(name) && !chosen;
   if (when === 'settled' || spared || !mayDie(name)) return proceed();
   if (when === 'during' && half) {
@@ -65,7 +65,12 @@ async function around<T>({ name, half }: Effect, proceed: () => Promise<T>): Pro
 }
 
 const deps = { clock: systemClock, log: silentLog };
-const opened: RuntimeDriver = runtime === 'cri' ? new (await import('#agent/runtimes/cri/driver.ts')).CriDriver(deps, config) : new (await import('#agent/runtimes/ctr/driver.ts')).CtrDriver(deps, config);
+const open: Record<CrashOrder['runtime'], () => Promise<RuntimeDriver>> = {
+  cri: async () => new (await import('#agent/runtimes/cri/driver.ts')).CriDriver(deps, config),
+  ctr: async () => new (await import('#agent/runtimes/ctr/driver.ts')).CtrDriver(deps, config),
+  docker: async () => new (await import('#agent/runtimes/docker/driver.ts')).DockerDriver(deps, config),
+};
+const opened = await open[runtime]();
 const driver = new Proxy(opened, {
   get: (target, name: keyof RuntimeDriver) => {
     const value: unknown = target[name];

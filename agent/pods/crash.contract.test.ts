@@ -7,9 +7,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pod } from '#api/gen/types.ts';
 import { openContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import { openCtrLab } from '#agent/runtimes/ctr/test-lab.ts';
+import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { CrashOrder } from './crash-agent.ts';
-import { placeOfCri, placeOfCtr, podInventory, type PodPlace } from './test-inventory.ts';
+import { placeOfCri, placeOfCtr, placeOfDocker, podInventory, podProcesses, type PodPlace } from './test-inventory.ts';
 import { testContainer, testPod } from './testing.ts';
 
 interface CrashLab {
@@ -18,7 +19,7 @@ interface CrashLab {
   readonly place: PodPlace;
   /** A driver that knows of what others did. */
   readonly connect: () => RuntimeDriver;
-  readonly sampled: number;
+  readonly sampled: CrashOrder['sampled'];
   close(): Promise<void>;
 }
 
@@ -26,22 +27,25 @@ const labs: Record<CrashOrder['runtime'], () => Promise<CrashLab>> = {
   cri: async () => {
     const lab = await openContainerdLab('10.77.2.0/24');
     const { stateDir, netns: owner, containerd: { endpoint } } = lab;
-    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), connect: () => lab.connect(), sampled: 6, close: () => lab.close() };
+    return { runtime: 'cri', config: { endpoint, owner, stateDir, runDir: join(stateDir, 'run'), sandboxImage: '', cni: { confDir: '', binDirs: [] } }, place: placeOfCri(lab), connect: () => lab.connect(), sampled: { halves: 1, others: 6 }, close: () => lab.close() };
   },
   ctr: async () => {
     const lab = await openCtrLab();
-    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), connect: () => lab.connect(), sampled: 16, close: () => lab.close() };
+    return { runtime: 'ctr', config: lab.config, place: placeOfCtr(lab), connect: () => lab.connect(), sampled: { halves: 1, others: 16 }, close: () => lab.close() };
+  },
+  docker: async () => {
+    const lab = await openDockerLab();
+    return { runtime: 'docker', config: lab.config, place: placeOfDocker(lab), connect: () => lab.connect(), sampled: { halves: 8, others: 64 }, close: () => lab.close() };
   },
 };
 
 /** A process starts three times as fast with what an earlier one compiled. */
 const env = { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, '../../node_modules/.cache/compile') };
 /** How often an agent is killed that has nothing to do; hundreds for the long form. */
-const restarts = Number(process.env['CLEAT_TEST_RESTARTS'] ?? 3);
+const restarts = Number(process.env['CLEAT_TEST_RESTARTS'] ?? 2);
 const patienceMs = 60_000;
 /** How often each effect may kill. */
 const mostDeaths = Number(process.env['CLEAT_TEST_DEATHS'] ?? 1);
-
 
 describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   let lab: CrashLab;
@@ -78,7 +82,7 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
       terminationGracePeriodSeconds: 1,
       volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'disk', emptyDir: {} }, { name: 'ran', hostPath: { path: join(stateDir, 'ran'), type: 'DirectoryOrCreate' } }],
       initContainers: [testContainer('init', { ...sh(note('init')), volumeMounts, ...limits(memory) }), testContainer('side', { ...sh(`${note('side')}; sleep 100000`), restartPolicy: 'Always', volumeMounts, ...limits(memory) })],
-      containers: [testContainer('app', { ...sh(`${note('app')}; sleep 100000`), volumeMounts, ...limits(memory), lifecycle: { postStart: { exec: { command: ['true'] } } } })],
+      containers: [testContainer('app', { ...sh(`${note('app')}; busybox nc -l -p 4242 -e cat & sleep 100000`), volumeMounts, ...limits(memory), lifecycle: { postStart: { exec: { command: ['true'] } } } })],
     }, metadata);
   }
 
@@ -101,16 +105,29 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
     await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(before);
   }, 600_000 * mostDeaths);
 
-  it(`an agent that is killed ${String(restarts)} times beside a pod that runs leaves that alone, and nothing else behind`, async () => {
+  it(`an agent that is killed ${String(restarts)} times beside a pod that runs leaves that alone, its connections too, and nothing else behind`, async () => {
     const before = await podInventory(lab.place);
     await live(pod(), 'settled', 1);
     // In no order.
     const containersOf = async (): Promise<unknown> => (await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid')).containers.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-    const [inventory, containers] = await Promise.all([podInventory(lab.place), containersOf()]);
-    expect(await live(pod(), 'settled', 1 + restarts)).toBe(restarts);
-    expect(await containersOf()).toEqual(containers);
-    // What the last one was about when it was killed may still be ending.
-    await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(inventory);
+    const { sandboxes } = await lab.connect().list(AbortSignal.timeout(10_000), 'crash-uid');
+    const client = spawn('nsenter', [`--net=/run/netns/${lab.place.netns}`, 'busybox', 'nc', sandboxes[0]?.ips[0] ?? '', '4242'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let heard = '';
+    client.stdout.on('data', (chunk: Buffer) => { heard += chunk.toString(); });
+    try {
+      client.stdin.write('before\n');
+      await expect.poll(() => heard, { timeout: 30_000 }).toBe('before\n');
+      const [inventory, processes, containers] = await Promise.all([podInventory(lab.place), podProcesses(lab.place), containersOf()]);
+      expect(await live(pod(), 'settled', 1 + restarts)).toBe(restarts);
+      expect(await containersOf()).toEqual(containers);
+      // What the last one was about when it was killed may still be ending.
+      await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(inventory);
+      expect(await podProcesses(lab.place)).toEqual(processes);
+      client.stdin.write('after\n');
+      await expect.poll(() => heard, { timeout: 30_000 }).toBe('before\nafter\n');
+    } finally {
+      client.kill('SIGKILL');
+    }
     await live(undefined, 'settled', 1);
     await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(before);
   }, 120_000 + restarts * 10_000);

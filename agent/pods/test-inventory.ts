@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execOk } from '#common/exec.ts';
 import type { ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import type { CtrLab } from '#agent/runtimes/ctr/test-lab.ts';
+import type { DockerLab } from '#agent/runtimes/docker/test-lab.ts';
 
 /** For tests: where the pods of a lab are. */
 export interface PodPlace {
@@ -34,6 +35,14 @@ export function placeOfCtr({ host: { stateDir, netns, containerd } }: CtrLab): P
   };
 }
 
+/** Of a Docker, which keeps layers itself. */
+export function placeOfDocker({ host: { stateDir, netns, containerd } }: DockerLab): PodPlace {
+  return {
+    stateDir, netns, containerd: { endpoint: containerd, namespace: 'moby', snapshotter: 'overlayfs' }, addresses: join(stateDir, 'cni/lab'),
+    folders: ['docker/sandboxes', 'data/containers', 'data/overlay2', 'data/image/overlay2/layerdb/mounts', 'data/volumes', 'exec/containers', 'crun/io.containerd.runtime.v2.task/moby'].map((name) => join(stateDir, name)),
+  };
+}
+
 /** For tests: all that pods have of the lab's host, a line for each thing. Images stay, and so do the bridge that came with the first pod and the state that is meant to. */
 export async function podInventory(lab: PodPlace): Promise<string[]> {
   const { endpoint, namespace, snapshotter } = lab.containerd;
@@ -52,7 +61,7 @@ export async function podInventory(lab: PodPlace): Promise<string[]> {
     'result of CNI': resultsOf(lab),
     cgroup: cgroupsOf(lab),
     files: names(join(lab.stateDir, 'pods')),
-    process: processesOf(lab),
+    process: processesOf(lab).then((all) => all.map(({ command }) => command)),
   };
   const all = await Promise.all(Object.entries(kinds).map(async ([kind, found]) => (await found).map((line) => `${kind}: ${line}`)));
   return all.flat().sort();
@@ -73,13 +82,18 @@ async function cgroupsOf({ netns }: PodPlace): Promise<string[]> {
   return found.flat().filter((entry) => entry.isDirectory() && !['burstable', 'besteffort'].includes(entry.name)).map(({ parentPath, name }) => join(parentPath, name));
 }
 
+/** For tests: who runs for pods, by their process ids. */
+export async function podProcesses(lab: PodPlace): Promise<string[]> {
+  return (await processesOf(lab)).map(({ pid, command }) => `${pid} ${command}`).sort();
+}
+
 /** Shims, and what runs in the lab's cgroups. */
-async function processesOf(lab: PodPlace): Promise<string[]> {
+async function processesOf(lab: PodPlace): Promise<{ readonly pid: string; readonly command: string }[]> {
   const found = await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(async (pid) => {
     const read = async (file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').then((text) => text.replaceAll('\0', ' ').trim(), () => '');
     const command = await read('cmdline');
     const ours = command.includes('containerd-shim') ? command.includes(lab.stateDir) : (await read('cgroup')).includes(`/${lab.netns}/`);
-    return ours ? [command.replace(/ -id .*/, '')] : [];
+    return ours ? [{ pid, command: command.replace(/ -id .*/, '') }] : [];
   }));
   return found.flat();
 }

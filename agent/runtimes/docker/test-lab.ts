@@ -4,7 +4,7 @@ import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { ensureHelloImage, ensurePauseImage, pauseImage } from '#install/images.ts';
 import { openTestHost, until, type TestHost } from '../test-host.ts';
-import { DockerDriver } from './driver.ts';
+import { DockerDriver, type DockerConfig } from './driver.ts';
 import { DockerEngine } from './engine.ts';
 
 /** For tests: a Docker on a host of its own, with our images and a pod network. */
@@ -12,6 +12,7 @@ export interface DockerLab {
   readonly host: TestHost;
   readonly engine: DockerEngine;
   readonly driver: DockerDriver;
+  readonly config: DockerConfig;
   /** Another driver on the same Docker, as after a restart of the agent. */
   connect(): DockerDriver;
   close(): Promise<void>;
@@ -22,7 +23,8 @@ export async function openDockerLab(): Promise<DockerLab> {
   const host = await openTestHost('cleat-docker-', '10.78.0.0/24');
   const { stateDir, netns, cni, cniLauncher } = host;
   const engine = new DockerEngine(join(stateDir, 'docker.sock'));
-  const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher });
+  const config: DockerConfig = { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher };
+  const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, config);
   try {
     await rm(join(stateDir, 'docker.pid'), { force: true });
     await writeFile(join(stateDir, 'daemon.json'), JSON.stringify({ 'insecure-registries': ['192.0.2.0/24'] }));
@@ -32,7 +34,7 @@ export async function openDockerLab(): Promise<DockerLab> {
     const driver = connect();
     await ensurePauseImage(driver, signal);
     await ensureHelloImage(driver, signal);
-    return { host, engine, driver, connect, close: () => host.close() };
+    return { host, engine, driver, config, connect, close: () => host.close() };
   } catch (error) {
     const log = await readFile(join(stateDir, 'dockerd.log'), 'utf8').catch(() => '');
     await host.close().catch(() => undefined);
