@@ -56,10 +56,17 @@ export class HostCluster {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Follows the phases of pods until the cluster is destroyed. A watch ends now and then, and with the control plane. */
+  /** Follows the phases of pods until the cluster is destroyed. A watch ends now and then, and with the control plane; the next goes on where a list ends. */
   async follow(): Promise<void> {
     const { signal } = this.#stop;
-    const open = (): ReturnType<RestClient['open']> => this.#client.open('GET', `${pods}?watch=1`, { signal });
+    const open = async (): ReturnType<RestClient['open']> => {
+      const { metadata, items } = await this.#client.json<{ metadata: { resourceVersion: string }; items: Pod[] }>('GET', pods);
+      const there = new Set(items.map((pod) => pod.metadata?.name));
+      for (const name of this.#phases.keys()) if (!there.has(name)) this.#phases.delete(name);
+      for (const pod of items) this.#note(pod);
+      this.#changed();
+      return this.#client.open('GET', `${pods}?watch=1&resourceVersion=${metadata.resourceVersion}`, { signal });
+    };
     const read = async (stream: Awaited<ReturnType<typeof open>>): Promise<void> => {
       for await (const line of lines(stream)) {
         const { type, object } = JSON.parse(line) as { type: string; object: Pod };
