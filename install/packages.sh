@@ -1,7 +1,9 @@
 #!/bin/sh
 # usage: packages.sh [--dev] [PROGRAM:PACKAGE ...] [-- COMMAND ...]
+#        packages.sh --npm [-- COMMAND ...]
 # Installs what a checkout needs and this host lacks: the npm packages (they bring Node 24) and, on Debian and its
 # relatives, the runtime's packages. Says what it does; does nothing, and asks no network, when all is there.
+# --npm: the npm packages alone, those for development too; needs no root.
 # --dev: what tests and benchmarks need too. PROGRAM:PACKAGE: one more program, or a folder, and the package that has it.
 # COMMAND takes this shell's place in the end, so that whoever signals one signals the other.
 set -eu
@@ -9,7 +11,9 @@ cd "$(dirname "$0")/.."
 
 say() { echo "cleat: $*" >&2; }
 
-if [ "$(id -u)" != 0 ]; then
+npm_alone=
+if [ "${1:-}" = --npm ]; then npm_alone=1; shift; fi
+if [ -z "$npm_alone" ] && [ "$(id -u)" != 0 ]; then
   say "this needs root: it installs packages and runs containers. Try: sudo npm ${npm_lifecycle_event:-start}"
   exit 1
 fi
@@ -48,6 +52,7 @@ flock -n 9 || { say "waiting for another installation to end"; run flock 9; }
 
 only=--omit=dev
 if [ "${1:-}" = --dev ]; then only=; shift; fi
+[ -z "$npm_alone" ] || only=
 # Whoever has the tools for development keeps them.
 [ ! -d node_modules/typescript ] || only=
 
@@ -65,6 +70,9 @@ if ! cmp -s package-lock.json "$marker" || [ ! -x node_modules/node/bin/node ] |
   cp package-lock.json "$marker"
 fi
 
+finish() { exec 9<&-; [ $# = 0 ] || exec "$@"; exit 0; }
+if [ -n "$npm_alone" ]; then [ "${1:-}" != -- ] || shift; finish "$@"; fi
+
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || [ -d "$1" ] || missing="$missing $2"; }
 need containerd containerd
@@ -81,7 +89,6 @@ cni || missing="$missing containernetworking-plugins"
 [ -x /bin/busybox ] && ! ldd /bin/busybox 2>/dev/null | grep -q '=>' || missing="$missing busybox-static"
 while [ $# -gt 0 ] && [ "$1" != -- ]; do need "${1%%:*}" "${1##*:}"; shift; done
 [ $# = 0 ] || shift
-finish() { exec 9<&-; [ $# = 0 ] || exec "$@"; exit 0; }
 [ -n "$missing" ] || finish "$@"
 
 if ! command -v apt-get >/dev/null 2>&1; then

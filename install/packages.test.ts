@@ -57,6 +57,15 @@ describe('install/packages.sh', () => {
     expect(npmCalls()).toBe(2);
   });
 
+  it('with --npm brings what the build needs, and asks for no root', async () => {
+    program('id', 'echo 1000');
+    expect(await run('--', 'echo', 'never').ended).toMatchObject({ code: 1, output: expect.stringContaining('this needs root') as string });
+    program('npm', `echo "npm $*" >>calls; mkdir -p node_modules/typescript; ${installsNode}`);
+    expect(await run('--npm', '--', 'echo', 'built').ended).toMatchObject({ code: 0, output: expect.stringMatching(/built\n$/) as string });
+    expect(calls()).toEqual([expect.not.stringContaining('--omit=dev')]);
+    expect((await run('--npm').ended).code).toBe(0);
+  });
+
   it('waits for another one, and has nothing left to do', async () => {
     program('npm', `echo "npm $*" >>calls; while [ ! -e go ]; do sleep 0.05; done; ${installsNode}`);
     const first = run();
