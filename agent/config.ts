@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
-import { problemOf, reservedProblem } from './node/policy.ts';
+import { parseShutdownGroups, problemOf, reservedProblem } from './node/policy.ts';
 import { parseThresholds } from './node/thresholds.ts';
 
 export const agentSettings = {
@@ -66,6 +66,10 @@ export const agentSettings = {
   systemReserved: text('system-reserved', { default: '', placeholder: 'NAME=AMOUNT,...', check: reservedProblem, description: 'kept for the system, e.g. cpu=200m,memory=256Mi,ephemeral-storage=1Gi' }),
   shutdownGraceMs: durationMs('shutdown-grace-period', { default: 0, description: 'how long a shutdown of the host waits for pods to end, through systemd; 0 for not at all' }),
   shutdownCriticalGraceMs: durationMs('shutdown-grace-period-critical-pods', { default: 0, description: 'how much of that is for pods of the system, which end last' }),
+  shutdownGraceByPriority: text('shutdown-grace-period-by-pod-priority', {
+    default: '', placeholder: 'PRIORITY=DURATION,...', check: (value) => problemOf(() => parseShutdownGroups(value)),
+    description: 'instead of both, by the priority that pods have at least: the lowest end first, each group in its time, e.g. 0=10s,1000=20s,2000000000=5s',
+  }),
   nodeStatusPeriodMs: durationMs('node-status-update-frequency', { default: 10_000, description: 'how often the node looks at itself; a change is reported at once' }),
 } as const;
 

@@ -31,7 +31,7 @@ import { NodeImages, type NodeImagesDeps } from './images/node-images.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
-import { nodePolicy } from './node/policy.ts';
+import { nodePolicy, shutdownGroups } from './node/policy.ts';
 import { gracefulShutdown } from './node/open-shutdown.ts';
 import type { GracefulShutdown } from './node/shutdown.ts';
 import { NodeUsage } from './node/usage.ts';
@@ -219,7 +219,7 @@ export class Agent implements Runnable {
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
       const evictor = new Evictor({ pods, node, driver, clock, events, reclaim: (stop) => images.reclaim(stop), log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
-      const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { graceMs: this.#config.shutdownGraceMs, criticalMs: this.#config.shutdownCriticalGraceMs });
+      const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { groups: shutdownGroups(this.#config) });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
       const firewalls = new FirewallNeighbours({ exec, record: (target) => ledger.record({ kind: 'firewall-hook', target, before: null, after: 'opened' }), events, clock, log: log.child({ component: 'firewall' }) }, { nodeName: this.#nodeName, podCidrs: this.#config.podCidr.split(','), checkIntervalMs: 30_000 });

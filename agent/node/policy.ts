@@ -1,5 +1,6 @@
 import { parseDurationMs } from '#common/config.ts';
 import { isQuantity } from '#api/meta/quantity.ts';
+import { StatusError } from '#common/errors.ts';
 import { defaultThresholds, parseThresholds, type Threshold } from './thresholds.ts';
 
 /** What an operator says of evictions and of what the system needs for itself, as flags have it. */
@@ -24,6 +25,32 @@ export function nodePolicy(flags: PolicyFlags): NodePolicy {
     thresholds: [...flags.evictionHard === '' ? defaultThresholds : parseThresholds(flags.evictionHard), ...parseThresholds(flags.evictionSoft, graces)],
     reserved: Object.fromEntries(pairs(flags.systemReserved)),
   };
+}
+
+/** Pods of the system have at least this: system-cluster-critical and system-node-critical are above. */
+export const criticalPriority = 2_000_000_000;
+
+/** Pods of at least this priority, and below the next group's, have this long to end. */
+export interface ShutdownGroup { readonly priority: number; readonly graceMs: number }
+
+/** `0=10s,1000=20s`, the lowest first. Throws a sentence. */
+export function parseShutdownGroups(text: string): ShutdownGroup[] {
+  const groups = [...pairs(text)].map(([priority, duration]) => {
+    if (!/^-?\d{1,10}$/.test(priority)) throw new Error(`${JSON.stringify(priority)} is no priority; expected PRIORITY=DURATION such as 1000=20s`);
+    return { priority: Number(priority), graceMs: parseDurationMs(duration) };
+  });
+  return groups.sort((a, b) => a.priority - b.priority);
+}
+
+export interface ShutdownFlags { readonly shutdownGraceMs: number; readonly shutdownCriticalGraceMs: number; readonly shutdownGraceByPriority: string }
+
+/** Who ends when the host goes down, in which order and in how long; nobody where nothing is said. The two short flags stand for two groups, as with kubelet. */
+export function shutdownGroups({ shutdownGraceMs, shutdownCriticalGraceMs, shutdownGraceByPriority }: ShutdownFlags): ShutdownGroup[] {
+  if (shutdownGraceByPriority !== '') {
+    if (shutdownGraceMs > 0) throw new StatusError('Invalid', '--shutdown-grace-period and --shutdown-grace-period-by-pod-priority cannot both be given; the second says all that the first does');
+    return parseShutdownGroups(shutdownGraceByPriority);
+  }
+  return shutdownGraceMs === 0 ? [] : [{ priority: 0, graceMs: Math.max(0, shutdownGraceMs - shutdownCriticalGraceMs) }, { priority: criticalPriority, graceMs: shutdownCriticalGraceMs }];
 }
 
 /** Why the value of a flag is no list of `NAME=AMOUNT`; undefined when it is one. */

@@ -3,11 +3,12 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
+import type { ShutdownGroup } from './policy.ts';
 
 export interface ShutdownDeps {
   readonly pods: {
-    /** Ends what runs, for as long as it is not undone: pods of the system with `critical`, all others without. Resolves when they have ended. */
-    halt(critical: boolean, graceSeconds: number, signal: AbortSignal): Promise<void>;
+    /** Ends what runs of pods with a lower priority than that, for as long as it is not undone. Resolves when they have ended. */
+    halt(below: number, graceSeconds: number, signal: AbortSignal): Promise<void>;
     resume(): void;
   };
   /** Yields true when the host is about to go down and waits, false when it does not after all; leaving the loop lets it go. */
@@ -19,15 +20,14 @@ export interface ShutdownDeps {
 }
 
 export interface ShutdownConfig {
-  /** All that pods get to end in; `criticalMs` of it, the last part, is for those of the system. */
-  readonly graceMs: number;
-  readonly criticalMs: number;
+  /** One after the other, the lowest priority first. */
+  readonly groups: readonly ShutdownGroup[];
 }
 
 const retry = { baseMs: 1000, maxMs: 300_000, jitter: 0.2 };
 
 /**
- * Ends pods before the host goes down: the ordinary ones first, those of the system last. They have not failed, as
+ * Ends pods before the host goes down, by their priority: those of the system last. They have not failed, as
  * kubelet has it: when the host is up again they go on, whether or not a control plane can be asked.
  */
 export class GracefulShutdown implements Runnable {
@@ -80,11 +80,11 @@ export class GracefulShutdown implements Runnable {
   }
 
   async #endPods(signal: AbortSignal): Promise<void> {
-    const { graceMs, criticalMs } = this.#config;
-    for (const [critical, ms] of [[false, Math.max(0, graceMs - criticalMs)], [true, criticalMs]] as const) {
+    const { groups } = this.#config;
+    for (const [at, { graceMs: ms }] of groups.entries()) {
       const late = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
       // A pod may not take the time of all others: what is left is the runtime's, and then the kernel's.
-      await this.#deps.pods.halt(critical, Math.max(1, Math.floor(ms / 1000) - 1), late).catch((error: unknown) => {
+      await this.#deps.pods.halt(groups[at + 1]?.priority ?? Infinity, Math.max(1, Math.floor(ms / 1000) - 1), late).catch((error: unknown) => {
         if (signal.aborted) throw error;
         this.#deps.log.warn({ err: messageOf(error) }, 'not all pods have ended in time');
       });

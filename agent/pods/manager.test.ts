@@ -438,19 +438,22 @@ describe('resources of a pod', () => {
 
 describe('a host that goes down', () => {
   it('ends its pods without failing them, the system last, and goes on with them where it stays', async () => {
-    state.set(testPod('web'), testPod('system', { priority: 2_000_001_000 }));
-    await until(() => ['web', 'system'].every((name) => statusOf(name)?.phase === 'Running'));
-    const halt = async (critical: boolean, seconds: number): Promise<void> => {
+    state.set(testPod('web'), testPod('better', { priority: 1000 }), testPod('system', { priority: 2_000_001_000 }));
+    await until(() => ['web', 'better', 'system'].every((name) => statusOf(name)?.phase === 'Running'));
+    const halt = async (below: number, seconds: number): Promise<void> => {
       let done = false;
-      const halting = manager.halt(critical, seconds, stop.signal).then(() => { done = true; });
+      const halting = manager.halt(below, seconds, stop.signal).then(() => { done = true; });
       await until(() => { void clock.advance(50); return done; });
       await halting;
     };
-    await halt(false, 5);
+    await halt(1000, 5);
+    expect([driver.running('web-uid').length, driver.running('better-uid').length]).toEqual([0, 1]);
+    await halt(2_000_000_000, 4);
+    expect(driver.running('better-uid')).toEqual([]);
     expect([driver.running('web-uid').length, driver.running('system-uid').length]).toEqual([0, 1]);
     expect(driver.calls).toContain('stop app 5s');
     state.set(testPod('late'));
-    await halt(true, 3);
+    await halt(Infinity, 3);
     expect(driver.running('system-uid')).toEqual([]);
     await until(() => condition(statusOf('web'), 'Ready') === 'False');
     expect(['web', 'system'].map((name) => statusOf(name)?.phase)).toEqual(['Running', 'Running']);

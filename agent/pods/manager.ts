@@ -13,6 +13,7 @@ import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { allocatableOf } from './allocation/allocatable.ts';
 import { NodeCapacity } from './allocation/capacity.ts';
 import { Leases } from './leases.ts';
+import { criticalPriority } from '#agent/node/policy.ts';
 import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
@@ -82,7 +83,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   #signal: AbortSignal = AbortSignal.abort();
   #wasCertain = false;
   /** Set while the host is shutting down. */
-  #halted: { readonly critical: boolean; readonly graceSeconds: number } | undefined;
+  #halted: { readonly below: number; readonly graceSeconds: number } | undefined;
   #fencing = false;
 
   constructor(deps: PodManagerDeps, config: PodManagerConfig) {
@@ -123,9 +124,9 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     }
   }
 
-  /** Before the host goes down: ends all pods, or with `critical` those of the system too, and starts none. Resolves when they have ended. */
-  async halt(critical: boolean, graceSeconds: number, signal: AbortSignal): Promise<void> {
-    this.#halted = { critical, graceSeconds };
+  /** Before the host goes down: ends the pods of a lower priority than that, and starts none. Resolves when they have ended. */
+  async halt(below: number, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    this.#halted = { below, graceSeconds };
     const halted = [...this.#workers.values()].filter((worker) => this.#haltIfDue(worker));
     for (let waitMs = 50; ; waitMs = Math.min(2 * waitMs, 1000)) {
       const { containers } = await this.#deps.driver.list(signal);
@@ -141,7 +142,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   }
 
   #haltIfDue(worker: PodWorker): boolean {
-    const due = this.#halted !== undefined && (this.#halted.critical || !isCritical(worker.pod));
+    const priority = isCritical(worker.pod) ? Math.max(criticalPriority, worker.pod.spec?.priority ?? 0) : worker.pod.spec?.priority ?? 0;
+    const due = this.#halted !== undefined && priority < this.#halted.below;
     if (due) worker.halt(this.#halted?.graceSeconds);
     return due;
   }

@@ -1,6 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import { formatQuantity, quantityValue } from '#api/meta/quantity.ts';
 import { podTotals } from '#api/pod-spec/totals.ts';
+import { criticalPriority } from '#agent/node/policy.ts';
 import type { EvictionSignal, Pressure } from '#agent/node/thresholds.ts';
 
 /** Of a pod that might be evicted: what it uses of the resource that is short. */
@@ -11,9 +12,6 @@ export interface Candidate {
   readonly containers: ReadonlyMap<string, number>;
 }
 
-/** Pods of the system, and those that this host runs by itself, are never evicted. */
-const criticalPriority = 2_000_000_000;
-
 const resources: Readonly<Record<EvictionSignal, 'memory' | 'ephemeral-storage' | 'inodes' | 'pids'>> = {
   'memory.available': 'memory', 'nodefs.available': 'ephemeral-storage', 'imagefs.available': 'ephemeral-storage',
   'nodefs.inodesFree': 'inodes', 'imagefs.inodesFree': 'inodes', 'pid.available': 'pids',
@@ -23,6 +21,7 @@ export function resourceOf(signal: EvictionSignal): 'memory' | 'ephemeral-storag
   return resources[signal];
 }
 
+/** Pods of the system, and those that this host runs by itself, are never evicted. */
 export function isCritical({ metadata, spec }: Pod): boolean {
   const source = metadata?.annotations?.['kubernetes.io/config.source'];
   return (spec?.priority ?? 0) >= criticalPriority || (source !== undefined && source !== 'api');
