@@ -61,6 +61,7 @@ export function proxyContract(name: string, create: (deps: ProxyBackendDeps, con
 
     it('can be used here', async () => {
       expect(await backend.unusable(signal)).toBeUndefined();
+      expect(await backend.lacksSctp?.(signal)).toBeUndefined();
     });
 
     it('spreads a ClusterIP over its endpoints, from the host and from pods, keeping a pod\'s address', async () => {

@@ -15,6 +15,7 @@ class FakeBackend implements ProxyBackend {
   readonly calls: string[] = [];
   failures = 0;
   present = true;
+  lacksSctp?: () => Promise<string | undefined>;
   async unusable(): Promise<undefined> { return Promise.resolve(undefined); }
   async replace(all: readonly ServicePort[]): Promise<void> { return this.#call(`replace ${all.map((p) => p.id).join(' ')}`); }
   async apply(change: ProxyChange): Promise<void> { return this.#call(`apply +${change.set.map((p) => p.id).join(' ')} -${change.removed.join(' ')}`); }
@@ -149,6 +150,20 @@ describe('Proxy', () => {
     await ended;
     await expect(ask()).rejects.toThrow();
     taken.close();
+  });
+
+  it('routes what there is besides SCTP where the kernel lacks that, and says so once', async () => {
+    const sctp = (name: string): Service => ({ ...service(name), spec: { ...service(name).spec, ports: [{ port: 80, protocol: 'SCTP' }] } });
+    backend.lacksSctp = () => Promise.resolve('no module');
+    state.set(services, service('a'), sctp('b'));
+    await begin();
+    await clock.advance(100);
+    state.set(services, sctp('a'), service('c'));
+    await clock.advance(100);
+    state.remove(services, 'd', 'b');
+    await clock.advance(100);
+    expect(backend.calls).toEqual(['replace d/a:', 'apply +d/c: -d/a:', 'apply + -d/b:']);
+    expect([events, proxy.failure]).toEqual([['ProtocolNotSupported'], undefined]);
   });
 
   it('puts the rules back when another program removed them', async () => {

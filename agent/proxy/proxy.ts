@@ -11,7 +11,7 @@ import type { AgentEvents, PodReports } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
 import type { HealthCheck, HealthChecks } from './health-checks.ts';
 import { ServiceTracker } from './service-map.ts';
-import type { ProxyBackend, ProxyChange } from './types.ts';
+import type { ProxyBackend, ProxyChange, ServicePort } from './types.ts';
 
 export interface ProxyDeps {
   readonly state: DesiredState;
@@ -52,6 +52,8 @@ export class Proxy implements Runnable {
   #dirty = false;
   readonly #former: ProxyBackend[];
   #formerTold = false;
+  /** Why no port of SCTP is routed here; empty when they are, undefined while none was wanted. */
+  #sctpProblem: string | undefined;
   #checks: HealthChecks | undefined;
   /** Ports that could not be had, so that each is told once. */
   #unchecked: ReadonlySet<number> = new Set();
@@ -122,8 +124,8 @@ export class Proxy implements Runnable {
   async #sync(full: boolean, change: ProxyChange, signal: AbortSignal): Promise<boolean> {
     const { backend, log } = this.#deps;
     try {
-      if (full) await backend.replace(this.#tracker.all(), signal);
-      else if (change.set.length + change.removed.length > 0) await backend.apply(change, signal);
+      if (full) await backend.replace(await this.#routable(this.#tracker.all(), signal), signal);
+      else if (change.set.length + change.removed.length > 0) await backend.apply(await this.#routableOf(change, signal), signal);
       if (full) await this.#removeFormer(signal);
       if (this.#failure !== undefined) log.info({ backend: backend.name, ports: this.#tracker.all().length }, 'service routing is in place');
       this.#failure = undefined;
@@ -149,6 +151,24 @@ export class Proxy implements Runnable {
   #tellOfCheck({ namespace, name, nodePort }: HealthCheck, why: string): void {
     this.#deps.log.warn({ namespace, name, nodePort, why }, 'load balancers cannot ask for the health of a service on this host');
     this.#tell('FailedToStartServiceHealthcheck', `health checks of Service ${namespace}/${name} cannot be answered on port ${String(nodePort)} of this host: ${why}`);
+  }
+
+  /** Without the ports whose protocol this host cannot route: they must not keep the others from working. */
+  async #routable(ports: readonly ServicePort[], signal: AbortSignal): Promise<readonly ServicePort[]> {
+    if (!ports.some(({ protocol }) => protocol === 'SCTP')) return ports;
+    const { backend } = this.#deps;
+    if (this.#sctpProblem === undefined) {
+      this.#sctpProblem = await backend.lacksSctp?.(signal) ?? '';
+      if (this.#sctpProblem !== '') this.#tell('ProtocolNotSupported', `Services' ports of protocol SCTP are not routed on this host (${backend.name}): ${this.#sctpProblem}; load it with modprobe and restart the agent, or choose another --proxy-mode`);
+    }
+    return this.#sctpProblem === '' ? ports : ports.filter(({ protocol }) => protocol !== 'SCTP');
+  }
+
+  async #routableOf(change: ProxyChange, signal: AbortSignal): Promise<ProxyChange> {
+    const set = await this.#routable(change.set, signal);
+    if (set === change.set) return change;
+    // A port may have been of another protocol before.
+    return { set, removed: [...change.removed, ...change.set.filter((port) => !set.includes(port)).map(({ id }) => id)] };
   }
 
   /** Services work whatever becomes of it: what is left is tried again whenever the rules are looked at. */

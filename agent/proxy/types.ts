@@ -68,6 +68,8 @@ export interface ProxyBackend {
   readonly name: string;
   /** Why this host cannot use the backend, with the remedy; undefined when it can. */
   unusable(signal: AbortSignal): Promise<string | undefined>;
+  /** Why this host cannot route SCTP, where one such port would keep all others from being routed; undefined when it can. */
+  lacksSctp?(signal: AbortSignal): Promise<string | undefined>;
   /** Replaces everything atomically: traffic sees the old or the new state, never a mixture. */
   replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void>;
   /** Applies a change atomically, at a cost of O(change). Rejects when the kernel's state is not what was left there; then `replace`. */

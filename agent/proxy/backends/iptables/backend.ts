@@ -46,6 +46,16 @@ export class IptablesBackend implements ProxyBackend {
     return undefined;
   }
 
+  async lacksSctp(signal: AbortSignal): Promise<string | undefined> {
+    const layout = layoutOf(`${this.#prefix}-P`, unorderedChains);
+    for (const family of this.#families) {
+      const ports = probePorts(family).map((port): ServicePort => ({ ...port, protocol: 'SCTP' }));
+      const words = await new OwnChains(this.#deps.exec, `${this.#prefix}-P`, layout).refusal(family, ruleset(ports, family, { ...this.#config, ...layout }), signal);
+      if (words !== undefined) return `this kernel or ${commandOf(family)} lacks the match sctp (${words}; module xt_sctp)`;
+    }
+    return undefined;
+  }
+
   async replace(all: readonly ServicePort[], signal: AbortSignal): Promise<void> {
     this.#applied = false;
     for (const family of this.#families) {

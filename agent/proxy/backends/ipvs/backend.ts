@@ -4,7 +4,7 @@ import { familiesOf, type Family } from '../../families.ts';
 import { layoutOf, OwnChains } from '../../iptables/own-chains.ts';
 import { StaleFlows } from '../../stale-flows.ts';
 import type { ProxyBackend, ProxyBackendDeps, ProxyChange, ProxyConfig, ServicePort } from '../../types.ts';
-import { addressLines, batch, chainPrefix, deviceName, presentAddresses, presentServers, probe, removeIpvs, sysctls } from './host.ts';
+import { addressLines, batch, chainPrefix, deviceName, presentAddresses, presentServers, probe, probeSctp, removeIpvs, sysctls } from './host.ts';
 import { Portals } from './portals.ts';
 import { addressKind, describePort, isRuleKind, ruleset, serverKind, setNames, unorderedChains, type IpvsRulesConfig } from './rules.ts';
 import { idleBackends, presentOf, serverKey, serverLines, serverValue } from './servers.ts';
@@ -52,6 +52,10 @@ export class IpvsBackend implements ProxyBackend {
       signal.throwIfAborted();
       return `IPVS cannot be tried (${messageOf(error)})`;
     }
+  }
+
+  async lacksSctp(signal: AbortSignal): Promise<string | undefined> {
+    return probeSctp(this.#deps.exec, signal);
   }
 
   /** Compares with what the kernel has: what is right already is not touched, so no connection is lost by an agent's restart. */

@@ -74,6 +74,13 @@ export async function probe(exec: Exec, scheduler: string, signal: AbortSignal):
   return `this kernel lacks ${steps[exitCode - 10]?.[1] ?? 'something'} (${words}); load it with modprobe, or choose another --proxy-mode`;
 }
 
+/** Tries SCTP like that. */
+export async function probeSctp(exec: Exec, signal: AbortSignal): Promise<string | undefined> {
+  const script = 'ip link set lo up && ipvsadm -A --sctp-service 192.0.2.1:1 -s rr && iptables -t nat -A OUTPUT -p sctp -m sctp --dport 1 -j RETURN';
+  const { exitCode, stderr } = await exec('unshare', ['-n', 'sh', '-c', script], { signal });
+  return exitCode === 0 ? undefined : `this kernel lacks SCTP for IPVS or the match sctp of iptables (${stderr.trim().split('\n')[0] ?? ''}; CONFIG_IP_VS_PROTO_SCTP, module xt_sctp)`;
+}
+
 /** Removes all of ours in both families, whatever of it is there. Resolves with whether there was anything. */
 export async function removeIpvs(exec: Exec, config: Pick<ProxyConfig, 'tableName' | 'serviceCidrs'>, signal?: AbortSignal): Promise<boolean> {
   const given = signal && { signal };
