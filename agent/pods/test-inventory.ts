@@ -52,7 +52,8 @@ export async function podInventory(lab: PodPlace): Promise<string[]> {
     container: lines(ctr('containers', 'ls', '-q')),
     task: lines(ctr('tasks', 'ls', '-q')),
     snapshot: lines(ctr('snapshots', '--snapshotter', snapshotter, 'ls')).then((all) => all.filter((line) => line.includes('Active'))),
-    lease: lines(ctr('leases', 'ls', '-q')),
+    // One that expires is what a containerd that was killed could not give back: its successor collects it when its time, a day, is over.
+    lease: lines(ctr('leases', 'ls')).then((all) => all.slice(1).filter((line) => !line.includes('containerd.io/gc.expire='))),
     download: lines(ctr('content', 'active')).then((all) => all.slice(1)),
     folder: Promise.all(lab.folders.map(async (folder) => (await names(folder)).map((name) => join(folder, name)))).then((all) => all.flat().filter((path) => !lab.folders.includes(path))),
     mount: readFile('/proc/self/mountinfo', 'utf8').then((text) => text.split('\n').map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${lab.stateDir}/`))),

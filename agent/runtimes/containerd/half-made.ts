@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isIP } from 'node:net';
 import { exec, execOk } from '#common/exec.ts';
@@ -7,20 +7,37 @@ import { pullLeasePrefix } from './pull-leases.ts';
 import type { ContainerdPaths } from './paths.ts';
 
 /** What there was before a containerd was started: of an earlier one, which may have been killed in the middle of something. */
-export interface Inherited {
+interface Inherited {
   readonly atMs: number;
   /** Names of network namespaces. */
   readonly netns: readonly string[];
   /** Files of addresses that are taken, and the sandbox that has each. */
-  readonly addresses: ReadonlyMap<string, string>;
+  readonly addresses: Readonly<Record<string, string>>;
 }
 
 const cniResults = '/var/lib/cni/results';
 /** Files are called after the network, the sandbox and the interface. */
 const ourNetwork = 'cleat-';
 
-export async function inheritedBy({ netnsDir, cniDataDir }: ContainerdPaths, nowMs: number): Promise<Inherited> {
-  return { atMs: nowMs, netns: await readdir(netnsDir).catch(() => []), addresses: await takenAddresses(cniDataDir) };
+/** Writes down what there is, before a containerd is started. The agent that starts it may be gone when it is time to look that through. */
+export async function noteInherited({ netnsDir, cniDataDir, inheritedFile }: ContainerdPaths, nowMs: number): Promise<void> {
+  const inherited: Inherited = { atMs: nowMs, netns: await readdir(netnsDir).catch(() => []), addresses: Object.fromEntries(await takenAddresses(cniDataDir)) };
+  await writeFile(`${inheritedFile}.new`, JSON.stringify(inherited));
+  await rename(`${inheritedFile}.new`, inheritedFile);
+}
+
+/**
+ * Removes what is left of what was noted before `beforeMs`, once: unless another containerd is started meanwhile, the
+ * note goes. What is younger may have been under way when its containerd was killed, and still be ending.
+ */
+export async function removeInherited(paths: ContainerdPaths, beforeMs: number, log: Log): Promise<void> {
+  const noted = async (): Promise<string> => readFile(paths.inheritedFile, 'utf8').catch(() => '');
+  const text = await noted();
+  if (text === '') return;
+  const inherited = JSON.parse(text) as Inherited;
+  if (inherited.atMs > beforeMs) return;
+  await removeHalfMade(paths, inherited, log);
+  if (await noted() === text) await rm(paths.inheritedFile, { force: true });
 }
 
 /**
@@ -45,7 +62,7 @@ export async function removeTornResults(log: Log, dir = cniResults): Promise<voi
  * would stay for ever, and a node has but some 250 addresses. Leases keep content from being collected; each belongs to
  * one operation, and operations do not outlive the program that does them.
  */
-export async function removeHalfMade(paths: ContainerdPaths, inherited: Inherited, log: Log): Promise<void> {
+async function removeHalfMade(paths: ContainerdPaths, inherited: Inherited, log: Log): Promise<void> {
   const ctr = (...args: string[]): Promise<string> => execOk('ctr', ['-a', paths.socket, '-n', 'k8s.io', ...args]);
   for (const lease of staleLeases(await ctr('leases', 'ls'), inherited.atMs)) await ctr('leases', 'rm', lease);
   const containers = new Set((await ctr('containers', 'ls', '-q')).split('\n'));
@@ -55,7 +72,7 @@ export async function removeHalfMade(paths: ContainerdPaths, inherited: Inherite
     await rm(join(paths.netnsDir, name), { force: true });
   }
   for (const [file, sandbox] of await takenAddresses(paths.cniDataDir)) {
-    if (inherited.addresses.get(file) !== sandbox || containers.has(sandbox)) continue;
+    if (inherited.addresses[file] !== sandbox || containers.has(sandbox)) continue;
     log.info({ file, sandbox }, 'freeing an address that a killed containerd left behind');
     for (const name of await readdir(cniResults).catch(() => [])) if (name.includes(sandbox)) await rm(join(cniResults, name), { force: true });
     await rm(file, { force: true });

@@ -12,7 +12,7 @@ import { installedHandlers } from './handlers.ts';
 import { mayLowerOomScore } from '../oom-score.ts';
 import { findCniBinDir, findProgram, overlayWorks } from './host.ts';
 import { containerdPaths, type ContainerdPaths } from './paths.ts';
-import { inheritedBy, removeHalfMade, removeTornResults, type Inherited } from './half-made.ts';
+import { noteInherited, removeInherited, removeTornResults } from './half-made.ts';
 import { endStrayShims } from './stray-shims.ts';
 import { dial, endProcess, findProcess, processRef, readPidFile, removeSockets, writePidFile } from '../process.ts';
 
@@ -46,8 +46,6 @@ export class ManagedContainerd implements Runnable {
   readonly #deps: ManagedContainerdDeps;
   readonly #config: ManagedContainerdConfig;
   #snapshotter: 'overlayfs' | 'native' = 'overlayfs';
-  /** Until it has been looked through. */
-  #inherited: Inherited | undefined;
 
   constructor(deps: ManagedContainerdDeps, config: ManagedContainerdConfig) {
     this.#deps = deps;
@@ -120,11 +118,11 @@ export class ManagedContainerd implements Runnable {
   /** Once, when what an earlier agent or containerd had under way is over. */
   async #removeRemains(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
-    await clock.sleep(this.#config.sweepAfterMs ?? sweepAfterMs, signal);
+    const afterMs = this.#config.sweepAfterMs ?? sweepAfterMs;
+    await clock.sleep(afterMs, signal);
     try {
       await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal));
-      if (this.#inherited) await removeHalfMade(this.paths, this.#inherited, log);
-      this.#inherited = undefined;
+      await removeInherited(this.paths, clock.now() - afterMs, log);
     } catch (error) {
       if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for what was left behind');
     }
@@ -156,7 +154,7 @@ export class ManagedContainerd implements Runnable {
   async #launch(program: string, signal: AbortSignal): Promise<void> {
     const { paths } = this;
     await removeSockets(paths.socket, paths.ttrpcSocket, paths.pidFile);
-    this.#inherited = await inheritedBy(paths, this.#deps.clock.now());
+    await noteInherited(paths, this.#deps.clock.now());
     await removeTornResults(this.#deps.log);
     const size = await stat(paths.log).then((s) => s.size, () => 0);
     if (size > maxLogBytes) await rename(paths.log, join(dirname(paths.log), 'containerd.log.1'));

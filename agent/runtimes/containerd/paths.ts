@@ -19,6 +19,8 @@ export interface ContainerdPaths {
   readonly socket: string;
   readonly ttrpcSocket: string;
   readonly pidFile: string;
+  /** What there was before the containerd that runs was started, until it has been looked through. */
+  readonly inheritedFile: string;
 }
 
 /**
@@ -42,5 +44,6 @@ export function containerdPaths(stateDir: string, runRoot = '/run/cleat'): Conta
     socket: join(runDir, 'containerd.sock'),
     ttrpcSocket: join(runDir, 'containerd.sock.ttrpc'),
     pidFile: join(runDir, 'containerd.pid'),
+    inheritedFile: join(runDir, 'inherited.json'),
   };
 }

@@ -12,7 +12,8 @@ export async function hostInventory(host: LabHost, containerdSocket: string): Pr
     script('containers', `${ctr} containers ls -q`),
     script('tasks', `${ctr} tasks ls -q`),
     script('snapshots', `${ctr} snapshots ls | awk '$3 == "Active"'`),
-    script('leases of containerd', `${ctr} leases ls -q`),
+    // One that expires is what a containerd that was killed could not give back: its successor collects it when its time, a day, is over.
+    script('leases of containerd', `${ctr} leases ls | awk 'NR > 1 && !/containerd\\.io\\/gc\\.expire=/ { print $1 }'`),
     script('sandbox and container folders', `cd /var/lib/cleat/containerd/root/io.containerd.grpc.v1.cri && find sandboxes containers -mindepth 1 -maxdepth 1; find ${run}/containerd/io.containerd.grpc.v1.cri ${run}/containerd/io.containerd.runtime.v2.task -mindepth 2 -maxdepth 2`),
     script('shims', "ps -eo stat,args | grep -v '^Z' | grep -o ' [^ ]*containerd-shim-.*' || true"),
     script('network namespaces', `ls /run/netns /var/run/netns ${run}/containerd/io.containerd.grpc.v1.cri/netns 2>/dev/null || true`),
