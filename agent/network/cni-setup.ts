@@ -1,5 +1,5 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '#common/atomic-file.ts';
 import { isOwnLink } from '#common/host-address.ts';
 import type { Log } from '#common/log.ts';
@@ -9,6 +9,9 @@ import type { PodNetworkConfig } from './types.ts';
 
 /** Sorts before what installers usually write: a runtime uses the first file of its folder. */
 const conflistName = '10-cleat.conflist';
+
+/** Where runtimes keep what CNI answered, until the pod is gone. */
+const resultsDir = '/var/lib/cni/results';
 
 /** Pods of these ranges pass through this host: its kernel must hand packets on. */
 export async function enableForwarding(podCidrs: readonly string[], ledger: Pick<Ledger, 'record'>): Promise<void> {
@@ -62,12 +65,21 @@ export async function writeConflist(podCidrs: readonly string[], { stateDirector
   const directory = cniConfDir ?? join(stateDirectory, 'cni', 'net.d');
   const path = join(directory, conflistName);
   const text = cniConflist(podCidrs, join(stateDirectory, 'cni', 'data'), await uplinkMtu());
+  await recordMissing(resultsDir, deps.ledger);
+  if (cniConfDir !== undefined) await recordMissing(directory, deps.ledger);
   await mkdir(directory, { recursive: true });
   if (cniConfDir !== undefined) await deps.ledger.record({ kind: 'file', target: path, before: null, after: 'created' });
   const present = await readFile(path, 'utf8').catch(() => undefined);
   if (present === text) return;
   await writeFileAtomic(path, text, 0o644);
   deps.log.info({ podCidrs, path }, 'cni configuration written');
+}
+
+/** That the folder, and those around it, were not there: they go with Cleat, when they are empty. */
+async function recordMissing(folder: string, ledger: Pick<Ledger, 'record'>): Promise<void> {
+  if (await stat(folder).then(() => true, () => false)) return;
+  await recordMissing(dirname(folder), ledger);
+  await ledger.record({ kind: 'directory', target: folder, before: null, after: null });
 }
 
 /** The smallest packet size of the links that carry a default route, so that pods never send what the host cannot. */
