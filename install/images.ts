@@ -18,6 +18,8 @@ export interface ImageSpec {
   readonly entrypoint: readonly string[];
   readonly env?: readonly string[];
   readonly ports?: readonly string[];
+  /** Whom its programs run as; root when absent. */
+  readonly user?: string;
 }
 
 /** The part of a runtime driver that image building needs. */
@@ -42,6 +44,7 @@ export function imageArchive(spec: ImageSpec): Buffer {
     config: {
       Env: spec.env ?? ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
       Entrypoint: spec.entrypoint,
+      ...(spec.user !== undefined && { User: spec.user }),
       ...(spec.ports && { ExposedPorts: Object.fromEntries(spec.ports.map((port) => [port, {}])) }),
     },
     rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },

@@ -28,6 +28,8 @@ const labs: readonly (readonly [string, () => Promise<Lab>])[] = [
 const testPod = (name: string, spec: Partial<NonNullable<Pod['spec']>> = {}, metadata: Pod['metadata'] = {}): Pod => anyPod(name, { terminationGracePeriodSeconds: 1, ...spec }, metadata);
 /** Its nobody is in a group. */
 const grouped = 'docker.io/library/cleat-grouped:1';
+/** It runs as somebody whom it does not know. */
+const ghostly = 'docker.io/library/cleat-ghostly:1';
 const sh = (script: string): { command: string[] } => ({ command: ['sh', '-c', script] });
 /** What one may do, and one may not: mkdir. */
 const noFolders = JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }] });
@@ -62,7 +64,9 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
     const hello = helloSpec(hostArchitecture(), await readFile('/bin/busybox'));
     const group = { path: 'etc/group', type: 'file', mode: 0o644, data: Buffer.from('root:x:0:\nteam:x:4242:nobody\n') } as const;
-    await lab.driver.importImage(Readable.from([imageArchive({ ...hello, name: grouped, files: [...hello.files.filter(({ path }) => path !== group.path), group] })]), stop.signal);
+    for (const image of [{ ...hello, name: grouped, files: [...hello.files.filter(({ path }) => path !== group.path), group] }, { ...hello, name: ghostly, user: 'ghost' }]) {
+      await lab.driver.importImage(Readable.from([imageArchive(image)]), stop.signal);
+    }
     // From the start: a runtime that counts by itself does so every ten seconds.
     state.set(testPod('wordy', { containers: [testContainer('app', { ...sh('head -c 3000000 /dev/zero > /file; exec sleep 100000'), resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }));
     await mkdir(join(lab.stateDir, 'seccomp'), { recursive: true });
@@ -216,6 +220,28 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     state.set({ ...plain, spec: { ...plain.spec!, ephemeralContainers: [{ ...testContainer('debug', sh('sleep 4242')), targetContainerName: 'app' }] } });
     await until(() => stateOf('watched', 'debug')?.state?.running !== undefined);
     expect((await inside('watched', 'cat /proc/1/cmdline', 'debug')).split('\0')).toEqual(['sleep', '100000', '']);
+  });
+
+  it('or are told what is wrong, by an Event and the state of the container', async () => {
+    const wrong: readonly (readonly [string, Parameters<typeof testContainer>[1], RegExp])[] = [
+      ['no-image', { image: 'absent:1', imagePullPolicy: 'Never' }, /not present with pull policy of Never/],
+      ['no-command', { command: ['/none'] }, /\/none.*no such file/],
+      ['no-program', { command: ['/etc/passwd'] }, /\/etc\/passwd.*permission denied/],
+      ['no-folder', { workingDir: '/etc/passwd' }, /\/etc\/passwd.*not a directory/],
+      ['no-user', { image: ghostly }, /passwd/],
+      ['as-root', { securityContext: { runAsNonRoot: true } }, /container has runAsNonRoot and image will run as root/],
+      ['no-key', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'cfg', key: 'none' } } }] }, /couldn't find key none in ConfigMap default\/cfg/],
+      ['no-map', { envFrom: [{ secretRef: { name: 'none' } }] }, /secret "none" not found/],
+      ['no-profile', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: '../none.json' } } }, /"\.\.\/none\.json" is no path below/],
+      ['no-path', { volumeMounts: [{ name: 'v', mountPath: '/v', subPath: '../up' }] }, /subPath "\.\.\/up" must not leave the volume/],
+    ];
+    state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
+    state.set(...wrong.map(([name, change]) => testPod(name, { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', change)] })));
+    for (const [name, , words] of wrong) {
+      const reason = /^(ErrImageNeverPull|(Create|Run)Container(Config)?Error|CrashLoopBackOff)$/;
+      await until(() => reason.test(stateOf(name)?.state?.waiting?.reason ?? '') && words.test(JSON.stringify([stateOf(name)?.state, stateOf(name)?.lastState]).replaceAll('\\"', '"')));
+      expect(events.filter((e) => e.name === name && e.type === 'Warning' && words.test(e.message)).map((e) => e.reason)).not.toEqual([]);
+    }
   });
 
   it('resources, of containers and of the pod', async () => {

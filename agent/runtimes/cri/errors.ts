@@ -14,6 +14,9 @@ const codes: Readonly<Record<number, StatusCode>> = {
 /** containerd's words, without a code of its own, while it reads what runs already. */
 const starting = 'server is not initialized yet';
 
+/** containerd's words for a user or a group that the image names without knowing it. */
+const unknownName = /no (user|group)s found/;
+
 /**
  * The StatusError for what a CRI call rejected with. A runtime that does not know a method says
  * `MethodNotAllowed`; an aborted call rejects with the signal's reason, not through here.
@@ -25,5 +28,7 @@ export function fromCri(method: string, error: unknown): StatusError {
   if (code === 'ServiceUnavailable') {
     return new StatusError(code, `the container runtime did not answer ${method}: ${text}; check that it is running`, { cause: error });
   }
+  const [, unknown] = unknownName.exec(text) ?? [];
+  if (unknown !== undefined) return new StatusError('Invalid', `the image names a ${unknown} that its /etc/${unknown === 'user' ? 'passwd' : 'group'} does not have; set ${unknown === 'user' ? 'runAsUser' : 'runAsGroup'} to a number: ${text}`, { cause: error });
   return new StatusError(code, text, { cause: error });
 }
