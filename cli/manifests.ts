@@ -14,16 +14,18 @@ export interface Manifest {
 export interface Read { readonly manifest: Manifest; readonly source: string }
 
 const maxBytes = 64 << 20;
+const urlTimeoutMs = 30_000;
 
-/** Objects of the files, folders (`*.yaml`, `*.yml`, `*.json`) and `-` (standard input) named; Lists are opened. */
+/** Objects of the files, folders (`*.yaml`, `*.yml`, `*.json`), URLs and `-` (standard input) named; Lists are opened. */
 export async function readManifests(paths: readonly string[], recursive: boolean, stdin: Readable): Promise<Read[]> {
-  if (paths.length === 0) throw new StatusError('BadRequest', 'must specify -f: a file, a folder, or - for standard input');
+  if (paths.length === 0) throw new StatusError('BadRequest', 'must specify -f: a file, a folder, a URL, or - for standard input');
   const read: Read[] = [];
   const add = async (text: string, source: string): Promise<void> => {
     for (const manifest of await parseManifests(text, source)) read.push({ manifest, source });
   };
   for (const path of paths) {
-    if (path === '-') await add(await readStream(stdin), 'standard input');
+    if (path === '-') await add(await readStream(stdin, 'standard input'), 'standard input');
+    else if (/^https?:\/\//.test(path)) await add(await readUrl(path), path);
     else for (const file of filesOf(path, recursive)) await add(readFile(file), file);
   }
   if (read.length === 0) throw new StatusError('BadRequest', `no objects found in ${paths.join(', ')}; of a folder, files named *.yaml, *.yml and *.json count`);
@@ -75,12 +77,20 @@ function readFile(path: string): string {
   }
 }
 
-async function readStream(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
+async function readUrl(url: string): Promise<string> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs) }).catch((error: unknown) => {
+    throw new StatusError('BadRequest', `cannot read ${url}: ${messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error)}`, { cause: error });
+  });
+  if (!answer.ok) throw new StatusError('BadRequest', `unable to read URL "${url}", server reported ${String(answer.status)} ${answer.statusText}, status code=${String(answer.status)}`);
+  return readStream(answer.body ?? [], url);
+}
+
+async function readStream(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, source: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of stream) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new StatusError('BadRequest', `standard input holds more than ${String(maxBytes >> 20)} MiB`);
+    if (bytes > maxBytes) throw new StatusError('BadRequest', `${source} holds more than ${String(maxBytes >> 20)} MiB`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

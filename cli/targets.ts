@@ -6,7 +6,7 @@ import type { Io } from './types.ts';
 
 /** Flags of commands that take their objects from a file as well. */
 export const fileFlags: readonly Flag[] = [
-  { name: 'filename', short: 'f', type: 'list', description: 'the objects of this file or folder, or - for standard input' },
+  { name: 'filename', short: 'f', type: 'list', description: 'the objects of this file, folder or URL, or - for standard input' },
   { name: 'recursive', short: 'R', type: 'bool', description: 'folders below folders too' },
 ];
 

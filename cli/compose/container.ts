@@ -14,8 +14,7 @@ export function containerOf(name: string, service: Raw, where: string, envSecret
   return {
     name, image: imageOf(service, where, notes),
     ...(given('pull_policy') && pullPolicy(textOf(service['pull_policy'], at('pull_policy')), at('pull_policy'), notes)),
-    ...(given('entrypoint') && { command: wordsOf(service['entrypoint'], at('entrypoint')).map(plain) }),
-    ...(given('command') && { args: wordsOf(service['command'], at('command')).map(plain) }),
+    ...programOf(service, at),
     ...(given('working_dir') && { workingDir: textOf(service['working_dir'], at('working_dir')) }),
     ...(envSecret !== undefined && { envFrom: [{ secretRef: { name: envSecret } }] }),
     ...(env.length > 0 && { env }),
@@ -24,6 +23,14 @@ export function containerOf(name: string, service: Raw, where: string, envSecret
     ...(Object.keys(security).length > 0 && { securityContext: security }),
     ...probesOf(service['healthcheck'], at('healthcheck'), notes),
   };
+}
+
+/** An empty entrypoint takes away the image's, which Kubernetes has no word for: the command is all that runs then. */
+function programOf(service: Raw, at: (key: string) => string): Raw {
+  const words = (key: string): string[] | undefined => (service[key] === undefined || service[key] === null ? undefined : wordsOf(service[key], at(key)).map(plain));
+  const [entrypoint, rest = []] = [words('entrypoint'), words('command')];
+  const [command, args] = entrypoint?.length === 0 ? [rest, []] : [entrypoint ?? [], rest];
+  return { ...(command.length > 0 && { command }), ...(args.length > 0 && { args }) };
 }
 
 function imageOf(service: Raw, where: string, notes: Note[]): string {

@@ -43,6 +43,7 @@ it('makes things after what they depend on, and says that nothing waits', () => 
 describe('translates', () => {
   it.each<[string, string, Raw]>([
     ['command and entrypoint', `entrypoint: /bin/sh -c, command: ["echo $(date)"]`, { command: ['/bin/sh', '-c'], args: ['echo $$(date)'] }],
+    ['an entrypoint that is taken away', 'entrypoint: [], command: [httpd, -f]', { command: ['httpd', '-f'] }],
     ['environment as a list', 'environment: [A=1=2, SHELL_KEY]', { env: [{ name: 'A', value: '1=2' }, { name: 'SHELL_KEY', value: 'from the shell' }] }],
     ['environment as a map', 'environment: {A: true, B: 2}', { env: [{ name: 'A', value: 'true' }, { name: 'B', value: '2' }] }],
     ['resources', 'deploy: {resources: {limits: {cpus: "0.25", memory: 1g}, reservations: {memory: 100}}}', { resources: { limits: { cpu: '250m', memory: '1Gi' }, requests: { memory: '100' } } }],
