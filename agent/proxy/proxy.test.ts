@@ -77,6 +77,20 @@ describe('Proxy', () => {
     expect(backend.calls.slice(2)).toEqual(['apply +d/c: -']);
   });
 
+  it('routes an endpoint at once when it becomes ready soon after it came', async () => {
+    const slice = (ready: boolean): EndpointSlice => ({
+      metadata: { namespace: 'd', name: 'a-1', labels: { 'kubernetes.io/service-name': 'a' } }, addressType: 'IPv4', ports: [{ port: 8080 }], endpoints: [{ addresses: ['10.42.0.2'], conditions: { ready } }],
+    });
+    state.set(services, service('a'));
+    await begin();
+    await clock.advance(100);
+    state.set(endpointSlices, slice(false));
+    await clock.advance(0);
+    state.set(endpointSlices, slice(true));
+    await clock.advance(0);
+    expect(backend.calls.slice(1)).toEqual(['apply +d/a: -']);
+  });
+
   it('removes what the backend before it left, once its own rules are in place', async () => {
     const former = new FakeBackend();
     let cleaned = 0;

@@ -99,17 +99,23 @@ export class Proxy implements Runnable {
     while (!state.known) await this.#wakeup.wait(signal);
     let full = true;
     let failures = 0;
+    let checkAtMs = 0;
     while (!signal.aborted) {
       this.#dirty = false;
-      full = !await this.#sync(full, this.#tracker.take(this.#deps.pods.all()), signal);
+      const change = this.#tracker.take(this.#deps.pods.all());
+      const touched = full || change.set.length + change.removed.length > 0;
+      full = !await this.#sync(full, change, signal);
       failures = full ? failures + 1 : 0;
       await this.#answerChecks();
       if (full) {
         await clock.sleep(backoffMs(retry, failures, this.#deps.random), signal);
         continue;
       }
-      let checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
-      await clock.sleep(this.#config.minIntervalMs, signal);
+      if (touched) {
+        checkAtMs = clock.monotonic() + this.#config.checkIntervalMs;
+        // What changed nothing here (an endpoint that is not ready yet) does not keep the next from being routed at once.
+        await clock.sleep(this.#config.minIntervalMs, signal);
+      }
       while (!this.#dirty && !full) {
         // Other changes of the state wake this, too, and must not put the check off.
         if (await this.#wakeup.waitAtMost(Math.max(0, checkAtMs - clock.monotonic()), clock, signal)) continue;

@@ -15,14 +15,22 @@ const v1Controllers = ['cpu', 'cpuacct', 'cpuset', 'memory', 'devices', 'freezer
 /** Reads the layout from the machine's mounts. */
 export function cgroupLayout(): CgroupLayout {
   const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' '));
+  // A group of `cpu` takes no process of a real-time class, as measurements beside other work are (`chrt -r 10`).
+  const controllers = v1Controllers.filter((c) => c !== 'cpu' || !isRealTime());
   const v1 = mounts.flatMap(([, path = '', type = '', options = '']) => {
     if (type !== 'cgroup') return [];
-    const name = v1Controllers.find((c) => options.split(',').includes(c) || options.split(',').includes(`name=${c}`));
+    const name = controllers.find((c) => options.split(',').includes(c) || options.split(',').includes(`name=${c}`));
     return name === undefined ? [] : [{ name, path }];
   });
   if (v1.length > 0) return { version: 1, controllers: v1.map((c) => c.name), roots: v1.map((c) => c.path) };
   const unified = mounts.find(([, , type]) => type === 'cgroup2')?.[1] ?? '/sys/fs/cgroup';
   return { version: 2, controllers: [], roots: [unified] };
+}
+
+/** Source: proc(5), /proc/pid/stat: field 41 is the policy, 1 SCHED_FIFO, 2 SCHED_RR. */
+function isRealTime(): boolean {
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+  return ['1', '2'].includes(fields[38] ?? '');
 }
 
 /** Makes the cgroup in every hierarchy, with a memory limit. Returns the `cgroup.procs` files to write `0` to in order to join. */
