@@ -28,10 +28,10 @@ export async function exec(command: string, args: readonly string[], options: Ex
   const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal } = options;
   // The command line and the API server run no commands: they need not hold the library.
   const { execa } = await import('execa');
-  const result = await execa(command, [...args], {
+  const running = execa(command, [...args], {
     reject: false,
-    stripFinalNewline: false,
-    maxBuffer: maxBytes,
+    // Its own way of collecting output makes 64 KB of queues for each command, which outlive the young generation.
+    buffer: false,
     timeout: timeoutMs,
     // Whoever does not end in time may not hear a gentler signal either.
     killSignal: 'SIGKILL',
@@ -40,12 +40,28 @@ export async function exec(command: string, args: readonly string[], options: Ex
     ...(cwd !== undefined && { cwd }),
     ...(signal && { cancelSignal: signal }),
   });
+  const [stdout, stderr] = [running.stdout, running.stderr].map((stream) => collect(stream, maxBytes, () => running.kill('SIGKILL')));
+  const result = await running;
   if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`);
-  if (result.isMaxBuffer) throw new StatusError('InternalError', `${command} ${args.join(' ')} said more than ${String(maxBytes)} bytes`);
+  if (stdout?.isTooMuch || stderr?.isTooMuch) throw new StatusError('InternalError', `${command} ${args.join(' ')} said more than ${String(maxBytes)} bytes`);
   if (result.exitCode === undefined) {
     throw new StatusError('InternalError', `cannot run ${command}: ${result.signal === undefined ? messageOf(result.cause ?? result.message) : `it was ended by ${result.signal}`}`, { cause: result.cause });
   }
-  return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+  return { exitCode: result.exitCode, stdout: stdout?.text() ?? '', stderr: stderr?.text() ?? '' };
+}
+
+/** What a stream says; `full` is called when that is more than the limit. */
+function collect(stream: Readable, maxBytes: number, full: () => void): { readonly isTooMuch: boolean; text(): string } {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= maxBytes) { chunks.push(chunk); return; }
+    // Others that the command started may hold the other end open.
+    stream.destroy();
+    full();
+  });
+  return { get isTooMuch() { return bytes > maxBytes; }, text: () => Buffer.concat(chunks).toString() };
 }
 
 /** Like `exec`, but a non-zero exit is a StatusError that carries the command's own words. Returns standard output. */

@@ -1,4 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from './clock.ts';
 import { busyShareMeter } from './busy-share.ts';
@@ -8,11 +8,12 @@ export interface Memory {
   /** Share of the time since the last question in which the process was busy. */
   busyShare(): number;
   usedBytes(): number;
-  collect(): void;
+  /** `thorough`: code that is not needed for now goes, too. */
+  collect(thorough: boolean): void;
 }
 
 const checkMs = 10_000;
-/** A collection costs about 20 ms of CPU; less than this is not worth it. */
+/** A collection costs about 20 ms of CPU, a thorough one four times that; less than this is not worth it. */
 const worthBytes = 2 << 20;
 /** Once, when a burst is over: nothing comes after it that would make it more. */
 const worthAfterBurstBytes = 512 << 10;
@@ -24,14 +25,21 @@ const idleShare = 0.05;
  */
 export function collectWhenIdle(clock: Clock, memory: Memory, signal: AbortSignal): void {
   let kept = 0;
+  let leastKept = Infinity;
   let burst = true;
+  const collect = (thorough: boolean): void => {
+    memory.collect(thorough);
+    kept = memory.usedBytes();
+    if (thorough) leastKept = kept;
+  };
   const look = (): void => {
     if (signal.aborted) return;
     if (memory.busyShare() >= idleShare) {
       burst = true;
     } else if (memory.usedBytes() - kept > (burst ? worthAfterBurstBytes : worthBytes)) {
-      memory.collect();
-      kept = memory.usedBytes();
+      collect(burst);
+      // On a machine that has no time for it a burst may look like idleness, and what it leaves like what is needed.
+      if (kept - leastKept > worthAfterBurstBytes) collect(true);
       burst = false;
     }
     clock.after(checkMs, look);
@@ -44,11 +52,12 @@ export function processMemory(): Memory {
   let gc: NodeJS.GCFunction | undefined;
   return {
     busyShare: busyShareMeter(),
-    usedBytes: () => process.memoryUsage().heapUsed,
-    collect: () => {
+    usedBytes: () => getHeapStatistics().used_heap_size,
+    collect: (thorough) => {
       gc ??= collector();
       // Twice: code that was not used since the first time is dropped by the second.
-      for (let i = 0; i < 2; i++) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      if (thorough) for (let i = 0; i < 2; i++) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      else gc({ type: 'major', execution: 'sync' });
     },
   };
 }

@@ -1,4 +1,5 @@
 import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Server as GrpcServer, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
@@ -53,13 +54,29 @@ describe('probes', () => {
     const answers: Record<string, Buffer> = { '': Buffer.from([8, 1]), sick: Buffer.from([8, 2]) };
     const grpc = new GrpcServer();
     grpc.register('/grpc.health.v1.Health/Check', ({ request }: { request: Buffer }, done: sendUnaryData<Buffer>) => {
-      done(null, answers[request.subarray(2).toString()] ?? Buffer.alloc(0));
+      if (request.subarray(2).toString() !== 'hangs') done(null, answers[request.subarray(2).toString()] ?? Buffer.alloc(0));
     }, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, 'unary');
     const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
     expect(await check({ grpc: { port: grpcPort } }, target(), signal)).toMatchObject({ ok: true });
     expect(await check({ grpc: { port: grpcPort, service: 'sick' } }, target(), signal)).toEqual({ ok: false, output: 'service unhealthy (responded with 2)' });
+    expect((await check({ grpc: { port: grpcPort, service: 'hangs' }, timeoutSeconds: 0.05 }, target(), signal)).output).toBe('timeout: the gRPC health service did not answer');
     grpc.forceShutdown();
     // The same words each time, so that Events are counted.
     expect(await check({ grpc: { port: 1 } }, target(), signal)).toEqual({ ok: false, output: 'the gRPC health service of port 1 cannot be asked: UNAVAILABLE' });
+  });
+
+  it('say what a port answers that has no gRPC health service', async () => {
+    const grpc = new GrpcServer();
+    const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
+    const said = async (asked: number): Promise<string> => (await check({ grpc: { port: asked } }, target(), signal)).output;
+    expect(await said(grpcPort)).toBe(`the gRPC health service of port ${String(grpcPort)} cannot be asked: UNIMPLEMENTED`);
+    grpc.forceShutdown();
+    // It speaks HTTP, but not of this version.
+    expect(await said(port)).toBe(`the gRPC health service of port ${String(port)} cannot be asked: UNAVAILABLE`);
+    const web = createHttp2Server().on('stream', (stream) => { stream.respond({ ':status': 404 }); stream.end('not here'); });
+    await new Promise<void>((resolve) => { web.listen(0, '127.0.0.1', resolve); });
+    const { port: webPort } = web.address() as AddressInfo;
+    expect(await said(webPort)).toBe(`the gRPC health service of port ${String(webPort)} cannot be asked: UNIMPLEMENTED`);
+    web.close();
   });
 });

@@ -1,4 +1,5 @@
 import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { HTTPGetAction } from '#api/gen/types.ts';
 import { messageOf } from '#common/errors.ts';
 import { HttpResponseReader, type HttpResponse } from './http-response.ts';
@@ -16,6 +17,7 @@ interface Place {
 type Header = NonNullable<HTTPGetAction['httpHeaders']>[number];
 
 const defaults: readonly Header[] = [{ name: 'User-Agent', value: 'kube-probe/cleat' }, { name: 'Accept', value: '*/*' }];
+const usualHeaders = textOf(defaults);
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const maxRedirects = 10;
 
@@ -53,32 +55,35 @@ function resultOf({ status, body }: HttpResponse): CheckResult {
   return { ok: false, output: `HTTP probe failed with statuscode: ${String(status)}` };
 }
 
+/** What arrives is taken from here at once, so that all connections share it: a buffer for each read would be most of what a probe throws away. */
+const arrived = Buffer.allocUnsafeSlow(4096);
+
 async function get(place: Place, authority: string, headers: string, signal: AbortSignal): Promise<HttpResponse> {
-  const socket = place.secure ? await connectSecurely(place, authority) : connect({ host: place.host, port: place.port });
+  const request = `GET ${place.path} HTTP/1.1\r\nHost: ${valid('Host', authority)}\r\n${headers}Connection: close\r\n\r\n`;
+  const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>();
+  const reader = new HttpResponseReader();
+  const settle = (read: () => HttpResponse | undefined): void => {
+    try {
+      const response = read();
+      if (response) resolve(response);
+    } catch (error) {
+      reject(error);
+    }
+  };
+  const take = (length: number, from: Uint8Array): boolean => {
+    settle(() => reader.take(Buffer.from(from.buffer, from.byteOffset, length)));
+    return true;
+  };
+  const socket = place.secure ? connectSecurely(place, authority) : connect({ host: place.host, port: place.port, onread: { buffer: arrived, callback: take } });
+  if (place.secure) socket.on('data', (chunk: Buffer) => take(chunk.length, chunk));
   const abort = (): void => { socket.destroy(new Error('no answer in time')); };
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
+  socket.on('error', reject);
+  socket.on('end', () => { settle(() => reader.end()); });
+  socket.on(place.secure ? 'secureConnect' : 'connect', () => { socket.write(request); });
   try {
-    return await new Promise((resolve, reject) => {
-      const reader = new HttpResponseReader();
-      socket.on('data', (chunk: Buffer) => {
-        try {
-          const response = reader.take(chunk);
-          if (response) resolve(response);
-        } catch (error) {
-          reject(error);
-        }
-      });
-      socket.once('end', () => {
-        try {
-          resolve(reader.end());
-        } catch (error) {
-          reject(error);
-        }
-      });
-      socket.on('error', reject);
-      socket.write(`GET ${place.path} HTTP/1.1\r\nHost: ${valid('Host', authority)}\r\n${headers}Connection: close\r\n\r\n`);
-    });
+    return await promise;
   } finally {
     signal.removeEventListener('abort', abort);
     socket.destroy();
@@ -86,17 +91,21 @@ async function get(place: Place, authority: string, headers: string, signal: Abo
 }
 
 /** A probe asks whether the program answers; whom its certificate names is another question. */
-async function connectSecurely({ host, port }: Place, authority: string): Promise<Socket> {
-  const { connect: connectTls } = await import('node:tls');
+function connectSecurely({ host, port }: Place, authority: string): Socket {
   const name = authority.replace(/:\d*$/, '');
   return connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'], ...(isIP(name) === 0 && !name.startsWith('[') && { servername: name }) });
 }
 
 /** What is asked for goes before what is usual; an empty value takes a usual one away. */
 function headersOf(given: readonly Header[]): string {
+  if (given.length === 0) return usualHeaders;
   const names = new Set(given.map(({ name }) => name.toLowerCase()));
   const all = [...defaults.filter(({ name }) => !names.has(name.toLowerCase())), ...given.filter(({ name, value }) => name.toLowerCase() !== 'host' && (value !== '' || !isDefault(name)))];
-  return all.map(({ name, value }) => `${name}: ${valid(name, value)}\r\n`).join('');
+  return textOf(all);
+}
+
+function textOf(headers: readonly Header[]): string {
+  return headers.map(({ name, value }) => `${name}: ${valid(name, value)}\r\n`).join('');
 }
 
 function isDefault(name: string): boolean {

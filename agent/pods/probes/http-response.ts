@@ -61,16 +61,22 @@ export class HttpResponseReader {
   }
 }
 
+/** The headers that say where an answer ends, or leads. */
+const wanted: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'location']);
+
 function parseHead(text: string): Head {
   // A line that begins with blanks goes on with the one before.
-  const [statusLine = '', ...lines] = text.replace(/\r?\n[ \t]+/g, ' ').split(/\r?\n/);
-  const status = Number(/^HTTP\/1\.[01] ([1-9]\d\d)(?: |$)/.exec(statusLine)?.[1]);
+  const [statusLine = '', ...lines] = (/\n[ \t]/.test(text) ? text.replace(/\r?\n[ \t]+/g, ' ') : text).split('\n');
+  const status = Number(/^HTTP\/1\.[01] ([1-9]\d\d)(?:[ \r]|$)/.exec(statusLine)?.[1]);
   if (Number.isNaN(status)) throw malformed(statusLine);
   const headers = new Map<string, string>();
   for (const line of lines) {
-    const [, name = '', value = ''] = /^([!#$%&'*+\-.^_`|~\w]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
-    if (name === '') throw new Error(`malformed header line ${JSON.stringify(line.slice(0, 50))}`);
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon);
+    if (colon < 0 || !/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) throw new Error(`malformed header line ${JSON.stringify(line.slice(0, 50))}`);
     const key = name.toLowerCase();
+    if (!wanted.has(key)) continue;
+    const value = line.slice(colon + 1).trim();
     const before = headers.get(key);
     if (key === 'content-length' && before !== undefined && before !== value) throw new Error('it names two different lengths');
     headers.set(key, value);
