@@ -20,7 +20,7 @@ interface Batch { readonly command: string; readonly args: readonly string[]; re
  * One backend on a host of the lab: everything from nothing and one change, for each number of Services, beside the same commands
  * with the same text alone; and new connections to a pod through its Service, beside the same to its address.
  */
-export async function measureBackend(name: string, counts: readonly number[]): Promise<Row[]> {
+export async function* measureBackend(name: string, counts: readonly number[]): AsyncIterable<Row> {
   const lab = await createLab({ hosts: 1 });
   try {
     const enter = ['-t', String(lab.host(0).pid), '-n'];
@@ -36,20 +36,19 @@ export async function measureBackend(name: string, counts: readonly number[]): P
     const backend = await make({ exec: inHost, log: silentLog, record: async () => Promise.resolve() }, config);
     const replay = async (): Promise<void> => {
       for (const { command, args, input } of batches) {
-        const { exitCode, stderr } = await exec('nsenter', [...enter, command, ...args], { input, timeoutMs: 120_000 });
+        const { exitCode, stderr } = await exec('nsenter', [...enter, command, ...args], { input, timeoutMs: 600_000 });
         if (exitCode !== 0) throw new Error(`${command}: ${stderr}`);
       }
     };
-    const rows: Row[] = [];
     let fewest: number | undefined;
     for (const count of counts) {
-      rows.push(...await load(name, backend, count, batches, replay));
+      yield* await load(name, backend, count, batches, replay);
       const row = await change(name, backend, count, batches);
-      rows.push(fewest === undefined ? row : { ...row, peer: { name: `among ${String(counts[0])}`, value: fewest } });
+      yield fewest === undefined ? row : { ...row, peer: { name: `among ${String(counts[0])}`, value: fewest } };
       fewest ??= row.value;
     }
     await backend.cleanup(signal);
-    return [...rows, ...await connections(name, backend, lab.host(0))];
+    yield* await connections(name, backend, lab.host(0));
   } finally {
     await lab.destroy();
   }

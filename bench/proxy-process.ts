@@ -3,13 +3,13 @@ import { measureBackend } from './proxy-lab.ts';
 import { percentile } from './row.ts';
 
 /**
- * `node proxy-process.ts rows BACKEND COUNT,...`: the rows of one backend, as JSON; for a host with a kernel of its own.
+ * `node proxy-process.ts rows BACKEND COUNT,...`: the rows of one backend, a line of JSON each as it is measured; for a host with a kernel of its own.
  * `node proxy-process.ts connect ADDRESS PORT MS`: new connections for that long, one at a time and then eight.
  */
 const [mode = '', ...args] = process.argv.slice(2);
 
 if (mode === 'rows') {
-  console.log(JSON.stringify(await measureBackend(args[0] ?? '', (args[1] ?? '').split(',').map(Number))));
+  for await (const row of measureBackend(args[0] ?? '', (args[1] ?? '').split(',').map(Number))) console.log(JSON.stringify(row));
 } else {
   const [address = '', port = '', ms = ''] = args;
   const ask = async (): Promise<number> => new Promise((resolve, reject) => {

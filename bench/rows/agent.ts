@@ -1,8 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
+import { execOk } from '#common/exec.ts';
 import { HostCluster } from '../host-cluster.ts';
 import { usageOf } from '../process-usage.ts';
 import { percentile, type Row, type RunOptions } from '../row.ts';
 
+const root = join(import.meta.dirname, '../..');
 const mb = 1e6;
 const settleMs = 30_000;
 const atOnce = 20;
@@ -12,6 +18,7 @@ const logLines = 10_000_000;
 
 /** An agent over time: births and deaths, probes, a long log, how soon an end is told. Needs root; about 8 minutes, `quick`: 3. */
 export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
+  yield* await probeRows();
   const cluster = await HostCluster.create({ agents: 1 });
   try {
     await cluster.cluster.importImage();
@@ -23,6 +30,27 @@ export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
     yield await probesRow(cluster, agent, quick ? 30_000 : 120_000);
   } finally {
     await cluster.destroy();
+  }
+}
+
+/** CPU of a process with an agent's settings; the servers are in this one. */
+async function probeRows(): Promise<Row[]> {
+  const web = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', () => { socket.end('HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n'); });
+  });
+  await new Promise<void>((resolve) => { web.listen(0, '127.0.0.1', resolve); });
+  const grpc = new Server();
+  grpc.register('/grpc.health.v1.Health/Check', (_call: unknown, done: sendUnaryData<Buffer>) => { done(null, Buffer.from([8, 1])); }, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, 'unary');
+  const grpcPort = await new Promise<number>((resolve, reject) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => { if (error) reject(error); else resolve(port); }); });
+  try {
+    const flags = /^agent\) flags="\$flags (.*)"/m.exec(readFileSync(join(root, 'cleat'), 'utf8'))?.[1] ?? '';
+    const args = ['--disable-warning=ExperimentalWarning', ...flags.split(' '), join(root, 'bench/probe-process.ts'), String((web.address() as AddressInfo).port), String(grpcPort)];
+    const { bare = NaN, ...probes } = JSON.parse(await execOk(process.execPath, args, { timeoutMs: 120_000 })) as Record<string, number>;
+    return Object.entries(probes).map(([name, value]): Row => ({ name: `CPU of one ${name} probe`, unit: 'ms', value, peer: { name: 'a connection of Node, a request and its answer', value: bare } }));
+  } finally {
+    web.close();
+    grpc.forceShutdown();
   }
 }
 

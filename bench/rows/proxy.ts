@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { exec, execOk } from '#common/exec.ts';
+import { exec } from '#common/exec.ts';
 import { measureBackend } from '../proxy-lab.ts';
 import type { Row, RunOptions } from '../row.ts';
 
@@ -11,12 +11,16 @@ const uml = join(import.meta.dirname, '../../test/support/lab/uml');
  */
 export async function* run({ quick }: RunOptions): AsyncIterable<Row> {
   const counts = quick ? [100, 1000] : [100, 1000, 5000];
-  yield* await measureBackend('nftables', counts);
-  yield* await measureBackend('iptables', counts);
+  yield* measureBackend('nftables', counts);
+  yield* measureBackend('iptables', counts);
   if ((await exec('sh', [join(uml, 'kernel.sh'), '--cached'])).exitCode !== 0) {
     console.error('ipvs is not measured: npm run test:vm builds the kernel that it needs');
     return;
   }
-  const text = await execOk('sh', [join(uml, 'run.sh'), '-m', '512', process.execPath, join(import.meta.dirname, '../proxy-process.ts'), 'rows', 'ipvs', counts.join()], { timeoutMs: 900_000 });
-  for (const { budget, ...row } of JSON.parse(text) as Row[]) yield { ...row, ...(budget?.of === 'ratio' && { budget }), note: [row.note, 'in User-Mode Linux, where system calls are slow'].filter(Boolean).join('; ') };
+  const { exitCode, stdout, stderr } = await exec('sh', [join(uml, 'run.sh'), '-m', '512', process.execPath, join(import.meta.dirname, '../proxy-process.ts'), 'rows', 'ipvs', counts.join()], { timeoutMs: 1_800_000 });
+  const lines = stdout.split('\n');
+  for (const { budget, ...row } of lines.filter((line) => line.startsWith('{"name":')).map((line) => JSON.parse(line) as Row)) {
+    yield { ...row, ...(budget?.of === 'ratio' && { budget }), note: [row.note, 'in User-Mode Linux, where system calls are slow'].filter(Boolean).join('; ') };
+  }
+  if (exitCode !== 0) throw new Error(`ipvs: ${[...lines.filter((line) => !line.startsWith('{')), stderr].join('\n').trim().slice(-2000)}`);
 }
