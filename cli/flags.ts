@@ -18,6 +18,8 @@ export interface ParsedFlags {
   string(name: string): string | undefined;
   int(name: string): number | undefined;
   list(name: string): readonly string[];
+  /** Each value that was given, as it was: what has commas of its own. */
+  all(name: string): readonly string[];
   /** Milliseconds; undefined when neither given nor defaulted. A bare number is seconds, as in kubectl. */
   durationMs(name: string): number | undefined;
 }
@@ -87,6 +89,7 @@ export function parseFlags(command: string, flags: readonly Flag[], argv: readon
     string: last,
     int: (name) => (last(name) === undefined ? undefined : Number(last(name))),
     durationMs: (name) => (last(name) === undefined ? undefined : durationOf(command, name, last(name) ?? '')),
+    all: (name) => values.get(name) ?? [],
     list: (name) => (values.get(name) ?? []).flatMap((value) => value.split(',')).filter(Boolean),
   };
 }

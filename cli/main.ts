@@ -11,7 +11,10 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   token: () => import('./commands/token.ts'),
   get: () => import('./commands/get.ts'),
   describe: () => import('./commands/describe.ts'),
+  create: () => import('./commands/create.ts'),
   apply: () => import('./commands/apply.ts'),
+  diff: () => import('./commands/diff.ts'),
+  set: () => import('./commands/set.ts'),
   delete: () => import('./commands/delete.ts'),
   scale: () => import('./commands/scale.ts'),
   logs: () => import('./commands/logs.ts'),
@@ -78,7 +81,9 @@ See:
   version        versions of client and server
 
 Change:
-  apply          make the cluster match a file
+  apply          make the cluster match a file; diff: what that would change
+  create         make objects of a file or of words
+  set            set image: other images for containers
   delete         delete objects
   edit           change an object in an editor
   patch          change fields of objects

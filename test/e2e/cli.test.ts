@@ -126,6 +126,24 @@ describe('verbs of every day', () => {
     expect(await cluster.kubectl(['get', 'deploy', 'web', '-o', 'jsonpath={.metadata.labels.tier} {.metadata.annotations.a} {.spec.replicas}'])).toBe('x b 2');
   });
 
+  it('make objects of words, and tell what a file would change', async () => {
+    expect(await attempt(['create', 'configmap', 'made', '--from-literal=level=info'])).toMatchObject({ exitCode: 0, stdout: 'configmap/made created\n' });
+    expect(await attempt(['create', 'configmap', 'made'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('failed to create configmap: configmaps "made" already exists') as string });
+    expect(await attempt(['create', 'secret', 'generic', 'made', '--from-literal=word=old'])).toMatchObject({ exitCode: 0 });
+    const path = join(dir, 'made.yaml');
+    writeFileSync(path, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\ndata: {level: debug}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: made}\nstringData: {word: new}\n');
+    const { exitCode, stdout, stderr } = await attempt(['diff', '-f', path]);
+    expect({ exitCode, stderr, changes: stdout.split('\n').filter((line) => /^[-+] /.test(line)) }).toEqual({
+      exitCode: 1, stderr: '', changes: ['-  level: info', '+  level: debug', expect.stringMatching(/^- {2}word: .\*\*\* \(before\).$/), expect.stringMatching(/^\+ {2}word: .\*\*\* \(after\).$/)],
+    });
+    await cleat('apply', '-f', path]);
+    expect(await attempt(['diff', '-f', path])).toMatchObject({ exitCode: 0, stdout: '' });
+    expect((await attempt(['diff', '-f', '/no/such'])).exitCode).toBeGreaterThan(1);
+    expect(await attempt(['set', 'image', 'deployment/web', 'nosuch=x'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('unable to find container named "nosuch"') as string });
+    expect(await attempt(['set', 'image', 'deployment/web', '*=cleat-hello:1', '--dry-run=server'])).toMatchObject({ exitCode: 0, stdout: '' });
+    await cleat('delete', 'configmap,secret', 'made');
+  });
+
   it('edit with an editor, and bring its errors back to it', async () => {
     const editor = join(dir, 'editor');
     writeFileSync(editor, `#!/bin/sh\ncp "$1" ${dir}/seen\nif [ -e ${dir}/again ]; then exit 0; fi\n: >${dir}/again\nsed -i 's/^  replicas: .*/  replicas: many/' "$1"\n`, { mode: 0o755 });
