@@ -54,10 +54,12 @@ export interface ControlPlaneDeps {
   readonly clock: Clock;
   /** Where the settings were read from: backups remember it. */
   readonly configFile: string;
+  /** Told what this control plane does when that is another thing than before: with the first, `ready` resolves. */
+  readonly turned?: (readiness: Readiness) => void;
 }
 
 /** Of several control planes, one serves. */
-type Readiness = 'serves' | 'stands by';
+export type Readiness = 'serves' | 'stands by';
 
 const nodeCidrMaskSize = 24;
 /** A Service must not lock people out of a host that they reach by nothing else. */
@@ -74,6 +76,7 @@ export class ControlPlane implements Runnable {
   #client: ApiClient | undefined;
   readonly #rotations = new Turns();
   #fingerprint = '';
+  #does: Readiness | undefined;
 
   constructor(deps: ControlPlaneDeps, config: ControlPlaneConfig) {
     this.#deps = deps;
@@ -134,13 +137,20 @@ export class ControlPlane implements Runnable {
     }
   }
 
+  #turn(readiness: Readiness): void {
+    if (readiness === this.#does) return;
+    this.#does = readiness;
+    this.#ready.resolve(readiness);
+    this.#deps.turned?.(readiness);
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
     const kept = await takeRestored(this.#config.stateDir);
     if (kept !== undefined) this.#deps.log.warn({ component: 'controlplane', kept }, 'a restore that was cut off is finished; what was there before is kept');
     if (this.#config.etcdServers.length === 0) return this.#lead(signal);
     const { Candidate } = await import('./candidacy/candidate.ts');
     const candidate = await Candidate.open(this.#deps, { ...this.#config, address: this.#address });
-    await candidate.run(signal, () => { this.#ready.resolve('stands by'); }, (lead) => this.#lead(AbortSignal.any([signal, lead.lost]), lead));
+    await candidate.run(signal, () => { this.#turn('stands by'); }, (lead) => this.#lead(AbortSignal.any([signal, lead.lost]), lead));
   }
 
   /** `lead` where the store is shared with other control planes. */
@@ -226,7 +236,7 @@ export class ControlPlane implements Runnable {
     const stop = new AbortController();
     const all = AbortSignal.any([signal, stop.signal, again.signal]);
     const ended = runTogether({ clock, log: log.child({ component: 'controlplane' }) }, { apiServer, informers, dispatcher, scheduler, manager, backups: await this.#backups(store, nodes) }, all, stop);
-    apiServer.listening.then(async () => { await writeAdmin(); this.#ready.resolve('serves'); }).catch((error: unknown) => { stop.abort(error); });
+    apiServer.listening.then(async () => { await writeAdmin(); this.#turn('serves'); }).catch((error: unknown) => { stop.abort(error); });
     void this.#renew(all, async () => {
       if (ca.trusted.length === 1 && now() > ca.certificate.validToDate.getTime() - caLifetimeMs / 3) {
         await this.#rotations.take(() => rotateCa(pkiDir, now()));

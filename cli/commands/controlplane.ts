@@ -1,5 +1,6 @@
 import { systemClock } from '#common/clock.ts';
 import { controlPlaneSettings } from '#controlplane/config.ts';
+import type { Readiness } from '#controlplane/main.ts';
 import { isReady, prepare, serveHelp, untilEnded } from '../serve.ts';
 import type { Command } from '../types.ts';
 
@@ -8,16 +9,20 @@ export const command: Command = {
   async run(argv, io) {
     const prepared = await prepare({ name: 'cleat controlplane', settings: controlPlaneSettings, needsRoot: false, optimizes: true }, argv, io);
     if (!prepared) return 0;
+    const { config, configFile, log, supervision } = prepared;
     const { ControlPlane } = await import('#controlplane/main.ts');
-    const controlPlane = new ControlPlane({ log: prepared.log, clock: systemClock, configFile: prepared.configFile }, prepared.config);
-    const ended = controlPlane.start(io.interrupted);
-    if (await isReady([controlPlane.ready], ended, io.interrupted)) {
-      const readiness = await controlPlane.ready;
+    let does: Readiness = 'stands by';
+    const status = (): string => `${does} at ${controlPlane.url}`;
+    const turned = (readiness: Readiness): void => {
+      does = readiness;
       io.err(readiness === 'serves'
-        ? `The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${prepared.config.kubeconfig}\n`
+        ? `The control plane is ready at ${controlPlane.url}; the admin's kubeconfig is ${config.kubeconfig}\n`
         : `This control plane stands by: another one leads, and is reached at ${controlPlane.url}, too\n`);
-      await prepared.supervision.ready(`${readiness} at ${controlPlane.url}`, io.interrupted);
-    }
+      void supervision.status(status());
+    };
+    const controlPlane = new ControlPlane({ log, clock: systemClock, configFile, turned }, config);
+    const ended = controlPlane.start(io.interrupted);
+    if (await isReady([controlPlane.ready], ended, io.interrupted)) await supervision.ready(status(), io.interrupted);
     return untilEnded(ended, io);
   },
 };
