@@ -69,9 +69,10 @@ export class FleetHealth {
     const { log, zones } = this.#deps;
     const { total, notReady } = zones.count(zone);
     const facts = { zone, total, notReady, evictionsPerSecond: zones.rate(zone) };
-    // The first nodes of a cluster are no outage.
-    if (zones.everyZoneDown && !wasDown && this.#onceReady) log.warn(facts, 'no node is ready any more, evicting nobody');
-    else if (zones.rate(zone) === 0 && !wasStopped && this.#onceReady) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
+    // The first nodes of a cluster are no outage, nor is the start of its only one.
+    const worthWarning = this.#onceReady && this.#deps.nodes().length > 1;
+    if (zones.everyZoneDown && !wasDown && worthWarning) log.warn(facts, 'no node is ready any more, evicting nobody');
+    else if (zones.rate(zone) === 0 && !wasStopped && worthWarning) log.warn(facts, 'most nodes of a zone are not ready, evicting nobody there');
     else log.info(facts, 'the state of a zone has changed');
   }
 }
