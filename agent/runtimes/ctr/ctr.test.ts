@@ -1,7 +1,13 @@
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
 import { fromCtr } from './ctr.ts';
 import { exitOf } from './events.ts';
 import { chainIdOf } from './images.ts';
+import { Pipes } from './pipes.ts';
 import { toContainer, type ContainerRecord } from './records.ts';
 
 it.each([
@@ -39,4 +45,15 @@ it('tells the state of a container by what is written down', () => {
   expect(toContainer({ ...record, process }).state).toBe('running');
   expect(toContainer({ ...record, process, exitCode: 137, end: { reason: 'OOMKilled', message: '' } })).toMatchObject({ state: 'exited', reason: 'OOMKilled', exitCode: 137 });
   expect(toContainer(record)).not.toHaveProperty('stopSignal');
+});
+
+it('closes the log and the pipes of a program that could not be started', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'cleat-pipes-'));
+  const open = async (): Promise<string[]> => (await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))).filter((path) => path.startsWith(dir));
+  const pipes = new Pipes({ clock: new ManualClock(), log: silentLog }, join(dir, 'pipes'), join(dir, '0.log'));
+  await pipes.prepare();
+  expect(await open()).toHaveLength(3);
+  await pipes.remove();
+  expect(await open()).toEqual([]);
+  await rm(dir, { recursive: true });
 });

@@ -79,6 +79,8 @@ export class Pipes {
 
   async remove(): Promise<void> {
     for (const fd of this.#held.splice(0)) closeSync(fd);
+    // Where nobody ever listened, because the program could not be started, its log is still open.
+    if (!this.#pumps) await this.#writer.close();
     await rm(this.#dir, { recursive: true, force: true });
   }
 
