@@ -6,15 +6,18 @@ import { pods } from '#api/kinds/resources.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import { processCount } from '#agent/runtimes/cgroups.ts';
 import { readPidFile } from '#agent/runtimes/process.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { PodManager } from './manager.ts';
+import { podCgroup } from './spec/sandbox-config.ts';
 import { placeOfCri, podInventory } from './test-inventory.ts';
 import { MemoryState, testContainer, testPod } from './testing.ts';
 
 /** How often a container that fails is restarted; hundreds for the long form. */
 const restarts = Number(process.env['CLEAT_TEST_RESTARTS'] ?? 12);
 const patience = { timeout: 90_000 + restarts * 2000, interval: 100 };
+const podMaxPids = 50;
 const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'stopContainer', 'stopSandbox', 'removeSandbox']);
 
 let lab: ContainerdLab;
@@ -57,7 +60,7 @@ function begin(driver: RuntimeDriver, clock: Clock): void {
   const manager = new PodManager({
     state, driver, clock, log: silentLog, events: { emit: () => undefined },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
+  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids, parallelStarts: 4 });
   manager.subscribe((report) => { status = report.status; gone ||= report.gone === true; });
   running = manager.start(stop.signal);
 }
@@ -129,6 +132,19 @@ it.each(Object.entries(harms))('a pod lives and dies although %s is killed at ea
   await end(pod);
   // What is dead already need not be stopped.
   expect([...done]).toEqual(expect.arrayContaining(['runSandbox', 'createContainer', 'startContainer', 'removeSandbox']));
+  await expect.poll(() => inventory(), patience).toEqual(before);
+}, 300_000);
+
+it('a pod that forks without end has no more processes than it may, and ends like any other', async () => {
+  const before = await inventory();
+  const pod = testPod('bomb', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'bomb() { bomb & bomb & exec sleep 100000; }; bomb & exec sleep 100000'] })] });
+  state.set(pod);
+  begin(lab.connect(), hurried(100));
+  const count = (): Promise<number> => processCount(podCgroup(`/${lab.netns}`, 'bomb-uid'));
+  await expect.poll(count, patience).toBeGreaterThan(podMaxPids / 2);
+  expect(await count()).toBeLessThanOrEqual(podMaxPids);
+  await expect.poll(isReady, patience).toBe(true);
+  await end(pod);
   await expect.poll(() => inventory(), patience).toEqual(before);
 }, 300_000);
 
