@@ -4,9 +4,13 @@
 # The last line is `N passed, N failed`, whatever happened. A missing prerequisite is a failure here, not a skip.
 set -eu
 cd "$(dirname "$0")/.."
-# How often the power of hosts is cut; 100 for the long form.
-if [ "${1:-}" = --reboots ]; then export REBOOTS="$2"; shift 2; fi
 refuse() { echo "$1"; echo "0 passed, 1 failed"; exit 1; }
+# How often the power of hosts is cut; 100 for the long form.
+if [ "${1:-}" = --reboots ]; then
+  case "${2:-}" in '' | *[!0-9]*) refuse "--reboots wants a number" ;; esac
+  export REBOOTS="$2"
+  shift 2
+fi
 sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools mkfs.ext4:e2fsprogs || refuse "packages are missing"
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 kernel=$(sh test/support/lab/uml/kernel.sh) || refuse "there is no kernel for the lab's hosts"
