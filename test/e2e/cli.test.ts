@@ -136,7 +136,7 @@ describe('verbs of every day', () => {
     expect({ exitCode, stderr, changes: stdout.split('\n').filter((line) => /^[-+] /.test(line)) }).toEqual({
       exitCode: 1, stderr: '', changes: ['-  level: info', '+  level: debug', expect.stringMatching(/^- {2}word: .\*\*\* \(before\).$/), expect.stringMatching(/^\+ {2}word: .\*\*\* \(after\).$/)],
     });
-    await cleat('apply', '-f', path]);
+    await cleat('apply', '-f', path);
     expect(await attempt(['diff', '-f', path])).toMatchObject({ exitCode: 0, stdout: '' });
     expect((await attempt(['diff', '-f', '/no/such'])).exitCode).toBeGreaterThan(1);
     expect(await attempt(['set', 'image', 'deployment/web', 'nosuch=x'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('unable to find container named "nosuch"') as string });
