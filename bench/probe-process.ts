@@ -19,7 +19,7 @@ const target = { containerId: 'c', ip: '127.0.0.1', ports: new Map<string, numbe
 
 function probed(probe: Probe): () => Promise<void> {
   return async () => {
-    const { ok, output } = await check(probe, target, never);
+    const { ok, output } = await check({ ...probe, timeoutSeconds: 30 }, target, never);
     if (!ok) throw new Error(output);
   };
 }
