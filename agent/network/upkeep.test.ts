@@ -1,14 +1,25 @@
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { NetworkUpkeep } from './upkeep.ts';
 
+/** Knows whether it is waited for: what works on files meanwhile is not hurried on. */
+class PacedClock extends ManualClock {
+  asleep = 0;
+
+  override async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    this.asleep++;
+    await super.sleep(ms, signal).finally(() => { this.asleep--; });
+  }
+}
+
 let directory: string;
-let clock: ManualClock;
+let clock: PacedClock;
 let stop: AbortController;
 let running: Promise<void>;
 let told: string[];
@@ -20,7 +31,10 @@ const lease = (address: string, id: string, agoMs: number): void => {
   utimesSync(path, new Date(clock.now() - agoMs), new Date(clock.now() - agoMs));
 };
 const until = async (condition: () => boolean): Promise<void> => {
-  for (let i = 0; i < 2000 && !condition(); i++) await clock.advance(1000);
+  for (let i = 0; i < 2000 && !condition(); i++) {
+    while (clock.asleep === 0) await turn();
+    await clock.advance(1000);
+  }
   expect(condition()).toBe(true);
 };
 const begin = (exitCode = 0): void => {
@@ -37,7 +51,7 @@ const begin = (exitCode = 0): void => {
 };
 
 beforeEach(() => {
-  [directory, clock, stop, told, events] = [mkdtempSync(join(tmpdir(), 'cleat-leases-')), new ManualClock(), new AbortController(), [], []];
+  [directory, clock, stop, told, events] = [mkdtempSync(join(tmpdir(), 'cleat-leases-')), new PacedClock(), new AbortController(), [], []];
 });
 afterEach(async () => {
   stop.abort(new Error('the test has ended'));
