@@ -57,8 +57,8 @@ describe('probes', () => {
       if (request.subarray(2).toString() !== 'hangs') done(null, answers[request.subarray(2).toString()] ?? Buffer.alloc(0));
     }, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, 'unary');
     const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
-    expect(await check({ grpc: { port: grpcPort } }, target(), signal)).toMatchObject({ ok: true });
-    expect(await check({ grpc: { port: grpcPort, service: 'sick' } }, target(), signal)).toEqual({ ok: false, output: 'service unhealthy (responded with 2)' });
+    expect(await check({ grpc: { port: grpcPort }, timeoutSeconds: 30 }, target(), signal)).toMatchObject({ ok: true });
+    expect(await check({ grpc: { port: grpcPort, service: 'sick' }, timeoutSeconds: 30 }, target(), signal)).toEqual({ ok: false, output: 'service unhealthy (responded with 2)' });
     expect((await check({ grpc: { port: grpcPort, service: 'hangs' }, timeoutSeconds: 0.05 }, target(), signal)).output).toBe('timeout: the gRPC health service did not answer');
     grpc.forceShutdown();
     // The same words each time, so that Events are counted.
@@ -68,7 +68,7 @@ describe('probes', () => {
   it('say what a port answers that has no gRPC health service', async () => {
     const grpc = new GrpcServer();
     const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
-    const said = async (asked: number): Promise<string> => (await check({ grpc: { port: asked } }, target(), signal)).output;
+    const said = async (asked: number): Promise<string> => (await check({ grpc: { port: asked }, timeoutSeconds: 30 }, target(), signal)).output;
     expect(await said(grpcPort)).toBe(`the gRPC health service of port ${String(grpcPort)} cannot be asked: UNIMPLEMENTED`);
     grpc.forceShutdown();
     // It speaks HTTP, but not of this version.
