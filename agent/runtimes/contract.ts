@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 async function eventually<T>(look: () => Promise<T | false>): Promise<T> {
-  for (let waitMs = 5; waitMs < 3000; waitMs *= 2) {
+  for (let waitMs = 5; waitMs < 15_000; waitMs *= 2) {
     const found = await look();
     if (found !== false) return found;
     await systemClock.sleep(waitMs, new AbortController().signal);
@@ -187,6 +187,21 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       await remove(sandboxId);
       await remove(sandboxId);
       await driver.stopContainer(id, 1, signal);
+    });
+
+    it('goes on in a new log when the old one was renamed', async () => {
+      const { sandbox, sandboxId } = await pod('while true; do echo tick; sleep 0.1; done');
+      await untilSpoken(sandbox);
+      const { container } = await find(sandbox);
+      // Where the runtime keeps the log it rotates it, too.
+      if (harness.real && container && !driver.readLog) {
+        const old = `${container.logPath}.1`;
+        await rename(container.logPath, old);
+        await driver.reopenLog(container.id, signal);
+        await eventually(async () => await logOf(container) !== '');
+        for (const path of [old, container.logPath]) expect(await readFile(path, 'utf8')).toMatch(/^\S+ stdout F tick\n/);
+      }
+      await remove(sandboxId);
     });
 
     it('kills when the grace period is over', async () => {
