@@ -1,3 +1,3 @@
-import { switchingContract } from './switching-contract.ts';
+import { switchingContract } from './test-switching.ts';
 
 switchingContract(['nftables', 'ipvs', 'iptables', 'ipvs', 'nftables']);
