@@ -71,6 +71,7 @@ export class PodWorker {
   #stale = false;
   #observedBefore = false;
   #removed = false;
+  #over = false;
   #lastStatus: PodStatus | undefined;
   #failures = 0;
   #before = '';
@@ -106,6 +107,9 @@ export class PodWorker {
   get isLeaving(): boolean { return !this.#desired; }
 
   get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
+
+  /** It has ended, and has given back what it had of the host: volumes in memory, too. */
+  get isOver(): boolean { return this.#over || this.#removed; }
 
   /** Undefined lets the pod go on. */
   halt(seconds: number | undefined): void {
@@ -200,6 +204,7 @@ export class PodWorker {
       try {
         const view = await this.#observe(signal, interrupt);
         const decision = step(view);
+        this.#over = decision.type === 'done';
         this.#publish(view);
         if (decision.type === 'wait' || decision.type === 'done') {
           return earliest(decision.type === 'wait' ? decision.untilMs : undefined, earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs));

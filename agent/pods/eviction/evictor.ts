@@ -22,6 +22,8 @@ export interface EvictablePod {
   readonly status: PodStatus | undefined;
   /** It ends already, for whatever reason. */
   readonly isEnding: boolean;
+  /** It has ended, and has given back what it had of the host. */
+  readonly isOver: boolean;
   evict(eviction: Eviction): void;
 }
 
@@ -114,7 +116,7 @@ export class Evictor implements Runnable {
       const message = evictionMessage(first, pressure);
       this.#deps.log.warn({ pod: first.pod.metadata?.name, namespace: first.pod.metadata?.namespace, signal: pressure.signal }, 'evicting a pod: the host is short of something');
       victim.evict(evictionOf(message, pressure.hard ? hardGraceSeconds : Math.max(hardGraceSeconds, this.#config.maxGraceSeconds)));
-      await this.#untilEnded(victim.uid, resource === 'ephemeral-storage' || resource === 'inodes', signal);
+      await this.#untilEnded(victim, resource === 'ephemeral-storage' || resource === 'inodes', signal);
       return true;
     } catch (error) {
       if (signal.aborted) throw error;
@@ -167,13 +169,14 @@ export class Evictor implements Runnable {
   }
 
   /** With `remove` also what its containers wrote is freed. */
-  async #untilEnded(uid: string, remove: boolean, signal: AbortSignal): Promise<void> {
+  /** With its volumes: those in memory are often why the host is short of it. */
+  async #untilEnded(victim: EvictablePod, remove: boolean, signal: AbortSignal): Promise<void> {
     const { clock, driver } = this.#deps;
     const deadlineMs = clock.monotonic() + endingMs;
     for (let waitMs = 100; clock.monotonic() < deadlineMs; waitMs = Math.min(2 * waitMs, 2000)) {
       await clock.sleep(waitMs, signal);
-      const { containers } = await driver.list(signal, uid);
-      if (containers.some(({ state }) => state === 'running')) continue;
+      const { containers } = await driver.list(signal, victim.uid);
+      if (!victim.isOver || containers.some(({ state }) => state === 'running')) continue;
       if (remove) for (const { id } of containers) await driver.removeContainer(id, signal);
       return;
     }
