@@ -81,7 +81,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   });
 
   async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-    const signal = AbortSignal.timeout(45_000);
+    const signal = AbortSignal.timeout(100_000);
     for (;;) {
       const changed = new Promise<void>((resolve, reject) => {
         const next = (): void => { listeners.delete(next); resolve(); };
@@ -97,7 +97,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   const isReady = (name: string): boolean => statusOf(name)?.conditions?.find((c) => c.type === 'Ready')?.status === 'True';
   const stateOf = (name: string, container = 'app'): ContainerStatus | undefined => [...statusOf(name)?.initContainerStatuses ?? [], ...statusOf(name)?.containerStatuses ?? [], ...statusOf(name)?.ephemeralContainerStatuses ?? []].find((c) => c.name === container);
   const unsettled = (): string => JSON.stringify(manager.all().filter(({ name }) => !isReady(name)).map(({ name, status }) => [name, status.phase, status.reason, status.message, ...[...status.containerStatuses ?? []].map(({ state: now, lastState }) => [now, lastState])]));
-  const inside = async (name: string, script: string, container = 'app'): Promise<string> => (await lab.driver.exec(stateOf(name, container)?.containerID?.replace(/^\w+:\/\//, '') ?? '', ['sh', '-c', script], 8000, stop.signal)).output;
+  const inside = async (name: string, script: string, container = 'app'): Promise<string> => (await lab.driver.exec(stateOf(name, container)?.containerID?.replace(/^\w+:\/\//, '') ?? '', ['sh', '-c', script], 30_000, stop.signal)).output;
   async function logs(name: string): Promise<string> {
     let text = '';
     for await (const chunk of manager.logs({ namespace: 'default', podName: name, podUid: `${name}-uid`, container: 'app', follow: false, previous: false, timestamps: false }, stop.signal)) text += Buffer.from(chunk).toString();
