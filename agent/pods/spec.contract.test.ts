@@ -89,6 +89,8 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
         setTimeout(next, 50);
         if (signal.aborted) reject(new Error(`not reached: ${unsettled()}; events: ${events.map((e) => `${e.name}: ${e.message}`).join(' | ').slice(-3000)}`));
       });
+      // Awaited below; it may be late while the condition is looked at.
+      changed.catch(() => undefined);
       if (await condition()) return;
       await changed;
     }
