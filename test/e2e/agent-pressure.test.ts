@@ -7,22 +7,22 @@ let cluster: Cluster;
 const image = 'cleat-hello:1';
 
 beforeAll(async () => {
-  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s'] });
+  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi,pid.available<400', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s'] });
   await cluster.importImage();
 });
 afterAll(async () => { await cluster?.destroy(); });
 
-it('evicts the greediest pod of a host that runs short of memory, says so, and takes pods again afterwards', async () => {
-  const pod = (name: string, script: string, spec: Partial<NonNullable<Pod['spec']>> = {}): Pod => ({
-    apiVersion: 'v1', kind: 'Pod', metadata: { name },
-    spec: { terminationGracePeriodSeconds: 30, containers: [{ name: 'c', image, command: ['sh', '-c', script], volumeMounts: [{ name: 'm', mountPath: '/m' }] }], volumes: [{ name: 'm', emptyDir: { medium: 'Memory' } }], ...spec },
-  });
-  const get = (name: string): Promise<Pod> => cluster.json<Pod>(['get', 'pod', name]);
-  const isReady = (p: Pod): boolean => p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
-  const node = async (): Promise<Node | undefined> => (await cluster.json<{ items: Node[] }>(['get', 'nodes'])).items.find(({ metadata }) => metadata?.name === cluster.agentHost(0).name);
-  const pressure = async (): Promise<string | undefined> => (await node())?.status?.conditions?.find((c) => c.type === 'MemoryPressure')?.status;
-  const wait = { timeoutMs: 90_000, intervalMs: 200, explain: () => cluster.diagnostics() };
+const pod = (name: string, script: string, spec: Partial<NonNullable<Pod['spec']>> = {}): Pod => ({
+  apiVersion: 'v1', kind: 'Pod', metadata: { name },
+  spec: { terminationGracePeriodSeconds: 30, containers: [{ name: 'c', image, command: ['sh', '-c', script], volumeMounts: [{ name: 'm', mountPath: '/m' }] }], volumes: [{ name: 'm', emptyDir: { medium: 'Memory' } }], ...spec },
+});
+const get = (name: string): Promise<Pod> => cluster.json<Pod>(['get', 'pod', name]);
+const isReady = (p: Pod): boolean => p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+const node = async (): Promise<Node | undefined> => (await cluster.json<{ items: Node[] }>(['get', 'nodes'])).items.find(({ metadata }) => metadata?.name === cluster.agentHost(0).name);
+const pressure = async (type: string): Promise<string | undefined> => (await node())?.status?.conditions?.find((c) => c.type === type)?.status;
+const wait = { timeoutMs: 90_000, intervalMs: 200, explain: () => cluster.diagnostics() };
 
+it('evicts the greediest pod of a host that runs short of memory, says so, and takes pods again afterwards', async () => {
   const { capacity, allocatable } = (await node())?.status ?? {};
   expect([capacity?.['memory'], allocatable?.['memory'], allocatable?.['cpu']]).toEqual(['1536Mi', '1086Mi', `${String(Number(capacity?.['cpu']) * 1000 - 100)}m`]);
 
@@ -34,8 +34,18 @@ it('evicts the greediest pod of a host that runs short of memory, says so, and t
   expect(evicted.status).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^The node was low on resource: memory\. Threshold quantity: 450Mi, available: \d+[KM]i\. Container c was using \d+[KM]i, request is 0, has larger consumption of memory\. $/) as string });
   expect(evicted.status?.conditions?.find((c) => c.type === 'DisruptionTarget')).toMatchObject({ status: 'True', reason: 'TerminationByKubelet' });
   await eventually(async () => (await cluster.json<{ items: Event[] }>(['get', 'events', '-A'])).items.some((e) => e.reason === 'EvictionThresholdMet' && e.message === 'Attempting to reclaim memory'), { what: 'the event', ...wait });
-  await eventually(async () => await pressure() === 'False', { what: 'the pressure to end', ...wait });
+  await eventually(async () => await pressure('MemoryPressure') === 'False', { what: 'the pressure to end', ...wait });
   expect(isReady(await get('calm'))).toBe(true);
   await cluster.apply(pod('next', 'sleep 100000'));
   await eventually(async () => isReady(await get('next')), { what: 'a pod to start again', ...wait });
+});
+
+it('evicts the pod with most processes of a host that runs short of them', async () => {
+  // The host is this test's own: it may have so many, whatever the machine has.
+  await cluster.agentHost(0).sh('echo 900 > /sys/fs/cgroup/pids/pids.max || echo 900 > /sys/fs/cgroup/pids.max');
+  await cluster.apply(pod('forks', 'i=0; while [ $i -lt 450 ]; do sleep 100000 & i=$((i + 1)); done; exec sleep 100000'));
+  const evicted = await eventually(async () => { const p = await get('forks'); return p.status?.phase === 'Failed' && p; }, { what: 'forks to be evicted', ...wait });
+  expect(evicted.status).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^The node was low on resource: pids\. Threshold quantity: 400, available: \d+\./) as string });
+  await eventually(async () => await pressure('PIDPressure') === 'False', { what: 'the pressure to end', ...wait });
+  expect(isReady(await get('calm'))).toBe(true);
 });
