@@ -1,6 +1,7 @@
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
 import { messageOf } from '#common/errors.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
@@ -66,7 +67,8 @@ export class PodWorker {
   /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
   #desired = true;
   #interrupt = new AbortController();
-  #wake: (() => void) | undefined;
+  readonly #wakeup = new Wakeup();
+  /** Something was told since the turn began. */
   #woken = false;
   #stale = false;
   #observedBefore = false;
@@ -174,7 +176,7 @@ export class PodWorker {
 
   wake(): void {
     this.#woken = true;
-    this.#wake?.();
+    this.#wakeup.notify();
   }
 
   /** Whether the pod refers to the ConfigMap or Secret. */
@@ -376,19 +378,10 @@ export class PodWorker {
   }
 
   async #sleep(untilMs: number | undefined, signal: AbortSignal): Promise<void> {
-    if (this.#woken && !this.#removed) return;
-    await new Promise<void>((resolve) => {
-      const cancel = untilMs === undefined ? undefined : this.#deps.clock.after(Math.min(maxSleepMs, Math.max(0, untilMs - this.#deps.clock.monotonic())), () => { done(); });
-      const done = (): void => {
-        cancel?.();
-        signal.removeEventListener('abort', done);
-        this.#wake = undefined;
-        resolve();
-      };
-      this.#wake = done;
-      signal.addEventListener('abort', done, { once: true });
-      if (signal.aborted) done();
-    });
+    if (signal.aborted || (this.#woken && !this.#removed)) return;
+    const { clock } = this.#deps;
+    const woken = untilMs === undefined ? this.#wakeup.wait(signal) : this.#wakeup.waitAtMost(Math.min(maxSleepMs, Math.max(0, untilMs - clock.monotonic())), clock, signal);
+    await woken.catch((error: unknown) => { if (!signal.aborted) throw error; });
   }
 }
 
