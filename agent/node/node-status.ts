@@ -101,7 +101,6 @@ function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): N
   const short = (type: PressureCondition): boolean => [...signals].some((signal) => conditionOf[signal] === type);
   const [memory, pid] = [short('MemoryPressure'), short('PIDPressure')];
   const inodes = signals.has('nodefs.inodesFree') || signals.has('imagefs.inodesFree');
-  const { pids } = readings;
   const reasons = readings.nodeIp === undefined ? ['this host has no address that others could reach; connect it or pass --node-ip', ...input.notReady] : input.notReady;
 
   const make = (type: string, status: boolean, reason: string, message: string): NodeCondition => {
@@ -115,10 +114,15 @@ function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): N
       : make('MemoryPressure', false, 'KubeletHasSufficientMemory', 'enough memory is available'),
     short('DiskPressure') ? make('DiskPressure', true, 'KubeletHasDiskPressure', inodes ? 'the disk is running out of inodes' : 'the disk is nearly full')
       : make('DiskPressure', false, 'KubeletHasNoDiskPressure', 'enough disk space is available'),
-    pid ? make('PIDPressure', true, 'KubeletHasInsufficientPID', `${String(pids.used)} of ${String(pids.limit)} process ids are used`)
+    pid ? make('PIDPressure', true, 'KubeletHasInsufficientPID', pidsText(readings.pids))
       : make('PIDPressure', false, 'KubeletHasSufficientPID', 'enough process ids are available'),
     reasons.length > 0 ? make('Ready', false, 'KubeletNotReady', reasons.join('; ')) : make('Ready', true, 'KubeletReady', 'pods can run here'),
   ];
+}
+
+function pidsText({ limit, used, pods }: HostReadings['pids']): string {
+  const ofPods = pods && pods.limit - pods.used < limit - used ? ` and pods have ${String(pods.used)} of the ${String(pods.limit)} that they may have` : '';
+  return `${String(used)} of ${String(limit)} process ids are used${ofPods}`;
 }
 
 function cpu(millis: number): string {

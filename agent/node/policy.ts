@@ -16,7 +16,7 @@ export interface NodePolicy {
   readonly reserved: Readonly<Record<string, string>>;
 }
 
-const reservable = ['cpu', 'memory', 'ephemeral-storage'];
+const reservable = ['cpu', 'memory', 'ephemeral-storage', 'pid'];
 
 /** Throws a sentence where a flag cannot be understood. */
 export function nodePolicy(flags: PolicyFlags): NodePolicy {

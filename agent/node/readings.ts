@@ -1,7 +1,8 @@
 import { readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
 import { detectNodeIp } from '#common/host-address.ts';
-import { readCgroup } from './cgroup-limits.ts';
+import { processCount, processLimit } from '#agent/runtimes/cgroups.ts';
+import { readCgroup, type CgroupReadings } from './cgroup-limits.ts';
 import { memoryInformation, osInformation } from './system-information.ts';
 
 /** What never changes while the host is up. */
@@ -17,6 +18,14 @@ export interface HostIdentity {
 
 export interface DiskReadings { readonly totalBytes: number; readonly availableBytes: number; readonly inodes: number; readonly freeInodes: number }
 
+/** Processes and threads. */
+export interface PidReadings {
+  readonly limit: number;
+  readonly used: number;
+  /** What all pods together may have and use of them; absent while nothing limits them. */
+  readonly pods?: { readonly limit: number; readonly used: number };
+}
+
 /** What is looked at each time. */
 export interface HostReadings {
   readonly cpuMillis: number;
@@ -25,7 +34,7 @@ export interface HostReadings {
   readonly disk: DiskReadings;
   /** Where images and what containers write are, if that is another file system than the one above. */
   readonly imageDisk?: DiskReadings;
-  readonly pids: { readonly limit: number; readonly used: number };
+  readonly pids: PidReadings;
   /** Page size in KiB → total bytes. */
   readonly hugePages: Readonly<Record<number, number>>;
   /** Undefined when the host has no usable address. */
@@ -44,6 +53,8 @@ export interface LinuxHostConfig {
   readonly stateDirectory: string;
   /** Empty to find it out. */
   readonly nodeIp: string;
+  /** The cgroup that all pods are in; absent where none run. */
+  readonly podsCgroup?: string;
 }
 
 const kubernetesArchitecture: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
@@ -73,9 +84,9 @@ export class LinuxHost implements Host {
 
   async readings(imageFolder?: string): Promise<HostReadings> {
     const { mem } = memoryInformation();
-    const { stateDirectory } = this.#config;
-    const [memory, cgroup, disk, imageDisk, hugePages, pids] = await Promise.all([
-      mem(), readCgroup(), readDisk(stateDirectory), imageFolder === undefined ? undefined : otherDisk(imageFolder, stateDirectory), readHugePages(), readPids(),
+    const { stateDirectory, podsCgroup } = this.#config;
+    const [memory, cgroup, disk, imageDisk, hugePages, pids, podPids] = await Promise.all([
+      mem(), readCgroup(), readDisk(stateDirectory), imageFolder === undefined ? undefined : otherDisk(imageFolder, stateDirectory), readHugePages(), readKernelPids(), readPodPids(podsCgroup),
     ]);
     const memoryBytes = Math.min(memory.total, cgroup.memoryLimitBytes ?? Infinity);
     const cgroupAvailable = cgroup.memoryLimitBytes === undefined ? Infinity : cgroup.memoryLimitBytes - (cgroup.workingSetBytes ?? 0);
@@ -85,7 +96,7 @@ export class LinuxHost implements Host {
       memoryAvailableBytes: Math.min(memory.available, cgroupAvailable),
       disk,
       ...(imageDisk && { imageDisk }),
-      pids: cgroup.pidLimit !== undefined && cgroup.pidLimit < pids.limit ? { limit: cgroup.pidLimit, used: cgroup.pidCount ?? 0 } : pids,
+      pids: { ...narrower(pids, cgroup), ...(podPids && { pods: podPids }) },
       hugePages,
       nodeIp: this.#config.nodeIp || detectNodeIp((await text('/proc/net/route')) ?? '', networkInterfaces()),
     };
@@ -111,7 +122,22 @@ async function prettyName(): Promise<string | undefined> {
   return /^PRETTY_NAME="?(.*?)"?$/m.exec((await text('/etc/os-release')) ?? '')?.[1];
 }
 
-async function readPids(): Promise<HostReadings['pids']> {
+/** How many processes and threads this host may have and has, the limits of the place where it runs included. */
+export async function readPids(): Promise<Omit<PidReadings, 'pods'>> {
+  const [pids, cgroup] = await Promise.all([readKernelPids(), readCgroup()]);
+  return narrower(pids, cgroup);
+}
+
+function narrower(pids: Omit<PidReadings, 'pods'>, { pidLimit, pidCount = 0 }: CgroupReadings): Omit<PidReadings, 'pods'> {
+  return pidLimit !== undefined && pidLimit < pids.limit ? { limit: pidLimit, used: pidCount } : pids;
+}
+
+async function readPodPids(podsCgroup: string | undefined): Promise<PidReadings['pods']> {
+  const limit = podsCgroup === undefined ? undefined : await processLimit(podsCgroup);
+  return podsCgroup === undefined || limit === undefined ? undefined : { limit, used: await processCount(podsCgroup) };
+}
+
+async function readKernelPids(): Promise<Omit<PidReadings, 'pods'>> {
   const [pidMax, threadsMax, loadavg] = await Promise.all(['/proc/sys/kernel/pid_max', '/proc/sys/kernel/threads-max', '/proc/loadavg'].map(text));
   const used = Number(/\d+\/(\d+)/.exec(loadavg ?? '')?.[1] ?? 0);
   return { limit: Math.min(Number(pidMax ?? 32_768), Number(threadsMax ?? 32_768)), used };

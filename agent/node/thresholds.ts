@@ -68,7 +68,8 @@ export function amountsOf({ memoryAvailableBytes, memoryBytes, disk, imageDisk =
     case 'imagefs.available': return bytesOf(imageDisk);
     case 'nodefs.inodesFree': return inodesOf(disk);
     case 'imagefs.inodesFree': return inodesOf(imageDisk);
-    case 'pid.available': return { available: pids.limit - pids.used, capacity: pids.limit };
+    // Pods that have all that they may are as short of them as a host that has none left: what is kept for the host itself is not theirs.
+    case 'pid.available': return { available: Math.min(pids.limit - pids.used, pids.pods ? Math.max(0, pids.pods.limit - pids.pods.used) : Infinity), capacity: pids.limit };
   }
 }
 

@@ -308,7 +308,8 @@ export class PodActions {
   /** Of the pod as a whole, and of all pods together, so that they leave the host what it keeps for itself. */
   async #limit(pod: Pod): Promise<void> {
     try {
-      await limitCgroup(this.#config.cgroupRoot, allPodsLimits(this.#deps.node.allocatable()));
+      const { node } = this.#deps;
+      await limitCgroup(this.#config.cgroupRoot, allPodsLimits(node.allocatable(), await node.podPids?.()));
       await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod, this.#config.podMaxPids));
     } catch (error) {
       this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');

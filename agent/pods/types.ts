@@ -28,6 +28,8 @@ export interface NodeFacts {
   hostIps(): readonly string[];
   /** For resourceFieldRef limits of containers that have none. */
   allocatable(): { readonly cpuMillis: number; readonly memoryBytes: number };
+  /** How many processes and threads all pods together may have, by a look at the host now; no limit when absent. */
+  podPids?(): Promise<number>;
   /** Names that a RuntimeClass can give here, with what each can; none when absent. */
   runtimeHandlers?(): NonNullable<NodeStatus['runtimeHandlers']>;
   /** Whether the runtime can leave out an image's groups; undefined while that is not known. */

@@ -24,7 +24,7 @@ export async function limitCgroup(path: string, limits: CgroupLimits): Promise<v
   const legacy = mounts.filter(({ version }) => version === 1);
   for (const mount of legacy.length > 0 ? legacy : mounts) {
     for (const [file, text] of mount.version === 2 ? unifiedFiles(limits) : legacyFiles(mount, limits)) {
-      await writeFile(join(mount.path, path, file), text, { flag: 'r+' }).catch((error: unknown) => {
+      await writeFile(join(folderOf(mount, path), file), text, { flag: 'r+' }).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       });
     }
@@ -54,16 +54,34 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
 /** How many processes and threads are in a cgroup and those below it; 0 where this kernel does not count. */
 export async function processCount(path: string): Promise<number> {
   for (const mount of await cgroupMounts()) {
-    const text = await readFile(join(mount.path, path, 'pids.current'), 'utf8').catch(() => undefined);
+    const text = await readFile(join(folderOf(mount, path), 'pids.current'), 'utf8').catch(() => undefined);
     if (text !== undefined) return Number(text);
   }
   return 0;
 }
 
+/** How many processes and threads may be in a cgroup; undefined where it has no limit, or is not there. */
+export async function processLimit(path: string): Promise<number | undefined> {
+  for (const mount of await cgroupMounts()) {
+    const text = await readFile(join(folderOf(mount, path), 'pids.max'), 'utf8').catch(() => 'max');
+    if (text.trim() !== 'max') return Number(text);
+  }
+  return undefined;
+}
+
+/** Sets how many processes and threads may be in a cgroup, as far as it is there. What is there already stays. */
+export async function limitProcesses(path: string, pids: number): Promise<void> {
+  for (const mount of await cgroupMounts()) {
+    await writeFile(join(folderOf(mount, path), 'pids.max'), String(pids), { flag: 'r+' }).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    });
+  }
+}
+
 /** Some process of a cgroup, or of one below it; undefined when there is none. */
 export async function someProcess(path: string): Promise<number | undefined> {
   for (const mount of await cgroupMounts()) {
-    const pid = await firstProcess(join(mount.path, path));
+    const pid = await firstProcess(folderOf(mount, path));
     if (pid !== undefined) return pid;
   }
   return undefined;
@@ -81,15 +99,15 @@ async function firstProcess(dir: string): Promise<number | undefined> {
 
 /** Removes a cgroup and those below it from every hierarchy. False: something still lives in it, and the next removal gets it. */
 export async function removeCgroup(path: string): Promise<boolean> {
-  const folders = (await cgroupMounts()).map((mount) => join(mount.path, path));
+  const folders = (await cgroupMounts()).map((mount) => folderOf(mount, path));
   await Promise.all(folders.map(removeTree));
   return !folders.some((folder) => existsSync(folder));
 }
 
 /** True when the kernel has killed something in the cgroup because its memory ran out. */
 export async function ranOutOfMemory(path: string): Promise<boolean> {
-  const texts = await Promise.all((await cgroupMounts()).filter(({ version, controllers }) => version === 2 || controllers.has('memory')).map(({ version, path: root }) => {
-    return readFile(join(root, path, version === 2 ? 'memory.events' : 'memory.oom_control'), 'utf8').catch(() => '');
+  const texts = await Promise.all((await cgroupMounts()).filter(({ version, controllers }) => version === 2 || controllers.has('memory')).map((mount) => {
+    return readFile(join(folderOf(mount, path), mount.version === 2 ? 'memory.events' : 'memory.oom_control'), 'utf8').catch(() => '');
   }));
   return texts.some((text) => Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0) > 0);
 }
@@ -121,6 +139,20 @@ export async function usageOf(pid: number): Promise<CgroupUsage | undefined> {
     cpuNanos: legacyCpu === '' ? value(cpu, 'usage_usec') * 1000n : BigInt(legacyCpu.trim()),
     memoryBytes: Math.max(0, Number(BigInt((legacyMemory || memory || '0').trim()) - inactive)),
   };
+}
+
+/** What systemd calls a cgroup where it makes them for the runtime: the slice of `/kubepods/podA-B` is `kubepods-podA_B.slice`. */
+export function sliceOf(path: string): string {
+  return `${path.split('/').filter(Boolean).map((part) => part.replaceAll('-', '_')).join('-')}.slice`;
+}
+
+/** Where a cgroup is: a runtime that has systemd make them keeps each slice in that of its parent. */
+function folderOf({ path: root }: Mount, path: string): string {
+  const plain = join(root, path);
+  if (existsSync(plain)) return plain;
+  const parts = path.split('/').filter(Boolean);
+  const slices = join(root, ...parts.map((_part, i) => sliceOf(parts.slice(0, i + 1).join('/'))));
+  return existsSync(slices) ? slices : plain;
 }
 
 async function cgroupMounts(): Promise<Mount[]> {

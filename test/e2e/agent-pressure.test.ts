@@ -7,7 +7,7 @@ let cluster: Cluster;
 const image = 'cleat-hello:1';
 
 beforeAll(async () => {
-  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi,pid.available<400', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s'] });
+  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi,pid.available<5%', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s'] });
   await cluster.importImage();
 });
 afterAll(async () => { await cluster?.destroy(); });
@@ -40,12 +40,21 @@ it('evicts the greediest pod of a host that runs short of memory, says so, and t
   await eventually(async () => isReady(await get('next')), { what: 'a pod to start again', ...wait });
 });
 
-it('evicts the pod with most processes of a host that runs short of them', async () => {
+it('evicts a pod that forks without end, and has what it takes to do so', async () => {
+  const inCgroup = async (script: string): Promise<string> => (await cluster.agentHost(0).sh(`cd /sys/fs/cgroup; [ ! -d pids ] || cd pids; ${script}`)).trim();
   // The host is this test's own: it may have so many, whatever the machine has.
-  await cluster.agentHost(0).sh('echo 900 > /sys/fs/cgroup/pids/pids.max || echo 900 > /sys/fs/cgroup/pids.max');
-  await cluster.apply(pod('forks', 'i=0; while [ $i -lt 450 ]; do sleep 100000 & i=$((i + 1)); done; exec sleep 100000'));
-  const evicted = await eventually(async () => { const p = await get('forks'); return p.status?.phase === 'Failed' && p; }, { what: 'forks to be evicted', ...wait });
-  expect(evicted.status).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^The node was low on resource: pids\. Threshold quantity: 400, available: \d+\./) as string });
+  await inCgroup('echo 900 > pids.max');
+  const podsThere = (): Promise<string> => inCgroup('ls -d kubepods/pod*');
+  const before = await podsThere();
+  // As fast as a fifth of a core can. A shell that gets no process ends, and makes room for one that does.
+  const command = ['sh', '-c', 'bomb() { while :; do bomb & sleep 0.1; done; }; bomb & exec sleep 100000'];
+  await cluster.apply(pod('bomb', '', { containers: [{ name: 'c', image, command, resources: { limits: { cpu: '200m' } } }] }));
+  await eventually(async () => await pressure('PIDPressure') === 'True', { what: 'the pressure', ...wait });
+  expect(Number(await inCgroup('cat kubepods/pids.max'))).toBeLessThan(900 - 128);
+  const evicted = await eventually(async () => { const p = await get('bomb'); return p.status?.phase === 'Failed' && p; }, { what: 'the bomb to be evicted', ...wait });
+  expect(evicted.status).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^The node was low on resource: pids\. Threshold quantity: 5%, available: \d+\./) as string });
   await eventually(async () => await pressure('PIDPressure') === 'False', { what: 'the pressure to end', ...wait });
   expect(isReady(await get('calm'))).toBe(true);
+  await cluster.kubectl(['delete', 'pod', 'bomb']);
+  await eventually(async () => await podsThere() === before, { what: 'nothing of the bomb to be left', ...wait });
 });

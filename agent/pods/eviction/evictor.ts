@@ -41,6 +41,8 @@ export interface EvictorDeps {
   readonly clock: Clock;
   readonly events: AgentEvents;
   readonly log: Log;
+  /** Leaves the host the processes that it needs by now, so that a pod that forks without end can still be ended. */
+  readonly limitPids?: () => Promise<unknown>;
   /** Frees what nobody needs before any pod has to go: unused images, say. Resolves with true when that helped. */
   readonly reclaim?: (signal: AbortSignal) => Promise<boolean>;
 }
@@ -145,6 +147,7 @@ export class Evictor implements Runnable {
   async #watchLimits(signal: AbortSignal): Promise<void> {
     for (;;) {
       await this.#deps.clock.sleep(this.#config.measureMs, signal);
+      await this.#deps.limitPids?.().catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'the number of processes of all pods cannot be limited'); });
       const limited = this.#deps.pods.evictable().filter((pod) => hasStorageLimits(pod.pod) && mayEnd(pod) && !isCritical(pod.pod));
       if (limited.length === 0) continue;
       try {
@@ -168,8 +171,7 @@ export class Evictor implements Runnable {
     return measureStorage(pod, podPaths(this.#config.stateDir, { namespace, name, uid }), writable, signal);
   }
 
-  /** With `remove` also what its containers wrote is freed. */
-  /** With its volumes: those in memory are often why the host is short of it. */
+  /** With its volumes: those in memory are often why the host is short of it. With `remove` also what its containers wrote is freed. */
   async #untilEnded(victim: EvictablePod, remove: boolean, signal: AbortSignal): Promise<void> {
     const { clock, driver } = this.#deps;
     const deadlineMs = clock.monotonic() + endingMs;

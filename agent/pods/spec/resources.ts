@@ -40,8 +40,8 @@ export function podCgroupLimits(pod: Pod, maxPids = -1): CgroupLimits {
 }
 
 /** Settings of the cgroup of all pods: what the node says that they can have. Programs of the host compete with it fairly. */
-export function allPodsLimits({ cpuMillis, memoryBytes }: FieldFacts['allocatable']): CgroupLimits {
-  return { cpuShares: sharesOf(cpuMillis), cpuQuotaMicros: 0, cpuPeriodMicros, memoryLimitBytes: memoryBytes };
+export function allPodsLimits({ cpuMillis, memoryBytes }: FieldFacts['allocatable'], pids?: number): CgroupLimits {
+  return { cpuShares: sharesOf(cpuMillis), cpuQuotaMicros: 0, cpuPeriodMicros, memoryLimitBytes: memoryBytes, ...(pids !== undefined && { pids }) };
 }
 
 /** The container's cgroup settings, as kubelet derives them from requests and limits. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { attemptOf, graceOf, ownLabels, podLabels } from '../pod-labels.ts';
+import { sliceOf } from '../cgroups.ts';
 import type { Container, ContainerConfig, Sandbox, SandboxConfig } from '../types.ts';
 import type { SandboxRecord } from '../sandbox/records.ts';
 import type { InspectedContainer, ListedContainer } from './messages.ts';
@@ -135,8 +136,7 @@ export function updateRequest(resources: ContainerConfig['resources']): object {
 
 /** `/kubepods/pod1-2` is `kubepods-pod1_2.slice` where systemd rules the cgroups: a dash there means a level. */
 export function cgroupParent(path: string, { systemdCgroups }: EngineFacts): string {
-  if (!systemdCgroups) return path;
-  return `${path.split('/').filter(Boolean).map((part) => part.replaceAll('-', '_')).join('-')}.slice`;
+  return systemdCgroups ? sliceOf(path) : path;
 }
 
 export function toSandbox(listed: ListedContainer, inspected: InspectedContainer, record: SandboxRecord | undefined): Sandbox {
