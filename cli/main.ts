@@ -12,6 +12,9 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   get: () => import('./commands/get.ts'),
   describe: () => import('./commands/describe.ts'),
   create: () => import('./commands/create.ts'),
+  run: () => import('./commands/run.ts'),
+  expose: () => import('./commands/expose.ts'),
+  autoscale: () => import('./commands/autoscale.ts'),
   apply: () => import('./commands/apply.ts'),
   diff: () => import('./commands/diff.ts'),
   set: () => import('./commands/set.ts'),
@@ -83,6 +86,9 @@ See:
 Change:
   apply          make the cluster match a file; diff: what that would change
   create         make objects of a file or of words
+  run            run an image in a pod
+  expose         make a Service for the pods of an object
+  autoscale      make an autoscaler for an object
   set            set image: other images for containers
   delete         delete objects
   edit           change an object in an editor

@@ -3,6 +3,7 @@ import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { report } from '../error-text.ts';
 import { makers, makerFlags } from '../create/makers.ts';
+import { noted } from '../create/submit.ts';
 import { refuse, type Flag } from '../flags.ts';
 import { readManifests, type Manifest } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
@@ -55,10 +56,4 @@ async function make([what = '', ...rest]: readonly string[], parsed: Invocation[
   const maker = Object.hasOwn(makers, what) ? makers[what] : undefined;
   if (!maker) throw refuse('create', `cannot make "${what}" of words: one of ${Object.keys(makers).join(', ')} can; write the others to a file and name it with -f`);
   return maker(rest, parsed, words ?? []);
-}
-
-function noted(manifest: Manifest, note: boolean): Manifest {
-  if (!note) return manifest;
-  const annotations = { ...manifest.metadata.annotations, 'kubectl.kubernetes.io/last-applied-configuration': `${JSON.stringify(manifest)}\n` };
-  return { ...manifest, metadata: { ...manifest.metadata, annotations } };
 }
