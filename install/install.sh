@@ -40,6 +40,11 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$mode" ] || die "say what this host is to be: --server, or --join URL --token TOKEN (the line that 'cleat token create' prints), or --uninstall"
 case "$mode,$url" in join,https://*) ;; join,*) die "--join takes the server's URL, such as https://192.168.1.10:6443" ;; esac
+if [ -n "$token" ]; then
+  printf '%s\n' "$token" | grep -qxE '[a-z0-9]{6}\.[a-z0-9]{16}\.[0-9a-f]{64}' || die "the token is not whole: copy all of the line that 'cleat token create' prints"
+elif [ "$mode" = join ] && [ ! -e /etc/cleat/agent.yaml ] && [ ! -e /var/lib/cleat/agent/pki ]; then
+  die "this host has not joined yet, so it needs a token: copy all of the line that 'cleat token create' prints"
+fi
 
 [ "$(uname -s)" = Linux ] || die "Cleat runs on Linux; this is $(uname -s)"
 case "$(uname -m)" in
@@ -220,16 +225,19 @@ start() {
   if [ -n "$2" ]; then run systemctl restart --no-block "$1"; else run systemctl start --no-block "$1"; fi
 }
 unit() { changed=; fetch "$1"; put "$units/$1" 644 <"$got"; [ -z "$changed" ] || reload=yes; }
-# await UNIT SECONDS
+# await UNIT SECONDS: what ends by itself again and again, as with a token that is refused, is not waited for.
 await() {
   [ -z "$dry" ] || return 0
-  left=$(( $2 * 5 ))
+  left=$(( $2 * 5 )) ended=$(ends "$1")
   until systemctl is-active --quiet "$1"; do
-    left=$(( left - 1 ))
-    [ "$left" -gt 0 ] || { journalctl -u "$1" -n 20 --no-pager >&2 || true; die "$1 did not come up in $2 s; its last words are above. It goes on trying; run this again when that is mended"; }
-    sleep 0.2
+    left=$(( left - 1 )) now=$(ends "$1")
+    [ "$now" -ge "$ended" ] || ended=$now
+    if [ "$left" -le 0 ]; then why="did not come up in $2 s"; elif [ $(( now - ended )) -ge 3 ]; then why="does not come up"; else sleep 0.2; continue; fi
+    journalctl -u "$1" -n 20 --no-pager >&2 || true
+    die "$1 $why; its last words are above. Mend what they say, then run this again, with a new token where that was refused; it goes on trying meanwhile"
   done
 }
+ends() { n=$(systemctl show -p NRestarts --value "$1" 2>/dev/null) || true; case "$n" in '' | *[!0-9]*) echo 0 ;; *) echo "$n" ;; esac; }
 
 # An agent works without its control plane; whoever has just joined wants to know that it has been reached.
 reached() {

@@ -50,6 +50,8 @@ function steps(keep: boolean, io: Io): Step[] {
   const systemd = existsSync('/run/systemd/system');
   const present = units.filter((unit) => existsSync(join(unitDir, `${unit}.service`)));
   return [
+    // It would start what is taken away.
+    ...(systemd ? [{ says: 'stop what looks after an upgrade', work: () => exec('systemctl', ['stop', 'cleat-upgrade-guard.timer', 'cleat-upgrade-guard.service']) }] : []),
     ...(systemd ? present.map((unit): Step => ({ says: `stop and disable ${unit}`, work: () => execOk('systemctl', ['disable', '--now', '--quiet', unit], { timeoutMs: 120_000 }) })) : []),
     ...stateDirs(keep, io),
     ...units.map((unit) => remove(join(unitDir, `${unit}.service`))),

@@ -12,7 +12,9 @@ import { exec, execOk, type ExecResult } from '#common/exec.ts';
  */
 const files = { cleat: `#!/bin/sh\ncase $1 in\n  version) echo 'Client Version: v1.0.0' ;;\n  token) echo the-token ;;\n  *) echo "cleat $*" >>/calls ;;\nesac\nexit 0\n`, 'cleat-agent.service': '[Service]\n', 'cleat-controlplane.service': '[Service]\n#\n' };
 const runtime = ['containerd', 'runc', 'nft', 'ip', 'conntrack'];
-const join_ = ['--join', 'https://10.0.0.1:6443', '--token', 'abc'];
+const token = `abcdef.0123456789abcdef.${'0'.repeat(64)}`;
+const at = ['--join', 'https://10.0.0.1:6443'];
+const join_ = [...at, '--token', token];
 let root = '';
 
 const write = (path: string, content: string, mode = 0o644): void => {
@@ -98,9 +100,34 @@ describe('install.sh', () => {
     manager('apk');
     const said = await install(join_, { shell: 'sh' });
     expect(said, said.stderr).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("Have its init run: /usr/local/bin/cleat agent --config /etc/cleat/agent.yaml") as string });
-    expect(readFileSync(join(root, 'etc/cleat/agent.yaml'), 'utf8')).toBe('server: https://10.0.0.1:6443\ntoken: abc\n');
+    expect(readFileSync(join(root, 'etc/cleat/agent.yaml'), 'utf8')).toBe(`server: https://10.0.0.1:6443\ntoken: ${token}\n`);
     expect(await install(['--uninstall'], { shell: 'sh' })).toMatchObject({ exitCode: 0 });
     expect(tree().filter((path) => path.includes('cleat'))).toEqual([]);
+  });
+
+  it('says what could not be brought, and goes on when it can; without a manager that it knows it names all', async () => {
+    expect(await install(join_)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/missing: containerd runc .*Install them with this host's package manager, then run this again with --no-packages/) as string });
+    program('dnf', 'echo no mirror answers; exit 1');
+    expect(await install(join_)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/no mirror answers\ncleat: dnf could not install: containerd runc .*Mend what it says above, then run this again/) as string });
+    manager('dnf');
+    expect(await install(join_)).toMatchObject({ exitCode: 0 });
+  });
+
+  it('does not wait for an agent that ends again and again, says why it does, and goes on with another token', async () => {
+    hasRuntime();
+    systemd();
+    const before = tree();
+    for (const [words, said] of [[at, /has not joined yet, so it needs a token: copy all of the line/], [[...at, '--token', token.slice(0, -1)], /the token is not whole: copy all of the line/]] as const) expect(await install(words)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(said) as string });
+    expect(tree()).toEqual(before);
+    // Counts anew when it is started anew.
+    program('systemctl', `case "$*" in is-active*) exit 3 ;; 'show -p NRestarts'*) n=$(( $(cat /count 2>/dev/null || echo 7) + 1 )); [ $n != 9 ] || n=0; echo $n | tee /count ;; *) ${systemctl} ;; esac`);
+    program('journalctl', 'echo "the join token is refused"');
+    expect(await install(join_)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^the join token is refused\ncleat: cleat-agent does not come up; its last words are above\. Mend what they say, then run this again, with a new token where that was refused/) as string });
+    expect(readFileSync(join(root, 'count'), 'utf8')).toBe('3\n');
+    systemd();
+    expect(await install([...at, '--token', token.replace('abc', 'new')])).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(join(root, 'etc/cleat/agent.yaml'), 'utf8')).toBe(`log-level: warn\nserver: https://10.0.0.1:6443\ntoken: ${token.replace('abc', 'new')}\n`);
+    expect(calls()).toContain('systemctl restart --no-block cleat-agent');
   });
 
   it.each([
