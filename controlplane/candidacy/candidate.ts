@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
@@ -139,7 +140,12 @@ export class Candidate {
     const pkiDir = join(this.#config.stateDir, 'server/pki');
     const ca = await readIfThere(join(pkiDir, 'ca.crt'));
     const own = ca === undefined ? 'none' : fingerprintOf(new X509Certificate(ca));
-    if (own === known.value.toString()) return true;
+    if (own === known.value.toString()) {
+      // A restored one, mostly. It must not be ignored without a word, nor take the place of what etcd keeps.
+      const local = join(this.#config.stateDir, 'server/store');
+      if (existsSync(local)) throw new StatusError('Conflict', `etcd keeps this cluster already, and ${local} of this host is another state of it: to serve that one, choose a place in etcd that is empty (--etcd-prefix, on every control plane); to go on with the one in etcd, move the folder away; then start again`);
+      return true;
+    }
     throw new StatusError('Forbidden', `the cluster in etcd has another CA (${known.value.toString()}) than this host (${own}): copy the folder ${pkiDir} from a control plane of that cluster, with its permissions, and start again; or choose another place in etcd with --etcd-prefix`);
   }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -18,6 +19,7 @@ describe('install.sh', () => {
   let lab: Lab;
   let server: LabHost;
   let other: LabHost;
+  const pristine = new Map<LabHost, readonly string[]>();
   const install = (host: LabHost, ...args: string[]): Promise<ExecResult> => host.exec('sh', ['/mnt/dist/install.sh', ...args], { timeoutMs: 180_000 });
   const installed = async (host: LabHost, ...args: string[]): Promise<string> => {
     const result = await install(host, ...args);
@@ -30,6 +32,19 @@ describe('install.sh', () => {
   const booted = (host: LabHost): Promise<unknown> => until(`systemd on ${host.name}`, async () => /running|degraded/.test((await host.exec('systemctl', ['is-system-running'])).stdout));
   const files = (host: LabHost): Promise<string> => host.sh("find /etc/cleat /etc/systemd /usr/local/bin /var/lib/cleat /var/cache/cleat -xdev 2>/dev/null | grep -v -e /etc/lab-host | sort; systemctl list-unit-files --no-pager 'cleat*' || true; ip -o addr | awk '{print $2, $4}'; nft list ruleset");
 
+  /** What a host's disk has that the machine's has not (which changes under other tests), but for what systemd writes at any time. */
+  const onDisk = async (host: LabHost): Promise<string[]> => {
+    const found = await execOk('find', ['etc', 'usr/local', 'var', '-printf', '%y /%p\n'], { cwd: join(host.stateDirectory, '../disk'), maxBytes: 16 << 20 });
+    const own = found.split('\n').filter((line) => !/^. \/var\/(?:log\/(?:journal|wtmp|btmp)|lib\/systemd|tmp)\b/.test(line) && !(line.startsWith('d ') && existsSync(line.slice(2))));
+    return own.sort();
+  };
+  /** Everything of a host that could be of Cleat. */
+  const inventory = async (host: LabHost): Promise<string[]> => [...await onDisk(host), ...(await host.sh([
+    'find /var/lib/cleat -mindepth 1 -maxdepth 1 | sort', 'find /run/cleat* /run/containerd /run/netns -xdev 2>/dev/null | sort', "systemctl list-unit-files --no-pager 'cleat*' || true",
+    "ip -o addr | awk '{print $2, $4}'", 'ip route show table all | sort', 'ip rule', 'nft -s list ruleset', "awk '{print $5}' /proc/self/mountinfo | sort", "sysctl -a 2>/dev/null | grep -E 'forward|rp_filter|route_localnet|bridge-nf' | sort",
+    "find /sys/fs/cgroup -type d -name 'kubepods*' -not -path '*/unified/*'", "ps -eo stat,comm | grep -v ^Z | grep -E 'containerd|cleat|haproxy' || true",
+  ].join('\n'))).split('\n')];
+
   beforeAll(async () => {
     lab = await createLab({ hosts: 2, systemd: true });
     [server, other] = [lab.host(0), lab.host(1)];
@@ -38,6 +53,7 @@ describe('install.sh', () => {
       buildVersionBefore(lab.directory, join(lab.directory, 'before')),
       ...lab.hosts.map(booted),
     ]);
+    for (const host of lab.hosts) pristine.set(host, await inventory(host));
   }, 330_000);
   afterAll(async () => { await lab?.destroy(); });
 
@@ -143,13 +159,37 @@ describe('install.sh', () => {
     expect(Number(exposure)).toBeLessThan(2.5);
   });
 
-  it('goes without a trace', async () => {
+  // Not the one that it removes in the end.
+  const executable = `/mnt/dist/cleat-linux-${process.arch}`;
+  const is = async (host: LabHost, test: string): Promise<boolean> => (await host.exec('sh', ['-c', test])).exitCode === 0;
+  /** Takes Cleat off a host, each time killed when it has come as far as that, or has ended before. */
+  async function uninstallKilled(host: LabHost, args: readonly string[], reached: readonly string[]): Promise<void> {
+    for (const test of reached) {
+      const killed = host.spawn('uninstall', executable, ['uninstall', ...args]);
+      await until(test, async () => killed.output().includes('Cleat is removed') || await is(host, test), 120_000);
+      await killed.kill('SIGKILL');
+    }
+  }
+  const countShims = "$(ps -eo stat,args | grep -v ^Z | grep -c '[c]ontainerd-shim')";
+  const aPodGone = async (host: LabHost): Promise<string> => `[ ${countShims} -lt ${(await host.sh(`echo "${countShims}"`)).trim()} ]`;
+
+  it('goes without a trace, also when that is killed on the way, the agent before it, and the ledger is half-written', async () => {
     expect(await other.sh('cleat uninstall --dry-run')).toContain('would stop and disable cleat-agent');
-    expect(await other.execOk('/usr/local/bin/cleat', ['uninstall'], { timeoutMs: 120_000 })).toContain('Cleat is removed from this host');
-    const left = await files(other);
-    expect(left.split('\n').filter((line) => line !== '/var/lib/cleat' && /cleat|10\.4[23]\./.test(line))).toEqual([]);
+    await other.execOk('systemctl', ['kill', '-s', 'KILL', '--kill-who=main', 'cleat-agent']);
+    await other.sh(`printf '{"atMs":8,"kind":"sys' >>/var/lib/cleat/ledger.jsonl`);
+    await uninstallKilled(other, [], [await aPodGone(other), '! nft list table ip cleat', '[ ! -e /var/lib/cleat/ledger.jsonl ]', '[ ! -e /etc/cleat/agent.yaml ]']);
+    expect(await other.execOk(executable, ['uninstall'], { timeoutMs: 120_000 })).toContain('Cleat is removed from this host');
+    expect(await inventory(other)).toEqual(pristine.get(other));
+  });
+
+  it('keeps the data and nothing else when it is asked to, killed on the way or not', async () => {
+    const data = (): Promise<string> => server.sh('find /etc/cleat /var/lib/cleat/server/pki /var/lib/cleat/agent/pki -type f -exec sha256sum {} + | sort; ls -d /var/lib/cleat/server/store');
+    const before = await data();
+    await uninstallKilled(server, ['--keep-data'], [await aPodGone(server), '! nft list table ip cleat', '[ ! -e /etc/systemd/system/cleat-agent.service ]']);
     expect(await installed(server, '--uninstall', '--keep-data')).toContain('are kept');
-    expect(await server.sh('ls /var/lib/cleat/server')).toContain('store');
+    expect(await data()).toBe(before);
+    const isKept = /^(?:. \/etc|\/var\/lib)\/cleat\b/;
+    expect((await inventory(server)).filter((line) => !isKept.test(line))).toEqual(pristine.get(server)?.filter((line) => !isKept.test(line)));
   });
 
   it('comes as a package, too, which starts nothing by itself and goes without a trace', async () => {

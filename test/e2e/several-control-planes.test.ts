@@ -17,6 +17,7 @@ describe('several control planes', () => {
   let etcd: LabProcess;
   let second: LabProcess;
   let first: LabProcess;
+  let supervisor: LabProcess;
   let api: RestClient;
   const controlPlaneFlags: string[] = [];
   const acknowledged = new Set<string>();
@@ -25,7 +26,13 @@ describe('several control planes', () => {
     const [client, peer] = [`http://${host.address}:2379`, `http://${host.address}:2380`];
     return host.spawn('etcd', 'etcd', ['--data-dir=/var/lib/cleat/etcd-of-the-test', `--listen-client-urls=${client}`, `--advertise-client-urls=${client}`, `--listen-peer-urls=${peer}`, `--initial-advertise-peer-urls=${peer}`, `--initial-cluster=default=${peer}`]);
   };
-  const startOn = (host: LabHost): LabProcess => host.spawn('controlplane', executable, ['controlplane', `--advertise-address=${host.address}`, '--log-level=info', ...controlPlaneFlags]);
+  const startOn = (host: LabHost, env: Readonly<Record<string, string>> = {}): LabProcess => host.spawn('controlplane', executable, ['controlplane', `--advertise-address=${host.address}`, '--log-level=info', ...controlPlaneFlags], { env });
+  /** Writes down what systemd would be told. */
+  const listen = (host: LabHost, socket: string): LabProcess => host.spawn('supervisor', 'python3', ['-uc', `import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind('${socket}')
+print('listens')
+while True: print(s.recv(4096).decode())`]);
 
   beforeAll(async () => {
     let prepared = 0;
@@ -83,8 +90,11 @@ describe('several control planes', () => {
       spec: { replicas: 2, selector: { matchLabels: { app: 'hello' } }, template: { metadata: { labels: { app: 'hello' } }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'hello', image: 'cleat-hello:1' }] } } },
     });
     await copyKeys(host(0), host(1));
-    second = startOn(host(1));
+    supervisor = listen(host(1), '/run/supervisor');
+    await supervisor.waitForOutput('listens', 60_000);
+    second = startOn(host(1), { NOTIFY_SOCKET: '/run/supervisor' });
     await second.waitForOutput('stands by', 60_000);
+    await supervisor.waitForOutput('READY=1\nSTATUS=stands by at', 60_000);
     // From now on everything is asked of the second one's address.
     api = new RestClient(host(0).path('/etc/cleat/kubeconfig'), host(1).address);
     await ready(2);
@@ -105,6 +115,7 @@ describe('several control planes', () => {
     end.abort();
     await loading;
     await allThere();
+    await supervisor.waitForOutput('STATUS=serves at', 60_000);
     await scale(3);
     const after = await Promise.all([1, 2].map((index) => cluster.runningContainers(host(index))));
     for (const [i, containers] of before.entries()) expect(after[i]).toEqual(expect.arrayContaining(containers));
@@ -130,6 +141,22 @@ describe('several control planes', () => {
     etcd = startEtcd(host(2));
     await writesAgain('w-with-etcd-again');
     await scale(3);
+  });
+
+  it('is backed up while it is written to, and restored into another place of etcd, not beside what is there', async () => {
+    const file = join(cluster.lab.directory, 'etcd.backup');
+    const meanwhile = Promise.all(Array.from({ length: 5 }, (_, i) => api.send('POST', path, { metadata: { name: `during-${String(i)}` } })));
+    expect(await cluster.cleat(['backup', file])).toMatch(/etcd.backup \d/);
+    await meanwhile;
+    await first.kill('SIGKILL');
+    expect(await host(0).execOk(executable, ['restore', file, '--force'], { timeoutMs: 60_000 })).toMatch(/Restored the cluster of .*: \d+ objects/);
+    const refused = startOn(host(0));
+    expect((await refused.exited).code).not.toBe(0);
+    expect(refused.output()).toContain('etcd keeps this cluster already');
+    controlPlaneFlags.push('--etcd-prefix=/restored/');
+    first = startOn(host(0));
+    await writesAgain('w-restored');
+    await allThere();
   });
 
   async function copyKeys(from: LabHost, to: LabHost): Promise<void> {
