@@ -38,7 +38,8 @@ interface Changer {
   readonly args?: readonly string[];
   /** Given objects rather than those that words and flags choose. */
   readonly targets?: readonly Selected[];
-  plan(object: Changeable, target: Selected): Change | Promise<Change>;
+  /** Undefined: there is nothing to do with this object, nor to say. */
+  plan(object: Changeable, target: Selected): Change | undefined | Promise<Change | undefined>;
 }
 
 /** Plans and makes a change to each object that a command is about, and says what it did. Resolves with the exit code. */
@@ -56,7 +57,9 @@ export async function changeObjects(invocation: Invocation, changer: Changer): P
     const { type, namespace, name } = target;
     try {
       const before = await client.json<Changeable>('GET', pathOf(type, namespace, name));
-      const { patch, format = 'merge', subresource, did, didNothing } = await changer.plan(before, target);
+      const change = await changer.plan(before, target);
+      if (change === undefined) continue;
+      const { patch, format = 'merge', subresource, did, didNothing } = change;
       const after = patch === undefined || mode === 'client' ? before : await client.json<Changeable>('PATCH', `${pathOf(type, namespace, name, subresource)}?${query}`, patch, { contentType: `application/${format}-patch+json` });
       const same = after.metadata.resourceVersion === before.metadata.resourceVersion && mode === 'none';
       if (output === undefined) io.out(`${subresource === 'scale' ? `scale.autoscaling/${name}` : displayName(type, name)} ${same && didNothing !== undefined ? didNothing : did}${suffix}\n`);

@@ -13,6 +13,8 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   describe: () => import('./commands/describe.ts'),
   create: () => import('./commands/create.ts'),
   run: () => import('./commands/run.ts'),
+  replace: () => import('./commands/replace.ts'),
+  certificate: () => import('./commands/certificate.ts'),
   expose: () => import('./commands/expose.ts'),
   autoscale: () => import('./commands/autoscale.ts'),
   apply: () => import('./commands/apply.ts'),
@@ -89,7 +91,8 @@ Change:
   run            run an image in a pod
   expose         make a Service for the pods of an object
   autoscale      make an autoscaler for an object
-  set            set image: other images for containers
+  set            set image, env, resources, serviceaccount, selector
+  replace        put the objects of a file in place of what is there
   delete         delete objects
   edit           change an object in an editor
   patch          change fields of objects
@@ -116,7 +119,7 @@ Hosts:
 The cluster itself:
   backup         write all of it to a file; restore: make this host what a backup is of
   upgrade        another version on every host, in waves; uninstall: take Cleat off this host
-  certs          certificates: status, rotate
+  certs          certificates: status, rotate; certificate: approve and deny requests for some
 
 Settings:
   config         clusters and contexts of the kubeconfig

@@ -1,60 +1,106 @@
 import { StatusError } from '#common/errors.ts';
-import type { RestClient } from '../client.ts';
+import { changeFlags, changeObjects, type Change, type Changeable } from '../change.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
-import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { pairs } from '../create/submit.ts';
 import { refuse, type Flag } from '../flags.ts';
-import { displayName, pathOf } from '../resources.ts';
-import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
+import { displayName } from '../resources.ts';
+import { selectObjects, type Selected } from '../selection.ts';
+import { envChanges, envPatch, listEnv } from '../set/env.ts';
+import { imagePatch, imagesOf } from '../set/image.ts';
+import { fits, podTemplateOf, type Workload } from '../set/pod-template.ts';
+import { resourceChanges, resourcesPatch } from '../set/resources.ts';
 
-const flags: readonly Flag[] = [...selectionFlags, dryRunFlag, { name: 'output', short: 'o', type: 'string', description: 'name prints names only' }];
+const flags: readonly Flag[] = [
+  ...changeFlags,
+  { name: 'containers', short: 'c', type: 'string', default: '*', description: 'env, resources: containers whose names fit this; * stands for anything' },
+  { name: 'env', short: 'e', type: 'string', description: 'env: NAME=VALUE, or - for lines of standard input; may be given several times' },
+  { name: 'from', type: 'string', description: 'env: a variable for each key of secret/NAME or configmap/NAME' },
+  { name: 'keys', type: 'list', description: 'env: with --from, only these keys' },
+  { name: 'prefix', type: 'string', description: 'env: with --from, put before the names' },
+  { name: 'overwrite', type: 'bool', default: 'true', description: 'env: variables that are there may be changed' },
+  { name: 'list', type: 'bool', description: 'env: print the variables, change nothing' },
+  { name: 'resolve', type: 'bool', description: 'env: with --list, print what is in Secrets and ConfigMaps' },
+  { name: 'limits', type: 'string', description: 'resources: cpu=200m,memory=512Mi' },
+  { name: 'requests', type: 'string', description: 'resources: cpu=100m,memory=256Mi' },
+  { name: 'resource-version', type: 'string', description: 'selector: only when the object is at this version' },
+];
 
-interface Container { readonly name: string; readonly image?: string }
-interface PodSpec { readonly containers?: readonly Container[]; readonly initContainers?: readonly Container[] }
-interface Workload { readonly spec?: PodSpec & { readonly template?: { readonly spec?: PodSpec }; readonly jobTemplate?: { readonly spec?: { readonly template?: { readonly spec?: PodSpec } } } } }
+type Plan = (object: Changeable, target: Selected) => Change | undefined;
+/** Reads the words after the verb: those that name objects, and what is to be done with each. */
+type Setter = (invocation: Invocation, words: readonly string[]) => Promise<{ readonly names: readonly string[]; readonly plan: Plan }> | { readonly names: readonly string[]; readonly plan: Plan };
+
+const pairsApart = (words: readonly string[], isPair: (word: string) => boolean): [string[], string[]] => [words.filter((word) => !isPair(word)), words.filter(isPair)];
+const done = (patch: object | undefined, did: string): Change | undefined => patch && { patch, format: 'strategic-merge', did };
+const named = ({ type, name }: Selected): string => displayName(type, name);
+
+const image: Setter = (_invocation, words) => {
+  const [names, given] = pairsApart(words, (word) => word.includes('='));
+  const images = imagesOf(given);
+  return { names, plan: (object, target) => done(imagePatch(podTemplateOf(object as Workload, target), named(target), images), 'image updated') };
+};
+
+const env: Setter = async ({ client, parsed, io }, words) => {
+  const [names, given] = pairsApart(words, (word) => word.includes('=') || word.endsWith('-'));
+  const changes = await envChanges(client, given, parsed, io);
+  const pattern = parsed.string('containers') ?? '*';
+  return {
+    names,
+    plan: (object, target) => {
+      const template = podTemplateOf(object as Workload, target);
+      const { containers = [], initContainers = [] } = template.pods;
+      if (![...containers, ...initContainers].some(({ name }) => fits(pattern, name))) io.err(`Warning: ${target.type.kind}/${target.name} does not have any containers matching ${JSON.stringify(pattern)}\n`);
+      return done(envPatch(template, `${target.type.plural}/${target.name}`, pattern, parsed.bool('overwrite'), changes), 'env updated');
+    },
+  };
+};
+
+const resources: Setter = ({ parsed }, names) => {
+  const changes = resourceChanges(parsed);
+  return { names, plan: (object, target) => done(resourcesPatch(podTemplateOf(object as Workload, target), parsed.string('containers') ?? '*', changes), 'resource requirements updated') };
+};
+
+const serviceAccount: Setter = ({ parsed }, words) => {
+  const account = words.at(-1);
+  const names = words.slice(0, -1);
+  if (account === undefined || (names.length === 0 && !parsed.has('filename'))) throw refuse('set', 'serviceaccount is required: set serviceaccount TYPE/NAME SERVICE_ACCOUNT');
+  return { names, plan: (object, target) => done(podTemplateOf(object as Workload, target).wrap({ serviceAccountName: account, serviceAccount: account }), 'serviceaccount updated') };
+};
+
+const selector: Setter = ({ parsed }, words) => {
+  const [names, given] = pairsApart(words, (word) => word.includes('='));
+  if (given.length !== 1) throw refuse('set', 'one selector is required: KEY=VALUE,...');
+  const wanted = pairs('set', given[0] ?? '', 'selector');
+  const version = parsed.string('resource-version');
+  return {
+    names,
+    plan: (object, { type }) => {
+      if (type.kind !== 'Service') throw new StatusError('BadRequest', "setting a selector is only supported for Services: a workload's cannot change; make another");
+      const { selector: now = {} } = (object as { spec?: { selector?: Record<string, string> } }).spec ?? {};
+      const gone = Object.fromEntries(Object.keys(now).map((key) => [key, null]));
+      return { patch: { ...(version !== undefined && { metadata: { resourceVersion: version } }), spec: { selector: { ...gone, ...wanted } } }, did: 'selector updated' };
+    },
+  };
+};
+
+const setters: Readonly<Record<string, Setter>> = { image, env, resources, serviceaccount: serviceAccount, sa: serviceAccount, selector };
 
 export const command = clusterCommand({
-  name: 'set', usage: 'set image (TYPE/NAME ... | -f FILE) CONTAINER=IMAGE ... [flags]', flags,
-  summary: 'Set the images of containers; "*" stands for all of them. See cleat edit and cleat patch for other fields.',
-  examples: ['cleat set image deployment/web web=nginx:1.27', "cleat set image daemonset -l app=log '*=log:2'"],
-  run,
+  name: 'set', usage: 'set (image | env | resources | serviceaccount | selector) (TYPE/NAME ... | -f FILE) [VALUES] [flags]', flags,
+  summary: 'Set images, variables and resources of containers, the service account of pods, or the selector of a Service. See cleat edit and cleat patch for other fields.',
+  examples: [
+    'cleat set image deployment/web web=nginx:1.27', "cleat set image daemonset -l app=log '*=log:2'", 'cleat set env deployment/web LEVEL=debug OLD-', 'cleat set env deployment/web --from=secret/db --prefix=DB_',
+    'cleat set env deployment/web --list', 'cleat set resources deployment/web --limits=cpu=200m,memory=512Mi', 'cleat set serviceaccount deployment/web builder', 'cleat set selector service web app=web,track=stable',
+  ],
+  async run(invocation) {
+    const { client, parsed, io } = invocation;
+    const [what = '', ...words] = parsed.args;
+    const setter = Object.hasOwn(setters, what) ? setters[what] : undefined;
+    if (!setter) throw refuse('set', `cannot set ${what === '' ? 'nothing' : `"${what}"`}: expected image, env, resources, serviceaccount or selector; for other fields see cleat edit and cleat patch`);
+    if (what === 'env' && parsed.bool('list')) {
+      for (const target of await selectObjects('set', invocation, words)) await listEnv(client, target, parsed.string('containers') ?? '*', parsed.bool('resolve'), io);
+      return 0;
+    }
+    const { names, plan } = await setter(invocation, words);
+    return changeObjects(invocation, { command: 'set', manager: 'kubectl-set', args: names, plan });
+  },
 });
-
-async function run(invocation: Invocation): Promise<number> {
-  const { client, parsed, io } = invocation;
-  const [what, ...args] = parsed.args;
-  if (what !== 'image') throw refuse('set', `cannot set ${what === undefined ? 'nothing' : `"${what}"`}: 'set image' there is; for other fields see cleat edit and cleat patch`);
-  const images = new Map(args.filter((arg) => arg.includes('=')).map((arg) => [arg.slice(0, arg.indexOf('=')), arg.slice(arg.indexOf('=') + 1)]));
-  if (images.size === 0 || [...images].some(([container, image]) => container === '' || image === '')) throw refuse('set', 'say which image: CONTAINER=IMAGE');
-  const { mode, suffix } = dryRunOf('set', parsed);
-  const targets = await selectObjects('set', invocation, args.filter((arg) => !arg.includes('=')));
-  if (targets.length === 0) throw new StatusError('BadRequest', 'no objects passed to set');
-  for (const target of targets) {
-    const changed = await setImages(client, target, images, mode);
-    const name = displayName(target.type, target.name);
-    if (changed) io.out(parsed.string('output') === 'name' ? `${name}\n` : `${name} image updated${suffix}\n`);
-  }
-  return 0;
-}
-
-/** False when the images are those already. */
-async function setImages(client: RestClient, { type, namespace, name }: Selected, images: ReadonlyMap<string, string>, mode: 'none' | 'client' | 'server'): Promise<boolean> {
-  const path = pathOf(type, namespace, name);
-  const { spec } = await client.json<Workload>('GET', path);
-  const wraps: Readonly<Record<string, (inner: object) => object>> = {
-    job: (inner) => ({ jobTemplate: { spec: { template: { spec: inner } } } }), template: (inner) => ({ template: { spec: inner } }), pod: (inner) => inner,
-  };
-  const [shape, pods] = spec?.jobTemplate ? ['job', spec.jobTemplate.spec?.template?.spec] as const : spec?.template ? ['template', spec.template.spec] as const : ['pod', spec] as const;
-  const all = [...(pods?.initContainers ?? []), ...(pods?.containers ?? [])];
-  if (all.length === 0) throw new StatusError('BadRequest', `${displayName(type, name)} has no containers`);
-  for (const container of images.keys()) if (container !== '*' && !all.some((one) => one.name === container)) throw new StatusError('BadRequest', `unable to find container named "${container}"; ${displayName(type, name)} has ${all.map((one) => one.name).join(', ')}`);
-  const changes = (containers: readonly Container[] = []): object[] => containers.flatMap(({ name: container, image }) => {
-    const wanted = images.get(container) ?? images.get('*');
-    return wanted === undefined || wanted === image ? [] : [{ name: container, image: wanted }];
-  });
-  const [init, main] = [changes(pods?.initContainers), changes(pods?.containers)];
-  if (init.length + main.length === 0) return false;
-  if (mode === 'client') return true;
-  const inner = { ...(init.length > 0 && { initContainers: init }), ...(main.length > 0 && { containers: main }) };
-  await client.json('PATCH', `${path}?fieldManager=kubectl-set${mode === 'server' ? '&dryRun=All' : ''}`, { spec: wraps[shape]?.(inner) }, { contentType: 'application/strategic-merge-patch+json' });
-  return true;
-}
