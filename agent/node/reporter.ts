@@ -1,7 +1,7 @@
 import type { NodeStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import { messageOf } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
@@ -172,7 +172,9 @@ export class NodeReporter implements NodeReports, Runnable {
 
   async #runtimeNotReady(signal: AbortSignal): Promise<readonly string[]> {
     const { runtime } = this.#deps;
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(runtimeTimeoutMs)]);
+    const hangs = new AbortController();
+    const cancel = this.#deps.clock.after(runtimeTimeoutMs, () => { hangs.abort(new StatusError('Timeout', `it has not answered within ${String(runtimeTimeoutMs / 1000)} s; check that it is not stuck, or restart it`)); });
+    const bounded = AbortSignal.any([signal, hangs.signal]);
     try {
       const reasons = await runtime.notReady(bounded);
       // Asked again only after a failure: a runtime changes its version by restarting.
@@ -187,6 +189,8 @@ export class NodeReporter implements NodeReports, Runnable {
       signal.throwIfAborted();
       this.#runtimeSeen = false;
       return [`the container runtime cannot be reached: ${messageOf(error)}`];
+    } finally {
+      cancel();
     }
   }
 

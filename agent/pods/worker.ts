@@ -37,6 +37,8 @@ const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 /** Timers hold no more than 24 days; what is further away is looked at once in between. */
 const maxSleepMs = 86_400_000;
 const maxRepeats = 5;
+/** A runtime that starts anew is not worth an Event; one that has not answered by then is. */
+const patientFailures = 3;
 /** An agent that has just started has more urgent things to do than to look at tokens. */
 const adoptedRenewMs = 30_000;
 /** Nobody waits for the end of a pod that was removed by force: it gets this long at most. */
@@ -209,30 +211,35 @@ export class PodWorker {
         this.#over = decision.type === 'done';
         this.#publish(view);
         if (decision.type === 'wait' || decision.type === 'done') {
+          this.#failures = 0;
           return earliest(decision.type === 'wait' ? decision.untilMs : undefined, earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs));
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
-        this.#guard(JSON.stringify(decision));
+        const isNew = this.#guard(JSON.stringify(decision));
         await this.#actions.perform(decision, view, { stop: signal, interrupt });
         this.#noteRemoval(decision);
-        this.#failures = 0;
+        // A runtime that says that it has done something, and has not, is not to be asked ever and again.
+        if (isNew) this.#failures = 0;
       } catch (error) {
         if (signal.aborted) return undefined;
         if (interrupt.aborted) continue;
         this.#failures++;
         this.#deps.log.warn({ uid: this.uid, pod: this.#pod.metadata?.name, err: messageOf(error) }, 'pod step failed; trying again');
+        if (this.#failures >= patientFailures) this.#deps.recorder.emit('Warning', 'FailedSync', `Error syncing pod, trying again: ${messageOf(error)}`);
         return this.#deps.clock.monotonic() + backoffMs(runtimeBackoff, this.#failures, Math.random);
       }
     }
     return undefined;
   }
 
-  /** Doing one thing over and over without an effect is a fault of ours or of the runtime's: it must not cost a core. */
-  #guard(decision: string): void {
+  /** Doing one thing over and over without an effect is a fault of ours or of the runtime's: it must not cost a core. False when it was done before. */
+  #guard(decision: string): boolean {
     const now = `${this.signature} ${decision}`;
-    this.#repeats = now === this.#before ? this.#repeats + 1 : 0;
+    const isNew = now !== this.#before;
+    this.#repeats = isNew ? 0 : this.#repeats + 1;
     this.#before = now;
-    if (this.#repeats >= maxRepeats) throw new Error(`a step has no effect: ${decision}`);
+    if (this.#repeats >= maxRepeats) throw new Error(`the container runtime says that it has done what it was asked to, and nothing has changed; look at its log, or restart it: ${decision}`);
+    return isNew;
   }
 
   async #observe(signal: AbortSignal, interrupt: AbortSignal): Promise<PodView> {

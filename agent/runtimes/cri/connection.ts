@@ -1,9 +1,14 @@
 import { Client, credentials, Metadata, type ClientReadableStream, type MethodDefinition } from '@grpc/grpc-js';
+import type { Clock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
 import { loadContract, type Contract } from '#proto/load.ts';
 import { fromCri } from './errors.ts';
 import type { CriCalls } from './messages.ts';
 
 const imageCalls: ReadonlySet<string> = new Set(['ListImages', 'ImageStatus', 'PullImage', 'RemoveImage', 'ImageFsInfo']);
+
+/** The runtime is told of a deadline that it need not meet: what counts is the one here, which is a little earlier. */
+const laterMs = 1000;
 
 /** What a runtime tells of a container by itself. */
 export interface ContainerEvent {
@@ -22,11 +27,13 @@ export interface EventSource {
 export class CriConnection {
   readonly endpoint: string;
   readonly #client: Client;
+  readonly #clock: Clock;
   readonly #cri: Contract;
   #containerd: Contract | undefined;
 
   /** `endpoint` is the socket's absolute path, with or without `unix://`. */
-  constructor(endpoint: string) {
+  constructor(endpoint: string, clock: Clock) {
+    this.#clock = clock;
     this.endpoint = endpoint.replace(/^unix:(\/\/)?/, '');
     this.#cri = load('../../../proto/third_party/cri/api.proto');
     this.#client = new Client(`unix:${this.endpoint}`, credentials.createInsecure(), {
@@ -45,15 +52,25 @@ export class CriConnection {
       if (signal.aborted) { reject(signal.reason as Error); return; }
       const call = this.#client.makeUnaryRequest(
         definition.path, definition.requestSerialize, definition.responseDeserialize, request, metadata,
-        { deadline: Date.now() + timeoutMs },
+        { deadline: Date.now() + timeoutMs + laterMs },
         (error, response) => {
-          signal.removeEventListener('abort', abort);
+          settled();
           if (!error) resolve(response as CriCalls[M][1]);
           else if (signal.aborted) reject(signal.reason as Error);
+          else if (isLate) reject(new StatusError('Timeout', `the container runtime did not answer ${method} within ${String(timeoutMs / 1000)} s; check that it is not stuck, or restart it`, { cause: error }));
           else reject(fromCri(method, error));
         },
       );
       const abort = (): void => { call.cancel(); };
+      let isLate = false;
+      const onTime = this.#clock.after(timeoutMs, () => {
+        isLate = true;
+        call.cancel();
+      });
+      const settled = (): void => {
+        onTime();
+        signal.removeEventListener('abort', abort);
+      };
       signal.addEventListener('abort', abort, { once: true });
     });
   }

@@ -49,7 +49,7 @@ export class CriDriver implements RuntimeDriver {
   constructor(deps: CriDeps, config: CriConfig) {
     this.#deps = deps;
     this.#config = config;
-    this.#connection = new CriConnection(config.endpoint);
+    this.#connection = new CriConnection(config.endpoint, deps.clock);
     this.#images = new CriImages({ ...deps, connection: this.#connection }, config.snapshotter, config.snapshotter === undefined ? undefined : config.stateDir);
   }
 
