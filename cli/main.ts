@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   scale: () => import('./commands/scale.ts'),
   logs: () => import('./commands/logs.ts'),
   exec: () => import('./commands/exec.ts'),
+  debug: () => import('./commands/debug.ts'),
   attach: () => import('./commands/attach.ts'),
   cp: () => import('./commands/cp.ts'),
   'port-forward': () => import('./commands/port-forward.ts'),
@@ -105,6 +106,7 @@ Change:
 Into pods:
   exec           run a command in a container
   attach         connect to a container's program
+  debug          look into a pod or node with tools that it lacks
   cp             copy files from and to containers
   port-forward   reach a pod's ports from this host
 
