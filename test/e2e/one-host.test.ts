@@ -88,8 +88,9 @@ describe('one host', () => {
     const hello = (): Promise<string> => host.sh(`wget -qO- http://$(KUBECONFIG=/etc/cleat/kubeconfig ${executable} get service hello -o jsonpath={.spec.clusterIP})/`);
 
     it('leaves containers and Services alone when it stops', async () => {
-      await eventually(async () => (await containers(host)).length === 10, { what: 'five pods', timeoutMs: 20_000 });
+      await eventually(async () => (await cleat(host, 'get', 'deployment', 'hello', '-o', 'jsonpath={.status.availableReplicas}')) === '5', { what: 'five pods', timeoutMs: 60_000, intervalMs: 250 });
       before = await containers(host);
+      expect(before).toHaveLength(10);
       const address = await cleat(host, 'get', 'service', 'hello', '-o', 'jsonpath={.spec.clusterIP}');
       expect(await interrupt(up)).toBe(0);
       expectNoNoise(up.output());
@@ -242,7 +243,7 @@ describe('one host', () => {
 
     it('is undone by the next start', async () => {
       up = await start(host);
-      await eventually(async () => (await containers(host)).length === 10, { what: 'five pods', timeoutMs: 20_000 });
+      await eventually(async () => (await cleat(host, 'get', 'deployment', 'hello', '-o', 'jsonpath={.status.availableReplicas}')) === '5', { what: 'five pods', timeoutMs: 60_000, intervalMs: 250 });
       expect(await host.sh(`wget -qO- http://$(${executable} get service hello -o jsonpath={.spec.clusterIP})/`)).toContain('Hello from hello-');
     });
 
