@@ -1,8 +1,6 @@
 import { Server, ServerCredentials, status, type handleUnaryCall, type ServiceDefinition } from '@grpc/grpc-js';
 import { loadContract } from '#proto/load.ts';
-
-/** What a method answers instead of the truth: a message, bytes that are none, an error, or nothing ever. */
-export type Fault = (request: Record<string, unknown>) => object | Buffer | Error | 'silence' | undefined;
+import type { Fault } from '../test-faults.ts';
 
 interface Item { readonly id: string; readonly labels: Record<string, string>; readonly metadata: { readonly name: string }; state: string }
 interface ListedContainer extends Item { readonly podSandboxId: string; readonly annotations: Record<string, string> }

@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '#common/clock.ts';
 import { DockerEngine } from './engine.ts';
 import { frames, type Frame } from './frames.ts';
 import { jsonLines } from './json-lines.ts';
@@ -76,20 +77,24 @@ describe('a socket that no Docker answers on', () => {
   beforeEach(async () => { socket = join(dir = await mkdtemp(join(tmpdir(), 'cleat-engine-')), 'd.sock'); });
   afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 
-  it.each<[string, string, ((connection: Socket) => void) | undefined]>([
+  it.each<[string, string, ((connection: Socket, clock: ManualClock) => void) | undefined]>([
     ['is absent', 'ServiceUnavailable', undefined],
     ['hangs up', 'ServiceUnavailable', (connection) => { connection.destroy(); }],
-    ['says nothing', 'ServiceUnavailable', () => undefined],
+    ['says nothing', 'ServiceUnavailable', (_connection, clock) => { void clock.advance(10_000); }],
+    ['says nothing in the time that it was given', 'Timeout', (_connection, clock) => { void clock.advance(120_000); }],
+    ['stops in the middle', 'ServiceUnavailable', (connection, clock) => { connection.write('HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{', () => { setImmediate(() => { void clock.advance(10_000); }); }); }],
+    ['answers what is no answer to this', 'InternalError', (connection) => { connection.end('HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{"Id":1}'); }],
     ['speaks of something else', 'InternalError', (connection) => { connection.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello'); }],
     ['refuses in its own words', 'Conflict', (connection) => { connection.end('HTTP/1.1 409 Conflict\r\ncontent-length: 21\r\n\r\n{"message":"in use" }'); }],
-  ])('%s: %s', async (_what, code, serve) => {
+  ])('%s: %s', async (what, code, serve) => {
+    const clock = new ManualClock();
     const connections: Socket[] = [];
     const server = createServer((connection) => {
       connections.push(connection.on('error', () => undefined));
-      connection.once('data', () => serve?.(connection));
+      connection.once('data', () => serve?.(connection, clock));
     });
     if (serve) await once(server.listen(socket), 'listening');
-    await expect(new DockerEngine(`unix://${socket}`).call('GET', '/version', { timeoutMs: 200 }, signal)).rejects.toMatchObject({ code });
+    await expect(new DockerEngine(`unix://${socket}`, clock).call('GET', '/version', { has: ['Version'], ...(what.includes('was given') && { timeoutMs: 120_000 }) }, signal)).rejects.toMatchObject({ code });
     for (const connection of connections) connection.destroy();
     server.close();
   });

@@ -28,6 +28,9 @@ export interface DockerConfig extends DriverConfig {
 const resolvConfName = 'resolv.conf';
 /** Of the API's version 1: Docker 25, which knows of mounts inside of mounts. */
 const recursiveMinor = 44;
+const versionAnswer = { has: ['Version', 'ApiVersion'] };
+const inspectAnswer = { has: ['Id', 'State', 'Config'] };
+const listAnswer = { has: ['Id', 'State'], isList: true };
 const slowMs = 120_000;
 const cleanUpMs = 30_000;
 
@@ -54,7 +57,7 @@ export class DockerDriver implements RuntimeDriver {
   constructor(deps: DriverDeps, config: DockerConfig) {
     this.#deps = deps;
     this.#config = config;
-    this.#engine = new DockerEngine(config.endpoint);
+    this.#engine = new DockerEngine(config.endpoint, deps.clock);
     this.#images = new DockerImages(this.#engine);
     this.#exec = new DockerExec(this.#engine, deps.clock);
     this.#oomKills = new OomKills({ engine: this.#engine, log: deps.log });
@@ -67,18 +70,18 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async version(signal: AbortSignal): Promise<string> {
-    const { Version } = await this.#engine.call<EngineVersion>('GET', '/version', {}, signal);
+    const { Version } = await this.#engine.call<EngineVersion>('GET', '/version', versionAnswer, signal);
     return `docker://${/^\d[^+]*/.exec(Version)?.[0] ?? Version}`;
   }
 
   async setup(signal: AbortSignal): Promise<RuntimeSetup> {
-    const [{ Runtimes }, { recursiveReadOnly }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', {}, signal), this.#engineFacts(signal)]);
+    const [{ Runtimes }, { recursiveReadOnly }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', { has: ['DockerRootDir'] }, signal), this.#engineFacts(signal)]);
     const handlers = ['', ...Object.keys(Runtimes ?? {})].map((name) => ({ name, recursiveReadOnly: recursiveReadOnly && (name === '' || name.includes('runc')) }));
     return { sandboxImage: this.#config.sandboxImage, cniConfDir: this.#config.cni.confDir, handlers };
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {
-    await this.#engine.call('GET', '/version', {}, signal);
+    await this.#engine.call('GET', '/version', versionAnswer, signal);
     return await this.#cni.network() ? [] : [`NetworkReady: NetworkPluginNotReady: there is no CNI configuration in ${this.#config.cni.confDir} yet`];
   }
 
@@ -108,7 +111,7 @@ export class DockerDriver implements RuntimeDriver {
       await this.#records.write(record);
       await this.#records.writeFile(id, resolvConfName, await resolvConf(config.dns));
       await this.#start(id, signal);
-      const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal);
+      const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, inspectAnswer, signal);
       if (!state.Running) throw new StatusError('InternalError', `the sandbox ended at once, with exit code ${String(state.ExitCode)}: ${state.Error}`);
       const ips = network ? await this.#cni.add(network, cniTarget(record, state.Pid), signal) : [];
       await this.#records.write({ ...record, made: { startedAt: state.StartedAt, ips } });
@@ -198,7 +201,7 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Channels> {
-    const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${sandboxId}/json`, {}, signal);
+    const { State: state } = await this.#engine.call<InspectedContainer>('GET', `/containers/${sandboxId}/json`, inspectAnswer, signal);
     if (!state.Running) throw new StatusError('ServiceUnavailable', 'the pod is not running');
     return (await import('../sandbox/port.ts')).dialInNetworkOf(state.Pid, port);
   }
@@ -222,7 +225,7 @@ export class DockerDriver implements RuntimeDriver {
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }
 
   async imageFolder(signal: AbortSignal): Promise<string> {
-    return (await this.#engine.call<EngineInfo>('GET', '/info', {}, signal)).DockerRootDir;
+    return (await this.#engine.call<EngineInfo>('GET', '/info', { has: ['DockerRootDir'] }, signal)).DockerRootDir;
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
@@ -248,12 +251,12 @@ export class DockerDriver implements RuntimeDriver {
   /** Docker walks through the layers. */
   async written(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
     if (ids.length === 0) return new Map();
-    const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: ids }) }, timeoutMs: slowMs }, signal);
+    const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: ids }) }, timeoutMs: slowMs, ...listAnswer }, signal);
     return new Map(listed.map(({ Id, SizeRw = 0 }) => [Id, SizeRw]));
   }
 
   async #listed(labels: readonly string[], signal: AbortSignal): Promise<readonly ListedContainer[]> {
-    return this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { all: true, filters: JSON.stringify({ label: labels }) } }, signal);
+    return this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { all: true, filters: JSON.stringify({ label: labels }) }, ...listAnswer }, signal);
   }
 
   /** Undefined when it is gone in the meantime. */
@@ -269,7 +272,7 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   #inspectById(id: string, signal: AbortSignal): Promise<InspectedContainer | undefined> {
-    return absentIsFine(this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, {}, signal));
+    return absentIsFine(this.#engine.call<InspectedContainer>('GET', `/containers/${id}/json`, inspectAnswer, signal));
   }
 
   async #container(item: ListedContainer, details: InspectedContainer, signal: AbortSignal): Promise<Container> {
@@ -278,7 +281,7 @@ export class DockerDriver implements RuntimeDriver {
 
   /** Whoever made one of this name was killed before it was known: it is removed, and made again. */
   async #create(name: string, request: object, signal: AbortSignal): Promise<string> {
-    const create = async (): Promise<string> => (await this.#engine.call<{ Id: string }>('POST', '/containers/create', { query: { name }, json: request, timeoutMs: slowMs }, signal)).Id;
+    const create = async (): Promise<string> => (await this.#engine.call<{ Id: string }>('POST', '/containers/create', { query: { name }, json: request, timeoutMs: slowMs, has: ['Id'] }, signal)).Id;
     try {
       return await create();
     } catch (error) {
@@ -322,7 +325,7 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async #askFacts(signal: AbortSignal): Promise<EngineFacts> {
-    const [{ CgroupDriver, CDISpecDirs }, { ApiVersion }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', {}, signal), this.#engine.call<EngineVersion>('GET', '/version', {}, signal)]);
+    const [{ CgroupDriver, CDISpecDirs }, { ApiVersion }] = await Promise.all([this.#engine.call<EngineInfo>('GET', '/info', { has: ['DockerRootDir'] }, signal), this.#engine.call<EngineVersion>('GET', '/version', versionAnswer, signal)]);
     return { recursiveReadOnly: Number(ApiVersion.split('.')[1] ?? 0) >= recursiveMinor && kernelCan(), systemdCgroups: CgroupDriver === 'systemd', cdi: (CDISpecDirs ?? []).length > 0, minOomScoreAdj: await minOomScoreAdj() };
   }
 }

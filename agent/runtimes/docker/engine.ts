@@ -1,6 +1,8 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
+import { isRecord } from '#api/meta/json.ts';
 import { http } from '#common/node-http.ts';
 import { fromDocker, unreachable } from './errors.ts';
 
@@ -10,8 +12,11 @@ export interface RequestOptions {
   /** Sent as it is; `application/x-tar`. */
   readonly tar?: NodeJS.ReadableStream;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Until the answer begins. */
+  /** Until the answer begins, and again until all of one that is no stream is there. What takes a time of its own rejects with Timeout after it; a mere question as if nobody were there. */
   readonly timeoutMs?: number;
+  /** Names of what the answer, or each item of a list, must have to be of use. */
+  readonly has?: readonly string[];
+  readonly isList?: boolean;
 }
 
 type Method = 'GET' | 'POST' | 'DELETE';
@@ -26,9 +31,11 @@ const maxErrorBytes = 64 << 10;
  */
 export class DockerEngine {
   readonly endpoint: string;
+  readonly #clock: Clock;
 
   /** `endpoint` is the socket's absolute path, with or without `unix://`. */
-  constructor(endpoint: string) {
+  constructor(endpoint: string, clock: Clock) {
+    this.#clock = clock;
     this.endpoint = endpoint.replace(/^unix:(\/\/)?/, '');
   }
 
@@ -37,6 +44,7 @@ export class DockerEngine {
     const answer = await this.open(method, path, options, signal);
     const chunks: Buffer[] = [];
     let bytes = 0;
+    const onTime = this.#clock.after(options.timeoutMs ?? quickMs, () => { answer.destroy(this.#late(method, path, options)); });
     try {
       for await (const chunk of answer as AsyncIterable<Buffer>) {
         bytes += chunk.length;
@@ -46,13 +54,22 @@ export class DockerEngine {
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof StatusError ? error : unreachable(this.endpoint, `${method} ${path}`, error);
+    } finally {
+      onTime();
     }
     const text = Buffer.concat(chunks).toString('utf8');
     try {
-      return (text.trim() === '' ? undefined : JSON.parse(text)) as T;
+      const parsed: unknown = text.trim() === '' ? undefined : JSON.parse(text);
+      if (isOfUse(parsed, options)) return parsed as T;
     } catch (error) {
       throw new StatusError('InternalError', `what answers on ${this.endpoint} is not Docker: ${text.slice(0, 200)}`, { cause: error });
     }
+    throw new StatusError('InternalError', `Docker's answer to ${method} ${path} is not what its API says; check what listens on ${this.endpoint}, or restart it: ${text.slice(0, 200)}`);
+  }
+
+  #late(method: Method, path: string, { timeoutMs }: RequestOptions): StatusError {
+    const text = `did not answer ${method} ${path} on ${this.endpoint} within ${String((timeoutMs ?? quickMs) / 1000)} s; check that it is not stuck, or restart it (systemctl restart docker)`;
+    return new StatusError(timeoutMs === undefined ? 'ServiceUnavailable' : 'Timeout', `Docker ${text}`);
   }
 
   /** The answer as it comes, once it has begun and is no error. The signal ends it at any time. */
@@ -103,21 +120,28 @@ export class DockerEngine {
     });
     const abort = (): void => { request.destroy(signal.reason as Error); };
     signal.addEventListener('abort', abort, { once: true });
-    const late = setTimeout(() => { request.destroy(new Error(`no answer within ${String(timeoutMs)} ms`)); }, timeoutMs);
-    request.once('response', () => { clearTimeout(late); });
+    const onTime = this.#clock.after(timeoutMs, () => { request.destroy(this.#late(method, path, options)); });
+    request.once('response', onTime);
     request.once('upgrade', () => {
-      clearTimeout(late);
+      onTime();
       signal.removeEventListener('abort', abort);
     });
     request.once('close', () => {
-      clearTimeout(late);
+      onTime();
       signal.removeEventListener('abort', abort);
     });
-    request.on('error', (error) => { reject(signal.aborted ? signal.reason : unreachable(this.endpoint, `${method} ${path}`, error)); });
+    request.on('error', (error) => { reject(signal.aborted ? signal.reason : error instanceof StatusError ? error : unreachable(this.endpoint, `${method} ${path}`, error)); });
     if (tar) tar.once('error', (error) => { request.destroy(error); }).pipe(request);
     else request.end(body);
     return request;
   }
+}
+
+function isOfUse(answer: unknown, { has, isList = false }: RequestOptions): boolean {
+  if (has === undefined) return true;
+  if (Array.isArray(answer) !== isList) return false;
+  const items: unknown[] = Array.isArray(answer) ? answer : [answer];
+  return items.every((item) => isRecord(item) && has.every((name) => item[name] !== undefined));
 }
 
 function isGood(statusCode = 0): boolean {

@@ -176,6 +176,9 @@ export function toContainer(listed: ListedContainer, inspected: InspectedContain
   };
 }
 
+/** What Docker calls a container that does not run, and has. */
+const endings: ReadonlySet<string> = new Set(['exited', 'dead', 'removing', 'restarting', 'paused']);
+
 type Outcome = Pick<Container, 'state' | 'exitCode' | 'reason' | 'message' | 'finishedAtMs'>;
 
 /** What cannot be started stays `created` for Docker; for Kubernetes it has ended, with what containerd makes of it. */
@@ -185,6 +188,7 @@ function outcome({ State: state, Created }: InspectedContainer, oomKilled: boole
     if (state.Error === '') return { state: 'created', exitCode: 0, reason: '', message: '', finishedAtMs: 0 };
     return { state: 'exited', exitCode: 128, reason: 'StartError', message: state.Error, finishedAtMs: millis(Created) };
   }
+  if (!endings.has(state.Status)) return { state: 'unknown', exitCode: 255, reason: 'ContainerStatusUnknown', message: state.Error, finishedAtMs: 0 };
   const reason = state.ExitCode === 0 ? 'Completed' : oomKilled ? 'OOMKilled' : 'Error';
   return { state: 'exited', exitCode: state.ExitCode, reason, message: state.Error, finishedAtMs: millis(state.FinishedAt) };
 }

@@ -22,7 +22,7 @@ export async function openDockerLab(): Promise<DockerLab> {
   const signal = AbortSignal.timeout(90_000);
   const host = await openTestHost('cleat-docker-', '10.78.0.0/24');
   const { stateDir, netns, cni, cniLauncher } = host;
-  const engine = new DockerEngine(join(stateDir, 'docker.sock'));
+  const engine = new DockerEngine(join(stateDir, 'docker.sock'), systemClock);
   const config: DockerConfig = { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher };
   const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, config);
   try {

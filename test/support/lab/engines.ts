@@ -1,3 +1,4 @@
+import { systemClock } from '#common/clock.ts';
 import { DockerEngine } from '#agent/runtimes/docker/engine.ts';
 import type { EngineVersion } from '#agent/runtimes/docker/messages.ts';
 import { eventually } from './eventually.ts';
@@ -23,5 +24,5 @@ export async function startDocker(host: LabHost): Promise<LabProcess> {
 }
 
 export function engineOf(host: LabHost): DockerEngine {
-  return new DockerEngine(host.path('/run/docker.sock'));
+  return new DockerEngine(host.path('/run/docker.sock'), systemClock);
 }

@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ContainerState, Pod } from '#api/gen/types.ts';
+import { ManualClock } from '#common/clock.ts';
+import { silentLog } from '#common/log.ts';
+import { PodManager } from '#agent/pods/manager.ts';
+import { MemoryState } from '#agent/pods/testing.ts';
+import type { AgentEvent } from '#agent/session/types.ts';
+import type { RuntimeDriver } from './types.ts';
+
+/** What a call is answered with instead of the truth: a message, bytes that are none, an error, or nothing ever. Undefined: the truth. */
+export type Fault = (request: Readonly<Record<string, unknown>>) => object | Buffer | Error | 'silence' | undefined;
+
+/** Of calls about one pod alone. */
+export function about(name: string, fault: Fault): Fault {
+  return (request) => (JSON.stringify(request).includes(`${name}-uid`) ? fault(request) : undefined);
+}
+
+/** For tests: pods on a runtime that is told to fail. Time is the lab's own. */
+export class FaultLab {
+  readonly clock = new ManualClock();
+  readonly events: AgentEvent[] = [];
+  readonly dir: string;
+  readonly #state = new MemoryState();
+  readonly #stop = new AbortController();
+  #manager: PodManager | undefined;
+  #running: Promise<unknown>[] = [];
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  static async open(): Promise<FaultLab> {
+    return new FaultLab(await mkdtemp(join(tmpdir(), 'cleat-faults-')));
+  }
+
+  get signal(): AbortSignal { return this.#stop.signal; }
+
+  start(driver: RuntimeDriver): void {
+    this.#manager = new PodManager({
+      state: this.#state, driver, clock: this.clock, log: silentLog, events: { emit: (event) => { this.events.push(event); } },
+      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+    }, { nodeName: 'node', stateDir: this.dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+    this.run(this.#manager);
+  }
+
+  run(part: { start(signal: AbortSignal): Promise<void> }): void { this.#running.push(part.start(this.#stop.signal)); }
+
+  want(...pods: Pod[]): void { this.#state.set(...pods); }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('end of test'));
+    await Promise.all(this.#running);
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  stateOf(name: string): ContainerState | undefined {
+    return this.#manager?.all().find((report) => report.name === name)?.status.containerStatuses?.[0]?.state;
+  }
+
+  isRunning(name: string): boolean { return this.stateOf(name)?.running !== undefined; }
+
+  isTold(name: string, reason: string, message: RegExp): boolean {
+    return this.events.some((event) => event.name === name && event.reason === reason && message.test(event.message));
+  }
+
+  /** Lets time pass, with room for what goes over the socket in between, until the condition holds. */
+  async until(condition: () => boolean, what: string): Promise<void> {
+    for (const deadlineMs = performance.now() + 18_000; performance.now() < deadlineMs;) {
+      for (let turn = 0; turn < 50; turn++) {
+        if (condition()) return;
+        await new Promise((resolve) => { setImmediate(resolve); });
+      }
+      await this.clock.advance(250);
+    }
+    throw new Error(`not reached: ${what}; events: ${JSON.stringify(this.events.map(({ name, reason, message }) => [name, reason, message]))}; reports: ${JSON.stringify(this.#manager?.all())}`);
+  }
+}
