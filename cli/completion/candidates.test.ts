@@ -11,6 +11,8 @@ describe('completion', () => {
     [['get', '--w'], ['--watch']],
     [['rollout', 'res'], ['restart', 'resume']],
     [['get', 'pods', 'w'], []],
+    [['set', 'se'], ['selector', 'serviceaccount']],
+    [['certificate', ''], ['approve', 'deny']],
   ])('%j', async (words, expected) => {
     expect(await candidates(words, choices)).toEqual(expected);
   });

@@ -11,11 +11,13 @@ export interface Choices {
 }
 
 /** Verbs whose first word is a type, and those whose words are pods. */
-const typed: ReadonlySet<string> = new Set(['get', 'describe', 'delete', 'edit', 'label', 'annotate', 'patch', 'scale', 'wait', 'explain', 'taint', 'why']);
-const podVerbs: ReadonlySet<string> = new Set(['logs', 'exec', 'attach', 'port-forward', 'cp']);
+const typed: ReadonlySet<string> = new Set(['get', 'describe', 'delete', 'edit', 'label', 'annotate', 'patch', 'scale', 'wait', 'explain', 'taint', 'why', 'expose', 'autoscale']);
+const podVerbs: ReadonlySet<string> = new Set(['logs', 'exec', 'attach', 'port-forward', 'cp', 'debug']);
 const nodeVerbs: ReadonlySet<string> = new Set(['cordon', 'uncordon', 'drain']);
 const subverbs: Readonly<Record<string, readonly string[]>> = {
   rollout: ['history', 'pause', 'restart', 'resume', 'status', 'undo'], auth: ['can-i', 'whoami'], token: ['create', 'delete', 'list'], completion: ['bash', 'fish', 'zsh'], top: ['nodes', 'pods'], compose: ['convert', 'down', 'up'],
+  certificate: ['approve', 'deny'], set: ['env', 'image', 'resources', 'selector', 'serviceaccount'], create: ['configmap', 'deployment', 'namespace', 'secret', 'serviceaccount'],
+  image: ['list', 'load', 'prune', 'push'], device: ['add', 'list', 'remove'], certs: ['rotate', 'status'], net: ['check'],
   config: ['current-context', 'delete-context', 'get-clusters', 'get-contexts', 'get-users', 'rename-context', 'set-context', 'use-context', 'view'],
   node: ['cordon', 'drain', 'fence', 'label', 'remove', 'replace', 'taint', 'uncordon', 'unfence'],
 };
@@ -36,8 +38,10 @@ export async function candidates(words: readonly string[], choices: Choices): Pr
   if (words2 && rest.length === 0) return starting(words2);
   if (podVerbs.has(verb) && rest.length === 0) return begun.includes('/') ? starting(await slashed(begun, names)) : starting(await names('pods'));
   if (nodeVerbs.has(verb) || verb === 'node') return starting(await names('nodes'));
-  if (!typed.has(verb) && verb !== 'rollout') return [];
-  const own = verb === 'rollout' ? rest.slice(1) : rest;
+  const second = verb === 'rollout' || verb === 'set';
+  if (verb === 'certificate') return starting(await names('certificatesigningrequests'));
+  if (!typed.has(verb) && !second) return [];
+  const own = second ? rest.slice(1) : rest;
   if (begun.includes('/')) return starting(await slashed(begun, names));
   const [type] = own;
   return type === undefined || type.includes('/') ? starting(client ? (await discover(client)).map(({ plural }) => plural) : []) : starting(await names(type));

@@ -144,6 +144,30 @@ describe('verbs of every day', () => {
     await cleat('delete', 'configmap,secret', 'made');
   });
 
+  it('run a pod to its end, and look into one that runs', async () => {
+    // Standard input, empty here, comes with who attaches: nothing is said before.
+    const run = ['--image=cleat-hello:1', '--command'];
+    expect(await attempt(['run', 'once', '--rm', '-i', '--restart=Never', ...run, '--', 'sh', '-c', 'read end; echo said; exit 7'])).toMatchObject({ exitCode: 7, stdout: 'said\npod "once" deleted\n' });
+    expect(await attempt(['run', 'stays', '--expose', '--port=80', ...run, '--', 'sleep', '1000'])).toMatchObject({ exitCode: 0, stdout: 'service/stays created\npod/stays created\n' });
+    expect(await cleat('expose', 'pod', 'stays', '--name=again', '--dry-run=server')).toBe('service/again exposed (server dry run)\n');
+    await cleat('wait', 'pod/stays', '--for=condition=Ready', '--timeout=60s');
+    expect(await attempt(['debug', 'stays', '--image=cleat-hello:1', '--target=stays', '-c', 'look', '-i', '-q', '--', 'sh', '-c', 'read end; cat /proc/1/cmdline'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('sleep') as string });
+    await cleat('delete', 'pod,service', 'stays', '--now');
+  });
+
+  it('change workloads field by field', async () => {
+    expect(await cleat('set', 'env', 'deploy/web', 'LEVEL=debug') + await cleat('set', 'env', 'deploy/web', 'LEVEL=debug') + await cleat('set', 'env', 'deploy/web', '--list')).toBe('deployment.apps/web env updated\n# Deployment web, container c\nLEVEL=debug\n');
+    expect(await cleat('set', 'env', 'deploy/web', 'LEVEL-') + await cleat('set', 'resources', 'deploy/web', '--requests=cpu=1m') + await cleat('set', 'sa', 'deploy/web', 'default')).toBe('deployment.apps/web env updated\ndeployment.apps/web resource requirements updated\ndeployment.apps/web serviceaccount updated\n');
+    expect(await cleat('autoscale', 'deploy/web', '--max=2', '--cpu=70%', '--dry-run=server', '-o', 'jsonpath={.spec.metrics[0].resource.target.averageUtilization}')).toBe('70');
+    const path = join(dir, 'service.yaml');
+    writeFileSync(path, 'apiVersion: v1\nkind: Service\nmetadata: {name: replaced}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n');
+    await cleat('create', '-f', path);
+    expect(await cleat('set', 'selector', 'svc/replaced', 'app=other') + await cleat('replace', '-f', path) + await cleat('replace', '--force', '-f', path)).toBe('service/replaced selector updated\nservice/replaced replaced\nservice "replaced" deleted\nservice/replaced replaced\n');
+    expect(await cleat('get', 'svc', 'replaced', '-o', 'jsonpath={.spec.selector}')).toBe('{"app":"web"}');
+    await cleat('delete', '-f', path);
+    expect(await attempt(['certificate', 'approve', 'nosuch'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('certificatesigningrequests.certificates.k8s.io "nosuch" not found') as string });
+  });
+
   it('edit with an editor, and bring its errors back to it', async () => {
     const editor = join(dir, 'editor');
     writeFileSync(editor, `#!/bin/sh\ncp "$1" ${dir}/seen\nif [ -e ${dir}/again ]; then exit 0; fi\n: >${dir}/again\nsed -i 's/^  replicas: .*/  replicas: many/' "$1"\n`, { mode: 0o755 });
@@ -195,6 +219,11 @@ describe('verbs of every day', () => {
   it('complete names', async () => {
     expect(await cleat('__complete', 'get', 'deploy', 'w')).toBe('web\n');
     expect(await cleat('__complete', 'drain', 'host')).toBe('host0\nhost1\n');
+  });
+
+  it.each(['bash', 'zsh', 'fish'])('complete verbs, kinds, names and flags in %s', async (shell) => {
+    const typed = (keys: string): Promise<ExecResult> => cluster.controlPlaneHost.exec('zsh', ['-f', join(import.meta.dirname, '../support/complete.zsh'), shell, `cleat ${keys}`], { timeoutMs: 60_000, env: { ...env, CLEAT: executable } });
+    expect(await typed('rollo\tresta\tdeploym\tw\t --dry-r\t')).toMatchObject({ stdout: 'rollout restart deployments web --dry-run\n', exitCode: 0 });
   });
 
   it('remove a node only when its agent has been stopped', async () => {
