@@ -367,7 +367,9 @@ describe('an agent', () => {
       [ "$spared" != all ] || exit 0
       found=$(ps -eo pid,args | grep '${what}' | grep -vF "$spared" | grep -v grep | awk '{ print $1 }' | shuf -n 1)
       [ -z "$found" ] || kill -9 $found || true`);
-    const harms = [restartAgent, restartAgent, async () => { await host().sh(`kill -9 ${await containerd()} || true`); }, () => killSome('[c]ontainerd-shim-runc'), () => killSome('[/]bin/runc')];
+    // One that was killed just now has left nothing to kill.
+    const killContainerd = async (): Promise<void> => { await containerd().then((pid) => host().sh(`kill -9 ${pid} || true`), () => undefined); };
+    const harms = [restartAgent, restartAgent, killContainerd, () => killSome('[c]ontainerd-shim-runc'), () => killSome('[/]bin/runc')];
     const wanted = new Set(['steady']);
     for (let round = 0, serial = 0; round < rounds; round++) {
       const change = async (): Promise<void> => {
