@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import type { ContainerState, Pod } from '#api/gen/types.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
@@ -13,7 +14,7 @@ import type { RuntimeDriver } from './types.ts';
 export type Fault = (request: Readonly<Record<string, unknown>>) => object | Buffer | Error | 'silence' | undefined;
 
 /** Of calls about one pod alone. */
-export function about(name: string, fault: Fault): Fault {
+function about(name: string, fault: Fault): Fault {
   return (request) => (JSON.stringify(request).includes(`${name}-uid`) ? fault(request) : undefined);
 }
 
@@ -63,6 +64,23 @@ export class FaultLab {
 
   isTold(name: string, reason: string, message: RegExp): boolean {
     return this.events.some((event) => event.name === name && event.reason === reason && message.test(event.message));
+  }
+
+  /** A pod meets the fault: that is told in an Event, and in its state if one is given; those before and after it run, and so does it once the fault is over. */
+  async bringThrough(make: (name: string) => Pod, faults: Map<string, Fault>, call: string, fault: Fault, [reason, message]: [string, RegExp], waiting: ContainerState['waiting']): Promise<void> {
+    this.want(make('other'));
+    await this.until(() => this.isRunning('other'), 'the other pod to run');
+    faults.set(call, about('bad', fault));
+    this.want(make('bad'), make('third'));
+    await this.until(() => this.isTold('bad', reason, message), 'the Event');
+    if (waiting) {
+      await this.until(() => this.stateOf('bad')?.waiting?.reason === waiting.reason, 'the state');
+      expect(this.stateOf('bad')?.waiting).toMatchObject(waiting);
+    }
+    await this.until(() => this.isRunning('third'), 'another pod to begin');
+    expect(this.isRunning('other')).toBe(true);
+    faults.clear();
+    await this.until(() => this.isRunning('bad'), 'the pod to run');
   }
 
   /** Lets time pass, with room for what goes over the socket in between, until the condition holds. */

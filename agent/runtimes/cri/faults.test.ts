@@ -4,7 +4,7 @@ import type { ContainerState, NodeCondition } from '#api/gen/types.ts';
 import { silentLog } from '#common/log.ts';
 import { NodeReporter } from '#agent/node/reporter.ts';
 import { testPod } from '#agent/pods/testing.ts';
-import { about, FaultLab, type Fault } from '../test-faults.ts';
+import { FaultLab, type Fault } from '../test-faults.ts';
 import { CriDriver } from './driver.ts';
 import { CriServer } from './test-server.ts';
 
@@ -43,18 +43,8 @@ it.each<[string, string, Fault, [string, RegExp], ContainerState['waiting']]>([
   ['refuses a container without a word', 'CreateContainer', () => new Error(''), ['Failed', /^Error: /], { reason: 'CreateContainerError' }],
   ['does not finish a container', 'CreateContainer', () => 'silence', ['Failed', /did not answer CreateContainer within 120 s/], { reason: 'CreateContainerError', message: expect.stringMatching(/did not answer CreateContainer/) as string }],
   ['names a container that does not exist', 'CreateContainer', () => ({ containerId: 'none' }), ['Failed', /no such thing/], { reason: 'RunContainerError', message: expect.stringMatching(/no such thing/) as string }],
-])('a runtime that %s: that is said, others run, and all heals', async (_what, method, fault, [reason, message], waiting) => {
-  lab.want(testPod('other'));
-  await lab.until(() => lab.isRunning('other'), 'the other pod to run');
-  server.faults.set(method, about('bad', fault));
-  lab.want(testPod('bad'), testPod('third'));
-  await lab.until(() => lab.isTold('bad', reason, message), 'the Event');
-  if (waiting) await lab.until(() => lab.stateOf('bad')?.waiting?.reason === waiting.reason, 'the state');
-  if (waiting) expect(lab.stateOf('bad')?.waiting).toMatchObject(waiting);
-  await lab.until(() => lab.isRunning('third'), 'another pod to begin');
-  expect(lab.isRunning('other')).toBe(true);
-  server.faults.clear();
-  await lab.until(() => lab.isRunning('bad'), 'the pod to run');
+])('a runtime that %s: that is said, others run, and all heals', async (_what, method, fault, event, waiting) => {
+  await lab.bringThrough(testPod, server.faults, method, fault, event, waiting);
 });
 
 it.each<[string, Fault, RegExp]>([

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ContainerState, Pod } from '#api/gen/types.ts';
 import { silentLog } from '#common/log.ts';
 import { testPod } from '#agent/pods/testing.ts';
-import { about, FaultLab, type Fault } from '../test-faults.ts';
+import { FaultLab, type Fault } from '../test-faults.ts';
 import { DockerDriver } from './driver.ts';
 import { DockerServer } from './test-server.ts';
 
@@ -36,18 +36,8 @@ it.each<[string, string, Fault, [string, RegExp], ContainerState['waiting']]>([
   ['names a sandbox that does not exist', 'POST /containers/create', () => ({ Id: 'none' }), ['FailedCreatePodSandBox', /no such thing/], { reason: 'ContainerCreating' }],
   ['does not start a container', 'POST /containers/*/start', (request) => (JSON.stringify(request).includes('"sandbox"') ? undefined : 'silence'), ['Failed', /did not answer POST \/containers\/id\d+\/start on .* within 120 s/], { reason: 'RunContainerError' }],
   ['refuses to start a container', 'POST /containers/*/start', (request) => (JSON.stringify(request).includes('"sandbox"') ? undefined : new Error('the disk is gone')), ['Failed', /the disk is gone/], { reason: 'RunContainerError', message: 'the disk is gone' }],
-])('a Docker that %s: that is said, others run, and all heals', async (_what, call, fault, [reason, message], waiting) => {
-  lab.want(pod('other'));
-  await lab.until(() => lab.isRunning('other'), 'the other pod to run');
-  server.faults.set(call, about('bad', fault));
-  lab.want(pod('bad'), pod('third'));
-  await lab.until(() => lab.isTold('bad', reason, message), 'the Event');
-  if (waiting) await lab.until(() => lab.stateOf('bad')?.waiting?.reason === waiting.reason, 'the state');
-  if (waiting) expect(lab.stateOf('bad')?.waiting).toMatchObject(waiting);
-  await lab.until(() => lab.isRunning('third'), 'another pod to begin');
-  expect(lab.isRunning('other')).toBe(true);
-  server.faults.clear();
-  await lab.until(() => lab.isRunning('bad'), 'the pod to run');
+])('a Docker that %s: that is said, others run, and all heals', async (_what, call, fault, event, waiting) => {
+  await lab.bringThrough(pod, server.faults, call, fault, event, waiting);
 });
 
 it.each<[string, Fault]>([['hangs', () => 'silence'], ['answers noise', () => noise], ['is something else', () => ({ hello: 'world' })]])('a Docker that %s is not ready', async (_what, fault) => {
