@@ -228,9 +228,11 @@ unit() { changed=; fetch "$1"; put "$units/$1" 644 <"$got"; [ -z "$changed" ] ||
 # await UNIT SECONDS: what ends by itself again and again, as with a token that is refused, is not waited for.
 await() {
   [ -z "$dry" ] || return 0
-  left=$(( $2 * 5 )) ended=$(ends "$1")
+  left=$(( $2 * 5 )) ended=$(ends "$1") patience=$(( left - 50 ))
   until systemctl is-active --quiet "$1"; do
     left=$(( left - 1 )) now=$(ends "$1")
+    # Most of all a server that does not answer, for which the agent waits as long as it takes.
+    [ "$left" -ne "$patience" ] || say "still waiting for $1. Its last words: $(journalctl -u "$1" -n 1 -o cat --no-pager 2>/dev/null || true)"
     [ "$now" -ge "$ended" ] || ended=$now
     if [ "$left" -le 0 ]; then why="did not come up in $2 s"; elif [ $(( now - ended )) -ge 3 ]; then why="does not come up"; else sleep 0.2; continue; fi
     journalctl -u "$1" -n 20 --no-pager >&2 || true

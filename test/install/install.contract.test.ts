@@ -130,6 +130,16 @@ describe('install.sh', () => {
     expect(calls()).toContain('systemctl restart --no-block cleat-agent');
   });
 
+  it('says what an agent that takes long to come up waits for', async () => {
+    hasRuntime();
+    systemd();
+    program('sleep', 'exit 0');
+    program('systemctl', `case "$*" in is-active*agent) n=$(( $(cat /count 2>/dev/null || echo 0) + 1 )); echo $n >/count; [ $n -gt 70 ] || exit 3 ;; *) ${systemctl} ;; esac`);
+    program('journalctl', 'echo "joining has to wait: 10.0.0.1 does not answer"');
+    const { exitCode, stdout, stderr } = await install(join_);
+    expect([exitCode, `${stdout}${stderr}`.match(/still waiting for .*/g)]).toEqual([0, ['still waiting for cleat-agent. Its last words: joining has to wait: 10.0.0.1 does not answer']]);
+  });
+
   it.each([
     ['armv7l', '6.1.0', /32-bit system \(armv7l\).*Raspberry Pi OS \(64-bit\)/], ['armv6l', '6.1.0', /32-bit system \(armv6l\).*Older boards cannot/], ['riscv64', '6.1.0', /no executable for riscv64/],
     ['x86_64', '4.9.0-13-amd64', /kernel is 4\.9\.0-13-amd64, and Cleat needs 4\.18 or newer/], ['aarch64', '3.10', /needs 4\.18/],
