@@ -26,7 +26,7 @@ import { NodeDevices } from './devices/node-devices.ts';
 import { FirewallNeighbours } from './firewall/neighbours.ts';
 import { Ledger } from './node/ledger.ts';
 import { factsOf } from './node/facts.ts';
-import { currentPodPids, limitPodPids, type PodPidsConfig } from './node/pod-pids.ts';
+import { currentPodPids, limitPodPids } from './node/pod-pids.ts';
 import { LinuxHost } from './node/readings.ts';
 import { imageCollectorDefaults } from './images/collector.ts';
 import { NodeImages, type NodeImagesDeps } from './images/node-images.ts';
@@ -206,21 +206,23 @@ export class Agent implements Runnable {
       const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json') });
       const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, events, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
       const by = upgradedBy(...installation());
+      const policy = nodePolicy(this.#config);
+      const podPids = { cgroup: cgroupRoot, reserved: quantityValue(policy.reserved['pid'] ?? '0') };
       const node = late.node = await NodeReporter.open(
         { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp, podsCgroup: cgroupRoot }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations, [upgradedByAnnotation]: by }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
-        { ...nodeReporterDefaults, ...nodePolicy(this.#config), maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
+        { ...nodeReporterDefaults, ...policy, maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
       const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
-      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(this.#podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
-      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(this.#podPids), reclaim: (stop) => images.reclaim(stop), log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
+      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(podPids), reclaim: (stop) => images.reclaim(stop), log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { groups: shutdownGroups(this.#config) });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
@@ -239,10 +241,6 @@ export class Agent implements Runnable {
       stop.abort(new Error('the agent has ended'));
       await checkpoint.close();
     }
-  }
-
-  get #podPids(): PodPidsConfig {
-    return { cgroup: cgroupRoot, reserved: quantityValue(nodePolicy(this.#config).reserved['pid'] ?? '0') };
   }
 
   #images(runtime: HostRuntime, systemImages: readonly string[], deps: Omit<NodeImagesDeps, 'localImages'>): Promise<NodeImages> {

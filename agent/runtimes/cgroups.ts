@@ -24,11 +24,15 @@ export async function limitCgroup(path: string, limits: CgroupLimits): Promise<v
   const legacy = mounts.filter(({ version }) => version === 1);
   for (const mount of legacy.length > 0 ? legacy : mounts) {
     for (const [file, text] of mount.version === 2 ? unifiedFiles(limits) : legacyFiles(mount, limits)) {
-      await writeFile(join(folderOf(mount, path), file), text, { flag: 'r+' }).catch((error: unknown) => {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      });
+      await writeIfThere(join(folderOf(mount, path), file), text);
     }
   }
+}
+
+async function writeIfThere(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { flag: 'r+' }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  });
 }
 
 function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, pids }: CgroupLimits): [string, string][] {
@@ -53,29 +57,28 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
 
 /** How many processes and threads are in a cgroup and those below it; 0 where this kernel does not count. */
 export async function processCount(path: string): Promise<number> {
-  for (const mount of await cgroupMounts()) {
-    const text = await readFile(join(folderOf(mount, path), 'pids.current'), 'utf8').catch(() => undefined);
-    if (text !== undefined) return Number(text);
-  }
-  return 0;
+  const folder = await pidsFolder(path);
+  return folder === undefined ? 0 : Number(await readFile(join(folder, 'pids.current'), 'utf8').catch(() => 0));
 }
 
 /** How many processes and threads may be in a cgroup; undefined where it has no limit, or is not there. */
 export async function processLimit(path: string): Promise<number | undefined> {
-  for (const mount of await cgroupMounts()) {
-    const text = await readFile(join(folderOf(mount, path), 'pids.max'), 'utf8').catch(() => 'max');
-    if (text.trim() !== 'max') return Number(text);
-  }
-  return undefined;
+  const folder = await pidsFolder(path);
+  const text = folder === undefined ? 'max' : await readFile(join(folder, 'pids.max'), 'utf8').catch(() => 'max');
+  return text.trim() === 'max' ? undefined : Number(text);
 }
 
 /** Sets how many processes and threads may be in a cgroup, as far as it is there. What is there already stays. */
 export async function limitProcesses(path: string, pids: number): Promise<void> {
-  for (const mount of await cgroupMounts()) {
-    await writeFile(join(folderOf(mount, path), 'pids.max'), String(pids), { flag: 'r+' }).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    });
-  }
+  const folder = await pidsFolder(path);
+  if (folder !== undefined) await writeIfThere(join(folder, 'pids.max'), String(pids));
+}
+
+/** Where processes of a cgroup are counted: asked for every few seconds, so one hierarchy is looked at and not each. */
+async function pidsFolder(path: string): Promise<string | undefined> {
+  const mounts = await cgroupMounts();
+  const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has('pids')) ?? mounts.find(({ version }) => version === 2);
+  return mount && folderOf(mount, path);
 }
 
 /** Some process of a cgroup, or of one below it; undefined when there is none. */
