@@ -1,4 +1,5 @@
 import { connect, type ClientHttp2Stream, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
+import { onAbort } from '#common/lifecycle.ts';
 import type { CheckResult } from './types.ts';
 
 /** What is longer is no answer to this question. */
@@ -19,9 +20,7 @@ export async function grpcCheck(ip: string, port: number, service: string, signa
   const authority = `${ip.includes(':') ? `[${ip}]` : ip}:${String(port)}`;
   const request = framed(encodeRequest(service));
   const session = connect(`http://${authority}`);
-  const stop = (): void => { session.destroy(); };
-  signal.addEventListener('abort', stop);
-  if (signal.aborted) stop();
+  const forget = onAbort(signal, () => { session.destroy(); });
   try {
     const { code, message } = await new Promise<Answer>((resolve) => {
       const gone = (): void => { resolve({ code: 'UNAVAILABLE', message: Buffer.alloc(0) }); };
@@ -37,7 +36,7 @@ export async function grpcCheck(ip: string, port: number, service: string, signa
     const status = decodeStatus(message);
     return { ok: status === serving, output: status === serving ? '' : `service unhealthy (responded with ${String(status)})` };
   } finally {
-    signal.removeEventListener('abort', stop);
+    forget();
     session.destroy();
   }
 }

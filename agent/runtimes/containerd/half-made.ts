@@ -1,6 +1,7 @@
-import { readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isIP } from 'node:net';
+import { writeFileAtomic } from '#common/atomic-file.ts';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import { pullLeasePrefix } from './pull-leases.ts';
@@ -22,8 +23,7 @@ const ourNetwork = 'cleat-';
 /** Writes down what there is, before a containerd is started. The agent that starts it may be gone when it is time to look that through. */
 export async function noteInherited({ netnsDir, cniDataDir, inheritedFile }: ContainerdPaths, nowMs: number): Promise<void> {
   const inherited: Inherited = { atMs: nowMs, netns: await readdir(netnsDir).catch(() => []), addresses: Object.fromEntries(await takenAddresses(cniDataDir)) };
-  await writeFile(`${inheritedFile}.new`, JSON.stringify(inherited));
-  await rename(`${inheritedFile}.new`, inheritedFile);
+  await writeFileAtomic(inheritedFile, JSON.stringify(inherited), 0o600);
 }
 
 /**
