@@ -1,7 +1,7 @@
-import { once } from 'node:events';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { RestClient } from './client.ts';
 import { connectPod } from './command-streams.ts';
+import { copyOut } from './copy-out.ts';
 import { podPath, type TargetPod } from './pod-target.ts';
 import type { Io } from './types.ts';
 import { waitFor } from './wait.ts';
@@ -73,5 +73,5 @@ async function untilPod(client: RestClient, { metadata: { namespace, name } }: T
 
 async function printLog(client: RestClient, pod: TargetPod, container: string, io: Io): Promise<void> {
   const answer = await client.open('GET', `${podPath(pod)}/log?container=${encodeURIComponent(container)}&follow=true`, { accept: '*/*', signal: io.interrupted });
-  for await (const chunk of answer as AsyncIterable<Buffer>) if (!io.out(chunk)) await once(process.stdout, 'drain');
+  await copyOut(answer as AsyncIterable<Buffer>, io.out.bind(io));
 }

@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import type { ReadStream } from 'node:tty';
 import { StatusError } from '#common/errors.ts';
 import type { SpdyConnection, SpdyStream } from '#common/spdy/connection.ts';
 import type { RestClient } from './client.ts';
+import { copyOut } from './copy-out.ts';
 import { podPath, type TargetPod } from './pod-target.ts';
 import { openSpdy } from './stream-client.ts';
 import type { Io } from './types.ts';
@@ -38,7 +38,7 @@ async function connectUser(connection: SpdyConnection, io: Io, { stdin, tty }: U
   const stop = (): void => { connection.close(); };
   io.interrupted.addEventListener('abort', stop, { once: true });
   try {
-    const [, , text] = await Promise.all([copy(output, io.out.bind(io)), errors && copy(errors, (chunk) => { io.err(Buffer.from(chunk).toString()); return true; }), textOf(status)]);
+    const [, , text] = await Promise.all([copyOut(output, io.out.bind(io)), errors && copyOut(errors, (chunk) => { io.err(Buffer.from(chunk).toString()); return true; }), textOf(status)]);
     if (io.interrupted.aborted) return 130;
     const code = exitCode(text);
     if (code !== 0) io.err(`command terminated with exit code ${String(code)}\n`);
@@ -76,10 +76,6 @@ function send({ stdin }: Io, input: SpdyStream): () => void {
   const end = (): void => { input.end().catch(() => undefined); };
   stdin.on('data', take).once('end', end);
   return () => { stdin.off('data', take).off('end', end).pause(); };
-}
-
-async function copy(from: AsyncIterable<Uint8Array>, to: (chunk: Uint8Array) => boolean): Promise<void> {
-  for await (const chunk of from) if (!to(chunk)) await once(process.stdout, 'drain');
 }
 
 async function textOf(stream: AsyncIterable<Uint8Array>): Promise<string> {

@@ -10,6 +10,9 @@ const labelValueText = "a valid label must be an empty string or consist of alph
 const envVarNameText = "a valid environment variable name must consist only of printable ASCII characters other than '='";
 const configMapKeyText = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
+/** What made-up names are made of: no vowels nor what looks like them, so that none spells a word. Source: k8s.io/apimachinery/pkg/util/rand. */
+export const safeCharacters = 'bcdfghjklmnpqrstvwxz2456789';
+
 function check(value: string, max: number, pattern: RegExp, text: string): string | undefined {
   if (value.length > max) return `must be no more than ${max} bytes`;
   return pattern.test(value) ? undefined : text;

@@ -5,6 +5,7 @@ import { seal } from '#common/backup/seal.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { backupSecret, secretFlags } from '../backup-secret.ts';
 import { RestClient } from '../client.ts';
+import { copyOut } from '../copy-out.ts';
 import { clusterFlags, helpText, parseFlags, refuse } from '../flags.ts';
 import { readConnection } from '../kubeconfig.ts';
 import type { Command, Io } from '../types.ts';
@@ -31,7 +32,7 @@ export const command: Command = {
     try {
       const answer = await client.open('GET', '/cleat/v1/backup', { accept: '*/*', signal: io.interrupted });
       const source = secret === undefined ? answer as AsyncIterable<Uint8Array> : seal(answer, secret);
-      if (first === '-') await toStandardOutput(source, io);
+      if (first === '-') await copyOut(source, io.out.bind(io));
       else {
         const file = first ?? `cleat-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z.backup`;
         const bytes = await toFile(source, file);
@@ -54,10 +55,6 @@ async function toFile(source: AsyncIterable<Uint8Array>, path: string): Promise<
     if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOSPC' || code === 'EROFS' || code === 'ENOTDIR') throw new StatusError('BadRequest', `the backup cannot be written to ${path}: ${messageOf(error)}; name another file`, { cause: error });
     throw error;
   }
-}
-
-async function toStandardOutput(source: AsyncIterable<Uint8Array>, io: Io): Promise<void> {
-  for await (const chunk of source) if (!io.out(chunk)) await new Promise<void>((resolve) => { process.stdout.once('drain', resolve); });
 }
 
 async function check(file: string, secret: Buffer | undefined, io: Io): Promise<number> {

@@ -1,4 +1,5 @@
 import { StatusError } from '#common/errors.ts';
+import { rfc3339 } from '#common/time.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
@@ -58,7 +59,7 @@ async function decide({ client, parsed }: Invocation, path: string, name: string
     if (conditions.some((one) => one.type === other)) throw new StatusError('Conflict', `certificate signing request "${name}" is already ${other}; a decision cannot be taken back: make another request`);
     const decided = conditions.some((one) => one.type === type);
     if (decided && !parsed.bool('force')) return;
-    const condition = { type, status: 'True', reason, message, lastUpdateTime: new Date().toISOString().replace(/\.\d+/, '') };
+    const condition = { type, status: 'True', reason, message, lastUpdateTime: rfc3339(Date.now()) };
     try {
       await client.json('PUT', `${path}/approval`, { ...request, status: { ...request.status, conditions: [...conditions.filter((one) => one.type !== type), condition] } });
       return;

@@ -1,4 +1,5 @@
 import { StatusError } from '#common/errors.ts';
+import { rfc3339 } from '#common/time.ts';
 import { changeFlags, changeObjects, type Change, type Changeable } from '../change.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { DescribeWriter } from '../describe/writer.ts';
@@ -103,7 +104,7 @@ function kept({ metadata }: Changeable): Readonly<Record<string, string>> {
 }
 
 function restart(invocation: Invocation, targets: readonly Selected[]): Promise<number> {
-  const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString().replace(/\.\d+Z$/, 'Z') };
+  const annotations = { 'kubectl.kubernetes.io/restartedAt': rfc3339(Date.now()) };
   return changeObjects(invocation, {
     command: 'rollout', manager: 'kubectl-rollout', targets,
     plan: (object, { type, name }) => {

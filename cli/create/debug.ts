@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
+import { safeCharacters } from '#api/meta/names.ts';
 import { StatusError } from '#common/errors.ts';
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
-import { environment } from './run.ts';
+import { checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
 import { pairs } from './submit.ts';
 
 export const debugFlags: readonly Flag[] = [
@@ -10,11 +11,11 @@ export const debugFlags: readonly Flag[] = [
   { name: 'container', short: 'c', type: 'string', description: 'name of the container; debugger-XXXXX when not given. With --copy-to: one of the pod, to change that' },
   { name: 'target', type: 'string', description: 'see the processes of this container' },
   { name: 'profile', type: 'string', default: 'legacy', description: 'what the container may do: legacy, general, baseline, restricted, netadmin or sysadmin' },
-  { name: 'env', type: 'string', description: 'a variable of the environment, NAME=VALUE; may be given several times' },
-  { name: 'image-pull-policy', type: 'string', description: 'Always, IfNotPresent or Never' },
+  environmentFlag,
+  pullPolicyFlag,
   { name: 'arguments-only', type: 'bool', description: "the words after -- are the arguments of the image's command" },
-  { name: 'stdin', short: 'i', type: 'bool', description: "keep the container's standard input open, and attach to it" },
-  { name: 'tty', short: 't', type: 'bool', description: 'give the container a terminal; with --stdin' },
+  stdinFlag,
+  ttyFlag,
   { name: 'copy-to', type: 'string', description: 'leave the pod alone: debug a copy of it, of this name' },
   { name: 'set-image', type: 'list', description: 'with --copy-to: other images, CONTAINER=IMAGE; * stands for all' },
   { name: 'share-processes', type: 'bool', default: 'true', description: 'with --copy-to: containers see the processes of each other' },
@@ -49,7 +50,7 @@ export function checkDebug(parsed: ParsedFlags): void {
   if (copies && parsed.has('target')) throw refuse('debug', '--target is incompatible with --copy-to. Use --share-processes instead.');
   for (const flag of copyOnly) if (parsed.has(flag) && !copies) throw refuse('debug', `--${flag} may only be used with --copy-to.`);
   if (copies && !parsed.has('image') && !parsed.has('container') && !parsed.has('set-image')) throw refuse('debug', 'you must specify --container, --image or --set-image with --copy-to: what the copy has other than the pod');
-  if (parsed.bool('tty') && !parsed.bool('stdin')) throw refuse('debug', '-i/--stdin is required for containers with -t/--tty=true');
+  checkTerminal('debug', parsed);
   if (!Object.hasOwn(securityContexts, profile)) throw refuse('debug', `unknown profile: ${profile}: expected ${Object.keys(securityContexts).join(', ')}`);
 }
 
@@ -66,8 +67,7 @@ export function debuggerName({ spec }: Patient, parsed: ParsedFlags): string {
 
 /** Five letters and digits that spell no words. */
 export function suffix(): string {
-  const letters = 'bcdfghjklmnpqrstvwxz2456789';
-  return Array.from({ length: 5 }, () => letters.charAt(randomInt(letters.length))).join('');
+  return Array.from({ length: 5 }, () => safeCharacters.charAt(randomInt(safeCharacters.length))).join('');
 }
 
 /** What words and flags say of the container. */

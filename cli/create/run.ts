@@ -1,20 +1,21 @@
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
+import { checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
 import { pairs } from './submit.ts';
 
 export const runFlags: readonly Flag[] = [
   { name: 'image', type: 'string', description: 'the image; required' },
   { name: 'command', type: 'bool', description: 'the words after -- are the command, in place of the image\'s, rather than its arguments' },
-  { name: 'env', type: 'string', description: 'a variable of the environment, NAME=VALUE; may be given several times' },
+  environmentFlag,
   { name: 'port', type: 'int', description: 'the port that the container serves' },
   { name: 'expose', type: 'bool', description: 'make a Service for that port, too' },
   { name: 'labels', short: 'l', type: 'string', description: 'labels of the pod, KEY=VALUE,...; run=NAME when not given' },
   { name: 'annotations', type: 'string', description: 'an annotation of the pod, KEY=VALUE; may be given several times' },
   { name: 'restart', type: 'string', default: 'Always', description: 'Always, OnFailure or Never' },
-  { name: 'image-pull-policy', type: 'string', description: 'Always, IfNotPresent or Never' },
+  pullPolicyFlag,
   { name: 'privileged', type: 'bool', description: 'run the container privileged' },
-  { name: 'stdin', short: 'i', type: 'bool', description: "keep the container's standard input open, and attach to it" },
-  { name: 'tty', short: 't', type: 'bool', description: 'give the container a terminal; with --stdin' },
+  stdinFlag,
+  ttyFlag,
   { name: 'leave-stdin-open', type: 'bool', description: 'standard input stays open when the first who attached goes' },
 ];
 
@@ -26,7 +27,7 @@ export function podFor(name: string, words: readonly string[], parsed: ParsedFla
   if (!['Always', 'OnFailure', 'Never'].includes(restartPolicy)) throw refuse('run', `invalid restart policy: ${restartPolicy}: expected Always, OnFailure or Never`);
   if (pull !== undefined && !['Always', 'IfNotPresent', 'Never'].includes(pull)) throw refuse('run', `invalid image pull policy: ${pull}: expected Always, IfNotPresent or Never`);
   const stdin = parsed.bool('stdin');
-  if (parsed.bool('tty') && !stdin) throw refuse('run', '-i/--stdin is required for containers with -t/--tty=true');
+  checkTerminal('run', parsed);
   if (parsed.bool('expose') && port === undefined) throw refuse('run', '--port must be set when exposing a service');
   const annotations = pairs('run', parsed.all('annotations').join(','), 'annotation');
   const env = environment('run', parsed.all('env'));
@@ -49,13 +50,4 @@ export function serviceOf(name: string, parsed: ParsedFlags): Manifest {
 
 function labelsOf(name: string, parsed: ParsedFlags): Record<string, string> {
   return parsed.has('labels') ? pairs('run', parsed.string('labels') ?? '', 'label') : { run: name };
-}
-
-/** `A=b` → the variable of a container. */
-export function environment(command: string, given: readonly string[]): { readonly name: string; readonly value: string }[] {
-  return given.map((text) => {
-    const equals = text.indexOf('=');
-    if (equals < 1) throw refuse(command, `invalid env: ${text}: expected NAME=VALUE`);
-    return { name: text.slice(0, equals), value: text.slice(equals + 1) };
-  });
 }

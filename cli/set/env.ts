@@ -1,6 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
-import { environment } from '../create/run.ts';
+import { environment } from '../create/container.ts';
 import { refuse, type ParsedFlags } from '../flags.ts';
 import { pathOf, resolveResource } from '../resources.ts';
 import type { Selected } from '../selection.ts';

@@ -5,6 +5,7 @@ import type { KindDefinition } from '#api/kinds/types.ts';
 import { equal } from '#api/meta/equal.ts';
 import { copyJson } from '#api/meta/json.ts';
 import { trackUpdate, type Versions } from '#api/meta/managed-fields/apply.ts';
+import { safeCharacters } from '#api/meta/names.ts';
 import type { KubeObject } from '#api/meta/object.ts';
 import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -74,7 +75,6 @@ function holdOf(release: () => void): Hold {
 
 /** Of names that the server makes up. */
 const maxNames = 8;
-const nameAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** The verbs that write one object, the same for every kind and for every way in. */
 export class ResourceStore {
@@ -323,5 +323,5 @@ function placeInNamespace(object: KubeObject, namespace: string | undefined): vo
 
 const randomIds: Ids = {
   uid: () => randomUUID(),
-  suffix: () => [...randomBytes(5)].map((byte) => nameAlphabet[byte % nameAlphabet.length] ?? 'x').join(''),
+  suffix: () => [...randomBytes(5)].map((byte) => safeCharacters[byte % safeCharacters.length] ?? 'x').join(''),
 };

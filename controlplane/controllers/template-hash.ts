@@ -1,7 +1,5 @@
 import type { PodTemplateSpec } from '#api/gen/types.ts';
-
-/** Without vowels and what looks like them, so that no hash spells a word. Source: k8s.io/apimachinery rand. */
-const safeCharacters = 'bcdfghjklmnpqrstvwxz2456789';
+import { safeCharacters } from '#api/meta/names.ts';
 
 /**
  * A short name for a template: equal templates get equal names, on every host and in every version.

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Pod, PodSpec, ServiceAccount, Volume } from '#api/gen/types.ts';
 import { pods, qualifiedName, serviceAccounts } from '#api/kinds/resources.ts';
+import { safeCharacters } from '#api/meta/names.ts';
 import type { Clock } from '#common/clock.ts';
 import { storeKey } from '#controlplane/store/keys.ts';
 import type { Store } from '#controlplane/store/types.ts';
@@ -75,6 +76,5 @@ function tokenVolume(name: string): Volume {
 }
 
 function randomSuffix(): string {
-  const characters = 'bcdfghjklmnpqrstvwxz2456789';
-  return Array.from({ length: 5 }, () => characters.charAt(randomInt(characters.length))).join('');
+  return Array.from({ length: 5 }, () => safeCharacters.charAt(randomInt(safeCharacters.length))).join('');
 }
