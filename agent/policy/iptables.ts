@@ -53,7 +53,7 @@ export class IptablesPolicies implements PolicyBackend {
     const applied = this.#translate(rules);
     for (const [family, { mangle, sets }] of applied) {
       await restoreSets(this.#deps.exec, replaceSets(sets, family), signal);
-      await this.#chains.replace(wordOf[family], { mangle }, signal);
+      await this.#chains.replace(wordOf[family], () => ({ mangle }), signal);
       await this.#destroy(family, (name) => !sets.has(name), signal);
     }
     this.#applied = applied;

@@ -114,6 +114,8 @@ describe('a host that disconnects', () => {
       const { metadata, spec } = await cluster.json<Node>(['get', 'node', leaves.name]);
       return metadata?.annotations?.['cleat.dev/fenced'] === undefined && (spec?.taints ?? []).length === 0;
     });
+    // The agent says so once the control plane has sent everything, which may be after that node is well.
+    await waitFor('the agent to be connected', async () => Promise.resolve(agent.output().includes('"connected to the control plane"')));
     const log = agent.output();
     expect(log.indexOf('this host was declared dead')).toBeGreaterThan(0);
     expect(log.indexOf('this host was declared dead')).toBeLessThan(log.indexOf('"connected to the control plane"'));

@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StatusError } from '#common/errors.ts';
 import type { Family } from '../families.ts';
 import type { ProxyBackendDeps } from '../types.ts';
@@ -40,10 +41,11 @@ export class OwnChains {
     this.#layout = layout;
   }
 
-  /** Puts `rules` in the place of whatever is there. */
-  async replace(family: Family, rules: Tables, signal: AbortSignal): Promise<void> {
+  /** Puts what `render` says in the place of whatever is there. It works while the host is looked at. */
+  async replace(family: Family, render: () => Tables, signal: AbortSignal): Promise<void> {
     const generation = newGeneration();
-    const present = await presentChains(this.#exec, commandOf(family), this.#prefix, this.#layout, signal);
+    const looking = presentChains(this.#exec, commandOf(family), this.#prefix, signal);
+    const [present, rules] = await Promise.all([looking, nextTurn().then(render)]);
     await this.#restore(family, replaceText(rules, present, generation, this.#layout), signal);
     this.#applied.set(family, { rules, generation });
   }

@@ -51,8 +51,13 @@ export function removeText(present: PresentTables, layout: Pick<ChainLayout, 'ch
   }).join('');
 }
 
-/** Reads `iptables-save -t TABLE`. `prefix` begins all our chains. */
-export function parseSaved(text: string, prefix: string): Present {
+/** Reads `iptables-save`. `prefix` begins all our chains. */
+export function parseSaved(text: string, prefix: string): PresentTables {
+  const [, ...parts] = text.split(/^\*(\w+)$/m);
+  return Object.fromEntries(parts.flatMap((table, i) => i % 2 === 0 ? [[table, parseTable(parts[i + 1] ?? '', prefix)]] : []));
+}
+
+function parseTable(text: string, prefix: string): Present {
   const chains = new Set([...text.matchAll(/^:(\S+) /gm)].map(([, name = '']) => name).filter((name) => name.startsWith(`${prefix}-`)));
   const found = [...text.matchAll(/^-A (\S+) .*-j (\S+)$/gm)].filter(([, from = '', to = '']) => to.startsWith(`${prefix}-`) && !from.startsWith(`${prefix}-`));
   return { chains, jumps: new Set(found.map(([, from = '']) => from)) };

@@ -60,7 +60,7 @@ export class IptablesBackend implements ProxyBackend {
     this.#applied = false;
     for (const family of this.#families) {
       await this.#deps.record('iptables-chains', `${commandOf(family)} ${this.#prefix}`);
-      await this.#chains.replace(family, ruleset(all, family, this.#rules), signal);
+      await this.#chains.replace(family, () => ruleset(all, family, this.#rules), signal);
     }
     this.#applied = true;
     this.#ports.clear();

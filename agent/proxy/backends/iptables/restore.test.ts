@@ -85,9 +85,14 @@ COMMIT
 -A PREROUTING -j DOCKER
 -A CLEAT-PORTALS -j CLEAT-SERVICES
 COMMIT
+# another table
+*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -j CLEATX-MINE
+COMMIT
 `, 'CLEAT');
-    expect(present).toEqual({ chains: new Set(['CLEAT-PORTALS']), jumps: new Set(['PREROUTING']) });
-    expect(removeText({ ...nothing, nat: present }, config)).toBe('*nat\n:CLEAT-PORTALS - [0:0]\n-D PREROUTING -j CLEAT-PORTALS\n-X CLEAT-PORTALS\nCOMMIT\n');
+    expect(present).toEqual({ nat: { chains: new Set(['CLEAT-PORTALS']), jumps: new Set(['PREROUTING']) }, filter: { chains: new Set(), jumps: new Set() } });
+    expect(removeText(present, config)).toBe('*nat\n:CLEAT-PORTALS - [0:0]\n-D PREROUTING -j CLEAT-PORTALS\n-X CLEAT-PORTALS\nCOMMIT\n');
     expect(removeText(nothing, config)).toBe('');
   });
 });

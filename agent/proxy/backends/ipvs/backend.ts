@@ -78,7 +78,7 @@ export class IpvsBackend implements ProxyBackend {
     await this.#batch('ipvsadm', [...wanted].flatMap(([key, value]) => this.#lines(key, present.get(key), value)), signal);
     for (const [family, { claims, rules }] of this.#families) {
       await batch(this.#deps.exec, 'ipset', replaceSets(tableName, family, (name) => claims.keys(`set ${name}`)), signal);
-      await this.#chains.replace(family, this.#ruleset(family, claims, rules), signal);
+      await this.#chains.replace(family, () => this.#ruleset(family, claims, rules), signal);
     }
     await this.#batch('ipvsadm', [...present.keys()].filter((key) => !wanted.has(key)).map((key) => `-D ${key}`), signal);
     await batch(this.#deps.exec, 'ip', addressLines('del', stale, this.#device), signal);

@@ -8,6 +8,8 @@ import { addressOfKey, parseServers, type PresentServer } from './servers.ts';
 import { setPrefix } from './sets.ts';
 
 const transactionTimeoutMs = 60_000;
+/** So many take the slowest of hosts a fraction of the time that a command has. */
+const maxBatchLines = 5000;
 const maxListBytes = 64 << 20;
 
 /** What IPVS must do differently from the kernel's defaults, in this network namespace. Source: Documentation/networking/ipvs-sysctl.rst. */
@@ -41,13 +43,15 @@ export async function presentAddresses(exec: Exec, device: string, signal?: Abor
   return new Set(stdout.trim().split(/\s+/).slice(2).map((address) => address.replace(/\/\d+$/, '')).filter((address) => !address.startsWith('fe80:')));
 }
 
-/** Runs one command of many lines; does nothing for none. */
+/** Has a command carry out lines in their order, each by itself and many at a time; does nothing for none. */
 export async function batch(exec: Exec, command: 'ip' | 'ipvsadm' | 'ipset', text: string, signal?: AbortSignal): Promise<void> {
-  if (text === '') return;
   const args = { ip: ['-batch', '-'], ipvsadm: ['-R'], ipset: ['restore'] }[command];
-  const { exitCode, stderr } = await exec(command, args, { input: text, ...(signal && { signal }), timeoutMs: transactionTimeoutMs });
-  // ipvsadm ends with 0 whatever became of a line, but says so.
-  if (exitCode !== 0 || (command === 'ipvsadm' && stderr.trim() !== '')) throw new StatusError('InternalError', `${command} refused the Service rules: ${stderr.trim().slice(0, 1000)}`);
+  const lines = text === '' ? [] : text.split(/(?<=\n)/);
+  for (let start = 0; start < lines.length; start += maxBatchLines) {
+    const { exitCode, stderr } = await exec(command, args, { input: lines.slice(start, start + maxBatchLines).join(''), ...(signal && { signal }), timeoutMs: transactionTimeoutMs });
+    // ipvsadm ends with 0 whatever became of a line, but says so.
+    if (exitCode !== 0 || (command === 'ipvsadm' && stderr.trim() !== '')) throw new StatusError('InternalError', `${command} refused the Service rules: ${stderr.trim().slice(0, 1000)}`);
+  }
 }
 
 export function addressLines(verb: 'add' | 'del', addresses: Iterable<string>, device: string): string {
