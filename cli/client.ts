@@ -4,12 +4,15 @@ import type { Duplex } from 'node:stream';
 import { isStatus, StatusError, statusCodes, type StatusCode, type StatusDetails } from '#common/errors.ts';
 import { unnamedKind } from './error-text.ts';
 import type { Connection } from './kubeconfig.ts';
+import { checkPath } from './names.ts';
 
 export interface RequestOptions {
   readonly body?: string | Uint8Array | undefined;
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;
+  /** The path is the user's own, and goes as it is. */
+  readonly rawPath?: boolean;
 }
 
 export interface Answer {
@@ -45,6 +48,7 @@ export class RestClient {
 
   /** The answer's bytes as they come; rejects when the server refuses. */
   async open(method: string, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
+    if (options.rawPath !== true) checkPath(path);
     const answer = await this.#send(method, path, options);
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
@@ -77,6 +81,7 @@ export class RestClient {
 
   /** A connection that the server has upgraded; rejects with its Status when it has not. */
   async upgrade(path: string, headers: Readonly<Record<string, string>>): Promise<Duplex> {
+    checkPath(path);
     const { server } = this.connection;
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
     const sent = httpsRequest(new URL(path, server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', ...this.#identity() } });

@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import type { ParsedFlags } from './flags.ts';
+import { checkedName } from './names.ts';
 import { parsePlainYaml } from './plain-yaml.ts';
 
 /** How to reach a cluster, and as whom. */
@@ -50,7 +51,7 @@ export async function readConnection(flags: ParsedFlags, env: Readonly<Record<st
   return {
     server,
     timeoutMs: flags.durationMs('request-timeout') ?? 0,
-    namespace: flags.string('namespace') ?? text(context?.['namespace']) ?? 'default',
+    namespace: checkedName(text(flags.string('namespace')) ?? text(context?.['namespace']) ?? 'default', 'namespace'),
     ca: material(cluster, 'certificate-authority'),
     cert: flags.has('token') ? undefined : material(user, 'client-certificate'),
     key: flags.has('token') ? undefined : material(user, 'client-key'),

@@ -22,6 +22,7 @@ afterAll(async () => {
   await closed;
 });
 
+const given = (text: string): ReturnType<typeof readManifests> => readManifests(['-'], false, Readable.from([Buffer.from(text)]));
 const read = (...paths: string[]): ReturnType<typeof readManifests> => readManifests(paths, false, Readable.from([Buffer.from('apiVersion: v1\nkind: Pod\n')]));
 
 it('reads URLs, wherever they lead, beside standard input', async () => {
@@ -32,4 +33,15 @@ it('says what is wrong with a URL', async () => {
   await expect(read(`${base}/nothing`)).rejects.toThrow(`unable to read URL "${base}/nothing", server reported 404 Not Found, status code=404`);
   // A port that no client asks.
   await expect(read('http://127.0.0.1:1/x.yaml')).rejects.toThrow('cannot read http://127.0.0.1:1/x.yaml: ');
+});
+
+it.each([
+  ['metadata: web', 'expected a map as metadata of the Pod'], ['metadata: []', 'expected a map as metadata of the Pod'], ['metadata: {name: 1}', 'expected a string, such as "1" in quotes, as metadata.name of the Pod'],
+  ['metadata: {namespace: true}', 'such as "true" in quotes, as metadata.namespace of the Pod'],
+])('refuses an object with %s', async (text, message) => {
+  await expect(given(`apiVersion: v1\nkind: Pod\n${text}\n`)).rejects.toThrow(message);
+});
+
+it('takes a name with nothing behind it for none', async () => {
+  expect((await given('apiVersion: v1\nkind: Pod\nmetadata: {name: , labels: {a: b}}\n')).map(({ manifest }) => manifest.metadata)).toEqual([{ labels: { a: 'b' } }]);
 });

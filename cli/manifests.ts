@@ -54,7 +54,20 @@ function open(value: unknown, source: string): Manifest[] {
   for (const field of ['apiVersion', 'kind'] as const) {
     if (typeof object[field] !== 'string' || object[field] === '') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${field} not set`);
   }
-  return [{ ...object, metadata: object.metadata ?? {} } as Manifest];
+  return [{ ...object, metadata: metadataOf(object, source) } as Manifest];
+}
+
+/** A map whose names are strings, or are not there: `name:` with nothing behind it is none. */
+function metadataOf({ kind = '', metadata = {} }: { readonly kind?: unknown; readonly metadata?: unknown }, source: string): Readonly<Record<string, unknown>> {
+  const refuse = (what: string): StatusError => new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${what} of the ${String(kind)}`);
+  if (metadata === null) return {};
+  if (typeof metadata !== 'object' || Array.isArray(metadata)) throw refuse('expected a map as metadata');
+  const found = { ...metadata as Readonly<Record<string, unknown>> };
+  for (const field of ['name', 'generateName', 'namespace']) {
+    if (found[field] === null) delete found[field];
+    else if (found[field] !== undefined && typeof found[field] !== 'string') throw refuse(`expected a string, such as ${JSON.stringify(String(found[field]))} in quotes, as metadata.${field}`);
+  }
+  return found;
 }
 
 function filesOf(path: string, recursive: boolean): string[] {

@@ -1,6 +1,7 @@
 import { StatusError } from '#common/errors.ts';
 import type { RestClient } from './client.ts';
 import { refuse } from './flags.ts';
+import { checkedName } from './names.ts';
 
 /** What the command line must know of a kind to address it. */
 export interface ResourceType {
@@ -69,7 +70,7 @@ export async function resolveKind(client: RestClient, { apiVersion, kind, metada
 function answersTo(type: ResourceType, name: string): boolean {
   const lower = name.toLowerCase();
   const names = [type.plural, type.singular, type.kind.toLowerCase(), ...type.shortNames];
-  return names.some((own) => lower === own || (type.group !== '' && (lower === `${own}.${type.group}` || lower === `${own}.${type.version}.${type.group}`)));
+  return names.some((own) => lower === own || lower === `${own}.${type.version}.${type.group}` || (type.group !== '' && lower === `${own}.${type.group}`));
 }
 
 /** All types of the server, in the version of their group that it prefers. */
@@ -113,11 +114,14 @@ export async function parseTargets(client: RestClient, args: readonly string[], 
   if (first === '') throw refuse(command, `You must specify the type of resource to ${command}. Use "cleat api-resources" for a complete list of supported resources.`);
   if (args.some((arg) => arg.includes('/'))) {
     return Promise.all(args.map(async (arg) => {
-      const [type = '', name = '', ...more] = arg.split('/');
-      if (type === '' || name === '' || more.length > 0) throw new StatusError('BadRequest', `there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'cleat get resource/<resource_name>' instead of 'cleat get resource resource/<resource_name>')`);
-      return { type: await resolveResource(client, type), name };
+      const [type = '', name, ...more] = arg.split('/');
+      if (more.length > 0) throw new StatusError('BadRequest', 'arguments in resource/name form may not have more than one slash');
+      if (type === '' || name === '') throw new StatusError('BadRequest', 'arguments in resource/name form must have a single resource and name');
+      if (name === undefined) throw new StatusError('BadRequest', `there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'cleat get resource/<resource_name>' instead of 'cleat get resource resource/<resource_name>')`);
+      return { type: await resolveResource(client, type), name: checkedName(name) };
     }));
   }
+  for (const name of rest) checkedName(name);
   const types = await Promise.all(first.split(',').map((name) => resolveTypes(client, name)));
   const once = new Map(types.flat().map((type) => [`${type.plural}.${type.group}`, type])).values();
   return [...once].flatMap((type): Target[] => (rest.length === 0 ? [{ type, name: undefined }] : rest.map((name) => ({ type, name }))));

@@ -1,6 +1,8 @@
+import { StatusError } from '#common/errors.ts';
 import type { RestClient } from './client.ts';
 import { refuse, type Flag, type ParsedFlags } from './flags.ts';
 import { readManifests } from './manifests.ts';
+import { checkedName } from './names.ts';
 import { parseTargets, resolveKind, type Target } from './resources.ts';
 import type { Io } from './types.ts';
 
@@ -18,6 +20,7 @@ export async function readTargets(command: string, client: RestClient, parsed: P
   return Promise.all(read.map(async ({ manifest, source }): Promise<Target> => {
     const type = await resolveKind(client, manifest, source);
     const { metadata } = manifest;
-    return { type, name: metadata.name ?? '', namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
+    if (metadata.name === undefined || metadata.name === '') throw new StatusError('BadRequest', `the ${manifest.kind} in ${source} has no metadata.name: resource name may not be empty`);
+    return { type, name: checkedName(metadata.name), namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
   }));
 }

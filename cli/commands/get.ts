@@ -61,7 +61,7 @@ async function get(client: RestClient, parsed: ParsedFlags, output: string, io: 
   if (raw !== undefined) {
     if (parsed.args.length > 0) throw refuse('get', 'arguments may not be passed when --raw is specified');
     if (!raw.startsWith('/')) throw refuse('get', `--raw must begin with a slash: "/${raw}"?`);
-    for await (const chunk of (await client.open('GET', raw, { accept: '*/*', signal: io.interrupted })) as AsyncIterable<Buffer>) io.out(chunk);
+    for await (const chunk of (await client.open('GET', raw, { accept: '*/*', signal: io.interrupted, rawPath: true })) as AsyncIterable<Buffer>) io.out(chunk);
     return 0;
   }
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;

@@ -43,12 +43,13 @@ export const command: Command = {
         rows = await nodeRows(client, items, parsed.bool('show-capacity') ? 'capacity' : 'allocatable', name === undefined && !parsed.has('selector'));
       } else if (/^(pods?|po)$/.test(what)) {
         const all = parsed.bool('all-namespaces');
-        const path = all ? `${root}/pods` : `${root}/namespaces/${client.connection.namespace}/pods`;
+        const scope = all ? '' : `namespaces/${encodeURIComponent(client.connection.namespace)}/`;
+        const path = `${root}/${scope}pods`;
         header = [...(all ? ['NAMESPACE'] : []), ...(parsed.bool('containers') ? ['POD'] : []), 'NAME', 'CPU(cores)', 'MEMORY(bytes)'];
         rows = podRows(await fetchItems<PodMetrics>(client, path, name, query), all, parsed.bool('containers'));
         if (rows.length === 0) {
           // No pods is an answer; pods that nobody has measured yet are not.
-          const pods = await client.json<{ items: unknown[] }>('GET', `/api/v1/${all ? '' : `namespaces/${client.connection.namespace}/`}pods${query}`);
+          const pods = await client.json<{ items: unknown[] }>('GET', `/api/v1/${scope}pods${query}`);
           if (pods.items.length > 0) throw notYet();
           io.err(all ? 'No resources found\n' : `No resources found in ${client.connection.namespace} namespace.\n`);
           return 0;

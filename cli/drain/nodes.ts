@@ -2,6 +2,7 @@ import { StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
 import { isAnswer } from '../error-text.ts';
 import { refuse } from '../flags.ts';
+import { checkedName } from '../names.ts';
 import { pathOf, resolveResource } from '../resources.ts';
 import { listObjects } from '../selection.ts';
 
@@ -21,6 +22,7 @@ export async function selectNodes(command: string, client: RestClient, args: rea
   for (const word of args) {
     const name = word.replace(/^(nodes?|no)\//, '');
     if (name.includes('/')) throw new StatusError('BadRequest', `${word} is no node`);
+    checkedName(name);
     try {
       nodes.push(await client.json<Node>('GET', pathOf(type, undefined, name)));
     } catch (error) {
