@@ -1,5 +1,6 @@
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api/gen/types.ts';
 import { rfc3339 } from '#common/time.ts';
+import { isPastDeadline } from './observed.ts';
 import { resizeKey, type PodView } from './types.ts';
 
 interface Inputs {
@@ -29,7 +30,7 @@ export function conditionsOf(inputs: Inputs): PodCondition[] {
     ready,
     { type: 'PodScheduled', status: true },
   ];
-  verdicts.push(...ofResize(view), ...ofEviction(view));
+  verdicts.push(...ofResize(view), ...ofDisruption(inputs));
   const earlier = inputs.previous?.conditions ?? view.pod.status?.conditions ?? [];
   return verdicts.map((verdict) => ({ ...condition(verdict, earlier, view.nowMs), ...observedGeneration(view.pod) }));
 }
@@ -43,8 +44,18 @@ function ofResize({ resize, failures }: PodView): Verdict[] {
   ];
 }
 
-function ofEviction({ eviction }: PodView): Verdict[] {
-  return eviction?.disruption ? [{ type: 'DisruptionTarget', status: true, ...eviction.disruption }] : [];
+function ofDisruption({ view, phase, previous }: Inputs): Verdict[] {
+  const disruption = view.eviction?.disruption ?? (isHalted(view, phase, previous) ? { reason: 'TerminationByKubelet', message: shutdownMessage } : undefined);
+  return disruption ? [{ type: 'DisruptionTarget', status: true, ...disruption }] : [];
+}
+
+/** As kubelet has it. */
+export const shutdownMessage = 'Pod was terminated in response to imminent node shutdown.';
+
+/** The host is shutting down, and that, nothing else, ends the pod. It goes on with the host unless it may not be started again. */
+export function isHalted(view: PodView, phase: string, previous: PodStatus | undefined): boolean {
+  const ended = phase === 'Succeeded' || (phase === 'Failed' && previous?.phase === 'Failed' && previous.reason !== 'Terminated');
+  return view.haltSeconds !== undefined && !view.eviction && !view.ending && !ended && !isPastDeadline(view);
 }
 
 function initialized({ view, phase, initContainerStatuses, containerStatuses }: Inputs): Verdict {

@@ -457,9 +457,26 @@ describe('a host that goes down', () => {
     expect(driver.running('system-uid')).toEqual([]);
     await until(() => condition(statusOf('web'), 'Ready') === 'False');
     expect(['web', 'system'].map((name) => statusOf(name)?.phase)).toEqual(['Running', 'Running']);
+    const why = 'Pod was terminated in response to imminent node shutdown.';
+    expect(statusOf('web')).toMatchObject({ reason: 'Terminated', message: why });
+    expect(statusOf('web')?.conditions?.find(({ type }) => type === 'DisruptionTarget')).toMatchObject({ status: 'True', reason: 'TerminationByKubelet', message: why });
     expect(driver.calls).not.toContain('run-sandbox late');
     manager.resume();
     await until(() => ['web', 'system', 'late'].every((name) => driver.running(`${name}-uid`).length === 1));
+    await until(() => statusOf('web')?.reason === undefined && condition(statusOf('web'), 'DisruptionTarget') === undefined);
+  });
+
+  it('has failed those that are not to be started again, and only those that ran', async () => {
+    state.set(testPod('once', { restartPolicy: 'Never' }), testPod('done', { restartPolicy: 'Never' }));
+    await until(() => ['once', 'done'].every((name) => statusOf(name)?.phase === 'Running'));
+    driver.exit(app('done').id, 1);
+    await until(() => statusOf('done')?.phase === 'Failed');
+    let ended = false;
+    const halting = manager.halt(Infinity, 3, stop.signal).then(() => { ended = true; });
+    await until(() => { void clock.advance(50); return ended; });
+    await halting;
+    await until(() => statusOf('once')?.phase === 'Failed');
+    expect(['once', 'done'].map((name) => statusOf(name)?.reason)).toEqual(['Terminated', undefined]);
   });
 });
 

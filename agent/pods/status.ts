@@ -2,7 +2,7 @@ import type { DeviceHealth } from '#agent/devices/types.ts';
 import type { ContainerState, ContainerStateTerminated, ContainerStatus, Container as ContainerSpec, PodStatus, VolumeMount, VolumeMountStatus } from '#api/gen/types.ts';
 import type { Container } from '#agent/runtimes/types.ts';
 import { rfc3339 } from '#common/time.ts';
-import { conditionsOf, observedGeneration } from './conditions.ts';
+import { conditionsOf, isHalted, observedGeneration, shutdownMessage } from './conditions.ts';
 import { attemptsOf, crashLoop, currentSandbox, initFailed, isFinished, isInitialized, isPastDeadline, isRunning, knownRestarts, restarts, wasTerminal } from './observed.ts';
 import { allContainersOf, containersOf, ephemeralContainersOf, initContainersOf, isSidecar } from './spec/containers.ts';
 import type { Rejection } from './spec/admission.ts';
@@ -44,7 +44,7 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   return {
     ...observedGeneration(pod),
     phase,
-    ...reasonOf(view, phase),
+    ...reasonOf(view, phase, facts.previous),
     conditions: conditionsOf({ view, phase, initContainerStatuses, containerStatuses, sandboxReady: sandbox !== undefined, previous: facts.previous }),
     ...(hostIP !== undefined && { hostIP, hostIPs: facts.hostIps.map((ip) => ({ ip })) }),
     ...(ips[0] !== undefined && { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
@@ -75,9 +75,10 @@ function isOver(view: PodView): boolean {
 }
 
 /** Why the pod as a whole has failed; what the control plane was told of that stays. */
-function reasonOf(view: PodView, phase: string): Pick<PodStatus, 'reason' | 'message'> {
+function reasonOf(view: PodView, phase: string, previous: PodStatus | undefined): Pick<PodStatus, 'reason' | 'message'> {
   const { status } = view.pod;
   if (wasTerminal(view)) return { ...(status?.reason !== undefined && { reason: status.reason }), ...(status?.message !== undefined && { message: status.message }) };
+  if (isHalted(view, phase, previous)) return { reason: 'Terminated', message: shutdownMessage };
   if (phase !== 'Failed') return {};
   if (view.eviction) return { reason: view.eviction.reason, message: view.eviction.message };
   if (!isPastDeadline(view)) return {};

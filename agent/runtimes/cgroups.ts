@@ -31,7 +31,8 @@ export async function limitCgroup(path: string, limits: CgroupLimits): Promise<v
 
 async function writeIfThere(path: string, text: string): Promise<void> {
   await writeFile(path, text, { flag: 'r+' }).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    // Gone before it was opened, or since.
+    if (!['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   });
 }
 
@@ -118,6 +119,20 @@ export async function ranOutOfMemory(path: string): Promise<boolean> {
 /** True where version 2 rules alone. */
 export async function unifiedCgroups(): Promise<boolean> {
   return (await cgroupMounts()).every(({ version }) => version === 2);
+}
+
+/** True where the kernel, short of memory, can be told to end all of a container and not some process of it: version 2 with memory accounting. */
+export async function groupsOomKills(): Promise<boolean> {
+  const mounts = await cgroupMounts();
+  const [root] = mounts;
+  return root !== undefined && mounts.every(({ version }) => version === 2) && (await readFile(join(root.path, 'cgroup.controllers'), 'utf8').catch(() => '')).split(/\s/).includes('memory');
+}
+
+/** Tells the kernel that (`groupsOomKills`) of the container that a process is in, for runtimes that cannot be told. Nothing when the process is gone. */
+export async function groupOomKills(pid: number): Promise<void> {
+  const [own] = (await readFile(`/proc/${String(pid)}/cgroup`, 'utf8').catch(() => '')).split('\n').filter((line) => line.startsWith('0::'));
+  const [mount] = await cgroupMounts();
+  if (own !== undefined && mount) await writeIfThere(join(mount.path, own.slice('0::'.length), 'memory.oom.group'), '1');
 }
 
 export interface CgroupUsage { readonly cpuNanos: bigint; readonly memoryBytes: number }

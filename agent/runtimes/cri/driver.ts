@@ -7,6 +7,7 @@ import type { Container, ContainerConfig, ImageUser, ListedImage, PulledImage, P
 import { CriConnection, type ContainerEvent } from './connection.ts';
 import { podEvents, type Settled } from './events.ts';
 import { CriImages } from './images.ts';
+import { groupsOomKills } from '../cgroups.ts';
 import { containerMessage, resourcesMessage, sandboxMessage, selector, stopSignal, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, CriCalls, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 import { setupOf } from './setup.ts';
@@ -103,7 +104,7 @@ export class CriDriver implements RuntimeDriver {
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
     const { containerId } = await this.#connection.call('CreateContainer', {
       podSandboxId: sandboxId,
-      config: containerMessage(this.#config.owner, sandbox, await this.#resolved(config, signal)),
+      config: containerMessage(this.#config.owner, sandbox, await this.#resolved(config, signal), await groupsOomKills()),
       sandboxConfig: sandboxMessage(this.#config.owner, sandbox),
     }, slowMs, signal);
     this.#podOf.set(containerId, sandbox.podUid);

@@ -48,9 +48,9 @@ describe('what a runtime is told', () => {
 
   it('hears of the newer things in words that it knows', () => {
     const mounts = [{ containerPath: '/c', hostPath: '/h', readOnly: true, propagation: 'None', recursiveReadOnly: true }] as const;
-    const config = containerMessage('node', sandboxConfig('/l'), containerConfig('true', { mounts, security: { ...security, strictGroups: true } }));
+    const config = containerMessage('node', sandboxConfig('/l'), containerConfig('true', { mounts, security: { ...security, strictGroups: true } }), true);
     const { CreateContainer: create, Status: status } = cri.services.get('runtime.v1.RuntimeService') ?? {};
-    expect(create?.requestDeserialize(create.requestSerialize({ config }))).toMatchObject({ config: { mounts: [{ recursiveReadOnly: true }], linux: { securityContext: { supplementalGroupsPolicy: 'Strict' } } } });
+    expect(create?.requestDeserialize(create.requestSerialize({ config }))).toMatchObject({ config: { mounts: [{ recursiveReadOnly: true }], linux: { securityContext: { supplementalGroupsPolicy: 'Strict' }, resources: { unified: { 'memory.oom.group': '1' } } } } });
     const told = { runtimeHandlers: [{ name: 'runc', features: { recursiveReadOnlyMounts: true } }], features: { supplementalGroupsPolicy: true } };
     expect(status?.responseDeserialize(status.responseSerialize(told))).toMatchObject(told);
     expect(status?.responseDeserialize(Buffer.alloc(0))).toMatchObject({ runtimeHandlers: [], features: null });

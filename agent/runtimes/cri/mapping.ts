@@ -39,7 +39,8 @@ function namespaces(config: SandboxConfig): object {
 
 const propagation = { None: 'PROPAGATION_PRIVATE', HostToContainer: 'PROPAGATION_HOST_TO_CONTAINER', Bidirectional: 'PROPAGATION_BIDIRECTIONAL' } as const;
 
-export function containerMessage(ownerName: string, sandbox: SandboxConfig, config: ContainerConfig): object {
+/** `oomGroup`: a container whose memory runs out ends as a whole. */
+export function containerMessage(ownerName: string, sandbox: SandboxConfig, config: ContainerConfig, oomGroup = false): object {
   const { resources } = config;
   return {
     metadata: { name: config.name, attempt: config.attempt },
@@ -62,6 +63,7 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
         ...resourcesMessage(resources),
         oomScoreAdj: resources.oomScoreAdj,
         hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
+        ...(oomGroup && { unified: { 'memory.oom.group': '1' } }),
       },
       securityContext: securityMessage(sandbox, config),
     },

@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
-import { ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
+import { groupsOomKills, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
 import { processRef } from '../process.ts';
@@ -201,8 +201,10 @@ export class Containers {
 
   async #failedToStart(record: ContainerRecord, message: string, signal: AbortSignal): Promise<void> {
     const { tasks, records, clock } = this.#deps;
-    await tasks.kill(record.id, 'SIGKILL', signal, true).catch(() => undefined);
-    await tasks.delete(record.id, signal).catch(() => undefined);
+    // As long as containerd cannot be asked it may run: then it is neither started nor ended, and whoever starts it again finds that out.
+    const unlessAway = (error: unknown): void => { if (isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error; };
+    await tasks.kill(record.id, 'SIGKILL', signal, true).catch(unlessAway);
+    await tasks.delete(record.id, signal).catch(unlessAway);
     await this.#pipesOf(record).remove();
     this.#pipes.delete(record.id);
     await records.write({ ...record, exitCode: 128, finishedAtMs: clock.now(), end: { reason: 'StartError', message } });
@@ -249,7 +251,7 @@ export class Containers {
       // What is asked for by name comes last: of two in one place the last is made.
       devices: [...security.privileged ? (await hostDevices()).filter(({ path }) => !own.some((device) => device.path === path)) : [], ...own],
       ...(hooks.length > 0 && { hooks: ociHooks(hooks) }),
-      unifiedCgroups: await unifiedCgroups(), minOomScoreAdj: await minOomScoreAdj(),
+      unifiedCgroups: await unifiedCgroups(), oomGroup: await groupsOomKills(), minOomScoreAdj: await minOomScoreAdj(),
     });
   }
 }

@@ -4,7 +4,7 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
-import { usageOf } from '../cgroups.ts';
+import { groupOomKills, groupsOomKills, usageOf } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels } from '../pod-labels.ts';
 import { kernelCan } from '../recursive-read-only.ts';
@@ -61,7 +61,7 @@ export class DockerDriver implements RuntimeDriver {
     this.#images = new DockerImages(this.#engine);
     this.#exec = new DockerExec(this.#engine, deps.clock);
     this.#oomKills = new OomKills({ engine: this.#engine, log: deps.log });
-    this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
+    this.#cni = new Cni({ clock: deps.clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#records = new Records(join(config.stateDir, 'docker', 'sandboxes'));
     this.networks = new RecordedNetworks({
       cni: this.#cni, records: this.#records, list: (signal) => this.list(signal),
@@ -153,6 +153,7 @@ export class DockerDriver implements RuntimeDriver {
   async startContainer(id: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#start(id, signal);
+      if (await groupsOomKills()) await groupOomKills((await this.#inspectById(id, signal))?.State.Pid ?? 0);
     } finally {
       // Whether it runs or cannot be started is known by looking again.
       this.#inspected.delete(id);

@@ -26,6 +26,8 @@ export interface ContainerPlace {
   readonly resolvConf: string;
   readonly hostnameFile: string;
   readonly unifiedCgroups: boolean;
+  /** A container whose memory runs out ends as a whole. */
+  readonly oomGroup: boolean;
   readonly minOomScoreAdj: number;
   readonly hooks?: object;
 }
@@ -84,6 +86,7 @@ export function containerSpec(sandbox: SandboxConfig, config: ContainerConfig, p
         devices: [{ allow: security.privileged, access: 'rwm' }, ...place.devices.filter(({ permissions }) => permissions !== undefined).map(({ type, major, minor, permissions }) => ({ allow: true, type, major, minor, access: permissions }))],
         cpu: { shares: resources.cpuShares, ...(resources.cpuQuotaMicros > 0 && { quota: resources.cpuQuotaMicros, period: resources.cpuPeriodMicros }) },
         ...(resources.memoryLimitBytes > 0 && { memory: { limit: resources.memoryLimitBytes } }),
+        ...(place.oomGroup && { unified: { 'memory.oom.group': '1' } }),
         ...(resources.hugepageLimits.length > 0 && { hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })) }),
       },
       devices: place.devices.map(({ permissions: _permissions, ...device }) => device),

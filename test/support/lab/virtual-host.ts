@@ -19,6 +19,8 @@ export interface VirtualHostConfig {
   readonly directory: string;
   /** Of the process whose network namespace has the host's cable. */
   readonly switchPid: number;
+  /** What the kernel is told beside. */
+  readonly kernelArguments: readonly string[];
 }
 
 /** A User-Mode Linux host: a kernel of its own, a disk that is kept, systemd. It sees the machine's files below its own. */
@@ -38,7 +40,7 @@ export class VirtualHost {
 
   /** Power on; resolves when systemd runs commands. The disk is made the first time. `clock`: what the host takes for now, in seconds since 1970. */
   async boot({ clock }: { readonly clock?: number } = {}): Promise<void> {
-    const { directory, kernel, index, address, memoryMegabytes, switchPid, name } = this.#config;
+    const { directory, kernel, kernelArguments, index, address, memoryMegabytes, switchPid, name } = this.#config;
     const disk = join(directory, 'disk');
     if (!existsSync(disk)) {
       mkdirSync(directory, { recursive: true });
@@ -51,7 +53,7 @@ export class VirtualHost {
     this.#process = spawn('setpriv', ['--pdeathsig', 'KILL', 'nsenter', '-t', String(switchPid), '-n', kernel,
       `umid=${name}`, `uml_dir=${this.#job}`, `mem=${String(memoryMegabytes)}M`, 'seccomp=on', 'quiet', `ubd0=${disk}`, 'root=none', 'rootfstype=hostfs', 'rootflags=/', 'ro',
       `init=${this.#job}/machine.sh`, `job=${this.#job}`, `hostname=${name}`, 'net.ifnames=0', 'systemd.unified_cgroup_hierarchy=1',
-      `vec0:transport=raw,ifname=u${String(index)},mac=02:00:0a:58:ff:${(10 + index).toString(16).padStart(2, '0')},depth=64`, `address=${address}`, ...(clock === undefined ? [] : [`clock=${String(clock)}`]),
+      `vec0:transport=raw,ifname=u${String(index)},mac=02:00:0a:58:ff:${(10 + index).toString(16).padStart(2, '0')},depth=64`, `address=${address}`, ...(clock === undefined ? [] : [`clock=${String(clock)}`]), ...kernelArguments,
       'con0=null,fd:1', 'con=null', 'ssl=null',
     ], { stdio: ['ignore', log, log], detached: true, env: { TMPDIR: '/dev/shm', PATH: process.env['PATH'] ?? '' } });
     closeSync(log);
@@ -72,6 +74,12 @@ export class VirtualHost {
     }
     await exited;
     await exec('rm', ['-rf', this.#job]);
+  }
+
+  /** Resolves when the host has powered itself off; the switch can then be turned off, too (`crash`). */
+  async off(timeoutMs = 120_000): Promise<void> {
+    await eventually(() => this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null, { what: `${this.name} to be off`, timeoutMs, intervalMs: 50, explain: () => this.console().slice(-3000) });
+    await this.crash();
   }
 
   /** A shell script in the host to its end. A non-zero exit is a result. */
@@ -109,7 +117,7 @@ export class VirtualLab {
   }
 
   /** Powers on `count` hosts. Needs root and the kernel of uml/kernel.sh, which is built when it is missing. */
-  static async create(count: number, memoryMegabytes = 512): Promise<VirtualLab> {
+  static async create(count: number, memoryMegabytes = 512, kernelArguments: readonly string[] = []): Promise<VirtualLab> {
     const kernel = (await execOk('sh', [join(uml, 'kernel.sh')], { timeoutMs: 3_600_000 })).trim();
     mkdirSync(root, { recursive: true });
     // What labs of dead processes left: their hosts ended with them.
@@ -120,7 +128,7 @@ export class VirtualLab {
     const switch_ = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '-n', 'sh', '-ec', script], { stdio: ['ignore', 'pipe', 'pipe'] });
     await readyLine(switch_, 'the switch');
     const hosts = Array.from({ length: count }, (_, i) => new VirtualHost({
-      name: `vm${String(i)}`, index: i, address: `10.88.255.${String(11 + i)}`, memoryMegabytes, kernel, directory: join(directory, `vm${String(i)}`), switchPid: switch_.pid ?? 0,
+      name: `vm${String(i)}`, index: i, address: `10.88.255.${String(11 + i)}`, memoryMegabytes, kernel, kernelArguments, directory: join(directory, `vm${String(i)}`), switchPid: switch_.pid ?? 0,
     }));
     const lab = new VirtualLab(directory, hosts, switch_);
     try {
