@@ -226,7 +226,7 @@ export class Agent implements Runnable {
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { groups: shutdownGroups(this.#config) });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
-      const firewalls = new FirewallNeighbours({ exec, record: (target) => ledger.record({ kind: 'firewall-hook', target, before: null, after: 'opened' }), events, clock, log: log.child({ component: 'firewall' }) }, { nodeName: this.#nodeName, podCidrs: this.#config.podCidr.split(','), checkIntervalMs: 30_000 });
+      const firewalls = new FirewallNeighbours({ exec, record: (target) => ledger.record({ kind: 'firewall-hook', target, before: null, after: 'opened' }), events, clock, log: log.child({ component: 'firewall' }) }, { nodeName: this.#nodeName, podCidrs: this.#config.podCidr.split(','), checkIntervalMs: 60_000 });
       const balancers = new LoadBalancerAddresses({ state: checkpoint, problem: () => network.notReady ?? proxy.failure, ledger, events, clock, log: log.child({ component: 'load-balancer' }), random: Math.random }, { nodeName: this.#nodeName });
       const dns = new ClusterDns(
         { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },

@@ -24,8 +24,7 @@ export interface PodPidsConfig {
 
 /** The limit for this host as it is now. */
 export async function currentPodPids({ cgroup, reserved }: PodPidsConfig): Promise<number> {
-  const [pids, inPods] = await Promise.all([readPids(), processCount(cgroup)]);
-  return podPidLimit(pids, inPods, reserved);
+  return podPidLimit(readPids(), await processCount(cgroup), reserved);
 }
 
 /** Holds the pods that run to the limit for this host as it is now. */

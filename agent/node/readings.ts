@@ -1,7 +1,10 @@
-import { readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { stat, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
+import { join } from 'node:path';
 import { detectNodeIp } from '#common/host-address.ts';
-import { processCount, processLimit } from '#agent/runtimes/cgroups.ts';
+import { kernelText } from '#common/kernel-file.ts';
+import { pidsFolder } from '#agent/runtimes/cgroups.ts';
 import { readCgroup, type CgroupReadings } from './cgroup-limits.ts';
 import { memoryInformation, osInformation } from './system-information.ts';
 
@@ -62,6 +65,8 @@ const kubernetesArchitecture: Readonly<Record<string, string>> = { x64: 'amd64',
 /** This host, through systeminformation where that is cheap and /proc and /sys where it would start processes. */
 export class LinuxHost implements Host {
   readonly #config: LinuxHostConfig;
+  /** Where the kernel counts the processes of pods; looked for until it is there. */
+  #pidsOfPods: string | undefined;
 
   constructor(config: LinuxHostConfig) {
     this.#config = config;
@@ -74,20 +79,19 @@ export class LinuxHost implements Host {
       hostname: hostname(),
       architecture: kubernetesArchitecture[process.arch] ?? process.arch,
       kernelVersion: release(),
-      osImage: await prettyName() ?? `${os.distro} ${os.release}`,
-      machineId: (await text('/etc/machine-id')) ?? ids.os,
+      osImage: prettyName() ?? `${os.distro} ${os.release}`,
+      machineId: kernelText('/etc/machine-id') ?? ids.os,
       // A board without firmware tables (or a container) has no UUID; its serial number or machine id is as unique.
-      systemUuid: ids.hardware || (await text('/proc/device-tree/serial-number')) || (await text('/etc/machine-id')) || ids.os,
-      bootId: (await text('/proc/sys/kernel/random/boot_id')) ?? '',
+      systemUuid: ids.hardware || kernelText('/proc/device-tree/serial-number') || kernelText('/etc/machine-id') || ids.os,
+      bootId: kernelText('/proc/sys/kernel/random/boot_id') ?? '',
     };
   }
 
   async readings(imageFolder?: string): Promise<HostReadings> {
     const { mem } = memoryInformation();
-    const { stateDirectory, podsCgroup } = this.#config;
-    const [memory, cgroup, disk, imageDisk, hugePages, pids, podPids] = await Promise.all([
-      mem(), readCgroup(), readDisk(stateDirectory), imageFolder === undefined ? undefined : otherDisk(imageFolder, stateDirectory), readHugePages(), readKernelPids(), readPodPids(podsCgroup),
-    ]);
+    const { stateDirectory } = this.#config;
+    const [memory, disk, imageDisk, podPids] = await Promise.all([mem(), readDisk(stateDirectory), imageFolder === undefined ? undefined : otherDisk(imageFolder, stateDirectory), this.#podPids()]);
+    const cgroup = readCgroup();
     const memoryBytes = Math.min(memory.total, cgroup.memoryLimitBytes ?? Infinity);
     const cgroupAvailable = cgroup.memoryLimitBytes === undefined ? Infinity : cgroup.memoryLimitBytes - (cgroup.workingSetBytes ?? 0);
     return {
@@ -96,10 +100,19 @@ export class LinuxHost implements Host {
       memoryAvailableBytes: Math.min(memory.available, cgroupAvailable),
       disk,
       ...(imageDisk && { imageDisk }),
-      pids: { ...narrower(pids, cgroup), ...(podPids && { pods: podPids }) },
-      hugePages,
-      nodeIp: this.#config.nodeIp || detectNodeIp((await text('/proc/net/route')) ?? '', networkInterfaces()),
+      pids: { ...narrower(readKernelPids(), cgroup), ...(podPids && { pods: podPids }) },
+      hugePages: readHugePages(),
+      nodeIp: this.#config.nodeIp || detectNodeIp(kernelText('/proc/net/route') ?? '', networkInterfaces()),
     };
+  }
+
+  async #podPids(): Promise<PidReadings['pods']> {
+    const { podsCgroup } = this.#config;
+    this.#pidsOfPods ??= podsCgroup === undefined ? undefined : await pidsFolder(podsCgroup);
+    if (this.#pidsOfPods === undefined) return undefined;
+    const [limit, used] = ['pids.max', 'pids.current'].map((file) => kernelText(join(this.#pidsOfPods ?? '', file)));
+    if (limit === undefined) this.#pidsOfPods = undefined;
+    return limit === undefined || limit === 'max' ? undefined : { limit: Number(limit), used: Number(used ?? 0) };
   }
 }
 
@@ -118,47 +131,40 @@ async function otherDisk(path: string, than: string): Promise<DiskReadings | und
   }
 }
 
-async function prettyName(): Promise<string | undefined> {
-  return /^PRETTY_NAME="?(.*?)"?$/m.exec((await text('/etc/os-release')) ?? '')?.[1];
+function prettyName(): string | undefined {
+  return /^PRETTY_NAME="?(.*?)"?$/m.exec(kernelText('/etc/os-release') ?? '')?.[1];
 }
 
 /** How many processes and threads this host may have and has, the limits of the place where it runs included. */
-export async function readPids(): Promise<Omit<PidReadings, 'pods'>> {
-  const [pids, cgroup] = await Promise.all([readKernelPids(), readCgroup()]);
-  return narrower(pids, cgroup);
+export function readPids(): Omit<PidReadings, 'pods'> {
+  return narrower(readKernelPids(), readCgroup());
 }
 
 function narrower(pids: Omit<PidReadings, 'pods'>, { pidLimit, pidCount = 0 }: CgroupReadings): Omit<PidReadings, 'pods'> {
   return pidLimit !== undefined && pidLimit < pids.limit ? { limit: pidLimit, used: pidCount } : pids;
 }
 
-async function readPodPids(podsCgroup: string | undefined): Promise<PidReadings['pods']> {
-  const limit = podsCgroup === undefined ? undefined : await processLimit(podsCgroup);
-  return podsCgroup === undefined || limit === undefined ? undefined : { limit, used: await processCount(podsCgroup) };
-}
-
-async function readKernelPids(): Promise<Omit<PidReadings, 'pods'>> {
-  const [pidMax, threadsMax, loadavg] = await Promise.all(['/proc/sys/kernel/pid_max', '/proc/sys/kernel/threads-max', '/proc/loadavg'].map(text));
+function readKernelPids(): Omit<PidReadings, 'pods'> {
+  const [pidMax, threadsMax, loadavg] = ['/proc/sys/kernel/pid_max', '/proc/sys/kernel/threads-max', '/proc/loadavg'].map(kernelText);
   const used = Number(/\d+\/(\d+)/.exec(loadavg ?? '')?.[1] ?? 0);
   return { limit: Math.min(Number(pidMax ?? 32_768), Number(threadsMax ?? 32_768)), used };
 }
 
-async function readHugePages(): Promise<Record<number, number>> {
+function readHugePages(): Record<number, number> {
+  const folder = '/sys/kernel/mm/hugepages';
   const result: Record<number, number> = {};
-  for (const name of await readdir('/sys/kernel/mm/hugepages').catch(() => [])) {
+  for (const name of foldersIn(folder)) {
     const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
-    const count = Number(await text(`/sys/kernel/mm/hugepages/${name}/nr_hugepages`) ?? 0);
+    const count = Number(kernelText(join(folder, name, 'nr_hugepages')) ?? 0);
     if (kib > 0) result[kib] = count * kib * 1024;
   }
   return result;
 }
 
-/** A small file's content without the white space or zero byte at its end; undefined when it cannot be read or is empty. */
-async function text(path: string): Promise<string | undefined> {
+function foldersIn(path: string): string[] {
   try {
-    // oxlint-disable-next-line no-control-regex
-    return (await readFile(path, 'utf8')).replace(/[\s\0]+$/, '') || undefined;
+    return readdirSync(path);
   } catch {
-    return undefined;
+    return [];
   }
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import type { HostUsage } from '#agent/session/types.ts';
 import { DiskWear, moreWorn } from '#common/disk-wear.ts';
+import { kernelText } from '#common/kernel-file.ts';
 import { readHardware, type Hardware } from '#common/hardware.ts';
 import { readCgroup } from './cgroup-limits.ts';
 import { memoryInformation } from './system-information.ts';
@@ -36,10 +36,10 @@ export class NodeUsage {
 
   async read(signal: AbortSignal): Promise<NodeUsageSample> {
     let first = this.#last;
-    if (!first || this.#clock.monotonic() - first.monotonicMs > maxWindowMs) first = await this.#sample();
+    if (!first || this.#clock.monotonic() - first.monotonicMs > maxWindowMs) first = this.#sample();
     const ageMs = this.#clock.monotonic() - first.monotonicMs;
     if (ageMs < minWindowMs) await this.#clock.sleep(minWindowMs - ageMs, signal);
-    const second = await this.#sample();
+    const second = this.#sample();
     this.#last = second;
     const windowMs = Math.max(1, second.monotonicMs - first.monotonicMs);
     return {
@@ -55,9 +55,9 @@ export class NodeUsage {
     return { ...hardware, ...moreWorn(hardware.disk, await this.#wear.read()) };
   }
 
-  async #sample(): Promise<CpuSample> {
-    const cgroup = await readCgroup();
-    const usedMs = cgroup.cpuNanos === undefined ? busyMs(await readFile('/proc/stat', 'utf8')) : Number(cgroup.cpuNanos / 1000n) / 1000;
+  #sample(): CpuSample {
+    const cgroup = readCgroup();
+    const usedMs = cgroup.cpuNanos === undefined ? busyMs(kernelText('/proc/stat') ?? '') : Number(cgroup.cpuNanos / 1000n) / 1000;
     return { monotonicMs: this.#clock.monotonic(), usedMs };
   }
 }
@@ -69,7 +69,7 @@ export function busyMs(stat: string, ticksPerSecond = 100): number {
 }
 
 async function workingSetBytes(): Promise<number> {
-  const { workingSetBytes: limited } = await readCgroup();
+  const { workingSetBytes: limited } = readCgroup();
   if (limited !== undefined) return limited;
   const { mem } = memoryInformation();
   const { total, available } = await mem();

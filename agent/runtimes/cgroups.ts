@@ -62,21 +62,14 @@ export async function processCount(path: string): Promise<number> {
   return folder === undefined ? 0 : Number(await readFile(join(folder, 'pids.current'), 'utf8').catch(() => 0));
 }
 
-/** How many processes and threads may be in a cgroup; undefined where it has no limit, or is not there. */
-export async function processLimit(path: string): Promise<number | undefined> {
-  const folder = await pidsFolder(path);
-  const text = folder === undefined ? 'max' : await readFile(join(folder, 'pids.max'), 'utf8').catch(() => 'max');
-  return text.trim() === 'max' ? undefined : Number(text);
-}
-
 /** Sets how many processes and threads may be in a cgroup, as far as it is there. What is there already stays. */
 export async function limitProcesses(path: string, pids: number): Promise<void> {
   const folder = await pidsFolder(path);
   if (folder !== undefined) await writeIfThere(join(folder, 'pids.max'), String(pids));
 }
 
-/** Where processes of a cgroup are counted: asked for every few seconds, so one hierarchy is looked at and not each. */
-async function pidsFolder(path: string): Promise<string | undefined> {
+/** Where processes of a cgroup are counted and limited (`pids.current`, `pids.max`), there or not; undefined where this kernel does not count. */
+export async function pidsFolder(path: string): Promise<string | undefined> {
   const mounts = await cgroupMounts();
   const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has('pids')) ?? mounts.find(({ version }) => version === 2);
   return mount && folderOf(mount, path);

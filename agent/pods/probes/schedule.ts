@@ -7,7 +7,7 @@ interface Slot {
 
 const slotMs = 1000;
 /** So many open connections at once are little for a host, and for programs that all answer at the same time. */
-const fullSlot = 8;
+const fullSlot = 16;
 
 /**
  * Lets probes of all pods begin together, at whole seconds. A process that sleeps pays for waking up more than for what a
