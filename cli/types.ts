@@ -19,3 +19,6 @@ export interface Command {
   /** Resolves with the exit code: 0, or 1 for any failure, as kubectl has it. */
   run(argv: readonly string[], io: Io): Promise<number>;
 }
+
+/** Verbs, each loaded when it is asked for. */
+export type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
