@@ -35,7 +35,7 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
   if (isOurs(found)) makeLocalVolume(path, fsGroup);
-  else if (found.spec?.nfs) await (await import('./nfs.ts')).ensureNfs(path, found.spec.nfs, found.spec.mountOptions ?? []);
+  else if (found.spec?.nfs) await (await import('./nfs.ts')).ensureNfs(path, found.spec.nfs, found.spec.mountOptions ?? [], signal);
   else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
   // Directories of the host that a volume merely points to keep the owner that they have.

@@ -45,7 +45,7 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   if (volume.persistentVolumeClaim ?? volume.ephemeral) return (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins, signal);
   if (volume.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: undefined, token: lookup.token?.bind(lookup) }, begins, signal);
   if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
-  if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, []); return undefined; }
+  if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, [], signal); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
@@ -67,8 +67,7 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
-    const claimed = lookup && (volume.persistentVolumeClaim ?? volume.ephemeral) ? (await import('./claims.ts')).claimedFolder(pod, volume, paths, lookup) : undefined;
-    const base = claimed ?? (volume.csi ? lookup?.csi?.path({ pod, volume, claimed: undefined }) : undefined) ?? volumePath(volume, paths);
+    const base = await volumeFolder(pod, volume, paths, lookup);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
       hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
@@ -78,6 +77,21 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     });
   }
   return mounts;
+}
+
+/** Where a volume of the pod is. Rejects when it is a server's that does not answer. */
+async function volumeFolder(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup | undefined): Promise<string> {
+  if (lookup && (volume.persistentVolumeClaim ?? volume.ephemeral)) {
+    const { claimedFolder, volumeOf } = await import('./claims.ts');
+    const folder = claimedFolder(pod, volume, paths, lookup);
+    const { nfs } = volumeOf(pod, volume, lookup).spec ?? {};
+    if (nfs) await (await import('./nfs.ts')).nfsAnswers(folder, nfs);
+    return folder;
+  }
+  if (volume.csi && lookup?.csi) return lookup.csi.path({ pod, volume, claimed: undefined });
+  const folder = volumePath(volume, paths);
+  if (volume.nfs) await (await import('./nfs.ts')).nfsAnswers(folder, volume.nfs);
+  return folder;
 }
 
 /** Whether what is mounted inside is to be read-only, too. Rejects, in kubelet's words, where that must be and cannot. */

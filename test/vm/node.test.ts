@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Pod, PodSpec } from '#api/gen/types.ts';
+import { VirtualCluster } from '../support/lab/virtual-cluster.ts';
+import type { VirtualHost } from '../support/lab/virtual-host.ts';
+
+type Resources = NonNullable<PodSpec['containers'][number]['resources']>;
+
+const image = 'cleat-hello:1';
+const unused = 'sleep 100000';
+const mebi = 1024 ** 2;
+
+/** A host as Debian has it, with a kernel and a systemd of its own: one hierarchy of cgroups (version 2), logind, AppArmor. */
+describe('a node with cgroup v2, systemd and AppArmor', () => {
+  let cluster: VirtualCluster;
+  let host: VirtualHost;
+  const pod = (name: string, script: string, resources: Resources = {}, spec: Partial<PodSpec> = {}): Pod => ({
+    apiVersion: 'v1', kind: 'Pod', metadata: { name },
+    spec: { nodeName: host.name, terminationGracePeriodSeconds: 1, ...spec, containers: [{ name: 'c', image, command: ['sh', '-c', script], resources, ...spec.containers?.[0] }] },
+  });
+  /** A file of the pod's cgroup, or of that of its container. */
+  const ofPod = async (name: string, file: string): Promise<string> => (await host.sh(`cat /sys/fs/cgroup/kubepods/pod${(await cluster.pod(name)).metadata?.uid ?? ''}/${file}`)).trim();
+  const containerOf = async (name: string): Promise<string> => (await cluster.pod(name)).status?.containerStatuses?.[0]?.containerID?.replace(/^.*:\/\//, '') ?? '';
+  const ofContainer = async (name: string, file: string): Promise<string> => ofPod(name, `${await containerOf(name)}/${file}`);
+
+  beforeAll(async () => {
+    cluster = await VirtualCluster.create({
+      hosts: 2, kernelArguments: ['lsm=apparmor'],
+      agent: { 'pod-max-pids': '60', 'shutdown-grace-period-by-pod-priority': '0=20s,1000=20s,2000000000=10s' },
+    });
+    host = cluster.lab.host(1);
+  });
+  afterAll(async () => { await cluster?.destroy(); });
+
+  it('has one hierarchy, and holds pods and containers of each class to what they asked for', async () => {
+    expect((await host.sh('stat -fc %T /sys/fs/cgroup')).trim()).toBe('cgroup2fs');
+    await cluster.apply(
+      pod('guaranteed', unused, { limits: { cpu: '500m', memory: '64Mi' } }),
+      pod('burstable', unused, { requests: { cpu: '100m', memory: '32Mi' }, limits: { memory: '128Mi' } }),
+      pod('best-effort', unused),
+    );
+    await cluster.running('guaranteed', 'burstable', 'best-effort');
+    const found = await Promise.all(['guaranteed', 'burstable', 'best-effort'].map(async (name) => ({
+      qos: (await cluster.pod(name)).status?.qosClass,
+      pod: await Promise.all(['memory.max', 'cpu.max', 'pids.max'].map((file) => ofPod(name, file))),
+      container: await Promise.all(['memory.max', 'cpu.max', 'cpu.weight', 'memory.oom.group'].map((file) => ofContainer(name, file))),
+      score: Number(await host.sh(`cat /proc/$(head -n 1 /sys/fs/cgroup/kubepods/pod*/${await containerOf(name)}/cgroup.procs)/oom_score_adj`)),
+    })));
+    expect(found).toEqual([
+      { qos: 'Guaranteed', pod: [String(64 * mebi), '50000 100000', '60'], container: [String(64 * mebi), '50000 100000', '20', '1'], score: -997 },
+      { qos: 'Burstable', pod: [String(128 * mebi), 'max 100000', '60'], container: [String(128 * mebi), 'max 100000', '4', '1'], score: expect.toSatisfy((score: number) => score > 2 && score < 1000) as number },
+      { qos: 'BestEffort', pod: ['max', 'max 100000', '60'], container: ['max', 'max 100000', '1', '1'], score: 1000 },
+    ]);
+    const [pids, memory] = (await host.sh('cat /sys/fs/cgroup/kubepods/pids.max /sys/fs/cgroup/kubepods/memory.max')).trim().split('\n').map(Number);
+    expect(pids).toBeLessThan(Number(await host.sh('cat /proc/sys/kernel/threads-max')));
+    expect(memory).toBeLessThan(512 * mebi);
+  });
+
+  it('resizes a running pod in place', async () => {
+    const before = await containerOf('guaranteed');
+    const resources = { requests: { cpu: '250m', memory: '96Mi' }, limits: { cpu: '250m', memory: '96Mi' } };
+    await cluster.cleat(`patch pod guaranteed --subresource resize -p '${JSON.stringify({ spec: { containers: [{ name: 'c', resources }] } })}'`);
+    await cluster.until('the new limits', async () => await ofContainer('guaranteed', 'memory.max') === String(96 * mebi) && await ofContainer('guaranteed', 'cpu.max') === '25000 100000');
+    await cluster.until('the pod to have them', async () => {
+      const { status } = await cluster.pod('guaranteed');
+      return status?.containerStatuses?.[0]?.resources?.limits?.['memory'] === '96Mi' && !status.conditions?.some(({ type }) => type === 'PodResizeInProgress');
+    });
+    expect([await containerOf('guaranteed'), await ofPod('guaranteed', 'memory.max')]).toEqual([before, String(96 * mebi)]);
+  });
+
+  it('tells what pods use', async () => {
+    await cluster.apply(pod('busy', 'while :; do :; done', { limits: { cpu: '200m', memory: '32Mi' } }));
+    await cluster.running('busy');
+    const summary = async (): Promise<Record<string, { cpu: { usageCoreNanoSeconds: number }; memory: { workingSetBytes: number } }>> => {
+      const { pods } = JSON.parse(await cluster.cleat(`get --raw /api/v1/nodes/${host.name}/proxy/stats/summary`)) as { pods: { podRef: { name: string }; cpu: { usageCoreNanoSeconds: number }; memory: { workingSetBytes: number } }[] };
+      return Object.fromEntries(pods.map(({ podRef, ...stats }) => [podRef.name, stats]));
+    };
+    const [first, used] = [await summary(), async () => Number(/usage_usec (\d+)/.exec(await ofPod('busy', 'cpu.stat'))?.[1]) * 1000];
+    await cluster.until('a second of its time', async () => ((await summary())['busy']?.cpu.usageCoreNanoSeconds ?? 0) > (first['busy']?.cpu.usageCoreNanoSeconds ?? 0) + 1e9);
+    const { cpu, memory } = (await summary())['busy'] ?? {};
+    expect(cpu?.usageCoreNanoSeconds).toBeLessThanOrEqual(await used());
+    expect(memory?.workingSetBytes).toBeGreaterThan(0);
+    expect(memory?.workingSetBytes).toBeLessThanOrEqual(32 * mebi);
+    await cluster.until('top to tell', async () => {
+      const line = (await cluster.cleat('top pods --no-headers')).split('\n').find((text) => text.startsWith('busy ')) ?? '';
+      const [, millis, mebis] = /^busy +(\d+)m +(\d+)Mi/.exec(line) ?? [];
+      // Its share of a core, whatever the machine is busy with besides.
+      return Number(millis) > 0 && Number(millis) <= 230 && Number(mebis) <= 32;
+    });
+    await cluster.cleat('delete pod busy');
+  });
+
+  it('ends all of a container that runs out of memory, and says so', async () => {
+    // The shell that waits is not the one that takes too much: it would go on alone.
+    await cluster.apply(pod('greedy', 'sleep 5; tail /dev/zero; sleep 100000', { limits: { memory: '24Mi' } }, { restartPolicy: 'Never' }));
+    await cluster.until('greedy to be killed', async () => (await cluster.pod('greedy')).status?.phase === 'Failed');
+    expect((await cluster.pod('greedy')).status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ reason: 'OOMKilled', exitCode: 137 });
+    await cluster.cleat('delete pod greedy');
+  });
+
+  it('leaves a pod that forks without end the processes that one may have, and others theirs', async () => {
+    const command = ['sh', '-c', 'bomb() { while :; do bomb & sleep 0.2; done; }; bomb & exec sleep 100000'];
+    await cluster.apply(pod('bomb', '', {}, { containers: [{ name: 'c', image, command, resources: { limits: { cpu: '100m' } } }] }));
+    await cluster.until('the kernel to refuse it one', async () => Number(/^max (\d+)$/m.exec(await ofPod('bomb', 'pids.events'))?.[1]) > 0);
+    expect(Number(await ofPod('bomb', 'pids.current'))).toBeLessThanOrEqual(60);
+    expect(await cluster.exec('best-effort', 'echo here')).toBe('here\n');
+    const cgroup = `/sys/fs/cgroup/kubepods/pod${(await cluster.pod('bomb')).metadata?.uid ?? ''}`;
+    await cluster.cleat('delete pod bomb');
+    await host.sh(`[ ! -e ${cgroup} ]`);
+  });
+
+  describe('that goes down', () => {
+    const log = '/root/log';
+    /** Says when it was told to end, and ends two seconds later. */
+    const teller = (name: string, priorityClassName: string | undefined, spec: Partial<PodSpec> = {}): Pod => pod(name, '', {}, {
+      terminationGracePeriodSeconds: 15, ...(priorityClassName !== undefined && { priorityClassName }), ...spec, volumes: [{ name: 'log', hostPath: { path: '/root' } }],
+      containers: [{ name: 'c', image, volumeMounts: [{ name: 'log', mountPath: '/log' }], command: ['sh', '-c', `trap 'echo ${name} told >>/log/log; sleep 2; echo ${name} ended >>/log/log; exit 0' TERM; echo ${name} began >>/log/log; while :; do sleep 1 & wait $!; done`] }],
+    });
+    const said = async (): Promise<string[]> => (await host.sh(`cat ${log}`)).trim().split('\n');
+
+    beforeAll(async () => {
+      await cluster.cleat('delete pod guaranteed burstable best-effort');
+      // Hears of the shutdown as any unit of the host does.
+      await host.sh(`
+        printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/bin/true\\nExecStop=/bin/sh -c "echo systemd stops >>${log}"\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/lab-marker.service
+        systemctl daemon-reload; systemctl enable --now lab-marker`);
+      await cluster.apply({ apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name: 'better' }, value: 1000 } as never);
+      await cluster.apply(
+        teller('low', undefined), teller('better', 'better'), teller('system', 'system-node-critical', {}),
+        // Does not hear: it may not take the time of those that come after it.
+        pod('deaf', "trap '' TERM; while :; do sleep 1; done", {}, { terminationGracePeriodSeconds: 600 }),
+        teller('once', undefined, { restartPolicy: 'Never' }),
+      );
+      await cluster.running('low', 'better', 'system', 'deaf', 'once');
+    });
+
+    it('has logind wait for as long as pods may take', async () => {
+      expect(await host.sh('cat /etc/systemd/logind.conf.d/90-cleat.conf')).toContain('InhibitDelayMaxSec=50\n');
+      expect((await host.sh('busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager InhibitDelayMaxUSec')).trim()).toBe('t 50000000');
+      expect(await host.sh('systemd-inhibit --list --no-legend')).toMatch(/cleat .* shutdown .* delay/);
+      expect(await host.sh('cat /var/lib/cleat/ledger*; ls -R /var/lib/cleat | grep -i ledger')).toContain('90-cleat.conf');
+    });
+
+    it.each([['powered off', 'poweroff'], ['rebooted', 'reboot']])('ends them by their priority before systemd stops anything when it is %s, and runs them again', async (_how, verb) => {
+      await host.sh(`: >${log}`);
+      const boot = await host.sh('cat /proc/sys/kernel/random/boot_id');
+      await host.sh(`systemctl ${verb}`);
+      if (verb === 'poweroff') {
+        await host.off();
+        const statuses = await Promise.all(['low', 'better', 'deaf', 'system'].map(async (name) => (await cluster.pod(name)).status));
+        for (const status of statuses) {
+          expect(status).toMatchObject({ phase: 'Running', reason: 'Terminated', message: 'Pod was terminated in response to imminent node shutdown.' });
+          expect(status?.conditions?.find(({ type }) => type === 'DisruptionTarget')).toMatchObject({ status: 'True', reason: 'TerminationByKubelet' });
+          expect(status?.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('False');
+        }
+        await host.boot();
+      } else await cluster.until('the next boot', async () => await host.sh('cat /proc/sys/kernel/random/boot_id') !== boot);
+      await cluster.running('low', 'better', 'system', 'deaf');
+      for (const name of ['low', 'better', 'system', 'deaf']) expect((await cluster.pod(name)).status?.reason).toBeUndefined();
+      const lines = await said();
+      // Those of one priority end together.
+      const groups = [/^(low|once) told$/, /^(low|once) ended$/, /^better told$/, /^better ended$/, /^system told$/, /^system ended$/, /^systemd stops$/, /began$/];
+      const places = lines.map((line) => groups.findIndex((group) => group.test(line)));
+      expect(places, lines.join('\n')).toEqual(places.toSorted((a, b) => a - b));
+      expect(new Set(places), lines.join('\n')).toEqual(new Set(groups.keys()));
+      expect((await cluster.pod('once')).status).toMatchObject({ phase: 'Succeeded' });
+    });
+  });
+}, 900_000);
