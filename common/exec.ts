@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
+import type { Clock } from './clock.ts';
 import { messageOf, StatusError } from './errors.ts';
 
 export interface ExecOptions {
@@ -9,6 +10,8 @@ export interface ExecOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly timeoutMs?: number;
+  /** Measures that; real time when absent. */
+  readonly clock?: Clock;
   readonly signal?: AbortSignal;
   /** Most bytes kept of each output stream; the default is 4 MiB. */
   readonly maxBytes?: number;
@@ -25,14 +28,14 @@ export type Exec = (command: string, args: readonly string[], options?: ExecOpti
 
 /** Runs a command to its end. A non-zero exit is a result; a command that cannot be run or ran too long is a StatusError. */
 export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-  const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal } = options;
+  const { timeoutMs = 30_000, maxBytes = 4 << 20, input, env, cwd, signal, clock } = options;
   // The command line and the API server run no commands: they need not hold the library.
   const { execa } = await import('execa');
   const running = execa(command, [...args], {
     reject: false,
     // Its own way of collecting output makes 64 KB of queues for each command, which outlive the young generation.
     buffer: false,
-    timeout: timeoutMs,
+    ...(!clock && { timeout: timeoutMs }),
     // Whoever does not end in time may not hear a gentler signal either.
     killSignal: 'SIGKILL',
     ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
@@ -41,8 +44,11 @@ export async function exec(command: string, args: readonly string[], options: Ex
     ...(signal && { cancelSignal: signal }),
   });
   const [stdout, stderr] = [running.stdout, running.stderr].map((stream) => collect(stream, maxBytes, () => running.kill('SIGKILL')));
+  let late = false;
+  const cancel = clock?.after(timeoutMs, () => { late = running.kill('SIGKILL'); });
   const result = await running;
-  if (result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`);
+  cancel?.();
+  if (late || result.timedOut) throw new StatusError('Timeout', `${command} ${args.join(' ')} did not end within ${String(timeoutMs)} ms`);
   if (stdout?.isTooMuch || stderr?.isTooMuch) throw new StatusError('InternalError', `${command} ${args.join(' ')} said more than ${String(maxBytes)} bytes`);
   if (result.exitCode === undefined) {
     throw new StatusError('InternalError', `cannot run ${command}: ${result.signal === undefined ? messageOf(result.cause ?? result.message) : `it was ended by ${result.signal}`}`, { cause: result.cause });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { ContainerState, Pod } from '#api/gen/types.ts';
+import { pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { PodManager } from '#agent/pods/manager.ts';
@@ -23,6 +24,8 @@ export class FaultLab {
   readonly clock = new ManualClock();
   readonly events: AgentEvent[] = [];
   readonly dir: string;
+  /** Whether somebody works for whom no time is to pass: a command, say, that takes as long as the machine lets it. */
+  isBusy: (() => boolean) | undefined;
   readonly #state = new MemoryState();
   readonly #stop = new AbortController();
   #manager: PodManager | undefined;
@@ -42,13 +45,22 @@ export class FaultLab {
     this.#manager = new PodManager({
       state: this.#state, driver, clock: this.clock, log: silentLog, events: { emit: (event) => { this.events.push(event); } },
       node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-    }, { nodeName: 'node', stateDir: this.dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+    }, { nodeName: 'node', stateDir: this.dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
     this.run(this.#manager);
   }
 
   run(part: { start(signal: AbortSignal): Promise<void> }): void { this.#running.push(part.start(this.#stop.signal)); }
 
   want(...pods: Pod[]): void { this.#state.set(...pods); }
+
+  drop(...names: string[]): void {
+    for (const name of names) this.#state.remove(pods, 'default', name);
+  }
+
+  /** Waits until nothing is left of pods that were dropped. */
+  async untilGone(...names: string[]): Promise<void> {
+    await this.until(() => names.every((name) => this.#manager?.evictable().some(({ uid }) => uid === `${name}-uid`) === false), `the end of ${names.join(' and ')}`);
+  }
 
   async close(): Promise<void> {
     this.#stop.abort(new Error('end of test'));
@@ -58,6 +70,10 @@ export class FaultLab {
 
   stateOf(name: string): ContainerState | undefined {
     return this.#manager?.all().find((report) => report.name === name)?.status.containerStatuses?.[0]?.state;
+  }
+
+  restartsOf(name: string): number | undefined {
+    return this.#manager?.all().find((report) => report.name === name)?.status.containerStatuses?.[0]?.restartCount;
   }
 
   isRunning(name: string): boolean { return this.stateOf(name)?.running !== undefined; }
@@ -85,12 +101,13 @@ export class FaultLab {
 
   /** Lets time pass, with room for what goes over the socket in between, until the condition holds. */
   async until(condition: () => boolean, what: string): Promise<void> {
-    for (const deadlineMs = performance.now() + 18_000; performance.now() < deadlineMs;) {
+    for (const deadlineMs = performance.now() + (this.isBusy ? 50_000 : 18_000); performance.now() < deadlineMs;) {
       for (let turn = 0; turn < 50; turn++) {
         if (condition()) return;
         await new Promise((resolve) => { setImmediate(resolve); });
       }
-      await this.clock.advance(250);
+      if (this.isBusy?.()) await new Promise((resolve) => { setTimeout(resolve, 2); });
+      else await this.clock.advance(this.isBusy ? 1000 : 250);
     }
     throw new Error(`not reached: ${what}; events: ${JSON.stringify(this.events.map(({ name, reason, message }) => [name, reason, message]))}; reports: ${JSON.stringify(this.#manager?.all())}`);
   }

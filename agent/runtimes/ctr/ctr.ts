@@ -1,3 +1,4 @@
+import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError, type StatusCode } from '#common/errors.ts';
 import { exec, openCommand, type OpenCommand } from '#common/exec.ts';
 
@@ -9,9 +10,11 @@ export interface CtrResult { readonly exitCode: number; readonly stdout: string;
 export class Ctr {
   readonly endpoint: string;
   readonly namespace: string;
+  readonly #clock: Clock;
 
   /** `endpoint` is the socket's absolute path, with or without `unix://`. */
-  constructor(endpoint: string, namespace: string) {
+  constructor({ clock }: { readonly clock: Clock }, endpoint: string, namespace: string) {
+    this.#clock = clock;
     this.endpoint = endpoint.replace(/^unix:(\/\/)?/, '');
     this.namespace = namespace;
   }
@@ -27,13 +30,15 @@ export class Ctr {
   async attempt(args: readonly string[], signal: AbortSignal, timeoutMs = quickMs): Promise<CtrResult> {
     signal.throwIfAborted();
     try {
-      return await exec('ctr', this.arguments(args), { signal, timeoutMs, maxBytes: 32 << 20 });
+      return await exec('ctr', this.arguments(args), { signal, timeoutMs, clock: this.#clock, maxBytes: 32 << 20 });
     } catch (error) {
       signal.throwIfAborted();
       if (isStatus(error, 'InternalError') && error.message.includes('ENOENT')) {
         throw new StatusError('ServiceUnavailable', 'ctr, containerd\'s command line, is not installed; install containerd (Debian and Ubuntu: apt-get install containerd), or choose another --runtime', { cause: error });
       }
-      throw error;
+      if (!isStatus(error, 'Timeout')) throw error;
+      const asked = ['ctr', ...args.slice(0, 2).filter((word) => !word.startsWith('-'))].join(' ');
+      throw new StatusError('Timeout', `containerd has not done within ${String(timeoutMs / 1000)} s what ${asked} asks of it; check that it is not stuck (systemctl status containerd)`, { cause: error });
     }
   }
 

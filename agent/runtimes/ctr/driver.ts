@@ -57,14 +57,14 @@ export class CtrDriver implements RuntimeDriver {
   constructor(deps: DriverDeps, config: CtrConfig) {
     const base = join(config.stateDir, 'ctr');
     const runDir = join(config.runDir, 'ctr');
-    const ctr = new Ctr(config.endpoint, namespace);
     const { clock } = deps;
+    const ctr = new Ctr({ clock }, config.endpoint, namespace);
     this.#deps = deps;
     this.#config = config;
     this.#ctr = ctr;
     this.#tasks = new Tasks({ ctr, clock });
     this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
-    this.#cni = new Cni({ ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
+    this.#cni = new Cni({ clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#handlers = new CtrHandlers(ctr.endpoint);
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
     this.#containerRecords = new Records(join(base, 'containers'));
@@ -92,7 +92,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async notReady(signal: AbortSignal): Promise<readonly string[]> {
-    await this.#ctr.run(['version'], signal);
+    await this.version(signal);
     return await this.#cni.network() ? [] : [`NetworkReady: NetworkPluginNotReady: there is no CNI configuration in ${this.#config.cni.confDir} yet`];
   }
 

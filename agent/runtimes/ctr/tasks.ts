@@ -26,7 +26,7 @@ export class Tasks {
   /** Ids and process ids of those that containerd has. */
   async list(signal: AbortSignal): Promise<Map<string, number>> {
     const rows = (await this.#ctr.run(['tasks', 'ls'], signal)).split('\n').slice(1).map((line) => line.trim().split(/\s+/));
-    return new Map(rows.flatMap(([id = '', pid]) => (id === '' ? [] : [[id, Number(pid)] as const])));
+    return new Map(rows.flatMap(([id = '', pid = '']) => (/^\d+$/.test(pid) ? [[id, Number(pid)] as const] : [])));
   }
 
   /** Starts a container's program with its outputs on the pipes. Resolves with its process, which may have ended already. */
@@ -57,7 +57,12 @@ export class Tasks {
     const daemon = await spawnDaemon('sh', ['-c', script], 'ignore');
     let ended = false;
     void daemon.ended.then(() => { ended = true; });
+    const deadlineMs = this.#clock.monotonic() + startMs;
     while (!ended) {
+      if (this.#clock.monotonic() > deadlineMs) {
+        endSession(daemon.pid);
+        throw new StatusError('Timeout', `containerd has not started it within ${String(startMs / 1000)} s; check that it is not stuck (systemctl status containerd)`);
+      }
       const pid = Number(await readFile(join(dir, 'pid'), 'utf8').catch(() => '0'));
       // Made, but not begun, is a process that waits in the runtime's own program.
       if (pid > 1 && await isProgram(pid)) return;
@@ -106,9 +111,21 @@ export class Tasks {
   }
 }
 
+/** Rejects when nobody has written down a process there. */
 export async function refOf(pidFile: string): Promise<ProcessRef> {
-  const pid = Number(await readFile(pidFile, 'utf8'));
+  const text = await readFile(pidFile, 'utf8').catch(() => '');
+  const pid = Number(text);
+  if (!/^\d+$/.test(text.trim()) || pid < 2) throw new StatusError('InternalError', `containerd says that it has started the program, and does not tell its process (${JSON.stringify(text.slice(0, 50))}); look at containerd's log`);
   return await processRef(pid) ?? { pid, startTime: '' };
+}
+
+/** With all that it has started. */
+function endSession(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
 }
 
 async function isProgram(pid: number): Promise<boolean> {

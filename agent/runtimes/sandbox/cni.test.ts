@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { systemClock } from '#common/clock.ts';
 import { Cni, type CniTarget } from './cni.ts';
 
 const forever = new AbortController().signal;
@@ -19,7 +20,7 @@ function setUp(cniVersion: string) {
   }
   writeFileSync(join(confDir, '10-x.conflist'), JSON.stringify({ cniVersion, name: 'x', plugins: [{ type: 'first' }, { type: 'second' }] }));
   const calls = (): [string, boolean][] => readFileSync(log, 'utf8').trim().split('\n').map((line) => [line.split(' ').slice(0, 2).join(' '), line.includes('prevResult')]);
-  return { cni: new Cni({ confDir, binDirs: [binDir] }), directory, calls };
+  return { cni: new Cni({ clock: systemClock }, { confDir, binDirs: [binDir] }), directory, calls };
 }
 
 it('tells plugins what they answered when it checks and when it gives a network back', async () => {

@@ -1,8 +1,9 @@
 import { access, constants, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord } from '#api/meta/json.ts';
-import { StatusError } from '#common/errors.ts';
-import { exec } from '#common/exec.ts';
+import type { Clock } from '#common/clock.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { exec, type ExecOptions, type ExecResult } from '#common/exec.ts';
 
 export interface CniConfig {
   /** Where the configuration is; the first file by name counts. */
@@ -48,13 +49,15 @@ const timeoutMs = 60_000;
  * the plugins answered is kept on disk beside the configuration until the network is given back, for DEL and CHECK are to tell them.
  */
 export class Cni {
+  readonly #clock: Clock;
   readonly #config: CniConfig;
   /** Networks that are being given. */
   readonly #adding = new Set<Promise<unknown>>();
   /** Settles when no plugin collects; none may while another adds. */
   #collecting: Promise<unknown> = Promise.resolve();
 
-  constructor(config: CniConfig) {
+  constructor({ clock }: { readonly clock: Clock }, config: CniConfig) {
+    this.#clock = clock;
     this.#config = config;
   }
 
@@ -87,7 +90,9 @@ export class Cni {
     await mkdir(this.#results, { recursive: true, mode: 0o700 });
     await writeFile(this.#resultOf(target), JSON.stringify({ network, target, result: result ?? null } satisfies Attachment), { mode: 0o600 });
     const ips = isRecord(result) && Array.isArray(result['ips']) ? result['ips'] : [];
-    return ips.flatMap((ip: unknown) => (isRecord(ip) && typeof ip['address'] === 'string' ? [ip['address'].replace(/\/\d+$/, '')] : []));
+    const addresses = ips.flatMap((ip: unknown) => (isRecord(ip) && typeof ip['address'] === 'string' ? [ip['address'].replace(/\/\d+$/, '')] : []));
+    if (addresses.length === 0) throw new StatusError('InternalError', `the CNI plugins of network ${network.name} (${network.plugins.map(({ type }) => String(type)).join(', ')}) gave the pod no address; check its configuration in ${this.#config.confDir}`);
+    return addresses;
   }
 
   /** Gives links and addresses back. Idempotent. */
@@ -155,18 +160,27 @@ export class Cni {
     const { launcher = [], binDirs } = this.#config;
     const type = typeof plugin['type'] === 'string' ? plugin['type'] : '';
     const [program, ...args] = [...launcher, await this.#find(type)];
-    const { exitCode, stdout, stderr } = await exec(program, args, {
+    const { exitCode, stdout, stderr } = await this.#exec(type, command, program, args, {
       input: JSON.stringify({ ...plugin, cniVersion: network.cniVersion, name: network.name, ...(prevResult !== undefined && { prevResult }) }),
       env: { CNI_COMMAND: command, CNI_PATH: binDirs.join(':'), ...(target && {
         CNI_CONTAINERID: target.containerId, CNI_NETNS: target.netns, CNI_IFNAME: ifName,
         CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${target.podNamespace};K8S_POD_NAME=${target.podName};K8S_POD_UID=${target.podUid};K8S_POD_INFRA_CONTAINER_ID=${target.containerId}`,
       }) },
-      timeoutMs, signal,
+      signal,
     });
     const answer = parsed(stdout);
     if (exitCode === 0) return answer;
     const words = isRecord(answer) ? [answer['msg'], answer['details']].filter((text) => typeof text === 'string' && text !== '').join(': ') : '';
     throw new StatusError('InternalError', `the CNI plugin ${type} of network ${network.name} failed (${command}): ${words || stderr.trim().slice(0, 1000) || `exit code ${String(exitCode)}`}`);
+  }
+
+  async #exec(type: string, command: string, program: string, args: readonly string[], options: ExecOptions): Promise<ExecResult> {
+    try {
+      return await exec(program, args, { ...options, timeoutMs, clock: this.#clock });
+    } catch (error) {
+      if (!isStatus(error, 'Timeout')) throw error;
+      throw new StatusError('Timeout', `the CNI plugin ${type} did not end within ${String(timeoutMs / 1000)} s (${command}); check what it waits for`, { cause: error });
+    }
   }
 
   async #find(type: string): Promise<string> {
