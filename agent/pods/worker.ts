@@ -17,13 +17,14 @@ import { ContainerProbes } from './probes/probes.ts';
 import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
 import { rejectionOf, type Rejection } from './spec/admission.ts';
-import { containerNamed, graceSecondsOf } from './spec/containers.ts';
+import { containerNamed } from './spec/containers.ts';
 import { signatureOf } from './snapshot.ts';
 import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
-import { sandboxKey, type Decision, type Ending, type Eviction, type PodManagerConfig, type PodView, type Withheld } from './types.ts';
+import { sandboxKey, type Decision, type Eviction, type PodManagerConfig, type PodView, type Withheld } from './types.ts';
 import { hasTokens } from './volumes/tokens.ts';
+import { PodWishes } from './wishes.ts';
 
 export interface WorkerDeps extends ActionDeps {
   /** For `containerID`. */
@@ -41,8 +42,6 @@ const maxRepeats = 5;
 const patientFailures = 3;
 /** An agent that has just started has more urgent things to do than to look at tokens. */
 const adoptedRenewMs = 30_000;
-/** Nobody waits for the end of a pod that was removed by force: it gets this long at most. */
-const removedGraceSeconds = 1;
 
 /**
  * Brings one pod to what is wanted, one step after the other, and reports what is. Sleeps until something is told to
@@ -57,18 +56,10 @@ export class PodWorker {
   readonly #allowedUnsafeSysctls: readonly string[];
   readonly #paths: PodPaths;
   readonly #allocation: PodAllocation;
-  /** As it was last asked for. */
-  #wanted: Pod;
-  /** The same with what it has been given. */
+  readonly #wishes: PodWishes;
+  /** As it is wanted, with what it has been given. */
   #pod: Pod;
   #rejection: Rejection | undefined;
-  #eviction: Eviction | undefined;
-  #haltSeconds: number | undefined;
-  #withheld: Withheld | undefined;
-  #ending: Ending | undefined;
-  /** False once the control plane has dropped the pod: the worker ends when nothing is left. */
-  #desired = true;
-  #interrupt = new AbortController();
   readonly #wakeup = new Wakeup();
   /** Something was told since the turn began. */
   #woken = false;
@@ -87,13 +78,13 @@ export class PodWorker {
     const { uid = '', namespace = '', name = '' } = pod.metadata ?? {};
     this.uid = uid;
     this.#deps = deps;
-    this.#wanted = this.#pod = pod;
+    this.#pod = pod;
+    this.#wishes = new PodWishes(pod, deps.clock, () => { this.wake(); });
     this.#paths = podPaths(config.stateDir, { namespace, name, uid });
     this.#allocation = new PodAllocation(this.#paths.allocation, deps.capacity);
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths, this.#allocation);
     this.#announcer = new Announcer(deps.recorder);
     this.#allowedUnsafeSysctls = config.allowedUnsafeSysctls;
-    this.#ending = this.#endingOf(pod);
   }
 
   get pod(): Pod { return this.#pod; }
@@ -102,72 +93,46 @@ export class PodWorker {
   get isDeferred(): boolean { return this.#allocation.view?.refusal?.reason === 'Deferred'; }
 
   /** A container of it asks for devices. */
-  get hasDevices(): boolean { return wantsOf(this.#wanted).length > 0; }
+  get hasDevices(): boolean { return wantsOf(this.#wishes.pod).length > 0; }
 
   /** A volume of it may be one of a CSI driver. */
-  get mayHaveCsi(): boolean { return this.#wanted.spec?.volumes?.some(({ csi, persistentVolumeClaim, ephemeral }) => csi ?? persistentVolumeClaim ?? ephemeral) === true; }
+  get mayHaveCsi(): boolean { return this.#wishes.pod.spec?.volumes?.some(({ csi, persistentVolumeClaim, ephemeral }) => csi ?? persistentVolumeClaim ?? ephemeral) === true; }
 
   /** Nobody asks for it any more; what is left of it ends. */
-  get isLeaving(): boolean { return !this.#desired; }
+  get isLeaving(): boolean { return !this.#wishes.isDesired; }
 
-  get isEnding(): boolean { return this.#ending !== undefined || this.#eviction !== undefined; }
+  get isEnding(): boolean { return this.#wishes.ending !== undefined || this.#wishes.eviction !== undefined; }
 
   /** It has ended, and has given back what it had of the host: volumes in memory, too. */
   get isOver(): boolean { return this.#over || this.#removed; }
 
   /** Undefined lets the pod go on. */
-  halt(seconds: number | undefined): void {
-    if (this.#haltSeconds === seconds) return;
-    this.#haltSeconds = seconds;
-    this.#interruptNow();
-    this.wake();
-  }
+  halt(seconds: number | undefined): void { this.#wishes.halt(seconds); }
 
   /** What it was last reported as. */
   get status(): PodStatus | undefined { return this.#lastStatus; }
 
   /** Ends the pod for good, as failed. One that has ended, or is ending, is left to that. */
   evict(eviction: Eviction): void {
-    if (this.#eviction || this.#ending || isTerminal(this.#lastStatus ?? this.#pod.status)) return;
-    this.#eviction = eviction;
-    this.#interruptNow();
-    this.wake();
+    if (!isTerminal(this.#lastStatus ?? this.#pod.status)) this.#wishes.evict(eviction);
   }
 
   /** The pod as it is wanted now. */
   update(pod: Pod): void {
-    const before = this.#ending;
-    const [wanted, known] = [pod, this.#wanted].map((p) => JSON.stringify([p.spec, p.metadata?.labels, p.metadata?.annotations]));
-    if (wanted !== known) {
+    if (this.#wishes.update(pod)) {
       this.#memory.failures.clear();
       this.#stale = true;
     }
-    this.#wanted = pod;
     this.#pod = this.#allocation.of(pod);
-    this.#desired = true;
-    this.#ending = this.#endingOf(pod);
-    if (this.#ending && (!before || (this.#ending.graceSeconds ?? 0) < (before.graceSeconds ?? Infinity))) this.#interruptNow();
-    this.wake();
   }
 
   /** Whether the pod may run here at the moment. */
   withhold(withheld: Withheld | undefined): void {
-    const before = this.#withheld;
-    // What is ending is not told again, unless its time is over.
-    if (before === withheld || (before && withheld && (withheld.graceSeconds > 0 || before.graceSeconds === 0))) return;
-    this.#withheld = withheld;
-    if (withheld && !before) this.#deps.recorder.emit('Warning', 'Withheld', 'This host has had no contact with the control plane for so long that the pod may be replaced: the copy here does not run until there is contact again');
-    if (withheld) this.#interruptNow();
-    this.wake();
+    if (this.#wishes.withhold(withheld)) this.#deps.recorder.emit('Warning', 'Withheld', 'This host has had no contact with the control plane for so long that the pod may be replaced: the copy here does not run until there is contact again');
   }
 
-  /** The pod is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for; else a moment, or what its deletion said if that is less. */
-  end(graceSeconds = Math.min(this.#ending?.graceSeconds ?? graceSecondsOf(this.#wanted), removedGraceSeconds)): void {
-    this.#desired = false;
-    this.#ending = { graceSeconds, sinceMs: this.#endingSince() };
-    this.#interruptNow();
-    this.wake();
-  }
+  /** The pod is not wanted on this node any more; see `PodWishes.drop`. */
+  end(graceSeconds?: number): void { this.#wishes.drop(graceSeconds); }
 
   /** An object that the pod refers to has changed. */
   refresh(): void {
@@ -183,7 +148,7 @@ export class PodWorker {
 
   /** Whether the pod refers to the ConfigMap or Secret. */
   uses(kind: 'ConfigMap' | 'Secret', namespace: string | undefined, name: string): boolean {
-    return this.#wanted.metadata?.namespace === namespace && referencesOf(this.#wanted, kind).has(name);
+    return this.#wishes.pod.metadata?.namespace === namespace && referencesOf(this.#wishes.pod, kind).has(name);
   }
 
   /** Works until aborted, or until a pod that is not wanted any more is gone. */
@@ -191,7 +156,7 @@ export class PodWorker {
     try {
       while (!signal.aborted) {
         const untilMs = await this.#turn(signal);
-        if (this.#removed && !this.#desired) return;
+        if (this.#removed && !this.#wishes.isDesired) return;
         await this.#sleep(untilMs, signal);
       }
     } finally {
@@ -204,7 +169,7 @@ export class PodWorker {
     this.#repeats = 0;
     while (!signal.aborted && !this.#removed) {
       this.#woken = false;
-      const interrupt = AbortSignal.any([signal, this.#interrupt.signal]);
+      const interrupt = AbortSignal.any([signal, this.#wishes.interrupt]);
       try {
         const view = await this.#observe(signal, interrupt);
         const decision = step(view);
@@ -265,18 +230,21 @@ export class PodWorker {
   /** Settles whether a new pod may be here, and what one that is here may have. */
   async #allot({ sandboxes, containers }: RuntimeSnapshot, signal: AbortSignal): Promise<void> {
     if (!this.#observedBefore) await this.#allocation.load();
+    const wishes = this.#wishes;
+    const isOver = isTerminal(this.#pod.status);
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
-    if (isNew && !this.#ending && !this.#rejection && !isTerminal(this.#pod.status)) this.#rejection = rejectionOf(this.#wanted, this.#allowedUnsafeSysctls, this.#deps.node.strictGroups?.()) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(this.#wanted);
+    if (isNew && !wishes.ending && !this.#rejection && !isOver) this.#rejection = rejectionOf(wishes.pod, this.#allowedUnsafeSysctls, this.#deps.node.strictGroups?.()) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(wishes.pod);
     // It has what it was given, whatever its spec says by now.
-    if (!isNew && !this.#ending && !this.#observedBefore && !isTerminal(this.#pod.status)) this.#deps.capacity.adopt(this.#allocation.of(this.#wanted));
-    if (!isNew && !this.#ending && await this.#allocation.follow(this.#wanted)) this.#announcer.announceResize(this.#allocation.view);
-    this.#pod = this.#allocation.of(this.#wanted);
+    if (!isNew && !wishes.ending && !this.#observedBefore && !isOver) this.#deps.capacity.adopt(this.#allocation.of(wishes.pod));
+    if (!isNew && !wishes.ending && await this.#allocation.follow(wishes.pod)) this.#announcer.announceResize(this.#allocation.view);
+    this.#pod = this.#allocation.of(wishes.pod);
   }
 
   /** It may have to wait for them; a pod that is not to begin does not. */
   async #admitDevices(signal: AbortSignal): Promise<Rejection | undefined> {
-    return this.#eviction || this.#withheld || this.#haltSeconds !== undefined ? undefined : this.#deps.devices?.admit(this.#wanted, signal);
+    const { pod, eviction, withheld, haltSeconds } = this.#wishes;
+    return eviction || withheld || haltSeconds !== undefined ? undefined : this.#deps.devices?.admit(pod, signal);
   }
 
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
@@ -301,16 +269,17 @@ export class PodWorker {
   }
 
   #view(snapshot: RuntimeSnapshot): PodView {
+    const { ending, eviction, haltSeconds, withheld } = this.#wishes;
     return {
       pod: this.#pod,
       nowMs: this.#deps.clock.now(),
       monotonicMs: this.#deps.clock.monotonic(),
       startTime: this.#lastStatus?.startTime ?? this.#pod.status?.startTime,
-      ending: this.#ending,
+      ending,
       rejection: this.#rejection,
-      eviction: this.#eviction,
-      haltSeconds: this.#haltSeconds,
-      withheld: this.#withheld,
+      eviction,
+      haltSeconds,
+      withheld,
       resize: this.#allocation.view,
       ...(this.#deps.devices && { outdated: this.#deps.devices.outdated(this.uid) }),
       ...snapshot,
@@ -369,19 +338,7 @@ export class PodWorker {
 
   #report(status: PodStatus, gone: boolean): void {
     const { namespace = '', name = '' } = this.#pod.metadata ?? {};
-    if (this.#desired) this.#deps.report({ namespace, name, uid: this.uid, status, gone });
-  }
-
-  #endingOf({ metadata }: Pod): Ending | undefined {
-    if (metadata?.deletionTimestamp === undefined) return undefined;
-    return { graceSeconds: metadata.deletionGracePeriodSeconds ?? undefined, sinceMs: this.#endingSince() };
-  }
-
-  #endingSince(): number { return this.#ending?.sinceMs ?? this.#deps.clock.monotonic(); }
-
-  #interruptNow(): void {
-    this.#interrupt.abort(new Error('the pod is to end'));
-    this.#interrupt = new AbortController();
+    if (this.#wishes.isDesired) this.#deps.report({ namespace, name, uid: this.uid, status, gone });
   }
 
   async #sleep(untilMs: number | undefined, signal: AbortSignal): Promise<void> {
