@@ -24,8 +24,8 @@ export async function readManifests(paths: readonly string[], recursive: boolean
     for (const manifest of await parseManifests(text, source)) read.push({ manifest, source });
   };
   for (const path of paths) {
-    if (path === '-') await add(await readStream(stdin, 'standard input'), 'standard input');
-    else if (/^https?:\/\//.test(path)) await add(await readUrl(path), path);
+    if (path === '-') await add((await readBytes(stdin, 'standard input')).toString('utf8'), 'standard input');
+    else if (/^https?:\/\//.test(path)) await add((await readUrl(path)).toString('utf8'), path);
     else for (const file of filesOf(path, recursive)) await add(readFile(file), file);
   }
   if (read.length === 0) throw new StatusError('BadRequest', `no objects found in ${paths.join(', ')}; of a folder, files named *.yaml, *.yml and *.json count`);
@@ -90,15 +90,16 @@ function readFile(path: string): string {
   }
 }
 
-async function readUrl(url: string): Promise<string> {
+/** What a URL gives. */
+export async function readUrl(url: string): Promise<Buffer> {
   const answer = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs) }).catch((error: unknown) => {
     throw new StatusError('BadRequest', `cannot read ${url}: ${messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error)}`, { cause: error });
   });
   if (!answer.ok) throw new StatusError('BadRequest', `unable to read URL "${url}", server reported ${String(answer.status)} ${answer.statusText}, status code=${String(answer.status)}`);
-  return readStream(answer.body ?? [], url);
+  return readBytes(answer.body ?? [], url);
 }
 
-async function readStream(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, source: string): Promise<string> {
+async function readBytes(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, source: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of stream) {
@@ -106,5 +107,5 @@ async function readStream(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Arra
     if (bytes > maxBytes) throw new StatusError('BadRequest', `${source} holds more than ${String(maxBytes >> 20)} MiB`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

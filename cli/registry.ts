@@ -17,6 +17,7 @@ export const commands: Commands = {
   autoscale: () => import('./commands/autoscale.ts'),
   apply: () => import('./commands/apply.ts'),
   diff: () => import('./commands/diff.ts'),
+  kustomize: () => import('./commands/kustomize.ts'),
   set: () => import('./commands/set.ts'),
   delete: () => import('./commands/delete.ts'),
   scale: () => import('./commands/scale.ts'),
@@ -87,6 +88,7 @@ See:
 
 Change:
   apply          make the cluster match a file; diff: what that would change
+  kustomize      print what a kustomization describes
   create         make objects of a file or of words
   run            run an image in a pod
   expose         make a Service for the pods of an object
