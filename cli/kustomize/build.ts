@@ -37,6 +37,8 @@ export async function buildKustomization(path: string, warn: (line: string) => v
   if (top.buildMetadata.includes('originAnnotations')) {
     for (const resource of list.all) if (resource.origin) resource.setMeta('annotations', { ...resource.meta('annotations'), [originKey]: writeGoYaml(resource.origin) });
   }
+  // Annotations are text, whatever was put there.
+  for (const resource of list.all) if (resource.metadata['annotations'] !== undefined) resource.setMeta('annotations', resource.meta('annotations'));
   return list.all.map(({ fields }) => fields);
 }
 

@@ -9,7 +9,7 @@ import { Resource, textOf } from './resource.ts';
 
 /** Long base64 stands in lines of this length. */
 const base64Line = 70;
-const key = /^[-._a-zA-Z0-9]+$/;
+const validKey = /^[-._a-zA-Z0-9]+$/;
 
 /** Makes the ConfigMap or Secret that a generator describes; its name gets a hash in the end. */
 export async function generate(kind: 'ConfigMap' | 'Secret', args: GeneratorArgs, shared: GeneratorOptions, loader: Loader): Promise<Resource> {
@@ -19,9 +19,9 @@ export async function generate(kind: 'ConfigMap' | 'Secret', args: GeneratorArgs
   const data = await load(args, name, loader);
   const resource = new Resource({ apiVersion: 'v1', kind, metadata: { name, ...(namespace !== '' && { namespace }) }, ...(kind === 'Secret' && { type: args.type || 'Opaque' }) });
   if (kind === 'Secret') {
-    for (const [name, bytes] of data) put(resource.fields, 'data', name, base64(bytes));
+    for (const [key, bytes] of data) put(resource.fields, 'data', key, base64(bytes));
   } else {
-    for (const [name, bytes] of data) put(resource.fields, isUtf8(bytes) ? 'data' : 'binaryData', name, isUtf8(bytes) ? bytes.toString('utf8') : base64(bytes));
+    for (const [key, bytes] of data) put(resource.fields, isUtf8(bytes) ? 'data' : 'binaryData', key, isUtf8(bytes) ? bytes.toString('utf8') : base64(bytes));
   }
   resource.setMeta('labels', options.labels ?? {});
   resource.setMeta('annotations', options.annotations ?? {});
@@ -31,10 +31,10 @@ export async function generate(kind: 'ConfigMap' | 'Secret', args: GeneratorArgs
   return resource;
 }
 
-function put(fields: JsonRecord, field: string, name: string, value: string): void {
+function put(fields: JsonRecord, field: string, key: string, value: string): void {
   const map = own(fields, field);
-  if (isRecord(map)) setOwn(map, name, value);
-  else fields[field] = { [name]: value };
+  if (isRecord(map)) setOwn(map, key, value);
+  else fields[field] = { [key]: value };
 }
 
 /** What all generators share fills in what one does not say itself; it alone can turn things on. */
@@ -54,9 +54,11 @@ async function load({ envs = [], env = '', literals = [], files = [] }: Generato
     ...await named(`file sources: [${files.join(' ')}]`, async () => Promise.all(files.map(async (source) => filePair(source, loader)))),
   ];
   const data = new Map<string, Buffer>();
-  for (const [name, value] of pairs) if (!key.test(name)) throw refuse(`${JSON.stringify(name)} is not a valid key name: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')`);
-    else if (data.has(name)) throw refuse(`configmap ${name} illegally repeats the key \`${name}\``);
-    else data.set(name, value);
+  for (const [key, value] of pairs) {
+    if (!validKey.test(key)) throw refuse(`${JSON.stringify(key)} is not a valid key name: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')`);
+    if (data.has(key)) throw refuse(`configmap ${name} illegally repeats the key \`${key}\``);
+    data.set(key, value);
+  }
   return data;
 }
 
@@ -103,14 +105,14 @@ function base64(bytes: Buffer): string {
   return text.length < base64Line ? text : text.replace(new RegExp(`.{1,${String(base64Line)}}`, 'g'), '$&\n');
 }
 
-/** What kustomize puts behind the names of generated objects: ten letters of a hash of their kind, name and data. */
+/** What kustomize puts behind the names of generated objects: ten letters of a hash of kind and data. It means to hash the name, too, but never finds it. */
 export function contentHash(resource: Resource): string {
   const { fields } = resource;
   const kind = textOf(own(fields, 'kind'));
   const value = (field: string): unknown => own(fields, field) ?? '';
   const encoded = kind === 'Secret'
-    ? { data: value('data'), kind, name: resource.name, ...(own(fields, 'stringData') !== undefined && { stringData: value('stringData') }), type: value('type') }
-    : { ...(own(fields, 'binaryData') !== undefined && { binaryData: value('binaryData') }), data: value('data'), kind, name: resource.name };
+    ? { data: value('data'), kind, name: '', ...(own(fields, 'stringData') !== undefined && { stringData: value('stringData') }), type: value('type') }
+    : { ...(own(fields, 'binaryData') !== undefined && { binaryData: value('binaryData') }), data: value('data'), kind, name: '' };
   const hex = createHash('sha256').update(goJson(encoded)).digest('hex').slice(0, 10);
   return hex.replaceAll('0', 'g').replaceAll('1', 'h').replaceAll('3', 'k').replaceAll('a', 'm').replaceAll('e', 't');
 }

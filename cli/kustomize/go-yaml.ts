@@ -100,7 +100,7 @@ function literal(value: string, indent: number): string {
 
 /** Breaks lines at single spaces beyond the best width; text at its edges is left alone where `inner`. */
 function folded(value: string, column: number, indent: number, inner = false): string {
-  const characters = [...value];
+  const characters = Array.from(value);
   let result = '';
   let at = column;
   let spaces = false;
@@ -128,7 +128,7 @@ const escapes: Readonly<Record<string, string>> = {
 };
 
 function doubleQuoted(value: string, column: number, indent: number, fold: boolean): string {
-  const characters = [...value];
+  const characters = Array.from(value);
   let result = '"';
   let at = column + 1;
   let spaces = false;
@@ -142,7 +142,7 @@ function doubleQuoted(value: string, column: number, indent: number, fold: boole
     }
     const written = special.test(character) || character === '\n' || character === '"' || character === '\\' ? escaped(character) : character;
     result += written;
-    at += [...written].length;
+    at += Array.from(written).length;
     spaces = character === ' ';
   }
   return `${result}"`;

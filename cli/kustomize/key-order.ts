@@ -3,8 +3,8 @@ const digit = /\p{Nd}/u;
 
 /** The order in which go-yaml writes keys: runs of digits count as numbers, and letters come after all else. */
 export function compareKeys(left: string, right: string): number {
-  const a = [...left];
-  const b = [...right];
+  const a = Array.from(left);
+  const b = Array.from(right);
   for (let i = 0; i < a.length && i < b.length; i++) {
     const x = a[i] ?? '';
     const y = b[i] ?? '';

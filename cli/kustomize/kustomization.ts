@@ -83,7 +83,7 @@ export function readKustomization(loader: Loader, warn: (line: string) => void):
 }
 
 const deprecated = [
-  ['commonLabels', 'labels'], ['bases', 'resources'], ['imageTags', 'images'], ['patchesJson6902', 'patches'], ['patchesStrategicMerge', 'patches'], ['vars', 'replacements', '[EXPERIMENTAL] '],
+  ['bases', 'resources'], ['commonLabels', 'labels'], ['imageTags', 'images'], ['patchesJson6902', 'patches'], ['patchesStrategicMerge', 'patches'], ['vars', 'replacements', '[EXPERIMENTAL] '],
 ] as const;
 
 function isEmpty(value: unknown): boolean {
