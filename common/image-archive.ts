@@ -2,6 +2,7 @@ const blockBytes = 512;
 /** Descriptions of images are small; layers are not looked into. */
 const maxFileBytes = 256 << 10;
 const maxKeptBytes = 4 << 20;
+const isDigest = /^sha256:[0-9a-f]{64}$/;
 const kept = /^(?:\.\/)?(index\.json|manifest\.json|blobs\/sha256\/[0-9a-f]{64}|[0-9a-f]{64}\.json)$/;
 
 /** One image of an archive. */
@@ -15,9 +16,12 @@ export interface ArchivedImage {
 
 interface Descriptor { readonly digest?: string; readonly mediaType?: string; readonly annotations?: Readonly<Record<string, string>> }
 interface Index { readonly manifests?: readonly Descriptor[] }
-interface Manifest extends Index { readonly config?: Descriptor }
-interface DockerEntry { readonly Config?: string; readonly RepoTags?: readonly string[] | null }
-interface Configuration { readonly architecture?: string }
+interface Manifest extends Index { readonly config?: Descriptor; readonly layers?: readonly Descriptor[] }
+interface DockerEntry { readonly Config?: string; readonly RepoTags?: readonly string[] | null; readonly Layers?: readonly string[] }
+interface Configuration { readonly architecture?: string; readonly rootfs?: { readonly diff_ids?: readonly string[] } }
+
+/** A layer of an image: which file of the archive it is, and the digest of what that is unpacked. */
+export interface ArchivedLayer { readonly path: string; readonly diffId: string }
 
 /** Reads along while a docker or OCI archive passes by, in pieces of any size, and knows at the end what is in it. Holds a few megabytes at most, whatever comes. */
 export class ArchiveReader {
@@ -53,6 +57,23 @@ export class ArchiveReader {
     return this.#listed(this.#json<Index>('index.json'), [], 0);
   }
 
+  /** Of each image its layers, the lowest first, as far as the archive says. */
+  layers(): ArchivedLayer[][] {
+    const docker = this.#json<readonly DockerEntry[]>('manifest.json');
+    const found = Array.isArray(docker)
+      ? (docker as readonly DockerEntry[]).map(({ Config = '', Layers }) => ({ config: Config, paths: Layers }))
+      : [...this.#files.keys()].filter((path) => path.startsWith('blobs/')).map((path) => {
+        const manifest = this.#json<Manifest>(path);
+        const blob = ({ digest = '' }: Descriptor): string => `blobs/${digest.replace(':', '/')}`;
+        return { config: blob(manifest?.config ?? {}), paths: Array.isArray(manifest?.layers) ? manifest.layers.map(blob) : undefined };
+      });
+    return found.flatMap(({ config, paths }) => {
+      const ids = this.#json<Configuration>(config)?.rootfs?.diff_ids;
+      const whole = Array.isArray(paths) && Array.isArray(ids) && paths.length === ids.length && ids.every((id) => isDigest.test(id));
+      return whole ? [paths.map((path, i) => ({ path, diffId: ids[i] ?? '' }))] : [];
+    });
+  }
+
   #listed(index: Index | undefined, names: readonly string[], depth: number): ArchivedImage[] {
     if (!Array.isArray(index?.manifests) || depth > 2) return [];
     return (index.manifests as readonly Descriptor[]).flatMap(({ digest = '', annotations = {} }): ArchivedImage[] => {
@@ -74,15 +95,14 @@ export class ArchiveReader {
     if (this.#header.length < blockBytes) return rest;
     const block = this.#header;
     this.#header = Buffer.alloc(0);
-    // Two empty blocks end an archive.
-    if (block.every((byte) => byte === 0)) return rest;
-    const size = sizeOf(block);
-    if (size === undefined || block.toString('latin1', 257, 262) !== 'ustar') {
+    const entry = tarFile(block);
+    if (entry === undefined) {
       this.#broken = true;
       return rest;
     }
+    const { size } = entry;
     this.#left = Math.ceil(size / blockBytes) * blockBytes;
-    const path = kept.exec(block.toString('utf8', 0, 100).replace(/\0.*$/s, ''))?.[1];
+    const path = kept.exec(entry.path)?.[1];
     this.#file = path !== undefined && size > 0 && size <= maxFileBytes && this.#keptBytes + size <= maxKeptBytes ? { path, size, chunks: [] } : undefined;
     if (this.#file) this.#keptBytes += size;
     return rest;
@@ -107,6 +127,14 @@ export class ArchiveReader {
       return undefined;
     }
   }
+}
+
+/** What a header of an archive says. An empty one, two of which end an archive, is of no file; undefined for what is no header. */
+export function tarFile(block: Buffer): { readonly path: string; readonly size: number; readonly isFile: boolean } | undefined {
+  if (block.every((byte) => byte === 0)) return { path: '', size: 0, isFile: false };
+  const size = sizeOf(block);
+  if (size === undefined || block.length < blockBytes || block.toString('latin1', 257, 262) !== 'ustar') return undefined;
+  return { path: block.toString('utf8', 0, 100).replace(/\0.*$/s, ''), size, isFile: block[156] === 0x30 || block[156] === 0 };
 }
 
 /** Octal, or base 256 for what is larger than 8 GiB; undefined for what is neither. */

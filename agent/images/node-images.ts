@@ -1,13 +1,18 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
+import { IdentityFiles } from '#agent/session/identity.ts';
 import { nodeEvent } from '#agent/session/node-event.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
 import { ImageCollector, type ImageCollectorConfig, type ImageCollectorDeps } from './collector.ts';
 import { writeHostsFiles } from './hosts-files.ts';
 import { imagePullerDefaults, ImagePuller, type ImagePullerDeps } from './puller.ts';
+import type { ReceivedBlobs } from './push/blobs.ts';
+import type { ServePushDeps } from './push/serve-push.ts';
 import { ImageRecords } from './records.ts';
 import { loadRegistries, noRegistries, type Registries } from './registries.ts';
 
@@ -28,12 +33,15 @@ export class NodeImages implements Runnable {
   readonly collector: ImageCollector;
   readonly #deps: NodeImagesDeps;
   readonly #records: ImageRecords;
+  readonly #stateDir: string;
+  #blobs: Promise<ReceivedBlobs> | undefined;
   /** What was said once is taken back in words. */
   #told = false;
 
   private constructor(deps: NodeImagesDeps, records: ImageRecords, puller: ImagePuller, config: NodeImagesConfig) {
     this.#deps = deps;
     this.#records = records;
+    this.#stateDir = config.stateDir;
     this.puller = puller;
     this.collector = new ImageCollector({ ...deps, records }, config);
   }
@@ -44,7 +52,11 @@ export class NodeImages implements Runnable {
     return new NodeImages(deps, records, new ImagePuller({ ...deps, records }, { ...imagePullerDefaults, maxParallel: config.maxParallelPulls, registries }), config);
   }
 
-  start(signal: AbortSignal): Promise<void> { return this.collector.start(signal); }
+  async start(signal: AbortSignal): Promise<void> {
+    // What a push left that this process knows nothing of; on nearly all hosts there is no such folder.
+    if (existsSync(this.#blobsFolder)) await (await this.#received()).sweep();
+    await this.collector.start(signal);
+  }
 
   /** What others should know of this node's images: those that are not made for every host. */
   get annotations(): Readonly<Record<string, string>> {
@@ -58,7 +70,18 @@ export class NodeImages implements Runnable {
   /** Answers what the command line asks of this node's images. Loaded then: most hosts are never asked. */
   async serve(request: ImageRequest, signal: AbortSignal): Promise<Channels> {
     const { serveImages } = await import('./serve.ts');
-    return serveImages({ driver: this.#deps.driver, log: this.#deps.log, collector: this.collector, records: this.#records }, request, signal);
+    const push = async (): Promise<Pick<ServePushDeps, 'blobs' | 'identity'>> => ({ blobs: await this.#received(), identity: () => new IdentityFiles(this.#stateDir).load() });
+    return serveImages({ driver: this.#deps.driver, log: this.#deps.log, collector: this.collector, records: this.#records, push }, request, signal);
+  }
+
+  get #blobsFolder(): string { return join(this.#stateDir, 'agent/blobs'); }
+
+  /** Of one folder there is one. */
+  #received(): Promise<ReceivedBlobs> {
+    return this.#blobs ??= (async () => {
+      const { ReceivedBlobs: Loaded } = await import('./push/blobs.ts');
+      return new Loaded(this.#deps.clock, this.#blobsFolder, (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim());
+    })();
   }
 }
 

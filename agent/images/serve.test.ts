@@ -6,12 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { commandChannels } from '#common/streams/channels.ts';
+import { unpacked } from '#common/unpacked.ts';
 import { imageArchive, hostArchitecture } from '#install/images.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
 import { ImageRecords } from './records.ts';
 import { serveImages } from './serve.ts';
-import { unpacked } from './unpacked.ts';
 
 let dir: string;
 let driver: FakeDriver;
@@ -24,6 +24,7 @@ beforeEach(async () => {
 afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 
 const archive = imageArchive({ name: 'docker.io/library/app:1', architecture: hostArchitecture(), files: [], entrypoint: ['/x'] });
+const push = () => Promise.reject(new Error('not in this test'));
 async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of source) chunks.push(chunk);
@@ -32,7 +33,7 @@ async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
 
 async function ask(request: Record<string, unknown>, input?: Buffer): Promise<{ output: string; status: { status?: string; reason?: string; message?: string } }> {
   const collector = { list: () => Promise.resolve([{ id: 'i', names: ['n'], sizeBytes: 1, keptFor: undefined, isLoaded: true }]), prune: () => Promise.resolve([]) };
-  const near = serveImages({ driver, records, collector, log: silentLog }, { kind: 'images', stdin: input !== undefined, stdout: true, stderr: false, tty: false, ...request } as ImageRequest, new AbortController().signal);
+  const near = serveImages({ driver, records, collector, push, log: silentLog }, { kind: 'images', stdin: input !== undefined, stdout: true, stderr: false, tty: false, ...request } as ImageRequest, new AbortController().signal);
   const send = async (): Promise<void> => {
     for (let at = 0; input && at < input.length; at += 1000) await near.channel(commandChannels.stdin).write(input.subarray(at, at + 1000));
     if (input) await near.channel(commandChannels.stdin).end();
@@ -65,7 +66,7 @@ describe('a node asked about its images', () => {
       return ['half'];
     };
     const collector = { list: () => Promise.resolve([]), prune: () => Promise.resolve([]) };
-    const near = serveImages({ driver: { importImage, exportImage: driver.exportImage.bind(driver), imageId: driver.imageId.bind(driver) }, records, collector, log: silentLog }, { kind: 'images', verb: 'load', stdin: true, stdout: true, stderr: false, tty: false }, new AbortController().signal);
+    const near = serveImages({ driver: { importImage, exportImage: driver.exportImage.bind(driver), imageId: driver.imageId.bind(driver) }, records, collector, push, log: silentLog }, { kind: 'images', verb: 'load', stdin: true, stdout: true, stderr: false, tty: false }, new AbortController().signal);
     await near.channel(commandChannels.stdin).write(archive.subarray(0, 1000));
     const signal = await began.promise;
     const aborted = new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });

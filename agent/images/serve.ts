@@ -4,17 +4,20 @@ import { commandChannels, type Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
 import { channelPair } from '#common/streams/pair.ts';
 import { channelsOf } from '#common/streams/relay.ts';
+import { unpacked } from '#common/unpacked.ts';
 import { canonicalReference } from '#agent/runtimes/image-reference.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { ImageRequest } from '#agent/session/types.ts';
 import type { ImageCollector, KnownImage } from './collector.ts';
+import type { ServePushDeps } from './push/serve-push.ts';
 import type { ImageRecords } from './records.ts';
-import { unpacked } from './unpacked.ts';
 
 export interface ServeImagesDeps {
-  readonly driver: Pick<RuntimeDriver, 'importImage' | 'exportImage' | 'imageId'>;
+  readonly driver: Pick<RuntimeDriver, 'importImage' | 'exportImage' | 'imageId' | 'heldLayers'>;
   readonly collector: Pick<ImageCollector, 'list' | 'prune'>;
   readonly records: ImageRecords;
+  /** What a push brings blob by blob. */
+  readonly push: () => Promise<Pick<ServePushDeps, 'blobs' | 'identity'>>;
   readonly log: Log;
 }
 
@@ -50,24 +53,31 @@ async function answer(deps: ServeImagesDeps, request: ImageRequest, far: Channel
   }
 }
 
-async function perform({ driver, collector, records, log }: ServeImagesDeps, request: ImageRequest, far: Channels, signal: AbortSignal): Promise<void> {
+async function perform(deps: ServeImagesDeps, request: ImageRequest, far: Channels, signal: AbortSignal): Promise<void> {
+  const { driver, collector } = deps;
   const { stdin, stdout } = commandChannels;
   const say = (value: unknown): Promise<void> => far.channel(stdout).write(Buffer.from(JSON.stringify(value)));
   switch (request.verb) {
     case 'list': return say((await collector.list(signal)).map(shown));
     case 'prune': return say((await collector.prune({ dryRun: request.dryRun, loaded: request.loaded }, signal)).map(shown));
-    case 'load': {
-      const names = await driver.importImage(unpacked(far.channel(stdin)), signal);
-      if (names.length === 0) throw new StatusError('Invalid', 'the archive has no image with a name; save it by its name, e.g. docker save app:1');
-      await records.noteLoaded(names.map(canonicalReference));
-      log.info({ names }, 'loaded images');
-      return say(names);
+    case 'load': return say(await load(deps, unpacked(far.channel(stdin)), signal));
+    case 'push': {
+      const { servePush } = await import('./push/serve-push.ts');
+      return servePush({ ...await deps.push(), driver, log: deps.log, load: (archive, stop) => load(deps, archive, stop) }, far.channel(stdin), (line) => far.channel(stdout).write(Buffer.from(`${JSON.stringify(line)}\n`)), signal);
     }
     case 'save': {
       if (await driver.imageId(request.image, signal) === undefined) throw new StatusError('NotFound', `this node has no image ${request.image}`);
       for await (const chunk of driver.exportImage(request.image, signal)) await far.channel(stdout).write(chunk);
     }
   }
+}
+
+async function load({ driver, records, log }: ServeImagesDeps, archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
+  const names = await driver.importImage(archive, signal);
+  if (names.length === 0) throw new StatusError('Invalid', 'the archive has no image with a name; save it by its name, e.g. docker save app:1');
+  await records.noteLoaded(names.map(canonicalReference));
+  log.info({ names }, 'loaded images');
+  return names;
 }
 
 function shown({ id, names, sizeBytes, keptFor, isLoaded }: KnownImage): object {

@@ -1,3 +1,4 @@
+import type { LayerName } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
@@ -54,6 +55,11 @@ export interface RuntimeDriver {
   pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage>;
   /** Loads a docker or OCI archive; resolves with the names it made. Rejects like `pullImage` when this host cannot run one of them; it is removed then. */
   importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Which layers of images that are about to be imported need not come, because they are here; by digest. What it says
+   * is true for now. Absent where it cannot be told.
+   */
+  heldLayers?(images: readonly (readonly LayerName[])[], signal: AbortSignal): Promise<ReadonlyMap<string, HeldLayer>>;
   /** A docker archive of a local image. */
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Takes all names that it was listed by from an image, and frees it. Idempotent. */
@@ -132,6 +138,9 @@ export interface LogOptions {
   /** Older entries are left out. */
   readonly sinceMs?: number;
 }
+
+/** A layer's bytes as the archive has them, or `in place`: its file in the archive may be empty. */
+export type HeldLayer = 'in place' | (() => AsyncIterable<Uint8Array>);
 
 export interface ListedImage {
   readonly id: string;

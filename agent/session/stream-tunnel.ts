@@ -64,7 +64,7 @@ function parseRequest(wireKind: OpenTunnel['kind'], bytes: Buffer): StreamReques
 
 function isImageRequest({ verb, image, dryRun, loaded }: Record<string, unknown>): boolean {
   if (verb === 'save') return typeof image === 'string' && image !== '';
-  return verb === 'list' || verb === 'load' || (verb === 'prune' && typeof dryRun === 'boolean' && typeof loaded === 'boolean');
+  return verb === 'list' || verb === 'load' || verb === 'push' || (verb === 'prune' && typeof dryRun === 'boolean' && typeof loaded === 'boolean');
 }
 
 function parseJson(bytes: Buffer): unknown {

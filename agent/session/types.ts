@@ -126,6 +126,8 @@ export type StreamRequest =
 export type ImageRequest = { readonly kind: 'images' } & CommandStreams & (
   | { readonly verb: 'list' }
   | { readonly verb: 'load' }
+  /** To take part in a push to several nodes: PushCommands and their answers. */
+  | { readonly verb: 'push' }
   /** A docker archive of one. */
   | { readonly verb: 'save'; readonly image: string }
   /** `loaded`: those that somebody loaded, too. */

@@ -3,11 +3,12 @@ import type { ArchivedImage } from '#common/image-archive.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { report } from '../error-text.ts';
 import { refuse, verbFirst, type Flag } from '../flags.ts';
-import { archiveAt, imagesIn } from '../image/archive-file.ts';
+import { archiveAt, archiveOf, imagesIn } from '../image/archive-file.ts';
+import { deliver, passOn } from '../image/deliver.ts';
 import { localImage } from '../image/local-image.ts';
 import { nodeFlags, nodesOf, type ImageNode } from '../image/nodes.ts';
-import { ask, openExchange } from '../image/request.ts';
-import { mib, transfer } from '../image/transfer.ts';
+import { ask } from '../image/request.ts';
+import { mib } from '../image/size-text.ts';
 import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
 
@@ -33,8 +34,9 @@ interface NodeImage {
   readonly keptFor?: string;
 }
 
+const jsonFlag: Flag = { name: 'output', short: 'o', type: 'string', description: 'json' };
 const outputFlags: readonly Flag[] = [
-  { name: 'output', short: 'o', type: 'string', description: 'json' },
+  jsonFlag,
   { name: 'no-headers', type: 'bool', description: 'leave the header line out' },
 ];
 
@@ -44,11 +46,11 @@ const list = clusterCommand({
 });
 const load = clusterCommand({
   name: 'image load', usage: 'image load FILE [flags]', summary: 'Put the images of an archive on nodes. FILE may be packed by gzip or zstd; - is standard input.',
-  flags: nodeFlags, examples: ['cleat image load app.tar --all-nodes', 'docker save app:1 | cleat image load - --node pi-1'], run: loadArchive,
+  flags: [...nodeFlags, jsonFlag], examples: ['cleat image load app.tar --all-nodes', 'docker save app:1 | cleat image load - --node pi-1'], run: loadArchive,
 });
 const push = clusterCommand({
   name: 'image push', usage: 'image push IMAGE [flags]', summary: "Put an image of this machine's Docker, Podman or nerdctl on nodes, or with --from a node's image on other nodes.",
-  flags: [...nodeFlags, { name: 'from', type: 'string', description: 'take the image from this node' }], examples: ['cleat image push app:1 --all-nodes', 'cleat image push app:1 --from pi-1 --node pi-2,pi-3'], run: pushImage,
+  flags: [...nodeFlags, jsonFlag, { name: 'from', type: 'string', description: 'take the image from this node' }], examples: ['cleat image push app:1 --all-nodes', 'cleat image push app:1 --from pi-1 --node pi-2,pi-3'], run: pushImage,
 });
 const prune = clusterCommand({
   name: 'image prune', usage: 'image prune [flags]', summary: 'Remove images that no pod needs. Those that were loaded stay, unless asked for.',
@@ -72,7 +74,7 @@ export const command: Command = {
 
 async function listImages(invocation: Invocation): Promise<number> {
   const { client, parsed, io } = invocation;
-  if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('image list', "--output must be 'json'");
+  refuseOtherForms(invocation, 'image list');
   if (parsed.args.length > 0) throw refuse('image list', `unexpected arguments: ${parsed.args.join(' ')}`);
   const { answers, failures } = await ofEach<NodeImage[]>(invocation, await nodesOf(invocation, 'image list', 'all'), (node) => ask(client, node.name, 'list', {}, io.interrupted));
   if (parsed.string('output') === 'json') {
@@ -85,28 +87,34 @@ async function listImages(invocation: Invocation): Promise<number> {
 }
 
 async function loadArchive(invocation: Invocation): Promise<number> {
-  const { client, parsed, io } = invocation;
+  const { parsed, io } = invocation;
   const [path, ...others] = parsed.args;
   if (path === undefined || others.length > 0) throw refuse('image load', 'expected one archive, or - for standard input');
+  refuseOtherForms(invocation, 'image load');
   const nodes = await nodesOf(invocation, 'image load', 'only');
-  const source = await archiveAt(path, io);
-  const { fitting, failures } = fittingNodes(nodes, await imagesIn(path), parsed.list('node').length > 0 || nodes.length === 1, io.err);
-  return report([...failures, ...fitting.length > 0 ? await transfer(client, source, fitting, io) : []], io);
+  const archive = await archiveAt(path, io);
+  try {
+    const { fitting, failures } = fittingNodes(nodes, await imagesIn(path), parsed.list('node').length > 0 || nodes.length === 1, io.err);
+    return report([...failures, ...await deliver(invocation, fitting, archive)], io);
+  } finally {
+    await archive.close();
+  }
 }
 
 async function pushImage(invocation: Invocation): Promise<number> {
-  const { client, parsed, io } = invocation;
+  const { parsed, io } = invocation;
   const [image, ...others] = parsed.args;
   if (image === undefined || others.length > 0) throw refuse('image push', 'expected one image');
+  refuseOtherForms(invocation, 'image push');
   const from = parsed.string('from');
   const nodes = (await nodesOf(invocation, 'image push', 'only')).filter(({ name }) => name !== from);
   if (nodes.length === 0) throw refuse('image push', 'there is no other node to put it on');
-  if (from === undefined) return report(await transfer(client, await localImage(image, io.interrupted), nodes, io), io);
-  const exchange = await openExchange(client, from, 'save', { image }, io.interrupted);
+  if (from !== undefined) return report(await passOn(invocation, nodes, from, image), io);
+  const archive = await archiveOf(await localImage(image, io.interrupted), io.interrupted);
   try {
-    return report(await transfer(client, { chunks: savedBy(exchange), totalBytes: 0 }, nodes, io), io);
+    return report(await deliver(invocation, nodes, archive), io);
   } finally {
-    exchange.close();
+    await archive.close();
   }
 }
 
@@ -119,6 +127,10 @@ async function pruneImages(invocation: Invocation): Promise<number> {
   const all = answers.flatMap(({ answer }) => answer);
   io.out(`${String(all.length)} images, ${mib(all.reduce((total, { sizeBytes }) => total + sizeBytes, 0))}${dryRun ? ' (dry run)' : ''}\n`);
   return report(failures, io);
+}
+
+function refuseOtherForms({ parsed }: Invocation, command: string): void {
+  if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse(command, "--output must be 'json'");
 }
 
 /** Asks all at once. A node that does not answer is a failure, and no reason to say nothing of the others. */
@@ -146,13 +158,6 @@ function fittingNodes(nodes: readonly ImageNode[], images: readonly ArchivedImag
   if (named || fitting.length === 0) return { fitting, failures: others.map((node) => new StatusError('Invalid', words(node))) };
   for (const node of others) say(`${words(node)}; passed over\n`);
   return { fitting, failures: [] };
-}
-
-async function* savedBy(exchange: { readonly output: AsyncIterable<Uint8Array>; finish(): Promise<void> }): AsyncGenerator<Uint8Array, void, undefined> {
-  const finished = exchange.finish();
-  finished.catch(() => undefined);
-  yield* exchange.output;
-  await finished;
 }
 
 /** With a tag where it has one. */

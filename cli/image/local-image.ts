@@ -1,16 +1,15 @@
 import { StatusError } from '#common/errors.ts';
 import { exec, pipeCommand } from '#common/exec.ts';
-import type { ArchiveSource } from './transfer.ts';
 
 /** Tools that keep images on a person's own machine, and know `image inspect` and `save` as Docker does. */
 const tools = ['docker', 'podman', 'nerdctl'];
 
 /** An image of this machine, as the first tool that has it saves it. */
-export async function localImage(image: string, signal: AbortSignal): Promise<ArchiveSource> {
+export async function localImage(image: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   const reasons: string[] = [];
   for (const tool of tools) {
     const found = await exec(tool, ['image', 'inspect', image], { signal }).catch(() => undefined);
-    if (found?.exitCode === 0) return { chunks: saved(tool, image, signal), totalBytes: 0 };
+    if (found?.exitCode === 0) return saved(tool, image, signal);
     if (found) reasons.push(`${tool}: ${found.stderr.trim().split('\n').at(-1) ?? ''}`);
   }
   throw new StatusError('NotFound', reasons.length > 0

@@ -6,7 +6,7 @@ import { openSpdy } from '../stream-client.ts';
 
 /** One request about the images of one node, under way. */
 export interface ImageExchange {
-  /** Of `load`: resolves when there is room for more; rejects when the node takes no more, whose answer says why. */
+  /** Of `load` and `push`: resolves when there is room for more; rejects when the node takes no more, whose answer says why. */
   write(chunk: Uint8Array): Promise<void>;
   end(): Promise<void>;
   /** What the node sends. */
@@ -19,13 +19,13 @@ export interface ImageExchange {
 const maxAnswerBytes = 32 << 20;
 
 /** Begins what `cleat image` asks of a node; see serveNodeImages. */
-export async function openExchange(client: RestClient, node: string, verb: 'list' | 'load' | 'save' | 'prune', query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ImageExchange> {
+export async function openExchange(client: RestClient, node: string, verb: 'list' | 'load' | 'push' | 'save' | 'prune', query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ImageExchange> {
   const words = new URLSearchParams(query).toString();
   const connection = await openSpdy(client, `/api/v1/nodes/${encodeURIComponent(node)}/proxy/images/${verb}${words === '' ? '' : `?${words}`}`, 'v4.channel.k8s.io');
   const stop = (): void => { connection.close(); };
   signal.addEventListener('abort', stop, { once: true });
   const open = (type: string): Promise<SpdyStream> => connection.open(new Map([['streamtype', type]]));
-  const [status, stdin, stdout] = [await open('error'), verb === 'load' ? await open('stdin') : undefined, await open('stdout')];
+  const [status, stdin, stdout] = [await open('error'), verb === 'load' || verb === 'push' ? await open('stdin') : undefined, await open('stdout')];
   return {
     write: (chunk) => stdin?.write(chunk) ?? Promise.resolve(),
     end: () => stdin?.end() ?? Promise.resolve(),

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { imageArchive } from '#install/images.ts';
 import type { Io } from '../types.ts';
@@ -30,8 +31,7 @@ async function tools(scripts: Readonly<Record<string, string>>): Promise<void> {
 
 it('saves an image by the first tool that has it', async () => {
   await tools({ docker: 'echo "Error: No such image: $3" >&2; exit 1', podman: '[ "$1 $2" = "image inspect" ] || { echo "$1 $2"; }' });
-  const { chunks, totalBytes } = await localImage('app:1', signal);
-  expect([await text(chunks), totalBytes]).toEqual(['save app:1\n', 0]);
+  expect(await text(await localImage('app:1', signal))).toBe('save app:1\n');
 });
 
 it('says why there is none, and what else could be done', async () => {
@@ -43,18 +43,25 @@ it('says why there is none, and what else could be done', async () => {
 
 it('fails when the tool does, halfway', async () => {
   await tools({ docker: 'case $1 in save) echo half; echo "disk on fire" >&2; exit 1;; esac' });
-  await expect(text((await localImage('app:1', signal)).chunks)).rejects.toThrow('disk on fire');
+  await expect(text(await localImage('app:1', signal))).rejects.toThrow('disk on fire');
 });
 
 it('reads an archive from a file or standard input, and knows of a file what is in it', async () => {
   const archive = imageArchive({ name: 'docker.io/library/app:1', architecture: 'arm64', files: [{ path: 'x', type: 'file', mode: 0o644, data: Buffer.alloc(300_000, 'x') }], entrypoint: ['/x'] });
   await writeFile(join(dir, 'app.tar'), archive);
-  const io = { stdin: Readable.from([Buffer.from('piped')]) } as unknown as Io;
-  const file = await archiveAt(join(dir, 'app.tar'), io);
-  expect([(await text(file.chunks)).length, file.totalBytes]).toEqual([archive.length, archive.length]);
-  expect([await text((await archiveAt('-', io)).chunks), await imagesIn('-')]).toEqual(['piped', []]);
+  const io = (stdin: Buffer): Io => ({ stdin: Readable.from([stdin]), interrupted: signal }) as unknown as Io;
+  for (const [file, input] of [['app.tar', ''], ['app.tar.gz', ''], ['-', gzipSync(archive)]] as const) {
+    await writeFile(join(dir, 'app.tar.gz'), gzipSync(archive));
+    const read = await archiveAt(file === '-' ? file : join(dir, file), io(Buffer.from(input)));
+    expect([await text(read.read()), read.bytes]).toEqual([archive.toString(), archive.length]);
+    expect([...read.parts?.offsets.keys() ?? []]).toEqual([expect.stringMatching(/^sha256:/)]);
+    await read.close();
+  }
+  const junk = await archiveAt('-', io(Buffer.from('piped')));
+  expect([await text(junk.read()), junk.parts, await imagesIn('-')]).toEqual(['piped', undefined, []]);
+  await junk.close();
   expect(await imagesIn(join(dir, 'app.tar'))).toMatchObject([{ names: ['docker.io/library/app:1'], architecture: 'arm64' }]);
   await writeFile(join(dir, 'junk'), Buffer.alloc(100_000, 7));
   expect(await imagesIn(join(dir, 'junk'))).toEqual([]);
-  await expect(archiveAt(join(dir, 'absent'), io)).rejects.toMatchObject({ code: 'NotFound' });
+  await expect(archiveAt(join(dir, 'absent'), io(Buffer.alloc(0)))).rejects.toMatchObject({ code: 'NotFound' });
 });

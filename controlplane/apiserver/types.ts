@@ -155,7 +155,7 @@ export type StreamRequest =
   /** Work on the node's host itself: HOST of the edge contract. */
   | { readonly kind: 'host' } & HostTask
   /** The node's images; answered like a command with its streams. */
-  | { readonly kind: 'images'; readonly verb: 'list' | 'load' | 'save' | 'prune'; readonly image: string; readonly dryRun: boolean; readonly loaded: boolean } & CommandStreams;
+  | { readonly kind: 'images'; readonly verb: 'list' | 'load' | 'push' | 'save' | 'prune'; readonly image: string; readonly dryRun: boolean; readonly loaded: boolean } & CommandStreams;
 
 /** What the API asks of a node while a client waits; the dispatcher answers through the agent's own connection. */
 export interface NodeGateway {

@@ -9,10 +9,14 @@ interface Status { readonly ref: string; readonly offset: number; readonly total
 interface Manifest { readonly layers?: readonly { readonly digest: string; readonly size: number }[] }
 
 const quickMs = 10_000;
+/** A layer is read no faster than it is taken. */
+const readMs = 3_600_000;
 const maxDescriptionBytes = 4 << 20;
 /** containerd's, on what it has stored of an image: the things that this one names, and where it came from. */
 const child = /^containerd\.io\/gc\.ref\.content/;
 const source = 'containerd.io/distribution.source.';
+/** What a packed layer is when it is unpacked, once that was done. */
+const uncompressed = 'containerd.io/uncompressed';
 
 /** For whoever never comes back: a pod that waits for its image tries again every five minutes. */
 const leaseMs = 24 * 3_600_000;
@@ -92,6 +96,15 @@ export class ContainerdStore {
     return JSON.parse(Buffer.concat(chunks).toString()) as T;
   }
 
+  /** All that is stored. `uncompressed`: the digest of what a packed layer holds, where that is known. */
+  async contents(): Promise<{ readonly digest: string; readonly uncompressed: string | undefined }[]> {
+    return (await this.#list()).map(({ digest, labels }) => ({ digest, uncompressed: labels[uncompressed] }));
+  }
+
+  async *read(digest: string): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const { data } of this.#stream('Read', { digest }, readMs) as AsyncIterable<{ data: Buffer }>) yield data;
+  }
+
   close(): void {
     this.#client.close();
   }
@@ -116,9 +129,9 @@ export class ContainerdStore {
     });
   }
 
-  #stream(name: string, request: object): ClientReadableStream<unknown> {
+  #stream(name: string, request: object, timeoutMs = quickMs): ClientReadableStream<unknown> {
     const { path, requestSerialize, responseDeserialize } = method(this.#content, name);
-    return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, this.#metadata, { deadline: Date.now() + quickMs });
+    return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, this.#metadata, { deadline: Date.now() + timeoutMs });
   }
 }
 

@@ -1,9 +1,10 @@
+import type { LayerName } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
-import type { Container, ContainerConfig, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection, type ContainerEvent } from './connection.ts';
 import { podEvents, type Settled } from './events.ts';
 import { CriImages } from './images.ts';
@@ -179,6 +180,7 @@ export class CriDriver implements RuntimeDriver {
   imageUser(image: string, signal: AbortSignal): Promise<ImageUser> { return this.#images.user(image, signal); }
   pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
   importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.import(archive, signal); }
+  heldLayers(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.export(image, signal); }
   removeImage({ id }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(id, signal); }
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }

@@ -1,4 +1,5 @@
 import { isRecord } from '#api/meta/json.ts';
+import type { LayerName } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
@@ -6,7 +7,7 @@ import type { Log } from '#common/log.ts';
 import { receiveArchive, sendArchive } from '../containerd/archives.ts';
 import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
-import type { ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
+import type { HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
 import type { ContainerdStore } from '../containerd/store.ts';
 import type { CriCalls } from './messages.ts';
@@ -110,6 +111,11 @@ export class CriImages {
       signal.throwIfAborted();
       this.#deps.log.warn({ err: messageOf(error) }, 'an image may not survive a power cut within the next half minute');
     }
+  }
+
+  async held(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> {
+    const { heldLayers } = await import('../containerd/held-layers.ts');
+    return heldLayers(await this.#store(), images);
   }
 
   export(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LayerName } from '#common/archive-parts.ts';
 import { StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
@@ -10,7 +11,7 @@ import { ownLabels } from '../pod-labels.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { RecordedNetworks } from '../sandbox/networks.ts';
 import { Records } from '../sandbox/records.ts';
-import type { ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
+import type { ContainerConfig, DriverConfig, DriverDeps, HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Containers, type KnownEnd } from './containers.ts';
 import { Ctr } from './ctr.ts';
@@ -184,6 +185,7 @@ export class CtrDriver implements RuntimeDriver {
 
   pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
   importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.load(archive, signal); }
+  heldLayers(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
   removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(names, signal); }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import type { LayerName } from '#common/archive-parts.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { openCommand } from '#common/exec.ts';
 import type { ContainerdStore } from '../containerd/store.ts';
@@ -8,7 +9,7 @@ import { receiveArchive, sendArchive } from '../containerd/archives.ts';
 import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
-import type { ListedImage, PulledImage, PullOptions } from '../types.ts';
+import type { HeldLayer, ListedImage, PulledImage, PullOptions } from '../types.ts';
 import { fromCtr, type Ctr } from './ctr.ts';
 import { parseImages } from './image-table.ts';
 import { PullTable, type PullRow } from './pull-table.ts';
@@ -138,6 +139,11 @@ export class CtrImages {
     const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
     for (const name of names) await this.#checked(name, signal);
     return names;
+  }
+
+  async held(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> {
+    const { heldLayers } = await import('../containerd/held-layers.ts');
+    return heldLayers(await this.#contents(), images);
   }
 
   save(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LayerName } from '#common/archive-parts.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
@@ -11,7 +12,7 @@ import { kernelCan } from '../recursive-read-only.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { cniTarget, RecordedNetworks } from '../sandbox/networks.ts';
 import { Records, resolvConf, sandboxRecord, type SandboxRecord } from '../sandbox/records.ts';
-import type { Container, ContainerConfig, DriverConfig, DriverDeps, ImageUser, ListedImage, LogEntry, LogOptions, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
+import type { Container, ContainerConfig, DriverConfig, DriverDeps, HeldLayer, ImageUser, ListedImage, LogEntry, LogOptions, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { DockerEngine } from './engine.ts';
 import { podEvents } from './events.ts';
 import { DockerExec } from './exec.ts';
@@ -221,6 +222,7 @@ export class DockerDriver implements RuntimeDriver {
 
   pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
   importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.load(archive, signal); }
+  heldLayers(images: readonly (readonly LayerName[])[], signal: AbortSignal): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images, signal); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
   removeImage(image: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(image, signal); }
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
+import type { LayerName } from '#common/archive-parts.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
-import type { ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
+import type { HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
 import { imageUserOf } from '../image-user.ts';
 import type { DockerEngine } from './engine.ts';
 import { unreachable } from './errors.ts';
@@ -68,6 +69,19 @@ export class DockerImages {
     const names = said.flatMap((text) => /Loaded image(?: ID)?: (\S+)/.exec(text)?.[1] ?? []);
     for (const name of names) await this.#checked(name, signal);
     return names;
+  }
+
+  /** Docker takes an archive without a layer where it has that one upon the same ones; it has no other way to tell of layers. */
+  async held(images: readonly (readonly LayerName[])[], signal: AbortSignal): Promise<ReadonlyMap<string, HeldLayer>> {
+    const listed = await this.#engine.call<{ Id: string }[]>('GET', '/images/json', {}, signal);
+    const stacks = new Set<string>();
+    for (const { Id } of listed) for (const stack of stacksOf((await this.#inspect(Id, signal))?.RootFS?.Layers ?? [])) stacks.add(stack);
+    const has = images.flatMap((layers) => {
+      const own = stacksOf(layers.map(({ diffId }) => diffId));
+      return layers.map(({ digest }, i) => ({ digest, isHeld: stacks.has(own[i] ?? '') }));
+    });
+    const wanted = new Set(has.filter(({ isHeld }) => !isHeld).map(({ digest }) => digest));
+    return new Map(has.filter(({ digest }) => !wanted.has(digest)).map(({ digest }) => [digest, 'in place']));
   }
 
   async *save(image: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -148,6 +162,11 @@ export class DockerImages {
       throw error;
     }
   }
+}
+
+/** Each layer with those below it. */
+function stacksOf(diffIds: readonly string[]): string[] {
+  return diffIds.map((_, i) => diffIds.slice(0, i + 1).join(' '));
 }
 
 function pathOf(image: string): string {

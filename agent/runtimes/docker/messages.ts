@@ -34,6 +34,9 @@ export interface InspectedImage {
   readonly Architecture: string;
   readonly Size: number;
   readonly Config: { readonly User?: string } | null;
+  /** Where its layers are: `UpperDir` is the last, `LowerDir` those below it, the lowest last. Absent where containerd keeps them. */
+  readonly GraphDriver?: { readonly Name: string; readonly Data: Readonly<Partial<Record<string, string>>> | null };
+  readonly RootFS?: { readonly Layers?: readonly string[] | null };
 }
 
 export interface InspectedExec { readonly Running: boolean; readonly ExitCode: number | null; readonly Pid: number }
