@@ -4,7 +4,7 @@ import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
 import { displayName, pathOf, resolveResource, type Target } from '../resources.ts';
-import { fileFlags, readTargets } from '../targets.ts';
+import { fileFlags, hasFiles, readTargets } from '../targets.ts';
 
 const flags: readonly Flag[] = [
   ...fileFlags,
@@ -33,7 +33,7 @@ async function run(invocation: Invocation): Promise<number> {
   if (!Object.hasOwn(decisions, verb)) throw refuse('certificate', `${verb === '' ? 'say what to decide' : `unknown command "${verb}"`}: expected approve or deny`);
   const decision = decisions[verb as keyof typeof decisions];
   const type = await resolveResource(client, 'certificatesigningrequests');
-  const targets: readonly Target[] = parsed.has('filename') ? await readTargets('certificate', client, { ...parsed, args: names }, io) : names.map((name) => ({ type, name: name.replace(/^(csr|certificatesigningrequests?(\.certificates\.k8s\.io)?)\//, '') }));
+  const targets: readonly Target[] = hasFiles(parsed) ? await readTargets('certificate', client, { ...parsed, args: names }, io) : names.map((name) => ({ type, name: name.replace(/^(csr|certificatesigningrequests?(\.certificates\.k8s\.io)?)\//, '') }));
   if (targets.length === 0) throw refuse('certificate', 'one or more CSRs must be specified as <name> or -f <filename>');
   const failures: unknown[] = [];
   for (const target of targets) {

@@ -5,10 +5,10 @@ import { report } from '../error-text.ts';
 import { makers, makerFlags } from '../create/makers.ts';
 import { noted } from '../create/submit.ts';
 import { refuse, type Flag } from '../flags.ts';
-import { readManifests, type Manifest } from '../manifests.ts';
+import type { Manifest } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
 import { displayName, pathOf, resolveKind } from '../resources.ts';
-import { fileFlags } from '../targets.ts';
+import { fileFlags, hasFiles, readFiles } from '../targets.ts';
 
 const flags: readonly Flag[] = [
   ...fileFlags, dryRunFlag,
@@ -27,10 +27,10 @@ export const command = clusterCommand({
 async function run({ client, parsed, io, words }: Invocation): Promise<number> {
   const { mode, suffix } = dryRunOf('create', parsed);
   const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
-  const byFile = parsed.has('filename');
+  const byFile = hasFiles(parsed);
   const own = words === undefined ? parsed.args : parsed.args.slice(0, parsed.args.length - words.length);
   if (byFile && own.length > 0) throw refuse('create', 'name a file or what to make, not both');
-  const read = byFile ? await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin) : [{ manifest: await make(own, { ...parsed, args: own }, words), source: '' }];
+  const read = byFile ? await readFiles('create', parsed, io) : [{ manifest: await make(own, { ...parsed, args: own }, words), source: '' }];
   const objects: object[] = [];
   const failures: unknown[] = [];
   for (const { manifest, source } of read) {

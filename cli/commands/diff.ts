@@ -7,9 +7,8 @@ import { applyManifest } from '../apply.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { errorText } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
-import { readManifests } from '../manifests.ts';
 import { pathOf, resolveKind } from '../resources.ts';
-import { fileFlags } from '../targets.ts';
+import { fileFlags, readFiles } from '../targets.ts';
 
 const flags: readonly Flag[] = [
   ...fileFlags,
@@ -63,7 +62,7 @@ async function writeBoth({ client, parsed, io }: Invocation, live: string, merge
   const { formatYaml } = await import('../yaml.ts');
   const { namespace } = client.connection;
   const serverSide = parsed.bool('server-side') ? { manager: parsed.string('field-manager') ?? 'kubectl', force: parsed.bool('force-conflicts') } : undefined;
-  for (const { manifest, source } of await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin)) {
+  for (const { manifest, source } of await readFiles('diff', parsed, io)) {
     if (!matchesLabels(requirements, manifest.metadata['labels'] as Record<string, string> | undefined)) continue;
     const type = await resolveKind(client, manifest, source);
     const own = type.namespaced ? (manifest.metadata.namespace ?? namespace) : undefined;

@@ -5,7 +5,7 @@ import { submit, submitFlags } from '../create/submit.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { refuse } from '../flags.ts';
 import { pathOf, resolveResource } from '../resources.ts';
-import { fileFlags, readTargets } from '../targets.ts';
+import { fileFlags, hasFiles, readTargets } from '../targets.ts';
 
 export const command = clusterCommand({
   name: 'expose', usage: 'expose (TYPE NAME | TYPE/NAME | -f FILE) [--port=PORT] [flags]', flags: [...fileFlags, ...exposeFlags, ...submitFlags],
@@ -13,7 +13,7 @@ export const command = clusterCommand({
   examples: ['cleat expose deployment web --port=80 --target-port=8080', 'cleat expose pod web-0 --name=first --type=NodePort'],
   async run(invocation) {
     const { client, parsed, io } = invocation;
-    if (!parsed.has('filename') && parsed.args.length === 0) throw refuse('expose', 'say what to expose: TYPE NAME, TYPE/NAME or -f FILE');
+    if (!hasFiles(parsed) && parsed.args.length === 0) throw refuse('expose', 'say what to expose: TYPE NAME, TYPE/NAME or -f FILE');
     const targets = await readTargets('expose', client, parsed, io);
     const type = await resolveResource(client, 'services');
     const failures: unknown[] = [];

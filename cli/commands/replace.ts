@@ -4,10 +4,10 @@ import { noted } from '../create/submit.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
-import { readManifests, type Manifest, type Read } from '../manifests.ts';
+import type { Manifest, Read } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
 import { displayName, pathOf, qualifiedName, resolveKind, type ResourceType } from '../resources.ts';
-import { fileFlags } from '../targets.ts';
+import { fileFlags, hasFiles, readFiles } from '../targets.ts';
 import { waitUntilGone } from '../wait.ts';
 
 const flags: readonly Flag[] = [
@@ -36,7 +36,7 @@ async function run(invocation: Invocation): Promise<number> {
   const { mode, suffix } = dryRunOf('replace', parsed);
   const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
   const force = parsed.bool('force');
-  if (!parsed.has('filename') || parsed.args.length > 0) throw refuse('replace', 'must specify -f: what is put in place of the objects is read from files');
+  if (!hasFiles(parsed) || parsed.args.length > 0) throw refuse('replace', 'must specify one of -f and -k: what is put in place of the objects is read from files');
   if (!force && parsed.has('grace-period')) throw refuse('replace', '--grace-period must have --force specified');
   if (!force && (parsed.durationMs('timeout') ?? 0) > 0) throw refuse('replace', '--timeout must have --force specified');
   if (force && mode !== 'none') throw refuse('replace', '--dry-run can not be used when --force is set');
@@ -45,7 +45,7 @@ async function run(invocation: Invocation): Promise<number> {
   if (fieldValidation === undefined) throw refuse('replace', `invalid --validate value (${parsed.string('validate') ?? ''}). Must be "strict", "warn" or "ignore"`);
   if (!Object.hasOwn(cascades, parsed.string('cascade') ?? '')) throw refuse('replace', `invalid cascade value (${parsed.string('cascade') ?? ''}). Must be "background", "foreground", or "orphan"`);
   const query = new URLSearchParams({ fieldValidation, fieldManager: parsed.string('field-manager') ?? '', ...(mode === 'server' && { dryRun: 'All' }) }).toString();
-  const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+  const read = await readFiles('replace', parsed, io);
   const failures: unknown[] = [];
   const printed: object[] = [];
   for (const one of read) {

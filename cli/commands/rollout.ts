@@ -9,6 +9,7 @@ import { displayName, pathOf } from '../resources.ts';
 import { chosenRevision, revisionsOf } from '../rollout/revisions.ts';
 import { rolloutStatus, type Rolling } from '../rollout/status.ts';
 import { selectObjects, type Selected } from '../selection.ts';
+import { hasFiles } from '../targets.ts';
 import { waitFor } from '../wait.ts';
 
 const flags: readonly Flag[] = [
@@ -29,7 +30,7 @@ export const command = clusterCommand({
     const [verb = '', ...args] = invocation.parsed.args;
     const act = verbs[verb];
     if (!act) throw refuse('rollout', verb === '' ? 'say what to do: status, history, undo, restart, pause or resume' : `unknown subcommand "${verb}"`);
-    if (args.length === 0 && !invocation.parsed.has('filename')) throw refuse('rollout', 'required resource not specified');
+    if (args.length === 0 && !hasFiles(invocation.parsed)) throw refuse('rollout', 'required resource not specified');
     const targets = await selectObjects('rollout', invocation, args);
     for (const { type } of targets) if (!rolling.has(type.kind)) throw new StatusError('BadRequest', `no ${verb} is possible for ${type.plural}; expected deployments, daemonsets or statefulsets`);
     return act(invocation, targets);

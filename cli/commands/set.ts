@@ -9,6 +9,7 @@ import { envChanges, envPatch, listEnv } from '../set/env.ts';
 import { imagePatch, imagesOf } from '../set/image.ts';
 import { fits, podTemplateOf, type Workload } from '../set/pod-template.ts';
 import { resourceChanges, resourcesPatch } from '../set/resources.ts';
+import { hasFiles } from '../targets.ts';
 
 const flags: readonly Flag[] = [
   ...changeFlags,
@@ -62,7 +63,7 @@ const resources: Setter = ({ parsed }, names) => {
 const serviceAccount: Setter = ({ parsed }, words) => {
   const account = words.at(-1);
   const names = words.slice(0, -1);
-  if (account === undefined || (names.length === 0 && !parsed.has('filename'))) throw refuse('set', 'serviceaccount is required: set serviceaccount TYPE/NAME SERVICE_ACCOUNT');
+  if (account === undefined || (names.length === 0 && !hasFiles(parsed))) throw refuse('set', 'serviceaccount is required: set serviceaccount TYPE/NAME SERVICE_ACCOUNT');
   return { names, plan: (object, target) => done(podTemplateOf(object as Workload, target).wrap({ serviceAccountName: account, serviceAccount: account }), 'serviceaccount updated') };
 };
 

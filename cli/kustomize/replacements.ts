@@ -91,7 +91,7 @@ function replaced(old: unknown, value: unknown, { delimiter = '', index = 0 }: F
 export function splitFieldPath(path: string): string[] {
   const parts: string[] = [''];
   let depth = 0;
-  for (const [i, character] of Array.from(path).entries()) {
+  for (const [i, character] of path.split("").entries()) {
     const last = parts.length - 1;
     if (character === '[') depth++;
     if (character === ']') depth--;

@@ -119,7 +119,7 @@ class KeyedList {
       if (!isRecord(item) || Object.keys(item).length === 0) put(dest, keys, values, undefined);
       else put(result, keys, values, item);
     }
-    if (wanted.length > 0) for (const item of [...dest]) addBack(result, keys, item);
+    if (wanted.length > 0) for (const item of dest) addBack(result, keys, item);
     return wanted.length === 0 ? dest : result;
   }
 
