@@ -107,30 +107,29 @@ mend() { run dpkg --configure -a >>"$log" 2>&1 9<&-; }
 # A Docker or firewalld that starts changes the host's firewall for everybody, and a registry would listen to all; those who only need
 # their programs here do not want that.
 policy=/usr/sbin/policy-rc.d
-case "$missing " in
-  *" docker.io "* | *" docker-registry "* | *" haproxy "* | *" firewalld "*) if [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi ;;
-esac
+missed() { case "$missing " in *" $1 "*) ;; *) return 1 ;; esac; }
+for package in docker.io docker-registry haproxy firewalld nfs-kernel-server rpcbind; do
+  if missed "$package" && [ ! -e "$policy" ]; then held=$policy; printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; fi
+done
 install || { mend; update && install; } || {
   cat "$log" >&2
   rm -f "$log" ${held:+"$held"}
   say "apt-get could not install:$missing. Mend what it says above, then run this again."
   exit 1
 }
+# Nor at the next boot. usage: leave_off PACKAGE UNIT ...
+leave_off() {
+  missed "$1" || return 0
+  shift
+  if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet "$@" || true; fi
+}
 # Debian starts a containerd for everybody at once; Cleat runs its own, and the other would only take memory.
-case "$missing " in
-  *" containerd "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet containerd || true; fi ;;
-esac
-case "$missing " in
-  *" docker.io "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet docker.service docker.socket || true; fi ;;
-esac
-case "$missing " in
-  *" docker-registry "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet docker-registry || true; fi ;;
-esac
-case "$missing " in
-  *" haproxy "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet haproxy || true; fi ;;
-esac
-case "$missing " in
-  *" firewalld "*) if command -v systemctl >/dev/null 2>&1 && [ -d /run/systemd/system ]; then systemctl disable --now --quiet firewalld || true; fi ;;
-esac
+leave_off containerd containerd
+leave_off docker.io docker.service docker.socket
+leave_off docker-registry docker-registry
+leave_off haproxy haproxy
+leave_off firewalld firewalld
+leave_off nfs-kernel-server nfs-server
+leave_off rpcbind rpcbind.service rpcbind.socket
 rm -f "$log" ${held:+"$held"}
 finish "$@"

@@ -11,7 +11,7 @@ if [ "${1:-}" = --reboots ]; then
   export REBOOTS="$2"
   shift 2
 fi
-sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools mkfs.ext4:e2fsprogs || refuse "packages are missing"
+sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools mkfs.ext4:e2fsprogs mount.nfs:nfs-common exportfs:nfs-kernel-server rpcbind:rpcbind dbus-daemon:dbus apparmor_parser:apparmor || refuse "packages are missing"
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 kernel=$(sh test/support/lab/uml/kernel.sh) || refuse "there is no kernel for the lab's hosts"
 echo "kernel of the lab's hosts: $kernel"
