@@ -72,6 +72,5 @@ async function untilPod(client: RestClient, { metadata: { namespace, name } }: T
 }
 
 async function printLog(client: RestClient, pod: TargetPod, container: string, io: Io): Promise<void> {
-  const answer = await client.open('GET', `${podPath(pod)}/log?container=${encodeURIComponent(container)}&follow=true`, { accept: '*/*', signal: io.interrupted });
-  await copyOut(answer as AsyncIterable<Buffer>, io.out.bind(io));
+  await copyOut(client.bytes(`${podPath(pod)}/log?container=${encodeURIComponent(container)}&follow=true`), io.out.bind(io));
 }

@@ -1,15 +1,19 @@
 import { Agent, request as httpsRequest } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { isStatus, StatusError, statusCodes, type StatusCode, type StatusDetails } from '#common/errors.ts';
-import { unnamedKind } from './error-text.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { onAbort } from '#common/lifecycle.ts';
+import { isAnswer } from './error-text.ts';
 import type { Connection } from './kubeconfig.ts';
 import { checkPath } from './names.ts';
+import { connectionError, notOfApi, statusFrom } from './server-error.ts';
 
 export interface RequestOptions {
   readonly body?: string | Uint8Array | undefined;
   readonly contentType?: string;
   readonly accept?: string;
+  /** Ends the request; in place of the interruption that the client knows of. */
   readonly signal?: AbortSignal;
   /** The path is the user's own, and goes as it is. */
   readonly rawPath?: boolean;
@@ -22,19 +26,38 @@ export interface Answer {
   readonly warnings: readonly string[];
 }
 
+/** What a client has of the world outside. */
+export interface ClientIo {
+  /** Hears once what the server warns of in an answer to `json` or `find`. */
+  readonly err: (text: string) => unknown;
+  /** Ends every request that has no signal of its own. */
+  readonly interrupted: AbortSignal;
+}
+
+/** When and why a request ends early. */
+interface Limits {
+  readonly signal: AbortSignal;
+  /** What a failure means. */
+  explain(error: unknown): Error;
+}
+
 const maxBodyBytes = 512 << 20;
+/** Until a connection stands and is encrypted. */
+const connectMs = 30_000;
+/** A server that says when it has time again is asked again, as long as that is soon. */
+const attempts = 6;
+const longestWaitMs = 5000;
 
 /** The REST API over HTTPS, HTTP/1.1 with connections kept. Failures are StatusErrors; those that the server sent carry `details.kind`. */
 export class RestClient {
   readonly connection: Connection;
   readonly #agent: Agent;
-  readonly #warn: (text: string) => unknown;
+  readonly #io: ClientIo;
   readonly #warned = new Set<string>();
 
-  /** `warn` hears once what the server warns of in an answer to `json` or `find`. */
-  constructor(connection: Connection, warn: (text: string) => unknown = () => undefined) {
+  constructor(connection: Connection, io: ClientIo = { err: () => undefined, interrupted: new AbortController().signal }) {
     this.connection = connection;
-    this.#warn = warn;
+    this.#io = io;
     const { ca, cert, key, insecure, serverName } = connection;
     this.#agent = new Agent({
       keepAlive: true, maxSockets: 8, rejectUnauthorized: !insecure,
@@ -48,25 +71,35 @@ export class RestClient {
 
   /** The answer's bytes as they come; rejects when the server refuses. */
   async open(method: string, path: string, options: RequestOptions = {}): Promise<IncomingMessage> {
-    if (options.rawPath !== true) checkPath(path);
-    const answer = await this.#send(method, path, options);
-    const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return answer;
-    throw statusFrom(status, await readAll(answer), `${method} ${path}`);
+    return this.#open(method, path, options, this.#limits(options));
   }
 
   async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    const answer = await this.open(method, path, options);
-    return { status: answer.statusCode ?? 0, body: await readAll(answer), warnings: warningsOf(answer.headers['warning']) };
+    const limits = this.#limits(options);
+    const answer = await this.#open(method, path, options, limits);
+    const body = await readAll(answer).catch((error: unknown) => { throw limits.explain(error); });
+    return { status: answer.statusCode ?? 0, body, warnings: warningsOf(answer.headers['warning']) };
+  }
+
+  /** The bytes at a path as they come; what ends them early is told. */
+  async *bytes(path: string, options: RequestOptions = {}): AsyncGenerator<Buffer, void, undefined> {
+    const limits = this.#limits(options);
+    try {
+      yield* await this.#open('GET', path, { accept: '*/*', ...options }, limits) as AsyncIterable<Buffer>;
+    } catch (error) {
+      throw limits.explain(error);
+    }
   }
 
   async json<T>(method: string, path: string, body?: unknown, options: Omit<RequestOptions, 'body'> = {}): Promise<T> {
     const answer = await this.request(method, path, { ...options, body: body === undefined ? undefined : JSON.stringify(body) });
     for (const warning of answer.warnings) {
-      if (!this.#warned.has(warning)) this.#warn(`Warning: ${warning}\n`);
+      if (!this.#warned.has(warning)) this.#io.err(`Warning: ${warning}\n`);
       this.#warned.add(warning);
     }
-    return JSON.parse(answer.body) as T;
+    const value = parsed(answer.body);
+    if (typeof value !== 'object' || value === null || (isOfObjects(path) && typeof (value as { kind?: unknown }).kind !== 'string')) throw notOfApi(answer.body, `${method} ${path}`, this.connection.server);
+    return value as T;
   }
 
   /** Like `json`, but undefined when the object is not there. */
@@ -74,7 +107,8 @@ export class RestClient {
     try {
       return await this.json<T>('GET', path);
     } catch (error) {
-      if (isStatus(error, 'NotFound')) return undefined;
+      // The server's own word: that somebody else answers 404 does not say that the object is not there.
+      if (isStatus(error, 'NotFound') && isAnswer(error)) return undefined;
       throw error;
     }
   }
@@ -82,17 +116,20 @@ export class RestClient {
   /** A connection that the server has upgraded; rejects with its Status when it has not. */
   async upgrade(path: string, headers: Readonly<Record<string, string>>): Promise<Duplex> {
     checkPath(path);
-    const { server } = this.connection;
+    const limits = this.#limits({});
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
-    const sent = httpsRequest(new URL(path, server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', ...this.#identity() } });
+    const sent = httpsRequest(new URL(path, this.connection.server), { method: 'POST', agent: this.#agent, headers: { ...headers, connection: 'Upgrade', 'content-length': '0', ...this.#identity() } });
+    limitConnecting(sent);
+    // What has been upgraded lives on.
+    const release = onAbort(limits.signal, () => { sent.destroy(limits.signal.reason as Error); });
     sent.once('upgrade', (_answer, socket, head) => {
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
     });
-    sent.once('response', (answer) => { readAll(answer).then((body) => { reject(statusFrom(answer.statusCode ?? 0, body, `POST ${path}`)); }, reject); });
-    sent.once('error', (error) => { reject(connectionError(error, server)); });
+    sent.once('response', (answer) => { readAll(answer).then((body) => { reject(statusFrom(answer.statusCode ?? 0, body, `POST ${path}`, this.connection.server)); }, (error: unknown) => { reject(limits.explain(error)); }); });
+    sent.once('error', (error) => { reject(limits.explain(error)); });
     sent.end();
-    return promise;
+    return promise.finally(release);
   }
 
   #identity(): Record<string, string | string[]> {
@@ -103,7 +140,34 @@ export class RestClient {
     };
   }
 
-  #send(method: string, path: string, options: RequestOptions): Promise<IncomingMessage> {
+  #limits({ signal: own }: Pick<RequestOptions, 'signal'>): Limits {
+    const { server, timeoutMs } = this.connection;
+    const ended = own ?? this.#io.interrupted;
+    const deadline = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
+    return {
+      signal: deadline ? AbortSignal.any([ended, deadline]) : ended,
+      explain(error) {
+        if (ended.aborted) return ended.reason as Error;
+        if (deadline?.aborted === true) return new StatusError('Timeout', `the server ${server} did not answer within ${String(timeoutMs / 1000)} s; give it longer with --request-timeout`, { cause: error });
+        return isStatus(error) ? error : connectionError(error instanceof Error ? error : new Error(String(error)), server);
+      },
+    };
+  }
+
+  async #open(method: string, path: string, options: RequestOptions, limits: Limits): Promise<IncomingMessage> {
+    if (options.rawPath !== true) checkPath(path);
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.#send(method, path, options, limits);
+      const status = answer.statusCode ?? 0;
+      if (status >= 200 && status < 300) return answer;
+      const body = await readAll(answer).catch((error: unknown) => { throw limits.explain(error); });
+      const waitMs = status === 429 || status === 503 ? Number(answer.headers['retry-after']) * 1000 : Number.NaN;
+      if (!(waitMs >= 0 && waitMs <= longestWaitMs) || attempt === attempts) throw statusFrom(status, body, `${method} ${path}`, this.connection.server);
+      await sleep(waitMs, undefined, { signal: limits.signal }).catch((error: unknown) => { throw limits.explain(error); });
+    }
+  }
+
+  #send(method: string, path: string, options: RequestOptions, limits: Limits): Promise<IncomingMessage> {
     const url = new URL(path, this.connection.server);
     const { body } = options;
     const headers: Record<string, string | string[]> = { accept: options.accept ?? 'application/json', ...this.#identity() };
@@ -111,24 +175,41 @@ export class RestClient {
       headers['content-type'] = options.contentType ?? 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
-    const { server, timeoutMs } = this.connection;
-    const deadline = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
-    const signals = [options.signal, deadline].filter((signal) => signal !== undefined);
     return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        if (options.signal?.aborted === true) reject(options.signal.reason as Error);
-        else if (deadline?.aborted === true) reject(new StatusError('Timeout', `the server ${server} did not answer within ${String(timeoutMs / 1000)} s; give it longer with --request-timeout`, { cause: error }));
-        else reject(connectionError(error, server));
-      };
+      const fail = (error: unknown): void => { reject(limits.explain(error)); };
       try {
-        const sent = httpsRequest(url, { method, headers, agent: this.#agent, ...(signals.length > 0 && { signal: AbortSignal.any(signals) }) }, resolve);
+        const sent = httpsRequest(url, { method, headers, agent: this.#agent, signal: limits.signal }, resolve);
+        limitConnecting(sent);
         sent.on('error', fail);
         sent.end(body);
       } catch (error) {
         // Bad certificates are noticed here already.
-        fail(error instanceof Error ? error : new Error(String(error)));
+        fail(error);
       }
     });
+  }
+}
+
+/** A host that drops what is sent to it, or that takes a connection and is silent, must not hold us for ever. */
+function limitConnecting(sent: ClientRequest): void {
+  sent.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => { sent.destroy(Object.assign(new Error('no connection'), { code: 'ETIMEDOUT' })); }, connectMs);
+    const stop = (): void => { clearTimeout(timer); };
+    socket.once('secureConnect', stop).once('close', stop);
+  });
+}
+
+/** What the API itself answers has a kind; what is behind it, such as nodes, need not. */
+function isOfObjects(path: string): boolean {
+  return /^\/apis?(?![^/?])/.test(path) && !path.includes('/proxy/');
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
@@ -161,39 +242,4 @@ export async function* lines(answer: IncomingMessage): AsyncGenerator<string> {
 function warningsOf(header: string | string[] | undefined): string[] {
   const all = Array.isArray(header) ? header.join(', ') : (header ?? '');
   return [...all.matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, text = '']) => text.replaceAll(/\\(.)/g, '$1'));
-}
-
-function statusFrom(http: number, body: string, request: string): StatusError {
-  try {
-    const status = JSON.parse(body) as { kind?: string; reason?: string; message?: string; details?: StatusDetails };
-    if (status.kind === 'Status') {
-      const code = status.reason !== undefined && Object.hasOwn(statusCodes, status.reason) ? (status.reason as StatusCode) : codeFor(http);
-      return new StatusError(code, status.message ?? body, { details: { ...status.details, kind: status.details?.kind || unnamedKind } });
-    }
-  } catch {
-    // Not a Status: something else answered. Say what it said.
-  }
-  return new StatusError(codeFor(http), `the server answered ${request} with ${String(http)}: ${body.slice(0, 500)}`);
-}
-
-function codeFor(http: number): StatusCode {
-  const found = Object.entries(statusCodes).find(([, row]) => row.http === http);
-  return found ? (found[0] as StatusCode) : 'InternalError';
-}
-
-function connectionError(error: Error & { code?: string }, server: string): StatusError {
-  const otherCa = `the server ${server} is not the one that this kubeconfig was made for: its certificate comes from another CA. Copy the kubeconfig anew.`;
-  const closed = `the server ${server} closed the connection before it answered; try again, and see the server's log if that does not help`;
-  const what: Readonly<Record<string, string>> = {
-    ECONNREFUSED: `the connection to the server ${server} was refused. Is the control plane running there? Start it with 'cleat up', or name another server with --server.`,
-    ENOTFOUND: `the name in ${server} cannot be resolved; check the kubeconfig's server address`,
-    ETIMEDOUT: `the server ${server} does not answer; check the network and the address`,
-    EHOSTUNREACH: `the server ${server} cannot be reached: no route to the host`,
-    ECONNRESET: closed, EPIPE: closed,
-    CERT_HAS_EXPIRED: `a certificate of ${server} has expired; check this host's clock`,
-    SELF_SIGNED_CERT_IN_CHAIN: otherCa, DEPTH_ZERO_SELF_SIGNED_CERT: otherCa, UNABLE_TO_VERIFY_LEAF_SIGNATURE: otherCa, UNABLE_TO_GET_ISSUER_CERT_LOCALLY: otherCa, CERT_SIGNATURE_FAILURE: otherCa,
-    ERR_TLS_CERT_ALTNAME_INVALID: `the certificate of ${server} is not for that address; start the control plane with --tls-san, or use an address that it knows`,
-  };
-  if (error.code?.startsWith('ERR_OSSL_') === true) return new StatusError('BadRequest', `the certificates of the kubeconfig cannot be used: ${error.message}. Copy it anew from the control plane.`, { cause: error });
-  return new StatusError('ServiceUnavailable', what[error.code ?? ''] ?? `cannot talk to ${server}: ${error.message}`, { cause: error });
 }

@@ -23,6 +23,11 @@ interface ClusterCommand {
   readonly run: (invocation: Invocation) => Promise<number>;
 }
 
+/** A client of the cluster that flags name; warnings are said, and Ctrl-C ends what is asked. Close it. */
+export async function connect(parsed: ParsedFlags, io: Io): Promise<RestClient> {
+  return new RestClient(await readConnection(parsed, io.env), io);
+}
+
 /** A command with a connection to the cluster that its flags name, closed when it ends. */
 export function clusterCommand({ name, usage, summary, flags, examples = [], run }: ClusterCommand): Command {
   const all = [...clusterFlags, ...flags];
@@ -31,7 +36,7 @@ export function clusterCommand({ name, usage, summary, flags, examples = [], run
     async run(argv, io) {
       const end = argv.indexOf('--');
       const parsed = parseFlags(name, all, argv);
-      const client = new RestClient(await readConnection(parsed, io.env), io.err);
+      const client = await connect(parsed, io);
       try {
         return await run({ client, parsed, io, words: end < 0 ? undefined : argv.slice(end + 1) });
       } finally {

@@ -10,6 +10,8 @@ describe('what a person reads of a failure', () => {
     [new Error('oops'), 'error: oops'],
     [new StatusError('NotFound', 'pods "a" not found', { details: { kind: unnamedKind } }), 'Error from server (NotFound): pods "a" not found'],
     [new StatusError('NotFound', 'nothing here'), 'error: nothing here'],
+    [new Error('a\u001b[2J\tb\u0000\n\u009bc'), 'error: a\\x1b[2J\tb\\x00\n\\x9bc'],
+    [new TypeError('x is not iterable'), "error: the server's answer is not as expected, or cleat itself is at fault (x is not iterable); compare both with: cleat version"],
     [invalid('Pod', 'a', 'too large'), 'The Pod "a" is invalid: spec.x: too large'],
     [invalid('Pod', 'a', 'too large', 'too small', 'too large'), 'The Pod "a" is invalid: \n* spec.x: too large\n* spec.x: too small'],
     [invalid(unnamedKind, '', 'too large'), 'The request is invalid: spec.x: too large'],

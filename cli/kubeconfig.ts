@@ -2,6 +2,7 @@ import { chownSync, existsSync, readFileSync, realpathSync, renameSync, statSync
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { fileTrouble } from './file-trouble.ts';
 import type { ParsedFlags } from './flags.ts';
 import { checkedName } from './names.ts';
 import { parsePlainYaml } from './plain-yaml.ts';
@@ -79,7 +80,7 @@ export async function writeConfig(path: string, config: Config): Promise<void> {
     if (process.getuid?.() === 0) chownSync(draft, uid, gid);
     renameSync(draft, target);
   } catch (error) {
-    throw new StatusError('BadRequest', `cannot write the kubeconfig ${path}: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `cannot write the kubeconfig ${path}: ${fileTrouble(error)}`, { cause: error });
   }
 }
 
@@ -130,7 +131,7 @@ function fileText(from: { entry: Record<string, unknown>; folder: string } | und
   try {
     return readFileSync(resolve(from.folder, path), 'utf8');
   } catch (error) {
-    throw new StatusError('BadRequest', `cannot read ${name} ${path} of the kubeconfig: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `cannot read ${name} ${path} of the kubeconfig: ${fileTrouble(error)}`, { cause: error });
   }
 }
 

@@ -1,9 +1,12 @@
+import { setMaxListeners } from 'node:events';
 import { dispatch } from './dispatch.ts';
 import { errorText } from './error-text.ts';
 import { commands, usage } from './registry.ts';
 import type { Io } from './types.ts';
 
 const interrupt = new AbortController();
+// Each request that is under way listens, and each that waits for a slow reader; there is no limit to these.
+setMaxListeners(0, interrupt.signal, process.stdout);
 const io: Io = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),

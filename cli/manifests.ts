@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { fileTrouble } from './file-trouble.ts';
 
 export interface Manifest {
   readonly apiVersion: string;
@@ -86,7 +87,7 @@ function readFile(path: string): string {
     if (statSync(path).size > maxBytes) throw new Error(`larger than ${String(maxBytes >> 20)} MiB`);
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new StatusError('BadRequest', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `cannot read ${path}: ${fileTrouble(error)}`, { cause: error });
   }
 }
 

@@ -35,7 +35,7 @@ const nodeReadyMs = 20_000;
 
 /** Applies what is new in the files (a scaled Deployment stays as it is when Cleat starts again), shows their Deployments becoming available, asks their Services, and says what to try next. `nodeName` is this host's, which is to run them. */
 export async function showcase(files: readonly string[], kubeconfig: string, nodeName: string, io: Io): Promise<void> {
-  const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', kubeconfig]), {}));
+  const client = new RestClient(await readConnection(parseFlags('up', clusterFlags, ['--kubeconfig', kubeconfig]), {}), io);
   try {
     const read = await readManifests(files, false, io.stdin);
     const applied: Applied[] = [];

@@ -1,14 +1,13 @@
 import { matchesLabels, parseLabelSelector } from '#api/meta/selectors.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { applyManifest, type ApplyOptions } from '../apply.ts';
-import { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
-import { readManifests, type Read } from '../manifests.ts';
+import type { Read } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
-import { fileFlags } from '../targets.ts';
+import { fileFlags, readFiles } from '../targets.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
@@ -32,7 +31,7 @@ export const command: Command = {
     const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
     const read = await readChosen(parsed, io);
     const objects: object[] = [];
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     const failures: unknown[] = [];
     try {
       for (const { manifest, source } of read) {
@@ -76,7 +75,7 @@ function optionsOf(parsed: ParsedFlags): Omit<ApplyOptions, 'namespace' | 'sourc
 /** The manifests with the labels asked for; at least one. */
 async function readChosen(parsed: ParsedFlags, io: Io): Promise<Read[]> {
   const requirements = parseLabelSelector(parsed.string('selector') ?? '');
-  const read = await readManifests(parsed.list('filename'), parsed.bool('recursive'), io.stdin);
+  const read = await readFiles('apply', parsed, io);
   const chosen = read.filter(({ manifest }) => matchesLabels(requirements, manifest.metadata['labels'] as Record<string, string> | undefined));
   if (chosen.length === 0) throw new StatusError('BadRequest', 'no objects passed to apply');
   return chosen;

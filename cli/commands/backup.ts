@@ -1,13 +1,13 @@
-import { createReadStream } from 'node:fs';
-import { readArchive } from '#common/backup/archive.ts';
+import { createReadStream, statSync } from 'node:fs';
+import { readArchive, type BackupHeader } from '#common/backup/archive.ts';
 import { writeBackupFile } from '#common/backup/file.ts';
 import { seal } from '#common/backup/seal.ts';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { backupSecret, secretFlags } from '../backup-secret.ts';
-import { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { copyOut } from '../copy-out.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import { clusterFlags, helpText, parseFlags, refuse } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags = [...clusterFlags, ...secretFlags];
@@ -28,14 +28,14 @@ export const command: Command = {
     }
     if (more.length > 0) throw refuse('backup', `unexpected arguments: ${more.join(' ')}`);
     const secret = await backupSecret('backup', parsed, io, true);
-    const client = new RestClient(await readConnection(parsed, io.env), io.err);
+    const client = await connect(parsed, io);
     try {
-      const answer = await client.open('GET', '/cleat/v1/backup', { accept: '*/*', signal: io.interrupted });
-      const source = secret === undefined ? answer as AsyncIterable<Uint8Array> : seal(answer, secret);
+      const answer = client.bytes('/cleat/v1/backup');
+      const source = secret === undefined ? answer : seal(answer, secret);
       if (first === '-') await copyOut(source, io.out.bind(io));
       else {
         const file = first ?? `cleat-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z.backup`;
-        const bytes = await toFile(source, file);
+        const bytes = await toFile(source, file, secret);
         io.out(`${file} ${(bytes / 1e6).toFixed(1)} MB\n`);
         if (secret === undefined) io.err(`It holds the cluster's keys in the clear: whoever reads it owns the cluster. --key-file or --passphrase seals it.\n`);
       }
@@ -47,21 +47,30 @@ export const command: Command = {
 };
 
 /** Checked before it takes its name: a file that is there is a backup that can be restored. */
-async function toFile(source: AsyncIterable<Uint8Array>, path: string): Promise<number> {
+async function toFile(source: AsyncIterable<Uint8Array>, path: string, secret: Buffer | undefined): Promise<number> {
   try {
-    return await writeBackupFile(source, path);
+    // What takes its place must not have been a device, or a folder.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error("it is no file; '-' is standard output");
+    return await writeBackupFile(source, path, (unfinished) => contentsOf(unfinished, secret));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOSPC' || code === 'EROFS' || code === 'ENOTDIR') throw new StatusError('BadRequest', `the backup cannot be written to ${path}: ${messageOf(error)}; name another file`, { cause: error });
-    throw error;
+    if (isStatus(error, 'Invalid')) throw new StatusError('ServiceUnavailable', `what the server sent is not taken for a backup: ${messageOf(error)}`, { cause: error });
+    throw isStatus(error) ? error : new StatusError('BadRequest', `the backup cannot be written to ${path}: ${fileTrouble(error)}; name another file`, { cause: error });
   }
 }
 
-async function check(file: string, secret: Buffer | undefined, io: Io): Promise<number> {
+/** Reads a backup to its end. */
+async function contentsOf(file: string, secret: Buffer | undefined): Promise<{ readonly header: BackupHeader; readonly rows: number; readonly files: number }> {
   const { header, records } = await readArchive(createReadStream(file), () => Promise.resolve(secret));
   let rows = 0;
   let files = 0;
   for await (const record of records) if ('row' in record) rows++; else files++;
+  return { header, rows, files };
+}
+
+async function check(file: string, secret: Buffer | undefined, io: Io): Promise<number> {
+  const { header, rows, files } = await contentsOf(file, secret).catch((error: unknown) => {
+    throw isStatus(error) ? new StatusError(error.code, `${file}: ${error.message}`, { cause: error }) : new StatusError('BadRequest', `the backup ${file} cannot be read: ${fileTrouble(error)}`, { cause: error });
+  });
   io.out(`${file} is whole: made ${header.createdAt} by Cleat ${header.cleatVersion}, revision ${String(header.revision)}, ${String(rows)} rows, ${String(files)} files, CA ${header.caFingerprint.slice(0, 16)}\n`);
   return 0;
 }

@@ -67,7 +67,7 @@ export const command: Command = {
     // As with Docker, -f and -p may stand before the verb.
     const at = argv.findIndex((word, i) => Object.hasOwn(verbs, word) && !['-f', '--file', '-p', '--project-name', '-n', '--namespace', '--context', '--kubeconfig', '--profile'].includes(argv[i - 1] ?? ''));
     const chosen = verbs[argv[at] ?? ''];
-    if (!chosen) throw refuse('compose', argv.length === 0 ? 'say what to do: up, down or convert' : 'expected up, down or convert; the rest is done by get, logs, exec and scale');
+    if (!chosen) throw refuse('compose', argv.length === 0 ? 'say what to do: up, down or convert' : `cannot do "${argv[0] ?? ''}": expected up, down or convert; the rest is done by get, logs, exec and scale`);
     return chosen.run(argv.filter((_, i) => i !== at), io);
   },
 };

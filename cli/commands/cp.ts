@@ -1,11 +1,12 @@
 import { lstat, mkdtemp, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, posix, resolve } from 'node:path';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { pipeCommand } from '#common/exec.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { containerOf, findPod, type TargetPod } from '../pod-target.ts';
 import { runRemote } from '../remote-command.ts';
 import type { Command } from '../types.ts';
@@ -24,7 +25,7 @@ export const command: Command = {
     const [source = '', destination = '', ...others] = parsed.args;
     const [from, to] = [remoteOf(source), remoteOf(destination)];
     if (others.length > 0 || (from === undefined) === (to === undefined)) throw refuse('cp', 'expected a source and a destination, one of them POD:PATH');
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     try {
       const { pod: name, path } = from ?? to ?? { pod: '', path: '' };
       const { pod } = await findPod(client, name);
@@ -45,7 +46,7 @@ function remoteOf(text: string): { readonly pod: string; readonly path: string }
 
 /** Into the destination where that is a folder, else by its name. */
 async function upload(remote: Remote, source: string): Promise<void> {
-  const info = await stat(source).catch((error: unknown) => { throw new StatusError('NotFound', `${source} cannot be read: ${messageOf(error)}`, { cause: error }); });
+  const info = await stat(source).catch((error: unknown) => { throw new StatusError('NotFound', `${source} cannot be read: ${fileTrouble(error)}`, { cause: error }); });
   const { client, pod, container, path, signal } = remote;
   // Without `test` in the container the path is taken as it is.
   const isFolder = await runRemote(client, pod, container, ['test', '-d', path], {}, signal).then(({ code }) => code === 0, () => false);

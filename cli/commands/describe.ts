@@ -1,11 +1,11 @@
 import type { ObjectMeta } from '#api/meta/object.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { describeEvents } from '../describe/events.ts';
 import { describerOf, kindsWithoutEvents } from '../describe/kinds.ts';
 import { DescribeWriter } from '../describe/writer.ts';
 import { clusterFlags, helpText, parseFlags, type Flag } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { pathOf, type Target } from '../resources.ts';
 import { listObjects } from '../selection.ts';
 import { fileFlags, readTargets } from '../targets.ts';
@@ -24,7 +24,7 @@ export const command: Command = {
   help: () => helpText('describe (TYPE [NAME ...] | -f FILE) [flags]', 'Show one object, what belongs to it, and its Events.', flags, ['cleat describe pod web', 'cleat describe deployments -l app=web']),
   async run(argv, io) {
     const parsed = parseFlags('describe', flags, argv);
-    const client = new RestClient(await readConnection(parsed, io.env), io.err);
+    const client = await connect(parsed, io);
     try {
       const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
       let shown = 0;

@@ -1,12 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { runInTerminal } from '#common/exec.ts';
 import { aboutObject, threeWayPatch } from '../apply.ts';
 import type { RestClient } from '../client.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { errorText } from '../error-text.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import type { Flag } from '../flags.ts';
 import { displayName, pathOf } from '../resources.ts';
 import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
@@ -102,6 +103,6 @@ async function openEditor(path: string, io: Io): Promise<void> {
     const code = await runInTerminal(program, [...args, path]);
     if (code !== 0) throw new Error(`it ended with exit code ${String(code)}`);
   } catch (error) {
-    throw new StatusError('BadRequest', `there was a problem with the editor "${editor}": ${messageOf(error)}. Name another in KUBE_EDITOR`, { cause: error });
+    throw new StatusError('BadRequest', `there was a problem with the editor "${editor}": ${fileTrouble(error)}. Name another in KUBE_EDITOR`, { cause: error });
   }
 }

@@ -29,7 +29,7 @@ export const command = clusterCommand({
     const [what, ...others] = parsed.args;
     if (what === undefined || others.length > 0) throw refuse('explain', 'You must specify the type of resource to explain. Use "cleat api-resources" for a complete list of supported resources.');
     const [resource = '', ...path] = what.replace(/\.+$/, '').split('.');
-    const found = await resolveResource(client, resource).catch(() => { throw new StatusError('NotFound', `the server doesn't have a resource type "${resource}"`); });
+    const found = await resolveResource(client, resource);
     const type = asVersion(found, parsed.string('api-version'));
     const schemas = await schemasOf(client, type);
     const root = Object.values(schemas).find((schema) => schema['x-kubernetes-group-version-kind']?.some(({ group, version, kind }) => group === type.group && version === type.version && kind === type.kind));

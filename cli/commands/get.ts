@@ -1,8 +1,9 @@
 import { StatusError } from '#common/errors.ts';
-import { lines, RestClient } from '../client.ts';
+import { lines, type RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
+import { copyOut } from '../copy-out.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
 import { pathOf, type ResourceType, type Target } from '../resources.ts';
 import { listObjects, watchPath, type Selectors } from '../selection.ts';
@@ -40,7 +41,7 @@ export const command: Command = {
     const parsed = parseFlags('get', flags, argv);
     const given = outputOf(parsed);
     const output = given === '' || given === 'wide' ? given : (await import('../printing/objects.ts')).checkedOutput(given, { tables: true });
-    const client = new RestClient(await readConnection(parsed, io.env), io.err);
+    const client = await connect(parsed, io);
     try {
       return await get(client, parsed, output, io);
     } finally {
@@ -61,7 +62,7 @@ async function get(client: RestClient, parsed: ParsedFlags, output: string, io: 
   if (raw !== undefined) {
     if (parsed.args.length > 0) throw refuse('get', 'arguments may not be passed when --raw is specified');
     if (!raw.startsWith('/')) throw refuse('get', `--raw must begin with a slash: "/${raw}"?`);
-    for await (const chunk of (await client.open('GET', raw, { accept: '*/*', signal: io.interrupted, rawPath: true })) as AsyncIterable<Buffer>) io.out(chunk);
+    await copyOut(client.bytes(raw, { rawPath: true }), io.out.bind(io));
     return 0;
   }
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;

@@ -1,9 +1,9 @@
-import { once } from 'node:events';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
+import { copyOut } from '../copy-out.ts';
 import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { podSelectorOf } from '../pod-target.ts';
 import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
 import { listObjects } from '../selection.ts';
@@ -36,7 +36,7 @@ export const command: Command = {
   help: () => helpText('logs (POD | TYPE/NAME | -l SELECTOR) [flags]', 'Print what containers wrote.', flags, ['cleat logs web -f', 'cleat logs deployment/web --tail=20', 'cleat logs -l app=web --all-containers', 'cleat logs -l app=web --all-nodes -f']),
   async run(argv, io) {
     const parsed = parseFlags('logs', flags, argv);
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     try {
       const sources = await findSources(client, parsed, io);
       if (sources.length === 0) {
@@ -139,22 +139,30 @@ function sourceOf(pods: ResourceType, namespace: string, pod: { readonly metadat
 
 async function stream(client: RestClient, source: Source, prefix: string, io: Io): Promise<void> {
   try {
-    const answer = await client.open('GET', source.path, { accept: '*/*', signal: io.interrupted });
-    let rest = '';
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      if (prefix === '') {
-        // A slow terminal must slow the server down, not fill our memory.
-        if (io.out(chunk) === false) await once(process.stdout, 'drain');
-        continue;
-      }
-      const parts = (rest + chunk.toString('utf8')).split('\n');
-      rest = parts.pop() ?? '';
-      io.out(parts.map((line) => `${prefix}${line}\n`).join(''));
-    }
-    if (rest !== '') io.out(`${prefix}${rest}\n`);
+    const log = client.bytes(source.path);
+    await copyOut(prefix === '' ? log : prefixed(log, prefix), io.out.bind(io));
   } catch (error) {
     if (io.interrupted.aborted) return;
     if (!isStatus(error)) throw new StatusError('ServiceUnavailable', `the log of ${source.pod} ended: ${messageOf(error)}`, { cause: error });
     throw error;
   }
+}
+
+/** What a program writes without end is cut. */
+const longestLineBytes = 256 << 10;
+
+/** Whole lines, each behind a prefix. */
+async function* prefixed(log: AsyncIterable<Buffer>, prefix: string): AsyncGenerator<Buffer, void, undefined> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of log) {
+    const text = Buffer.concat([rest, chunk]);
+    const end = text.lastIndexOf(0x0a) + 1;
+    rest = text.subarray(end);
+    if (end > 0) yield Buffer.from(text.toString('utf8', 0, end - 1).split('\n').map((line) => `${prefix}${line}\n`).join(''));
+    if (rest.length > longestLineBytes) {
+      yield Buffer.from(`${prefix}${rest.toString('utf8')}\n`);
+      rest = Buffer.alloc(0);
+    }
+  }
+  if (rest.length > 0) yield Buffer.from(`${prefix}${rest.toString('utf8')}\n`);
 }

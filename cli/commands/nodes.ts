@@ -1,7 +1,6 @@
 import { fenceAnnotation } from '#api/disconnect/policy.ts';
-import { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { nodeHardware, temperatureText, wearText } from '../node-hardware.ts';
 import { humanAge } from '../printing/age.ts';
 import { cores, mebi } from '../printing/quantity.ts';
@@ -36,7 +35,7 @@ export const command: Command = {
     if (parsed.args.length > 0) throw refuse('nodes', `unexpected arguments: ${parsed.args.join(' ')}`);
     const output = parsed.string('output');
     if (output !== undefined && output !== 'json') throw refuse('nodes', "--output must be 'json'; cleat get nodes has the others");
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     try {
       const query = parsed.has('selector') ? `?labelSelector=${encodeURIComponent(parsed.string('selector') ?? '')}` : '';
       const list = await client.json<{ items: Node[] }>('GET', `/api/v1/nodes${query}`);

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { changeFlags, changeObjects } from '../change.ts';
 import { clusterCommand } from '../cluster-command.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import { refuse, type Flag } from '../flags.ts';
 
 const flags: readonly Flag[] = [
@@ -38,7 +39,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new StatusError('BadRequest', `unable to read patch file: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `unable to read patch file: ${fileTrouble(error)}`, { cause: error });
   }
 }
 

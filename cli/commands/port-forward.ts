@@ -3,9 +3,8 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import type { SpdyConnection } from '#common/spdy/connection.ts';
 import { relayBytes } from '#common/streams/relay.ts';
 import { streamOf } from '#common/streams/socket-channels.ts';
-import { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { findPod, podPath, type ServicePort, type TargetPod } from '../pod-target.ts';
 import { openSpdy } from '../stream-client.ts';
 import type { Command, Io } from '../types.ts';
@@ -23,7 +22,7 @@ export const command: Command = {
     const parsed = parseFlags('port-forward', flags, argv);
     const [name, ...specs] = parsed.args;
     if (name === undefined || specs.length === 0) throw refuse('port-forward', 'expected a pod, or TYPE/NAME, and at least one port');
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     const servers: Server[] = [];
     try {
       const { pod, servicePorts } = await findPod(client, name);

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { filesElsewhere, placeElsewhere, readArchive } from '#common/backup/archive.ts';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { createLog } from '#common/log.ts';
 import { backupSecret, secretFlags } from '../backup-secret.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import { helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import { configFile } from '../serve.ts';
 import type { Command, Io } from '../types.ts';
@@ -52,6 +53,6 @@ async function source(file: string, io: Io): Promise<AsyncIterable<Uint8Array>> 
   try {
     return (await open(file, 'r')).createReadStream();
   } catch (error) {
-    throw new StatusError('BadRequest', `the backup ${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `the backup ${file} cannot be read: ${fileTrouble(error)}`, { cause: error });
   }
 }

@@ -24,6 +24,9 @@ export const command = clusterCommand({
   run,
 });
 
+/** How long a deletion may take that nobody can interrupt. */
+const farewellMs = 10_000;
+
 async function run(invocation: Invocation): Promise<number> {
   const { client, parsed, io } = invocation;
   const [name, ...words] = parsed.args;
@@ -55,7 +58,7 @@ async function follow({ client, parsed, io }: Invocation, container: string, mad
   } finally {
     // Also after Ctrl-C: what was to be there for this session only must not stay.
     if (parsed.bool('rm')) {
-      await client.json('DELETE', podPath(pod));
+      await client.json('DELETE', podPath(pod), undefined, { signal: AbortSignal.timeout(farewellMs) });
       if (!quiet) io.out(`pod "${pod.metadata.name}" deleted\n`);
     }
   }

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { columns } from '../printing/table.ts';
 import { humanAge } from '../printing/age.ts';
 import type { Command, Io } from '../types.ts';
@@ -34,7 +34,7 @@ export const command: Command = {
     const parsed = parseFlags('token', flags, argv);
     const [verb = '', ...rest] = parsed.args;
     if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('token', "--output must be 'json'");
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     try {
       switch (verb) {
         case 'create': return await create(client, parsed, io);

@@ -1,8 +1,8 @@
 import { cpuMillis as millisOf, quantityValue as bytesOf } from '#api/meta/quantity.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { mebiOf } from '../printing/quantity.ts';
 import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
@@ -31,7 +31,7 @@ export const command: Command = {
     const sortBy = parsed.string('sort-by');
     if (sortBy !== undefined && sortBy !== 'cpu' && sortBy !== 'memory') throw refuse('top', '--sort-by accepts only cpu or memory');
     const query = parsed.has('selector') ? `?labelSelector=${encodeURIComponent(parsed.string('selector') ?? '')}` : '';
-    const client = new RestClient(await readConnection(parsed, io.env));
+    const client = await connect(parsed, io);
     const root = '/apis/metrics.k8s.io/v1beta1';
     try {
       let rows: Row[];

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StatusError, toStatus } from '#common/errors.ts';
 import { isUpgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
-import { RestClient } from '../client.ts';
+import type { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
 import { columns } from '../printing/table.ts';
 import type { Command, Io } from '../types.ts';
 import { planUpgrade, versionOf, type Host, type Plan } from '../upgrade/plan.ts';
@@ -49,7 +49,7 @@ export const command: Command = {
     if (parsed.args.length > 0) throw refuse('upgrade', `unexpected arguments: ${parsed.args.join(' ')}`);
     if (parsed.has('output') && (parsed.string('output') !== 'json' || !parsed.bool('plan'))) throw refuse('upgrade', "--output must be 'json', and goes with --plan");
     if (from === undefined) throw refuse('upgrade', 'say what to: --to DIR or URL');
-    const client = new RestClient(await readConnection(parsed, io.env), io.err);
+    const client = await connect(parsed, io);
     try {
       return await upgrade(new Upgrade(client, io, await openRelease(from)), parsed, io);
     } finally {

@@ -1,7 +1,7 @@
 import { version } from '#common/version.ts';
-import { RestClient } from '../client.ts';
+import { connect } from '../cluster-command.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { readConnection } from '../kubeconfig.ts';
+import { notOfApi } from '../server-error.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
@@ -37,9 +37,11 @@ export const command: Command = {
 };
 
 async function askServer(parsed: ParsedFlags, io: Io): Promise<{ readonly gitVersion: string }> {
-  const client = new RestClient(await readConnection(parsed, io.env));
+  const client = await connect(parsed, io);
   try {
-    return await client.json<{ gitVersion: string }>('GET', '/version');
+    const version = await client.json<{ gitVersion?: unknown }>('GET', '/version');
+    if (typeof version.gitVersion !== 'string') throw notOfApi(JSON.stringify(version), 'GET /version', client.connection.server);
+    return { ...version, gitVersion: version.gitVersion };
   } finally {
     client.close();
   }

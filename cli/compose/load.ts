@@ -5,6 +5,7 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { interpolate, parseEnvFile } from './interpolate.ts';
 import type { Files, Project } from './types.ts';
 import { isMap, labelOf } from './values.ts';
+import { fileTrouble } from '../file-trouble.ts';
 
 const usualNames = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml'];
 const maxBytes = 4 << 20;
@@ -17,7 +18,7 @@ export function hostFiles(env: Files['env']): Files {
         if (statSync(path).size > maxBytes) throw new Error(`larger than ${String(maxBytes >> 20)} MiB`);
         return readFileSync(path, 'utf8');
       } catch (error) {
-        throw new StatusError('BadRequest', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+        throw new StatusError('BadRequest', `cannot read ${path}: ${fileTrouble(error)}`, { cause: error });
       }
     },
     isFile: (path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true,

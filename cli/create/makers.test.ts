@@ -47,7 +47,7 @@ describe('create', () => {
   it.each<[string, string[], RegExp]>([
     ['deployment', ['web'], /required flag\(s\) "image" not set/], ['namespace', [], /exactly one NAME is required for namespace, got 0/], ['secret', ['other', 's'], /generic, tls or docker-registry/],
     ['cm', ['c', '--from-literal=novalue'], /invalid literal source novalue, expected key=value/], ['cm', ['c', '--from-literal=a=1', '--from-literal=a=2'], /cannot add key "a"/],
-    ['cm', ['c', '--from-file=/no/such'], /error reading \/no\/such: ENOENT/], ['cm', ['c', '--from-literal=a b=1'], /"a b" is not a valid key name/],
+    ['cm', ['c', '--from-file=/no/such'], /error reading \/no\/such: no such file or directory/], ['cm', ['c', '--from-literal=a b=1'], /"a b" is not a valid key name/],
   ])('refuses %s %j', (what, args, words) => {
     expect(() => make(what, args)).toThrow(words);
   });

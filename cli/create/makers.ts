@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
+import { fileTrouble } from '../file-trouble.ts';
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
 
@@ -112,6 +113,6 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new StatusError('BadRequest', `error reading ${path}: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `error reading ${path}: ${fileTrouble(error)}`, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
+import { fileTrouble } from '../file-trouble.ts';
 
 const formats = ['custom-columns', 'custom-columns-file', 'go-template', 'go-template-file', 'json', 'jsonpath', 'jsonpath-as-json', 'jsonpath-file', 'name', 'template', 'templatefile', 'yaml'] as const;
 
@@ -20,7 +21,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new StatusError('BadRequest', `error reading --template ${path}, ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `error reading --template ${path}, ${fileTrouble(error)}`, { cause: error });
   }
 }
 

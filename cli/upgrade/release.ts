@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
+import { fileTrouble } from '../file-trouble.ts';
 
 /** What `npm run build` makes: a folder, or the same served by HTTP. */
 export interface Release {
@@ -46,7 +47,7 @@ async function fetchFile(from: string, name: string): Promise<Buffer> {
     return Buffer.from(await answer.arrayBuffer());
   } catch (error) {
     if (isStatus(error)) throw error;
-    throw new StatusError('NotFound', `${name} of ${from} cannot be read: ${messageOf(error)}; --to takes a folder that 'npm run build' made, or the URL of one`, { cause: error });
+    throw new StatusError('NotFound', `${name} of ${from} cannot be read: ${fileTrouble(error)}; --to takes a folder that 'npm run build' made, or the URL of one`, { cause: error });
   }
 }
 

@@ -2,8 +2,8 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../atomic-file.ts';
 
-/** Writes a backup, for its owner alone to read. It takes its name when it is whole and on the disk; resolves with its size in bytes. */
-export async function writeBackupFile(source: AsyncIterable<Uint8Array>, path: string): Promise<number> {
+/** Writes a backup, for its owner alone to read. It takes its name when it is on the disk and `check`, which gets the path it has until then, is content; resolves with its size in bytes. */
+export async function writeBackupFile(source: AsyncIterable<Uint8Array>, path: string, check: (unfinished: string) => Promise<unknown> = () => Promise.resolve()): Promise<number> {
   const unfinished = `${path}.unfinished`;
   let bytes = 0;
   try {
@@ -18,6 +18,7 @@ export async function writeBackupFile(source: AsyncIterable<Uint8Array>, path: s
     } finally {
       await file.close();
     }
+    await check(unfinished);
     await rename(unfinished, path);
     await syncFolder(dirname(path));
   } catch (error) {
