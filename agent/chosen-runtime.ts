@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { chooseRuntime, HostRuntime, rememberChoice, rememberedChoice, sameChoice, type HostRuntimeConfig, type HostRuntimeDeps, type RuntimeChoice } from './runtimes/host-runtime.ts';
+import { releaseAllImageVolumes } from './pods/leftovers.ts';
 import { removePods } from './teardown.ts';
 
 export interface ChosenRuntimeConfig extends HostRuntimeConfig {
@@ -47,6 +48,7 @@ export class ChosenRuntime {
     // Cleat's own, started just now, lists nothing before it has found again what runs. Another's may be gone for good.
     if (runtime.containerd) await runtime.untilAnswered(() => driver.list(signal), signal);
     const done = [`${String(await removePods(driver, signal))} pods removed`];
+    await releaseAllImageVolumes(driver, resolve(this.#config.stateDir), signal);
     driver.close?.();
     if (!runtime.containerd) return done;
     await runtime.containerd.stop(signal);

@@ -15,6 +15,8 @@ export interface ImageSpec {
   readonly name: string;
   readonly architecture: Architecture;
   readonly files: readonly TarEntry[];
+  /** Further layers, one above the other. */
+  readonly above?: readonly (readonly TarEntry[])[];
   readonly entrypoint: readonly string[];
   readonly env?: readonly string[];
   readonly ports?: readonly string[];
@@ -37,7 +39,7 @@ export function hostArchitecture(): Architecture {
 
 /** An archive that is an OCI layout and a `docker save` file at once: containerd and Docker both load it. The same spec gives the same bytes. */
 export function imageArchive(spec: ImageSpec): Buffer {
-  const layer = tar(spec.files);
+  const layers = [spec.files, ...spec.above ?? []].map(tar);
   const config = json({
     architecture: spec.architecture,
     os: 'linux',
@@ -47,14 +49,14 @@ export function imageArchive(spec: ImageSpec): Buffer {
       ...(spec.user !== undefined && { User: spec.user }),
       ...(spec.ports && { ExposedPorts: Object.fromEntries(spec.ports.map((port) => [port, {}])) }),
     },
-    rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },
-    history: [{ created: '1970-01-01T00:00:00Z', created_by: 'cleat' }],
+    rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
+    history: layers.map(() => ({ created: '1970-01-01T00:00:00Z', created_by: 'cleat' })),
   });
   const manifest = json({
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
     config: descriptor('application/vnd.oci.image.config.v1+json', config),
-    layers: [descriptor('application/vnd.oci.image.layer.v1.tar', layer)],
+    layers: layers.map((layer) => descriptor('application/vnd.oci.image.layer.v1.tar', layer)),
   });
   const index = json({
     schemaVersion: 2,
@@ -64,13 +66,13 @@ export function imageArchive(spec: ImageSpec): Buffer {
       annotations: { 'io.containerd.image.name': spec.name, 'org.opencontainers.image.ref.name': spec.name.slice(spec.name.lastIndexOf(':') + 1) },
     }],
   });
-  const docker = json([{ Config: blobPath(config), RepoTags: [spec.name], Layers: [blobPath(layer)] }]);
+  const docker = json([{ Config: blobPath(config), RepoTags: [spec.name], Layers: layers.map(blobPath) }]);
   const file = (path: string, data: Uint8Array): TarEntry => ({ path, type: 'file', mode: 0o644, data });
   return tar([
     file('oci-layout', json({ imageLayoutVersion: '1.0.0' })),
     file('index.json', index),
     file('manifest.json', docker),
-    ...[config, manifest, layer].map((blob) => file(blobPath(blob), blob)),
+    ...[config, manifest, ...layers].map((blob) => file(blobPath(blob), blob)),
   ]);
 }
 

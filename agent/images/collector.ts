@@ -5,7 +5,7 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Limit } from '#agent/pods/limit.ts';
-import { allContainersOf } from '#agent/pods/spec/containers.ts';
+import { imagesOf } from '#agent/pods/spec/containers.ts';
 import { canonicalReference } from '#agent/runtimes/image-reference.ts';
 import type { ListedImage, RuntimeDriver } from '#agent/runtimes/types.ts';
 import { nodeEvent } from '#agent/session/node-event.ts';
@@ -90,7 +90,7 @@ export class ImageCollector implements Runnable {
   async list(signal: AbortSignal): Promise<KnownImage[]> {
     const { driver, state, records } = this.#deps;
     const [images, inUse] = await Promise.all([driver.listImages(signal), driver.imagesInUse(signal)]);
-    const desired = new Set(state.list(pods).flatMap((pod) => allContainersOf(pod).map(({ image = '' }) => canonicalReference(image))));
+    const desired = new Set(state.list(pods).flatMap((pod) => imagesOf(pod).map(canonicalReference)));
     return images.map((image): KnownImage => {
       const { id, names, pinned = false } = image;
       const whole = names.map(canonicalReference);

@@ -4,18 +4,17 @@ import type { Container as ContainerSpec, EphemeralContainer, Pod } from '#api/g
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
-import { podKeyring } from '#agent/images/credentials.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
 import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, SandboxConfig } from '#agent/runtimes/types.ts';
 import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
+import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
-import { ensureImage } from './images.ts';
 import type { Limit } from './limit.ts';
-import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
+import { configBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
 import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
@@ -65,6 +64,7 @@ export class PodActions {
   readonly #paths: PodPaths;
 
   readonly #allocation: PodAllocation;
+  readonly #images: ContainerImages;
 
   constructor(deps: ActionDeps, config: PodManagerConfig, memory: PodMemory, paths: PodPaths, allocation: PodAllocation) {
     this.#deps = deps;
@@ -72,6 +72,7 @@ export class PodActions {
     this.#memory = memory;
     this.#paths = paths;
     this.#allocation = allocation;
+    this.#images = new ContainerImages(deps, memory, paths);
   }
 
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
@@ -131,7 +132,7 @@ export class PodActions {
   async #start(view: PodView, decision: Extract<Decision, { type: 'start' }>, signals: Signals): Promise<void> {
     const { pod } = view;
     const spec = containerNamed(pod, decision.name);
-    if (!spec || !await this.#image(pod, spec, signals.interrupt)) return;
+    if (!spec || !await this.#images.ensure(pod, spec, signals.interrupt)) return;
     const [previous] = attemptsOf(view, spec.name);
     let id: string;
     try {
@@ -151,21 +152,6 @@ export class PodActions {
     await this.#startCreated(view, spec.name, id, signals);
   }
 
-  /** False when the image is not there; the failure is then remembered. */
-  async #image(pod: Pod, spec: ContainerSpec, signal: AbortSignal): Promise<boolean> {
-    const { driver, puller, clock, recorder, lookup } = this.#deps;
-    const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, spec.name); };
-    const keyring = podKeyring(pod, (namespace, name) => lookup.secret(namespace, name));
-    const outcome = await ensureImage({ driver, puller, isAlone: this.#deps.isAlone(), nowMs: () => clock.monotonic(), event: emit }, spec, keyring, signal);
-    if (outcome.ok) return true;
-    const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(spec.name);
-    const message = again ? `Back-off pulling image "${spec.image ?? ''}": ErrImagePull: ${outcome.message}` : outcome.message;
-    this.#memory.fail(spec.name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.monotonic(), imageBackoff);
-    emit('Warning', 'Failed', `Error: ${outcome.reason}`);
-    if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${spec.image ?? ''}"`);
-    return false;
-  }
-
   async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt }: Signals): Promise<string> {
     const { pod } = view;
     const sandbox = currentSandbox(view);
@@ -179,6 +165,7 @@ export class PodActions {
       await this.#allocation.reached(wholePod);
       this.#memory.preparedFor = decision.sandboxId;
     }
+    await this.#images.mount(pod, spec, interrupt);
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
     const config = await prepareContainer({
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
@@ -262,7 +249,7 @@ export class PodActions {
       await this.#deps.driver.stopSandbox(id, stop);
       if (last) {
         await this.#deps.lookup.csi?.release(pod.metadata?.uid ?? '', stop);
-        await removeVolumes(this.#paths);
+        await removeVolumes(this.#paths, this.#deps.driver, stop);
       }
       this.#memory.stopped.add(id);
     } catch (error) {
@@ -296,7 +283,7 @@ export class PodActions {
       const isGone = await removeCgroup(this.#cgroup(view.pod));
       if (!isGone && (this.#memory.failures.get(sandboxKey)?.count ?? 0) < cgroupTries) throw new StatusError('Conflict', 'processes of the pod are still ending');
       await this.#deps.lookup.csi?.release(view.pod.metadata?.uid ?? '', stop);
-      await removePodFiles(this.#paths);
+      await removePodFiles(this.#paths, driver, stop);
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
       if (stop.aborted || isStatus(error, 'ServiceUnavailable')) throw error;

@@ -33,7 +33,7 @@ export interface CrashOrder {
 
 const { runtime, driver: config, pod, when, deathsFile, mostDeaths, sampled } = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as CrashOrder;
 const { stateDir, owner } = config;
-const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'removeContainer', 'stopSandbox', 'removeSandbox']);
+const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'removeContainer', 'stopSandbox', 'removeSandbox', 'mountImage', 'releaseImage']);
 const longestMs = 60;
 
 const deaths = readFileSync(deathsFile, 'utf8').split('\n');

@@ -9,6 +9,7 @@ import { openContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import { openCtrLab } from '#agent/runtimes/ctr/test-lab.ts';
 import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { helloImage } from '#install/images.ts';
 import type { CrashOrder } from './crash-agent.ts';
 import { placeOfCri, placeOfCtr, placeOfDocker, podInventory, podProcesses, type PodPlace } from './test-inventory.ts';
 import { testContainer, testPod } from './testing.ts';
@@ -76,11 +77,11 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   const limits = (memory: string): Pick<ReturnType<typeof testContainer>, 'resources'> => ({ resources: { limits: { cpu: '500m', memory } } });
   const sh = (script: string): Pick<ReturnType<typeof testContainer>, 'command'> => ({ command: ['sh', '-c', script] });
   function pod(memory = '64Mi', metadata: Pod['metadata'] = {}): Pod {
-    const volumeMounts = [{ name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'disk', mountPath: '/sub', subPath: 'deep/er' }, { name: 'ran', mountPath: '/ran' }];
+    const volumeMounts = [{ name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'disk', mountPath: '/sub', subPath: 'deep/er' }, { name: 'ran', mountPath: '/ran' }, { name: 'image', mountPath: '/image' }];
     const note = (name: string): string => `echo ${name} >> /ran/log`;
     return testPod('crash', {
       terminationGracePeriodSeconds: 1,
-      volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'disk', emptyDir: {} }, { name: 'ran', hostPath: { path: join(stateDir, 'ran'), type: 'DirectoryOrCreate' } }],
+      volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'disk', emptyDir: {} }, { name: 'ran', hostPath: { path: join(stateDir, 'ran'), type: 'DirectoryOrCreate' } }, { name: 'image', image: { reference: helloImage } }],
       initContainers: [testContainer('init', { ...sh(note('init')), volumeMounts, ...limits(memory) }), testContainer('side', { ...sh(`${note('side')}; sleep 100000`), restartPolicy: 'Always', volumeMounts, ...limits(memory) })],
       containers: [testContainer('app', { ...sh(`${note('app')}; busybox nc -l -p 4242 -e cat & sleep 100000`), volumeMounts, ...limits(memory), lifecycle: { postStart: { exec: { command: ['true'] } } } })],
     }, metadata);
@@ -100,7 +101,7 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
     // In one case its end is asked for, in the other nobody knows of it any more.
     const ended = await live(when === 'after' ? pod('96Mi', { deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 1 }) : undefined, when);
     const deaths = (await readFile(join(stateDir, 'deaths'), 'utf8')).trim().split('\n');
-    expect(deaths).toEqual(expect.arrayContaining(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'stopSandbox', 'removeSandbox']));
+    expect(deaths).toEqual(expect.arrayContaining(['runSandbox', 'createContainer', 'startContainer', 'updateContainer', 'stopContainer', 'stopSandbox', 'removeSandbox', 'mountImage', 'releaseImage']));
     expect(begun + resized + ended).toBe(deaths.length);
     await expect.poll(() => podInventory(lab.place), { timeout: 30_000 }).toEqual(before);
   }, 600_000 * mostDeaths);

@@ -16,7 +16,7 @@ beforeEach(() => {
 
 function ensure(image: string, imagePullPolicy?: string, isAlone = false): Promise<ImageOutcome> {
   const clock = new ManualClock();
-  return ensureImage({ driver, puller: new ImagePuller({ driver, clock, log: silentLog }), isAlone, nowMs: () => clock.monotonic(), event: (type, reason, message) => { events.push(`${type} ${reason}: ${message}`); } }, { name: 'c', image, ...(imagePullPolicy !== undefined && { imagePullPolicy }) }, [], signal);
+  return ensureImage({ driver, puller: new ImagePuller({ driver, clock, log: silentLog }), isAlone, nowMs: () => clock.monotonic(), event: (type, reason, message) => { events.push(`${type} ${reason}: ${message}`); } }, { image, ...(imagePullPolicy !== undefined && { imagePullPolicy }) }, [], signal);
 }
 
 describe('policies', () => {

@@ -5,10 +5,11 @@ import type { Keyring } from '#agent/images/credentials.ts';
 import type { ImagePuller, PullOutcome } from '#agent/images/puller.ts';
 import type { PullProgress, RuntimeDriver } from '#agent/runtimes/types.ts';
 
+export type WantedImage = Pick<Container, 'image' | 'imagePullPolicy'>;
 type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
 /** Kubernetes' default: images tagged `latest`, or not at all, are looked up each time. */
-function pullPolicyOf(container: Container): PullPolicy {
+function pullPolicyOf(container: WantedImage): PullPolicy {
   const policy = container.imagePullPolicy;
   if (policy === 'Always' || policy === 'IfNotPresent' || policy === 'Never') return policy;
   const name = container.image ?? '';
@@ -35,8 +36,8 @@ export interface ImageDeps {
   readonly event: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
 }
 
-/** Makes sure that a container's image is on this host, by its pull policy. */
-export async function ensureImage(deps: ImageDeps, container: Container, keyring: Keyring, signal: AbortSignal): Promise<ImageOutcome> {
+/** Makes sure that an image of a container or a volume is on this host, by its pull policy. */
+export async function ensureImage(deps: ImageDeps, container: WantedImage, keyring: Keyring, signal: AbortSignal): Promise<ImageOutcome> {
   const image = container.image ?? '';
   const policy = pullPolicyOf(container);
   if (!reference.test(image)) {

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { removeCgroup } from '#agent/runtimes/cgroups.ts';
 import { podPathsOf, podsDir, uidOfPodDir } from './paths.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
-import { removePodFiles } from './volumes/volumes.ts';
+import { releaseImageVolumes, removePodFiles, type ImageKeeper } from './volumes/volumes.ts';
 
 /** The uids of pods that have begun on this host. */
 export async function podsWithFiles(stateDir: string): Promise<ReadonlySet<string>> {
@@ -10,12 +10,17 @@ export async function podsWithFiles(stateDir: string): Promise<ReadonlySet<strin
   return new Set(names.flatMap((name) => uidOfPodDir(name) ?? []));
 }
 
+/** For a runtime that is to have no pods of this host any more. */
+export async function releaseAllImageVolumes(driver: ImageKeeper, stateDir: string, signal: AbortSignal): Promise<void> {
+  for (const name of await readdir(podsDir(stateDir)).catch(() => [])) await releaseImageVolumes(podPathsOf(stateDir, name), driver, signal);
+}
+
 /** Removes files and cgroups of pods that ended while no agent looked and of which the runtime knows nothing any more. */
-export async function removeLeftovers({ stateDir, cgroupRoot }: { stateDir: string; cgroupRoot: string }, isPresent: (uid: string) => boolean): Promise<void> {
+export async function removeLeftovers(driver: ImageKeeper, { stateDir, cgroupRoot }: { stateDir: string; cgroupRoot: string }, isPresent: (uid: string) => boolean, signal: AbortSignal): Promise<void> {
   for (const name of await readdir(podsDir(stateDir)).catch(() => [])) {
     const uid = uidOfPodDir(name);
     if (uid === undefined || isPresent(uid)) continue;
-    await removePodFiles(podPathsOf(stateDir, name));
+    await removePodFiles(podPathsOf(stateDir, name), driver, signal);
     await removeCgroup(podCgroup(cgroupRoot, uid));
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +13,8 @@ import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { runtimeStatus } from '#agent/node/node-status.ts';
-import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
+import { helloImage, helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
+import type { TarEntry } from '#install/images-tar.ts';
 import { Evictor } from './eviction/evictor.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
@@ -30,6 +31,8 @@ const testPod = (name: string, spec: Partial<NonNullable<Pod['spec']>> = {}, met
 const grouped = 'docker.io/library/cleat-grouped:1';
 /** It runs as somebody whom it does not know. */
 const ghostly = 'docker.io/library/cleat-ghostly:1';
+/** Of three layers: one changes what is below, one takes something away. */
+const stacked = 'docker.io/library/cleat-stacked:1';
 const sh = (script: string): { command: string[] } => ({ command: ['sh', '-c', script] });
 /** What one may do, and one may not: mkdir. */
 const noFolders = JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }] });
@@ -56,7 +59,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     const told = runtimeStatus(await lab.driver.setup(stop.signal));
     manager = new PodManager({
       state, driver: lab.driver, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
-      node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
+      node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110', 'hugepages-2Mi': '8Mi' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
     }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
     manager.subscribe(tell);
     const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
@@ -193,6 +196,30 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await execOk('umount', [shared]);
   });
 
+  it('images for volumes, read-only and by parts, as long as they are there', async () => {
+    const file = (path: string, text: string): TarEntry => ({ path, type: 'file', mode: 0o644, data: Buffer.from(text) });
+    const layers = { files: [file('data/one', 'under'), file('data/two', 'two')], above: [[file('data/one', 'over')], [file('data/.wh.two', '')]] };
+    await lab.driver.importImage(Readable.from([imageArchive({ name: stacked, architecture: hostArchitecture(), entrypoint: [], ...layers })]), stop.signal);
+    const volumeMounts = [{ name: 'files', mountPath: '/files' }, { name: 'files', mountPath: '/part', subPath: 'data' }, { name: 'program', mountPath: '/program' }];
+    state.set(testPod('imaged', {
+      volumes: [{ name: 'files', image: { reference: stacked, pullPolicy: 'Never' } }, { name: 'program', image: { reference: helloImage, pullPolicy: 'IfNotPresent' } }],
+      initContainers: [testContainer('first', { ...sh('test over = "$(cat /files/data/one)"'), volumeMounts })],
+      containers: [testContainer('app', { volumeMounts }), testContainer('other', { volumeMounts, securityContext: { runAsUser: 1000 } })],
+    }));
+    await until(() => isReady('imaged'));
+    const look = async (): Promise<string> => inside('imaged', 'cat /files/data/one; ls /part; touch /files/x 2>&1; touch /part/one 2>&1; /program/bin/busybox echo runs', 'other');
+    expect(await look()).toMatch(/^overone\n.*Read-only file system\n.*Read-only file system\nruns\n$/);
+    // Who takes the image away takes nothing from the pod; Docker refuses that.
+    const listed = (await lab.driver.listImages(stop.signal)).find(({ names }) => names.includes(stacked))!;
+    await lab.driver.removeImage(listed, stop.signal).catch((error: unknown) => { expect([runtime, String(error)]).toEqual(['docker', expect.stringMatching(/conflict: unable to remove/)]); });
+    expect(await look()).toMatch(/^overone\n.*runs\n$/s);
+    expect((await lab.driver.imagesInUse(stop.signal)).has(listed.id)).toBe(runtime === 'docker');
+    state.remove(pods, 'default', 'imaged');
+    const folder = join(lab.stateDir, 'pods/default_imaged_imaged-uid');
+    await until(async () => !(await lab.driver.list(stop.signal)).sandboxes.some(({ podName }) => podName === 'imaged') && await access(folder).then(() => false, () => true));
+    expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(folder);
+  });
+
   it('ways to begin, to fail and to end', async () => {
     const plain = testPod('watched', { volumes: [{ name: 'v', emptyDir: {} }] });
     state.set(
@@ -235,10 +262,12 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       ['no-key', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'cfg', key: 'none' } } }] }, /couldn't find key none in ConfigMap default\/cfg/],
       ['no-map', { envFrom: [{ secretRef: { name: 'none' } }] }, /secret "none" not found/],
       ['no-profile', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: '../none.json' } } }, /"\.\.\/none\.json" is no path below/],
+      ['no-volume', { volumeMounts: [{ name: 'absent', mountPath: '/v' }] }, /image "absent:1" is not present with pull policy of Never/],
+      ['no-part', { volumeMounts: [{ name: 'image', mountPath: '/v', subPath: 'none' }] }, /subPath "none" is not in the image of the volume/],
       ['no-path', { volumeMounts: [{ name: 'v', mountPath: '/v', subPath: '../up' }] }, /subPath "\.\.\/up" must not leave the volume/],
     ];
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
-    state.set(...wrong.map(([name, change]) => testPod(name, { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', change)] })));
+    state.set(...wrong.map(([name, change]) => testPod(name, { volumes: [{ name: 'v', emptyDir: {} }, { name: 'absent', image: { reference: 'absent:1', pullPolicy: 'Never' } }, { name: 'image', image: { reference: helloImage } }], containers: [testContainer('app', change)] })));
     for (const [name, , words] of wrong) {
       const reason = /^(ErrImageNeverPull|(Create|Run)Container(Config)?Error|CrashLoopBackOff)$/;
       await until(() => reason.test(stateOf(name)?.state?.waiting?.reason ?? '') && words.test(JSON.stringify([stateOf(name)?.state, stateOf(name)?.lastState]).replaceAll('\\"', '"')));
@@ -261,5 +290,22 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     expect([await memoryOf(pod('heavy')), await quotaOf(pod('heavy'))]).toEqual([String(80 << 20), '30000']);
     expect([await memoryOf(of('heavy', 'app')), await quotaOf(of('heavy', 'app'))]).toEqual([String(64 << 20), '20000']);
     expect(statusOf('heavy')?.qosClass).toBe('Guaranteed');
+  });
+
+  it('huge pages, no more than they said', async () => {
+    const reserved = '/proc/sys/vm/nr_hugepages';
+    const before = (await readFile(reserved, 'utf8')).trim();
+    await writeFile(reserved, String(Number(before) + 4));
+    try {
+      const limits = { 'hugepages-2Mi': '4Mi', memory: '32Mi', cpu: '100m' };
+      state.set(testPod('huge', { volumes: [{ name: 'pages', emptyDir: { medium: 'HugePages' } }], containers: [testContainer('app', { resources: { limits }, volumeMounts: [{ name: 'pages', mountPath: '/pages' }] })] }));
+      await until(() => isReady('huge'));
+      expect(await inside('huge', 'b=busybox; $b grep " /pages " /proc/mounts; $b fallocate -l 4194304 /pages/file && $b stat -c %b /pages/file; $b fallocate -l 2097152 /pages/more 2>&1'))
+        .toMatch(/ \/pages hugetlbfs rw,.*pagesize=2M,size=(4M|4194304).*\n8192\nfallocate: .*No space left on device\n$/);
+      state.remove(pods, 'default', 'huge');
+      await until(() => manager.all().every(({ name }) => name !== 'huge'));
+    } finally {
+      await writeFile(reserved, before);
+    }
   });
 });

@@ -64,6 +64,14 @@ export interface RuntimeDriver {
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Takes all names that it was listed by from an image, and frees it. Idempotent. */
   removeImage(image: ListedImage, signal: AbortSignal): Promise<void>;
+  /**
+   * Mounts the root file system of a local image, read-only, at a folder on which nothing is mounted, and keeps it
+   * whatever becomes of the image, until `releaseImage`. By the same key the same is mounted again, also after a reboot.
+   * Rejects with `Invalid` where the engine has no way to do so.
+   */
+  mountImage(image: string, key: string, dir: string, signal: AbortSignal): Promise<void>;
+  /** Lets go of what mounts by this key have kept, once nothing is mounted by it any more. Idempotent. */
+  releaseImage(key: string, signal: AbortSignal): Promise<void>;
   /** Ids and names of images that containers, whoever's and whether they run or not, are made from. */
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** A folder of the file system that images are on. */

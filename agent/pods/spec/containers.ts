@@ -32,6 +32,11 @@ export function allContainersOf(pod: Pod): readonly (Container & EphemeralContai
   return [...initContainersOf(pod), ...containersOf(pod), ...ephemeralContainersOf(pod)];
 }
 
+/** The images that a pod cannot do without, of its containers and its volumes. */
+export function imagesOf(pod: Pod): readonly string[] {
+  return [...allContainersOf(pod).map(({ image = '' }) => image), ...(pod.spec?.volumes ?? []).flatMap(({ image }) => image?.reference ?? [])];
+}
+
 export function containerNamed(pod: Pod, name: string): (Container & EphemeralContainer) | undefined {
   return allContainersOf(pod).find((c) => c.name === name);
 }

@@ -1,9 +1,9 @@
-import { lstat, mkdir, realpath, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { Container, Pod, Volume, VolumeMount } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
-import type { ContainerConfig } from '#agent/runtimes/types.ts';
+import type { ContainerConfig, RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { expand } from '../spec/expansion.ts';
@@ -44,13 +44,14 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   if (volume.hostPath) { await ensureHostPath(volume.hostPath); return undefined; }
   if (volume.persistentVolumeClaim ?? volume.ephemeral) return (await import('./claims.ts')).ensureClaimedVolume(pod, volume, paths, lookup, begins, signal);
   if (volume.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: undefined, token: lookup.token?.bind(lookup) }, begins, signal);
+  // Pulled and mounted with the first container that mounts it.
+  if (volume.image) return undefined;
   if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
   if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, [], signal); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
   const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
-  if (volume.image) throw new StatusError('Invalid', 'image volumes are not supported on this node; have an init container of that image copy its files into an emptyDir');
-  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, nfs, csi, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
+  if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, image, nfs, csi, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
 }
@@ -70,8 +71,8 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
     const base = await volumeFolder(pod, volume, paths, lookup);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: subPath === '' ? base : await ensureSubPath(base, subPath),
-      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || (volume.csi?.readOnly ?? false) || mirrorsObjects(volume),
+      hostPath: subPath === '' ? base : await ensureSubPath(base, subPath, volume.image === undefined),
+      readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || (volume.csi?.readOnly ?? false) || mirrorsObjects(volume) || volume.image !== undefined,
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
       ...(isRecursive(mount, recursiveReadOnly) && { recursiveReadOnly: true }),
     });
@@ -117,8 +118,8 @@ function mirrorsObjects(volume: Volume): boolean {
   return (volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected) !== undefined;
 }
 
-/** A symlink in the volume, which a container may have put there, must not lead out of it. */
-async function ensureSubPath(base: string, subPath: string): Promise<string> {
+/** A symlink in the volume, which a container may have put there, must not lead out of it. What is missing is made, where that is possible. */
+async function ensureSubPath(base: string, subPath: string, isWritable: boolean): Promise<string> {
   if (subPath.startsWith('/') || subPath.split('/').includes('..')) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} must not leave the volume`);
   const root = await realpath(base);
   const path = join(root, subPath);
@@ -127,6 +128,7 @@ async function ensureSubPath(base: string, subPath: string): Promise<string> {
     return real === root || real.startsWith(`${root}${sep}`);
   };
   if (!(await lstat(path).catch(() => undefined))) {
+    if (!isWritable) throw new StatusError('NotFound', `subPath ${JSON.stringify(subPath)} is not in the image of the volume`);
     // The nearest parent that exists decides where a new directory would go.
     let parent = dirname(path);
     while (!(await lstat(parent).catch(() => undefined))) parent = dirname(parent);
@@ -138,13 +140,29 @@ async function ensureSubPath(base: string, subPath: string): Promise<string> {
 }
 
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */
-export async function removePodFiles(paths: PodPaths): Promise<void> {
-  await removeVolumes(paths);
+export async function removePodFiles(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
+  await removeVolumes(paths, driver, signal);
   await rm(paths.root, { recursive: true, force: true });
 }
 
+/** Who keeps images that are volumes. */
+export type ImageKeeper = Pick<RuntimeDriver, 'releaseImage'>;
+
+/** Unmounts a pod's volumes of images, and lets the runtime remove these again. */
+export async function releaseImageVolumes(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
+  const held = await readdir(paths.imageVolumes).catch(() => []);
+  if (held.length === 0) return;
+  const { imageVolumeKey } = await import('./image-volumes.ts');
+  for (const name of held) {
+    for (const mount of await mountsBelow(join(paths.volumes, name))) await execOk('umount', ['-l', mount]);
+    await driver.releaseImage(imageVolumeKey(paths, name), signal);
+  }
+  await rm(paths.imageVolumes, { recursive: true });
+}
+
 /** Removes what the volumes of a pod hold, and leaves its logs. */
-export async function removeVolumes(paths: PodPaths): Promise<void> {
+export async function removeVolumes(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
   for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
+  await releaseImageVolumes(paths, driver, signal);
   await rm(paths.volumes, { recursive: true, force: true });
 }

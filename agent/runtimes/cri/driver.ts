@@ -183,6 +183,8 @@ export class CriDriver implements RuntimeDriver {
   heldLayers(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.export(image, signal); }
   removeImage({ id }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(id, signal); }
+  mountImage(image: string, key: string, dir: string, signal: AbortSignal): Promise<void> { return this.#images.mount(image, key, dir, signal); }
+  releaseImage(key: string, signal: AbortSignal): Promise<void> { return this.#images.release(key, signal); }
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }
   imageFolder(signal: AbortSignal): Promise<string> { return this.#images.folder(signal); }
 

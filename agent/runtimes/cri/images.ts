@@ -9,6 +9,7 @@ import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrong
 import { canonicalReference, parseReference } from '../image-reference.ts';
 import type { HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
 import type { CriConnection } from './connection.ts';
+import type { SnapshotViews } from '../containerd/snapshot-views.ts';
 import type { ContainerdStore } from '../containerd/store.ts';
 import type { CriCalls } from './messages.ts';
 
@@ -72,7 +73,7 @@ export class CriImages {
       throw error;
     } finally {
       over.abort();
-      if (lease !== undefined && isOver) await this.#release(lease);
+      if (lease !== undefined && isOver) await this.#releaseLease(lease);
     }
   }
 
@@ -86,7 +87,7 @@ export class CriImages {
     }
   }
 
-  async #release(lease: string): Promise<void> {
+  async #releaseLease(lease: string): Promise<void> {
     await (await this.#store()).release(lease).catch((error: unknown) => { this.#deps.log.debug({ lease, err: messageOf(error) }, 'a lease stays until it expires'); });
   }
 
@@ -128,6 +129,18 @@ export class CriImages {
     } catch (error) {
       if (!isStatus(error, 'NotFound')) throw error;
     }
+  }
+
+  async mount(image: string, key: string, dir: string, signal: AbortSignal): Promise<void> {
+    const { image: found, info } = await this.#status(image, signal, true);
+    if (!found) throw new StatusError('NotFound', `image ${image} not found`);
+    const chainId = verboseInfo(info['info'])['chainID'];
+    if (typeof chainId !== 'string') throw new StatusError('Invalid', 'this container runtime does not tell what an image unpacks to, as containerd does, so volumes of images are not possible on this node; have an init container of that image copy its files into an emptyDir');
+    await (await this.#views()).mount(chainId, key, dir, signal);
+  }
+
+  async release(key: string, signal: AbortSignal): Promise<void> {
+    await (await this.#views()).release(key, signal);
   }
 
   async inUse(signal: AbortSignal): Promise<ReadonlySet<string>> {
@@ -208,6 +221,20 @@ export class CriImages {
     }
   }
 
+  /** Loaded when first used: few pods have volumes of images. */
+  async #views(): Promise<SnapshotViews> {
+    const [{ SnapshotViews: Loaded }, { Ctr }] = await Promise.all([import('../containerd/snapshot-views.ts'), import('../containerd/ctr.ts')]);
+    return new Loaded(new Ctr(this.#deps, this.#deps.connection.endpoint, namespace), (signal) => this.#snapshotterName(signal));
+  }
+
+  /** Of a containerd that is not our own: as its configuration says. */
+  async #snapshotterName(signal: AbortSignal): Promise<string> {
+    if (this.#snapshotter !== undefined) return this.#snapshotter;
+    const { info } = await this.#deps.connection.call('Status', { verbose: true }, quickMs, signal);
+    const containerd = verboseInfo(info['config'])['containerd'];
+    return isRecord(containerd) && typeof containerd['snapshotter'] === 'string' && containerd['snapshotter'] !== '' ? containerd['snapshotter'] : 'overlayfs';
+  }
+
   async #store(): Promise<ContainerdStore> {
     const { ContainerdStore: Loaded } = await import('../containerd/store.ts');
     return this.#content ??= new Loaded(this.#deps.connection.endpoint, namespace);
@@ -229,13 +256,18 @@ function authMessage(image: string, { username, password, identityToken = '' }: 
   return { username, password, identityToken, serverAddress: `https://${registry === 'docker.io' ? 'registry-1.docker.io' : registry}` };
 }
 
-/** From what containerd adds to a verbose status; empty where it tells nothing. */
+/** From what containerd adds to a verbose status of an image; empty where it tells nothing. */
 function architectureIn(info: string | undefined): string[] {
+  const spec = verboseInfo(info)['imageSpec'];
+  return isRecord(spec) && typeof spec['architecture'] === 'string' && spec['architecture'] !== '' ? [spec['architecture']] : [];
+}
+
+/** What a runtime adds to a verbose status. */
+function verboseInfo(info: string | undefined): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(info ?? '{}');
-    const spec = isRecord(value) ? value['imageSpec'] : undefined;
-    return isRecord(spec) && typeof spec['architecture'] === 'string' && spec['architecture'] !== '' ? [spec['architecture']] : [];
+    return isRecord(value) ? value : {};
   } catch {
-    return [];
+    return {};
   }
 }

@@ -13,7 +13,7 @@ import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
 import { terminalSize } from '../terminal-size.ts';
 import { ExecPipes } from './exec-pipes.ts';
 import { shellWord, type Pipes } from './pipes.ts';
-import { fromCtr, type Ctr } from './ctr.ts';
+import { fromCtr, type Ctr } from '../containerd/ctr.ts';
 import type { ContainerRecord } from './records.ts';
 import type { Tasks } from './tasks.ts';
 import { within } from './within.ts';

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
-import { exec, execOk } from '#common/exec.ts';
-import { groupsOomKills, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
+import { exec } from '#common/exec.ts';
+import { groupsOomKills, hasController, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
 import { processRef } from '../process.ts';
@@ -14,8 +14,9 @@ import { containerSpec } from '../sandbox/oci-spec.ts';
 import type { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverDeps, SandboxConfig } from '../types.ts';
 import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
+import { mountAsTold } from '../containerd/mount-as-told.ts';
 import { Pipes } from './pipes.ts';
-import type { Ctr } from './ctr.ts';
+import type { Ctr } from '../containerd/ctr.ts';
 import type { CtrImages, LocalImage } from './images.ts';
 import { within } from './within.ts';
 import { cgroupOf, isAlive, pauseOf, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
@@ -251,7 +252,7 @@ export class Containers {
       // What is asked for by name comes last: of two in one place the last is made.
       devices: [...security.privileged ? (await hostDevices()).filter(({ path }) => !own.some((device) => device.path === path)) : [], ...own],
       ...(hooks.length > 0 && { hooks: ociHooks(hooks) }),
-      unifiedCgroups: await unifiedCgroups(), oomGroup: await groupsOomKills(), minOomScoreAdj: await minOomScoreAdj(),
+      unifiedCgroups: await unifiedCgroups(), oomGroup: await groupsOomKills(), limitsHugePages: await hasController('hugetlb'), minOomScoreAdj: await minOomScoreAdj(),
     });
   }
 }
@@ -259,14 +260,6 @@ export class Containers {
 /** By the time at which they are run. */
 function ociHooks(hooks: readonly CdiHook[]): object {
   return Object.fromEntries([...Map.groupBy(hooks, ({ hookName }) => hookName)].map(([name, list]) => [name, list.map(({ hookName: _name, ...hook }) => hook)]));
-}
-
-/** `mount -t TYPE SOURCE TARGET -o OPTIONS`, as `ctr` prints it for a shell. */
-async function mountAsTold(line: string, signal: AbortSignal): Promise<void> {
-  for (const [command, ...args] of line.trim().split('\n').map((words) => words.split(' '))) {
-    if (command !== 'mount') throw new StatusError('InternalError', `containerd asks for something that is no mount: ${line.slice(0, 500)}`);
-    await execOk('mount', args, { signal });
-  }
 }
 
 export function labelArgs(labels: Readonly<Record<string, string>>): string[] {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { fromCtr } from './ctr.ts';
+import { fromCtr } from '../containerd/ctr.ts';
 import { exitOf } from './events.ts';
 import { chainIdOf } from './images.ts';
 import { Pipes } from './pipes.ts';

@@ -8,13 +8,14 @@ import { limitCgroup, usageOf } from '../cgroups.ts';
 import { canonicalReference } from '../image-reference.ts';
 import { imageUserOf } from '../image-user.ts';
 import { ownLabels } from '../pod-labels.ts';
+import type { SnapshotViews } from '../containerd/snapshot-views.ts';
 import { Cni } from '../sandbox/cni.ts';
 import { RecordedNetworks } from '../sandbox/networks.ts';
 import { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverConfig, DriverDeps, HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, SandboxConfig } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Containers, type KnownEnd } from './containers.ts';
-import { Ctr } from './ctr.ts';
+import { Ctr } from '../containerd/ctr.ts';
 import { podEvents } from './events.ts';
 import { CtrImages } from './images.ts';
 import { CtrHandlers } from './handlers.ts';
@@ -193,6 +194,13 @@ export class CtrDriver implements RuntimeDriver {
     return new Set([...(await this.#containerRecords.all()).values()].map(({ image }) => canonicalReference(image)));
   }
 
+  async mountImage(image: string, key: string, dir: string, signal: AbortSignal): Promise<void> {
+    const { chainId } = await this.#images.get(image, signal);
+    await (await this.#views()).mount(chainId, key, dir, signal);
+  }
+
+  async releaseImage(key: string, signal: AbortSignal): Promise<void> { await (await this.#views()).release(key, signal); }
+
   /** ctr does not tell where its containerd keeps things; this is where all but few do. */
   async imageFolder(): Promise<string> {
     return await access(usualRoot).then(() => usualRoot, () => '/');
@@ -245,6 +253,12 @@ export class CtrDriver implements RuntimeDriver {
       await this.#tasks.delete(id, signal);
       await this.#ctr.run(['containers', 'rm', id], signal);
     }
+  }
+
+  /** Loaded when first used: few pods have volumes of images. */
+  async #views(): Promise<SnapshotViews> {
+    const { SnapshotViews: Loaded } = await import('../containerd/snapshot-views.ts');
+    return new Loaded(this.#ctr, (signal) => this.#snapshotterName(signal));
   }
 
   #snapshotterName(signal: AbortSignal): Promise<string> {

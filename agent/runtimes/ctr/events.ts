@@ -4,7 +4,7 @@ import { isRecord } from '#api/meta/json.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { PendingPods } from '../pending-pods.ts';
 import type { DriverDeps } from '../types.ts';
-import type { Ctr } from './ctr.ts';
+import type { Ctr } from '../containerd/ctr.ts';
 import type { KnownEnd } from './containers.ts';
 
 export interface EventDeps extends DriverDeps {

@@ -10,7 +10,7 @@ import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHe
 import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
 import type { HeldLayer, ListedImage, PulledImage, PullOptions } from '../types.ts';
-import { fromCtr, type Ctr } from './ctr.ts';
+import { fromCtr, type Ctr } from '../containerd/ctr.ts';
 import { parseImages } from './image-table.ts';
 import { PullTable, type PullRow } from './pull-table.ts';
 

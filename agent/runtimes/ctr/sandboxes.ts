@@ -16,7 +16,7 @@ import { sandboxSpec } from '../sandbox/oci-spec.ts';
 import { resolvConf, sandboxRecord, type Records } from '../sandbox/records.ts';
 import type { Sandbox, SandboxConfig } from '../types.ts';
 import { absentIsFine, labelArgs } from './containers.ts';
-import type { Ctr } from './ctr.ts';
+import type { Ctr } from '../containerd/ctr.ts';
 import { cgroupOf, isAlive, pauseOf, type CtrSandboxRecord } from './records.ts';
 import { refOf, type Tasks } from './tasks.ts';
 

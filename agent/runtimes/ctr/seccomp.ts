@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { isRecord } from '#api/meta/json.ts';
 import { StatusError } from '#common/errors.ts';
 import type { ContainerConfig } from '../types.ts';
-import type { Ctr } from './ctr.ts';
+import type { Ctr } from '../containerd/ctr.ts';
 
 /** The seccomp section of a container's configuration; undefined for none. */
 export async function seccompOf(ctr: Ctr, { privileged, seccomp }: ContainerConfig['security'], capabilities: readonly string[], dir: string, signal: AbortSignal): Promise<object | undefined> {

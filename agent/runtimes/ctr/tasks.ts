@@ -5,7 +5,7 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import { spawnDaemon } from '#common/exec.ts';
 import { processRef, type ProcessRef } from '../process.ts';
 import { loggerUri, shellWord, type Pipes } from './pipes.ts';
-import { fromCtr, type Ctr } from './ctr.ts';
+import { fromCtr, type Ctr } from '../containerd/ctr.ts';
 import type { ContainerRecord } from './records.ts';
 
 const startMs = 120_000;

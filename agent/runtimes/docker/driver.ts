@@ -16,8 +16,9 @@ import type { Container, ContainerConfig, DriverConfig, DriverDeps, HeldLayer, I
 import { DockerEngine } from './engine.ts';
 import { podEvents } from './events.ts';
 import { DockerExec } from './exec.ts';
+import type { ImageMounts } from './image-mounts.ts';
 import { DockerImages } from './images.ts';
-import { containerName, containerRequest, isSandbox, labelFilter, sandboxRequest, toContainer, toSandbox, updateRequest, type EngineFacts } from './mapping.ts';
+import { containerName, containerRequest, holdsImage, isSandbox, labelFilter, sandboxRequest, toContainer, toSandbox, updateRequest, type EngineFacts } from './mapping.ts';
 import type { EngineInfo, EngineVersion, InspectedContainer, ListedContainer } from './messages.ts';
 import { OomKills } from './oom-kills.ts';
 
@@ -87,7 +88,7 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot> {
-    const listed = await this.#listed(labelFilter(this.#config.owner, podUid), signal);
+    const listed = (await this.#listed(labelFilter(this.#config.owner, podUid), signal)).filter((item) => !holdsImage(item));
     if (podUid === undefined) this.#forget(new Set(listed.map(({ Id }) => Id)));
     const records = await this.#records.all();
     const known = await Promise.all(listed.map(async (item) => ({ item, details: await this.#inspect(item, signal) })));
@@ -225,6 +226,8 @@ export class DockerDriver implements RuntimeDriver {
   heldLayers(images: readonly (readonly LayerName[])[], signal: AbortSignal): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images, signal); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
   removeImage(image: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(image, signal); }
+  async mountImage(image: string, key: string, dir: string, signal: AbortSignal): Promise<void> { await (await this.#imageMounts()).mount(image, key, dir, signal); }
+  async releaseImage(key: string, signal: AbortSignal): Promise<void> { await (await this.#imageMounts()).release(key, signal); }
   imagesInUse(signal: AbortSignal): Promise<ReadonlySet<string>> { return this.#images.inUse(signal); }
 
   async imageFolder(signal: AbortSignal): Promise<string> {
@@ -256,6 +259,12 @@ export class DockerDriver implements RuntimeDriver {
     if (ids.length === 0) return new Map();
     const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: ids }) }, timeoutMs: slowMs, ...listAnswer }, signal);
     return new Map(listed.map(({ Id, SizeRw = 0 }) => [Id, SizeRw]));
+  }
+
+  /** Loaded when first used: few pods have volumes of images. */
+  async #imageMounts(): Promise<ImageMounts> {
+    const { ImageMounts: Loaded } = await import('./image-mounts.ts');
+    return new Loaded(this.#engine, this.#config.owner);
   }
 
   async #listed(labels: readonly string[], signal: AbortSignal): Promise<readonly ListedContainer[]> {

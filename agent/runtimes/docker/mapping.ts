@@ -31,6 +31,13 @@ export function isSandbox({ Labels }: ListedContainer): boolean {
   return Labels?.[ownLabels.kind] === 'sandbox';
 }
 
+/** A container that is never started: it keeps an image that is mounted as a volume. */
+export const imageHolder = 'image';
+
+export function holdsImage({ Labels }: ListedContainer): boolean {
+  return Labels?.[ownLabels.kind] === imageHolder;
+}
+
 const logging = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '5' } };
 const pauseShares = 2;
 

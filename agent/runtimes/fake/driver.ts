@@ -34,6 +34,8 @@ export class FakeDriver implements RuntimeDriver {
   readonly registry = new Map<string, string>();
   /** What a pull of an image waits for, by name. */
   readonly pulling = new Map<string, (options: PullOptions, signal: AbortSignal) => Promise<void>>();
+  /** Ids of images that are held for volumes, by key. */
+  readonly held = new Map<string, string>();
   sharesImages = false;
   /** Rejects the next calls of a method, in order. */
   readonly failures = new Map<string, StatusError[]>();
@@ -255,6 +257,20 @@ export class FakeDriver implements RuntimeDriver {
   async removeImage({ id, names }: ListedImage): Promise<void> {
     await this.#enter('removeImage', `remove-image ${names[0] ?? id}`);
     for (const [name, has] of this.images) if (has === id) this.images.delete(name);
+  }
+
+  async mountImage(image: string, key: string, dir: string): Promise<void> {
+    await this.#enter('mountImage', `mount-image ${image}`);
+    const id = this.held.get(key) ?? this.images.get(image);
+    if (id === undefined) throw new StatusError('NotFound', `image ${image} not found`);
+    this.held.set(key, id);
+    // Nothing is really mounted; a file says what would be there.
+    await writeFile(join(dir, 'image'), id);
+  }
+
+  async releaseImage(key: string): Promise<void> {
+    await this.#enter('releaseImage', `release-image ${key}`);
+    this.held.delete(key);
   }
 
   async imagesInUse(): Promise<ReadonlySet<string>> {

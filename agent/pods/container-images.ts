@@ -1,0 +1,70 @@
+import type { Container, Pod } from '#api/gen/types.ts';
+import type { Clock } from '#common/clock.ts';
+import { podKeyring } from '#agent/images/credentials.ts';
+import type { ImagePuller } from '#agent/images/puller.ts';
+import type { RuntimeDriver } from '#agent/runtimes/types.ts';
+import { ensureImage, type WantedImage } from './images.ts';
+import { imageBackoff, type PodMemory } from './memory.ts';
+import type { PodPaths } from './paths.ts';
+import type { PodRecorder } from './recorder.ts';
+import type { ObjectLookup } from './spec/env.ts';
+
+export interface ContainerImagesDeps {
+  readonly driver: RuntimeDriver;
+  readonly puller: ImagePuller;
+  /** The control plane has not been heard of for a while, or never since the host was booted. */
+  readonly isAlone: () => boolean;
+  readonly clock: Clock;
+  readonly lookup: ObjectLookup;
+  readonly recorder: PodRecorder;
+}
+
+/** What a container needs of images before it can be made: its own, and those of volumes that it mounts. */
+export class ContainerImages {
+  readonly #deps: ContainerImagesDeps;
+  readonly #memory: PodMemory;
+  readonly #paths: PodPaths;
+
+  constructor(deps: ContainerImagesDeps, memory: PodMemory, paths: PodPaths) {
+    this.#deps = deps;
+    this.#memory = memory;
+    this.#paths = paths;
+  }
+
+  /** False when one is not there; the failure is then remembered. */
+  async ensure(pod: Pod, spec: Container, signal: AbortSignal): Promise<boolean> {
+    if (!await this.#ensure(pod, spec, spec, spec.name, signal)) return false;
+    if (!hasImageVolumes(pod)) return true;
+    const { unmountedImageVolumes, wantedImage } = await import('./volumes/image-volumes.ts');
+    for (const volume of await unmountedImageVolumes(pod, spec, this.#paths)) {
+      // Of a volume the pod is told, as kubelet does.
+      if (!await this.#ensure(pod, spec, await wantedImage(volume, this.#paths), undefined, signal)) return false;
+    }
+    return true;
+  }
+
+  /** Mounts the volumes of images that the container mounts, and that are not mounted yet. */
+  async mount(pod: Pod, spec: Container, signal: AbortSignal): Promise<void> {
+    if (hasImageVolumes(pod)) await (await import('./volumes/image-volumes.ts')).mountImageVolumes(pod, spec, this.#paths, this.#deps.driver, signal);
+  }
+
+  /** `about`: the container that Events are about, if they are not about the whole pod. */
+  async #ensure(pod: Pod, { name }: Container, wanted: WantedImage, about: string | undefined, signal: AbortSignal): Promise<boolean> {
+    const { driver, puller, clock, recorder, lookup, isAlone } = this.#deps;
+    const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, about); };
+    const keyring = podKeyring(pod, (namespace, secret) => lookup.secret(namespace, secret));
+    const outcome = await ensureImage({ driver, puller, isAlone: isAlone(), nowMs: () => clock.monotonic(), event: emit }, wanted, keyring, signal);
+    if (outcome.ok) return true;
+    const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(name);
+    const message = again ? `Back-off pulling image "${wanted.image ?? ''}": ErrImagePull: ${outcome.message}` : outcome.message;
+    this.#memory.fail(name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.monotonic(), imageBackoff);
+    recorder.emit('Warning', 'Failed', `Error: ${outcome.reason}`, name);
+    if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${wanted.image ?? ''}"`);
+    return false;
+  }
+}
+
+/** Few pods have: what is for them alone is loaded then. */
+function hasImageVolumes({ spec }: Pod): boolean {
+  return spec?.volumes?.some(({ image }) => image !== undefined) === true;
+}
