@@ -114,11 +114,17 @@ export async function unifiedCgroups(): Promise<boolean> {
   return (await cgroupMounts()).every(({ version }) => version === 2);
 }
 
-/** True where the kernel, short of memory, can be told to end all of a container and not some process of it: version 2 with memory accounting. */
-export async function groupsOomKills(): Promise<boolean> {
+/** Whether cgroups can hold anything to a limit of this kind (`hugetlb`). Where any controller uses version 1, the version 2 tree beside it has none. */
+export async function hasController(name: string): Promise<boolean> {
   const mounts = await cgroupMounts();
   const [root] = mounts;
-  return root !== undefined && mounts.every(({ version }) => version === 2) && (await readFile(join(root.path, 'cgroup.controllers'), 'utf8').catch(() => '')).split(/\s/).includes('memory');
+  if (mounts.some(({ version }) => version === 1)) return mounts.some(({ version, controllers }) => version === 1 && controllers.has(name));
+  return root !== undefined && (await readFile(join(root.path, 'cgroup.controllers'), 'utf8').catch(() => '')).trim().split(' ').includes(name);
+}
+
+/** True where the kernel, short of memory, can be told to end all of a container and not some process of it: version 2 with memory accounting. */
+export async function groupsOomKills(): Promise<boolean> {
+  return await unifiedCgroups() && await hasController('memory');
 }
 
 /** Tells the kernel that (`groupsOomKills`) of the container that a process is in, for runtimes that cannot be told. Nothing when the process is gone. */

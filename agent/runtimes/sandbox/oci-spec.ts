@@ -28,6 +28,8 @@ export interface ContainerPlace {
   readonly unifiedCgroups: boolean;
   /** A container whose memory runs out ends as a whole. */
   readonly oomGroup: boolean;
+  /** Cgroups count huge pages. Where they do not, as on many boards, what a pod's volume of them may take is the limit. */
+  readonly limitsHugePages: boolean;
   readonly minOomScoreAdj: number;
   readonly hooks?: object;
 }
@@ -87,7 +89,7 @@ export function containerSpec(sandbox: SandboxConfig, config: ContainerConfig, p
         cpu: { shares: resources.cpuShares, ...(resources.cpuQuotaMicros > 0 && { quota: resources.cpuQuotaMicros, period: resources.cpuPeriodMicros }) },
         ...(resources.memoryLimitBytes > 0 && { memory: { limit: resources.memoryLimitBytes } }),
         ...(place.oomGroup && { unified: { 'memory.oom.group': '1' } }),
-        ...(resources.hugepageLimits.length > 0 && { hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })) }),
+        ...(place.limitsHugePages && resources.hugepageLimits.length > 0 && { hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })) }),
       },
       devices: place.devices.map(({ permissions: _permissions, ...device }) => device),
       rootfsPropagation: propagationOf(config),

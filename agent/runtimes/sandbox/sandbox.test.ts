@@ -93,7 +93,7 @@ it('keeps records through restarts, and takes no half of one for a whole', async
 it('makes of a pod what runc is told', () => {
   const place: ContainerPlace = {
     rootfs: '/r', cgroup: '/kubepods/podu/c', pausePid: 7, image: { Entrypoint: ['/bin/server'], Cmd: ['--default'], Env: ['A=image', 'B=image'], WorkingDir: '/srv' }, user: { uid: 0, gid: 0, additionalGids: [0] },
-    capabilities: ['CAP_CHOWN'], devices: [], shm: '/shm', resolvConf: '/resolv', hostnameFile: '/hostname', unifiedCgroups: false, oomGroup: false, minOomScoreAdj: 0,
+    capabilities: ['CAP_CHOWN'], devices: [], shm: '/shm', resolvConf: '/resolv', hostnameFile: '/hostname', unifiedCgroups: false, oomGroup: false, limitsHugePages: false, minOomScoreAdj: 0,
   };
   const config = { ...containerConfig(''), command: [], args: ['--own'], env: [{ name: 'A', value: 'pod' }], mounts: [{ containerPath: '/data/inner', hostPath: '/i', readOnly: true, propagation: 'None' as const }, { containerPath: '/data', hostPath: '/d', readOnly: false, propagation: 'Bidirectional' as const }] };
   const spec = containerSpec(sandboxConfig('/logs', { hostname: 'web-0' }), config, place) as { process: { args: string[]; env: string[]; cwd: string }; mounts: { destination: string; options: string[] }[]; linux: { namespaces: object[]; rootfsPropagation: string } };
@@ -102,5 +102,7 @@ it('makes of a pod what runc is told', () => {
   expect(spec.mounts.slice(-2)).toMatchObject([{ destination: '/data', options: ['rbind', 'rw', 'rshared'] }, { destination: '/data/inner', options: ['rbind', 'ro', 'rprivate'] }]);
   expect(spec.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'network', path: '/proc/7/ns/net' }, { type: 'uts', path: '/proc/7/ns/uts' }, { type: 'ipc', path: '/proc/7/ns/ipc' }, { type: 'pid' }]);
   expect(spec.linux.rootfsPropagation).toBe('rshared');
-  expect(containerSpec(sandboxConfig('/logs'), config, { ...place, oomGroup: true })).toMatchObject({ linux: { resources: { unified: { 'memory.oom.group': '1' } } } });
+  const huge = { ...config, resources: { ...config.resources, hugepageLimits: [{ pageSize: '2MB', limitBytes: 4 << 20 }] } };
+  expect(containerSpec(sandboxConfig('/logs'), huge, { ...place, oomGroup: true, limitsHugePages: true })).toMatchObject({ linux: { resources: { unified: { 'memory.oom.group': '1' }, hugepageLimits: [{ pageSize: '2MB', limit: 4 << 20 }] } } });
+  expect(containerSpec(sandboxConfig('/logs'), huge, place)).not.toHaveProperty('linux.resources.hugepageLimits');
 });
