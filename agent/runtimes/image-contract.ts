@@ -1,10 +1,15 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { partsOf, wholeArchive, type PartsOfFile } from '#common/archive-parts.ts';
 import { execOk } from '#common/exec.ts';
+import { spool } from '#common/spool.ts';
 import { parseRegistries, type Registries } from '#agent/images/registries.ts';
-import { helloImage, imageArchive } from '#install/images.ts';
+import { helloImage, hostArchitecture, imageArchive } from '#install/images.ts';
+import { tar, type TarEntry } from '#install/images-tar.ts';
 import { imageArchitecture } from './image-architecture.ts';
+import { dockerArchive } from './test-docker-archive.ts';
 import { openTestRegistry, type RegistryHost, type TestRegistry } from './test-registry.ts';
 import type { ListedImage, PullProgress, RuntimeDriver } from './types.ts';
 
@@ -140,6 +145,37 @@ export function imageContract(name: string, open: () => Promise<ImageHarness>): 
       const { doneBytes, totalBytes } = heard.at(-1) ?? { doneBytes: 0, totalBytes: 0 };
       expect(totalBytes).toBeGreaterThanOrEqual(layerBytes);
       expect(doneBytes).toBeLessThan(totalBytes);
+    });
+
+    it('tell of the layers that they have, so that those need not travel', async () => {
+      const file = (path: string, data: Uint8Array): TarEntry => ({ path, type: 'file', mode: 0o644, data });
+      const layers = [[file('base', randomBytes(100_000))], [file('middle', randomBytes(50_000))], [file('top', randomBytes(60_000))]];
+      const taken = async (name: string, of: readonly (readonly TarEntry[])[]): Promise<PartsOfFile> => {
+        const bytes = dockerArchive(name, hostArchitecture(), of, ['/x']);
+        const { file: spooled } = await spool(Readable.from([bytes], { objectMode: true }), tmpdir());
+        return partsOf(spooled, bytes.length, signal).finally(() => spooled.close());
+      };
+      await driver.importImage(Readable.from([dockerArchive('layered:1', hostArchitecture(), layers.slice(0, 2), ['/x'])]), signal);
+      const parts = await taken('layered:2', layers);
+      const digests = parts.layers[0]?.map(({ digest }) => digest) ?? [];
+      const held = await driver.heldLayers?.(parts.layers, signal);
+      expect([...held?.keys() ?? []].toSorted()).toEqual(digests.slice(0, 2).toSorted());
+      for (const [digest, layer] of held ?? []) {
+        const hash = createHash('sha256');
+        if (layer !== 'in place') for await (const chunk of layer()) hash.update(chunk);
+        if (layer !== 'in place') expect(`sha256:${hash.digest('hex')}`).toBe(digest);
+      }
+      const top = tar(layers[2] ?? []);
+      const whole = wholeArchive(parts, ({ digest }) => {
+        const layer = held?.get(digest);
+        return layer === 'in place' ? undefined : layer?.() ?? Readable.from([top]);
+      });
+      expect(await driver.importImage(whole, signal)).toEqual([expect.stringContaining('layered:2')]);
+      expect(await driver.imageId('docker.io/library/layered:2', signal)).toBeDefined();
+      // Upon other layers it may be of no use.
+      const turned = await taken('layered:3', layers.toReversed());
+      const has = await driver.heldLayers?.(turned.layers, signal);
+      expect([...has?.values() ?? []]).not.toContain('in place');
     });
 
     it('travel in archives', async () => {
