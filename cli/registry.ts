@@ -27,6 +27,7 @@ export const commands: Commands = {
   attach: () => import('./commands/attach.ts'),
   cp: () => import('./commands/cp.ts'),
   'port-forward': () => import('./commands/port-forward.ts'),
+  proxy: () => import('./commands/proxy.ts'),
   top: () => import('./commands/top.ts'),
   nodes: () => import('./commands/nodes.ts'),
   net: () => import('./commands/net.ts'),
@@ -110,6 +111,7 @@ Into pods:
   debug          look into a pod or node with tools that it lacks
   cp             copy files from and to containers
   port-forward   reach a pod's ports from this host
+  proxy          serve the cluster's API on this host, for programs that cannot log in
 
 Hosts:
   cordon         let no new pods come to a node; uncordon: let them again
