@@ -2,7 +2,7 @@ import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
-import { lockHolder } from '#common/lock-holder.ts';
+import { controlPlaneOn } from '#common/lock-holder.ts';
 import { isState } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from './pods/limit.ts';
@@ -122,7 +122,7 @@ export async function purgeState(stateDir: string): Promise<void> {
   const dir = resolve(stateDir);
   const mount = (await mountsBelow(dir)).find((path) => path !== dir);
   if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
-  const holder = await lockHolder(join(dir, 'server/store/LOCK'));
+  const holder = await controlPlaneOn(dir);
   if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${dir}; stop it first`);
   for (const name of await readdir(dir)) if (isState(name)) await rm(join(dir, name), { recursive: true, force: true });
   await rmdir(dir).catch(() => undefined);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { filesElsewhere, placeElsewhere, readArchive } from '#common/backup/archive.ts';
-import { StatusError } from '#common/errors.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { prepareFolder } from '#common/folder.ts';
 import { createLog } from '#common/log.ts';
 import { backupSecret, secretFlags } from '../backup-secret.ts';
@@ -31,8 +31,12 @@ export const command: Command = {
     const [file, ...more] = parsed.args;
     if (file === undefined || more.length > 0) throw refuse('restore', 'name one backup');
     const stateDir = parsed.string('state-dir') ?? '';
+    if (stateDir === '') throw refuse('restore', '--state-dir must name a directory');
     const secret = await backupSecret('restore', parsed, io, false);
-    const archive = await readArchive(await source(file, io), () => Promise.resolve(secret));
+    const archive = await readArchive(await source(file, io), () => Promise.resolve(secret)).catch((error: unknown) => {
+      if (isStatus(error)) throw new StatusError(error.code, `${file === '-' ? 'standard input' : file}: ${error.message}`, { cause: error });
+      throw unreadable(file, error);
+    });
     await prepareFolder(stateDir, 'state-dir', 0o711);
     const { ControlPlane } = await import('#controlplane/main.ts');
     const config = parsed.string('config') ?? (archive.header.configFile || configFile);
@@ -53,6 +57,10 @@ async function source(file: string, io: Io): Promise<AsyncIterable<Uint8Array>> 
   try {
     return (await open(file, 'r')).createReadStream();
   } catch (error) {
-    throw new StatusError('BadRequest', `the backup ${file} cannot be read: ${fileTrouble(error)}`, { cause: error });
+    throw unreadable(file, error);
   }
+}
+
+function unreadable(file: string, error: unknown): StatusError {
+  return new StatusError('BadRequest', `the backup ${file} cannot be read: ${fileTrouble(error)}`, { cause: error });
 }

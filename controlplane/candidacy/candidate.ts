@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
+import { showInUse } from '#common/lock-holder.ts';
 import type { Log } from '#common/log.ts';
 import { fingerprintOf } from '#common/pki/certificate.ts';
 import { readIfThere } from '#common/pki/store.ts';
@@ -76,6 +77,7 @@ export class Candidate {
    * one leads. Rejects when this one must not lead, and with what `work` rejects with.
    */
   async run(signal: AbortSignal, standsBy: () => void, work: (lead: Lead) => Promise<void>): Promise<void> {
+    const endUse = await showInUse(this.#config.stateDir);
     try {
       for (;;) {
         await this.#identified(signal);
@@ -97,6 +99,7 @@ export class Candidate {
       }
     } finally {
       this.#client.close();
+      await endUse();
     }
   }
 

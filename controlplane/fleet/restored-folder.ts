@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '#common/atomic-file.ts';
-import { lockHolder } from '#common/lock-holder.ts';
+import { controlPlaneOn } from '#common/lock-holder.ts';
 import { StatusError } from '#common/errors.ts';
 
 /** Where a restore writes, and what that is called once it is whole. */
@@ -25,7 +25,7 @@ export async function takeRestored(stateDir: string): Promise<string | undefined
 }
 
 export async function requireStopped(stateDir: string): Promise<void> {
-  const holder = await lockHolder(join(stateDir, 'server/store/LOCK'));
+  const holder = await controlPlaneOn(stateDir);
   if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${stateDir}; stop it first (systemctl stop cleat-controlplane)`);
 }
 

@@ -148,6 +148,7 @@ while True: print(s.recv(4096).decode())`]);
     const meanwhile = Promise.all(Array.from({ length: 5 }, (_, i) => api.send('POST', path, { metadata: { name: `during-${String(i)}` } })));
     expect(await cluster.cleat(['backup', file])).toMatch(/etcd.backup \d/);
     await meanwhile;
+    expect(await host(0).exec(executable, ['restore', file, '--force'], { timeoutMs: 60_000 })).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^error: a control plane \(process \d+\) uses \/var\/lib\/cleat; stop it first/) as string });
     await first.kill('SIGKILL');
     expect(await host(0).execOk(executable, ['restore', file, '--force'], { timeoutMs: 60_000 })).toMatch(/Restored the cluster of .*: \d+ objects/);
     const refused = startOn(host(0));
