@@ -57,20 +57,21 @@ async function start(one: ImageCollector): Promise<void> {
 
 describe('images that nobody needs', () => {
   it('go when the disk is nearly full, the longest unused first, and no more than need be', async () => {
-    have('cleat.dev/pause:1', 'r.io/old:1', 'r.io/used:1', 'r.io/loaded:1', 'r.io/desired:1');
+    have('cleat.dev/pause:1', 'r.io/old:1', 'r.io/used:1', 'r.io/loaded:1', 'r.io/desired:1', 'r.io/volume:1');
     await records.noteLoaded(['r.io/loaded:1']);
-    desired = [podOf('r.io/used:1'), podOf('r.io/desired:1')];
+    const mounts: Pod = { ...podOf('r.io/desired:1'), spec: { containers: [], volumes: [{ name: 'v', image: { reference: 'r.io/volume:1' } }] } };
+    desired = [podOf('r.io/used:1'), podOf('r.io/desired:1'), mounts];
     await start(collector());
     await clock.advance(300_000);
-    expect(left()).toHaveLength(5);
-    desired = [podOf('r.io/desired:1')];
+    expect(left()).toHaveLength(6);
+    desired = [podOf('r.io/desired:1'), mounts];
     disk = { totalBytes: 1000 * mib, availableBytes: 199 * mib };
     await clock.advance(300_000);
-    expect(left()).toHaveLength(5); // 80.1 % full is not too full
+    expect(left()).toHaveLength(6); // 80.1 % full is not too full
     disk = { totalBytes: 1000 * mib, availableBytes: 150 * mib - 1 };
     // 80 % may be used: 50 MiB are to go, more than there is.
     await clock.advance(300_000);
-    expect(left()).toEqual(['cleat.dev/pause:1', 'r.io/loaded:1', 'r.io/desired:1']);
+    expect(left()).toEqual(['cleat.dev/pause:1', 'r.io/loaded:1', 'r.io/desired:1', 'r.io/volume:1']);
     expect(driver.calls.filter((call) => call.startsWith('remove-image'))).toEqual(['remove-image r.io/old:1', 'remove-image r.io/used:1']);
     expect(events).toMatchObject([{ kind: 'Node', name: 'pi', type: 'Warning', reason: 'FreeDiskSpaceFailed', message: `Failed to garbage collect required amount of images. Attempted to free ${String(50 * mib + 1)} bytes, but only found ${String(2 * mib)} bytes eligible to free.` }]);
   });
