@@ -14,6 +14,7 @@ const groups: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   host: () => import('./rows/host.ts'),
   agent: () => import('./rows/agent.ts'),
   runtimes: () => import('./rows/runtimes.ts'),
+  images: () => import('./rows/images.ts'),
   fleet: () => import('./rows/fleet.ts'),
   install: () => import('./rows/install.ts'),
 };
