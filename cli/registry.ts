@@ -59,6 +59,7 @@ export const commands: Commands = {
   certs: () => import('./commands/certs.ts'),
   upgrade: () => import('./commands/upgrade.ts'),
   uninstall: () => import('./commands/uninstall.ts'),
+  'cluster-info': () => import('./commands/cluster-info.ts'),
   version: () => import('./commands/version.ts'),
 };
 
@@ -85,6 +86,7 @@ See:
   explain        the fields of a type of object
   api-resources  the types of objects; api-versions: the versions of the API
   auth           what this user may do, and who that is
+  cluster-info   where the control plane is; cluster-info dump: all that helps to find out what is wrong
   version        versions of client and server
 
 Change:

@@ -17,7 +17,7 @@ const nodeVerbs: ReadonlySet<string> = new Set(['cordon', 'uncordon', 'drain']);
 const subverbs: Readonly<Record<string, readonly string[]>> = {
   rollout: ['history', 'pause', 'restart', 'resume', 'status', 'undo'], auth: ['can-i', 'whoami'], token: ['create', 'delete', 'list'], completion: ['bash', 'fish', 'zsh'], top: ['nodes', 'pods'], compose: ['convert', 'down', 'up'],
   certificate: ['approve', 'deny'], set: ['env', 'image', 'resources', 'selector', 'serviceaccount'], create: ['configmap', 'deployment', 'namespace', 'secret', 'serviceaccount'],
-  image: ['list', 'load', 'prune', 'push'], device: ['add', 'list', 'remove'], certs: ['rotate', 'status'], net: ['check'],
+  image: ['list', 'load', 'prune', 'push'], device: ['add', 'list', 'remove'], certs: ['rotate', 'status'], net: ['check'], 'cluster-info': ['dump'],
   config: ['current-context', 'delete-context', 'get-clusters', 'get-contexts', 'get-users', 'rename-context', 'set-context', 'use-context', 'view'],
   node: ['cordon', 'drain', 'fence', 'label', 'remove', 'replace', 'taint', 'uncordon', 'unfence'],
 };
