@@ -20,6 +20,8 @@ interface PodStreams extends UserStreams {
 
 /** Runs a command in a pod, or goes to the program there, with the user's terminal or pipes. Resolves with its exit code. */
 export async function connectPod(client: RestClient, pod: TargetPod, { what, container, command, stdin, tty }: PodStreams, io: Io): Promise<number> {
+  const { phase } = pod.status ?? {};
+  if (phase === 'Succeeded' || phase === 'Failed') throw new StatusError('BadRequest', `cannot ${what === 'exec' ? 'exec into' : 'attach'} a container in a completed pod; current phase is ${phase}`);
   const query = new URLSearchParams({ container, stdout: 'true', stderr: String(!tty), stdin: String(stdin), tty: String(tty) });
   for (const word of command) query.append('command', word);
   return connectUser(await openSpdy(client, `${podPath(pod)}/${what}?${query.toString()}`, 'v4.channel.k8s.io'), io, { stdin, tty });

@@ -1,14 +1,20 @@
 import { StatusError } from '#common/errors.ts';
 import type { RestClient } from './client.ts';
 import { parseTargets, pathOf, resolveResource } from './resources.ts';
+import type { Io } from './types.ts';
 
 interface Meta { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }
+type Names = readonly { readonly name: string }[];
+export interface PodWithContainers {
+  readonly metadata: Pick<Meta, 'name' | 'annotations'>;
+  readonly spec: { readonly containers: Names; readonly initContainers?: Names; readonly ephemeralContainers?: Names };
+}
 export interface TargetPod {
   readonly metadata: Meta;
   readonly spec: { readonly containers: readonly { readonly name: string; readonly tty?: boolean; readonly stdin?: boolean; readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[] }[] };
   readonly status?: { readonly phase?: string };
 }
-interface Owner { readonly kind?: string; readonly spec: { readonly selector?: Record<string, unknown> & { readonly matchLabels?: Record<string, string> }; readonly ports?: readonly ServicePort[] } }
+interface Owner { readonly kind?: string; readonly spec?: { readonly selector?: Record<string, unknown> & { readonly matchLabels?: Record<string, string> }; readonly ports?: readonly ServicePort[] } }
 export interface ServicePort { readonly port: number; readonly targetPort?: number | string }
 
 /** The pod that is named, or a running one behind `deployment/web` or `service/web`; with a Service, its ports. */
@@ -18,12 +24,12 @@ export async function findPod(client: RestClient, name: string): Promise<{ reado
   if (!target) throw new StatusError('BadRequest', 'expected a pod, or TYPE/NAME');
   if (target.type.kind === 'Pod') return { pod: await client.json<TargetPod>('GET', pathOf(target.type, namespace, target.name)), servicePorts: undefined };
   const { kind, spec } = await client.json<Owner>('GET', pathOf(target.type, namespace, target.name));
-  const selector = podSelectorOf(spec.selector);
+  const selector = podSelectorOf(spec?.selector);
   if (selector === '') throw new StatusError('BadRequest', `${name} has no selector, so no pod stands behind it`);
   const { items } = await client.json<{ items: TargetPod[] }>('GET', `${pathOf(await resolveResource(client, 'pods'), namespace)}?labelSelector=${encodeURIComponent(selector)}`);
   const [pod] = items.filter(({ status }) => status?.phase === 'Running').sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
   if (!pod) throw new StatusError('NotFound', `${name} has no running pods`);
-  return { pod, servicePorts: kind === 'Service' ? spec.ports ?? [] : undefined };
+  return { pod, servicePorts: kind === 'Service' ? spec?.ports ?? [] : undefined };
 }
 
 /** The labels of the pods behind a workload (`matchLabels` and `matchExpressions`) or a Service (a map) as a selector's text; empty without any. */
@@ -38,9 +44,15 @@ export function podSelectorOf(selector: Readonly<Record<string, unknown>> | unde
   return terms.join(',');
 }
 
-/** The container that is meant: the one named, the pod's default, or the first. */
-export function containerOf({ metadata, spec }: TargetPod, named: string | undefined): string {
-  return named ?? metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? spec.containers[0]?.name ?? '';
+/** The container that is meant: the one named, the one that the pod names as its default, or the first, which is said where there are others. */
+export function containerOf(pod: PodWithContainers, named: string | undefined, io: Pick<Io, 'err'>): string {
+  const { containers, initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const chosen = named ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'];
+  if (chosen !== undefined) return chosen;
+  const [first] = containers;
+  const all = [...containers.map(({ name }) => name), ...ephemeralContainers.map(({ name }) => `${name} (ephem)`), ...initContainers.map(({ name }) => `${name} (init)`)];
+  if (all.length > 1) io.err(`Defaulted container "${first?.name ?? ''}" out of: ${all.join(', ')}\n`);
+  return first?.name ?? '';
 }
 
 /** The pod's path in the API. */

@@ -6,17 +6,13 @@ import type { StreamRequest } from '#agent/session/types.ts';
 
 const connectMs = 30_000;
 
+interface ContainerName { readonly podUid: string; readonly container: string }
+
 /** Opens what a user wants to be connected to: a command in a container, its program, a port of a pod or of an address. */
 export async function openStream(driver: RuntimeDriver, request: Exclude<StreamRequest, { kind: 'images' | 'host' }>, signal: AbortSignal): Promise<Channels> {
   switch (request.kind) {
-    case 'exec': {
-      const { id } = await runningContainer(driver, request, signal);
-      return driver.execStream(id, request.command, streamsOf(request), signal);
-    }
-    case 'attach': {
-      const { id } = await runningContainer(driver, request, signal);
-      return driver.attach(id, streamsOf(request), signal);
-    }
+    case 'exec': return inContainer(driver, request, signal, (id) => driver.execStream(id, request.command, streamsOf(request), signal));
+    case 'attach': return inContainer(driver, request, signal, (id) => driver.attach(id, streamsOf(request), signal));
     case 'port-forward': return driver.portForward(await readySandbox(driver, request.podUid, signal), request.port, signal);
     case 'dial': return dial(request, signal);
   }
@@ -27,14 +23,25 @@ function streamsOf({ stdin, stdout, stderr, tty }: Extract<StreamRequest, { kind
   return { stdin, stdout, stderr: stderr && !tty, tty };
 }
 
-async function runningContainer(driver: RuntimeDriver, { podUid, container: name }: { readonly podUid: string; readonly container: string }, signal: AbortSignal): Promise<Container> {
+async function inContainer(driver: RuntimeDriver, request: ContainerName, signal: AbortSignal, connect: (containerId: string) => Promise<Channels>): Promise<Channels> {
+  const { id } = await runningContainer(driver, request, signal);
+  try {
+    return await connect(id);
+  } catch (error) {
+    // One that has ended meanwhile is told in our words, not in each runtime's.
+    signal.throwIfAborted();
+    await runningContainer(driver, request, signal);
+    throw error;
+  }
+}
+
+async function runningContainer(driver: RuntimeDriver, { podUid, container: name }: ContainerName, signal: AbortSignal): Promise<Container> {
   const { containers } = await driver.list(signal, podUid);
   const attempts = containers.filter((container) => container.name === name);
   const running = attempts.find(({ state }) => state === 'running');
   if (running) return running;
-  throw attempts.length > 0
-    ? new StatusError('BadRequest', `container ${name} is not running`)
-    : new StatusError('NotFound', `container not found ("${name}")`);
+  if (attempts.length === 0) throw new StatusError('NotFound', `container not found ("${name}")`);
+  throw new StatusError('BadRequest', `container ${name} is not running: ${attempts.some(({ state }) => state === 'exited') ? 'it has ended; what it wrote is in its log' : 'it has not started yet'}`);
 }
 
 async function readySandbox(driver: RuntimeDriver, podUid: string, signal: AbortSignal): Promise<string> {

@@ -15,7 +15,7 @@ export const command = clusterCommand({
     const [name, ...others] = parsed.args;
     if (name === undefined || others.length > 0) throw refuse('attach', 'expected one pod, or TYPE/NAME');
     const { pod } = await findPod(client, name);
-    const container = containerOf(pod, parsed.string('container'));
+    const container = containerOf(pod, parsed.string('container'), io);
     const hasTerminal = pod.spec.containers.find((one) => one.name === container)?.tty === true;
     return connectPod(client, pod, { what: 'attach', container, command: [], stdin: parsed.bool('stdin'), tty: parsed.bool('tty') && io.terminal && hasTerminal }, io);
   },

@@ -29,7 +29,7 @@ export const command: Command = {
     try {
       const { pod: name, path } = from ?? to ?? { pod: '', path: '' };
       const { pod } = await findPod(client, name);
-      const remote = { client, pod, container: containerOf(pod, parsed.string('container')), path, signal: io.interrupted };
+      const remote = { client, pod, container: containerOf(pod, parsed.string('container'), io), path, signal: io.interrupted };
       await (from ? download(remote, destination) : upload(remote, source));
       return 0;
     } finally {

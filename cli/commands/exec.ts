@@ -17,6 +17,6 @@ export const command = clusterCommand({
     if (name === undefined || (words && others.length > 0)) throw refuse('exec', 'expected one pod, or TYPE/NAME');
     if (command.length === 0) throw refuse('exec', 'you must specify at least one command for the container');
     const { pod } = await findPod(client, name);
-    return connectPod(client, pod, { what: 'exec', container: containerOf(pod, parsed.string('container')), command, stdin: parsed.bool('stdin'), tty: parsed.bool('tty') && io.terminal }, io);
+    return connectPod(client, pod, { what: 'exec', container: containerOf(pod, parsed.string('container'), io), command, stdin: parsed.bool('stdin'), tty: parsed.bool('tty') && io.terminal }, io);
   },
 });

@@ -4,7 +4,7 @@ import { connect } from '../cluster-command.ts';
 import { copyOut } from '../copy-out.ts';
 import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
-import { podSelectorOf } from '../pod-target.ts';
+import { containerOf, podSelectorOf } from '../pod-target.ts';
 import { parseTargets, pathOf, resolveResource, type ResourceType } from '../resources.ts';
 import { listObjects } from '../selection.ts';
 import type { Command, Io } from '../types.ts';
@@ -74,6 +74,7 @@ async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Pro
   if (parsed.has('since') && parsed.has('since-time')) throw refuse('logs', 'at most one of --since and --since-time may be used');
   if (others.length > 1) throw refuse('logs', `unexpected arguments: ${others.slice(1).join(' ')}`);
   const container = parsed.string('container') ?? others[0];
+  if (container !== undefined && parsed.bool('all-containers')) throw refuse('logs', `--all-containers=true should not be specified with container name ${container}`);
   const list = async (labels: string): Promise<Pod[]> => (await listObjects<{ items: Pod[] }>(client, pods, namespace, { labels })).items;
   // A container that is named needs no look-up: the server explains what is wrong.
   if (selector === undefined && !first.includes('/') && container !== undefined && !['all-containers', 'all-pods', 'all-nodes', 'prefix'].some((flag) => parsed.bool(flag))) {
@@ -82,23 +83,13 @@ async function findSources(client: RestClient, parsed: ParsedFlags, io: Io): Pro
   const chosen = selector === undefined ? await podsBehind(client, pods, first, list, parsed, io) : await list(selector);
   return chosen.flatMap((pod) => {
     if (container !== undefined && !containersOf(pod).some(({ name }) => name === container)) throw new StatusError('BadRequest', `container ${container} is not valid for pod ${pod.metadata.name}`);
-    const names = parsed.bool('all-containers') ? containersOf(pod).map(({ name }) => name) : [container ?? defaultContainer(pod, io)];
+    const names = parsed.bool('all-containers') ? containersOf(pod).map(({ name }) => name) : [containerOf(pod, container, io)];
     return names.map((name) => sourceOf(pods, namespace, pod, name, parsed, selector === undefined ? undefined : 10));
   });
 }
 
 function containersOf({ spec }: Pod): readonly { readonly name: string }[] {
   return [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
-}
-
-/** The one that the pod names as its default; else the first, which is said where there are others. */
-function defaultContainer({ metadata, spec }: Pod, io: Io): string | undefined {
-  const named = metadata.annotations?.['kubectl.kubernetes.io/default-container'];
-  if (named !== undefined) return named;
-  const [first] = spec.containers;
-  const all = [...spec.containers.map(({ name }) => name), ...(spec.initContainers ?? []).map(({ name }) => `${name} (init)`)];
-  if (all.length > 1) io.err(`Defaulted container "${first?.name ?? ''}" out of: ${all.join(', ')}\n`);
-  return first?.name;
 }
 
 /** The pod named, or for `deployment/web` one of its pods, the one most worth reading, or all. */

@@ -26,6 +26,8 @@ export const command: Command = {
     const servers: Server[] = [];
     try {
       const { pod, servicePorts } = await findPod(client, name);
+      const { phase = 'Pending' } = pod.status ?? {};
+      if (phase !== 'Running') throw new StatusError('BadRequest', `unable to forward port because pod is not running. Current status=${phase}`);
       const ports = specs.map((spec) => portsOf(spec, pod, servicePorts));
       const connection = await openSpdy(client, `${podPath(pod)}/portforward`, 'portforward.k8s.io');
       const forward = new Forwarder(connection, io);
