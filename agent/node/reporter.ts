@@ -100,7 +100,7 @@ export class NodeReporter implements NodeReports, Runnable {
     const nowMs = this.#deps.clock.monotonic();
     const readings = this.#readings;
     return [...this.#crossedMs].filter(([{ graceMs }, sinceMs]) => nowMs - sinceMs >= graceMs).sort(([a], [b]) => a.graceMs - b.graceMs)
-      .map(([{ signal: what, text, graceMs }]) => ({ signal: what, threshold: text, hard: graceMs === 0, available: (readings && amountsOf(readings, what)?.available) ?? 0 }));
+      .map(([{ signal: what, text, graceMs }]) => ({ signal: what, threshold: text, hard: graceMs === 0, available: (readings && amountsOf(readings, what)?.available) ?? 0, imagesApart: readings?.imageDisk !== undefined }));
   }
 
   /** Looks again at once: something that the status depends on changed. */

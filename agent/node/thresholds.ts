@@ -21,6 +21,8 @@ export interface Pressure {
   readonly threshold: string;
   readonly available: number;
   readonly hard: boolean;
+  /** Images, and what containers write, have a disk of their own. */
+  readonly imagesApart?: boolean;
 }
 
 export const conditionOf: Readonly<Record<EvictionSignal, PressureCondition>> = {

@@ -12,7 +12,7 @@ import type { AgentEvents } from '#agent/session/types.ts';
 import { podPaths } from '../paths.ts';
 import { podCgroup } from '../spec/sandbox-config.ts';
 import type { Eviction } from '../types.ts';
-import { hasStorageLimits, measureStorage, storageExcess, type LocalStorage } from './local-storage.ts';
+import { hasStorageLimits, measureStorage, storageExcess, usedOf, type LocalStorage } from './local-storage.ts';
 import { evictionMessage, isCritical, ranked, resourceOf, type Candidate } from './rank.ts';
 
 /** A pod of this host as far as evictions are concerned. */
@@ -127,12 +127,12 @@ export class Evictor implements Runnable {
     }
   }
 
-  async #candidates({ signal: what }: Pressure, signal: AbortSignal): Promise<Candidate[]> {
+  async #candidates(pressure: Pressure, signal: AbortSignal): Promise<Candidate[]> {
     const { driver, pods } = this.#deps;
+    const resource = resourceOf(pressure.signal);
     const [{ containers }, stats] = await Promise.all([driver.list(signal), driver.stats(signal)]);
     return Promise.all(pods.evictable().filter(mayEnd).map(async ({ uid, pod }): Promise<Candidate> => {
       const own = containers.filter((container) => container.podUid === uid && container.state === 'running');
-      const resource = resourceOf(what);
       if (resource === 'pids') return { pod, usage: await processCount(podCgroup(this.#config.cgroupRoot, uid)), containers: new Map() };
       if (resource === 'memory') {
         const used = new Map(own.map(({ id, name }) => [name, stats.get(id)?.memoryBytes ?? 0]));
@@ -140,7 +140,7 @@ export class Evictor implements Runnable {
       }
       const storage = await this.#measure(pod, own, stats, signal);
       const part = resource === 'inodes' ? 'inodes' : 'bytes';
-      return { pod, usage: storage.total[part], containers: new Map([...storage.containers].map(([name, usage]) => [name, usage[part]])) };
+      return { pod, usage: usedOf(storage, pressure), containers: new Map([...storage.containers].map(([name, usage]) => [name, usage[part]])) };
     }));
   }
 

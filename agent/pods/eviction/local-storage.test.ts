@@ -6,7 +6,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { podPaths } from '../paths.ts';
 import { testContainer, testPod } from '../testing.ts';
 import { diskUsage } from '#common/disk-usage.ts';
-import { hasStorageLimits, measureStorage, storageExcess } from './local-storage.ts';
+import { hasStorageLimits, measureStorage, storageExcess, usedOf } from './local-storage.ts';
 
 const { signal } = new AbortController();
 let dir: string;
@@ -41,4 +41,12 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
 
 it('measures nothing where nothing is limited', () => {
   expect(hasStorageLimits(testPod('p', { volumes: [{ name: 'm', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }, { name: 'v', emptyDir: {} }] }))).toBe(false);
+});
+
+it.each<[Parameters<typeof usedOf>[1], number]>([
+  [{ signal: 'nodefs.available' }, 100], [{ signal: 'imagefs.available' }, 100], [{ signal: 'nodefs.inodesFree' }, 7],
+  [{ signal: 'nodefs.available', imagesApart: true }, 70], [{ signal: 'imagefs.available', imagesApart: true }, 30],
+  [{ signal: 'nodefs.inodesFree', imagesApart: true }, 7], [{ signal: 'imagefs.inodesFree', imagesApart: true }, 0],
+])('counts what is on the disk that is short: %j', (pressure, used) => {
+  expect(usedOf({ emptyDirs: new Map(), containers: new Map(), total: { bytes: 100, inodes: 7 }, writableBytes: 30 }, pressure)).toBe(used);
 });

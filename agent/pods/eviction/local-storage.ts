@@ -4,6 +4,7 @@ import { quantityValue } from '#api/meta/quantity.ts';
 import { podTotals } from '#api/pod-spec/totals.ts';
 import { initContainersOf, containersOf } from '../spec/containers.ts';
 import type { PodPaths } from '../paths.ts';
+import type { Pressure } from '#agent/node/thresholds.ts';
 import { diskUsage, type DiskUsage } from '#common/disk-usage.ts';
 
 const none: DiskUsage = { bytes: 0, inodes: 0 };
@@ -15,6 +16,8 @@ export interface LocalStorage {
   /** Logs and writable layer, by container name. */
   readonly containers: ReadonlyMap<string, DiskUsage>;
   readonly total: DiskUsage;
+  /** Of that, what is in writable layers. */
+  readonly writableBytes: number;
 }
 
 /** Whether anything of the pod is limited that only looking can tell. */
@@ -35,7 +38,17 @@ export async function measureStorage(pod: Pod, paths: PodPaths, writable: Readon
     containers.set(name, { bytes: logs.bytes + (writable.get(name) ?? 0), inodes: logs.inodes });
   }
   const total = [...emptyDirs.values(), ...containers.values()].reduce((sum, part) => ({ bytes: sum.bytes + part.bytes, inodes: sum.inodes + part.inodes }), none);
-  return { emptyDirs, containers, total };
+  return { emptyDirs, containers, total, writableBytes: [...writable.values()].reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/**
+ * What a pod has of the disk that is short of something, as kubelet ranks: where images have a disk of their own,
+ * writable layers are there, and logs and volumes are not. What is in layers is not counted in files.
+ */
+export function usedOf({ total, writableBytes }: LocalStorage, { signal, imagesApart = false }: Pick<Pressure, 'signal' | 'imagesApart'>): number {
+  const images = signal.startsWith('imagefs.');
+  if (signal.endsWith('.inodesFree')) return imagesApart && images ? 0 : total.inodes;
+  return !imagesApart ? total.bytes : images ? writableBytes : total.bytes - writableBytes;
 }
 
 /** The first limit that the pod has gone beyond, in kubelet's words; undefined when it keeps to all. */
