@@ -52,6 +52,8 @@ it('closes the log and the pipes of a program that could not be started', async 
   const open = async (): Promise<string[]> => (await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))).filter((path) => path.startsWith(dir));
   const pipes = new Pipes({ clock: new ManualClock(), log: silentLog }, join(dir, 'pipes'), join(dir, '0.log'));
   await pipes.prepare();
+  // Once more, when what kept it from starting is over.
+  await pipes.prepare();
   expect(await open()).toHaveLength(3);
   await pipes.remove();
   expect(await open()).toEqual([]);

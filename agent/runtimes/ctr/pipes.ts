@@ -49,6 +49,8 @@ export class Pipes {
     if (missing.length > 0) await execOk('mkfifo', ['-m', '600', ...missing]);
     // A log is there from the beginning, however long its program is silent.
     await this.#writer.reopen();
+    // Those of a start that failed for a reason that is over.
+    this.#letGo();
     this.#held = streams.map((stream) => openSync(this.pipe(stream), constants.O_RDWR | constants.O_NONBLOCK));
   }
 
@@ -58,7 +60,7 @@ export class Pipes {
       this.#deps.log.warn({ err: messageOf(error), dir: this.#dir }, 'the log of a container ends early');
     });
     // Now that both ends are really there, the end of the writer is seen.
-    for (const fd of this.#held.splice(0)) closeSync(fd);
+    this.#letGo();
   }
 
   /** Resolves when all is read and written. */
@@ -78,10 +80,14 @@ export class Pipes {
   }
 
   async remove(): Promise<void> {
-    for (const fd of this.#held.splice(0)) closeSync(fd);
+    this.#letGo();
     // Where nobody ever listened, because the program could not be started, its log is still open.
     if (!this.#pumps) await this.#writer.close();
     await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  #letGo(): void {
+    for (const fd of this.#held.splice(0)) closeSync(fd);
   }
 
   async #pump(stream: Stream): Promise<void> {
