@@ -17,6 +17,16 @@ export async function processRef(pid: number): Promise<ProcessRef | undefined> {
   }
 }
 
+/** What a process has started itself and what has not ended. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const listed = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').catch(() => undefined);
+  if (listed !== undefined) return listed.trim().split(' ').filter(Boolean).map(Number);
+  // A kernel may keep no such list: then each process is asked for its parent.
+  const others = (await readdir('/proc')).map(Number).filter((other) => other > 1);
+  const parents = await Promise.all(others.map(async (other) => Number(/^.*\) \S (\d+) /s.exec(await readFile(`/proc/${String(other)}/stat`, 'utf8').catch(() => ''))?.[1])));
+  return others.filter((_other, i) => parents[i] === pid);
+}
+
 /** A process that sees the same files as this one and whose command line ends with `args`. */
 export async function findProcess(args: readonly string[]): Promise<ProcessRef | undefined> {
   const mounts = await readlink('/proc/self/ns/mnt');

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
+import { childrenOf } from '../process.ts';
 
 /** Where CRI keeps its containers. What somebody runs in another namespace of our containerd is theirs. */
 const namespace = 'k8s.io';
@@ -59,9 +60,4 @@ async function shimsOf(socket: string): Promise<Shim[]> {
     return [{ pid, program, id, bundle: basename(folder) === id ? folder : undefined }];
   }));
   return shims.flat();
-}
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').catch(() => '');
-  return text.trim().split(' ').filter(Boolean).map(Number);
 }

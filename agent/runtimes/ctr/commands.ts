@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, openSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -10,6 +10,7 @@ import { exec, openCommand, type OpenCommand } from '#common/exec.ts';
 import { ChannelMux, commandChannels, type Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
 import { channelsOf, type CommandStreams } from '#common/streams/relay.ts';
+import { childrenOf } from '../process.ts';
 import { terminalSize } from '../terminal-size.ts';
 import { ExecPipes } from './exec-pipes.ts';
 import { shellWord, type Pipes } from './pipes.ts';
@@ -101,8 +102,8 @@ export class Commands {
       const size = terminalSize(message);
       // `script` takes a moment to start what has its terminal.
       for (let tries = 0, waitMs = 10; size && !over && tries < resizeTries; tries++, waitMs *= 2) {
-        const [child] = (await readFile(`/proc/${String(running.pid)}/task/${String(running.pid)}/children`, 'utf8').catch(() => '')).trim().split(' ');
-        if (child && await setSize(Number(child), size)) return;
+        const [child] = await childrenOf(running.pid);
+        if (child !== undefined && await setSize(child, size)) return;
         await this.#deps.clock.sleep(waitMs, new AbortController().signal);
       }
     };
