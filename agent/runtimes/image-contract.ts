@@ -153,7 +153,7 @@ export function imageContract(name: string, open: () => Promise<ImageHarness>): 
       const taken = async (name: string, of: readonly (readonly TarEntry[])[]): Promise<PartsOfFile> => {
         const bytes = dockerArchive(name, hostArchitecture(), of, ['/x']);
         const { file: spooled } = await spool(Readable.from([bytes], { objectMode: true }), tmpdir());
-        return partsOf(spooled, bytes.length, signal).finally(() => spooled.close());
+        return partsOf(spooled, bytes.length, signal).finally(() => { void spooled.close(); });
       };
       await driver.importImage(Readable.from([dockerArchive('layered:1', hostArchitecture(), layers.slice(0, 2), ['/x'])]), signal);
       const parts = await taken('layered:2', layers);

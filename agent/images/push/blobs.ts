@@ -103,11 +103,9 @@ export class ReceivedBlobs {
       const names = await readdir(this.#folder).catch(() => []);
       await Promise.all(names.map((name) => this.#sweep(name)));
       if (this.#arriving.size > 0 || this.#needed.size > 0) return;
-      // Fails while something is left.
-      await rmdir(this.#folder);
-      await rmdir(this.#root);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      // These fail while something is left.
+      for (const folder of [this.#folder, this.#root]) await rmdir(folder).catch((error: unknown) => { if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error; });
+    } catch {
       this.#sweeping = this.#clock.after(keepMs, () => { this.#sweeping = undefined; void this.sweep(); });
     }
   }

@@ -175,6 +175,8 @@ describe('nodes that take part in a push', () => {
     await utimes(join(root, 'boot', 'c'.repeat(64)), 0, 0);
     await new ReceivedBlobs(clock, root, 'boot').sweep();
     expect([await readdir(root), await readdir(join(root, 'boot'))]).toEqual([['boot'], ['a'.repeat(64)]]);
+    await new ReceivedBlobs(clock, root, 'next').sweep();
+    expect(await readdir(dir)).toEqual(['app.tar']);
   });
 
   it('refuse what is not what its digest says, too much, and what nobody offered; the next command is understood all the same', async () => {
