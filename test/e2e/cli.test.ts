@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -177,6 +177,42 @@ describe('verbs of every day', () => {
     writeFileSync(editor, '#!/bin/sh\nsed -i "s/^  replicas: .*/  replicas: 1/" "$1"\n');
     expect(await attempt(['edit', 'deploy/web'], { KUBE_EDITOR: editor })).toMatchObject({ exitCode: 0, stdout: 'deployment.apps/web edited\n' });
     expect(await cleat('get', 'deploy', 'web', '-o', 'go-template={{.spec.replicas}}')).toBe('1');
+  });
+
+  it('kustomizations, as kubectl builds them', async () => {
+    const files = {
+      'base/kustomization.yaml': 'resources: [app.yaml]\nconfigMapGenerator: [{name: settings, literals: [LEVEL=info, "HTML=<b>&"]}]\n',
+      'base/app.yaml': 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kustomized}\nspec:\n  replicas: 0\n  selector: {matchLabels: {app: kustomized}}\n  template:\n    metadata: {labels: {app: kustomized}}\n    spec: {containers: [{name: c, image: "cleat-hello:1", envFrom: [{configMapRef: {name: settings}}]}]}\n',
+      'prod/kustomization.yaml': 'resources: [../base]\nnamePrefix: my-\ncommonAnnotations: {env: test}\nimages: [{name: cleat-hello, newTag: "2"}]\n',
+    };
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(dir, name, '..'), { recursive: true });
+      writeFileSync(join(dir, name), text);
+    }
+    const folder = join(dir, 'prod');
+    // Debian's kubectl knows none of this; the unit tests keep what others say.
+    const { kustomizeVersion = '' } = JSON.parse(await cluster.kubectl(['version', '--client', '-o', 'json'])) as { kustomizeVersion?: string };
+    const built = await cleat('kustomize', folder);
+    expect(built).toBe(kustomizeVersion.startsWith('v5') ? await cluster.kubectl(['kustomize', folder]) : built);
+    expect(built).toContain('name: my-settings-756gt6dc97\n');
+    expect(await cleat('apply', '-k', folder)).toBe('configmap/my-settings-756gt6dc97 created\ndeployment.apps/my-kustomized created\n');
+    expect(await cleat('get', '-k', folder, '-o', 'name')).toBe('configmap/my-settings-756gt6dc97\ndeployment.apps/my-kustomized\n');
+    expect(await attempt(['diff', '-k', folder])).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(await attempt(['apply', '-k', folder, '-f', folder])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('only one of -f or -k can be specified') as string });
+    expect(await cleat('delete', '-k', folder)).toBe('configmap "my-settings-756gt6dc97" deleted\ndeployment.apps "my-kustomized" deleted\n');
+  });
+
+  it('say where the cluster is, and serve its API to kubectl', async () => {
+    const plain = (text: string): string => text.replaceAll(/\x1b\[[\d;]*m/g, '').replaceAll('kubectl', 'cleat');
+    expect(await cleat('cluster-info')).toBe(plain(await cluster.kubectl(['cluster-info'])));
+    expect(await cleat('cluster-info', 'dump', `--output-directory=${join(dir, 'dump')}`)).toBe(`Cluster info dumped to ${join(dir, 'dump')}\n`);
+    expect(JSON.parse(readFileSync(join(dir, 'dump/nodes.json'), 'utf8'))).toMatchObject({ kind: 'NodeList', items: [{}, {}] });
+    const proxy = cluster.controlPlaneHost.spawn('proxy', executable, ['proxy', '--port=0'], { env });
+    await proxy.waitForOutput(/Starting to serve on 127\.0\.0\.1:\d+\n/);
+    const server = `http://${/127\.0\.0\.1:\d+/.exec(proxy.output())?.[0] ?? ''}`;
+    expect(await cluster.kubectl(['get', 'nodes', '-o', 'name', '-s', server], { env: { KUBECONFIG: '/dev/null' } })).toBe('node/host0\nnode/host1\n');
+    expect((await cluster.controlPlaneHost.execOk('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', `${server}/api/v1/namespaces/default/pods/x/exec`]))).toBe('403');
+    expect((await proxy.kill('SIGINT')).code).toBe(130);
   });
 
   it('roll out and back', async () => {
