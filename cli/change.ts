@@ -49,7 +49,11 @@ export async function changeObjects(invocation: Invocation, changer: Changer): P
   const { checkedOutput, printObjects } = await import('./printing/objects.ts');
   const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
   const targets = changer.targets ?? await selectObjects(changer.command, invocation, changer.args);
-  if (targets.length === 0) throw refuse(changer.command, 'no resources found');
+  if (targets.length === 0) {
+    // Labels that nothing has are an answer, as with kubectl.
+    io.err('No resources found\n');
+    return 0;
+  }
   const query = new URLSearchParams({ fieldManager: parsed.string('field-manager') ?? changer.manager, ...(mode === 'server' && { dryRun: 'All' }) }).toString();
   const failures: unknown[] = [];
   const printed: object[] = [];
@@ -81,8 +85,8 @@ export function splitPairs(command: string, args: readonly string[], what: strin
   for (const word of args) {
     const equals = word.indexOf('=');
     if (equals > 0) set.set(word.slice(0, equals), word.slice(equals + 1));
-    else if (equals < 0 && word.endsWith('-')) removed.push(word.slice(0, -1));
-    else if (equals === 0) throw refuse(command, `invalid ${what} spec: ${word}`);
+    else if (equals < 0 && word.endsWith('-') && word !== '-') removed.push(word.slice(0, -1));
+    else if (equals === 0 || word === '-') throw refuse(command, `invalid ${what} spec: ${word}`);
   }
   for (const key of removed) if (set.has(key)) throw refuse(command, `can not both modify and remove ${what === 'label' ? 'a' : 'an'} ${what} in the same command`);
   return { names, set, removed };

@@ -106,6 +106,24 @@ export function refuse(command: string, message: string): StatusError {
   return new StatusError('BadRequest', `${message}\nSee 'cleat ${command} --help' for usage.`);
 }
 
+/** Throws when there are words that a command does not take. */
+export function refuseMore(command: string, words: readonly string[]): void {
+  if (words.length > 0) throw refuse(command, `unexpected arguments: ${words.join(' ')}`);
+}
+
+/** What is said of a verb of a command that is none, or is missing. */
+export function refuseVerb(command: string, verb: string | undefined, verbs: readonly string[]): StatusError {
+  const known = verbs.length > 1 ? `${verbs.slice(0, -1).join(', ')} or ${verbs.at(-1) ?? ''}` : verbs.join('');
+  return refuse(command, verb === undefined || verb === '' ? `say what to do: ${known}` : `unknown subcommand ${JSON.stringify(verb)}: expected ${known}`);
+}
+
+/** Whether `-o name` was given: the one output that some commands know beside their own words. */
+export function nameOnly(command: string, parsed: ParsedFlags): boolean {
+  const output = parsed.string('output');
+  if (output !== undefined && output !== 'name') throw refuse(command, `unexpected -o output mode: ${output}. We only support '-o name'`);
+  return output === 'name';
+}
+
 /** The help text of a command. */
 export function helpText(usage: string, summary: string, flags: readonly Flag[], examples: readonly string[] = []): string {
   const rows = flags.map((flag) => {

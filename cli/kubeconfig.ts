@@ -49,6 +49,7 @@ export async function readConnection(flags: ParsedFlags, env: Readonly<Record<st
   const server = flags.string('server') ?? text(cluster?.entry['server']);
   if (server === undefined) throw new StatusError('BadRequest', `${paths.join(', ')} names no cluster to talk to; set a current-context there, or give --server`);
   if (!URL.canParse(server) || new URL(server).protocol !== 'https:') throw new StatusError('BadRequest', `"${server}" is no address of a server: expected a URL such as https://10.0.0.1:6443`);
+  if (flags.has('as-group') && !flags.has('as')) throw new StatusError('BadRequest', '--as-group goes with --as: say whom to act as');
   return {
     server,
     timeoutMs: flags.durationMs('request-timeout') ?? 0,

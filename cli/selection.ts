@@ -57,6 +57,7 @@ export async function selectObjects(command: string, { client, parsed, io }: Inv
   const chosen = selectors.labels !== undefined || selectors.fields !== undefined;
   if (chosen && parsed.bool('all')) throw refuse(command, "setting 'all' parameter but found a non empty selector");
   if ((chosen || parsed.bool('all')) && targets.some(({ name }) => name !== undefined)) throw refuse(command, 'name cannot be provided when a selector is specified');
+  if (parsed.bool('all-namespaces') && targets.some(({ type, name }) => type.namespaced && name !== undefined)) throw refuse(command, 'a resource cannot be retrieved by name across all namespaces');
   const found: Selected[] = [];
   for (const { type, name, namespace: own } of targets) {
     if (name !== undefined) {

@@ -1,6 +1,6 @@
 import { isStatus, StatusError } from '#common/errors.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
-import { refuse, type Flag } from '../flags.ts';
+import { refuse, refuseMore, refuseVerb, type Flag } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import { resolveResource, type ResourceType } from '../resources.ts';
 
@@ -30,9 +30,14 @@ export const command = clusterCommand({
   examples: ['cleat auth can-i create deployments -n web', 'cleat auth can-i get pods --subresource=log --as=jane', 'cleat auth can-i --list', 'cleat auth whoami'],
   async run(invocation) {
     const [verb = '', ...rest] = invocation.parsed.args;
-    if (verb === 'whoami') return whoAmI(invocation);
-    if (verb !== 'can-i') throw refuse('auth', verb === '' ? 'say what to do: can-i or whoami' : `unknown subcommand "${verb}": expected can-i or whoami`);
-    return invocation.parsed.bool('list') ? list(invocation) : canI(invocation, rest);
+    if (verb === 'whoami') {
+      refuseMore('auth', rest);
+      return whoAmI(invocation);
+    }
+    if (verb !== 'can-i') throw refuseVerb('auth', verb, ['can-i', 'whoami']);
+    if (!invocation.parsed.bool('list')) return canI(invocation, rest);
+    if (rest.length > 0) throw refuse('auth', 'list option must be specified with no arguments');
+    return list(invocation);
   },
 });
 

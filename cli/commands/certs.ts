@@ -1,6 +1,6 @@
 import { eventuallyReady } from '../control-plane-ready.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
-import { refuse } from '../flags.ts';
+import { refuse, refuseVerb } from '../flags.ts';
 import { humanAge } from '../printing/age.ts';
 import { columns } from '../printing/table.ts';
 
@@ -24,7 +24,7 @@ export const command = clusterCommand({
     if (more.length > 0) throw refuse('certs', `unexpected arguments: ${more.join(' ')}`);
     if (verb === 'status') return status(invocation);
     if (verb === 'rotate') return rotate(invocation);
-    throw refuse('certs', `unknown subcommand "${verb}": expected status or rotate`);
+    throw refuseVerb('certs', verb, ['status', 'rotate']);
   },
 });
 

@@ -1,5 +1,5 @@
 import { StatusError } from '#common/errors.ts';
-import { helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { helpText, parseFlags, refuse, refuseMore, refuseVerb, type Flag, type ParsedFlags } from '../flags.ts';
 import { readConfigs, writeConfig, type Config, type Named } from '../kubeconfig.ts';
 import { columns } from '../printing/table.ts';
 import type { Command, Io } from '../types.ts';
@@ -26,8 +26,9 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('config', flags, argv);
     const [verb = '', ...words] = parsed.args;
-    const act = verbs[verb];
-    if (!act) throw refuse('config', verb === '' ? 'say what to do, such as view or use-context' : `unknown subcommand "${verb}"`);
+    const act = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+    if (!act) throw refuseVerb('config', verb, Object.keys(verbs).filter((one) => one !== 'use'));
+    checkOutput(verb, words, parsed);
     const { config, path } = await readConfigs(parsed.string('kubeconfig'), io.env);
     return act({ config, path, parsed, words, io });
   },
@@ -50,6 +51,14 @@ const verbs: Readonly<Record<string, (work: Work) => number | Promise<number>>> 
   'rename-context': renameContext,
   'delete-context': deleteContext,
 };
+
+/** What a verb takes beside its own words. */
+function checkOutput(verb: string, words: readonly string[], parsed: ParsedFlags): void {
+  if (['view', 'current-context', 'get-clusters', 'get-users'].includes(verb)) refuseMore('config', words);
+  const outputs = verb === 'view' ? ['yaml', 'json'] : verb === 'get-contexts' ? ['name'] : [];
+  const output = parsed.string('output');
+  if (output !== undefined && !outputs.includes(output)) throw refuse('config', `--output ${output} is not available for config ${verb}${outputs.length > 0 ? `; expected ${outputs.join(' or ')}` : ''}`);
+}
 
 function entries(config: Config, list: List): Named[] {
   const found = config[list];

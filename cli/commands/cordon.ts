@@ -1,7 +1,7 @@
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { report } from '../error-text.ts';
-import { refuse, type Flag } from '../flags.ts';
+import type { Flag } from '../flags.ts';
 import { cordon, selectNodes } from '../drain/nodes.ts';
 import type { Command } from '../types.ts';
 
@@ -20,7 +20,7 @@ export const command = cordonCommand('cordon', 'Let no new pods come to nodes. T
 async function run(verb: 'cordon' | 'uncordon', { client, parsed, io }: Invocation): Promise<number> {
   const { mode, suffix } = dryRunOf(verb, parsed);
   const { nodes, failures } = await selectNodes(verb, client, parsed.args, parsed.string('selector'));
-  if (nodes.length + failures.length === 0) throw refuse(verb, 'no nodes have these labels');
+  if (nodes.length + failures.length === 0) io.err('No resources found\n');
   for (const node of nodes) {
     const did = await cordon(client, node, verb === 'cordon', mode);
     io.out(`node/${node.metadata.name} ${did ? '' : 'already '}${verb}ed${suffix}\n`);

@@ -1,7 +1,7 @@
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { isAnswer, report } from '../error-text.ts';
-import { refuse, type Flag } from '../flags.ts';
+import { nameOnly, refuse, type Flag } from '../flags.ts';
 import { pathOf, qualifiedName } from '../resources.ts';
 import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
 import { waitUntilGone } from '../wait.ts';
@@ -30,6 +30,7 @@ async function run(invocation: Invocation): Promise<number> {
   const { client, parsed, io } = invocation;
   if (parsed.bool('now') && parsed.has('grace-period')) throw refuse('delete', '--now and --grace-period cannot be specified together');
   const { mode: dryRun, suffix } = dryRunOf('delete', parsed);
+  const namesOnly = nameOnly('delete', parsed);
   let graceSeconds = parsed.bool('now') ? 1 : (parsed.int('grace-period') ?? -1);
   if (parsed.bool('force')) {
     if (graceSeconds > 0) throw refuse('delete', '--force and --grace-period greater than 0 cannot be specified together');
@@ -47,7 +48,7 @@ async function run(invocation: Invocation): Promise<number> {
     try {
       const answer: Deleted = dryRun === 'client' ? {} : await client.json<Deleted>('DELETE', pathOf(doomed.type, doomed.namespace, doomed.name), options);
       const label = qualifiedName(doomed.type);
-      io.out(parsed.string('output') === 'name' ? `${label}/${doomed.name}\n` : `${label} "${doomed.name}" ${parsed.bool('force') ? 'force deleted' : 'deleted'}${suffix}\n`);
+      io.out(namesOnly ? `${label}/${doomed.name}\n` : `${label} "${doomed.name}" ${parsed.bool('force') ? 'force deleted' : 'deleted'}${suffix}\n`);
       waiting.push({ doomed, uid: answer.metadata?.uid ?? answer.details?.uid });
     } catch (error) {
       if (!isAnswer(error)) throw error;

@@ -3,7 +3,7 @@ import type { ConfigMap, Node } from '#api/gen/types.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
-import { refuse, type Flag } from '../flags.ts';
+import { refuse, refuseMore, refuseVerb, type Flag } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 
 const flags: readonly Flag[] = [
@@ -44,6 +44,7 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
       return 0;
     }
     case 'list': {
+      refuseMore('device', names);
       if (parsed.has('output') && parsed.string('output') !== 'json') throw refuse('device', "--output must be 'json'");
       return list(client, parsed.has('output'), io.out.bind(io));
     }
@@ -58,7 +59,7 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
       }
       return 0;
     }
-    default: throw refuse('device', verb === '' ? 'say what to do: add, list or remove' : `unknown subcommand "${verb}": expected add, list or remove`);
+    default: throw refuseVerb('device', verb, ['add', 'list', 'remove']);
   }
 }
 

@@ -5,7 +5,7 @@ import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { choosePods, nameOf, type Choice } from '../drain/choose.ts';
 import { cordon, selectNodes } from '../drain/nodes.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
-import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import type { Flag, ParsedFlags } from '../flags.ts';
 import type { Io } from '../types.ts';
 import { waitUntilGone } from '../wait.ts';
 
@@ -32,7 +32,7 @@ async function run({ client, parsed, io }: Invocation): Promise<number> {
   const { mode, suffix } = dryRunOf('drain', parsed);
   const { nodes, failures } = await selectNodes('drain', client, parsed.args, parsed.string('selector'));
   if (failures.length > 0) throw failures[0];
-  if (nodes.length === 0) throw refuse('drain', 'no nodes have these labels');
+  if (nodes.length === 0) io.err('No resources found\n');
   for (const node of nodes) {
     const did = await cordon(client, node, true, mode);
     io.out(`node/${node.metadata.name} ${did ? '' : 'already '}cordoned${suffix}\n`);

@@ -3,7 +3,7 @@ import { StatusError } from '#common/errors.ts';
 import { lines } from '../client.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { eventAge, lastSeenMs } from '../event-times.ts';
-import { refuse, type Flag } from '../flags.ts';
+import { refuseMore, type Flag } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import { parseTargets, resolveResource } from '../resources.ts';
 import { listObjects, watchPath } from '../selection.ts';
@@ -22,13 +22,14 @@ export const command = clusterCommand({
 });
 
 async function run({ client, parsed, io }: Invocation): Promise<number> {
-  if (parsed.args.length > 0) throw refuse('events', `unexpected arguments: ${parsed.args.join(' ')}`);
+  refuseMore('events', parsed.args);
   const types = parsed.list('types').map((type) => type.toLowerCase());
   for (const type of types) if (type !== 'normal' && type !== 'warning') throw new StatusError('BadRequest', `valid --types are Normal or Warning`);
   const { checkedOutput, printObjects } = await import('../printing/objects.ts');
   const output = parsed.has('output') ? checkedOutput(parsed.string('output') ?? '') : undefined;
   const namespace = parsed.bool('all-namespaces') ? undefined : client.connection.namespace;
   const about = parsed.string('for');
+  if (about?.includes('/') === false) throw new StatusError('BadRequest', '--for must be in resource/name form');
   const [target] = about === undefined ? [] : await parseTargets(client, [about], 'events');
   if (about !== undefined && target?.name === undefined) throw new StatusError('BadRequest', '--for must be in resource/name form');
   const fields = target && `involvedObject.kind=${target.type.kind},involvedObject.name=${target.name ?? ''}`;

@@ -1,6 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
-import { refuse, verbFirst } from '../flags.ts';
+import { refuse, refuseVerb, verbFirst } from '../flags.ts';
 import { selectNodes } from '../drain/nodes.ts';
 import { report } from '../error-text.ts';
 import type { Command } from '../types.ts';
@@ -45,7 +45,7 @@ export const command: Command = {
     const [verb = '', ...rest] = verbFirst(argv);
     if (verb === 'remove') return remove.run(rest, io);
     const load = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
-    if (!load) throw refuse('node', verb === '' ? 'say what to do with which node' : `unknown subcommand "${verb}"`);
+    if (!load) throw refuseVerb('node', verb, [...Object.keys(verbs), 'remove']);
     return (await load()).command.run(wordsFor(verb, rest), io);
   },
 };
@@ -72,7 +72,7 @@ const remove = clusterCommand({
 interface Ready { readonly metadata: { readonly name: string }; readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } }
 
 async function removeNodes({ client, parsed, io }: Invocation): Promise<number> {
-  const { nodes, failures } = await selectNodes('remove', client, parsed.args, undefined);
+  const { nodes, failures } = await selectNodes('node remove', client, parsed.args, undefined);
   const refused: unknown[] = [...failures];
   for (const node of nodes as readonly Ready[]) {
     const { name } = node.metadata;

@@ -1,6 +1,6 @@
 import { fenceAnnotation } from '#api/disconnect/policy.ts';
 import { connect } from '../cluster-command.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, refuseMore, type Flag } from '../flags.ts';
 import { nodeHardware, temperatureText, wearText } from '../node-hardware.ts';
 import { humanAge } from '../printing/age.ts';
 import { cores, mebi } from '../printing/quantity.ts';
@@ -32,7 +32,7 @@ export const command: Command = {
   help: () => helpText('nodes [flags]', 'The fleet at a glance: state, load, temperature and what slows a Pi down, how worn its disk is, pods, and when each host was last heard of.', flags),
   async run(argv, io) {
     const parsed = parseFlags('nodes', flags, argv);
-    if (parsed.args.length > 0) throw refuse('nodes', `unexpected arguments: ${parsed.args.join(' ')}`);
+    refuseMore('nodes', parsed.args);
     const output = parsed.string('output');
     if (output !== undefined && output !== 'json') throw refuse('nodes', "--output must be 'json'; cleat get nodes has the others");
     const client = await connect(parsed, io);
@@ -64,7 +64,8 @@ export const command: Command = {
           seen === undefined ? '<never>' : `${humanAge(now - Date.parse(seen))} ago`,
         ];
       });
-      if (rows.length === 0) io.err('No nodes yet. Add one: cleat token create prints the line to run on it.\n');
+      if (rows.length === 0 && parsed.has('selector')) io.err('No resources found\n');
+      else if (rows.length === 0) io.err('No nodes yet. Add one: cleat token create prints the line to run on it.\n');
       else io.out(columns([...(parsed.bool('no-headers') ? [] : [['NAME', 'STATUS', 'ADDRESS', 'ARCH', 'CPU', 'MEMORY', 'TEMP', 'WEAR', 'PODS', 'RUNTIME', 'VERSION', 'LAST SEEN']]), ...rows]));
     } finally {
       client.close();

@@ -3,7 +3,7 @@ import { rfc3339 } from '#common/time.ts';
 import { changeFlags, changeObjects, type Change, type Changeable } from '../change.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { DescribeWriter } from '../describe/writer.ts';
-import { refuse, type Flag } from '../flags.ts';
+import { refuse, refuseVerb, type Flag } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import { displayName, pathOf } from '../resources.ts';
 import { chosenRevision, revisionsOf } from '../rollout/revisions.ts';
@@ -28,8 +28,8 @@ export const command = clusterCommand({
   examples: ['cleat rollout status deployment/web', 'cleat rollout history deployment/web', 'cleat rollout undo deployment/web', 'cleat rollout restart daemonset/agent'],
   async run(invocation) {
     const [verb = '', ...args] = invocation.parsed.args;
-    const act = verbs[verb];
-    if (!act) throw refuse('rollout', verb === '' ? 'say what to do: status, history, undo, restart, pause or resume' : `unknown subcommand "${verb}"`);
+    const act = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+    if (!act) throw refuseVerb('rollout', verb, Object.keys(verbs));
     if (args.length === 0 && !hasFiles(invocation.parsed)) throw refuse('rollout', 'required resource not specified');
     const targets = await selectObjects('rollout', invocation, args);
     for (const { type } of targets) if (!rolling.has(type.kind)) throw new StatusError('BadRequest', `no ${verb} is possible for ${type.plural}; expected deployments, daemonsets or statefulsets`);
@@ -54,7 +54,9 @@ async function status({ client, parsed, io }: Invocation, targets: readonly Sele
       return now.done || now.failed !== undefined || !parsed.bool('watch');
     };
     // Whoever asks for what is not there is told at once.
-    await client.json('GET', pathOf(type, namespace, name));
+    const { metadata } = await client.json<Changeable>('GET', pathOf(type, namespace, name));
+    const [asked, running] = [parsed.int('revision') ?? 0, metadata.annotations?.['deployment.kubernetes.io/revision']];
+    if (asked > 0 && running !== undefined && running !== String(asked)) throw new StatusError('BadRequest', `desired revision (${String(asked)}) is different from the running revision (${running})`);
     try {
       await waitFor<Rolling>(client, pathOf(type, namespace), name, look, deadline ? AbortSignal.any([deadline, io.interrupted]) : io.interrupted);
     } catch (error) {

@@ -3,7 +3,7 @@ import type { RestClient } from '../client.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
 import { report } from '../error-text.ts';
-import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { nameOnly, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { displayName, pathOf } from '../resources.ts';
 import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
 import type { Io } from '../types.ts';
@@ -32,6 +32,7 @@ async function run(invocation: Invocation): Promise<number> {
   if (replicas === undefined) throw refuse('scale', 'required flag(s) "replicas" not set');
   if (replicas < 0) throw refuse('scale', 'The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0');
   const { suffix } = dryRunOf('scale', parsed);
+  const namesOnly = nameOnly('scale', parsed);
   const targets = await selectObjects('scale', invocation);
   if (targets.length === 0) throw new StatusError('BadRequest', 'no objects passed to scale');
   const failures: unknown[] = [];
@@ -39,7 +40,7 @@ async function run(invocation: Invocation): Promise<number> {
     try {
       await scaleAnew(client, target, replicas, parsed, io);
       const name = displayName(target.type, target.name);
-      io.out(parsed.string('output') === 'name' ? `${name}\n` : `${name} scaled${suffix}\n`);
+      io.out(namesOnly ? `${name}\n` : `${name} scaled${suffix}\n`);
     } catch (error) {
       // One that cannot be scaled must not keep the others from it.
       if (!isStatus(error)) throw error;

@@ -5,7 +5,7 @@ import { fingerprintOf } from '#common/pki/certificate.ts';
 import { formatJoinToken, makeJoinToken } from '#common/pki/join-token.ts';
 import type { RestClient } from '../client.ts';
 import { connect } from '../cluster-command.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, refuseMore, refuseVerb, type Flag, type ParsedFlags } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import { humanAge } from '../printing/age.ts';
 import type { Command, Io } from '../types.ts';
@@ -37,10 +37,14 @@ export const command: Command = {
     const client = await connect(parsed, io);
     try {
       switch (verb) {
-        case 'create': return await create(client, parsed, io);
-        case 'list': return await list(client, parsed.has('output'), io);
+        case 'create':
+          refuseMore('token', rest);
+          return await create(client, parsed, io);
+        case 'list':
+          refuseMore('token', rest);
+          return await list(client, parsed.has('output'), io);
         case 'delete': return await remove(client, rest, io);
-        default: throw refuse('token', `unknown subcommand "${verb}": expected create, list or delete`);
+        default: throw refuseVerb('token', verb, ['create', 'list', 'delete']);
       }
     } finally {
       client.close();

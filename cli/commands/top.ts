@@ -2,7 +2,7 @@ import { cpuMillis as millisOf, quantityValue as bytesOf } from '#api/meta/quant
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
 import { connect } from '../cluster-command.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, refuseMore, type Flag } from '../flags.ts';
 import { mebiOf } from '../printing/quantity.ts';
 import { columns } from '../printing/table.ts';
 import type { Command } from '../types.ts';
@@ -27,7 +27,9 @@ export const command: Command = {
   help: () => helpText('top nodes|pods [NAME] [flags]', 'Show CPU and memory in use.', flags, ['cleat top nodes', 'cleat top pods -A --sort-by=memory']),
   async run(argv, io) {
     const parsed = parseFlags('top', flags, argv);
-    const [what = '', name] = parsed.args;
+    const [what = '', name, ...more] = parsed.args;
+    refuseMore('top', more);
+    if (name !== undefined && parsed.has('selector')) throw refuse('top', 'only one of NAME or selector can be provided');
     const sortBy = parsed.string('sort-by');
     if (sortBy !== undefined && sortBy !== 'cpu' && sortBy !== 'memory') throw refuse('top', '--sort-by accepts only cpu or memory');
     const query = parsed.has('selector') ? `?labelSelector=${encodeURIComponent(parsed.string('selector') ?? '')}` : '';
@@ -54,7 +56,7 @@ export const command: Command = {
           io.err(all ? 'No resources found\n' : `No resources found in ${client.connection.namespace} namespace.\n`);
           return 0;
         }
-      } else throw refuse('top', `unknown subject "${what}": expected nodes or pods`);
+      } else throw refuse('top', what === '' ? 'say of what: nodes or pods' : `unknown subject "${what}": expected nodes or pods`);
       if (sortBy !== undefined) rows.sort((a, b) => (sortBy === 'cpu' ? b.cpuMillis - a.cpuMillis : b.memoryBytes - a.memoryBytes));
       if (parsed.bool('sum') && !header.includes('CPU(%)')) rows.push(...sumRows(rows, header.length));
       io.out(columns([...(parsed.bool('no-headers') ? [] : [header]), ...rows.map(({ cells }) => cells)]));

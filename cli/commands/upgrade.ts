@@ -3,7 +3,7 @@ import { messageOf, StatusError, toStatus } from '#common/errors.ts';
 import { isUpgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import type { RestClient } from '../client.ts';
 import { connect } from '../cluster-command.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, refuseMore, type Flag, type ParsedFlags } from '../flags.ts';
 import { columns } from '../printing/table.ts';
 import type { Command, Io } from '../types.ts';
 import { planUpgrade, versionOf, type Host, type Plan } from '../upgrade/plan.ts';
@@ -46,7 +46,7 @@ export const command: Command = {
   async run(argv, io) {
     const parsed = parseFlags('upgrade', flags, argv);
     const from = parsed.string('to');
-    if (parsed.args.length > 0) throw refuse('upgrade', `unexpected arguments: ${parsed.args.join(' ')}`);
+    refuseMore('upgrade', parsed.args);
     if (parsed.has('output') && (parsed.string('output') !== 'json' || !parsed.bool('plan'))) throw refuse('upgrade', "--output must be 'json', and goes with --plan");
     if (from === undefined) throw refuse('upgrade', 'say what to: --to DIR or URL');
     const client = await connect(parsed, io);

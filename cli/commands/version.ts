@@ -1,6 +1,6 @@
 import { version } from '#common/version.ts';
 import { connect } from '../cluster-command.ts';
-import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
+import { clusterFlags, helpText, parseFlags, refuse, refuseMore, type Flag, type ParsedFlags } from '../flags.ts';
 import { notOfApi } from '../server-error.ts';
 import type { Command, Io } from '../types.ts';
 
@@ -13,6 +13,7 @@ export const command: Command = {
   help: () => helpText('version [flags]', 'Show the versions of this executable and of the server.', [...clusterFlags, ...flags]),
   async run(argv, io) {
     const parsed = parseFlags('version', [...clusterFlags, ...flags], argv);
+    refuseMore('version', parsed.args);
     const output = parsed.string('output');
     if (output !== undefined && output !== 'json' && output !== 'yaml') throw refuse('version', "--output must be 'yaml' or 'json'");
     const clientVersion = { gitVersion: `v${version}`, platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`, nodeVersion: process.version };

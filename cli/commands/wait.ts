@@ -39,7 +39,7 @@ export const command = clusterCommand({
         // What is not there is neither waited for nor spoken of, as kubectl has it.
         if (what === 'delete' && !await client.find(pathOf(type, namespace, name))) continue;
         if (what !== 'create' && what !== 'delete') await client.json('GET', pathOf(type, namespace, name));
-        if (timeoutMs === 0 && !holds(await client.find<Waited>(pathOf(type, namespace, name)))) throw timedOut(type, name);
+        if (timeoutMs === 0 && !holds(await client.find<Waited>(pathOf(type, namespace, name)))) throw new StatusError('Timeout', `condition not met for ${type.plural}/${name}`);
         await waitFor<Waited>(client, pathOf(type, namespace), name, holds, AbortSignal.any([deadline, io.interrupted]));
         io.out(`${displayName(type, name)} ${what === 'delete' ? 'deleted' : 'condition met'}\n`);
       } catch (error) {
@@ -67,7 +67,7 @@ async function conditionOf(what: string): Promise<Holds> {
       && (condition.observedGeneration ?? object.status?.observedGeneration ?? Infinity) >= (object.metadata?.generation ?? 0)) === true;
   }
   const [, path, value] = /^jsonpath='?\{?([^}]*)\}?'?(?:=(.*))?$/s.exec(what) ?? [];
-  if (path === undefined) throw new StatusError('BadRequest', `unrecognized condition: "${what}"`);
+  if (path === undefined || (what.includes('{') && !what.includes('}'))) throw new StatusError('BadRequest', `unrecognized condition: "${what}"`);
   const { valuesAt } = await import('../printing/jsonpath.ts');
   return (object) => {
     const values = object === undefined ? [] : valuesAt(path, object);

@@ -13,7 +13,7 @@ export interface Node {
 
 /** The nodes that words (`pi-1`, `node/pi-1`) or labels name, and what went wrong with others. */
 export async function selectNodes(command: string, client: RestClient, args: readonly string[], labels: string | undefined): Promise<{ readonly nodes: readonly Node[]; readonly failures: readonly unknown[] }> {
-  if (args.length === 0 && labels === undefined) throw refuse(command, `name the node to ${command}; see cleat nodes`);
+  if (args.length === 0 && labels === undefined) throw refuse(command, `name the node to ${command.split(' ').at(-1) ?? ''}; see cleat nodes`);
   if (args.length > 0 && labels !== undefined) throw refuse(command, 'cannot specify both a node name and a --selector option');
   const type = await resolveResource(client, 'nodes');
   if (labels !== undefined) return { nodes: (await listObjects<{ items: Node[] }>(client, type, undefined, { labels })).items, failures: [] };
