@@ -101,7 +101,7 @@ export class FaultLab {
 
   /** Lets time pass, with room for what goes over the socket in between, until the condition holds. */
   async until(condition: () => boolean, what: string): Promise<void> {
-    for (const deadlineMs = performance.now() + (this.isBusy ? 50_000 : 18_000); performance.now() < deadlineMs;) {
+    for (const deadlineMs = performance.now() + (this.isBusy ? 100_000 : 18_000); performance.now() < deadlineMs;) {
       for (let turn = 0; turn < 50; turn++) {
         if (condition()) return;
         await new Promise((resolve) => { setImmediate(resolve); });

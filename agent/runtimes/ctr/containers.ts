@@ -15,6 +15,7 @@ import type { Records } from '../sandbox/records.ts';
 import type { ContainerConfig, DriverDeps, SandboxConfig } from '../types.ts';
 import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
 import { mountAsTold } from '../containerd/mount-as-told.ts';
+import { appArmorOf } from './apparmor.ts';
 import { Pipes } from './pipes.ts';
 import type { Ctr } from '../containerd/ctr.ts';
 import type { CtrImages, LocalImage } from './images.ts';
@@ -245,8 +246,9 @@ export class Containers {
     const rootfs = this.rootfs(record.id);
     const capabilities = capabilitiesOf(security, boundingSet(await readFile('/proc/self/status', 'utf8')));
     const seccomp = await seccompOf(this.#deps.ctr, security, capabilities, this.#dirs.runDir, signal);
+    const appArmor = await appArmorOf(this.#deps.ctr, security, this.#dirs.runDir, signal);
     return containerSpec(sandbox, config, {
-      rootfs, cgroup: record.cgroup, pausePid: pause.pid, image: image.config, capabilities, ...files, ...(seccomp && { seccomp }),
+      rootfs, cgroup: record.cgroup, pausePid: pause.pid, image: image.config, capabilities, ...files, ...(seccomp && { seccomp }), ...(appArmor !== undefined && { appArmor }),
       ...(targetContainerId !== undefined && { targetPid: (await this.running(targetContainerId)).process?.pid ?? 0 }),
       user: await userOf(rootfs, { image: image.config.User ?? '', runAsUser: security.runAsUser, runAsUserName: security.runAsUserName, runAsGroup: security.runAsGroup, supplementalGroups: security.supplementalGroups, strictGroups: security.strictGroups ?? false }),
       // What is asked for by name comes last: of two in one place the last is made.

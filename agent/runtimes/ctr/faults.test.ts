@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ContainerState, Pod } from '#api/gen/types.ts';
 import { messageOf } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
-import { testPod } from '#agent/pods/testing.ts';
+import { testContainer, testPod } from '#agent/pods/testing.ts';
 import { FaultLab } from '../test-faults.ts';
 import { CtrDriver } from './driver.ts';
 import { FakeCtr } from './test-fake-ctr.ts';
@@ -24,9 +24,10 @@ afterEach(async () => {
 });
 
 /** Commands take as long as the machine lets them. */
-const patience = 60_000;
+const patience = 150_000;
 const connect = (): CtrDriver => new CtrDriver({ clock: lab.clock, log: silentLog }, { endpoint: '/run/x.sock', owner: 'node', stateDir: lab.dir, runDir: lab.dir, sandboxImage: 'pause', cni: fake.cni });
 const pod = (name: string): Pod => testPod(name, { terminationGracePeriodSeconds: 1 });
+const withImage = (name: string): Pod => testPod(name, { terminationGracePeriodSeconds: 1, volumes: [{ name: 'files', image: { reference: 'files:1' } }], containers: [testContainer('app', { volumeMounts: [{ name: 'files', mountPath: '/files' }] })] });
 const running = (...names: string[]): Promise<void> => lab.until(() => names.every((name) => lab.isRunning(name)), `${names.join(', ')} to run`);
 
 interface Case { readonly what: string; readonly call: string; /** In the shell's words: `hang` never ends, `truth` does what was asked for. */ readonly script: string; readonly reason: string; readonly message: RegExp; readonly waiting?: ContainerState['waiting'] }
@@ -45,6 +46,9 @@ const beginnings: readonly Case[] = [
   { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
   { what: 'a snapshot is not made', call: 'snapshots prepare', script: 'hang', ...creation, message: /has not done within 30 s what ctr snapshots asks/ },
   { what: 'a container is refused without a word', call: 'containers create', script: 'exit 7', ...creation, message: /^Error: ctr failed without a word/ },
+  { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...creation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
+  { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', reason: 'Failed', waiting: { reason: 'CreateContainerConfigError' }, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
+  { what: 'half of a mount is told', call: 'snapshots mounts', script: 'echo mount -t over; exit', ...creation, message: /containerd asks for something that is no mount: mount -t over/ },
   { what: 'a container is not started', call: 'tasks start', script: 'hang', ...start, message: /has not done within 120 s what ctr tasks start asks/ },
   { what: 'a container is started, and that is not said', call: 'tasks start', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr tasks start asks/ },
   { what: 'a shim is lost', call: 'tasks start', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
@@ -73,7 +77,7 @@ it.each([
   const bad = cases.map(nameOf);
   cases.forEach(({ call, script }, index) => { fake.break(call, script, `${bad[index] ?? ''}-uid`); });
   await running('other', 'slow');
-  lab.want(...bad.map(pod));
+  lab.want(...bad.map((name, index) => (cases[index]?.call.match(/view|label|mounts/) ? withImage(name) : pod(name))));
   for (const [index, { what, reason, message, waiting }] of cases.entries()) {
     const name = bad[index] ?? '';
     await lab.until(() => lab.isTold(name, reason, message), `the Event that ${what}`);
@@ -92,7 +96,7 @@ it.each([
 
 it('whatever they do instead of ending one is said, others end, and nothing stays once they do it', async () => {
   const bad = endings.map(nameOf);
-  lab.want(pod('other'), ...bad.map(pod));
+  lab.want(pod('other'), ...bad.map(withImage));
   await running('other', ...bad);
   endings.forEach(({ call, script }, index) => { fake.break(call, script, `${bad[index] ?? ''}-uid`); });
   lab.drop('other', ...bad);

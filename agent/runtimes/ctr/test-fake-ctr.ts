@@ -17,8 +17,8 @@ shift 6
 say() { echo "ctr: $*" >&2; exit 1; }
 hang() { : > "$F/hung/$$"; exec sleep 100000; }
 value() { name=$1; shift; while [ $# -gt 0 ]; do [ "$1" = "$name" ] && { echo "$2"; return; }; shift; done; }
-begin() { sleep 100000 <&- >&- 2>&- & echo $! > "$F/tasks/$id"; }
-note() { pid=$(value --pid-file "$@"); [ -z "$pid" ] || cp "$F/tasks/$id" "$pid"; }
+begin() { sleep 100000 <&- >&- 2>&- & echo $! > "$F/tasks/$id"; echo $! > "$(value --pid-file "$@")"; }
+pid() { read -r pid < "$F/tasks/$id" && echo "$pid"; }
 for id; do :; done
 case $1 in
   snapshots) call="snapshots $4" ;;
@@ -37,11 +37,14 @@ truth() {
     'containers create') : > "$F/containers/$id" ;;
     'containers rm') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; rm "$F/containers/$id" ;;
     'tasks ls') echo 'TASK PID STATUS'; for file in "$F"/tasks/*; do [ ! -e "$file" ] || echo "\${file##*/} $(cat "$file") RUNNING"; done ;;
-    run) : > "$F/containers/$id"; begin; note "$@" ;;
-    'tasks start') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; [ ! -e "$F/tasks/$id" ] || say "task $id: already exists"; begin; note "$@" ;;
-    'tasks kill') [ -e "$F/tasks/$id" ] || say 'no running task found: not found'; kill -9 "$(cat "$F/tasks/$id")" 2>/dev/null || say 'process already finished: not found' ;;
+    run) : > "$F/containers/$id"; begin "$@" ;;
+    'tasks start') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; [ ! -e "$F/tasks/$id" ] || say "task $id: already exists"; begin "$@" ;;
+    'tasks kill') [ -e "$F/tasks/$id" ] || say 'no running task found: not found'; kill -9 "$(pid)" 2>/dev/null || say 'process already finished: not found' ;;
     'tasks delete') [ -e "$F/tasks/$id" ] || say "no running task found: task $id not found"; rm "$F/tasks/$id" ;;
     'snapshots prepare') : > "$F/snapshots/$id"; echo "mount -t overlay overlay $6 -o lowerdir=/lower" ;;
+    'snapshots view') [ ! -e "$F/snapshots/$5" ] || say "snapshot \\"$5\\": already exists"; : > "$F/snapshots/$5" ;;
+    'snapshots label') [ -e "$F/snapshots/$5" ] || say "snapshot $5: not found" ;;
+    'snapshots mounts') echo "mount -t overlay overlay $5 -o ro,lowerdir=/lower" ;;
     'snapshots rm') [ -e "$F/snapshots/$id" ] || say "snapshot $id does not exist: not found"; rm "$F/snapshots/$id" ;;
     *) say "no such command: $call" ;;
   esac
@@ -55,8 +58,8 @@ truth "$@"
 `;
 
 /** Anything that takes a folder, and gives it back. */
-const mount = (dir: string): string => `#!/bin/sh\nfor word; do case $word in /*) : > "${dir}/mounts/$(echo "$word" | tr / _)" ;; esac; done\n`;
-const umount = (dir: string): string => `#!/bin/sh\nrm "${dir}/mounts/$(echo "$2" | tr / _)" 2>/dev/null\n`;
+const mount = (dir: string): string => `#!/bin/sh\nfor word; do case $word in /*) folder=\${word%/*}; : > "${dir}/mounts/\${folder##*/}-\${word##*/}" ;; esac; done\n`;
+const umount = (dir: string): string => `#!/bin/sh\nfolder=\${2%/*}; exec rm "${dir}/mounts/\${folder##*/}-\${2##*/}" 2>/dev/null\n`;
 
 /** Gives addresses, and takes them back. Its faults are called `ADD` and `DEL`. */
 const plugin = (dir: string): string => `#!/bin/sh
@@ -71,7 +74,7 @@ truth
 `;
 
 /** What a host has beside them. */
-const programs = ['sh', 'sleep', 'cat', 'cp', 'ls', 'rm', 'tr', 'mkfifo'];
+const programs = ['sh', 'sleep', 'cat', 'ls', 'rm', 'mkfifo'];
 const kinds = ['containers', 'tasks', 'snapshots', 'mounts', 'addresses'] as const;
 
 /** For tests: a containerd's command line, CNI plugin and mounts that keep what they did in files, apart from the faults that they are given. As long as it is open, this process finds no other programs. */
@@ -124,9 +127,9 @@ export class FakeCtr {
     return [...this.#running].some((pid) => !hung.has(String(pid)));
   }
 
-  /** What pods have of the host. */
+  /** What pods have of the host. Volumes are unmounted where the kernel knows them to be mounted, and it knows of none here. */
   get held(): string[] {
-    return kinds.flatMap((kind) => readdirSync(join(this.#dir, kind)).map((name) => `${kind}: ${name}`));
+    return kinds.flatMap((kind) => readdirSync(join(this.#dir, kind)).map((name) => `${kind}: ${name}`)).filter((what) => !what.includes('.volumes'));
   }
 
   /** Processes of pods, by the ids of their containers. */
