@@ -22,8 +22,12 @@ imageContract('docker', async () => {
 
 describe('what Docker keeps', () => {
   let lab: DockerLab;
-  const signal = AbortSignal.timeout(110_000);
-  beforeAll(async () => { lab = await openDockerLab(); });
+  let signal: AbortSignal;
+  beforeAll(async () => {
+    lab = await openDockerLab();
+    // From now on: what comes before in this file takes its time.
+    signal = AbortSignal.timeout(110_000);
+  });
   afterAll(async () => { await lab.close(); });
 
   it('are logs: they are read from their end, from a time on, and along until the container has ended', async () => {
