@@ -1,7 +1,7 @@
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Answer, RestClient } from './client.ts';
 import type { Manifest } from './manifests.ts';
-import { displayName, pathOf, resolveKind, type ResourceType } from './resources.ts';
+import { displayName, namespaceOf, pathOf, resolveKind, type ResourceType } from './resources.ts';
 
 /** The annotation in which kubectl keeps what was applied last; sharing it lets kubectl and cleat take turns. */
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
@@ -49,10 +49,7 @@ export async function applyManifest(client: RestClient, manifest: Manifest, opti
   if (generateName !== undefined && (name === undefined || name === '')) throw new StatusError('BadRequest', `from ${generateName}: cannot use generate name with apply`);
   if (name === undefined || name === '') throw new StatusError('BadRequest', `error when applying ${JSON.stringify(source)}: a ${manifest.kind} without metadata.name cannot be applied; give it a name`);
   const own = manifest.metadata.namespace;
-  if (type.namespaced && options.enforceNamespace && own !== undefined && own !== options.namespace) {
-    throw new StatusError('BadRequest', `the namespace from the provided object "${own}" does not match the namespace "${options.namespace}". You must pass '--namespace=${own}' to perform this operation.`);
-  }
-  const namespace = type.namespaced ? (own ?? options.namespace) : undefined;
+  const namespace = namespaceOf(type, own, { namespace: options.namespace, enforced: options.enforceNamespace });
   const { serverSide, dryRun } = options;
   const suffix = `?fieldValidation=${options.validate ?? 'Strict'}&fieldManager=${encodeURIComponent(serverSide?.manager ?? 'kubectl-client-side-apply')}${dryRun === 'server' ? '&dryRun=All' : ''}`;
   const done = (outcome: Applied['outcome'], object: object, warnings: readonly string[] = []): Applied => ({ type, name, namespace, display: displayName(type, name), outcome, object, warnings });

@@ -42,6 +42,12 @@ it.each([
   await expect(given(`apiVersion: v1\nkind: Pod\n${text}\n`)).rejects.toThrow(message);
 });
 
+it.each([
+  ['kind: List\nitems: 3', 'items of the List is no list'], ['kind: Pod\napiVersion: 1', "apiVersion isn't string type"], ['kind: Pod', 'apiVersion not set'], ['- a', 'does not hold Kubernetes objects'],
+])('refuses %j', async (text, message) => {
+  await expect(given(text)).rejects.toThrow(message);
+});
+
 it('takes a name with nothing behind it for none', async () => {
   expect((await given('apiVersion: v1\nkind: Pod\nmetadata: {name: , labels: {a: b}}\n')).map(({ manifest }) => manifest.metadata)).toEqual([{ labels: { a: 'b' } }]);
 });

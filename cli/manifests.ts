@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -52,8 +53,11 @@ function open(value: unknown, source: string): Manifest[] {
   const object = value as Partial<Manifest> & { items?: unknown };
   if (typeof value !== 'object' || Array.isArray(value)) throw new StatusError('BadRequest', `${source} does not hold Kubernetes objects: expected a map with apiVersion, kind and metadata`);
   if (typeof object.kind === 'string' && object.kind.endsWith('List') && Array.isArray(object.items)) return object.items.flatMap((item) => open(item, source));
+  if (object.kind === 'List') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: items of the List is no list`);
   for (const field of ['apiVersion', 'kind'] as const) {
-    if (typeof object[field] !== 'string' || object[field] === '') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${field} not set`);
+    const given: unknown = object[field] ?? '';
+    if (typeof given !== 'string') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${field} isn't string type`);
+    if (given === '') throw new StatusError('BadRequest', `error validating ${JSON.stringify(source)}: error validating data: ${field} not set`);
   }
   return [{ ...object, metadata: metadataOf(object, source) } as Manifest];
 }
@@ -85,7 +89,9 @@ function filesOf(path: string, recursive: boolean): string[] {
 function readFile(path: string): string {
   try {
     if (statSync(path).size > maxBytes) throw new Error(`larger than ${String(maxBytes >> 20)} MiB`);
-    return readFileSync(path, 'utf8');
+    const bytes = readFileSync(path);
+    if (!isUtf8(bytes)) throw new Error('it is no text (UTF-8), so neither YAML nor JSON');
+    return bytes.toString('utf8');
   } catch (error) {
     throw new StatusError('BadRequest', `cannot read ${path}: ${fileTrouble(error)}`, { cause: error });
   }

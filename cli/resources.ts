@@ -91,6 +91,13 @@ export function pathOf(type: ResourceType, namespace: string | undefined, name?:
   return `${root}${scope}/${type.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}${subresource === undefined ? '' : `/${subresource}`}`;
 }
 
+/** Where an object of a file belongs: where it says itself, else where the command is; undefined for a kind without namespaces. `enforced`: the user named the namespace, and an object that says another is refused. */
+export function namespaceOf({ namespaced }: ResourceType, own: string | undefined, { namespace, enforced }: { readonly namespace: string; readonly enforced: boolean }): string | undefined {
+  if (!namespaced) return undefined;
+  if (enforced && own !== undefined && own !== namespace) throw new StatusError('BadRequest', `the namespace from the provided object "${own}" does not match the namespace "${namespace}". You must pass '--namespace=${own}' to perform this operation.`);
+  return checkedName(own ?? namespace, 'namespace');
+}
+
 /** `deployment.apps`. */
 export function qualifiedName({ singular, group }: ResourceType): string {
   return group === '' ? singular : `${singular}.${group}`;

@@ -3,7 +3,7 @@ import type { RestClient } from './client.ts';
 import { refuse, type Flag, type ParsedFlags } from './flags.ts';
 import { readManifests, type Manifest, type Read } from './manifests.ts';
 import { checkedName } from './names.ts';
-import { parseTargets, resolveKind, type Target } from './resources.ts';
+import { namespaceOf, parseTargets, resolveKind, type Target } from './resources.ts';
 import type { Io } from './types.ts';
 
 /** Flags of commands that take their objects from a file as well. */
@@ -39,6 +39,6 @@ export async function readTargets(command: string, client: RestClient, parsed: P
     const type = await resolveKind(client, manifest, source);
     const { metadata } = manifest;
     if (metadata.name === undefined || metadata.name === '') throw new StatusError('BadRequest', `the ${manifest.kind} in ${source} has no metadata.name: resource name may not be empty`);
-    return { type, name: checkedName(metadata.name), namespace: type.namespaced ? (metadata.namespace ?? client.connection.namespace) : undefined };
+    return { type, name: checkedName(metadata.name), namespace: namespaceOf(type, metadata.namespace, { namespace: client.connection.namespace, enforced: parsed.has('namespace') }) };
   }));
 }

@@ -7,7 +7,7 @@ import { noted } from '../create/submit.ts';
 import { refuse, type Flag } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
-import { displayName, pathOf, resolveKind } from '../resources.ts';
+import { displayName, namespaceOf, pathOf, resolveKind } from '../resources.ts';
 import { fileFlags, hasFiles, readFiles } from '../targets.ts';
 
 const flags: readonly Flag[] = [
@@ -36,7 +36,7 @@ async function run({ client, parsed, io, words }: Invocation): Promise<number> {
   for (const { manifest, source } of read) {
     try {
       const type = await resolveKind(client, manifest, source);
-      const namespace = type.namespaced ? (manifest.metadata.namespace ?? client.connection.namespace) : undefined;
+      const namespace = namespaceOf(type, manifest.metadata.namespace, { namespace: client.connection.namespace, enforced: parsed.has('namespace') });
       const body = noted({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && (byFile || parsed.has('namespace')) && { namespace }) } }, parsed.bool('save-config'));
       const made = mode === 'client' ? body : await client.json<Manifest>('POST', `${pathOf(type, namespace)}?fieldValidation=Strict&fieldManager=kubectl-create${mode === 'server' ? '&dryRun=All' : ''}`, body);
       if (output === undefined) io.out(`${displayName(type, made.metadata.name ?? '')} created${suffix}\n`);
@@ -44,7 +44,7 @@ async function run({ client, parsed, io, words }: Invocation): Promise<number> {
     } catch (error) {
       // One bad object must not keep the others from being made.
       if (!isStatus(error) || error.details === undefined) throw error;
-      failures.push(byFile ? new StatusError(error.code, `error when creating ${JSON.stringify(source)}: ${error.message}`, { cause: error, details: error.details }) : new StatusError(error.code, `failed to create ${own[0] ?? ''}: ${error.message}`, { cause: error }));
+      failures.push(byFile ? new StatusError(error.code, `error when creating ${JSON.stringify(source)}: ${error.message}`, { cause: error, details: error.details }) : new StatusError(error.code, `failed to create ${manifest.kind.toLowerCase()}: ${error.message}`, { cause: error }));
     }
   }
   if (output !== undefined && objects.length > 0) io.out(await printObjects(objects, { output, headers: true, managedFields: false, single: objects.length === 1 }));

@@ -6,7 +6,7 @@ import { isAnswer, report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
 import type { Manifest, Read } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
-import { displayName, pathOf, qualifiedName, resolveKind, type ResourceType } from '../resources.ts';
+import { displayName, namespaceOf, pathOf, qualifiedName, resolveKind, type ResourceType } from '../resources.ts';
 import { fileFlags, hasFiles, readFiles } from '../targets.ts';
 import { waitUntilGone } from '../wait.ts';
 
@@ -67,7 +67,7 @@ async function run(invocation: Invocation): Promise<number> {
 async function replace({ client, parsed, io }: Invocation, { manifest, source }: Read, type: ResourceType, query: string): Promise<Manifest> {
   const { name } = manifest.metadata;
   if (name === undefined || name === '') throw new StatusError('BadRequest', `error when replacing ${JSON.stringify(source)}: a ${manifest.kind} without metadata.name cannot be replaced; give it a name`);
-  const namespace = type.namespaced ? (manifest.metadata.namespace ?? client.connection.namespace) : undefined;
+  const namespace = namespaceOf(type, manifest.metadata.namespace, { namespace: client.connection.namespace, enforced: parsed.has('namespace') });
   const body = noted({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && { namespace }) } }, parsed.bool('save-config'));
   const path = pathOf(type, namespace, name);
   if (!parsed.bool('force')) return client.json<Manifest>('PUT', `${pathOf(type, namespace, name, parsed.string('subresource'))}?${query}`, body);

@@ -6,6 +6,10 @@ export const pullPolicyFlag: Flag = { name: 'image-pull-policy', type: 'string',
 export const stdinFlag: Flag = { name: 'stdin', short: 'i', type: 'bool', description: "keep the container's standard input open, and attach to it" };
 export const ttyFlag: Flag = { name: 'tty', short: 't', type: 'bool', description: 'give the container a terminal; with --stdin' };
 
+export function checkImage(command: string, image: string): void {
+  if (!/^[a-zA-Z0-9][-\w.:/@+]*$/.test(image)) throw refuse(command, `Invalid image name ${JSON.stringify(image)}: invalid reference format`);
+}
+
 export function checkTerminal(command: string, parsed: ParsedFlags): void {
   if (parsed.bool('tty') && !parsed.bool('stdin')) throw refuse(command, '-i/--stdin is required for containers with -t/--tty=true');
 }

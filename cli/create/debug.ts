@@ -3,7 +3,7 @@ import { safeCharacters } from '#api/meta/names.ts';
 import { StatusError } from '#common/errors.ts';
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
-import { checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
+import { checkImage, checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
 import { pairs } from './submit.ts';
 
 export const debugFlags: readonly Flag[] = [
@@ -46,7 +46,9 @@ const copyOnly = ['set-image', 'same-node', 'replace', 'keep-labels', 'keep-anno
 export function checkDebug(parsed: ParsedFlags): void {
   const copies = parsed.has('copy-to');
   const profile = parsed.string('profile') ?? '';
-  if (!parsed.has('image') && !copies) throw refuse('debug', 'you must specify --image when not using --copy-to.');
+  const image = parsed.string('image') ?? '';
+  if (image !== '') checkImage('debug', image);
+  if (image === '' && !copies) throw refuse('debug', 'you must specify --image when not using --copy-to.');
   if (copies && parsed.has('target')) throw refuse('debug', '--target is incompatible with --copy-to. Use --share-processes instead.');
   for (const flag of copyOnly) if (parsed.has(flag) && !copies) throw refuse('debug', `--${flag} may only be used with --copy-to.`);
   if (copies && !parsed.has('image') && !parsed.has('container') && !parsed.has('set-image')) throw refuse('debug', 'you must specify --container, --image or --set-image with --copy-to: what the copy has other than the pod');

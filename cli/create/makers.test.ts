@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeCaCertificate, makeKey } from '#common/pki/certificate.ts';
 import { parseFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
 import { makerFlags, makers } from './makers.ts';
@@ -39,7 +40,15 @@ describe('create', () => {
 
   it('Secrets', () => {
     expect(make('secret', ['generic', 's', '--from-literal=word="x=y"'])).toMatchObject({ type: 'Opaque', data: { word: 'eD15' } });
-    expect(make('secret', ['tls', 's', `--cert=${join(folder, 'env')}`, `--key=${join(folder, 'bytes')}`])).toMatchObject({ type: 'kubernetes.io/tls', data: { 'tls.key': '/wA=' } });
+    const tls = (cert: string, key: string): Manifest => make('secret', ['tls', 's', `--cert=${join(folder, cert)}`, `--key=${join(folder, key)}`]);
+    const key = makeKey();
+    writeFileSync(join(folder, 'cert'), makeCaCertificate(key, 'shop', Date.now(), 1e9));
+    writeFileSync(join(folder, 'key'), key);
+    writeFileSync(join(folder, 'other-key'), makeKey());
+    expect(tls('cert', 'key')).toMatchObject({ type: 'kubernetes.io/tls', data: { 'tls.key': Buffer.from(key).toString('base64') } });
+    expect(() => tls('cert', 'other-key')).toThrow(/other-key is not that of the certificate in \S+cert/);
+    expect(() => tls('env', 'key')).toThrow(/env holds no certificate in PEM/);
+    expect(() => tls('cert', 'bytes')).toThrow(/bytes holds no private key/);
     const { data } = make('secret', ['docker-registry', 's', '--docker-server=r', '--docker-username=u', '--docker-password=p']) as Manifest & { data: Record<string, string> };
     expect(JSON.parse(Buffer.from(data['.dockerconfigjson'] ?? '', 'base64').toString())).toEqual({ auths: { r: { username: 'u', password: 'p', auth: 'dTpw' } } });
   });

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { StatusError } from '#common/errors.ts';
@@ -55,7 +57,7 @@ const secret: Maker = ([what = '', ...args], parsed) => {
   const wanted = (flag: string): string => parsed.string(flag) ?? (() => { throw refuse('create', `required flag(s) "${flag}" not set`); })();
   switch (what) {
     case 'generic': return made(parsed.string('type') ?? 'Opaque', Object.fromEntries(entries(parsed)));
-    case 'tls': return made('kubernetes.io/tls', { 'tls.crt': read(wanted('cert')), 'tls.key': read(wanted('key')) });
+    case 'tls': return made('kubernetes.io/tls', keyPair(wanted('cert'), wanted('key')));
     case 'docker-registry': {
       const [username, password, email] = [wanted('docker-username'), wanted('docker-password'), parsed.string('docker-email')];
       const entry = { username, password, ...(email !== undefined && { email }), auth: Buffer.from(`${username}:${password}`).toString('base64') };
@@ -64,6 +66,21 @@ const secret: Maker = ([what = '', ...args], parsed) => {
     default: throw refuse('create', 'say which kind of secret: generic, tls or docker-registry');
   }
 };
+
+/** A certificate and its key, which have to fit each other. */
+function keyPair(cert: string, key: string): { readonly 'tls.crt': Buffer; readonly 'tls.key': Buffer } {
+  const pair = { 'tls.crt': read(cert), 'tls.key': read(key) };
+  const parse = <T>(file: string, what: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw new StatusError('BadRequest', `${file} holds no ${what} in PEM`, { cause: error });
+    }
+  };
+  const certificate = parse(cert, 'certificate', () => new X509Certificate(pair['tls.crt']));
+  if (!certificate.checkPrivateKey(parse(key, 'private key without a passphrase', () => createPrivateKey(pair['tls.key'])))) throw new StatusError('BadRequest', `the private key in ${key} is not that of the certificate in ${cert}`);
+  return pair;
+}
 
 /** What `cleat create` makes of words, by kubectl's names for it. */
 export const makers: Readonly<Record<string, Maker>> = { namespace, ns: namespace, configmap: configMap, cm: configMap, secret, deployment, deploy: deployment, serviceaccount: serviceAccount, sa: serviceAccount };
@@ -98,7 +115,9 @@ function entries(parsed: ParsedFlags): Map<string, Buffer> {
     add(literal.slice(0, equals), Buffer.from(literal.slice(equals + 1).replace(/^(['"])([\s\S]*)\1$/, '$2')));
   }
   for (const file of parsed.list('from-env-file')) {
-    for (const line of read(file).toString('utf8').split(/\r?\n/).map((text) => text.trimStart())) {
+    const text = read(file);
+    if (!isUtf8(text)) throw new StatusError('BadRequest', `${file} is no text (UTF-8), so no lines of KEY=VALUE`);
+    for (const line of text.toString('utf8').split(/\r?\n/).map((text) => text.trimStart())) {
       const [, key = '', value = ''] = /^([^=]+)(?:=(.*))?$/s.exec(line) ?? [];
       if (key !== '' && !line.startsWith('#')) add(key, Buffer.from(value));
     }
@@ -106,11 +125,15 @@ function entries(parsed: ParsedFlags): Map<string, Buffer> {
   return found;
 }
 
+/** Of ConfigMaps and Secrets. */
+const mostBytes = 1 << 20;
+
 function isFolder(path: string): boolean { return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true; }
 function isPlain(path: string): boolean { return statSync(path).isFile(); }
 
 function read(path: string): Buffer {
   try {
+    if (statSync(path).size > mostBytes) throw new Error(`it is larger than ${String(mostBytes >> 10)} KiB, which is what an object holds in all`);
     return readFileSync(path);
   } catch (error) {
     throw new StatusError('BadRequest', `error reading ${path}: ${fileTrouble(error)}`, { cause: error });

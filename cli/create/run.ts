@@ -1,6 +1,6 @@
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
-import { checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
+import { checkImage, checkTerminal, environment, environmentFlag, pullPolicyFlag, stdinFlag, ttyFlag } from './container.ts';
 import { pairs } from './submit.ts';
 
 export const runFlags: readonly Flag[] = [
@@ -23,7 +23,7 @@ export const runFlags: readonly Flag[] = [
 export function podFor(name: string, words: readonly string[], parsed: ParsedFlags): Manifest {
   const [image, restartPolicy, pull, port] = [parsed.string('image'), parsed.string('restart') ?? 'Always', parsed.string('image-pull-policy'), parsed.int('port')];
   if (image === undefined || image === '') throw refuse('run', 'required flag(s) "image" not set');
-  if (!/^[a-zA-Z0-9][-\w.:/@+]*$/.test(image)) throw refuse('run', `Invalid image name ${JSON.stringify(image)}: invalid reference format`);
+  checkImage('run', image);
   if (!['Always', 'OnFailure', 'Never'].includes(restartPolicy)) throw refuse('run', `invalid restart policy: ${restartPolicy}: expected Always, OnFailure or Never`);
   if (pull !== undefined && !['Always', 'IfNotPresent', 'Never'].includes(pull)) throw refuse('run', `invalid image pull policy: ${pull}: expected Always, IfNotPresent or Never`);
   const stdin = parsed.bool('stdin');
