@@ -108,6 +108,46 @@ describe('a node with cgroup v2, systemd and AppArmor', () => {
     await host.sh(`[ ! -e ${cgroup} ]`);
   });
 
+  describe('that has AppArmor', () => {
+    const lab = `profile cleat-lab flags=(attach_disconnected,mediate_deleted) {
+  file, capability, network, mount, umount, pivot_root, ptrace, signal, unix,
+  deny /forbidden w,
+}`;
+    const confined = (on: VirtualHost, name: string, appArmorProfile?: NonNullable<PodSpec['securityContext']>['appArmorProfile']): Pod => pod(name, unused, {}, { nodeName: on.name, ...(appArmorProfile && { securityContext: { appArmorProfile } }) });
+    /** Of each, as it is when it runs by the runtime's own `usual` profile. */
+    const confines = async (on: VirtualHost, usual: string): Promise<void> => {
+      await on.sh(`apparmor_parser -r <<'END'\n${lab}\nEND`);
+      await cluster.apply(
+        confined(on, 'nothing-said'), confined(on, 'by-default', { type: 'RuntimeDefault' }), confined(on, 'by-name', { type: 'Localhost', localhostProfile: 'cleat-lab' }),
+        confined(on, 'unconfined', { type: 'Unconfined' }), confined(on, 'unknown', { type: 'Localhost', localhostProfile: 'cleat-lab-absent' }),
+      );
+      await cluster.running('nothing-said', 'by-default', 'by-name', 'unconfined');
+      const told = (name: string): Promise<string> => cluster.exec(name, 'cat /proc/1/attr/current /proc/self/attr/current; (: >/forbidden) 2>/dev/null && echo written || echo denied');
+      expect(await told('by-name')).toBe('cleat-lab (enforce)\n'.repeat(2) + 'denied\n');
+      expect(await told('by-default')).toBe(`${usual} (enforce)\n`.repeat(2) + 'written\n');
+      expect(await told('nothing-said')).toBe(`${usual} (enforce)\n`.repeat(2) + 'written\n');
+      expect(await told('unconfined')).toBe('unconfined\n'.repeat(2) + 'written\n');
+      await cluster.until('the refusal', async () => {
+        const { waiting } = (await cluster.pod('unknown')).status?.containerStatuses?.[0]?.state ?? {};
+        return waiting?.reason?.startsWith('CreateContainer') === true && waiting.message?.includes('apparmor profile not found cleat-lab-absent') === true;
+      });
+      expect(await cluster.events('unknown')).toContain('apparmor profile not found cleat-lab-absent');
+      await cluster.cleat('delete pod nothing-said by-default by-name unconfined unknown');
+    };
+
+    it('confines containers by it, and starts none by a profile that is not loaded', () => confines(host, 'cri-containerd.apparmor.d'));
+
+    it('does so with a containerd whose CRI is switched off, too', async () => {
+      await cluster.server.sh(`
+        mkdir -p /etc/containerd
+        printf 'version = 2\nroot = "/var/lib/cleat/of-containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >/etc/containerd/config.toml
+        systemctl start containerd
+        echo 'runtime: ctr' >>/etc/cleat/agent.yaml; systemctl restart cleat-agent`, 240_000);
+      await cluster.ready();
+      await confines(cluster.server, 'cleat-default');
+    });
+  });
+
   describe('that goes down', () => {
     const log = '/root/log';
     /** Says when it was told to end, and ends two seconds later. */

@@ -26,6 +26,8 @@ export interface ContainerPlace {
   readonly resolvConf: string;
   readonly hostnameFile: string;
   readonly unifiedCgroups: boolean;
+  /** The AppArmor profile that confines it. */
+  readonly appArmor?: string;
   /** A container whose memory runs out ends as a whole. */
   readonly oomGroup: boolean;
   /** Cgroups count huge pages. Where they do not, as on many boards, what a pod's volume of them may take is the limit. */
@@ -61,8 +63,7 @@ export function sandboxSpec(config: SandboxConfig, rootfs: string, cgroup: strin
 /** A container of a pod, as containerd's own CRI would configure it. */
 export function containerSpec(sandbox: SandboxConfig, config: ContainerConfig, place: ContainerPlace): object {
   const { security, resources } = config;
-  const { capabilities } = place;
-  const appArmor = security.appArmor?.type === 'Localhost' ? security.appArmor.reference : undefined;
+  const { capabilities, appArmor } = place;
   return {
     ociVersion,
     process: {

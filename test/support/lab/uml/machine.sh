@@ -12,6 +12,9 @@ mount --bind /mnt/state var/lib/cleat
 pivot_root . mnt
 umount -l /mnt
 mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+# systemd leaves this out on such a machine; AppArmor's parser wants it.
+mount -t securityfs securityfs /sys/kernel/security
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 # What the machine has there is not this host's; systemd would remove it file by file.
 mount -t tmpfs -o mode=1777 tmpfs /tmp
