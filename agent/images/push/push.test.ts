@@ -165,6 +165,18 @@ describe('nodes that take part in a push', () => {
     expect(await readdir(dir)).toEqual(['app.tar']);
   });
 
+  it('bring the same image in two pushes at once', async () => {
+    const blobs = new ReceivedBlobs(clock, join(dir, 'one'), 'boot');
+    const both = [member('one', undefined, blobs), member('one', undefined, blobs)] as const;
+    for (const one of both) expect(await one.ask(offer())).toMatchObject({ held: [] });
+    expect(await Promise.all(both.map((one) => one.ask(put(), blob)))).toEqual([ok, ok]);
+    expect(await both[0].ask({ do: 'import' })).toEqual({ names: ['app:1'] });
+    await both[0].end();
+    expect(await both[1].ask({ do: 'import' })).toEqual({ names: ['app:1'] });
+    await both[1].end();
+    expect(await readdir(dir)).toEqual(['app.tar']);
+  });
+
   it('remove what an agent left that was killed, and what came before the host was booted', async () => {
     const root = join(dir, 'one');
     await mkdir(join(root, 'boot'), { recursive: true });

@@ -102,7 +102,14 @@ export class ContainerdStore {
   }
 
   async *read(digest: string): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const { data } of this.#stream('Read', { digest }, readMs) as AsyncIterable<{ data: Buffer }>) yield data;
+    const stream = this.#stream('Read', { digest }, readMs);
+    // Whoever stops halfway is told of nothing any more.
+    stream.on('error', () => undefined);
+    try {
+      for await (const { data } of stream as AsyncIterable<{ data: Buffer }>) yield data;
+    } finally {
+      stream.cancel();
+    }
   }
 
   close(): void {
