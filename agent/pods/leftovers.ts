@@ -1,4 +1,6 @@
 import { readdir } from 'node:fs/promises';
+import { isStatus, messageOf } from '#common/errors.ts';
+import type { Log } from '#common/log.ts';
 import { removeCgroup } from '#agent/runtimes/cgroups.ts';
 import { podPathsOf, podsDir, uidOfPodDir } from './paths.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
@@ -16,11 +18,18 @@ export async function releaseAllImageVolumes(driver: ImageKeeper, stateDir: stri
 }
 
 /** Removes files and cgroups of pods that ended while no agent looked and of which the runtime knows nothing any more. */
-export async function removeLeftovers(driver: ImageKeeper, { stateDir, cgroupRoot }: { stateDir: string; cgroupRoot: string }, isPresent: (uid: string) => boolean, signal: AbortSignal): Promise<void> {
+export async function removeLeftovers({ driver, log }: { readonly driver: ImageKeeper; readonly log: Log }, { stateDir, cgroupRoot }: { stateDir: string; cgroupRoot: string }, isPresent: (uid: string) => boolean, signal: AbortSignal): Promise<void> {
   for (const name of await readdir(podsDir(stateDir)).catch(() => [])) {
     const uid = uidOfPodDir(name);
     if (uid === undefined || isPresent(uid)) continue;
-    await removePodFiles(podPathsOf(stateDir, name), driver, signal);
+    try {
+      await removePodFiles(podPathsOf(stateDir, name), driver, signal);
+    } catch (error) {
+      if (signal.aborted || isStatus(error, 'ServiceUnavailable', 'Timeout')) throw error;
+      // What one pod has left behind holds up no other.
+      log.warn({ err: messageOf(error), folder: name }, 'what is left of a pod cannot be removed');
+      continue;
+    }
     await removeCgroup(podCgroup(cgroupRoot, uid));
   }
 }

@@ -347,7 +347,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       for (const [uid, snapshot] of byPod) if (!this.#workers.has(uid)) this.#launch(orphan(uid, snapshot)).end(this.#fencing ? 0 : undefined);
       this.#deps.devices?.retain(new Set(this.#workers.keys()));
       this.#deps.csi?.retain((uid) => this.#workers.has(uid));
-      await removeLeftovers(this.#deps.driver, this.#config, (uid) => this.#workers.has(uid), signal);
+      await removeLeftovers({ driver: this.#deps.driver, log: this.#log }, this.#config, (uid) => this.#workers.has(uid), signal);
     });
   }
 }

@@ -67,7 +67,7 @@ export interface RuntimeDriver {
   /**
    * Mounts the root file system of a local image, read-only, at a folder on which nothing is mounted, and keeps it
    * whatever becomes of the image, until `releaseImage`. By the same key the same is mounted again, also after a reboot.
-   * Rejects with `Invalid` where the engine has no way to do so.
+   * Rejects with `Invalid`, and holds nothing, where the engine has no way to do so.
    */
   mountImage(image: string, key: string, dir: string, signal: AbortSignal): Promise<void>;
   /** Lets go of what mounts by this key have kept, once nothing is mounted by it any more. Idempotent. */

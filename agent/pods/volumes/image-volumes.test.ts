@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ContainerStatus, Pod } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
 import { shortened } from '#agent/runtimes/containerd/mount-as-told.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
@@ -96,6 +97,17 @@ it('an image is asked for once for a pod, and again for the next; what is held i
   state = new MemoryState();
   begin();
   await until(() => driver.held.size === 0, 'the image to be let go of');
+});
+
+it('an engine that cannot do it is said to be the reason, and need not let go of anything', async () => {
+  driver.images.set('r.example/files:1', 'sha256:files');
+  driver.failures.set('mountImage', [new StatusError('Invalid', 'not with this engine')]);
+  state.set(web('r.example/files:1', 'Never'));
+  await until(() => stateOf('app')?.waiting?.reason === 'CreateContainerConfigError' && stateOf('other')?.running !== undefined, 'the state');
+  expect(stateOf('app')?.waiting?.message).toBe('MountVolume.SetUp failed for volume "files" : not with this engine');
+  state.remove(pods, 'default', 'web');
+  await until(() => manager.evictable().length === 0, 'the end of the pod');
+  expect(driver.calls.filter((call) => call.startsWith('release'))).toEqual([]);
 });
 
 it('names the layers of an overlay from the folder that they share, where the kernel would not take their whole names', () => {

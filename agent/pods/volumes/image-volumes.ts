@@ -1,4 +1,4 @@
-import { access, mkdir } from 'node:fs/promises';
+import { access, mkdir, rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Container, Pod, Volume } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
@@ -24,14 +24,17 @@ export async function wantedImage({ name, image }: Volume, paths: PodPaths): Pro
 export async function mountImageVolumes(pod: Pod, container: Container, paths: PodPaths, driver: RuntimeDriver, signal: AbortSignal): Promise<void> {
   for (const { name, image } of await unmountedImageVolumes(pod, container, paths)) {
     const dir = join(paths.volumes, name);
+    const note = join(paths.imageVolumes, name);
     try {
       // Before anything is held: who removes the pod knows by it what to let go of.
-      await mkdir(join(paths.imageVolumes, name), { recursive: true, mode: 0o700 });
+      await mkdir(note, { recursive: true, mode: 0o700 });
       await mkdir(dir, { recursive: true, mode: 0o755 });
       await driver.mountImage(image?.reference ?? '', imageVolumeKey(paths, name), dir, signal);
     } catch (error) {
       signal.throwIfAborted();
       const { code, message } = toStatus(error);
+      // An engine that cannot do it holds nothing, and need not be able to let go of it.
+      if (code === 'Invalid') await rmdir(note);
       throw new StatusError(code, `MountVolume.SetUp failed for volume "${name}" : ${message}`, { cause: error });
     }
   }

@@ -26,14 +26,12 @@ export class ImageMounts {
   }
 
   async mount(image: string, key: string, dir: string, signal: AbortSignal): Promise<void> {
-    const { GraphDriver: { Name: driver, Data: data } = { Name: 'none', Data: null } } = await this.#inspect(await this.#hold(image, key, signal), signal);
-    const upper = data?.['UpperDir'];
-    if (driver !== 'overlay2' || upper === undefined) {
-      throw new StatusError('Invalid', `volumes of images need Docker's storage driver overlay2, and this one has ${driver}; choose overlay2 ("storage-driver" in /etc/docker/daemon.json), or have an init container of that image copy its files into an emptyDir`);
-    }
-    const layers = [upper, ...data?.['LowerDir']?.split(':') ?? []];
+    const found = await this.#inspect(image, signal);
+    const known = layersOf(found);
+    const held = await this.#hold(found.Id, key, signal);
+    const layers = held === found.Id ? known : layersOf(await this.#inspect(held, signal));
     // A single layer is nothing to lay over each other.
-    if (layers.length === 1) await execOk('mount', ['-o', 'bind,ro', upper, dir], { signal });
+    if (layers.length === 1) await execOk('mount', ['-o', 'bind,ro', ...layers, dir], { signal });
     else await this.#overlay(layers, dir, signal);
   }
 
@@ -42,16 +40,15 @@ export class ImageMounts {
   }
 
   /** Resolves with the id of the image that is held by this key, which may be held since an earlier time. */
-  async #hold(image: string, key: string, signal: AbortSignal): Promise<string> {
-    const { Id } = await this.#inspect(image, signal);
+  async #hold(id: string, key: string, signal: AbortSignal): Promise<string> {
     const request = {
-      Image: Id, Cmd: ['none'], Healthcheck: { Test: ['NONE'] },
+      Image: id, Cmd: ['none'], Healthcheck: { Test: ['NONE'] },
       Labels: { [ownLabels.owner]: this.#owner, [ownLabels.kind]: imageHolder },
       HostConfig: { NetworkMode: 'none', LogConfig: { Type: 'none' } },
     };
     try {
       await this.#engine.call('POST', '/containers/create', { query: { name: `${namePrefix}${key}` }, json: request, timeoutMs: slowMs }, signal);
-      return Id;
+      return id;
     } catch (error) {
       if (!isStatus(error, 'Conflict')) throw error;
       return (await this.#engine.call<InspectedContainer>('GET', `/containers/${namePrefix}${key}/json`, { has: ['Id', 'Image'] }, signal)).Image;
@@ -72,4 +69,11 @@ export class ImageMounts {
     const short = await Promise.all(layers.map(async (layer) => `l/${(await readFile(join(layer, '../link'), 'utf8')).trim()}`));
     await execOk('mount', ['-t', 'overlay', 'overlay', dir, '-o', `ro,lowerdir=${short.join(':')}`], { signal, cwd: join(layers[0] ?? '', '../..') });
   }
+}
+
+/** The folders of its layers, the upper before the lower. */
+function layersOf({ GraphDriver: { Name: driver, Data: data } = { Name: 'none that it tells of', Data: null } }: InspectedImage): string[] {
+  const upper = data?.['UpperDir'];
+  if (driver === 'overlay2' && upper !== undefined) return [upper, ...data?.['LowerDir']?.split(':') ?? []];
+  throw new StatusError('Invalid', `volumes of images need Docker's storage driver overlay2, and this one has ${driver}; choose overlay2 ("storage-driver" in /etc/docker/daemon.json), or have an init container of that image copy its files into an emptyDir`);
 }
