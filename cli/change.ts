@@ -1,6 +1,7 @@
 import type { Invocation } from './cluster-command.ts';
 import { dryRunFlag, dryRunOf } from './dry-run.ts';
-import { isAnswer, report } from './error-text.ts';
+import { eachOf } from './each.ts';
+import { report } from './error-text.ts';
 import { refuse, type Flag } from './flags.ts';
 import { displayName, pathOf } from './resources.ts';
 import { selectionFlags, selectObjects, type Selected } from './selection.ts';
@@ -55,24 +56,18 @@ export async function changeObjects(invocation: Invocation, changer: Changer): P
     return 0;
   }
   const query = new URLSearchParams({ fieldManager: parsed.string('field-manager') ?? changer.manager, ...(mode === 'server' && { dryRun: 'All' }) }).toString();
-  const failures: unknown[] = [];
   const printed: object[] = [];
-  for (const target of targets) {
+  const failures = await eachOf(targets, async (target) => {
     const { type, namespace, name } = target;
-    try {
-      const before = await client.json<Changeable>('GET', pathOf(type, namespace, name));
-      const change = await changer.plan(before, target);
-      if (change === undefined) continue;
-      const { patch, format = 'merge', subresource, did, didNothing } = change;
-      const after = patch === undefined || mode === 'client' ? before : await client.json<Changeable>('PATCH', `${pathOf(type, namespace, name, subresource)}?${query}`, patch, { contentType: `application/${format}-patch+json` });
-      const same = after.metadata.resourceVersion === before.metadata.resourceVersion && mode === 'none';
-      if (output === undefined) io.out(`${subresource === 'scale' ? `scale.autoscaling/${name}` : displayName(type, name)} ${same && didNothing !== undefined ? didNothing : did}${suffix}\n`);
-      else printed.push(after);
-    } catch (error) {
-      if (!isAnswer(error)) throw error;
-      failures.push(error);
-    }
-  }
+    const before = await client.json<Changeable>('GET', pathOf(type, namespace, name));
+    const change = await changer.plan(before, target);
+    if (change === undefined) return;
+    const { patch, format = 'merge', subresource, did, didNothing } = change;
+    const after = patch === undefined || mode === 'client' ? before : await client.json<Changeable>('PATCH', `${pathOf(type, namespace, name, subresource)}?${query}`, patch, { contentType: `application/${format}-patch+json` });
+    const same = after.metadata.resourceVersion === before.metadata.resourceVersion && mode === 'none';
+    if (output === undefined) io.out(`${subresource === 'scale' ? `scale.autoscaling/${name}` : displayName(type, name)} ${same && didNothing !== undefined ? didNothing : did}${suffix}\n`);
+    else printed.push(after);
+  });
   if (output !== undefined && printed.length > 0) io.out(await printObjects(printed, { output, headers: true, managedFields: false, single: printed.length === 1 }));
   return report(failures, io);
 }

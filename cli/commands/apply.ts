@@ -1,8 +1,9 @@
 import { matchesLabels, parseLabelSelector } from '#api/meta/selectors.ts';
-import { isStatus, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { applyManifest, type ApplyOptions } from '../apply.ts';
 import { connect } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { eachOf } from '../each.ts';
 import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Read } from '../manifests.ts';
@@ -32,20 +33,17 @@ export const command: Command = {
     const read = await readChosen(parsed, io);
     const objects: object[] = [];
     const client = await connect(parsed, io);
-    const failures: unknown[] = [];
+    let failures: unknown[];
     try {
-      for (const { manifest, source } of read) {
-        try {
-          const applied = await applyManifest(client, manifest, { ...given, source, namespace: client.connection.namespace });
-          for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
-          if (output === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
-          else objects.push(applied.object);
-        } catch (error) {
-          // One bad object must not keep the others from being applied.
-          if (!isStatus(error) || error.code === 'ServiceUnavailable') throw error;
-          failures.push(isStatus(error, 'Conflict') && given.serverSide ? new StatusError(error.code, error.message + conflictAdvice, { cause: error, ...(error.details && { details: error.details }) }) : error);
-        }
-      }
+      failures = await eachOf(read, async ({ manifest, source }) => {
+        const applied = await applyManifest(client, manifest, { ...given, source, namespace: client.connection.namespace });
+        for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
+        if (output === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
+        else objects.push(applied.object);
+      }, {
+        ofOne: ({ code }) => code !== 'ServiceUnavailable',
+        told: (error) => (error.code === 'Conflict' && given.serverSide ? new StatusError(error.code, error.message + conflictAdvice, { cause: error, ...(error.details && { details: error.details }) }) : error),
+      });
     } finally {
       client.close();
     }

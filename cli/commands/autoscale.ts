@@ -3,7 +3,8 @@ import { isQuantity, parseQuantity } from '#api/meta/quantity.ts';
 import type { RestClient } from '../client.ts';
 import { clusterCommand } from '../cluster-command.ts';
 import { submit, submitFlags } from '../create/submit.ts';
-import { isAnswer, report } from '../error-text.ts';
+import { eachOf } from '../each.ts';
+import { report } from '../error-text.ts';
 import { refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Manifest } from '../manifests.ts';
 import { pathOf, resolveResource, type ResourceType } from '../resources.ts';
@@ -29,19 +30,12 @@ export const command = clusterCommand({
     const bounds = boundsOf(parsed);
     const metrics = metricsOf(parsed);
     const type = await resolveResource(client, 'horizontalpodautoscalers.autoscaling');
-    const failures: unknown[] = [];
-    for (const target of await readTargets('autoscale', client, parsed, io)) {
+    return report(await eachOf(await readTargets('autoscale', client, parsed, io), async (target) => {
       const { name } = target;
       if (name === undefined) throw new StatusError('BadRequest', `resource(s) were provided, but no name was specified; say which: cleat autoscale ${target.type.singular} NAME`);
-      try {
-        await checkScalable(client, target.type, target.namespace ?? client.connection.namespace, name);
-        await submit(invocation, { command: 'autoscale', manifest: autoscaler(target.type, name, parsed.string('name') ?? name, bounds, metrics), type, did: 'autoscaled' });
-      } catch (error) {
-        if (!isAnswer(error)) throw error;
-        failures.push(error);
-      }
-    }
-    return report(failures, io);
+      await checkScalable(client, target.type, target.namespace ?? client.connection.namespace, name);
+      await submit(invocation, { command: 'autoscale', manifest: autoscaler(target.type, name, parsed.string('name') ?? name, bounds, metrics), type, did: 'autoscaled' });
+    }), io);
   },
 });
 

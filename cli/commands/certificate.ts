@@ -1,6 +1,7 @@
 import { StatusError } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
+import { eachOf } from '../each.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
 import { displayName, pathOf, resolveResource, type Target } from '../resources.ts';
@@ -35,18 +36,11 @@ async function run(invocation: Invocation): Promise<number> {
   const type = await resolveResource(client, 'certificatesigningrequests');
   const targets: readonly Target[] = hasFiles(parsed) ? await readTargets('certificate', client, { ...parsed, args: names }, io) : names.map((name) => ({ type, name: name.replace(/^(csr|certificatesigningrequests?(\.certificates\.k8s\.io)?)\//, '') }));
   if (targets.length === 0) throw refuse('certificate', 'one or more CSRs must be specified as <name> or -f <filename>');
-  const failures: unknown[] = [];
-  for (const target of targets) {
+  return report(await eachOf(targets, async (target) => {
     if (target.type.plural !== type.plural) throw new StatusError('BadRequest', `${displayName(target.type, target.name ?? '')} is no CertificateSigningRequest`);
-    try {
-      await decide(invocation, pathOf(type, undefined, target.name), target.name ?? '', decision);
-      io.out(parsed.string('output') === 'name' ? `${displayName(type, target.name ?? '')}\n` : `${displayName(type, target.name ?? '')} ${decision.did}\n`);
-    } catch (error) {
-      if (!isAnswer(error)) throw error;
-      failures.push(error);
-    }
-  }
-  return report(failures, io);
+    await decide(invocation, pathOf(type, undefined, target.name), target.name ?? '', decision);
+    io.out(parsed.string('output') === 'name' ? `${displayName(type, target.name ?? '')}\n` : `${displayName(type, target.name ?? '')} ${decision.did}\n`);
+  }), io);
 }
 
 const attempts = 10;

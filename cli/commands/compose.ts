@@ -2,6 +2,7 @@ import { StatusError } from '#common/errors.ts';
 import type { Invocation } from '../cluster-command.ts';
 import { clusterCommand } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { eachOf } from '../each.ts';
 import { isAnswer, report } from '../error-text.ts';
 import { helpText, parseFlags, refuse, verbFirst, type Flag, type ParsedFlags } from '../flags.ts';
 import type { Note, Translation } from '../compose/types.ts';
@@ -107,19 +108,12 @@ async function runUp({ client, parsed, io }: Invocation): Promise<number> {
   const { applyManifest } = await import('../apply.ts');
   await refuseForeign(client, name, objects);
   const made: object[] = [];
-  const failures: unknown[] = [];
-  for (const manifest of objects) {
-    try {
-      const applied = await applyManifest(client, manifest, { source, namespace: client.connection.namespace, enforceNamespace: parsed.has('namespace'), dryRun });
-      for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
-      if (format === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
-      else made.push(applied.object);
-    } catch (error) {
-      // One bad object must not keep the others from being made.
-      if (!isAnswer(error) || error.code === 'ServiceUnavailable') throw error;
-      failures.push(error);
-    }
-  }
+  const failures = await eachOf(objects, async (manifest) => {
+    const applied = await applyManifest(client, manifest, { source, namespace: client.connection.namespace, enforceNamespace: parsed.has('namespace'), dryRun });
+    for (const warning of applied.warnings) io.err(`Warning: ${warning}\n`);
+    if (format === undefined) io.out(`${applied.display} ${applied.outcome}${suffix}\n`);
+    else made.push(applied.object);
+  }, { ofOne: (error) => isAnswer(error) && error.code !== 'ServiceUnavailable' });
   if (format !== undefined && made.length > 0) await print(made, format, io);
   const orphans = await leftOver(client, name, objects);
   if (parsed.bool('remove-orphans')) await remove(client, orphans, { dryRun: dryRun !== 'none', suffix }, io);

@@ -1,6 +1,7 @@
-import { isStatus, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { eachOf } from '../each.ts';
 import { report } from '../error-text.ts';
 import { makers, makerFlags } from '../create/makers.ts';
 import { noted } from '../create/submit.ts';
@@ -32,21 +33,14 @@ async function run({ client, parsed, io, words }: Invocation): Promise<number> {
   if (byFile && own.length > 0) throw refuse('create', 'name a file or what to make, not both');
   const read = byFile ? await readFiles('create', parsed, io) : [{ manifest: await make(own, { ...parsed, args: own }, words), source: '' }];
   const objects: object[] = [];
-  const failures: unknown[] = [];
-  for (const { manifest, source } of read) {
-    try {
-      const type = await resolveKind(client, manifest, source);
-      const namespace = namespaceOf(type, manifest.metadata.namespace, { namespace: client.connection.namespace, enforced: parsed.has('namespace') });
-      const body = noted({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && (byFile || parsed.has('namespace')) && { namespace }) } }, parsed.bool('save-config'));
-      const made = mode === 'client' ? body : await client.json<Manifest>('POST', `${pathOf(type, namespace)}?fieldValidation=Strict&fieldManager=kubectl-create${mode === 'server' ? '&dryRun=All' : ''}`, body);
-      if (output === undefined) io.out(`${displayName(type, made.metadata.name ?? '')} created${suffix}\n`);
-      else objects.push(made);
-    } catch (error) {
-      // One bad object must not keep the others from being made.
-      if (!isStatus(error) || error.details === undefined) throw error;
-      failures.push(byFile ? new StatusError(error.code, `error when creating ${JSON.stringify(source)}: ${error.message}`, { cause: error, details: error.details }) : new StatusError(error.code, `failed to create ${manifest.kind.toLowerCase()}: ${error.message}`, { cause: error }));
-    }
-  }
+  const failures = await eachOf(read, async ({ manifest, source }) => {
+    const type = await resolveKind(client, manifest, source);
+    const namespace = namespaceOf(type, manifest.metadata.namespace, { namespace: client.connection.namespace, enforced: parsed.has('namespace') });
+    const body = noted({ ...manifest, metadata: { ...manifest.metadata, ...(namespace !== undefined && (byFile || parsed.has('namespace')) && { namespace }) } }, parsed.bool('save-config'));
+    const made = mode === 'client' ? body : await client.json<Manifest>('POST', `${pathOf(type, namespace)}?fieldValidation=Strict&fieldManager=kubectl-create${mode === 'server' ? '&dryRun=All' : ''}`, body);
+    if (output === undefined) io.out(`${displayName(type, made.metadata.name ?? '')} created${suffix}\n`);
+    else objects.push(made);
+  }, { told: (error, { manifest, source }) => (byFile ? new StatusError(error.code, `error when creating ${JSON.stringify(source)}: ${error.message}`, { cause: error, ...(error.details && { details: error.details }) }) : new StatusError(error.code, `failed to create ${manifest.kind.toLowerCase()}: ${error.message}`, { cause: error })) });
   if (output !== undefined && objects.length > 0) io.out(await printObjects(objects, { output, headers: true, managedFields: false, single: objects.length === 1 }));
   return report(failures, io);
 }

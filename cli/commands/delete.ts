@@ -1,6 +1,7 @@
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
-import { isAnswer, report } from '../error-text.ts';
+import { eachOf } from '../each.ts';
+import { report } from '../error-text.ts';
 import { nameOnly, refuse, type Flag } from '../flags.ts';
 import { pathOf, qualifiedName } from '../resources.ts';
 import { selectionFlags, selectObjects, type Selected } from '../selection.ts';
@@ -41,20 +42,14 @@ async function run(invocation: Invocation): Promise<number> {
   if (propagationPolicy === undefined) throw refuse('delete', `invalid cascade value (${parsed.string('cascade') ?? ''}). Must be "background", "foreground", or "orphan"`);
   const options = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, ...(dryRun === 'server' && { dryRun: ['All'] }), ...(graceSeconds >= 0 && { gracePeriodSeconds: graceSeconds === 0 && !parsed.bool('force') ? 1 : graceSeconds }) };
   const waiting: { doomed: Selected; uid: string | undefined }[] = [];
-  const failures: unknown[] = [];
   const all = await selectObjects('delete', invocation);
   if (all.length === 0) io.out('No resources found\n');
-  for (const doomed of all) {
-    try {
-      const answer: Deleted = dryRun === 'client' ? {} : await client.json<Deleted>('DELETE', pathOf(doomed.type, doomed.namespace, doomed.name), options);
-      const label = qualifiedName(doomed.type);
-      io.out(namesOnly ? `${label}/${doomed.name}\n` : `${label} "${doomed.name}" ${parsed.bool('force') ? 'force deleted' : 'deleted'}${suffix}\n`);
-      waiting.push({ doomed, uid: answer.metadata?.uid ?? answer.details?.uid });
-    } catch (error) {
-      if (!isAnswer(error)) throw error;
-      if (error.code !== 'NotFound' || !parsed.bool('ignore-not-found')) failures.push(error);
-    }
-  }
+  const failures = await eachOf(all, async (doomed) => {
+    const answer: Deleted = dryRun === 'client' ? {} : await client.json<Deleted>('DELETE', pathOf(doomed.type, doomed.namespace, doomed.name), options);
+    const label = qualifiedName(doomed.type);
+    io.out(namesOnly ? `${label}/${doomed.name}\n` : `${label} "${doomed.name}" ${parsed.bool('force') ? 'force deleted' : 'deleted'}${suffix}\n`);
+    waiting.push({ doomed, uid: answer.metadata?.uid ?? answer.details?.uid });
+  }, { told: (error) => (error.code === 'NotFound' && parsed.bool('ignore-not-found') ? undefined : error) });
   if (parsed.bool('wait') && dryRun === 'none') {
     for (const { doomed, uid } of waiting) await waitUntilGone(client, pathOf(doomed.type, doomed.namespace), doomed.name, uid, parsed.durationMs('timeout') ?? 0, io.interrupted);
   }

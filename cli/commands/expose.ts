@@ -2,7 +2,8 @@ import { StatusError } from '#common/errors.ts';
 import { clusterCommand } from '../cluster-command.ts';
 import { exposeFlags, serviceFor, type Exposed } from '../create/expose.ts';
 import { submit, submitFlags } from '../create/submit.ts';
-import { isAnswer, report } from '../error-text.ts';
+import { eachOf } from '../each.ts';
+import { report } from '../error-text.ts';
 import { refuse } from '../flags.ts';
 import { pathOf, resolveResource } from '../resources.ts';
 import { fileFlags, hasFiles, readTargets } from '../targets.ts';
@@ -16,18 +17,11 @@ export const command = clusterCommand({
     if (!hasFiles(parsed) && parsed.args.length === 0) throw refuse('expose', 'say what to expose: TYPE NAME, TYPE/NAME or -f FILE');
     const targets = await readTargets('expose', client, parsed, io);
     const type = await resolveResource(client, 'services');
-    const failures: unknown[] = [];
-    for (const target of targets) {
+    return report(await eachOf(targets, async (target) => {
       const { name } = target;
       if (name === undefined) throw new StatusError('BadRequest', `resource(s) were provided, but no name was specified; say which: cleat expose ${target.type.singular} NAME`);
-      try {
-        const object = await client.json<Exposed>('GET', pathOf(target.type, target.namespace ?? client.connection.namespace, name));
-        await submit(invocation, { command: 'expose', manifest: serviceFor(target.type.kind, object, parsed), type, did: 'exposed' });
-      } catch (error) {
-        if (!isAnswer(error)) throw error;
-        failures.push(error);
-      }
-    }
-    return report(failures, io);
+      const object = await client.json<Exposed>('GET', pathOf(target.type, target.namespace ?? client.connection.namespace, name));
+      await submit(invocation, { command: 'expose', manifest: serviceFor(target.type.kind, object, parsed), type, did: 'exposed' });
+    }), io);
   },
 });

@@ -2,7 +2,8 @@ import { StatusError } from '#common/errors.ts';
 import { lines, type RestClient } from '../client.ts';
 import { connect } from '../cluster-command.ts';
 import { copyOut } from '../copy-out.ts';
-import { isAnswer, report } from '../error-text.ts';
+import { eachOf } from '../each.ts';
+import { report } from '../error-text.ts';
 import { clusterFlags, helpText, parseFlags, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { TablePrinter, type Table } from '../printing/table.ts';
 import { pathOf, type ResourceType, type Target } from '../resources.ts';
@@ -85,19 +86,14 @@ async function printTables(client: RestClient, targets: readonly Target[], names
   let shown = 0;
   for (const [type, members] of groups) {
     const table: { columnDefinitions?: Table['columnDefinitions']; rows: Table['rows'][number][] } = { rows: [] };
-    for (const { name, namespace: own } of members) {
-      try {
-        const params = sortBy === undefined ? {} : { includeObject: 'Object' };
-        const part = name === undefined
-          ? await listObjects<Table>(client, type, own ?? namespace, { ...selectorsOf(parsed), params, accept: tableAccept })
-          : await client.json<Table>('GET', `${pathOf(type, own ?? namespace, name)}?${new URLSearchParams(params).toString()}`, undefined, { accept: tableAccept });
-        table.columnDefinitions ??= part.columnDefinitions;
-        table.rows.push(...part.rows);
-      } catch (error) {
-        if (!isAnswer(error)) throw error;
-        if (error.code !== 'NotFound' || !parsed.bool('ignore-not-found')) failures.push(error);
-      }
-    }
+    failures.push(...await eachOf(members, async ({ name, namespace: own }) => {
+      const params = sortBy === undefined ? {} : { includeObject: 'Object' };
+      const part = name === undefined
+        ? await listObjects<Table>(client, type, own ?? namespace, { ...selectorsOf(parsed), params, accept: tableAccept })
+        : await client.json<Table>('GET', `${pathOf(type, own ?? namespace, name)}?${new URLSearchParams(params).toString()}`, undefined, { accept: tableAccept });
+      table.columnDefinitions ??= part.columnDefinitions;
+      table.rows.push(...part.rows);
+    }, { told: (error) => unlessIgnored(error, parsed) }));
     if (table.columnDefinitions === undefined || table.rows.length === 0) continue;
     if (sortBy !== undefined) {
       const { evaluate, compareValues } = await import('../printing/jsonpath.ts');
@@ -112,22 +108,14 @@ async function printTables(client: RestClient, targets: readonly Target[], names
 
 async function printObjects(client: RestClient, targets: readonly Target[], namespace: string | undefined, parsed: ParsedFlags, output: string, io: Io): Promise<number> {
   const items: object[] = [];
-  const failures: unknown[] = [];
-  for (const { type, name, namespace: own } of targets) {
-    if (name !== undefined) {
-      try {
-        items.push(await client.json<Named>('GET', pathOf(type, own ?? namespace, name)));
-      } catch (error) {
-        // As with tables, one object that is missing must not hide the others.
-        if (!isAnswer(error)) throw error;
-        if (error.code !== 'NotFound' || !parsed.bool('ignore-not-found')) failures.push(error);
-      }
-    } else {
-      const list = await listObjects<ObjectList>(client, type, own ?? namespace, selectorsOf(parsed));
-      const { apiVersion } = list;
-      items.push(...list.items.map((item) => ({ apiVersion, kind: type.kind, ...item })));
+  // As with tables, one object that is missing must not hide the others.
+  const failures = await eachOf(targets, async ({ type, name, namespace: own }) => {
+    if (name !== undefined) items.push(await client.json<Named>('GET', pathOf(type, own ?? namespace, name)));
+    else {
+      const { apiVersion, items: listed } = await listObjects<ObjectList>(client, type, own ?? namespace, selectorsOf(parsed));
+      items.push(...listed.map((item) => ({ apiVersion, kind: type.kind, ...item })));
     }
-  }
+  }, { told: (error) => unlessIgnored(error, parsed) });
   const single = targets.length === 1 && targets[0]?.name !== undefined;
   if (items.length > 0 || !single) {
     const { printObjects: print } = await import('../printing/objects.ts');
@@ -172,6 +160,11 @@ async function watch(client: RestClient, targets: readonly Target[], namespace: 
     if (client.connection.timeoutMs > 0) return 0;
   }
   return 130;
+}
+
+/** The failure, unless it is none to who asked not to be told of what is not there. */
+function unlessIgnored(error: StatusError, parsed: ParsedFlags): StatusError | undefined {
+  return error.code === 'NotFound' && parsed.bool('ignore-not-found') ? undefined : error;
 }
 
 function selectorsOf(parsed: ParsedFlags): Selectors {

@@ -2,7 +2,8 @@ import { StatusError } from '#common/errors.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { noted } from '../create/submit.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
-import { isAnswer, report } from '../error-text.ts';
+import { eachOf } from '../each.ts';
+import { report } from '../error-text.ts';
 import { refuse, type Flag } from '../flags.ts';
 import type { Manifest, Read } from '../manifests.ts';
 import { checkedOutput, printObjects } from '../printing/objects.ts';
@@ -46,20 +47,13 @@ async function run(invocation: Invocation): Promise<number> {
   if (!Object.hasOwn(cascades, parsed.string('cascade') ?? '')) throw refuse('replace', `invalid cascade value (${parsed.string('cascade') ?? ''}). Must be "background", "foreground", or "orphan"`);
   const query = new URLSearchParams({ fieldValidation, fieldManager: parsed.string('field-manager') ?? '', ...(mode === 'server' && { dryRun: 'All' }) }).toString();
   const read = await readFiles('replace', parsed, io);
-  const failures: unknown[] = [];
   const printed: object[] = [];
-  for (const one of read) {
-    try {
-      const type = await resolveKind(client, one.manifest, one.source);
-      const done = mode === 'client' ? one.manifest : await replace(invocation, one, type, query);
-      if (output === undefined) io.out(`${displayName(type, done.metadata.name ?? '')} replaced${suffix}\n`);
-      else printed.push(done);
-    } catch (error) {
-      // One bad object must not keep the others from being replaced.
-      if (!isAnswer(error)) throw error;
-      failures.push(new StatusError(error.code, error.code === 'Invalid' ? error.message : `error when replacing ${JSON.stringify(one.source)}: ${error.message}`, { cause: error, ...(error.details && { details: error.details }) }));
-    }
-  }
+  const failures = await eachOf(read, async (one) => {
+    const type = await resolveKind(client, one.manifest, one.source);
+    const done = mode === 'client' ? one.manifest : await replace(invocation, one, type, query);
+    if (output === undefined) io.out(`${displayName(type, done.metadata.name ?? '')} replaced${suffix}\n`);
+    else printed.push(done);
+  }, { told: (error, { source }) => new StatusError(error.code, error.code === 'Invalid' ? error.message : `error when replacing ${JSON.stringify(source)}: ${error.message}`, { cause: error, ...(error.details && { details: error.details }) }) });
   if (output !== undefined && printed.length > 0) io.out(await printObjects(printed, { output, headers: true, managedFields: false, single: printed.length === 1 }));
   return report(failures, io);
 }

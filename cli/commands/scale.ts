@@ -2,6 +2,7 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
 import { clusterCommand, type Invocation } from '../cluster-command.ts';
 import { dryRunFlag, dryRunOf } from '../dry-run.ts';
+import { eachOf } from '../each.ts';
 import { report } from '../error-text.ts';
 import { nameOnly, refuse, type Flag, type ParsedFlags } from '../flags.ts';
 import { displayName, pathOf } from '../resources.ts';
@@ -35,18 +36,12 @@ async function run(invocation: Invocation): Promise<number> {
   const namesOnly = nameOnly('scale', parsed);
   const targets = await selectObjects('scale', invocation);
   if (targets.length === 0) throw new StatusError('BadRequest', 'no objects passed to scale');
-  const failures: unknown[] = [];
-  for (const target of targets) {
-    try {
-      await scaleAnew(client, target, replicas, parsed, io);
-      const name = displayName(target.type, target.name);
-      io.out(namesOnly ? `${name}\n` : `${name} scaled${suffix}\n`);
-    } catch (error) {
-      // One that cannot be scaled must not keep the others from it.
-      if (!isStatus(error)) throw error;
-      failures.push(isStatus(error, 'NotFound') && targets.length === 1 ? await missing(client, target, error) : error);
-    }
-  }
+  const failures = await eachOf(targets, async (target) => {
+    await scaleAnew(client, target, replicas, parsed, io);
+    const name = displayName(target.type, target.name);
+    io.out(namesOnly ? `${name}\n` : `${name} scaled${suffix}\n`);
+    // One that is waited for in vain, or is not as expected, is one alone.
+  }, { ofOne: ({ code }) => code !== 'ServiceUnavailable', told: (error, target) => (error.code === 'NotFound' && targets.length === 1 ? missing(client, target, error) : error) });
   return report(failures, io);
 }
 

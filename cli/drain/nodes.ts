@@ -1,6 +1,6 @@
 import { StatusError } from '#common/errors.ts';
 import type { RestClient } from '../client.ts';
-import { isAnswer } from '../error-text.ts';
+import { eachOf } from '../each.ts';
 import { refuse } from '../flags.ts';
 import { checkedName } from '../names.ts';
 import { pathOf, resolveResource } from '../resources.ts';
@@ -18,18 +18,12 @@ export async function selectNodes(command: string, client: RestClient, args: rea
   const type = await resolveResource(client, 'nodes');
   if (labels !== undefined) return { nodes: (await listObjects<{ items: Node[] }>(client, type, undefined, { labels })).items, failures: [] };
   const nodes: Node[] = [];
-  const failures: unknown[] = [];
-  for (const word of args) {
+  const failures = await eachOf(args, async (word) => {
     const name = word.replace(/^(nodes?|no)\//, '');
     if (name.includes('/')) throw new StatusError('BadRequest', `${word} is no node`);
     checkedName(name);
-    try {
-      nodes.push(await client.json<Node>('GET', pathOf(type, undefined, name)));
-    } catch (error) {
-      if (!isAnswer(error)) throw error;
-      failures.push(error);
-    }
-  }
+    nodes.push(await client.json<Node>('GET', pathOf(type, undefined, name)));
+  });
   return { nodes, failures };
 }
 
