@@ -11,7 +11,7 @@ if [ "${1:-}" = --reboots ]; then
   export REBOOTS="$2"
   shift 2
 fi
-sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools mkfs.ext4:e2fsprogs mount.nfs:nfs-common exportfs:nfs-kernel-server rpcbind:rpcbind dbus-daemon:dbus apparmor_parser:apparmor || refuse "packages are missing"
+sh install/packages.sh --dev ipvsadm:ipvsadm ipset:ipset wg:wireguard-tools mkfs.ext4:e2fsprogs dockerd:docker.io mount.nfs:nfs-common exportfs:nfs-kernel-server rpcbind:rpcbind dbus-daemon:dbus apparmor_parser:apparmor || refuse "packages are missing"
 export PATH="$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH"
 kernel=$(sh test/support/lab/uml/kernel.sh) || refuse "there is no kernel for the lab's hosts"
 echo "kernel of the lab's hosts: $kernel"
@@ -21,7 +21,7 @@ trap 'rm -rf "$reports"' EXIT
 status=0
 # A host with this machine's files: no more than its memory can be lost.
 : > "$reports/guest.json"
-sh test/support/lab/uml/run.sh -m 512 -w "$reports" vitest run --config vitest.vm.config.ts --project guest --passWithNoTests \
+sh test/support/lab/uml/run.sh -m 1024 -w "$reports" vitest run --config vitest.vm.config.ts --project guest --passWithNoTests \
   --reporter=default --reporter=json --outputFile.json="$reports/guest.json" "$@" || status=$?
 vitest run --config vitest.vm.config.ts --project hosts --passWithNoTests --reporter=default --reporter=json --outputFile.json="$reports/hosts.json" "$@" || status=$?
 node install/summary.ts "$reports"/*.json || status=1
