@@ -1,7 +1,7 @@
+import { isRecord } from '#api/meta/json.ts';
 import { blobsOf, decodeParts, encodeParts, isDigest, partsOf, rangeOf, wholeArchive, type ArchiveParts, type PartsOfFile } from '#common/archive-parts.ts';
 import { messageOf, StatusError, toStatus } from '#common/errors.ts';
 import { LineReader, type PushAnswer, type PushCommand } from '#common/image-push.ts';
-import { isRecord } from '#api/meta/json.ts';
 import type { Log } from '#common/log.ts';
 import { spool, type Spooled } from '#common/spool.ts';
 import type { HeldLayer, RuntimeDriver } from '#agent/runtimes/types.ts';
