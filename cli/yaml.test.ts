@@ -20,6 +20,9 @@ describe('YAML', () => {
     }
     expect(formatYaml({ b: [{ c: 'plain', a: 1 }], a: 'yes' })).toBe('a: "yes"\nb:\n- a: 1\n  c: plain\n');
   });
+  it('takes points without digits for text', () => {
+    expect(parseYaml('[., -., +., ._, .5, 5.]', 'test')).toEqual([['.', '-.', '+.', '._', 0.5, 5]]);
+  });
   it('names the document that is broken', () => {
     expect(() => parseYaml('a: b\n---\na: [\n', 'web.yaml')).toThrow(/^error parsing web\.yaml: document 2: .* at line 4/);
     expect(() => parseYaml('a: 1\na: 2\n', 'web.yaml')).toThrow('Map keys must be unique');

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -25,7 +25,8 @@ const configMap = (name: string): string => `apiVersion: v1\nkind: ConfigMap\nme
 
 describe('kustomize', () => {
   // What kubectl 1.33 prints for these folders is beside them.
-  it.each(['base', 'production', 'text', 'merge', 'legacy'])('prints %s as kubectl does', async (name) => {
+  const names = readdirSync(fixtures).flatMap((file) => (file.endsWith('.expected.yaml') ? [file.slice(0, -'.expected.yaml'.length)] : []));
+  it.each(names)('prints %s as kubectl does', async (name) => {
     expect(await built(join(fixtures, name))).toBe(readFileSync(join(fixtures, `${name}.expected.yaml`), 'utf8'));
   });
 
@@ -53,6 +54,7 @@ describe('kustomize', () => {
     ['a JSON patch for nobody', { 'kustomization.yaml': "patches: [{patch: '[{\"op\": \"remove\", \"path\": \"/a\"}]'}]" }, 'must specify a target for JSON patch'],
     ['a merge into nothing', { 'kustomization.yaml': 'configMapGenerator: [{name: a, behavior: merge}]' }, 'ConfigMap.v1.[noGrp]/a.[noNs] does not exist; cannot merge or replace'],
     ['a generated object that is there', { 'kustomization.yaml': 'resources: [x.yaml]\nconfigMapGenerator: [{name: x}]', 'x.yaml': configMap('x') }, 'exists; behavior must be merge or replace'],
+    ['a patch that does not apply', { 'kustomization.yaml': "resources: [x.yaml]\npatches: [{target: {kind: ConfigMap}, patch: '[{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"X\"}]'}]", 'x.yaml': configMap('x') }, 'testing value /kind failed: test failed'],
     ['a key twice', { 'kustomization.yaml': 'configMapGenerator: [{name: a, literals: [b=1, b=2]}]' }, 'configmap a illegally repeats the key `b`'],
     ['a literal without a value', { 'kustomization.yaml': 'configMapGenerator: [{name: a, literals: [b]}]' }, 'loading KV pairs: literal sources [b]: invalid literal source b, expected key=value'],
     ['replicas of nobody', { 'kustomization.yaml': 'replicas: [{name: a, count: 1}]' }, 'resource with name a does not match a config with the following GVK [Deployment.[noVer].[noGrp] ReplicationController.[noVer].[noGrp] ReplicaSet.[noVer].[noGrp] StatefulSet.[noVer].[noGrp]]'],

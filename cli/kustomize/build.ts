@@ -5,7 +5,6 @@ import { annotations, plainLabels, selectorLabels, templateLabels } from './defa
 import { joinSpecs } from './field-specs.ts';
 import { setImage, setPairs, setReplicas } from './fields.ts';
 import { generate } from './generators.ts';
-import { writeGoYaml } from './go-yaml.ts';
 import { readKustomization, type Kustomization } from './kustomization.ts';
 import { Loader } from './loader.ts';
 import { followNames } from './name-references.ts';
@@ -26,8 +25,7 @@ const managedByKey = 'app.kubernetes.io/managed-by';
 export async function buildKustomization(path: string, warn: (line: string) => void): Promise<JsonRecord[]> {
   const loader = Loader.at(path);
   const top = readKustomization(loader, warn);
-  const [unknown] = top.buildMetadata.filter((option) => option !== 'originAnnotations' && option !== 'managedByLabel');
-  if (unknown !== undefined) throw refuse(`buildMetadata ${JSON.stringify(unknown)} is beyond cleat: it knows originAnnotations and managedByLabel`);
+  if (top.buildMetadata.includes('transformerAnnotations')) throw refuse('transformerAnnotations of buildMetadata are beyond cleat: leave them out; it knows originAnnotations and managedByLabel');
   const list = await new Build(loader.root, warn).accumulate(top, loader, new ResourceList());
   hashNames(list);
   followNames(list);
@@ -35,7 +33,7 @@ export async function buildKustomization(path: string, warn: (line: string) => v
   sortObjects(list, top.sortOptions);
   if (top.buildMetadata.includes('managedByLabel')) setPairs(list, { [managedByKey]: 'kustomize-cleat' }, plainLabels);
   if (top.buildMetadata.includes('originAnnotations')) {
-    for (const resource of list.all) if (resource.origin) resource.setMeta('annotations', { ...resource.meta('annotations'), [originKey]: writeGoYaml(resource.origin) });
+    for (const resource of list.all) if (resource.origin) resource.setMeta('annotations', { ...resource.meta('annotations'), [originKey]: resource.origin });
   }
   // Annotations are text, whatever was put there.
   for (const resource of list.all) if (resource.metadata['annotations'] !== undefined) resource.setMeta('annotations', resource.meta('annotations'));
@@ -95,14 +93,14 @@ class Build {
   async #addFile(path: string, loader: Loader, list: ResourceList): Promise<void> {
     let objects: JsonRecord[];
     try {
-      objects = await readObjects((await loader.read(path)).toString('utf8'), path);
+      objects = readObjects((await loader.read(path)).toString('utf8'), path);
     } catch (error) {
       throw within(`accumulating resources from '${path}'`, error);
     }
     try {
       for (const fields of objects) {
         const resource = new Resource(fields);
-        resource.origin = { path: /^https?:/.test(path) ? path : relative(this.#root, `${loader.root}/${path}`) };
+        resource.origin = `path: ${/^https?:/.test(path) ? path : relative(this.#root, `${loader.root}/${path}`)}\n`;
         list.append(resource);
       }
     } catch (error) {
@@ -143,7 +141,7 @@ class Build {
     for (const [kind, all] of [['ConfigMap', configMapGenerator], ['Secret', secretGenerator]] as const) {
       for (const args of all) {
         const resource = await generate(kind, args, generatorOptions, loader);
-        resource.origin = { configuredBy: { apiVersion: 'builtin', kind: `${kind}Generator` }, configuredIn: relative(this.#root, `${loader.root}/kustomization.yaml`) };
+        resource.origin = `configuredIn: ${relative(this.#root, `${loader.root}/kustomization.yaml`)}\nconfiguredBy:\n  apiVersion: builtin\n  kind: ${kind}Generator\n`;
         try {
           list.absorb(resource);
         } catch (error) {

@@ -48,6 +48,13 @@ export const imageFields: readonly FieldSpec[] = ['spec', 'spec/template/spec'].
 
 export const replicaFields: readonly FieldSpec[] = on('spec/replicas', 'Deployment ReplicationController ReplicaSet StatefulSet');
 
+/** Namespaces of other objects, and the names of Namespaces. */
+export const namespaceFields: readonly FieldSpec[] = [
+  { path: 'metadata/name', kind: 'Namespace', create: true },
+  { path: 'spec/service/namespace', kind: 'APIService', group: 'apiregistration.k8s.io', create: true },
+  { path: 'spec/conversion/webhook/clientConfig/service/namespace', kind: 'CustomResourceDefinition', group: 'apiextensions.k8s.io' },
+];
+
 /** The kind whose name the fields hold. */
 export interface NameReference { readonly target: GvkSelector; readonly fields: readonly FieldSpec[] }
 

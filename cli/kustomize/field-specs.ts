@@ -1,7 +1,7 @@
 import { isRecord, own, setOwn, type JsonRecord } from '#api/meta/json.ts';
 import { gvkMatches, gvkText, type GvkSelector } from './kinds.ts';
 import { refuse, within } from './refuse.ts';
-import type { Resource } from './resource.ts';
+import { idText, type Resource } from './resource.ts';
 
 /** A field of some kinds: `spec/template/metadata/labels`; lists on the way are gone through, `\/` is a slash. */
 export interface FieldSpec extends GvkSelector { readonly path: string; readonly create?: boolean | undefined }
@@ -15,7 +15,7 @@ export function changeField(resource: Resource, spec: FieldSpec, change: Change,
   try {
     into(resource.fields, splitPath(spec.path), change, spec.create === true ? made : undefined);
   } catch (error) {
-    throw within(`considering field '${spec.path}' of object ${gvkText(resource.gvk)}/${resource.name}`, error);
+    throw within(`considering field '${spec.path}' of object ${idText(resource.id)}`, error);
   }
 }
 

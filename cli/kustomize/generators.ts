@@ -9,7 +9,6 @@ import { Resource, textOf } from './resource.ts';
 
 /** Long base64 stands in lines of this length. */
 const base64Line = 70;
-const validKey = /^[-._a-zA-Z0-9]+$/;
 
 /** Makes the ConfigMap or Secret that a generator describes; its name gets a hash in the end. */
 export async function generate(kind: 'ConfigMap' | 'Secret', args: GeneratorArgs, shared: GeneratorOptions, loader: Loader): Promise<Resource> {
@@ -55,7 +54,6 @@ async function load({ envs = [], env = '', literals = [], files = [] }: Generato
   ];
   const data = new Map<string, Buffer>();
   for (const [key, value] of pairs) {
-    if (!validKey.test(key)) throw refuse(`${JSON.stringify(key)} is not a valid key name: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')`);
     if (data.has(key)) throw refuse(`configmap ${name} illegally repeats the key \`${key}\``);
     data.set(key, value);
   }

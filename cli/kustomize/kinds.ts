@@ -21,7 +21,9 @@ const clusterKinds: Readonly<Record<string, readonly string[]>> = {
   'storage.k8s.io': ['CSIDriver', 'CSINode', 'StorageClass', 'VolumeAttachment'],
 };
 
-export function isClusterScoped({ group, kind }: Gvk): boolean {
+export function isClusterScoped({ group, version, kind }: Gvk): boolean {
+  // Of that group there was no first version yet.
+  if (group === 'flowcontrol.apiserver.k8s.io' && version === 'v1') return false;
   return Object.hasOwn(clusterKinds, group) && clusterKinds[group]?.includes(kind) === true;
 }
 

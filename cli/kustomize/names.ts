@@ -1,4 +1,5 @@
 import { isRecord, own } from '#api/meta/json.ts';
+import { namespaceFields } from './default-fields.ts';
 import { changeField } from './field-specs.ts';
 import { gvkMatches, isClusterScoped } from './kinds.ts';
 import { contentHash } from './generators.ts';
@@ -35,7 +36,7 @@ export function setNamespace(list: ResourceList, namespace: string): void {
     resource.noteId();
     const { kind } = resource.gvk;
     if (!isClusterScoped(resource.gvk)) resource.namespace = namespace;
-    if (kind === 'Namespace') changeField(resource, { path: 'metadata/name' }, () => namespace);
+    for (const spec of namespaceFields) changeField(resource, spec, () => namespace, 'scalar');
     const subjects = own(resource.fields, 'subjects');
     if ((kind === 'RoleBinding' || kind === 'ClusterRoleBinding') && Array.isArray(subjects)) {
       for (const subject of subjects) if (isRecord(subject) && own(subject, 'name') === 'default') subject['namespace'] = namespace;

@@ -1,6 +1,7 @@
 import { jsonPatch } from '#api/meta/json-patch.ts';
 import { isRecord, type JsonRecord } from '#api/meta/json.ts';
 import { messageOf } from '#common/errors.ts';
+import { writeGoYaml } from './go-yaml.ts';
 import { schemaOf } from './kinds.ts';
 import type { PatchArgs } from './kustomization.ts';
 import type { Loader } from './loader.ts';
@@ -13,7 +14,7 @@ import { strategicMerge } from './strategic-merge.ts';
 /** A patch of `patches`: a JSON patch for what its target chooses, or strategic merges for that or for what they name. */
 export async function applyPatch(list: ResourceList, args: PatchArgs, loader: Loader): Promise<void> {
   const { text, source } = await patchText(args, loader);
-  const [merges, operations] = [await readMerges(text, source), await readOperations(text)];
+  const [merges, operations] = [readMerges(text, source), readOperations(text)];
   if (merges === undefined && operations === undefined) throw configured('PatchTransformer', args, `unable to parse SM or JSON patch from ${source}`);
   if (merges === undefined) {
     if (args.target === undefined) throw refuse(`must specify a target for JSON patch ${source}`);
@@ -40,9 +41,9 @@ export async function applyPatch(list: ResourceList, args: PatchArgs, loader: Lo
 export async function applyStrategicMerge(list: ResourceList, entry: string, loader: Loader): Promise<void> {
   let merges: JsonRecord[];
   try {
-    merges = await readObjects((await loader.read(entry)).toString('utf8'), entry);
+    merges = readObjects((await loader.read(entry)).toString('utf8'), entry);
   } catch (error) {
-    const inline = await readMerges(entry, entry);
+    const inline = readMerges(entry, entry);
     if (inline === undefined || inline.length === 0) throw configured('PatchStrategicMergeTransformer', { path: entry }, messageOf(error));
     merges = inline;
   }
@@ -56,8 +57,9 @@ export async function applyStrategicMerge(list: ResourceList, entry: string, loa
 /** An entry of `patchesJson6902`. */
 export async function applyJsonPatch(list: ResourceList, args: PatchArgs, loader: Loader): Promise<void> {
   const { text, source } = await patchText(args, loader);
-  const operations = await readOperations(text);
+  const operations = readOperations(text);
   if (operations === undefined) throw configured('PatchJson6902Transformer', args, `unable to parse JSON patch from ${source}`);
+  if (operations.length === 0) throw configured('PatchJson6902Transformer', args, `patch appears to be empty; file=${args.path ?? ''}, JsonOp=${args.patch ?? ''}`);
   if (args.target?.name === undefined) throw configured('PatchJson6902Transformer', args, 'must specify the target name');
   applyOperations(list, operations, args);
 }
@@ -65,8 +67,8 @@ export async function applyJsonPatch(list: ResourceList, args: PatchArgs, loader
 async function patchText(args: PatchArgs, loader: Loader): Promise<{ text: string; source: string }> {
   const inline = args.patch?.trim() ?? '';
   const path = args.path ?? '';
-  if (inline === '' && path === '') throw configured('PatchTransformer', args, 'must specify one of patch and path');
-  if (inline !== '' && path !== '') throw configured('PatchTransformer', args, "patch and path can't be set at the same time");
+  if (inline === '' && path === '') throw configured('PatchTransformer', args, `must specify one of patch and path in\n${writeGoYaml(args)}`);
+  if (inline !== '' && path !== '') throw configured('PatchTransformer', args, `patch and path can't be set at the same time\n${writeGoYaml(args)}`);
   if (inline !== '') return { text: inline, source: `[patch: ${JSON.stringify(inline)}]` };
   try {
     return { text: (await loader.read(path)).toString('utf8'), source: `[path: ${JSON.stringify(path)}]` };
@@ -76,23 +78,22 @@ async function patchText(args: PatchArgs, loader: Loader): Promise<{ text: strin
 }
 
 function configured(what: string, args: PatchArgs, why: string): Error {
-  const lines = Object.entries(args).map(([field, value]) => `${field}: ${typeof value === 'string' ? value : JSON.stringify(value)}\n`);
-  return refuse(`trouble configuring builtin ${what} with config: \`\n${lines.join('')}\`: ${why}`);
+  return refuse(`trouble configuring builtin ${what} with config: \`\n${writeGoYaml(args)}\`: ${why}`);
 }
 
 /** Undefined where the text is no objects. */
-async function readMerges(text: string, source: string): Promise<JsonRecord[] | undefined> {
+function readMerges(text: string, source: string): JsonRecord[] | undefined {
   try {
-    const documents = (await readDocuments(text, source)).filter((document) => document !== null && document !== undefined);
-    return documents.every(isRecord) ? await readObjects(text, source) : undefined;
+    const documents = readDocuments(text, source).filter((document) => document !== null && document !== undefined);
+    return documents.every(isRecord) ? readObjects(text, source) : undefined;
   } catch {
     return undefined;
   }
 }
 
-async function readOperations(text: string): Promise<unknown[] | undefined> {
+function readOperations(text: string): unknown[] | undefined {
   try {
-    const [document] = await readDocuments(text, 'patch');
+    const [document] = readDocuments(text, 'patch');
     if (!Array.isArray(document) || !document.every((operation) => isRecord(operation))) return undefined;
     return document;
   } catch {
@@ -103,7 +104,11 @@ async function readOperations(text: string): Promise<unknown[] | undefined> {
 function applyOperations(list: ResourceList, operations: readonly unknown[], { target = {} }: PatchArgs): void {
   for (const resource of list.select(target)) {
     resource.noteId();
-    resource.fields = jsonPatch(resource.fields, operations) as JsonRecord;
+    try {
+      resource.fields = jsonPatch(resource.fields, operations) as JsonRecord;
+    } catch (error) {
+      throw refuse(messageOf(error).replace(/^the server rejected .*? in our request: /, ''));
+    }
   }
 }
 

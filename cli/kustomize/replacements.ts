@@ -4,6 +4,7 @@ import { effectiveNamespace, idText, textOf, type Resource, type ResourceId } fr
 import { gvkMatches } from './kinds.ts';
 import type { FieldOptions, ReplacementArgs } from './kustomization.ts';
 import type { Loader } from './loader.ts';
+import { readWord } from './read.ts';
 import { refuse } from './refuse.ts';
 import { matchesSelectors, type ResourceList, type Selector } from './resource-list.ts';
 import { replacementShape, requireShape } from './shape.ts';
@@ -60,7 +61,8 @@ function applyTo(list: ResourceList, value: unknown, { select, reject = [], fiel
   const byId = reject.filter(({ group, version, kind, name, namespace }) => [group, version, kind, name, namespace].some(Boolean));
   for (const resource of list.all) {
     if (!matchesSelectors(resource, select) || bySelectors.some((selector) => matchesSelectors(resource, selector))) continue;
-    if (!idsOf(resource).some((id) => idFits(id, select) && !byId.some((selector) => idFits(id, selector)))) continue;
+    const ids = idsOf(resource);
+    if (!ids.some((id) => idFits(id, select)) || ids.some((id) => byId.some((selector) => idFits(id, selector)))) continue;
     for (const path of fieldPaths.length > 0 ? fieldPaths : ['metadata.name']) {
       const places = find(resource.fields, splitFieldPath(path), options.create === true);
       if (places.length === 0) throw refuse(`unable to find ${options.create === true ? 'or create ' : ''}field ${JSON.stringify(path)} in replacement target`);
@@ -80,7 +82,8 @@ function replaced(old: unknown, value: unknown, { delimiter = '', index = 0 }: F
     written = parts.join(delimiter);
   }
   if (typeof written === 'object') return structuredClone(written);
-  // A text stays text, and a number a number where it can.
+  // What was not there is what its words say; a text stays text, and a number a number where it can.
+  if (old === undefined && typeof written === 'string') return readWord(written);
   if (typeof old === 'string') return textOf(written);
   if (typeof old === 'number' && typeof written === 'string' && /^-?\d+(?:\.\d+)?$/.test(written)) return Number(written);
   if (typeof old === 'boolean' && (written === 'true' || written === 'false')) return written === 'true';

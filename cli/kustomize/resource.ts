@@ -16,8 +16,8 @@ export class Resource {
   hashed = false;
   allowNameChange = false;
   allowKindChange = false;
-  /** Where it is from, for `originAnnotations`. */
-  origin: Readonly<JsonRecord> | undefined;
+  /** Where it is from, as `originAnnotations` have it. */
+  origin: string | undefined;
   /** Oldest first. Group and version are always the present ones. */
   #previous: { kind: string; name: string; namespace: string }[] = [];
   prefixes: string[] = [];
@@ -81,7 +81,7 @@ export class Resource {
   /** Labels or annotations; changes go to the object by `setMeta`. */
   meta(what: 'labels' | 'annotations'): Record<string, string> {
     const map = own(this.metadata, what);
-    return isRecord(map) ? Object.fromEntries(Object.entries(map).map(([key, value]) => [key, textOf(value)])) : {};
+    return isRecord(map) ? Object.fromEntries(Object.entries(map).map(([key, value]) => [key, value === null ? 'null' : textOf(value)])) : {};
   }
 
   setMeta(what: 'labels' | 'annotations', values: Readonly<Record<string, string>>): void {
