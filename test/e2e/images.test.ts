@@ -13,6 +13,8 @@ let cluster: Cluster;
 let registry: TestRegistry | undefined;
 const architecture = hostArchitecture();
 const hello = helloSpec(architecture, readFileSync('/bin/busybox'));
+/** Of a command that brings megabytes to several hosts of a busy machine. */
+const slow = { timeoutMs: 120_000 };
 const wait = { timeoutMs: 90_000, intervalMs: 100, explain: () => cluster.diagnostics() };
 
 beforeAll(async () => {
@@ -100,7 +102,7 @@ describe('cleat image', () => {
     expect(await listed(one)).toEqual([expect.stringMatching(/docker\.io\/library\/cargo:1 +[0-9a-f]{12} +\d+\.\dMiB +loaded$/)]);
     await expect(cluster.cleat(['image', 'load', archive])).rejects.toThrow('say on which nodes: --node NAME,... or --all-nodes');
 
-    const passed = await cluster.cleat(['image', 'push', 'cargo:1', '--from', one, '--all-nodes']);
+    const passed = await cluster.cleat(['image', 'push', 'cargo:1', '--from', one, '--all-nodes'], slow);
     expect(passed).toMatch(new RegExp(`^docker\\.io/library/cargo:1 loaded on ${two} \\(\\d+\\.\\dMiB (there before|from host\\S*)\\)$`, 'm'));
     expect(passed).toContain('0.0MiB left this machine for 2 nodes\n');
     await cluster.apply({ ...pod('cargo', 'cargo:1'), spec: { ...pod('cargo', 'cargo:1').spec, nodeName: two } as Pod['spec'] });
@@ -115,7 +117,7 @@ describe('cleat image', () => {
   });
 
   interface Pushed { readonly sentBytes: number; readonly nodes: readonly { readonly node: string; readonly names: readonly string[]; readonly hadBytes: number; readonly fromHereBytes: number; readonly fromNodes: Readonly<Record<string, number>>; readonly notes: readonly string[]; readonly whole?: string; readonly error?: string }[] }
-  const load = async (path: string): Promise<Pushed> => JSON.parse(await cluster.cleat(['image', 'load', path, '--all-nodes', '-o', 'json'])) as Pushed;
+  const load = async (path: string): Promise<Pushed> => JSON.parse(await cluster.cleat(['image', 'load', path, '--all-nodes', '-o', 'json'], slow)) as Pushed;
   /** An archive as Docker 20.10 saves one: layers of random bytes, the program last. */
   const layered = (name: string, layers: readonly Buffer[]): string => {
     const path = join(cluster.lab.directory, `${name.replace(':', '-')}.tar`);
@@ -169,7 +171,7 @@ describe('cleat image', () => {
   it('brings the image to the others when an agent is killed halfway, which leaves nothing behind', async () => {
     const killed = cluster.agentHost(0);
     const path = layered('lading:4', [randomBytes(6 << 20), randomBytes(6 << 20)]);
-    const pushing = cluster.cleat(['image', 'load', path, '--all-nodes']).then((text) => ({ text, error: '' }), (error: unknown) => ({ text: '', error: String(error) }));
+    const pushing = cluster.cleat(['image', 'load', path, '--all-nodes'], slow).then((text) => ({ text, error: '' }), (error: unknown) => ({ text: '', error: String(error) }));
     await eventually(async () => (await killed.exec('ls', ['/var/lib/cleat/agent/blobs'])).exitCode === 0, { what: 'the first bytes', ...wait, intervalMs: 20 });
     await cluster.stopAgent(0, 'SIGKILL');
     const { error } = await pushing;
@@ -177,7 +179,7 @@ describe('cleat image', () => {
     for (const name of cluster.nodeNames.filter((one) => one !== killed.name)) expect(await cluster.cleat(['image', 'list', '--node', name])).toContain('lading:4');
     cluster.startAgent(0);
     const said = `docker.io/library/lading:4 loaded on ${killed.name}`;
-    await eventually(async () => (await cluster.cleat(['image', 'load', path, '--node', killed.name]).catch(() => '')).includes(said), { what: 'the agent to be back', ...wait });
+    await eventually(async () => (await cluster.cleat(['image', 'load', path, '--node', killed.name], slow).catch(() => '')).includes(said), { what: 'the agent to be back', ...wait });
     for (const host of cluster.lab.hosts) expect((await host.exec('ls', ['-R', '/var/lib/cleat/agent/blobs'])).exitCode, host.name).not.toBe(0);
   });
 
