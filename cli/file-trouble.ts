@@ -9,3 +9,9 @@ const words: Readonly<Record<string, string>> = {
 export function fileTrouble(error: unknown): string {
   return words[(error as NodeJS.ErrnoException | undefined)?.code ?? ''] ?? messageOf(error);
 }
+
+/** What is wrong with YAML, in one line. */
+export function yamlTrouble(error: unknown): string {
+  const [line = ''] = messageOf(error).split('\n');
+  return line.replace(/; please use YAML\.\w+\(\)/, ', and one is expected').replace(/:$/, '');
+}

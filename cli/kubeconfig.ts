@@ -1,8 +1,8 @@
 import { chownSync, existsSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { messageOf, StatusError } from '#common/errors.ts';
-import { fileTrouble } from './file-trouble.ts';
+import { StatusError } from '#common/errors.ts';
+import { fileTrouble, yamlTrouble } from './file-trouble.ts';
 import type { ParsedFlags } from './flags.ts';
 import { checkedName } from './names.ts';
 import { parsePlainYaml } from './plain-yaml.ts';
@@ -107,16 +107,15 @@ async function readFile(path: string): Promise<{ config: Config; folder: string 
     const why: Readonly<Record<string, string>> = {
       ENOENT: "it is not there. Check --kubeconfig; 'cleat up' writes one",
       EACCES: 'permission denied. It belongs to root: use sudo, or copy it to a file of your own and set KUBECONFIG',
-      EISDIR: 'it is a directory',
     };
-    throw new StatusError('BadRequest', `cannot read the kubeconfig ${path}: ${why[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `cannot read the kubeconfig ${path}: ${why[(error as NodeJS.ErrnoException).code ?? ''] ?? fileTrouble(error)}`, { cause: error });
   }
   try {
     const config: unknown = content.trimStart().startsWith('{') ? JSON.parse(content) : parsePlainYaml(content) ?? (await import('yaml')).parse(content);
     if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Error('it is not a map');
     return { config, folder: dirname(resolve(path)) };
   } catch (error) {
-    throw new StatusError('BadRequest', `the kubeconfig ${path} cannot be understood: ${messageOf(error).split('\n')[0]?.replace(/:$/, '') ?? ''}. Copy it anew from the control plane, or name another with --kubeconfig.`, { cause: error });
+    throw new StatusError('BadRequest', `the kubeconfig ${path} cannot be understood: ${yamlTrouble(error)}. Copy it anew from the control plane, or name another with --kubeconfig.`, { cause: error });
   }
 }
 

@@ -48,7 +48,7 @@ export const command: Command = {
     const from = parsed.string('to');
     refuseMore('upgrade', parsed.args);
     if (parsed.has('output') && (parsed.string('output') !== 'json' || !parsed.bool('plan'))) throw refuse('upgrade', "--output must be 'json', and goes with --plan");
-    if (from === undefined) throw refuse('upgrade', 'say what to: --to DIR or URL');
+    if (from === undefined || from === '') throw refuse('upgrade', 'say what to: --to DIR or URL');
     const client = await connect(parsed, io);
     try {
       return await upgrade(new Upgrade(client, io, await openRelease(from)), parsed, io);

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { messageOf, StatusError } from '#common/errors.ts';
+import { StatusError } from '#common/errors.ts';
 import { interpolate, parseEnvFile } from './interpolate.ts';
 import type { Files, Project } from './types.ts';
 import { isMap, labelOf } from './values.ts';
-import { fileTrouble } from '../file-trouble.ts';
+import { fileTrouble, yamlTrouble } from '../file-trouble.ts';
 
 const usualNames = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml'];
 const maxBytes = 4 << 20;
@@ -37,7 +37,7 @@ export function loadProject(path: string | undefined, name: string | undefined, 
     raw = parse(files.text(found), { merge: true, maxAliasCount: 100 });
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    throw new StatusError('BadRequest', `${found} is no YAML: ${messageOf(error)}`, { cause: error });
+    throw new StatusError('BadRequest', `${found} cannot be understood: ${yamlTrouble(error)}`, { cause: error });
   }
   if (!isMap(raw) || !isMap(raw['services'])) throw new StatusError('BadRequest', `${found} is no compose file: it has no map of services`);
   const file = interpolate(raw, (variable) => files.env[variable] ?? own.get(variable)) as Project['file'];

@@ -133,7 +133,7 @@ describe('a file', () => {
     expect(load('My Shop')).toMatchObject({ name: 'my-shop', folder, file: { services: { web: { image: 'nginx:1.27' } } } });
     expect(load().name).toMatch(/^compose-/);
     await writeFile(join(folder, 'compose.yml'), 'services: [');
-    expect(() => load()).toThrow('is no YAML');
+    expect(() => load()).toThrow('cannot be understood');
     await writeFile(join(folder, 'compose.yml'), 'apiVersion: v1');
     expect(() => load()).toThrow('is no compose file');
   });

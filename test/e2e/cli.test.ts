@@ -148,6 +148,17 @@ describe('verbs of every day', () => {
     // Standard input, empty here, comes with who attaches: nothing is said before.
     const run = ['--image=cleat-hello:1', '--command'];
     expect(await attempt(['run', 'once', '--rm', '-i', '--restart=Never', ...run, '--', 'sh', '-c', 'read end; echo said; exit 7'])).toMatchObject({ exitCode: 7, stdout: 'said\npod "once" deleted\n' });
+    await cluster.apply(pod('ended', { command: ['true'] }, { restartPolicy: 'Never' }));
+    await cleat('wait', 'pod/ended', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
+    for (const [verb, ...words] of [['attach', 'ended'], ['exec', 'ended', '--', 'true']]) {
+      const told = await attempt([verb ?? '', ...words]);
+      expect(told).toMatchObject({ exitCode: 1, stderr: `error: cannot ${verb === 'exec' ? 'exec into' : 'attach'} a container in a completed pod; current phase is Succeeded\n` });
+      expect(told.stderr).toBe((await cluster.kubectlResult([verb ?? '', ...words])).stderr);
+    }
+    // A name that is empty, or leads elsewhere, is none: it must not stand for all.
+    for (const name of ['', '..']) expect((await attempt(['delete', 'pods', name])).exitCode).toBe(1);
+    expect(await cleat('get', 'pod', 'ended', '-o', 'name')).toBe('pod/ended\n');
+    await cleat('delete', 'pod', 'ended', '--now');
     expect(await attempt(['run', 'stays', '--expose', '--port=80', ...run, '--', 'sleep', '1000'])).toMatchObject({ exitCode: 0, stdout: 'service/stays created\npod/stays created\n' });
     expect(await cleat('expose', 'pod', 'stays', '--name=again', '--dry-run=server')).toBe('service/again exposed (server dry run)\n');
     await cleat('wait', 'pod/stays', '--for=condition=Ready', '--timeout=60s');
