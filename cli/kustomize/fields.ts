@@ -4,7 +4,7 @@ import { changeField, type FieldSpec } from './field-specs.ts';
 import { gvkMatches, gvkText } from './kinds.ts';
 import type { ImageArgs } from './kustomization.ts';
 import { refuse } from './refuse.ts';
-import type { ResourceList } from './resource-list.ts';
+import { compile, type ResourceList } from './resource-list.ts';
 
 /** Sets labels or annotations in all the fields that hold such. */
 export function setPairs(list: ResourceList, pairs: Readonly<Record<string, string>>, specs: readonly FieldSpec[]): void {
@@ -50,7 +50,7 @@ function inContainers(value: unknown, change: (image: unknown) => unknown): void
 }
 
 function changedImage(value: string, { name = '', newName = '', newTag = '', tagSuffix = '', digest: newDigest = '' }: ImageArgs): string {
-  if (!new RegExp(`^(?:${name})(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?$`).test(value)) return value;
+  if (!compile(`^(?:${name})(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?$`).test(value)) return value;
   const [, repository = value, tag = '', digest = ''] = /^([^/]*\/.*?|[^/]*?)(?::([^/@]*))?(?:@(.*))?$/.exec(value) ?? [];
   const written = newTag !== '' ? { tag: newTag, digest: newDigest } : newDigest !== '' ? { tag: '', digest: newDigest } : tagSuffix !== '' ? { tag: tag + tagSuffix, digest: '' } : { tag, digest };
   return `${newName || repository}${written.tag === '' ? '' : `:${written.tag}`}${written.digest === '' ? '' : `@${written.digest}`}`;

@@ -1,6 +1,6 @@
 import { isMap, isScalar, parse, parseAllDocuments, type Document, type ScalarTag, type Tags } from 'yaml';
 import { StatusError } from '#common/errors.ts';
-import { isRecord, type JsonRecord } from '#api/meta/json.ts';
+import { deeperThan, isRecord, maxDepth, type JsonRecord } from '#api/meta/json.ts';
 import { isDate } from './yaml-words.ts';
 
 /**
@@ -76,6 +76,7 @@ function plain(value: unknown): unknown {
 function checked(object: unknown): JsonRecord {
   if (!isRecord(object)) throw new StatusError('BadRequest', 'missing Resource metadata');
   if (typeof object['kind'] !== 'string' || object['kind'] === '') throw new StatusError('BadRequest', `missing kind in object ${JSON.stringify(object, jsonNumber)}`);
+  if (deeperThan(object, maxDepth)) throw new StatusError('BadRequest', `an object of kind ${object['kind']} nests deeper than ${String(maxDepth)} levels`);
   const metadata = object['metadata'];
   if (!object['kind'].endsWith('List') && (!isRecord(metadata) || metadata['name'] === undefined || metadata['name'] === '')) throw new StatusError('BadRequest', `missing metadata.name in object ${JSON.stringify(object, jsonNumber)}`);
   return object;

@@ -6,7 +6,7 @@ import type { FieldOptions, ReplacementArgs } from './kustomization.ts';
 import type { Loader } from './loader.ts';
 import { readWord } from './read.ts';
 import { refuse } from './refuse.ts';
-import { matchesSelectors, type ResourceList, type Selector } from './resource-list.ts';
+import { compile, matchesSelectors, type ResourceList, type Selector } from './resource-list.ts';
 import { replacementShape, requireShape } from './shape.ts';
 
 /** Copies the value of one object's field to fields of others. */
@@ -64,7 +64,7 @@ function applyTo(list: ResourceList, value: unknown, { select, reject = [], fiel
     const ids = idsOf(resource);
     if (!ids.some((id) => idFits(id, select)) || ids.some((id) => byId.some((selector) => idFits(id, selector)))) continue;
     for (const path of fieldPaths.length > 0 ? fieldPaths : ['metadata.name']) {
-      const places = find(resource.fields, splitFieldPath(path), options.create === true);
+      const places = find(resource.fields, splitFieldPath(path), { create: options.create === true, exact: false });
       if (places.length === 0) throw refuse(`unable to find ${options.create === true ? 'or create ' : ''}field ${JSON.stringify(path)} in replacement target`);
       for (const place of places) place.set(replaced(place.get(), value, options));
     }
@@ -106,29 +106,38 @@ export function splitFieldPath(path: string): string[] {
 }
 
 function lookup(value: unknown, path: readonly string[]): unknown[] {
-  return find({ root: value }, ['root', ...path], false).slice(0, 1).map((place) => place.get());
+  return find({ root: value }, ['root', ...path], { create: false, exact: true }).slice(0, 1).map((place) => place.get());
 }
 
 interface Place { readonly get: () => unknown; readonly set: (value: unknown) => void }
 
-/** All the places that a path leads to; fields that are missing are made where `create` says so. */
-function find(value: unknown, [part = '', ...rest]: readonly string[], create: boolean): Place[] {
+interface Finding {
+  /** Fields that are missing are made. */
+  readonly create: boolean;
+  /** `[name=web]` is that item alone; else, in targets, a regular expression that finds `web-2`, too, as kustomize has it. */
+  readonly exact: boolean;
+}
+
+/** All the places that a path leads to. */
+function find(value: unknown, [part = '', ...rest]: readonly string[], how: Finding): Place[] {
+  const { create, exact } = how;
   const item = /^\[([^=]*)=(.*)\]$/s.exec(part);
   if (Array.isArray(value)) {
-    if (create && item && !value.some((entry) => fits(entry, item[1] ?? '', item[2] ?? ''))) value.push({ [item[1] ?? '']: item[2] ?? '' });
-    const chosen = [...value.keys()].filter((i) => (part === '*' ? true : item ? fits(value[i], item[1] ?? '', item[2] ?? '') : part === '-' ? i === value.length - 1 : String(i) === part));
+    if (create && item && !value.some((entry) => fits(entry, item[1] ?? '', item[2] ?? '', exact))) value.push({ [item[1] ?? '']: item[2] ?? '' });
+    const chosen = [...value.keys()].filter((i) => (part === '*' ? true : item ? fits(value[i], item[1] ?? '', item[2] ?? '', exact) : part === '-' ? i === value.length - 1 : String(i) === part));
     if (/^\d+$/.test(part) && chosen.length === 0) throw refuse(`index ${part} specified but only ${String(value.length)} elements found`);
-    return chosen.flatMap((i): Place[] => (rest.length > 0 ? find(value[i], rest, create) : [{ get: () => value[i] as unknown, set: (next) => { value[i] = next; } }]));
+    return chosen.flatMap((i): Place[] => (rest.length > 0 ? find(value[i], rest, how) : [{ get: () => value[i] as unknown, set: (next) => { value[i] = next; } }]));
   }
   if (!isRecord(value)) return [];
-  if (part === '*') return Object.keys(value).flatMap((key) => find(value, [key, ...rest], create));
+  if (part === '*') return Object.keys(value).flatMap((key) => find(value, [key, ...rest], how));
   const missing = own(value, part) === undefined || own(value, part) === null;
   if (missing && !create) return [];
   if (missing && rest.length > 0) setOwn(value, part, /^\[|^\d+$|^-$/.test(rest[0] ?? '') ? [] : {});
-  return rest.length > 0 ? find(own(value, part), rest, create) : [{ get: () => own(value, part), set: (next) => { setOwn(value, part, next); } }];
+  return rest.length > 0 ? find(own(value, part), rest, how) : [{ get: () => own(value, part), set: (next) => { setOwn(value, part, next); } }];
 }
 
-function fits(entry: unknown, field: string, pattern: string): boolean {
+function fits(entry: unknown, field: string, pattern: string, exact: boolean): boolean {
   const value = field === '' ? entry : isRecord(entry) ? own(entry, field) : undefined;
-  return value !== undefined && typeof value !== 'object' && new RegExp(`^(?:${pattern})$`).test(textOf(value));
+  if (value === undefined || value === null || typeof value === 'object') return false;
+  return exact ? textOf(value) === pattern : compile(pattern).test(textOf(value));
 }

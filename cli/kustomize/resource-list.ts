@@ -94,9 +94,10 @@ export function matchesSelectors(resource: Resource, { labelSelector = '', annot
   return matchesLabels(parseLabelSelector(labelSelector), resource.meta('labels')) && matchesLabels(parseLabelSelector(annotationSelector), resource.meta('annotations'));
 }
 
-function compile(pattern: string): RegExp {
+/** What is no regular expression is refused. */
+export function compile(pattern: string): RegExp {
   try {
-    return new RegExp(pattern, 'u');
+    return new RegExp(pattern);
   } catch {
     throw refuse(`error parsing regexp: ${JSON.stringify(pattern)}`);
   }
