@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -69,6 +72,19 @@ describe('kustomize', () => {
   ])('refuses %s', async (_what, files, message) => {
     const root = folderOf(files as unknown as Record<string, string>);
     await expect(built(root)).rejects.toThrow(message.replaceAll('ROOT', root));
+  });
+
+  it('reads plain files by URL', async () => {
+    const server = createServer((request, response) => { response.writeHead(request.url === '/x.yaml' ? 200 : 404).end(configMap('far')); });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const address = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+      expect(await built(folderOf({ 'kustomization.yaml': `resources: ["${address}/x.yaml"]\nnamePrefix: so-` }))).toContain('name: so-far\n');
+      await expect(built(folderOf({ 'kustomization.yaml': `resources: ["${address}/y.yaml"]` }))).rejects.toThrow(`unable to read URL "${address}/y.yaml", server reported 404`);
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
   });
 
   it('follows no link out of its folder', async () => {
