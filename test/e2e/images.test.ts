@@ -18,7 +18,8 @@ const slow = { timeoutMs: 120_000 };
 const wait = { timeoutMs: 90_000, intervalMs: 100, explain: () => cluster.diagnostics() };
 
 beforeAll(async () => {
-  cluster = await Cluster.create({ agents: 2, allInOne: true, agentFlags: ['--image-minimum-gc-age=0s'], prepareHost: async (host) => {
+  // No test here waits for a host to count as lost; on a busy machine one that is not would, and a push to it break off.
+  cluster = await Cluster.create({ agents: 2, allInOne: true, controlPlaneFlags: ['--heartbeat-period=10s', '--node-monitor-grace-period=40s'], agentFlags: ['--image-minimum-gc-age=0s'], prepareHost: async (host) => {
     // Read at the start; the registry comes later.
     await host.execOk('sh', ['-c', 'mkdir -p /etc/cleat && cat > /etc/cleat/registries.yaml'], { input: JSON.stringify({ mirrors: { 'far.example': { endpoint: ['http://127.0.0.1:5000'] } }, configs: { '192.0.2.10:5443': { tls: { insecure_skip_verify: true } } } }) });
   } });
@@ -180,7 +181,7 @@ describe('cleat image', () => {
     cluster.startAgent(0);
     const said = `docker.io/library/lading:4 loaded on ${killed.name}`;
     await eventually(async () => (await cluster.cleat(['image', 'load', path, '--node', killed.name], slow).catch(() => '')).includes(said), { what: 'the agent to be back', ...wait });
-    for (const host of cluster.lab.hosts) expect((await host.exec('ls', ['-R', '/var/lib/cleat/agent/blobs'])).exitCode, host.name).not.toBe(0);
+    expect((await killed.exec('ls', ['-R', '/var/lib/cleat/agent/blobs'])).exitCode).not.toBe(0);
   });
 
   it('takes packed archives from standard input, and refuses what a node cannot run, or what is no image', async () => {
