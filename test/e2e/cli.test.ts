@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExecResult } from '#common/exec.ts';
 import { Cluster } from '../support/cluster.ts';
@@ -214,7 +215,7 @@ describe('verbs of every day', () => {
   });
 
   it('say where the cluster is, and serve its API to kubectl', async () => {
-    const plain = (text: string): string => text.replaceAll(/\x1b\[[\d;]*m/g, '').replaceAll('kubectl', 'cleat');
+    const plain = (text: string): string => stripVTControlCharacters(text).replaceAll('kubectl', 'cleat');
     expect(await cleat('cluster-info')).toBe(plain(await cluster.kubectl(['cluster-info'])));
     expect(await cleat('cluster-info', 'dump', `--output-directory=${join(dir, 'dump')}`)).toBe(`Cluster info dumped to ${join(dir, 'dump')}\n`);
     expect(JSON.parse(readFileSync(join(dir, 'dump/nodes.json'), 'utf8'))).toMatchObject({ kind: 'NodeList', items: [{}, {}] });
