@@ -27,7 +27,7 @@ export interface PodNetworkDeps {
   readonly random: () => number;
 }
 
-export const podNetworkDefaults = { routeProtocol: 142, checkIntervalMs: 60_000 } as const;
+export const podNetworkDefaults = { routeProtocol: 142, checkIntervalMs: 30_000 } as const;
 
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 } as const;
 

@@ -61,7 +61,8 @@ export class HostRuntime {
     await this.untilAnswered(() => driver.version(signal), signal);
     const foreign = this.choice.driver === 'cri' && !this.containerd ? await foreignSetup(driver, signal) : undefined;
     if (this.choice.driver !== 'cri') await findCniBinDir(cniBinDirs);
-    await ensurePauseImage(driver, signal, foreign?.sandboxImage);
+    // One that has answered once may end before the next question.
+    await this.untilAnswered(() => ensurePauseImage(driver, signal, foreign?.sandboxImage), signal);
     return { driver, cniConfDir: foreign?.cniConfDir, systemImages: [pauseImage, ...(foreign?.sandboxImage === undefined ? [] : [foreign.sandboxImage])] };
   }
 

@@ -102,8 +102,8 @@ async function create(client: RestClient, parsed: ParsedFlags, io: Io): Promise<
 
 /** The kubeconfig may say 127.0.0.1; what other hosts can reach is what the kubernetes Service points at. */
 async function advertised(client: RestClient): Promise<string | undefined> {
-  const endpoints = await client.find<{ subsets?: { addresses?: { ip: string }[] }[] }>('/api/v1/namespaces/default/endpoints/kubernetes');
-  return endpoints?.subsets?.[0]?.addresses?.[0]?.ip;
+  const slice = await client.find<{ endpoints?: { addresses: string[] }[] }>('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
+  return slice?.endpoints?.[0]?.addresses[0];
 }
 
 async function list(client: RestClient, asJson: boolean, io: Io): Promise<number> {

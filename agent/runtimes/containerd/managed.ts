@@ -34,6 +34,8 @@ export interface ManagedContainerdConfig {
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 const sweepAfterMs = 15_000;
 const sweepAgainMs = 1000;
+/** What could not be ended by then needs somebody to look at it. */
+const maxSweeps = 5;
 const readyMs = 20_000;
 const maxLogBytes = 4 << 20;
 
@@ -121,7 +123,7 @@ export class ManagedContainerd implements Runnable {
     const afterMs = this.#config.sweepAfterMs ?? sweepAfterMs;
     await clock.sleep(afterMs, signal);
     try {
-      await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal));
+      for (let looks = 0; looks < maxSweeps && await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal)); looks++) await clock.sleep(sweepAgainMs, signal);
       await removeInherited(this.paths, clock.now() - afterMs, log);
     } catch (error) {
       if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for what was left behind');

@@ -19,10 +19,11 @@ interface Shim {
 /**
  * Ends shims that belong to no container. containerd leaves one behind when it is killed while it makes a pod, and also
  * when the agent is that asked it to. `pause` lies between two looks: a shim that is on its way out needs no help.
+ * False when there was none: with others it is worth looking again.
  */
-export async function endStrayShims(socket: string, log: Log, pause: () => Promise<void>): Promise<void> {
+export async function endStrayShims(socket: string, log: Log, pause: () => Promise<void>): Promise<boolean> {
   const suspects = await strayShims(socket);
-  if (suspects.length === 0) return;
+  if (suspects.length === 0) return false;
   await pause();
   for (const shim of await strayShims(socket)) {
     if (!suspects.some(({ pid, id }) => pid === shim.pid && id === shim.id)) continue;
@@ -30,13 +31,23 @@ export async function endStrayShims(socket: string, log: Log, pause: () => Promi
     try {
       // Its own way of ending what it runs; what is then left of it is the process.
       if (shim.bundle !== undefined) await exec(shim.program, ['-namespace', namespace, '-address', socket, '-id', shim.id, '-bundle', shim.bundle, 'delete'], { cwd: shim.bundle }).catch(() => undefined);
-      for (const pid of [...await childrenOf(shim.pid), shim.pid]) process.kill(pid, 'SIGKILL');
+      for (const pid of [...await childrenOf(shim.pid), shim.pid]) kill(pid);
       if (shim.bundle === undefined) continue;
       await exec('umount', [`${shim.bundle}/rootfs`]);
       await rm(shim.bundle, { recursive: true, force: true });
     } catch (error) {
       log.warn({ shim: shim.pid, err: messageOf(error) }, 'a shim that was left behind cannot be ended');
     }
+  }
+  return true;
+}
+
+/** What has ended by itself keeps the others from nothing. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
