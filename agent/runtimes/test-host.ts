@@ -96,12 +96,17 @@ async function removeHost(netns: string, stateDir: string): Promise<void> {
   await rm(stateDir, { recursive: true, force: true });
 }
 
+/** Where `sandboxConfig` puts the pods of the test whose process the name has. Those whose shim was killed belong to nobody. */
+function podsOf(netns: string): string {
+  return `/cleat-contract/uid-${netns.split('-').at(-2) ?? ''}-`;
+}
+
 async function processesOf(netns: string, stateDir: string): Promise<number[]> {
   const inside = (await exec('ip', ['netns', 'pids', netns])).stdout.trim().split('\n').map(Number);
   const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => pid !== process.pid);
   const named = await Promise.all(all.map(async (pid) => {
     const [command, cgroup] = await Promise.all(['cmdline', 'cgroup'].map((file) => readFile(`/proc/${String(pid)}/${file}`, 'utf8').catch(() => '')));
-    return command?.includes(`${stateDir}/`) || cgroup?.includes(`/${netns}/`) ? pid : 0;
+    return command?.includes(`${stateDir}/`) || cgroup?.includes(`/${netns}/`) || cgroup?.includes(podsOf(netns)) ? pid : 0;
   }));
   return [...new Set([...inside, ...named])].filter((pid) => pid > 1);
 }

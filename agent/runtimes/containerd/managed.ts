@@ -33,9 +33,10 @@ export interface ManagedContainerdConfig {
 
 const retry = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
 const sweepAfterMs = 15_000;
-const sweepAgainMs = 1000;
-/** What could not be ended by then needs somebody to look at it. */
-const maxSweeps = 5;
+/** A shim may be left behind later, too: by a pod that could only be ended once containerd was back. */
+const longestSweepMs = 3_600_000;
+const sweepGrowth = 4;
+const stillThereMs = 1000;
 const readyMs = 20_000;
 const maxLogBytes = 4 << 20;
 
@@ -90,10 +91,14 @@ export class ManagedContainerd implements Runnable {
   }
 
   async #keepRunning(tasks: TaskGroup, signal: AbortSignal): Promise<void> {
+    let sweeping = new AbortController();
     for (let failures = 0; !signal.aborted;) {
       try {
         await this.ensure(signal);
-        tasks.run('remains', signal, () => this.#removeRemains(signal));
+        sweeping.abort();
+        sweeping = new AbortController();
+        const untilNext = AbortSignal.any([signal, sweeping.signal]);
+        tasks.run('remains', untilNext, () => this.#removeRemains(untilNext));
         const watch = await dial(this.paths.ttrpcSocket);
         if (watch) {
           failures = 0;
@@ -117,16 +122,18 @@ export class ManagedContainerd implements Runnable {
     await removeSockets(this.paths.socket, this.paths.ttrpcSocket, this.paths.pidFile);
   }
 
-  /** Once, when what an earlier agent or containerd had under way is over. */
+  /** First when what an earlier agent or containerd had under way is over, then with growing waits. */
   async #removeRemains(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
-    const afterMs = this.#config.sweepAfterMs ?? sweepAfterMs;
-    await clock.sleep(afterMs, signal);
-    try {
-      for (let looks = 0; looks < maxSweeps && await endStrayShims(this.paths.socket, log, () => clock.sleep(sweepAgainMs, signal)); looks++) await clock.sleep(sweepAgainMs, signal);
-      await removeInherited(this.paths, clock.now() - afterMs, log);
-    } catch (error) {
-      if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for what was left behind');
+    const firstMs = this.#config.sweepAfterMs ?? sweepAfterMs;
+    for (let afterMs = firstMs; !signal.aborted; afterMs = Math.min(longestSweepMs, afterMs * sweepGrowth)) {
+      await clock.sleep(afterMs, signal);
+      try {
+        await endStrayShims(this.paths.socket, log, () => clock.sleep(stillThereMs, signal));
+        if (afterMs === firstMs) await removeInherited(this.paths, clock.now() - firstMs, log);
+      } catch (error) {
+        if (!signal.aborted) log.info({ err: messageOf(error) }, 'could not look for what was left behind');
+      }
     }
   }
 

@@ -19,11 +19,10 @@ interface Shim {
 /**
  * Ends shims that belong to no container. containerd leaves one behind when it is killed while it makes a pod, and also
  * when the agent is that asked it to. `pause` lies between two looks: a shim that is on its way out needs no help.
- * False when there was none: with others it is worth looking again.
  */
-export async function endStrayShims(socket: string, log: Log, pause: () => Promise<void>): Promise<boolean> {
+export async function endStrayShims(socket: string, log: Log, pause: () => Promise<void>): Promise<void> {
   const suspects = await strayShims(socket);
-  if (suspects.length === 0) return false;
+  if (suspects.length === 0) return;
   await pause();
   for (const shim of await strayShims(socket)) {
     if (!suspects.some(({ pid, id }) => pid === shim.pid && id === shim.id)) continue;
@@ -39,7 +38,6 @@ export async function endStrayShims(socket: string, log: Log, pause: () => Promi
       log.warn({ shim: shim.pid, err: messageOf(error) }, 'a shim that was left behind cannot be ended');
     }
   }
-  return true;
 }
 
 /** What has ended by itself keeps the others from nothing. */

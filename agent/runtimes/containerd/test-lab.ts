@@ -59,6 +59,7 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
     for (const driver of drivers) driver.close();
     for (const pid of launched) if (await processRef(pid)) process.kill(pid, 'SIGKILL');
     await containerd.stop(stop);
+    await endOrphans(process.pid);
     await removeLab(netns, stateDir);
   };
   try {
@@ -94,13 +95,20 @@ async function removeCrashedLabs(): Promise<void> {
     for (const pid of new Set([...containerd ? [containerd.pid] : [], ...inNetns, ...await pidsInCgroup(name)])) {
       if (pid > 1 && await processRef(pid)) process.kill(pid, 'SIGKILL');
     }
+    await endOrphans(owner);
     await removeLab(name, stateDir);
   }
 }
 
+/** Pods that `sandboxConfig` names after a test's process, and whose shim was killed, belong to nobody. */
+async function endOrphans(owner: number): Promise<void> {
+  for (const pid of await pidsInCgroup(`cleat-contract/uid-${String(owner)}-`)) if (await processRef(pid)) process.kill(pid, 'SIGKILL');
+}
+
+/** `name`: how the cgroup's path goes on after a slash. */
 async function pidsInCgroup(name: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-  const member = await Promise.all(pids.map(async (pid) => (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(`/${name}/`)));
+  const member = await Promise.all(pids.map(async (pid) => (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(`/${name}`)));
   return pids.filter((_pid, i) => member[i]).map(Number);
 }
 
