@@ -12,3 +12,8 @@ export function kernelText(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** The kernel's name for the time since it was started; empty where it does not tell. */
+export function kernelBootId(): string {
+  return kernelText('/proc/sys/kernel/random/boot_id') ?? '';
+}

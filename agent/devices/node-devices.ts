@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { deviceClassesMap } from '#api/devices/device-class.ts';
@@ -6,6 +5,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { configMaps, pods } from '#api/kinds/resources.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
+import { kernelBootId } from '#common/kernel-file.ts';
 import { TaskGroup, untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { Ledger } from '#agent/node/ledger.ts';
@@ -64,8 +64,7 @@ export class NodeDevices implements PodDevices, Runnable {
   /** Reads what an earlier agent wrote down, so that who has what is known before any pod is looked at. */
   static async open(deps: NodeDevicesDeps, config: NodeDevicesConfig): Promise<NodeDevices> {
     const record = new DeviceRecord(config.recordPath);
-    const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim();
-    return new NodeDevices(deps, config, record, await record.read(deps.log), bootId);
+    return new NodeDevices(deps, config, record, await record.read(deps.log), kernelBootId());
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
 import { join } from 'node:path';
 import { detectNodeIp } from '#common/host-address.ts';
-import { kernelText } from '#common/kernel-file.ts';
+import { kernelBootId, kernelText } from '#common/kernel-file.ts';
 import { pidsFolder } from '#agent/runtimes/cgroups.ts';
 import { readCgroup, type CgroupReadings } from './cgroup-limits.ts';
 import { memoryInformation, osInformation } from './system-information.ts';
@@ -83,7 +83,7 @@ export class LinuxHost implements Host {
       machineId: kernelText('/etc/machine-id') ?? ids.os,
       // A board without firmware tables (or a container) has no UUID; its serial number or machine id is as unique.
       systemUuid: ids.hardware || kernelText('/proc/device-tree/serial-number') || kernelText('/etc/machine-id') || ids.os,
-      bootId: kernelText('/proc/sys/kernel/random/boot_id') ?? '',
+      bootId: kernelBootId(),
     };
   }
 

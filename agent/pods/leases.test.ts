@@ -11,7 +11,7 @@ import { silentLog } from '#common/log.ts';
 import { helloImage } from '#install/images.ts';
 import { withheld } from './leases.ts';
 import { PodManager } from './manager.ts';
-import { MemoryState, testPod } from './testing.ts';
+import { MemoryState, testManagerConfig, testNode, testPod } from './testing.ts';
 
 /** Contact by the test's word, on the test's clock. */
 class TestContact implements Contact {
@@ -60,8 +60,8 @@ describe('pods of which there may be one copy', () => {
     stop = new AbortController();
     manager = new PodManager({
       state, driver, clock, log: silentLog, contact, events: { emit: (e) => { events.push(e); } },
-      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-    }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+      node: testNode,
+    }, testManagerConfig(dir));
     running = manager.start(stop.signal);
   }
   async function end(): Promise<void> {

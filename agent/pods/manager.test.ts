@@ -14,7 +14,7 @@ import { helloImage } from '#install/images.ts';
 import { PodManager } from './manager.ts';
 import { systemCheck } from './probes/checks.ts';
 import type { Check } from './probes/types.ts';
-import { MemoryState, testContainer, testPod } from './testing.ts';
+import { MemoryState, testContainer, testManagerConfig, testNode, testPod } from './testing.ts';
 
 let dir: string;
 let clock: ManualClock;
@@ -31,8 +31,8 @@ function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
     state, driver, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
-    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+    node: testNode,
+  }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'] }));
   running = manager.start(stop.signal);
 }
 

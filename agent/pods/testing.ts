@@ -3,6 +3,8 @@ import { configMaps, csiDrivers, nodes, pods, runtimeClasses, secrets, services,
 import { objectKey, type KubeObject } from '#api/meta/object.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
 import { helloImage } from '#install/images.ts';
+import type { PodManagerDeps } from './manager.ts';
+import type { PodManagerConfig } from './types.ts';
 
 /** For tests: a desired state in memory that is changed by hand. */
 export class MemoryState implements DesiredState {
@@ -57,4 +59,14 @@ type Container = NonNullable<Pod['spec']>['containers'][number];
 
 export function testContainer(name: string, change: Partial<Container> = {}): Container {
   return { name, image: helloImage, imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', 'sleep 100000'], ...change };
+}
+
+/** For tests: a host with room, as pods ask for it. */
+export const testNode: PodManagerDeps['node'] = {
+  hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }),
+};
+
+/** For tests: a manager of pods whose files are in `stateDir`. */
+export function testManagerConfig(stateDir: string, change: Partial<PodManagerConfig> = {}): PodManagerConfig {
+  return { nodeName: 'node', stateDir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4, ...change };
 }

@@ -9,7 +9,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from './manager.ts';
 import { podPaths } from './paths.ts';
-import { MemoryState, testPod } from './testing.ts';
+import { MemoryState, testManagerConfig, testNode, testPod } from './testing.ts';
 
 let dir: string;
 let clock: ManualClock;
@@ -33,8 +33,8 @@ function begin(): void {
   };
   manager = new PodManager({
     state, driver, clock, log: silentLog, events: { emit: () => undefined }, tokens: { token },
-    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+    node: testNode,
+  }, testManagerConfig(dir));
   running = manager.start(stop.signal);
 }
 

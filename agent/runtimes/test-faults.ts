@@ -7,7 +7,7 @@ import { pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { PodManager } from '#agent/pods/manager.ts';
-import { MemoryState } from '#agent/pods/testing.ts';
+import { MemoryState, testManagerConfig, testNode } from '#agent/pods/testing.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import type { RuntimeDriver } from './types.ts';
 
@@ -44,8 +44,8 @@ export class FaultLab {
   start(driver: RuntimeDriver): void {
     this.#manager = new PodManager({
       state: this.#state, driver, clock: this.clock, log: silentLog, events: { emit: (event) => { this.events.push(event); } },
-      node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-    }, { nodeName: 'node', stateDir: this.dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
+      node: testNode,
+    }, testManagerConfig(this.dir, { clusterDns: ['10.43.0.10'], parallelStarts: 8 }));
     this.run(this.#manager);
   }
 

@@ -3,6 +3,7 @@ import { uptime } from 'node:os';
 import { dirname } from 'node:path';
 import { isRecord } from '#api/meta/json.ts';
 import { messageOf } from '#common/errors.ts';
+import { kernelBootId } from '#common/kernel-file.ts';
 import type { Log } from '#common/log.ts';
 import type { Contact } from './types.ts';
 
@@ -39,7 +40,7 @@ export class HostContact implements Contact {
 
   /** What cannot be read counts as no contact. */
   static async open(deps: HostContactDeps, file: string): Promise<HostContact> {
-    const bootId = await (deps.bootId ?? kernelBootId)();
+    const bootId = await (deps.bootId?.() ?? kernelBootId());
     const lastMs = parse(await readFile(file, 'utf8').catch(() => ''), bootId);
     const nowMs = (deps.uptimeMs ?? systemUptimeMs)();
     return new HostContact(deps, file, bootId, lastMs !== undefined && lastMs <= nowMs ? lastMs : undefined);
@@ -110,8 +111,4 @@ function parse(text: string, bootId: string): number | undefined {
 /** CLOCK_BOOTTIME: the process's own monotonic clock stands still while the host sleeps. */
 function systemUptimeMs(): number {
   return uptime() * 1000;
-}
-
-async function kernelBootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim();
 }

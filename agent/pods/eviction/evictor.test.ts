@@ -10,7 +10,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from '../manager.ts';
-import { MemoryState, testContainer, testPod } from '../testing.ts';
+import { MemoryState, testContainer, testManagerConfig, testNode, testPod } from '../testing.ts';
 import { Evictor } from './evictor.ts';
 
 let dir: string;
@@ -33,9 +33,7 @@ beforeEach(async () => {
   driver = new FakeDriver(clock, { writeLogs: true });
   driver.images.set(helloImage, 'sha256:hello');
   const deps = { driver, clock, log: silentLog, events: { emit: (e: AgentEvent) => { events.push(e); } } };
-  manager = new PodManager({ ...deps, state, node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) } }, {
-    nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4,
-  });
+  manager = new PodManager({ ...deps, state, node: testNode }, testManagerConfig(dir));
   const node = {
     pressures: () => Promise.resolve(pressures.splice(0, 1)), get isPressed() { return pressures.length > 0; },
     subscribe: (listener: () => void) => { changed = listener; return () => undefined; },

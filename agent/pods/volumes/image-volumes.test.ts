@@ -12,7 +12,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from '../manager.ts';
-import { MemoryState, testContainer, testPod } from '../testing.ts';
+import { MemoryState, testContainer, testManagerConfig, testNode, testPod } from '../testing.ts';
 
 let dir: string;
 let clock: ManualClock;
@@ -27,8 +27,8 @@ function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
     state, driver, clock, log: silentLog, events: { emit: (e) => { events.push(e); } },
-    node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 4000, memoryBytes: 1 << 30 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-  }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 4 });
+    node: testNode,
+  }, testManagerConfig(dir));
   running = manager.start(stop.signal);
 }
 async function end(): Promise<void> {
