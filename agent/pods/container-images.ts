@@ -4,7 +4,7 @@ import { podKeyring } from '#agent/images/credentials.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { ensureImage, type WantedImage } from './images.ts';
-import { imageBackoff, type PodMemory } from './memory.ts';
+import { configBackoff, imageBackoff, type PodMemory } from './memory.ts';
 import type { PodPaths } from './paths.ts';
 import type { PodRecorder } from './recorder.ts';
 import type { ObjectLookup } from './spec/env.ts';
@@ -55,11 +55,17 @@ export class ContainerImages {
     const keyring = podKeyring(pod, (namespace, secret) => lookup.secret(namespace, secret));
     const outcome = await ensureImage({ driver, puller, isAlone: isAlone(), nowMs: () => clock.monotonic(), event: emit }, wanted, keyring, signal);
     if (outcome.ok) return true;
-    const again = outcome.reason === 'ErrImagePull' && this.#memory.failures.has(name);
-    const message = again ? `Back-off pulling image "${wanted.image ?? ''}": ErrImagePull: ${outcome.message}` : outcome.message;
-    this.#memory.fail(name, again ? 'ImagePullBackOff' : outcome.reason, message, clock.monotonic(), imageBackoff);
-    recorder.emit('Warning', 'Failed', `Error: ${outcome.reason}`, name);
-    if (outcome.reason === 'ErrImagePull') emit('Normal', 'BackOff', `Back-off pulling image "${wanted.image ?? ''}"`);
+    const { reason, message } = outcome;
+    recorder.emit('Warning', 'Failed', `Error: ${reason}`, name);
+    if (reason !== 'ErrImagePull') {
+      this.#memory.fail(name, reason, message, clock.monotonic(), configBackoff);
+      return false;
+    }
+    const again = this.#memory.failures.has(name);
+    const backOff = `Back-off pulling image "${wanted.image ?? ''}"`;
+    this.#memory.fail(name, again ? 'ImagePullBackOff' : reason, again ? `${backOff}: ${reason}: ${message}` : message, clock.monotonic(), imageBackoff);
+    emit('Normal', 'BackOff', backOff);
+    if (again) recorder.emit('Warning', 'Failed', 'Error: ImagePullBackOff', name);
     return false;
   }
 }

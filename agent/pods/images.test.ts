@@ -46,6 +46,10 @@ describe('policies', () => {
     expect(await ensure('Not A Name')).toMatchObject({ ok: false, reason: 'InvalidImageName', message: expect.stringContaining('invalid reference format') as string });
     driver.failures.set('pullImage', [new StatusError('InternalError', 'no way there')]);
     expect(await ensure('app:1')).toEqual({ ok: false, reason: 'ErrImagePull', message: 'no way there' });
-    expect(events.map((event) => event.split(':')[0])).toEqual(['Warning ErrImageNeverPull', 'Warning InspectFailed', 'Normal Pulling', 'Warning Failed']);
+    driver.failures.set('imageId', [new StatusError('InternalError', 'the table is torn')]);
+    expect(await ensure('app:1')).toEqual({ ok: false, reason: 'ImageInspectError', message: 'Failed to inspect image "app:1": the table is torn' });
+    driver.failures.set('imageId', [new StatusError('ServiceUnavailable', 'nobody listens')]);
+    await expect(ensure('app:1')).rejects.toMatchObject({ code: 'ServiceUnavailable' });
+    expect(events.map((event) => event.split(':')[0])).toEqual(['Warning ErrImageNeverPull', 'Warning InspectFailed', 'Normal Pulling', 'Warning Failed', 'Warning InspectFailed']);
   });
 });

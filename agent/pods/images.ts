@@ -1,6 +1,6 @@
 import type { Container } from '#api/gen/types.ts';
 import { isAbort } from '#common/lifecycle.ts';
-import { messageOf } from '#common/errors.ts';
+import { isStatus, messageOf } from '#common/errors.ts';
 import type { Keyring } from '#agent/images/credentials.ts';
 import type { ImagePuller, PullOutcome } from '#agent/images/puller.ts';
 import type { PullProgress, RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -19,7 +19,7 @@ function pullPolicyOf(container: WantedImage): PullPolicy {
 
 export type ImageOutcome =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'ErrImagePull' | 'ErrImageNeverPull' | 'InvalidImageName'; readonly message: string };
+  | { readonly ok: false; readonly reason: 'ErrImagePull' | 'ErrImageNeverPull' | 'InvalidImageName' | 'ImageInspectError'; readonly message: string };
 
 const component = String.raw`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*`;
 const domain = String.raw`(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?`;
@@ -46,7 +46,16 @@ export async function ensureImage(deps: ImageDeps, container: WantedImage, keyri
     return { ok: false, reason: 'InvalidImageName', message };
   }
   if (policy !== 'Always' || deps.isAlone) {
-    const present = await deps.driver.imageId(image, signal) !== undefined;
+    let present: boolean;
+    try {
+      present = await deps.driver.imageId(image, signal) !== undefined;
+    } catch (error) {
+      // A runtime that is away, or an agent that ends, says nothing of the image.
+      if (isAbort(error, signal) || isStatus(error, 'ServiceUnavailable')) throw error;
+      const message = `Failed to inspect image "${image}": ${messageOf(error)}`;
+      deps.event('Warning', 'InspectFailed', message);
+      return { ok: false, reason: 'ImageInspectError', message };
+    }
     if (present) {
       deps.event('Normal', 'Pulled', `Container image "${image}" already present on machine${policy === 'Always' ? ', and not asked for again while the control plane is away' : ''}`);
       return { ok: true };
