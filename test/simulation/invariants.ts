@@ -6,8 +6,8 @@ import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { isControlledBy } from '#controlplane/controllers/owner-refs.ts';
 import { isSettling, limitsOf, specReplicas } from '#controlplane/controllers/deployment/limits.ts';
 import { isActive, isReady, isTerminal } from '#controlplane/controllers/pod-state.ts';
-import { matchesNode } from '#controlplane/scheduler/node-selector.ts';
-import { untoleratedTaint } from '#controlplane/scheduler/tolerations.ts';
+import { matchesNode } from '#api/pod-spec/node-selector.ts';
+import { untoleratedTaint } from '#api/pod-spec/tolerations.ts';
 import type { Truth, Written } from './truth.ts';
 import { guarded } from './wishes.ts';
 

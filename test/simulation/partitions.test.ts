@@ -7,7 +7,7 @@ import { podIndexes } from '#controlplane/controllers/indexes.ts';
 import { isActive, isReady } from '#controlplane/controllers/pod-state.ts';
 import { Assignments, type AssignmentInformers } from '#controlplane/dispatcher/assignments.ts';
 import { NodeSession } from '#controlplane/dispatcher/session.ts';
-import { untoleratedTaint } from '#controlplane/scheduler/tolerations.ts';
+import { untoleratedTaint } from '#api/pod-spec/tolerations.ts';
 import { Chaos, seeds } from '../support/chaos.ts';
 import { SimulatedHost } from './host.ts';
 import { Link } from './link.ts';

@@ -4,7 +4,7 @@ import type { KubeObject } from '#api/meta/object.ts';
 import { isStatus } from '#common/errors.ts';
 import { controllerOf, isControlledBy } from '#controlplane/controllers/owner-refs.ts';
 import { isActive, isReady } from '#controlplane/controllers/pod-state.ts';
-import { matchesTerm } from '#controlplane/scheduler/node-selector.ts';
+import { matchesTerm } from '#api/pod-spec/node-selector.ts';
 import { SimulatedControlPlane } from './control-plane.ts';
 import { Demand, memoryMs } from './demand.ts';
 import { SimulatedHost } from './host.ts';

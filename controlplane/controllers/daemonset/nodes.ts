@@ -1,7 +1,7 @@
 import type { DaemonSet, Node, Pod, PodSpec, Toleration } from '#api/gen/types.ts';
 import { daemonSets } from '#api/kinds/resources.ts';
-import { matchesNode } from '../../scheduler/node-selector.ts';
-import { isTolerated, untoleratedTaint } from '../../scheduler/tolerations.ts';
+import { matchesNode } from '#api/pod-spec/node-selector.ts';
+import { isTolerated, untoleratedTaint } from '#api/pod-spec/tolerations.ts';
 import { podFromTemplate } from '../pod-from-template.ts';
 import { revisionLabel } from '../revision-history.ts';
 

@@ -3,7 +3,7 @@ import type { Node, Pod } from '#api/gen/types.ts';
 import { pods as podResource } from '#api/kinds/resources.ts';
 import { getCondition, setCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
-import { isTolerated } from '../../scheduler/tolerations.ts';
+import { isTolerated } from '#api/pod-spec/tolerations.ts';
 import { eventAction } from '../execute.ts';
 import { isTerminal, isTerminating } from '../pod-state.ts';
 import type { Action, Decision } from '../types.ts';

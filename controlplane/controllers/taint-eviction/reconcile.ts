@@ -4,7 +4,7 @@ import { pods } from '#api/kinds/resources.ts';
 import { setCondition } from '#api/meta/conditions.ts';
 import { rfc3339 } from '#common/time.ts';
 import { keyOf } from '#api/meta/object.ts';
-import { tolerates } from '../../scheduler/tolerations.ts';
+import { tolerates } from '#api/pod-spec/tolerations.ts';
 import { eventAction } from '../execute.ts';
 import { isReady, isTerminal } from '../pod-state.ts';
 import type { Action, Decision } from '../types.ts';

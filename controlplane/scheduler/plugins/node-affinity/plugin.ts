@@ -1,6 +1,6 @@
 import type { NodeAffinity, NodeSelectorTerm, PodSpec } from '#api/gen/types.ts';
 import { validateAffinity } from '#api/pod-spec/affinity.ts';
-import { matchesNode, matchesTerm, type NodeIdentity } from '../../node-selector.ts';
+import { matchesNode, matchesTerm, type NodeIdentity } from '#api/pod-spec/node-selector.ts';
 import { PluginArgs } from '../../plugin-args.ts';
 import { scaleToHighest } from '../../scores.ts';
 import type { Plugin, PluginHandle, Rejection } from '../../types.ts';

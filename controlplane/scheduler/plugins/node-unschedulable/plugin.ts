@@ -1,4 +1,4 @@
-import { isTolerated } from '../../tolerations.ts';
+import { isTolerated } from '#api/pod-spec/tolerations.ts';
 import type { Plugin, PodInfo, Rejection } from '../../types.ts';
 
 const refused: Rejection = { reasons: ['node(s) were unschedulable'], resolvable: false };

@@ -1,8 +1,8 @@
 import type { TopologySpreadConstraint } from '#api/gen/types.ts';
 import { matchesLabels, type LabelRequirement } from '#api/meta/selectors.ts';
-import { matchesNode } from '../../node-selector.ts';
+import { matchesNode } from '#api/pod-spec/node-selector.ts';
 import { selectorWithKeys } from '../../pod-info.ts';
-import { untolerated } from '../../tolerations.ts';
+import { untolerated } from '#api/pod-spec/tolerations.ts';
 import type { NodeInfo, PodClass, PodInfo, Snapshot } from '../../types.ts';
 
 export const hostnameKey = 'kubernetes.io/hostname';

@@ -1,5 +1,5 @@
 import { scaleToHighest } from '../../scores.ts';
-import { isTolerated, untolerated } from '../../tolerations.ts';
+import { isTolerated, untolerated } from '#api/pod-spec/tolerations.ts';
 import type { Plugin } from '../../types.ts';
 
 /** Pods stay off nodes with taints that they do not tolerate, and rather off those with PreferNoSchedule taints. */

@@ -6,7 +6,7 @@ import { matchesLabels, requirementsOf } from '#api/meta/selectors.ts';
 import { annotations, findVolume, isFor, isFullyBound, storageClassOf } from '#api/volumes/binding.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import { matchesTerm } from '../../node-selector.ts';
+import { matchesTerm } from '#api/pod-spec/node-selector.ts';
 import { PluginArgs } from '../../plugin-args.ts';
 import type { CycleState, NodeInfo, Plugin, PluginHandle, PodInfo, Rejection, StateKey, Storage } from '../../types.ts';
 

@@ -1,4 +1,4 @@
-import type { Taint, Toleration } from '#api/gen/types.ts';
+import type { Taint, Toleration } from '../gen/types.ts';
 
 /** True when the toleration matches the taint: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/ */
 export function tolerates(toleration: Toleration, taint: Taint): boolean {

@@ -1,8 +1,10 @@
-import type { NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from '#api/gen/types.ts';
-import type { NodeInfo } from './types.ts';
+import type { NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from '../gen/types.ts';
 
 /** What matching needs of a node. */
-export type NodeIdentity = Pick<NodeInfo, 'name' | 'labels'>;
+export interface NodeIdentity {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
 
 /** True when the node satisfies the pod's nodeSelector and its required node affinity. */
 export function matchesNode(spec: PodSpec | undefined, node: NodeIdentity): boolean {
