@@ -10,8 +10,8 @@ export type PushCommand =
   | { readonly do: 'offer'; readonly archive: EncodedParts; readonly nodes: readonly string[] }
   /** An image that is here, for the nodes named to fetch; answered with its parts. */
   | { readonly do: 'share'; readonly image: string; readonly nodes: readonly string[] }
-  /** So many bytes follow. */
-  | { readonly do: 'put'; readonly digest: string; readonly size: number }
+  /** As many bytes follow; less `from`, where the node has said that as many are there. */
+  | { readonly do: 'put'; readonly digest: string; readonly size: number; readonly from?: number }
   /** From another node. */
   | { readonly do: 'fetch'; readonly digest: string; readonly size: number; readonly node: string; readonly hosts: readonly string[]; readonly port: number }
   /** All is here that was offered. */
@@ -21,6 +21,8 @@ export interface PushAnswer {
   readonly error?: { readonly code: string; readonly message: string };
   /** Blobs that need not come. */
   readonly held?: readonly string[];
+  /** How much of others came before, by digest: a blob may go on from there. Absent of older agents. */
+  readonly begun?: Readonly<Record<string, number>>;
   /** Of these, and of `held`, what others can fetch here. */
   readonly shared?: readonly string[];
   /** Where others can fetch. Absent when they cannot. */

@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, rmdir, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blob } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
-import { StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 
 /** So that a push that was cut off goes on where it was. */
 const keepMs = 3_600_000;
@@ -12,8 +12,9 @@ const keepMs = 3_600_000;
 const spareBytes = 64 << 20;
 
 /**
- * Blobs of images on their way to this host: files named by their digest, whole or not there. They are not synced:
- * the folder is that of one boot, and what another boot left is not trusted, but removed.
+ * Blobs of images on their way to this host: files named by their digest, which are whole, and by their digest and a
+ * word of chance, which are not yet. They are not synced: the folder is that of one boot, and what another boot left is
+ * not trusted, but removed.
  */
 export class ReceivedBlobs {
   readonly #clock: Clock;
@@ -35,38 +36,77 @@ export class ReceivedBlobs {
     return (await stat(this.#path(digest)).catch(() => undefined))?.size === size;
   }
 
-  read(digest: string): AsyncIterable<Uint8Array> {
-    return createReadStream(this.#path(digest), { highWaterMark: 256 << 10 }) as AsyncIterable<Uint8Array>;
+  read(digest: string, from = 0): AsyncIterable<Uint8Array> {
+    return createReadStream(this.#path(digest), { start: from, highWaterMark: 256 << 10 }) as AsyncIterable<Uint8Array>;
   }
 
-  /** Keeps what comes if it is what its digest says; rejects with `Invalid` if not. `ReceivedBlobs` has all of it or nothing. */
-  async receive({ digest, size }: Blob, source: AsyncIterable<Uint8Array>): Promise<void> {
-    const name = `${digest.slice('sha256:'.length)}.${randomBytes(6).toString('hex')}`;
+  /** How much came of blobs whose senders broke off; those of which nothing did are absent. */
+  async begun(digests: Iterable<string>): Promise<Map<string, number>> {
+    const names = await readdir(this.#folder).catch(() => []);
+    const found = await Promise.all([...digests].map(async (digest) => [digest, (await this.#partsOf(digest, names))[0]?.size ?? 0] as const));
+    return new Map(found.filter(([, size]) => size > 0));
+  }
+
+  /**
+   * Keeps what comes if it is what its digest says; rejects with `Invalid` if not. `from`: what `begun` said of it, after
+   * which the source goes on; rejects with `Conflict` when that is not here any more. What breaks off is kept to go on with.
+   */
+  async receive({ digest, size }: Blob, source: AsyncIterable<Uint8Array>, from = 0): Promise<void> {
+    const name = `${hexOf(digest)}.${randomBytes(6).toString('hex')}`;
+    const path = join(await this.makeFolder(), name);
     this.#arriving.add(name);
-    const path = join(this.#folder, name);
+    let isToKeep = false;
     try {
-      await this.makeFolder();
       const { bavail, bsize } = await statfs(this.#folder);
-      if (bavail * bsize < size + spareBytes) throw new StatusError('InternalError', `no room for ${String(size)} bytes of an image in ${this.#root}; free some, or see cleat image prune`);
-      const file = await open(path, 'wx', 0o600);
+      if (bavail * bsize < size - from + spareBytes) throw new StatusError('InternalError', `no room for ${String(size - from)} bytes of an image in ${this.#root}; free some, or see cleat image prune`);
+      const hash = from > 0 ? await this.#goOn(digest, path, from) : createHash('sha256');
+      const file = await open(path, from > 0 ? 'a' : 'wx', 0o600);
       try {
-        const hash = createHash('sha256');
-        let bytes = 0;
+        let bytes = from;
+        isToKeep = bytes > 0;
         for await (const chunk of source) {
+          isToKeep = false;
           bytes += chunk.length;
           if (bytes > size) throw notWhat(digest);
           hash.update(chunk);
           await file.writeFile(chunk);
+          isToKeep = true;
         }
+        isToKeep = false;
         if (bytes !== size || `sha256:${hash.digest('hex')}` !== digest) throw notWhat(digest);
       } finally {
         await file.close();
       }
       await rename(path, this.#path(digest));
     } finally {
-      await rm(path, { force: true });
+      if (!isToKeep) await rm(path, { force: true });
       this.#arriving.delete(name);
+      // One that has come is enough, and the most of one that has not.
+      const others = await this.#partsOf(digest);
+      for (const other of isToKeep ? others.slice(1) : await this.has({ digest, size }) ? others : []) await rm(other.path, { force: true });
     }
+  }
+
+  /** Takes over what another try left of a blob, as `path`; resolves with the hash of its first `from` bytes. */
+  async #goOn(digest: string, path: string, from: number): Promise<Hash> {
+    const [most] = await this.#partsOf(digest);
+    try {
+      if (!most || most.size < from) throw new Error('there is less of it');
+      await rename(most.path, path);
+      await truncate(path, from);
+    } catch (error) {
+      throw new StatusError('Conflict', `what came of ${digest} before is not here any more: ${messageOf(error)}`, { cause: error });
+    }
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(path, { highWaterMark: 256 << 10 }) as AsyncIterable<Uint8Array>) hash.update(chunk);
+    return hash;
+  }
+
+  /** What others left of a blob that did not come whole, the most first. */
+  async #partsOf(digest: string, names?: readonly string[]): Promise<{ path: string; size: number }[]> {
+    const own = (names ?? await readdir(this.#folder).catch(() => [])).filter((name) => name.startsWith(`${hexOf(digest)}.`) && !this.#arriving.has(name));
+    const parts = await Promise.all(own.map((name) => join(this.#folder, name)).map(async (path) => ({ path, size: (await stat(path).catch(() => undefined))?.size ?? 0 })));
+    return parts.sort((a, b) => b.size - a.size);
   }
 
   /** Resolves with the folder, which is there as long as something is in it, or held. */
@@ -87,7 +127,7 @@ export class ReceivedBlobs {
       if (needed > 0) this.#needed.set(digest, needed);
       else {
         this.#needed.delete(digest);
-        if (done) await rm(this.#path(digest), { force: true });
+        if (done) for (const path of [this.#path(digest), ...(await this.#partsOf(digest)).map((part) => part.path)]) await rm(path, { force: true });
       }
     }
     await this.sweep();
@@ -111,15 +151,17 @@ export class ReceivedBlobs {
   }
 
   async #sweep(name: string): Promise<void> {
-    if (this.#arriving.has(name) || this.#needed.has(`sha256:${name}`)) return;
+    if (this.#arriving.has(name) || this.#needed.has(`sha256:${name.split('.')[0] ?? ''}`)) return;
     const path = join(this.#folder, name);
-    const ageMs = name.includes('.') ? Infinity : this.#clock.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? -Infinity);
+    const ageMs = this.#clock.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? -Infinity);
     // A clock that was set back must not keep them for ever.
     if (ageMs >= keepMs || ageMs < -keepMs) await rm(path, { force: true });
   }
 
-  #path(digest: string): string { return join(this.#folder, digest.slice('sha256:'.length)); }
+  #path(digest: string): string { return join(this.#folder, hexOf(digest)); }
 }
+
+function hexOf(digest: string): string { return digest.slice('sha256:'.length); }
 
 function notWhat(digest: string): StatusError {
   return new StatusError('Invalid', `what came is not ${digest}`);

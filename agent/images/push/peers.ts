@@ -10,20 +10,23 @@ import { subjectOf } from '#common/pki/certificate.ts';
 import { streamOf } from '#common/streams/socket-channels.ts';
 import type { Identity } from '#agent/session/identity.ts';
 
-/** One connection is one blob: the digest and a newline go there, the size, a newline and the blob come back; `-` when it is not there. */
+/**
+ * One connection is one blob: the digest and a newline go there, the size, a newline and the blob come back; `-` when it
+ * is not there. With a space and a number behind the digest, as much is left out at the beginning of the blob.
+ */
 const protocol = 'cleat-blob/1';
 const handshakeMs = 3000;
 /** Nothing comes for so long: whoever is at the other end is gone. */
 const silentMs = 30_000;
 const maxConnections = 16;
-const maxRequestBytes = 80;
+const maxRequestBytes = 96;
 
 /** What a node hands to others of its cluster while a push goes on. */
 export interface PeerServerDeps {
   readonly identity: Identity;
   readonly log: Log;
-  /** Undefined for what is not here. */
-  readonly open: (digest: string) => Promise<{ readonly size: number; readonly bytes: AsyncIterable<Uint8Array> } | undefined>;
+  /** All after the first `from` bytes, with the size of the whole. Undefined for what is not here. */
+  readonly open: (digest: string, from: number) => Promise<{ readonly size: number; readonly bytes: AsyncIterable<Uint8Array> } | undefined>;
 }
 
 /** Listens, on a port that nobody knows before, for the nodes named, until the signal aborts. Resolves with the port. */
@@ -57,8 +60,8 @@ export async function servePeers({ identity, log, open }: PeerServerDeps, nodes:
 }
 
 async function answer(socket: TLSSocket, open: PeerServerDeps['open']): Promise<void> {
-  const digest = await requestOf(socket);
-  const found = isDigest(digest) ? await open(digest) : undefined;
+  const [digest, from = '0', ...rest] = (await requestOf(socket)).split(' ');
+  const found = isDigest(digest) && /^\d{1,15}$/.test(from) && rest.length === 0 ? await open(digest, Number(from)) : undefined;
   const stream = streamOf(socket);
   await stream.write(Buffer.from(found ? `${String(found.size)}\n` : '-\n'));
   if (found) for await (const chunk of found.bytes) await stream.write(chunk);
@@ -77,10 +80,11 @@ async function requestOf(socket: TLSSocket): Promise<string> {
 export interface Peer { readonly node: string; readonly hosts: readonly string[]; readonly port: number }
 
 /**
- * A blob from a peer, for `keep` to verify. Rejects with `ServiceUnavailable` when the peer cannot be reached or breaks
- * off, `Forbidden` when it is not the node that it should be.
+ * A blob from a peer, all after its first `from` bytes, for `keep` to verify. Rejects with `ServiceUnavailable` when the
+ * peer cannot be reached or breaks off, `Forbidden` when it is not the node that it should be, `NotFound` when it does
+ * not have it, or is of an older version and `from` is not 0.
  */
-export async function fetchBlob(identity: Identity, { node, hosts, port }: Peer, { digest, size }: Blob, keep: (source: AsyncIterable<Uint8Array>) => Promise<void>, signal: AbortSignal): Promise<void> {
+export async function fetchBlob(identity: Identity, { node, hosts, port }: Peer, { digest, size }: Blob, from: number, keep: (source: AsyncIterable<Uint8Array>) => Promise<void>, signal: AbortSignal): Promise<void> {
   const failures: string[] = [];
   for (const host of hosts.filter((one) => isIP(one) !== 0)) {
     let socket: TLSSocket;
@@ -95,11 +99,11 @@ export async function fetchBlob(identity: Identity, { node, hosts, port }: Peer,
     try {
       if (nodeOf(socket, identity, Date.now()) !== node) throw new StatusError('Forbidden', `what answers at ${host} is not node ${node}`);
       const reader = new LineReader(unbroken(socket, node));
-      socket.write(`${digest}\n`);
+      socket.write(from > 0 ? `${digest} ${String(from)}\n` : `${digest}\n`);
       const said = await reader.line();
       if (said === undefined) throw new StatusError('ServiceUnavailable', `node ${node} closed the connection`);
       if (said !== String(size)) throw new StatusError('NotFound', `node ${node} does not have ${digest} any more`);
-      await keep(reader.bytes({ size }));
+      await keep(reader.bytes({ size: size - from }));
       return;
     } finally {
       forget();

@@ -1,9 +1,9 @@
 import { createHash, createPrivateKey, createPublicKey, randomBytes, X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ManualClock } from '#common/clock.ts';
 import { blobsOf, encodeParts, partsOf, rangeOf, type PartsOfFile } from '#common/archive-parts.ts';
 import { LineReader, type PushAnswer, type PushCommand } from '#common/image-push.ts';
@@ -119,7 +119,7 @@ describe('nodes that take part in a push', () => {
     expect([one, two].map(({ loaded }) => loaded[0]?.equals(archive))).toEqual([true, true]);
     await Promise.all([one.end(), two.end()]);
     expect(await readdir(dir)).toEqual(['app.tar']);
-    await expect(fetchBlob(identity(ca, 'two'), { node: 'one', hosts: ['127.0.0.1'], port: port ?? 0 }, { digest, size: 1 }, () => Promise.resolve(), new AbortController().signal)).rejects.toMatchObject({ code: 'ServiceUnavailable' });
+    await expect(fetchBlob(identity(ca, 'two'), { node: 'one', hosts: ['127.0.0.1'], port: port ?? 0 }, { digest, size: 1 }, 0, () => Promise.resolve(), new AbortController().signal)).rejects.toMatchObject({ code: 'ServiceUnavailable' });
   });
 
   it('hand on what their runtime has, and an image that is theirs', async () => {
@@ -143,26 +143,70 @@ describe('nodes that take part in a push', () => {
     expect(await readdir(dir)).toEqual(['app.tar', 'taker']);
   });
 
-  it('keep for a while what came before the connection broke, and nothing that came in part', async () => {
+  it('keep for a while what came before the connection broke', async () => {
     const blobs = new ReceivedBlobs(clock, join(dir, 'one'), 'boot');
     const first = member('one', undefined, blobs);
     await first.ask(offer());
     await first.ask(put(), blob);
     await first.cut();
     const second = member('one', undefined, blobs);
-    expect(await second.ask(offer())).toMatchObject({ held: [digest], shared: [digest] });
+    expect(await second.ask(offer())).toMatchObject({ held: [digest], begun: {}, shared: [digest] });
     await second.cut();
     await blobs.sweep();
     expect(await readdir(join(dir, 'one', 'boot'))).toHaveLength(1);
     await clock.advance(2 * hourMs);
     await blobs.sweep();
-    const third = member('one', undefined, blobs);
-    expect(await third.ask(offer())).toMatchObject({ held: [] });
-    void third.ask(put(), blob.subarray(0, 100_000)).catch(() => undefined);
-    await new Promise((resolve) => { setImmediate(resolve); });
-    await third.cut();
-    await blobs.sweep();
     expect(await readdir(dir)).toEqual(['app.tar']);
+  });
+
+  it('go on in the middle of a blob, from wherever it comes, and begin anew where that is of no use', async () => {
+    const blobs = new ReceivedBlobs(clock, join(dir, 'one'), 'boot');
+    const folder = join(dir, 'one', 'boot');
+    /** What another agent, killed or alive, left of it. */
+    const leave = async (data: Uint8Array): Promise<void> => {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, `${digest.slice('sha256:'.length)}.0011`), data);
+    };
+    const begun = async (): Promise<number> => (await blobs.begun([digest])).get(digest) ?? 0;
+    const cut = async (bytes: number, from: number): Promise<void> => {
+      const broken = member('one', undefined, blobs);
+      await broken.ask(offer());
+      broken.ask({ ...put(), from } as PushCommand, blob.subarray(from, from + bytes)).catch(() => undefined);
+      await vi.waitFor(async () => { expect(await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size))).toContain(from + bytes); }, 15_000);
+      await broken.cut();
+    };
+    await cut(50_000, 0);
+    expect(await begun()).toBe(50_000);
+    await cut(100_000, 50_000);
+    expect([await begun(), (await readdir(folder)).length]).toEqual([150_000, 1]);
+    const last = member('one', undefined, blobs);
+    expect(await last.ask(offer())).toMatchObject({ held: [], begun: { [digest]: 150_000 } });
+    // More than is there, as when two pushes go on with it.
+    expect(await last.ask({ ...put(), from: 200_000 } as PushCommand, blob.subarray(200_000))).toMatchObject({ error: { code: 'Conflict' } });
+    expect(await last.ask({ ...put(), from: 150_000 } as PushCommand, blob.subarray(150_000))).toEqual(ok);
+    expect(await last.ask({ do: 'import' })).toEqual({ names: ['app:1'] });
+    await last.end();
+    expect([last.loaded[0]?.equals(archive), await readdir(dir)]).toEqual([true, ['app.tar']]);
+
+    const giver = member('giver');
+    const { port = 0 } = await giver.ask({ do: 'share', image: 'app:1', nodes: ['one'] });
+    for (const left of [blob.subarray(0, 100_000), randomBytes(100_000)]) {
+      const taker = member('one', undefined, blobs);
+      await leave(left);
+      await taker.ask(offer());
+      expect(await taker.ask(fetch('giver', port))).toEqual(ok);
+      await taker.ask({ do: 'import' });
+      await taker.end();
+      expect(taker.loaded[0]?.equals(archive)).toBe(true);
+    }
+    await leave(randomBytes(100_000));
+    const spoilt = member('one', undefined, blobs);
+    await spoilt.ask(offer());
+    expect(await spoilt.ask({ ...put(), from: 100_000 } as PushCommand, blob.subarray(100_000))).toMatchObject({ error: { code: 'Invalid' } });
+    expect([await begun(), await spoilt.ask(put(), blob)]).toEqual([0, ok]);
+    await spoilt.ask({ do: 'import' });
+    await Promise.all([spoilt.end(), giver.end()]);
+    expect(await readdir(join(dir, 'one')).catch(() => 'gone')).toBe('gone');
   });
 
   it('bring the same image in two pushes at once', async () => {
@@ -186,7 +230,7 @@ describe('nodes that take part in a push', () => {
     await writeFile(join(root, 'former', 'a'.repeat(64)), 'x');
     await utimes(join(root, 'boot', 'c'.repeat(64)), 0, 0);
     await new ReceivedBlobs(clock, root, 'boot').sweep();
-    expect([await readdir(root), await readdir(join(root, 'boot'))]).toEqual([['boot'], ['a'.repeat(64)]]);
+    expect([await readdir(root), await readdir(join(root, 'boot'))]).toEqual([['boot'], names.slice(0, 2)]);
     await new ReceivedBlobs(clock, root, 'next').sweep();
     expect(await readdir(dir)).toEqual(['app.tar']);
   });
@@ -219,18 +263,18 @@ describe('who asks a node for blobs', () => {
   it('is a node of the cluster that takes part, or gets nothing', async () => {
     const peer = await giver();
     const wanted = { digest, size: blob.length };
-    await fetchBlob(identity(ca, 'two'), peer, wanted, keep, signal);
+    await fetchBlob(identity(ca, 'two'), peer, wanted, 0, keep, signal);
     const stranger = authority();
     const refused: [string, Identity][] = [
       ['another cluster', { ...identity(stranger, 'two'), caPem: ca.certPem }], ['no node', identity(ca, 'two', 'system:masters')], ['another node', identity(ca, 'three')], ['expired', identity(ca, 'two', 'system:nodes', -hourMs)],
     ];
-    for (const [who, own] of refused) await expect(fetchBlob(own, peer, wanted, keep, signal), who).rejects.toMatchObject({ code: 'ServiceUnavailable', message: expect.stringMatching(/closed|broke off/) as string });
+    for (const [who, own] of refused) await expect(fetchBlob(own, peer, wanted, 0, keep, signal), who).rejects.toMatchObject({ code: 'ServiceUnavailable', message: expect.stringMatching(/closed|broke off/) as string });
     await expect(new Promise((resolve, reject) => {
       const bare = connect({ host: '127.0.0.1', port: peer.port, rejectUnauthorized: false, ALPNProtocols: ['cleat-blob/1'] });
       bare.on('data', resolve).on('error', reject).on('close', () => { reject(new Error('closed')); });
       bare.write(`${digest}\n`);
     })).rejects.toThrow();
-    await expect(fetchBlob(identity(ca, 'two'), peer, { digest: digestOf(Buffer.from('x')), size: 1 }, keep, signal)).rejects.toMatchObject({ code: 'NotFound' });
+    await expect(fetchBlob(identity(ca, 'two'), peer, { digest: digestOf(Buffer.from('x')), size: 1 }, 0, keep, signal)).rejects.toMatchObject({ code: 'NotFound' });
     for (const junk of ['../../etc/shadow\n', `${'x'.repeat(500)}\n`, '\n', '\0\0\0']) {
       const { keyPem: key, certPem: cert } = identity(ca, 'two');
       const text = await new Promise<string>((resolve) => {
@@ -241,7 +285,7 @@ describe('who asks a node for blobs', () => {
       });
       expect(text).toBe('-\n');
     }
-    await fetchBlob(identity(ca, 'two'), peer, wanted, keep, signal);
+    await fetchBlob(identity(ca, 'two'), peer, wanted, 0, keep, signal);
   });
 
   it('takes nothing from one that is not the node, lies, sends less or more, breaks off or says nonsense', async () => {

@@ -1,13 +1,13 @@
 import { isRecord } from '#api/meta/json.ts';
-import { blobsOf, decodeParts, encodeParts, isDigest, partsOf, rangeOf, wholeArchive, type ArchiveParts, type PartsOfFile } from '#common/archive-parts.ts';
-import { messageOf, StatusError, toStatus } from '#common/errors.ts';
+import { blobsOf, decodeParts, encodeParts, isDigest, partsOf, rangeOf, wholeArchive, type ArchiveParts, type Blob, type PartsOfFile } from '#common/archive-parts.ts';
+import { isStatus, messageOf, StatusError, toStatus } from '#common/errors.ts';
 import { LineReader, type PushAnswer, type PushCommand } from '#common/image-push.ts';
 import type { Log } from '#common/log.ts';
 import { spool, type Spooled } from '#common/spool.ts';
 import type { HeldLayer, RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { Identity } from '#agent/session/identity.ts';
 import type { ReceivedBlobs } from './blobs.ts';
-import { fetchBlob, servePeers } from './peers.ts';
+import { fetchBlob, servePeers, type Peer } from './peers.ts';
 
 export interface ServePushDeps {
   readonly driver: Pick<RuntimeDriver, 'exportImage' | 'imageId' | 'heldLayers'>;
@@ -27,7 +27,7 @@ export async function servePush(deps: ServePushDeps, commands: AsyncIterable<Uin
     for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
       const command = parse(line);
       // All of a blob is read, whatever becomes of it: the next command comes after it.
-      const left = { size: command.do === 'put' ? command.size : 0 };
+      const left = { size: command.do === 'put' ? command.size - (command.from ?? 0) : 0 };
       let answer: PushAnswer;
       try {
         answer = await push.perform(command, reader.bytes(left));
@@ -66,14 +66,11 @@ class Push {
       case 'offer': return this.#offer(decodeParts(command.archive), command.nodes);
       case 'share': return this.#share(command.image, command.nodes);
       case 'put': {
-        await this.#deps.blobs.receive(this.#wanted(command.digest), bytes);
+        await this.#deps.blobs.receive(this.#wanted(command.digest), bytes, command.from);
         return {};
       }
       case 'fetch': {
-        const identity = await this.#deps.identity();
-        if (!identity) throw new StatusError('ServiceUnavailable', 'this node has no certificate');
-        const blob = this.#wanted(command.digest);
-        await fetchBlob(identity, command, blob, (source) => this.#deps.blobs.receive(blob, source), this.#signal);
+        await this.#fetch(command, this.#wanted(command.digest));
         return {};
       }
       case 'import': return { names: await this.#import() };
@@ -100,7 +97,23 @@ class Push {
     }
     const arrived = (await Promise.all([...this.#blobs].map(async ([digest, size]) => (await blobs.has({ digest, size }) ? [digest] : [])))).flat();
     const held = [...this.#blobs.keys()].filter((digest) => this.#held.has(digest));
-    return { held: [...new Set([...arrived, ...held])], shared: [...new Set([...arrived, ...held.filter((digest) => this.#held.get(digest) !== 'in place')])], ...await this.#listen(nodes) };
+    const begun = await blobs.begun(this.#blobs.keys());
+    return { held: [...new Set([...arrived, ...held])], begun: Object.fromEntries(begun), shared: [...new Set([...arrived, ...held.filter((digest) => this.#held.get(digest) !== 'in place')])], ...await this.#listen(nodes) };
+  }
+
+  /** Goes on with what came of it before, where there is something and the peer can. */
+  async #fetch(peer: Peer, blob: Blob): Promise<void> {
+    const { blobs } = this.#deps;
+    const identity = await this.#deps.identity();
+    if (!identity) throw new StatusError('ServiceUnavailable', 'this node has no certificate');
+    const fetch = (from: number): Promise<void> => fetchBlob(identity, peer, blob, from, (source) => blobs.receive(blob, source, from), this.#signal);
+    const begun = (await blobs.begun([blob.digest])).get(blob.digest) ?? 0;
+    try {
+      await fetch(begun);
+    } catch (error) {
+      if (begun === 0 || !isStatus(error, 'NotFound', 'Conflict', 'Invalid')) throw error;
+      await fetch(0);
+    }
   }
 
   async #share(image: string, nodes: readonly string[]): Promise<PushAnswer> {
@@ -125,21 +138,21 @@ class Push {
     if (nodes.length === 0) return {};
     try {
       const identity = await load();
-      return identity ? { port: await servePeers({ identity, log, open: (digest) => this.#open(digest) }, nodes, this.#signal) } : {};
+      return identity ? { port: await servePeers({ identity, log, open: (digest, from) => this.#open(digest, from) }, nodes, this.#signal) } : {};
     } catch (error) {
       log.warn({ err: messageOf(error) }, 'other nodes can fetch nothing here');
       return {};
     }
   }
 
-  async #open(digest: string): Promise<{ size: number; bytes: AsyncIterable<Uint8Array> } | undefined> {
+  async #open(digest: string, from: number): Promise<{ size: number; bytes: AsyncIterable<Uint8Array> } | undefined> {
     const size = this.#blobs.get(digest);
-    if (size === undefined) return undefined;
+    if (size === undefined || from > size) return undefined;
     const offset = this.#exported?.offsets.get(digest);
-    if (this.#exported && offset !== undefined) return { size, bytes: rangeOf(this.#exported.file, offset, size) };
-    if (await this.#deps.blobs.has({ digest, size })) return { size, bytes: this.#deps.blobs.read(digest) };
+    if (this.#exported && offset !== undefined) return { size, bytes: rangeOf(this.#exported.file, offset + from, size - from) };
+    if (await this.#deps.blobs.has({ digest, size })) return { size, bytes: this.#deps.blobs.read(digest, from) };
     const held = this.#held.get(digest);
-    return typeof held === 'function' ? { size, bytes: held() } : undefined;
+    return typeof held === 'function' ? { size, bytes: after(held(), from) } : undefined;
   }
 
   #wanted(digest: string): { digest: string; size: number } {
@@ -163,6 +176,15 @@ class Push {
   }
 }
 
+async function* after(source: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+  let left = bytes;
+  for await (const chunk of source) {
+    const own = chunk.subarray(Math.min(left, chunk.length));
+    left -= chunk.length - own.length;
+    if (own.length > 0) yield own;
+  }
+}
+
 function parse(line: string): PushCommand {
   try {
     const command: unknown = JSON.parse(line);
@@ -173,13 +195,13 @@ function parse(line: string): PushCommand {
   throw new StatusError('BadRequest', 'a command of a push that is not what the contract says; are both of the same version?');
 }
 
-function isCommand({ do: verb, digest, size, image, archive, nodes, node, hosts, port }: Record<string, unknown>): boolean {
+function isCommand({ do: verb, digest, size, from = 0, image, archive, nodes, node, hosts, port }: Record<string, unknown>): boolean {
   const areNames = (value: unknown): boolean => Array.isArray(value) && value.every((name) => typeof name === 'string');
   const isBlob = isDigest(digest) && Number.isSafeInteger(size) && Number(size) >= 0;
   switch (verb) {
     case 'offer': return isRecord(archive) && areNames(nodes);
     case 'share': return typeof image === 'string' && image !== '' && areNames(nodes);
-    case 'put': return isBlob;
+    case 'put': return isBlob && Number.isSafeInteger(from) && Number(from) >= 0 && Number(from) <= Number(size);
     case 'fetch': return isBlob && typeof node === 'string' && areNames(hosts) && Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536;
     case 'import': return true;
     default: return false;
