@@ -5,7 +5,7 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
-import { limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
+import { killProcesses, limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, SandboxConfig } from '#agent/runtimes/types.ts';
 import { actuate, resizeText } from './allocation/actuate.ts';
@@ -28,7 +28,7 @@ import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
 import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
-import { ensureVolumes, removePodFiles, removeVolumes } from './volumes/volumes.ts';
+import { ensureVolumes, releaseSubPaths, removePodFiles, removeVolumes } from './volumes/volumes.ts';
 
 export interface ActionDeps {
   readonly driver: RuntimeDriver;
@@ -120,6 +120,7 @@ export class PodActions {
     }
     try {
       const config = await this.#sandboxConfig(pod, attempt);
+      if (attempt > 0) await this.#endOrphans(pod);
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
     } catch (error) {
@@ -248,6 +249,8 @@ export class PodActions {
     try {
       await this.#deps.driver.stopSandbox(id, stop);
       if (last) {
+        await this.#endOrphans(pod);
+        await releaseSubPaths(this.#paths);
         await this.#deps.lookup.csi?.release(pod.metadata?.uid ?? '', stop);
         await removeVolumes(this.#paths, this.#deps.driver, stop);
       }
@@ -279,9 +282,11 @@ export class PodActions {
       }));
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
       await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
-      // What a shim that was killed left running dies a little later; nobody would look for the cgroup once the pod is gone.
+      await this.#endOrphans(view.pod);
+      // They die a little later; nobody would look for the cgroup once the pod is gone.
       const isGone = await removeCgroup(this.#cgroup(view.pod));
       if (!isGone && (this.#memory.failures.get(sandboxKey)?.count ?? 0) < cgroupTries) throw new StatusError('Conflict', 'processes of the pod are still ending');
+      await releaseSubPaths(this.#paths);
       await this.#deps.lookup.csi?.release(view.pod.metadata?.uid ?? '', stop);
       await removePodFiles(this.#paths, driver, stop);
       this.#memory.failures.delete(sandboxKey);
@@ -301,6 +306,12 @@ export class PodActions {
     } catch (error) {
       this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');
     }
+  }
+
+  /** No container is left, yet a shim that was killed while it started one may have left that running, and no runtime knows of it. Kubelet ends those, too. */
+  async #endOrphans(pod: Pod): Promise<void> {
+    const count = await killProcesses(this.#cgroup(pod));
+    if (count > 0) this.#deps.log.warn({ pod: pod.metadata?.name, count }, 'ended processes of a pod that belonged to no container any more');
   }
 
   #cgroup({ metadata }: Pod): string {

@@ -6,6 +6,8 @@ export interface PodPaths {
   /** Per container name: `<attempt>.log`. */
   readonly logs: string;
   readonly volumes: string;
+  /** Parts of volumes that are mounted for containers: `<container>/<index>`. */
+  readonly subPaths: string;
   /** A folder for each volume of an image that the runtime holds, by the volume's name. */
   readonly imageVolumes: string;
   /** Volumes that outlive pods, each by its own name. */
@@ -41,6 +43,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     root,
     logs: root,
     volumes: join(root, '.volumes'),
+    subPaths: join(root, '.sub-paths'),
     imageVolumes: join(root, '.images'),
     localVolumes: localVolumesDir(stateDir),
     hostsFile: join(root, '.files', 'hosts'),

@@ -18,6 +18,7 @@ import type { TarEntry } from '#install/images-tar.ts';
 import { Evictor } from './eviction/evictor.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
+import { mountsBelow } from './volumes/mounts.ts';
 
 interface Lab { readonly driver: RuntimeDriver; readonly stateDir: string; readonly netns: string; readonly close: () => Promise<void> }
 
@@ -169,6 +170,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
           env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
           volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' }, { name: 'host', mountPath: '/private' }, { name: 'host', mountPath: '/outside', readOnly: true }, { name: 'host', mountPath: '/whole', readOnly: true, recursiveReadOnly: 'IfPossible' }, { name: 'data', mountPath: '/data', subPathExpr: 'of/$(POD)' }, { name: 'data', mountPath: '/all', readOnly: true }, { name: 'cfg', mountPath: '/one', subPath: 'greeting' }, { name: 'memory', mountPath: '/memory' }],
         }),
+        testContainer('user', { securityContext: { runAsUser: 1000 }, volumeMounts: [{ name: 'data', mountPath: '/own', subPath: 'made/for/it' }] }),
         testContainer('both', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } }, volumeMounts: [{ name: 'host', mountPath: '/host', mountPropagation: 'Bidirectional' }] }),
       ],
     }));
@@ -186,12 +188,17 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await writeFile(join(shared, 'from-host/file'), 'late\n');
     expect(await inside('mounts', 'cat /host/from-host/file; cat /private/from-host/file 2>&1; echo x > /data/file; cat /all/of/mounts/file; busybox touch /all/y 2>&1; cat /one; busybox df -k /memory | busybox awk "END { print \\$2 }"'))
       .toMatch(/^late\n.*No such file.*\nx\n.*Read-only file system\nhello1024\n$/);
+    // What is mounted is no path that a container could exchange, and as writable as its volume.
+    expect(await inside('mounts', 'echo z > /own/file && echo done', 'user')).toBe('done\n');
+    expect(await inside('mounts', 'cat /all/made/for/it/file')).toBe('z\n');
+    expect((await mountsBelow(lab.stateDir)).filter((path) => path.includes('/.sub-paths/')).map((path) => path.split('/').slice(-2).join('/')).sort()).toEqual(['app/4', 'user/0']);
     expect(await inside('mounts', 'busybox mount -t tmpfs inner /host/from-pod && echo y > /host/from-pod/file && echo done', 'both')).toBe('done\n');
     expect(await readFile(join(shared, 'from-pod/file'), 'utf8')).toBe('y\n');
     await execOk('umount', [join(shared, 'from-pod')]);
     await execOk('umount', [join(shared, 'from-host')]);
     for (const name of ['mounts', 'whole']) state.remove(pods, 'default', name);
     await until(async () => !(await lab.driver.list(stop.signal)).sandboxes.some(({ podName }) => podName === 'mounts' || podName === 'whole'));
+    await until(async () => !(await mountsBelow(lab.stateDir)).some((path) => path.includes('/pods/')));
     await execOk('umount', [join(shared, 'inner')]);
     await execOk('umount', [shared]);
   });

@@ -1,12 +1,13 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Volume } from '#api/gen/types.ts';
 import { podPaths, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
-import { testContainer, testPod } from '../testing.ts';
-import { containerMounts, ensureVolumes, isRecursive, removePodFiles } from './volumes.ts';
+import { testPod } from '../testing.ts';
+import { openSubPath } from './sub-path.ts';
+import { ensureVolumes, isRecursive, removePodFiles } from './volumes.ts';
 
 let dir: string;
 let paths: PodPaths;
@@ -97,14 +98,42 @@ describe('volumes', () => {
   });
 
   it('do not let a subPath out of the volume', async () => {
-    const pod = testPod('p', { volumes: [{ name: 'v', emptyDir: {} }] });
-    await ensureVolumes(pod, paths, lookup, facts);
-    const mount = (subPath: string) => containerMounts(pod, testContainer('app', { volumeMounts: [{ name: 'v', mountPath: '/m', subPath }] }), paths, []);
-    expect((await mount('in/side'))[0]?.hostPath).toBe(at('v', 'in/side'));
+    await ensure({ name: 'v', emptyDir: {} });
+    const open = async (subPath: string, make = true): Promise<string> => {
+      const part = await openSubPath(at('v'), subPath, make);
+      await part.handle.close();
+      return part.path;
+    };
+    expect(await open('in/side')).toBe(at('v', 'in/side'));
+    // Whoever may write in the volume may write there, too.
+    expect(await Promise.all(['in', 'in/side'].map(async (name) => (await stat(at('v', name))).mode & 0o7777))).toEqual([0o777, 0o777]);
     await mkdir(join(dir, 'outside'));
     await symlink(join(dir, 'outside'), at('v', 'link'));
-    for (const subPath of ['link', 'link/new', '../x', '/etc']) await expect(mount(subPath)).rejects.toMatchObject({ code: 'Invalid' });
+    await symlink('in', at('v', 'inner'));
+    for (const subPath of ['link', 'link/new', '../x', '/etc']) await expect(open(subPath)).rejects.toMatchObject({ code: 'Invalid' });
+    expect(await open('inner/side')).toBe(at('v', 'in/side'));
+    await expect(open('none', false)).rejects.toMatchObject({ code: 'NotFound' });
     expect(await readdir(join(dir, 'outside'))).toEqual([]);
+    // A container that exchanges a folder for a link meanwhile gets what was opened, or an error; never what is outside.
+    await writeFile(join(dir, 'outside/file'), '');
+    await mkdir(at('v', 'swap'));
+    let swapping = true;
+    const swap = (async () => {
+      while (swapping) {
+        await rename(at('v', 'swap'), at('v', 'aside'));
+        await symlink(join(dir, 'outside'), at('v', 'swap'));
+        await rm(at('v', 'swap'));
+        await rename(at('v', 'aside'), at('v', 'swap'));
+      }
+    })();
+    for (let i = 0; i < 200; i++) {
+      const part = await openSubPath(at('v'), 'swap/new', true).catch(() => undefined);
+      if (part) expect(await readdir(`/proc/self/fd/${String(part.handle.fd)}`)).toEqual([]);
+      await part?.handle.close();
+    }
+    swapping = false;
+    await swap;
+    expect(await readdir(join(dir, 'outside'))).toEqual(['file']);
     await removePodFiles(paths, { releaseImage: () => Promise.resolve() }, new AbortController().signal);
     expect(await readdir(join(dir, 'pods'))).toEqual([]);
   });

@@ -1,5 +1,5 @@
-import { lstat, mkdir, readdir, realpath, rm } from 'node:fs/promises';
-import { dirname, join, sep } from 'node:path';
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Container, Pod, Volume, VolumeMount } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
@@ -10,7 +10,7 @@ import { expand } from '../spec/expansion.ts';
 import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { ensureEmptyDir } from './empty-dir.ts';
-import { ensureHostPath, makeFolders } from './host-path.ts';
+import { ensureHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
 import { volumePayload } from './payload.ts';
 import { volumeTokens } from './tokens.ts';
@@ -64,14 +64,14 @@ function volumePath(volume: Volume, paths: PodPaths): string {
 export async function containerMounts(pod: Pod, container: Container, paths: PodPaths, env: ContainerConfig['env'], lookup?: ObjectLookup, recursiveReadOnly = false): Promise<ContainerConfig['mounts'][number][]> {
   const values = new Map(env.map(({ name, value }) => [name, value]));
   const mounts: ContainerConfig['mounts'][number][] = [];
-  for (const mount of container.volumeMounts ?? []) {
+  for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
     const base = await volumeFolder(pod, volume, paths, lookup);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: subPath === '' ? base : await ensureSubPath(base, subPath, volume.image === undefined),
+      hostPath: subPath === '' ? base : await partOf(base, subPath, join(paths.subPaths, container.name, String(index)), volume, mount.mountPropagation),
       readOnly: (mount.readOnly ?? false) || (volume.persistentVolumeClaim?.readOnly ?? false) || (volume.nfs?.readOnly ?? false) || (volume.csi?.readOnly ?? false) || mirrorsObjects(volume) || volume.image !== undefined,
       propagation: mount.mountPropagation === 'HostToContainer' || mount.mountPropagation === 'Bidirectional' ? mount.mountPropagation : 'None',
       ...(isRecursive(mount, recursiveReadOnly) && { recursiveReadOnly: true }),
@@ -118,25 +118,25 @@ function mirrorsObjects(volume: Volume): boolean {
   return (volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected) !== undefined;
 }
 
-/** A symlink in the volume, which a container may have put there, must not lead out of it. What is missing is made, where that is possible. */
-async function ensureSubPath(base: string, subPath: string, isWritable: boolean): Promise<string> {
-  if (subPath.startsWith('/') || subPath.split('/').includes('..')) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} must not leave the volume`);
-  const root = await realpath(base);
-  const path = join(root, subPath);
-  const inside = async (candidate: string): Promise<boolean> => {
-    const real = await realpath(candidate);
-    return real === root || real.startsWith(`${root}${sep}`);
-  };
-  if (!(await lstat(path).catch(() => undefined))) {
-    if (!isWritable) throw new StatusError('NotFound', `subPath ${JSON.stringify(subPath)} is not in the image of the volume`);
-    // The nearest parent that exists decides where a new directory would go.
-    let parent = dirname(path);
-    while (!(await lstat(parent).catch(() => undefined))) parent = dirname(parent);
-    if (!(await inside(parent))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
-    await makeFolders(path);
+/**
+ * A part of a volume. Where containers write, what is mounted must be what was looked at; one that is given mounts of
+ * the host's (Bidirectional) is privileged, and what it mounts there has to reach the volume.
+ */
+async function partOf(base: string, subPath: string, target: string, volume: Volume, propagation: string | undefined): Promise<string> {
+  const { openSubPath, pinSubPath } = await import('./sub-path.ts');
+  const part = await openSubPath(base, subPath, volume.image === undefined);
+  try {
+    if (mirrorsObjects(volume) || volume.image !== undefined || propagation === 'Bidirectional') return part.path;
+    await pinSubPath(part, target);
+    return target;
+  } finally {
+    await part.handle.close();
   }
-  if (!(await inside(path))) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
-  return realpath(path);
+}
+
+/** Lets go of parts of volumes, which would keep these from being unmounted. */
+export async function releaseSubPaths({ subPaths }: PodPaths): Promise<void> {
+  if (await lstat(subPaths).catch(() => undefined)) await (await import('./sub-path.ts')).unpinSubPaths(subPaths);
 }
 
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */
@@ -162,6 +162,7 @@ export async function releaseImageVolumes(paths: PodPaths, driver: ImageKeeper, 
 
 /** Removes what the volumes of a pod hold, and leaves its logs. */
 export async function removeVolumes(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
+  await releaseSubPaths(paths);
   for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
   await releaseImageVolumes(paths, driver, signal);
   await rm(paths.volumes, { recursive: true, force: true });
