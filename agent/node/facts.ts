@@ -13,6 +13,7 @@ export function factsOf(node: NodeReporter, usage: NodeUsage, podPids: () => Pro
     resources: () => node.current().status.allocatable ?? {},
     runtimeHandlers: () => node.current().status.runtimeHandlers ?? [],
     strictGroups: () => node.current().status.features?.supplementalGroupsPolicy,
+    pressures: () => (node.current().status.conditions ?? []).filter(({ type, status }) => type.endsWith('Pressure') && status === 'True').map(({ type }) => type),
     usage: (signal) => usage.read(signal),
   };
 }

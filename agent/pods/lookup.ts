@@ -1,4 +1,4 @@
-import { configMaps, persistentVolumeClaims, persistentVolumes, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
+import { configMaps, nodes, persistentVolumeClaims, persistentVolumes, runtimeClasses, secrets, services } from '#api/kinds/resources.ts';
 import type { PodCsi } from '#agent/csi/types.ts';
 import type { PodTokens } from '#agent/session/types.ts';
 import type { DesiredState } from '#agent/state/types.ts';
@@ -12,6 +12,7 @@ export function objectLookup(state: DesiredState, csi: PodCsi | undefined, token
     services: () => state.list(services),
     runtimeClass: (name) => state.get(runtimeClasses, undefined, name),
     claim: (namespace, name) => state.get(persistentVolumeClaims, namespace, name),
+    nodeLabels: (name) => state.get(nodes, undefined, name)?.metadata?.labels,
     volume: (name) => state.get(persistentVolumes, undefined, name),
     ...(csi && { csi }),
     ...(tokens && { token: (request) => tokens.token(request) }),

@@ -4,6 +4,7 @@ import type { Container, Pod } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
 import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
+import { enforcesAppArmor } from './admit.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
 import { parseResolvConf, podDns } from './spec/dns.ts';
@@ -97,8 +98,4 @@ export async function prepareContainer({ pod, container, attempt, paths, lookup,
   own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
   const config = containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, appArmor: await enforcesAppArmor(), ...more });
   return devices.length > 0 ? { ...config, devices } : config;
-}
-
-async function enforcesAppArmor(): Promise<boolean> {
-  return (await readFile('/sys/module/apparmor/parameters/enabled', 'utf8').catch(() => '')).startsWith('Y');
 }

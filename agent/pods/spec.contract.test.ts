@@ -15,6 +15,7 @@ import type { AgentEvent } from '#agent/session/types.ts';
 import { runtimeStatus } from '#agent/node/node-status.ts';
 import { helloImage, helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
 import type { TarEntry } from '#install/images-tar.ts';
+import { enforcesAppArmor } from './admit.ts';
 import { Evictor } from './eviction/evictor.ts';
 import { PodManager } from './manager.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
@@ -129,6 +130,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       testPod('strict', { securityContext: { runAsUser: 65534, supplementalGroups: [4000], supplementalGroupsPolicy: 'Strict' }, containers: [testContainer('app', { image: grouped })] }),
       testPod('merged', { securityContext: { runAsUser: 65534, supplementalGroups: [4000] }, containers: [testContainer('app', { image: grouped })] }),
       testPod('confined', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'no-folders.json' } } })] }),
+      testPod('armoured', { containers: [testContainer('app', { securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } })] }),
       testPod('missing', { containers: [testContainer('app', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } } })] }),
     );
     await until(() => ['plain', 'asked', 'open', 'mighty', 'confined', 'noted', 'merged'].every(isReady) && stateOf('missing')?.state?.waiting?.reason?.startsWith('CreateContainer') === true && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
@@ -138,6 +140,10 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       await until(() => isReady('strict'));
       expect(await inside('strict', 'id -G')).toBe('65534 4000\n');
     } else expect(statusOf('strict')).toMatchObject({ phase: 'Failed', reason: 'SupplementalGroupsPolicyNotSupported' });
+    if (await enforcesAppArmor()) {
+      await until(() => isReady('armoured'));
+      expect(await inside('armoured', 'cat /proc/1/attr/current')).toContain('(enforce)');
+    } else expect(statusOf('armoured')).toMatchObject({ phase: 'Failed', reason: 'AppArmor', message: 'Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host' });
     expect(await inside('merged', 'id -G')).toBe('65534 4000 4242\n');
     expect(await logs('noted')).toBe('said\n');
     const look = 'b=busybox; $b wc -c < /proc/interrupts; (echo 1 > /proc/sys/net/ipv4/tcp_syncookies) 2>&1; cat /proc/sys/net/ipv4/tcp_syncookies; $b grep -E "^(NoNewPrivs|Seccomp|CapEff):" /proc/1/status';

@@ -34,6 +34,8 @@ export interface NodeFacts {
   runtimeHandlers?(): NonNullable<NodeStatus['runtimeHandlers']>;
   /** Whether the runtime can leave out an image's groups; undefined while that is not known. */
   strictGroups?(): boolean | undefined;
+  /** Conditions of pressure that are true; none when absent. */
+  pressures?(): readonly string[];
   /** All that pods can be given; CPU and memory alone when absent. */
   resources?(): Readonly<Record<string, string>>;
   usage(signal: AbortSignal): Promise<HostUsage>;

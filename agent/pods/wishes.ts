@@ -39,6 +39,9 @@ export class PodWishes {
   get haltSeconds(): number | undefined { return this.#haltSeconds; }
   get withheld(): Withheld | undefined { return this.#withheld; }
 
+  /** False while nothing of it is to be started. */
+  get mayBegin(): boolean { return !this.#eviction && !this.#withheld && this.#haltSeconds === undefined; }
+
   /** Aborts what is being done now when it is not wanted any more; a new one takes its place then. */
   get interrupt(): AbortSignal { return this.#interrupt.signal; }
 

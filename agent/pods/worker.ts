@@ -5,6 +5,7 @@ import { Wakeup } from '#common/wakeup.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
+import { admit } from './admit.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
 import { PodAllocation } from './allocation/allocation.ts';
 import type { NodeCapacity } from './allocation/capacity.ts';
@@ -16,7 +17,7 @@ import { abilitiesOf } from './prepare.ts';
 import { ContainerProbes } from './probes/probes.ts';
 import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
-import { rejectionOf, type Rejection } from './spec/admission.ts';
+import type { Rejection } from './spec/admission.ts';
 import { containerNamed } from './spec/containers.ts';
 import { signatureOf } from './snapshot.ts';
 import { podStatus } from './status.ts';
@@ -53,7 +54,7 @@ export class PodWorker {
   readonly #memory = new PodMemory();
   readonly #actions: PodActions;
   readonly #announcer: Announcer;
-  readonly #allowedUnsafeSysctls: readonly string[];
+  readonly #config: PodManagerConfig;
   readonly #paths: PodPaths;
   readonly #allocation: PodAllocation;
   readonly #wishes: PodWishes;
@@ -84,7 +85,7 @@ export class PodWorker {
     this.#allocation = new PodAllocation(this.#paths.allocation, deps.capacity);
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths, this.#allocation);
     this.#announcer = new Announcer(deps.recorder);
-    this.#allowedUnsafeSysctls = config.allowedUnsafeSysctls;
+    this.#config = config;
   }
 
   get pod(): Pod { return this.#pod; }
@@ -234,17 +235,11 @@ export class PodWorker {
     const isOver = isTerminal(this.#pod.status);
     // What runs is not ended by a rule that came later.
     const isNew = sandboxes.length + containers.length === 0;
-    if (isNew && !wishes.ending && !this.#rejection && !isOver) this.#rejection = rejectionOf(wishes.pod, this.#allowedUnsafeSysctls, this.#deps.node.strictGroups?.()) ?? await this.#admitDevices(signal) ?? this.#deps.capacity.admit(wishes.pod);
+    if (isNew && !wishes.ending && !this.#rejection && !isOver) this.#rejection = await admit(wishes.pod, wishes.mayBegin, this.#deps, this.#config, signal);
     // It has what it was given, whatever its spec says by now.
     if (!isNew && !wishes.ending && !this.#observedBefore && !isOver) this.#deps.capacity.adopt(this.#allocation.of(wishes.pod));
     if (!isNew && !wishes.ending && await this.#allocation.follow(wishes.pod)) this.#announcer.announceResize(this.#allocation.view);
     this.#pod = this.#allocation.of(wishes.pod);
-  }
-
-  /** It may have to wait for them; a pod that is not to begin does not. */
-  async #admitDevices(signal: AbortSignal): Promise<Rejection | undefined> {
-    const { pod, eviction, withheld, haltSeconds } = this.#wishes;
-    return eviction || withheld || haltSeconds !== undefined ? undefined : this.#deps.devices?.admit(pod, signal);
   }
 
   /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */

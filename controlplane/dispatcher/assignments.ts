@@ -217,7 +217,10 @@ export class Assignments implements AssignmentSource {
     if (json === this.#nodeJson.get(name)) return;
     if (json === undefined) this.#nodeJson.delete(name);
     else this.#nodeJson.set(name, json);
-    this.#markEveryone(`${qualifiedName(nodes)} ${name}`);
+    const key = `${qualifiedName(nodes)} ${name}`;
+    // The node itself is not kept waiting: pods may be on their way to it because of what has changed.
+    for (const assignment of this.#open.get(name) ?? []) assignment.markEveryones(key);
+    this.#markEveryone(key);
   }
 
   #markEveryone(key: string): void {

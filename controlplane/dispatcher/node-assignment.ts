@@ -84,12 +84,15 @@ export class NodeAssignment {
 
   /**
    * What is marked now, one change at a time, each object at most once; marks made from here on are for the next
-   * call. What a pod refers to comes before the pod, and so do the policies about it, which go after it.
+   * call. What a pod refers to comes before the pod, and so do the node itself and the policies about it; these go after it.
    */
   *changes(): Generator<AssignmentChange> {
     const marks = this.#marks;
     this.#marks = noMarks();
     const orphans = new Set<ReferenceKey>();
+    // A node refuses pods that are not for nodes of its labels.
+    const itself = `${qualifiedName(nodes)} ${this.nodeName}`;
+    if (marks.everyones.delete(itself)) yield everyonesChange(this.#all, itself);
     for (const key of marks.references) yield* this.#reference(key);
     for (const key of marks.own) yield* this.#own(key, false);
     for (const key of marks.pods) yield* this.#pod(key, orphans);

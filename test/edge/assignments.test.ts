@@ -129,5 +129,14 @@ it('gathers what concerns everyone when there are many nodes', async () => {
   await clock.advance(1000);
   expect(sent()).toBeLessThanOrEqual(400);
   expect(views.every((view) => !view.assignment.dirty)).toBe(true);
+
+  // But for a node's own labels, which its pods may need to be let in.
+  cluster.put(nodes, { metadata: { name: '8' } });
+  sent();
+  cluster.put(nodes, { metadata: { name: '7', labels: { disk: 'ssd' } } });
+  cluster.put(pods, { metadata: { namespace: 'd', name: 'p' }, spec: { nodeName: '7', containers: [] } });
+  expect(views.filter((view) => view.assignment.dirty)).toEqual([views[7]]);
+  drainAll(views[7]!.drain());
+  expect([...views[7]!.objects.keys()].slice(-2)).toEqual(['nodes /7', 'pods d/p']);
   stop();
 });

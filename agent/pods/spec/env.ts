@@ -12,6 +12,8 @@ export interface ObjectLookup {
   secret(namespace: string, name: string): Secret | undefined;
   services(): readonly Service[];
   runtimeClass(name: string): RuntimeClass | undefined;
+  /** As the API has them; undefined for a node that this host has not heard of. */
+  nodeLabels?(name: string): Readonly<Record<string, string>> | undefined;
   /** Absent where no claims are known, as in some tests. */
   claim?(namespace: string, name: string): PersistentVolumeClaim | undefined;
   volume?(name: string): PersistentVolume | undefined;

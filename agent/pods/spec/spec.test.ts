@@ -142,6 +142,7 @@ describe('names and addresses', () => {
 });
 
 describe('a pod is refused', () => {
+  const admission = { allowedUnsafeSysctls: ['net.core.*', 'vm.swappiness'], strictGroups: false, appArmor: false, node: { name: 'node', labels: { disk: 'ssd' } }, pressures: [] };
   const withSysctl = (name: string, spec: object = {}) => testPod('p', { securityContext: { sysctls: [{ name, value: '1' }] }, ...spec });
   it.each([
     [withSysctl('kernel.shm_rmid_forced'), undefined],
@@ -156,8 +157,24 @@ describe('a pod is refused', () => {
     [testPod('p', { securityContext: { supplementalGroupsPolicy: 'Merge' } }), undefined],
     [testPod('p', { securityContext: { supplementalGroupsPolicy: 'Strict' } }), 'SupplementalGroupsPolicy=Strict is not supported in this node'],
     [testPod('p', { os: { name: 'windows' } }), "Failed to admit pod as the OS field doesn't match node OS"],
+    [testPod('p', {}, { labels: { 'kubernetes.io/os': 'windows' } }), "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"],
+    [testPod('p', { nodeSelector: { disk: 'ssd' } }), undefined],
+    [testPod('p', { nodeSelector: { disk: 'hdd' } }), "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"],
+    [{ ...testPod('p', { nodeSelector: { disk: 'hdd' } }), status: { startTime: '2026-01-01T00:00:00Z' } }, undefined],
+    [testPod('p', { securityContext: { appArmorProfile: { type: 'Unconfined' } } }), undefined],
+    [testPod('p', { securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }), 'Cannot enforce AppArmor: AppArmor is not enabled on the host'],
+    [testPod('p', { initContainers: [testContainer('i', { securityContext: { appArmorProfile: { type: 'Localhost', localhostProfile: 'mine' } } })] }), 'Cannot enforce AppArmor: AppArmor is not enabled on the host'],
   ])('%#', (pod, message) => {
-    expect(rejectionOf(pod, ['net.core.*', 'vm.swappiness'], false)?.message).toBe(message);
+    expect(rejectionOf(pod, admission)?.message).toBe(message);
+  });
+
+  const sized = { containers: [testContainer('app', { resources: { requests: { cpu: '1' } } })] };
+  it.each<[object, string[], string | undefined]>([
+    [{}, ['MemoryPressure'], 'The node had condition: [MemoryPressure]. '], [sized, ['MemoryPressure'], undefined],
+    [{ tolerations: [{ key: 'node.kubernetes.io/memory-pressure', operator: 'Exists' }] }, ['MemoryPressure'], undefined],
+    [sized, ['MemoryPressure', 'DiskPressure'], 'The node had condition: [MemoryPressure DiskPressure]. '], [{ priority: 2_000_000_000 }, ['DiskPressure'], undefined],
+  ])('by a node that is short of something: %j %j', (spec, pressures, message) => {
+    expect(rejectionOf(testPod('p', spec), { ...admission, pressures })?.message).toBe(message);
   });
 });
 

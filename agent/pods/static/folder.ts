@@ -4,6 +4,7 @@ import { extname, join } from 'node:path';
 import type { Pod } from '#api/gen/types.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { keyOf } from '#api/meta/object.ts';
+import { setAppArmorProfiles } from '#api/pod-spec/app-armor.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '#api/pod-spec/defaults.ts';
 import { messageOf } from '#common/errors.ts';
 
@@ -50,6 +51,7 @@ async function staticPod(bytes: Buffer, path: string, nodeName: string): Promise
   if (typeof name !== 'string' || name === '') throw new Error('the pod has no name');
   if (!isRecord(spec) || !Array.isArray(spec.containers) || spec.containers.length === 0) throw new Error('the pod has no containers');
   if (spec.serviceAccountName) throw new Error('a pod of a file runs as no service account');
+  setAppArmorProfiles(value as unknown as Pod);
   setPodSpecDefaults(spec);
   setPodOnlyDefaults(spec);
   const uid = createHash('sha256').update(`${nodeName}\n${path}\n`).update(JSON.stringify(value)).digest('hex').slice(0, 32);

@@ -1,5 +1,6 @@
 import type { Pod } from '../../gen/types.ts';
 import { schemaNamed } from '../../meta/schema.ts';
+import { setAppArmorProfiles } from '../../pod-spec/app-armor.ts';
 import { validateImages } from '../../pod-spec/containers.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '../../pod-spec/defaults.ts';
 import { resolveLabelKeys } from '../../pod-spec/label-keys.ts';
@@ -29,6 +30,7 @@ export const pod: KindDefinition<Pod> = {
   },
   prepareForCreate: (object) => {
     if (object.spec !== undefined) resolveLabelKeys(object.spec, object.metadata?.labels ?? {});
+    setAppArmorProfiles(object);
     object.status = { phase: 'Pending', qosClass: qosClass(object.spec) };
     if ((object.spec?.schedulingGates ?? []).length > 0) {
       object.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates' }];

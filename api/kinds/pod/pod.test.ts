@@ -31,6 +31,17 @@ describe('defaults', () => {
     ['web', 'Always'], ['web:latest', 'Always'], ['web:1', 'IfNotPresent'], ['host:5000/web', 'Always'], ['host:5000/web:1', 'IfNotPresent'], ['web@sha256:abc', 'IfNotPresent'], ['web:latest@sha256:abc', 'Always'],
   ])('pull %s: %s', (image, policy) => expect(make({ containers: [container({ image })] }).spec?.containers[0]?.imagePullPolicy).toBe(policy));
 
+  it('are profiles of AppArmor that annotations name, as before v1.30', () => {
+    const of = (annotation: string, appArmorProfile?: { type: string }) => {
+      const { object } = decode(pod, { metadata: { name: 'web', annotations: { 'container.apparmor.security.beta.kubernetes.io/web': annotation } }, spec: { containers: [container({ securityContext: { runAsUser: 1, ...(appArmorProfile && { appArmorProfile }) } })] } });
+      return prepareCreate(pod, object).spec?.containers[0]?.securityContext;
+    };
+    expect(of('localhost/mine')).toEqual({ runAsUser: 1, appArmorProfile: { type: 'Localhost', localhostProfile: 'mine' } });
+    expect(of('runtime/default')?.appArmorProfile).toEqual({ type: 'RuntimeDefault' });
+    expect(of('localhost/mine', { type: 'Unconfined' })?.appArmorProfile).toEqual({ type: 'Unconfined' });
+    expect(of('else')?.appArmorProfile).toBeUndefined();
+  });
+
   it('fill in volumes, references, host ports and the old name of the service account', () => {
     const { spec } = make({
       hostNetwork: true, serviceAccount: 'robot', volumes: [{ name: 'a' }, { name: 'b', hostPath: { path: '/b' } }, { name: 'c', projected: { sources: [{ serviceAccountToken: { path: 't' } }] } }],
