@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import { removeCgroup } from '#agent/runtimes/cgroups.ts';
+import { killProcesses, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import { podPathsOf, podsDir, uidOfPodDir } from './paths.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { releaseImageVolumes, removePodFiles, type ImageKeeper } from './volumes/volumes.ts';
@@ -30,6 +30,7 @@ export async function removeLeftovers({ driver, log }: { readonly driver: ImageK
       log.warn({ err: messageOf(error), folder: name }, 'what is left of a pod cannot be removed');
       continue;
     }
+    await killProcesses(podCgroup(cgroupRoot, uid));
     await removeCgroup(podCgroup(cgroupRoot, uid));
   }
 }

@@ -78,20 +78,29 @@ export async function pidsFolder(path: string): Promise<string | undefined> {
 /** Some process of a cgroup, or of one below it; undefined when there is none. */
 export async function someProcess(path: string): Promise<number | undefined> {
   for (const mount of await cgroupMounts()) {
-    const pid = await firstProcess(folderOf(mount, path));
-    if (pid !== undefined) return pid;
+    for await (const pid of processesIn(folderOf(mount, path))) return pid;
   }
   return undefined;
 }
 
-async function firstProcess(dir: string): Promise<number | undefined> {
-  const [own] = (await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')).split('\n');
-  if (own !== undefined && own !== '') return Number(own);
-  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
-    const pid = entry.isDirectory() ? await firstProcess(join(dir, entry.name)) : undefined;
-    if (pid !== undefined) return pid;
+/** Kills all processes of a cgroup and of those below it, and tells how many there were. They end a little later; what one forks meanwhile the next call finds. */
+export async function killProcesses(path: string): Promise<number> {
+  const pids = new Set<number>();
+  for (const mount of await cgroupMounts()) for await (const pid of processesIn(folderOf(mount, path))) pids.add(pid);
+  for (const pid of pids) {
+    try {
+      // One of another process id namespace is 0 here.
+      if (pid > 1) process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
-  return undefined;
+  return pids.size;
+}
+
+async function* processesIn(dir: string): AsyncGenerator<number> {
+  yield* (await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '')).split('\n').filter(Boolean).map(Number);
+  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) if (entry.isDirectory()) yield* processesIn(join(dir, entry.name));
 }
 
 /** Removes a cgroup and those below it from every hierarchy. False: something still lives in it, and the next removal gets it. */
