@@ -194,7 +194,7 @@ export class Agent implements Runnable {
       this.#ready.resolve(undefined);
       const ranges = followRanges(checkpoint, this.#config, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
-      const events = new EventBuffer();
+      const events = new EventBuffer(clock);
       const network = new PodNetwork(
         { state: checkpoint, ledger, events, clock, log: log.child({ component: 'network' }), random: Math.random },
         { ...podNetworkDefaults, nodeName: this.#nodeName, stateDirectory: stateDir, serviceCidrs: ranges.serviceCidr.split(','), mode: networkModeOf(this.#config.podNetwork), ...serverHostOf(this.#config.server), ...(cniConfDir !== undefined && { cniConfDir }) },

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import type { AgentMessage } from '#proto/edge/v1/messages.ts';
+import { ManualClock } from '#common/clock.ts';
 import { EventBuffer } from './event-buffer.ts';
 import { Outbox } from './outbox.ts';
 import type { AgentEvent, NodeReport, PodReport } from './types.ts';
@@ -9,7 +10,8 @@ const event = (reason: string): AgentEvent => ({ kind: 'Pod', namespace: 'd', na
 const settle = async (): Promise<void> => { for (let i = 0; i < 20; i++) await Promise.resolve(); };
 
 function setup(held: PodReport[]) {
-  const events = new EventBuffer();
+  const clock = new ManualClock();
+  const events = new EventBuffer(clock);
   const stop = new AbortController();
   let tellPod: (report: PodReport) => void = () => undefined;
   let tellNode: (report: NodeReport) => void = () => undefined;
@@ -34,7 +36,7 @@ function setup(held: PodReport[]) {
       next.done();
     }
   };
-  return { events, outbox, stop, sent, drained, all, pod: (report: PodReport) => { tellPod(report); }, node: () => { tellNode(node); } };
+  return { clock, events, outbox, stop, sent, drained, all, pod: (report: PodReport) => { tellPod(report); }, node: () => { tellNode(node); } };
 }
 
 it('says everything at first, then what changes', async () => {
@@ -71,5 +73,30 @@ it('keeps an event that was not sent, and at most a thousand', async () => {
   expect(box.sent[1]?.text).toBe('500');
   box.sent[1]?.fail(new Error('cut'));
   await expect(box.drained).rejects.toThrow('cut');
-  expect(box.events.take()?.reason).toBe('500');
+  expect(box.events.take()?.event.reason).toBe('500');
+});
+
+it('counts what happens again while nobody listens, and says how long ago it was', async () => {
+  const box = setup([]);
+  const send = async (): Promise<unknown> => {
+    const told: unknown[] = [];
+    const stop = new AbortController();
+    const drained = box.outbox.drain((message) => { told.push(message.event && JSON.parse(message.event.event.toString())); return Promise.resolve(); }, () => 1, stop.signal);
+    await settle();
+    stop.abort();
+    await drained;
+    return told.filter(Boolean);
+  };
+  box.stop.abort();
+  for (let i = 0; i < 1200; i++) {
+    box.events.emit(event('BackOff'));
+    if (i === 0) box.events.emit(event('Killing'));
+    await box.clock.advance(1000);
+  }
+  const waiting = box.events.take()!;
+  expect(waiting.event.reason).toBe('Killing');
+  // One that was not sent, and happened again meanwhile.
+  box.events.emit(event('Killing'));
+  box.events.putBack(waiting);
+  expect(await send()).toMatchObject([{ reason: 'BackOff', count: 1200, firstAgeMs: 1_200_000, lastAgeMs: 1000 }, { reason: 'Killing', count: 2, firstAgeMs: 1_200_000, lastAgeMs: 0 }]);
 });

@@ -78,12 +78,12 @@ export class Outbox {
   }
 
   async #sendEvent(send: (message: AgentMessage) => Promise<void>): Promise<void> {
-    const event = this.#events.take();
-    if (!event) return;
+    const waiting = this.#events.take();
+    if (!waiting) return;
     try {
-      await send({ event: { event: json(event) } });
+      await send({ event: { event: json(this.#events.timed(waiting)) } });
     } catch (error) {
-      this.#events.putBack(event);
+      this.#events.putBack(waiting);
       throw error;
     }
   }

@@ -75,10 +75,11 @@ export interface AgentEvent {
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;
   readonly message: string;
+  /** By this host's clock, which may be wrong: the control plane goes by how long ago it was. */
   readonly atMs: number;
 }
 
-/** Where pods and node put Events; bounded, oldest dropped first while the control plane is away. */
+/** Where pods and node put Events; while the control plane is away repeats are counted, and of too many the oldest go. */
 export interface AgentEvents {
   emit(event: AgentEvent): void;
 }

@@ -6,7 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
-import type { ApiClient, EventRecorder, EventSubject } from './types.ts';
+import type { ApiClient, EventRecorder, EventSubject, EventTimes } from './types.ts';
 
 export interface EventRecorderConfig {
   /** `deployment-controller`, `scheduler`: who reports. */
@@ -48,10 +48,10 @@ export class ApiEventRecorder implements EventRecorder {
     this.#config = config;
   }
 
-  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string): void {
+  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string, times?: EventTimes): void {
     if (this.#queue.length >= maxQueued || !this.#spend(about)) return;
-    const at = this.#clock.now();
-    this.#queue.push(() => this.#write(about, type, reason, message.slice(0, 1024), at));
+    const nowMs = this.#clock.now();
+    this.#queue.push(() => this.#write(about, type, reason, message.slice(0, 1024), times ?? { count: 1, firstMs: nowMs, lastMs: nowMs }));
     if (!this.#writing) void this.#drain();
   }
 
@@ -76,24 +76,23 @@ export class ApiEventRecorder implements EventRecorder {
     this.#writing = false;
   }
 
-  async #write(about: EventSubject, type: string, reason: string, message: string, atMs: number): Promise<void> {
+  async #write(about: EventSubject, type: string, reason: string, message: string, times: EventTimes): Promise<void> {
     const key = [about.kind, about.metadata?.namespace, about.metadata?.name, about.metadata?.uid, about.fieldPath, about.host, type, reason, message].join('\0');
     const known = this.#known.get(key);
-    const at = rfc3339(atMs);
     if (known) {
       remember(this.#known, key, known);
-      known.count++;
+      known.count += times.count;
       try {
-        await this.#client.patch(events, known.namespace, known.name, 'merge', { count: known.count, lastTimestamp: at });
+        await this.#client.patch(events, known.namespace, known.name, 'merge', { count: known.count, lastTimestamp: rfc3339(times.lastMs) });
         return;
       } catch (error) {
         // It has expired: begin anew.
         if (!isStatus(error, 'NotFound')) throw error;
       }
     }
-    const event = this.#event(about, type, reason, message, at, atMs, key);
+    const event = this.#event(about, type, reason, message, times, key);
     const { namespace = 'default', name = '' } = event.metadata;
-    remember(this.#known, key, { namespace, name, count: 1 });
+    remember(this.#known, key, { namespace, name, count: times.count });
     await this.#client.create(events, event);
   }
 
@@ -104,16 +103,16 @@ export class ApiEventRecorder implements EventRecorder {
     return (BigInt(Math.trunc(atMs)) * 1_000_000n + BigInt(this.#sequence * 1000 + hash)).toString(16);
   }
 
-  #event(about: EventSubject, type: string, reason: string, message: string, at: string, atMs: number, key: string): Event & { metadata: ObjectMeta } {
+  #event(about: EventSubject, type: string, reason: string, message: string, { count, firstMs, lastMs }: EventTimes, key: string): Event & { metadata: ObjectMeta } {
     const { name = '', namespace, uid, resourceVersion } = about.metadata ?? {};
     const { fieldPath, host = this.#config.host } = about;
     const { component } = this.#config;
-    const suffix = this.#suffix(key, atMs);
+    const suffix = this.#suffix(key, firstMs);
     return {
       apiVersion: 'v1', kind: 'Event',
       metadata: { name: `${name.slice(0, 230)}.${suffix}`, namespace: namespace ?? 'default' },
       involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }), ...(fieldPath !== undefined && { fieldPath }) },
-      type, reason, message, count: 1, firstTimestamp: at, lastTimestamp: at,
+      type, reason, message, count, firstTimestamp: rfc3339(firstMs), lastTimestamp: rfc3339(lastMs),
       source: { component, ...(host !== undefined && { host }) }, reportingComponent: component, reportingInstance: host ?? '',
     };
   }

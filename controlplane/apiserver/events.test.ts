@@ -4,6 +4,7 @@ import { kinds } from '#api/kinds/registry.ts';
 import { events } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
+import { rfc3339 } from '#common/time.ts';
 import type { Store } from '#controlplane/store/types.ts';
 import { AdmissionChain } from './admission/chain.ts';
 import { InProcessClient } from './client.ts';
@@ -45,6 +46,16 @@ describe('events', () => {
     const counted = (await list()).find((event) => event.count === 3);
     expect(counted).toMatchObject({ type: 'Warning', reason: 'FailedScheduling', message: 'no node fits', source: { component: 'scheduler' }, involvedObject: { kind: 'Pod', name: 'a', uid: 'a' } });
     expect((await list()).map((event) => event.count)).toEqual(expect.arrayContaining([1, 1, 3]) as unknown);
+  });
+
+  it('may have happened earlier and often, before anybody could be told', async () => {
+    const recorder = new ApiEventRecorder({ client, clock, log: silentLog }, { component: 'kubelet' });
+    await clock.advance(7_200_000);
+    const nowMs = clock.now();
+    recorder.event(pod('a'), 'Warning', 'BackOff', 'again', { count: 40, firstMs: nowMs - 7_000_000, lastMs: nowMs - 1_000_000 });
+    recorder.event(pod('a'), 'Warning', 'BackOff', 'again');
+    await vi.waitFor(async () => { expect((await list())[0]?.count).toBe(41); });
+    expect((await list())[0]).toMatchObject({ firstTimestamp: rfc3339(nowMs - 7_000_000), lastTimestamp: rfc3339(nowMs) });
   });
 
   it('name the part of the object, and the host that reports', async () => {

@@ -54,7 +54,15 @@ export interface ScaleClient {
 
 /** Who an event is about and what happened; repeats are counted, not repeated. */
 export interface EventRecorder {
-  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** `times` where it happened before now, or more than once. */
+  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string, times?: EventTimes): void;
+}
+
+export interface EventTimes {
+  readonly count: number;
+  /** When it happened first of these times, and last. */
+  readonly firstMs: number;
+  readonly lastMs: number;
 }
 
 export interface EventSubject {

@@ -18,7 +18,14 @@ export interface NodeEvent {
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;
   readonly message: string;
+  readonly count: number;
+  /** How long ago it happened first of these times, and last. */
+  readonly firstAgeMs: number;
+  readonly lastAgeMs: number;
 }
+
+/** A century of milliseconds: none is older, and none happens more often. */
+const mostOfAnEvent = 100 * 365 * 86_400_000;
 
 /** The shapes of what nodes send are checked here as far as this side looks into them; the API's schemas check the rest. */
 export function parseNodeReport(update: NodeStatusUpdate): NodeReport {
@@ -55,7 +62,16 @@ export function parseEvent(report: EventReport): NodeEvent {
     if (typeof value !== 'string') throw broken('event');
     return value.slice(0, limit);
   };
-  return { kind, type, namespace: text('namespace', 253), name: text('name', 253), uid: text('uid', 253), fieldPath: text('fieldPath', 253), reason: text('reason', 128), message: text('message', 1024) };
+  const number = (key: string, otherwise: number): number => {
+    const value = event[key] ?? otherwise;
+    if (typeof value !== 'number' || !(value >= otherwise && value <= mostOfAnEvent)) throw broken('event');
+    return Math.floor(value);
+  };
+  const lastAgeMs = number('lastAgeMs', 0);
+  return {
+    kind, type, namespace: text('namespace', 253), name: text('name', 253), uid: text('uid', 253), fieldPath: text('fieldPath', 253), reason: text('reason', 128), message: text('message', 1024),
+    count: number('count', 1), lastAgeMs, firstAgeMs: Math.max(lastAgeMs, number('firstAgeMs', 0)),
+  };
 }
 
 function parseJson(bytes: Buffer, what: string): Record<string, unknown> {

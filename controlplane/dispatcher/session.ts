@@ -87,7 +87,8 @@ export class NodeSession {
     this.identity = identity;
     this.#log = deps.log.child({ component: 'dispatcher', node: identity.name });
     this.#reports = new LatestQueue({ clock: deps.clock, log: this.#log, random: deps.random }, { concurrency: 8 }, (work) => work(), this.#end.signal);
-    this.#eventLimit = new TokenBucket(deps.clock, 10, 200);
+    // As many as an agent keeps while it is away.
+    this.#eventLimit = new TokenBucket(deps.clock, 10, 1000);
     this.#mirrorLimit = new TokenBucket(deps.clock, 10, 200);
     this.#watchdog = new Watchdog(deps.clock, (silentMs) => { this.end(new StatusError('Timeout', `nothing was heard from the agent for ${(silentMs / 1000).toFixed(1)} s`)); });
   }
@@ -242,13 +243,15 @@ export class NodeSession {
   #event(message: AgentMessage): void {
     if (!message.event || !this.#eventLimit.take()) return;
     const event = parseEvent(message.event);
+    const nowMs = this.#deps.clock.now();
+    const times = { count: event.count, firstMs: nowMs - event.firstAgeMs, lastMs: nowMs - event.lastAgeMs };
     if (event.kind === 'Node') {
-      if (event.name === this.identity.name) this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: event.name, uid: event.name }, host: this.identity.name }, event.type, event.reason, event.message);
+      if (event.name === this.identity.name) this.#deps.events.event({ apiVersion: 'v1', kind: 'Node', metadata: { name: event.name, uid: event.name }, host: this.identity.name }, event.type, event.reason, event.message, times);
       return;
     }
     const pod = this.#deps.informers.pods.get(event.namespace, event.name);
     if (pod?.metadata?.uid === event.uid && pod.spec?.nodeName === this.identity.name) {
-      this.#deps.events.event({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata, host: this.identity.name, ...(event.fieldPath !== '' && { fieldPath: event.fieldPath }) }, event.type, event.reason, event.message);
+      this.#deps.events.event({ apiVersion: 'v1', kind: 'Pod', metadata: pod.metadata, host: this.identity.name, ...(event.fieldPath !== '' && { fieldPath: event.fieldPath }) }, event.type, event.reason, event.message, times);
     }
   }
 

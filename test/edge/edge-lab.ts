@@ -95,7 +95,7 @@ export class EdgeLab {
     this.#dispatcherStop = new AbortController();
     this.dispatcher = new Dispatcher({
       api: this.cluster, informers: this.cluster.informers, ca: this.ca, clock: this.clock, log: this.log, random: Math.random,
-      events: { event: (about, type, reason, message) => { this.recorded.push([about.host, about.kind, about.metadata?.name, about.fieldPath, type, reason, message].filter(Boolean).join(' ')); } },
+      events: { event: (about, type, reason, message, times) => { this.recorded.push([about.host, about.kind, about.metadata?.name, about.fieldPath, type, reason, message, (times?.count ?? 1) > 1 && `x${String(times?.count)}`].filter(Boolean).join(' ')); } },
     }, { heartbeatPeriodMs: 2000, servers: this.servers });
     this.#running.push(this.dispatcher.start(this.#dispatcherStop.signal));
     const leaf = await ensureLeaf(join(this.folder, 'pki'), 'server', this.ca, { subject: { commonName: 'server' }, usage: 'server', names: ['127.0.0.1', 'agents.cleat.internal'] }, Date.now());
@@ -176,7 +176,7 @@ export class LabAgent {
   readonly identity: Identity;
   readonly checkpoint: CheckpointStore;
   readonly contact: HostContact;
-  readonly events = new EventBuffer();
+  readonly events = new EventBuffer(systemClock);
   fencing: Fencing = { fence: (forget) => forget() };
   readonly stop = new AbortController();
   session!: AgentSession;

@@ -488,7 +488,7 @@ describe('sessions', () => {
     expect(agent.checkpoint.list(secrets)).toHaveLength(12);
   });
 
-  it('are opened anew after a gap, and after the connection is cut; nothing is missed, reports are repeated', async () => {
+  it('are opened anew after a gap, and after the connection is cut; nothing is missed, reports are repeated, Events merged', async () => {
     const agent = await connected('a');
     await agent.checkpoint.complete([], 999);
     const first = lab.cluster.put(pods, pod('one', 'a'));
@@ -502,7 +502,12 @@ describe('sessions', () => {
     lab.cluster.put(pods, { ...first, status: { phase: 'Pending' } });
     agent.reportPod(report(lab.cluster.find(pods, 'default', 'two')!, { phase: 'Running' }));
     expect(agent.checkpoint.get(pods, 'default', 'one')).toBeDefined();
+    const happens = (message: string): void => { agent.events.emit({ kind: 'Node', namespace: '', name: 'a', uid: 'a', type: 'Normal', reason: 'Alone', message, atMs: 1 }); };
+    for (let i = 0; i < 900; i++) happens(String(i));
+    for (let i = 0; i < 3; i++) happens('again');
     await lab.listen(lab.port);
+    await lab.until(() => lab.recorded.some((line) => line === 'a Node a Normal Alone again x3'), 'what happened meanwhile');
+    expect(lab.recorded.filter((line) => line.startsWith('a Node a Normal Alone'))).toHaveLength(901);
     await lab.until(() => ['one', 'two'].every((name) => lab.cluster.find(pods, 'default', name)?.status?.phase === 'Running'), 'the repetition');
     await lab.until(() => names(agent.checkpoint.list(pods)).join() === 'one,two', 'both pods');
   });
