@@ -14,7 +14,7 @@ export async function deliver({ client, parsed, io }: Invocation, nodes: readonl
   const meter = new Meter(io);
   try {
     const outcomes = parts
-      ? await pushBlobs(client, { parts, read: (digest) => archive.read(parts.offsets.get(digest), sizeIn(parts.pieces, digest)) }, nodes, meter, io)
+      ? await pushBlobs(client, { parts, read: (digest, from) => archive.read((parts.offsets.get(digest) ?? 0) + from, sizeIn(parts.pieces, digest) - from) }, nodes, meter, io)
       : nodes.map(({ name }) => ({ ...newOutcome(name), whole: '' }));
     const others = outcomes.filter(needsWhole);
     if (others.length > 0) await transfer(client, archive.read(), others, (bytes) => { meter.sent(bytes); }, io);
@@ -107,6 +107,11 @@ class Meter implements PushProgress {
   has(node: string, blobs: number, of: number): void {
     this.#nodes.set(node, `${node} ${String(blobs)}/${String(of)}`);
     this.#show();
+  }
+
+  say(text: string): void {
+    this.clear();
+    this.#io.err(text);
   }
 
   clear(): void {

@@ -69,6 +69,26 @@ describe('a push to several nodes', () => {
     expect(names.map((name) => death.over.get(name))).toEqual(['lost', 'done', 'done', 'done', 'done']);
   });
 
+  it.each(seeds)('gives one that was lost and is back what it lacks by then, and asks it again (seed %i)', (seed) => {
+    const plan = new PushPlan(names.slice(0, 2).map((name) => node(name)), { ...pushPlanDefaults, canPut: true });
+    const [gone = '', stays = ''] = seed % 2 === 0 ? ['n1', 'n2'] : ['n2', 'n1'];
+    const lost = plan.next(gone);
+    expect(lost.do).toBe('put');
+    plan.lose(gone);
+    const puts: string[] = [];
+    for (let step = plan.next(stays); step.do === 'put'; step = plan.next(stays)) {
+      puts.push(step.digest);
+      plan.settle(stays, 'done');
+    }
+    expect([puts.sort(), plan.next(gone).do]).toEqual([['a', 'b', 'c'], 'done']);
+    plan.rejoin(node(gone, { missing: ['b', 'c'], shared: ['a'] }));
+    for (const digest of ['b', 'c']) {
+      expect(plan.next(gone)).toEqual({ do: 'fetch', digest, from: stays });
+      plan.settle(gone, 'done');
+    }
+    expect(plan.next(gone)).toEqual({ do: 'done' });
+  });
+
   it('asks nobody behind a NAT where one was not to be reached', () => {
     const tried: string[] = [];
     const { over } = run([node('n1', { missing: [], shared: ['a', 'b', 'c'] }), node('n2', { missing: [], shared: ['a', 'b', 'c'] }), node('far', { site: 'x', missing: ['a'] })], { outcome: (_, step) => { if (step.do === 'fetch') tried.push(step.from); return step.do === 'fetch' ? 'unreachable' : 'done'; } });

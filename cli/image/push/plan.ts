@@ -39,7 +39,7 @@ export const pushPlanDefaults = { maxPuts: 2, maxServed: 3 } as const;
 interface State {
   readonly missing: Set<string>;
   readonly shared: Set<string>;
-  readonly serves: boolean;
+  serves: boolean;
   readonly site: string;
   readonly avoids: Set<string>;
   serving: number;
@@ -94,6 +94,16 @@ export class PushPlan {
     this.settle(name, 'failed');
     for (const [, state] of this.#nodes) state.avoids.add(name);
     this.#state(name).missing.clear();
+  }
+
+  /** A node that was lost is back, with what it has by now. */
+  rejoin({ name, missing, shared, serves }: PlannedNode): void {
+    const node = this.#state(name);
+    node.serves = serves;
+    for (const digest of missing) node.missing.add(digest);
+    node.shared.clear();
+    for (const digest of shared) node.shared.add(digest);
+    for (const [, state] of this.#nodes) state.avoids.delete(name);
   }
 
   #choose(name: string, node: State): Step {

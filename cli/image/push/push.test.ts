@@ -12,7 +12,7 @@ import type { ImageNode } from '../nodes.ts';
 import { pushBlobs, type PushSource } from './push.ts';
 
 const io = { interrupted: new AbortController().signal } as unknown as Io;
-const progress = { sent: () => undefined, has: () => undefined };
+const progress = { sent: () => undefined, has: () => undefined, say: () => undefined };
 const node = (name: string): ImageNode => ({ name, architecture: 'amd64', isReady: true, addresses: ['192.0.2.1'], site: '' });
 
 it('leaves nodes to the whole archive that know no push by blobs, and names those that cannot be asked', async () => {
