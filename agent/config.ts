@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { parseShutdownGroups, problemOf, reservedProblem } from './node/policy.ts';
-import { parseThresholds } from './node/thresholds.ts';
+import { parseReclaims, parseThresholds } from './node/thresholds.ts';
 
 export const agentSettings = {
   ...hostSettings,
@@ -63,7 +63,10 @@ export const agentSettings = {
   evictionSoft: text('eviction-soft', { default: '', placeholder: 'SIGNAL<AMOUNT,...', description: 'when pods are evicted after a while, which --eviction-soft-grace-period gives' }),
   evictionSoftGracePeriod: text('eviction-soft-grace-period', { default: '', placeholder: 'SIGNAL=DURATION,...', description: 'how long a soft threshold must be crossed, e.g. memory.available=1m30s' }),
   evictionMaxPodGraceSeconds: integer('eviction-max-pod-grace-period', { default: 0, min: 0, max: 86_400, placeholder: 'SECONDS', description: 'the most that a pod gets to end in when a soft threshold evicts it' }),
+  evictionMinimumReclaim: text('eviction-minimum-reclaim', { default: '', placeholder: 'SIGNAL=AMOUNT,...', check: (value) => problemOf(() => parseReclaims(value)), description: 'how much more than a threshold there has to be before evictions by it end, e.g. nodefs.available=500Mi; by default a fifth of the threshold' }),
+  evictionTransitionMs: durationMs('eviction-pressure-transition-period', { default: 300_000, description: 'how long a condition of pressure stays after what brought it is gone' }),
   systemReserved: text('system-reserved', { default: '', placeholder: 'NAME=AMOUNT,...', check: reservedProblem, description: 'kept for the system, e.g. cpu=200m,memory=256Mi,ephemeral-storage=1Gi' }),
+  kubeReserved: text('kube-reserved', { default: '', placeholder: 'NAME=AMOUNT,...', check: reservedProblem, description: 'kept for Cleat and the runtime, in the same words; both are taken off what pods can have' }),
   shutdownGraceMs: durationMs('shutdown-grace-period', { default: 0, description: 'how long a shutdown of the host waits for pods to end, through systemd; 0 for not at all' }),
   shutdownCriticalGraceMs: durationMs('shutdown-grace-period-critical-pods', { default: 0, description: 'how much of that is for pods of the system, which end last' }),
   shutdownGraceByPriority: text('shutdown-grace-period-by-pod-priority', {

@@ -210,7 +210,7 @@ export class Agent implements Runnable {
       const podPids = { cgroup: cgroupRoot, reserved: quantityValue(policy.reserved['pid'] ?? '0') };
       const node = late.node = await NodeReporter.open(
         { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp, podsCgroup: cgroupRoot }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations, [upgradedByAnnotation]: by }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
-        { ...nodeReporterDefaults, ...policy, maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
+        { ...nodeReporterDefaults, ...policy, transitionMs: this.#config.evictionTransitionMs, maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });
       network.onMoved(() => { late.session?.redial('an address of this host is gone'); });

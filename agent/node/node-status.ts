@@ -4,7 +4,7 @@ import { rfc3339 } from '#common/time.ts';
 import { kubernetesVersion } from '#common/version.ts';
 import type { RuntimeSetup } from '#agent/runtimes/types.ts';
 import type { HostIdentity, HostReadings } from './readings.ts';
-import { conditionOf, crossed, defaultThresholds, keptBack, type PressureCondition, type Threshold } from './thresholds.ts';
+import { conditionOf, crossed, defaultThresholds, keptBack, type EvictionSignal, type PressureCondition, type Threshold } from './thresholds.ts';
 
 /** Everything that one NodeStatus is made of. */
 export interface NodeStatusInput {
@@ -22,6 +22,8 @@ export interface NodeStatusInput {
   readonly nowMs: number;
   /** Where pressure begins; the usual ones when absent. */
   readonly thresholds?: readonly Threshold[];
+  /** What there is too little of, or was a moment ago; found out by the readings when absent. */
+  readonly pressed?: ReadonlySet<EvictionSignal>;
   /** Extended resources that are handed out here; none when absent. */
   readonly devices?: { readonly capacity: Readonly<Record<string, string>>; readonly allocatable: Readonly<Record<string, string>> };
   /** Kept for the system, by resource; nothing when absent. */
@@ -96,8 +98,8 @@ export function sameStatus(a: NodeStatus, b: NodeStatus): boolean {
 
 function conditions(input: NodeStatusInput, previous: NodeStatus | undefined): NodeCondition[] {
   const { readings } = input;
-  const had = (type: PressureCondition): boolean => previous?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
-  const signals = new Set(crossed(input.thresholds ?? defaultThresholds, readings, had).map(({ signal }) => signal));
+  const had = ({ signal }: Threshold): boolean => previous?.conditions?.some((c) => c.type === conditionOf[signal] && c.status === 'True') === true;
+  const signals = input.pressed ?? new Set(crossed(input.thresholds ?? defaultThresholds, readings, had).map(({ signal }) => signal));
   const short = (type: PressureCondition): boolean => [...signals].some((signal) => conditionOf[signal] === type);
   const [memory, pid] = [short('MemoryPressure'), short('PIDPressure')];
   const inodes = signals.has('nodefs.inodesFree') || signals.has('imagefs.inodesFree');

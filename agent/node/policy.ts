@@ -1,14 +1,16 @@
 import { parseDurationMs } from '#common/config.ts';
-import { isQuantity } from '#api/meta/quantity.ts';
+import { formatQuantity, isQuantity, parseQuantity } from '#api/meta/quantity.ts';
 import { StatusError } from '#common/errors.ts';
-import { defaultThresholds, parseThresholds, type Threshold } from './thresholds.ts';
+import { defaultThresholds, parseReclaims, parseThresholds, type EvictionSignal, type Threshold } from './thresholds.ts';
 
 /** What an operator says of evictions and of what the system needs for itself, as flags have it. */
 export interface PolicyFlags {
   readonly evictionHard: string;
   readonly evictionSoft: string;
   readonly evictionSoftGracePeriod: string;
+  readonly evictionMinimumReclaim: string;
   readonly systemReserved: string;
+  readonly kubeReserved: string;
 }
 
 export interface NodePolicy {
@@ -21,10 +23,24 @@ const reservable = ['cpu', 'memory', 'ephemeral-storage', 'pid'];
 /** Throws a sentence where a flag cannot be understood. */
 export function nodePolicy(flags: PolicyFlags): NodePolicy {
   const graces = new Map([...pairs(flags.evictionSoftGracePeriod)].map(([signal, duration]) => [signal, parseDurationMs(duration)]));
-  return {
-    thresholds: [...flags.evictionHard === '' ? defaultThresholds : parseThresholds(flags.evictionHard), ...parseThresholds(flags.evictionSoft, graces)],
-    reserved: Object.fromEntries(pairs(flags.systemReserved)),
+  const reclaims = parseReclaims(flags.evictionMinimumReclaim);
+  const reclaimOf = (signal: EvictionSignal): Pick<Threshold, 'reclaim'> => {
+    const reclaim = reclaims.get(signal);
+    return reclaim ? { reclaim } : {};
   };
+  const thresholds = [...flags.evictionHard === '' ? defaultThresholds : parseThresholds(flags.evictionHard), ...parseThresholds(flags.evictionSoft, graces)];
+  return {
+    thresholds: thresholds.map((threshold) => ({ ...threshold, ...reclaimOf(threshold.signal) })),
+    reserved: sum(pairs(flags.systemReserved), pairs(flags.kubeReserved)),
+  };
+}
+
+/** What is kept for the system and for Kubernetes is kept from the same. */
+function sum(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): Record<string, string> {
+  return Object.fromEntries([...new Set([...a.keys(), ...b.keys()])].map((name) => {
+    const [one, other] = [a.get(name), b.get(name)];
+    return [name, one === undefined || other === undefined ? one ?? other ?? '0' : formatQuantity(parseQuantity(one) + parseQuantity(other))];
+  }));
 }
 
 /** Pods of the system have at least this: system-cluster-critical and system-node-critical are above. */

@@ -7,7 +7,7 @@ import { NodeReporter } from './reporter.ts';
 
 const signal = new AbortController().signal;
 
-function setUp() {
+function setUp(more: { readonly transitionMs?: number } = {}) {
   const clock = new ManualClock();
   const world = { runtimeDown: false, notReady: undefined as string | undefined, available: 3e9, looks: 0, broken: false, images: [] as { names: string[]; sizeBytes: number }[] };
   const deps = {
@@ -30,7 +30,7 @@ function setUp() {
       },
     },
   };
-  const config = { nodeName: 'n', version: '1', maxPods: 110, checkIntervalMs: 10_000, labels: { zone: 'z' } };
+  const config = { nodeName: 'n', version: '1', maxPods: 110, checkIntervalMs: 10_000, labels: { zone: 'z' }, ...more };
   return { clock, world, open: async () => NodeReporter.open(deps, config, signal) };
 }
 
@@ -58,6 +58,25 @@ describe('NodeReporter', () => {
     world.available = 5e7;
     await clock.advance(10_000);
     expect(told).toHaveLength(1);
+    stop.abort();
+    await ended;
+  });
+
+  it('keeps a condition for a while after what brought it is gone, and tells each time that it comes back', async () => {
+    const { clock, world, open } = setUp({ transitionMs: 60_000 });
+    const reporter = await open();
+    let pressed = 0;
+    reporter.onPressed(() => { pressed++; });
+    const stop = new AbortController();
+    const ended = reporter.start(stop.signal);
+    const found: unknown[] = [];
+    for (const available of [5e7, 3e9, 3e9, 5e7, 3e9, 3e9, 3e9, 3e9, 3e9, 3e9]) {
+      world.available = available;
+      await clock.advance(10_000);
+      found.push([reporter.isPressed, reporter.current().status.conditions?.find(({ type }) => type === 'MemoryPressure')?.status]);
+    }
+    expect(found).toEqual([true, false, false, true, false, false, false, false, false, false].map((isPressed, i) => [isPressed, i < 9 ? 'True' : 'False']));
+    expect(pressed).toBe(2);
     stop.abort();
     await ended;
   });

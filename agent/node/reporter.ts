@@ -11,7 +11,7 @@ import type { RuntimeDriver, RuntimeSetup } from '#agent/runtimes/types.ts';
 import type { NodeReport, NodeReports } from '#agent/session/types.ts';
 import { nodeStatus, reportedImages, sameStatus } from './node-status.ts';
 import type { Host, HostIdentity, HostReadings } from './readings.ts';
-import { amountsOf, conditionOf, crossed, defaultThresholds, type Pressure, type Threshold } from './thresholds.ts';
+import { amountsOf, crossed, defaultThresholds, type EvictionSignal, type Pressure, type Threshold } from './thresholds.ts';
 
 export interface NodeReporterDeps {
   readonly host: Host;
@@ -39,6 +39,8 @@ export interface NodeReporterConfig {
   readonly labels: Readonly<Record<string, string>>;
   /** Where pressure begins; the usual ones when absent. */
   readonly thresholds?: readonly Threshold[];
+  /** How long a condition stays after what brought it is gone; 0 when absent. */
+  readonly transitionMs?: number;
   /** What pods cannot have, by resource. */
   readonly reserved?: Readonly<Record<string, string>>;
 }
@@ -54,11 +56,14 @@ export class NodeReporter implements NodeReports, Runnable {
   readonly #deps: NodeReporterDeps;
   readonly #config: NodeReporterConfig;
   readonly #listeners = new Set<(report: NodeReport) => void>();
+  readonly #pressedListeners = new Set<() => void>();
   readonly #identity: HostIdentity;
   readonly #labels: Readonly<Record<string, string>>;
   #report: NodeReport;
   /** By threshold, since when it has been crossed; monotonic. */
   #crossedMs = new Map<Threshold, number>();
+  /** By signal, when a threshold of it was last seen crossed; monotonic. */
+  readonly #pressedMs = new Map<EvictionSignal, number>();
   #readings: HostReadings | undefined;
   #runtimeVersion = '';
   #runtimeSetup: RuntimeSetup | undefined;
@@ -91,7 +96,13 @@ export class NodeReporter implements NodeReports, Runnable {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Some condition of pressure is true. */
+  /** Called when a threshold is crossed and none was before, whether or not the status says so already. */
+  onPressed(listener: () => void): () => void {
+    this.#pressedListeners.add(listener);
+    return () => this.#pressedListeners.delete(listener);
+  }
+
+  /** Some threshold is crossed. */
   get isPressed(): boolean { return this.#crossedMs.size > 0; }
 
   /** Looks now: the thresholds that are crossed, for long enough where they are soft; hard ones first. */
@@ -148,7 +159,7 @@ export class NodeReporter implements NodeReports, Runnable {
     const status = withVolumes(nodeStatus({
       ...(this.#config.thresholds && { thresholds: this.#config.thresholds }), ...(this.#config.reserved && { reserved: this.#config.reserved }),
       ...(this.#deps.devices && { devices: this.#deps.devices() }),
-      nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
+      pressed: new Set(this.#pressedMs.keys()), nodeName: this.#config.nodeName, version: this.#config.version, maxPods: this.#config.maxPods, identity: this.#identity, readings,
       containerRuntimeVersion: this.#runtimeVersion, ...(this.#runtimeSetup && { runtime: this.#runtimeSetup }), images: this.#images, notReady: [...runtime, ...others], nowMs: clock.now(),
     }, previous), csi);
     const annotations = this.#deps.annotations?.() ?? {};
@@ -165,9 +176,12 @@ export class NodeReporter implements NodeReports, Runnable {
   #noteCrossed(readings: HostReadings): void {
     this.#readings = readings;
     const nowMs = this.#deps.clock.monotonic();
-    const pressed = new Set([...this.#crossedMs.keys()].map(({ signal }) => conditionOf[signal]));
-    const now = crossed(this.#config.thresholds ?? defaultThresholds, readings, (type) => pressed.has(type));
+    const now = crossed(this.#config.thresholds ?? defaultThresholds, readings, (threshold) => this.#crossedMs.has(threshold));
+    const isNew = now.length > 0 && this.#crossedMs.size === 0;
     this.#crossedMs = new Map(now.map((threshold) => [threshold, this.#crossedMs.get(threshold) ?? nowMs]));
+    for (const { signal } of now) this.#pressedMs.set(signal, nowMs);
+    for (const [signal, lastMs] of this.#pressedMs) if (lastMs < nowMs && nowMs - lastMs >= (this.#config.transitionMs ?? 0)) this.#pressedMs.delete(signal);
+    if (isNew) for (const listener of this.#pressedListeners) listener();
   }
 
   async #runtimeNotReady(signal: AbortSignal): Promise<readonly string[]> {

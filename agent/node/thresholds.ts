@@ -13,6 +13,8 @@ export interface Threshold {
   readonly text: string;
   /** 0 for a hard one; else it must be crossed so long before pods are evicted. */
   readonly graceMs: number;
+  /** Once it is crossed, how much more than the limit there has to be, of a capacity; a fifth of the limit when absent. */
+  readonly reclaim?: (capacity: number) => number;
 }
 
 /** A threshold that is crossed. */
@@ -45,17 +47,32 @@ export const defaultThresholds: readonly Threshold[] = [
 
 const form = /^([a-zA-Z.]+)<(.+)$/;
 
+/** `200Mi`, or `5%` of a capacity. Throws a sentence about what it is `of`. */
+function amount(value: string, of: string): (capacity: number) => number {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(value)?.[1];
+  if (percent === undefined && !isQuantity(value)) throw new Error(`${JSON.stringify(value)} of ${of} is neither a quantity such as 200Mi nor a share such as 5%`);
+  return (capacity) => (percent === undefined ? quantityValue(value) : (capacity * Number(percent)) / 100);
+}
+
 /** `memory.available<200Mi,nodefs.available<5%`; `graces` for soft ones: `memory.available=1m30s`, by signal. Throws a sentence. */
 export function parseThresholds(text: string, graces?: ReadonlyMap<string, number>): Threshold[] {
   return text.split(',').filter(Boolean).map((part) => {
     const [, signal = '', value = ''] = form.exec(part.trim()) ?? [];
     if (!isSignal(signal)) throw new Error(`${JSON.stringify(part)} is no threshold; expected SIGNAL<AMOUNT with one of ${Object.keys(conditionOf).join(', ')}`);
-    const percent = /^(\d+(?:\.\d+)?)%$/.exec(value)?.[1];
-    if (percent === undefined && !isQuantity(value)) throw new Error(`${JSON.stringify(value)} of ${signal} is neither a quantity such as 200Mi nor a share such as 5%`);
+    const limit = amount(value, signal);
     const graceMs = graces?.get(signal) ?? 0;
     if (graces && graceMs <= 0) throw new Error(`the soft threshold of ${signal} needs a grace period: --eviction-soft-grace-period ${signal}=1m30s`);
-    return { signal, text: value, graceMs, limit: (capacity) => (percent === undefined ? quantityValue(value) : (capacity * Number(percent)) / 100) };
+    return { signal, text: value, graceMs, limit };
   });
+}
+
+/** By signal, from `nodefs.available=500Mi,imagefs.available=2%`: what evictions have to bring beyond the threshold. Throws a sentence. */
+export function parseReclaims(text: string): ReadonlyMap<EvictionSignal, (capacity: number) => number> {
+  return new Map(text.split(',').filter(Boolean).map((part) => {
+    const [, signal = '', value = ''] = /^([a-zA-Z.]+)=(.+)$/.exec(part.trim()) ?? [];
+    if (!isSignal(signal)) throw new Error(`${JSON.stringify(part)} is no amount to reclaim; expected SIGNAL=AMOUNT with one of ${Object.keys(conditionOf).join(', ')}`);
+    return [signal, amount(value, signal)];
+  }));
 }
 
 function isSignal(name: string): name is EvictionSignal {
@@ -84,13 +101,16 @@ function inodesOf({ freeInodes, inodes }: DiskReadings): { available: number; ca
 }
 
 /** A pressure ends only when there is this much more than where it begins, so that it does not flap. */
-const clearFactor = 1.2;
+const clearShare = 0.2;
 
-/** The thresholds that are crossed; `had` tells which conditions are true by now. */
-export function crossed(thresholds: readonly Threshold[], readings: HostReadings, had: (type: PressureCondition) => boolean): Threshold[] {
-  return thresholds.filter(({ signal, limit }) => {
+/** The thresholds that are crossed; `had` tells which were by now. */
+export function crossed(thresholds: readonly Threshold[], readings: HostReadings, had: (threshold: Threshold) => boolean): Threshold[] {
+  return thresholds.filter((threshold) => {
+    const { signal, limit, reclaim } = threshold;
     const amounts = amountsOf(readings, signal);
-    return amounts !== undefined && amounts.available < limit(amounts.capacity) * (had(conditionOf[signal]) ? clearFactor : 1);
+    if (amounts === undefined) return false;
+    const least = limit(amounts.capacity);
+    return amounts.available < least + (had(threshold) ? reclaim?.(amounts.capacity) ?? clearShare * least : 0);
   });
 }
 

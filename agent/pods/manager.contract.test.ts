@@ -30,7 +30,7 @@ function begin(): void {
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
   }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 8 });
   manager.subscribe(tell);
-  const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+  const calm = { pressures: () => Promise.resolve([]), isPressed: false, onPressed: () => () => undefined };
   const evictor = new Evictor({ pods: manager, node: calm, driver: lab.driver, clock: systemClock, events: { emit: () => undefined }, log: silentLog }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, maxGraceSeconds: 0, measureMs: 200 });
   running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
 }

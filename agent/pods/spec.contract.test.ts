@@ -64,7 +64,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110', 'hugepages-2Mi': '8Mi' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
     }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], parallelStarts: 8 });
     manager.subscribe(tell);
-    const calm = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+    const calm = { pressures: () => Promise.resolve([]), isPressed: false, onPressed: () => () => undefined };
     const evictor = new Evictor({ pods: manager, node: calm, driver: lab.driver, clock: systemClock, events: { emit: () => undefined }, log: silentLog }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, maxGraceSeconds: 0, measureMs: 500 });
     running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
     const hello = helloSpec(hostArchitecture(), await readFile('/bin/busybox'));

@@ -18,7 +18,7 @@ describe('an agent whose disk', () => {
   beforeAll(async () => {
     cluster = await Cluster.create({
       // Pods are not to be evicted: what they do on a disk that is full is the question.
-      agents: 1, agentFlags: ['--eviction-hard=memory.available<1Mi', '--image-gc-high-threshold=100'],
+      agents: 1, agentFlags: ['--eviction-hard=memory.available<1Mi', '--image-gc-high-threshold=100', '--eviction-pressure-transition-period=0s'],
       prepareHost: async (prepared) => {
         if (prepared.name === 'host0') return;
         await prepared.sh(`truncate -s 300M ${image}; mkfs.ext4 -q -N 6000 ${image}`);

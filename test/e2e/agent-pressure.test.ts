@@ -7,7 +7,7 @@ let cluster: Cluster;
 const image = 'cleat-hello:1';
 
 beforeAll(async () => {
-  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi,pid.available<5%', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s'] });
+  cluster = await Cluster.create({ agents: 1, memoryBytes: 1.5 * 1024 ** 3, agentFlags: ['--eviction-hard=memory.available<450Mi,pid.available<5%', '--system-reserved=cpu=100m', '--node-status-update-frequency=1s', '--eviction-pressure-transition-period=5s'] });
   await cluster.importImage();
 });
 afterAll(async () => { await cluster?.destroy(); });

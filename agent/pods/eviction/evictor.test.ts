@@ -36,7 +36,7 @@ beforeEach(async () => {
   manager = new PodManager({ ...deps, state, node: testNode }, testManagerConfig(dir));
   const node = {
     pressures: () => Promise.resolve(pressures.splice(0, 1)), get isPressed() { return pressures.length > 0; },
-    subscribe: (listener: () => void) => { changed = listener; return () => undefined; },
+    onPressed: (listener: () => void) => { changed = listener; return () => undefined; },
   };
   reclaimable = 0;
   const reclaim = (): Promise<boolean> => Promise.resolve(reclaimable-- > 0);
@@ -101,7 +101,7 @@ it('ends a pod that goes beyond its own limit', async () => {
 });
 
 it('ends at once when it is told to before it begins', async () => {
-  const node = { pressures: () => Promise.resolve([]), isPressed: false, subscribe: () => () => undefined };
+  const node = { pressures: () => Promise.resolve([]), isPressed: false, onPressed: () => () => undefined };
   const evictor = new Evictor({ driver, clock, log: silentLog, events: { emit: () => undefined }, pods: manager, node }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
   await expect(evictor.start(AbortSignal.abort(new Error('not now')))).resolves.toBeUndefined();
 });

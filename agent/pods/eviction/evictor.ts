@@ -32,10 +32,10 @@ export interface EvictorDeps {
   readonly node: {
     /** Looks now: the thresholds that are crossed, for long enough where they are soft. */
     pressures(signal: AbortSignal): Promise<readonly Pressure[]>;
-    /** Some condition of pressure is true. */
+    /** Some threshold is crossed. */
     readonly isPressed: boolean;
-    /** Called with each change of the node's status. */
-    subscribe(listener: () => void): () => void;
+    /** Called when that becomes true. */
+    onPressed(listener: () => void): () => void;
   };
   readonly driver: Pick<RuntimeDriver, 'list' | 'stats' | 'written' | 'removeContainer'>;
   readonly clock: Clock;
@@ -92,7 +92,7 @@ export class Evictor implements Runnable {
   async #untilPressed(signal: AbortSignal): Promise<void> {
     const { node } = this.#deps;
     const wakeup = new Wakeup();
-    const unsubscribe = node.subscribe(() => { wakeup.notify(); });
+    const unsubscribe = node.onPressed(() => { wakeup.notify(); });
     try {
       while (!node.isPressed) await wakeup.wait(signal);
     } finally {
