@@ -73,5 +73,5 @@ function firstHalf(data: unknown): Buffer {
 
 /** Without what differs from process to process. */
 function anonymous(path: string, stateDir: string): string {
-  return path.replaceAll(stateDir, '').replaceAll(/\.\.\d{4}_\w*/g, '..#').replaceAll(/[0-9a-f]{12,}|\d{3,}/g, '#');
+  return path.replaceAll(stateDir, '').replaceAll(/\.\.\d{4}_\w*/g, '..#').replaceAll(/[0-9a-f]{12,}|\d{3,}|(?<=\/fd\/)\d+/g, '#');
 }
