@@ -10,7 +10,8 @@ It obeys lines on standard input and says on standard output what it is asked, o
   quit           ends
 Modes: prestart (wants PreStartContainer), prefer (offers GetPreferredAllocation: the last ones first), slow (Allocate takes
 two seconds), deny (Allocate fails), empty (Allocate answers nothing), liar (prefers devices that it does not have),
-v0 (an unknown version), hang (its list never comes).
+v0 (an unknown version), broken (does not say its options),
+hang (its list never comes), aside (at another socket than others of its resource).
 """
 import json, os, queue, sys, threading, time
 from concurrent import futures
@@ -55,7 +56,7 @@ MESSAGES.update({
 
 M = load(MESSAGES)
 folder, resource, modes = sys.argv[1], sys.argv[2], set(sys.argv[3:])
-endpoint = resource.replace("/", "-") + ".sock"
+endpoint = resource.replace("/", "-") + ("-aside" if "aside" in modes else "") + ".sock"
 devices = []
 answer = {}
 watchers = set()
@@ -125,7 +126,9 @@ def pre_start(request, _context):
     return M["PreStartContainerResponse"]()
 
 
-def options(_request=None, _context=None):
+def options(_request=None, context=None):
+    if "broken" in modes and context:
+        context.abort(grpc.StatusCode.INTERNAL, "no idea")
     return M["DevicePluginOptions"](pre_start_required="prestart" in modes, get_preferred_allocation_available="prefer" in modes or "liar" in modes)
 
 

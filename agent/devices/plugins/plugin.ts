@@ -1,5 +1,5 @@
 import { Client, credentials } from '@grpc/grpc-js';
-import { StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { callPlugin } from '#agent/plugin-call.ts';
 import type { ContainerParts, Device, DeviceSource } from '../types.ts';
 import type { ContainerAllocateResponse, ListAndWatchResponse, PluginCalls, PluginContract, PluginOptions } from './contract.ts';
@@ -34,11 +34,11 @@ export class Plugin implements DeviceSource {
 
   /** Resolves when the plugin answers, with what it can do known; rejects when it does not. */
   async connect(registered: PluginOptions | null, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve, reject) => { this.#client.waitForReady(Date.now() + connectMs, (error) => { if (error) reject(new StatusError('ServiceUnavailable', `nobody answers at ${this.#endpoint} within ${String(connectMs / 1000)} s`, { cause: error })); else resolve(); }); });
+    await new Promise<void>((resolve, reject) => { this.#client.waitForReady(Date.now() + connectMs, (error) => { if (error) reject(new StatusError('ServiceUnavailable', `failed to dial device plugin: nobody answers at ${this.#endpoint} within ${String(connectMs / 1000)} s`, { cause: error })); else resolve(); }); });
     const told = await this.#call('GetDevicePluginOptions', {}, optionsMs, signal).catch((error: unknown) => {
       // Older than that call: what it said when it registered is all there is.
       if (error instanceof StatusError && error.code === 'MethodNotAllowed') return this.#options;
-      throw error;
+      throw new StatusError('ServiceUnavailable', `failed to get device plugin options: ${messageOf(error)}`, { cause: error });
     });
     this.#options = { preStartRequired: told.preStartRequired || registered?.preStartRequired === true, getPreferredAllocationAvailable: told.getPreferredAllocationAvailable || registered?.getPreferredAllocationAvailable === true };
     if (this.#options.getPreferredAllocationAvailable) this.#prefer = (available, mustInclude, size, stop) => this.#preferred(available, mustInclude, size, stop);

@@ -103,6 +103,7 @@ describe('device plugins', () => {
   });
 
   it.each([
+    ['that do not say what they can', 'broken', resource, 'failed to get device plugin options: rpc error: code = Internal desc = no idea'],
     ['whose version is another', 'v0', resource, 'requested API version "v0" is not supported by kubelet. Supported version is ["v1beta1"]'],
     ['whose resource is not theirs to have', '', 'kubernetes.io/cpu', 'the ResourceName "kubernetes.io/cpu" is invalid'],
   ])('are refused %s', async (_why, mode, name, message) => {
@@ -110,7 +111,8 @@ describe('device plugins', () => {
     plugins.push(toy);
     await toy.until('serving');
     toy.tell('register');
-    expect(await toy.until('refused')).toMatchObject({ code: 'INVALID_ARGUMENT', details: message });
+    expect(await toy.until('refused')).toMatchObject({ code: 'UNKNOWN', details: message });
+    expect(amounts()).toBe('-/-');
   });
 
   it('may lie, fail and answer nothing: the pod is refused or gets what there is', async () => {
@@ -153,6 +155,13 @@ describe('device plugins', () => {
     await untilAmounts('2/2');
     expect(await admit('q')).toBeUndefined();
     expect(await deviceOf('q')).toBe('b');
+    // One that cannot be talked to takes nobody's place.
+    const broken = new TestPlugin(join(dir, 'device-plugins'), resource, 'broken', 'aside');
+    plugins.push(broken);
+    await broken.until('serving');
+    broken.tell('register');
+    await broken.until('refused');
+    expect(amounts()).toBe('2/2');
     // One that registers again takes the place of itself.
     again.tell('register');
     await again.until('registered', 2);
@@ -172,8 +181,10 @@ describe('device plugins', () => {
     expect(await deviceOf('p')).toBe('a');
     // A pod that comes before the plugin does waits for it.
     const waiting = admit('q');
-    toy.tell('serve');
+    // It may register before it serves: the contract says so.
     toy.tell('register');
+    await toy.until('registered', 2);
+    toy.tell('serve');
     expect(await waiting).toBeUndefined();
     expect(await deviceOf('q')).toBe('b');
   });

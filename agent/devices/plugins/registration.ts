@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { isAbsolute, join, normalize } from 'node:path';
 import type { Socket } from 'node:net';
 import { Server, ServerCredentials, status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
@@ -50,31 +51,40 @@ export class PluginRegistration {
     const problem = problemOf(request);
     if (problem !== undefined) {
       this.#deps.log.warn({ resource: request.resourceName, endpoint: request.endpoint, err: problem }, 'refused a device plugin');
-      answer({ code: status.INVALID_ARGUMENT, details: problem });
+      refuse(answer, problem);
       return;
     }
-    answer(null, {});
     const { resourceName: resource } = request;
-    this.#plugins.get(resource)?.abort(new Error('another plugin has registered for the resource'));
     const replaced = new AbortController();
-    this.#plugins.set(resource, replaced);
     const stop = AbortSignal.any([this.#signal, replaced.signal]);
     this.#tasks.run(`device plugin ${resource}`, stop, async () => {
-      await this.#follow(request, stop);
+      await this.#follow(request, answer, replaced, stop);
       if (this.#plugins.get(resource) === replaced) this.#plugins.delete(resource);
     });
   }
 
-  /** Until it ends: a plugin that starts again registers again. */
-  async #follow({ resourceName: resource, endpoint, options }: RegisterRequest, signal: AbortSignal): Promise<void> {
+  /**
+   * Until it ends: a plugin that starts again registers again. One that serves is answered when it has been talked to, as by
+   * today's kubelet; one that does not yet, at once: by the contract it may begin when it is registered.
+   */
+  async #follow({ resourceName: resource, endpoint, options }: RegisterRequest, answer: sendUnaryData<object>, replaced: AbortController, signal: AbortSignal): Promise<void> {
     const { sink, log, tell } = this.#deps;
-    const plugin = new Plugin(this.#contract, join(this.#folder, endpoint));
+    const path = join(this.#folder, endpoint);
+    const plugin = new Plugin(this.#contract, path);
+    const serves = existsSync(path);
+    if (!serves) answer(null, {});
     let offered = false;
     let end: string;
     try {
-      await this.#deps.record(join(this.#folder, endpoint));
-      await plugin.connect(options, signal);
+      await this.#deps.record(path);
+      await plugin.connect(options, signal).catch((error: unknown) => {
+        if (serves) refuse(answer, messageOf(error));
+        throw error;
+      });
+      if (serves) answer(null, {});
       log.info({ resource, endpoint }, 'a device plugin has registered');
+      this.#plugins.get(resource)?.abort(new Error('another plugin has registered for the resource'));
+      this.#plugins.set(resource, replaced);
       sink.offer(resource, plugin);
       offered = true;
       for await (const devices of plugin.watch(signal)) sink.update(resource, plugin, devices);
@@ -87,9 +97,15 @@ export class PluginRegistration {
     // Whoever has taken its place speaks for the devices now.
     if (signal.aborted) return;
     if (offered) sink.lose(resource, plugin);
-    log.warn({ resource, endpoint, err: end }, 'a device plugin is gone');
-    tell('DevicePluginGone', `the device plugin of ${resource} (${endpoint}) is gone: ${end}. Containers that have its devices keep them; no other gets any until it registers again`);
+    log.warn({ resource, endpoint, err: end }, offered ? 'a device plugin is gone' : 'a device plugin that registered cannot be talked to');
+    if (!offered) tell('DevicePluginRefused', `the device plugin of ${resource} (${endpoint}) has registered and cannot be talked to: ${end}. Whoever had these devices before goes on`);
+    else tell('DevicePluginGone', `the device plugin of ${resource} (${endpoint}) is gone: ${end}. Containers that have its devices keep them; no other gets any until it registers again`);
   }
+}
+
+/** With the kubelet's code. */
+function refuse(answer: sendUnaryData<object>, details: string): void {
+  answer({ code: status.UNKNOWN, details });
 }
 
 /** Why it cannot register, in the kubelet's words. */
