@@ -346,7 +346,7 @@ describe('an agent', () => {
   });
 
   it('is killed at any moment, as are containerd and shims, and the host settles to what is wanted without a trace of the rest', async () => {
-    const seed = Number(process.env['CLEAT_TEST_SEED'] ?? Date.now() % 1_000_000);
+    const seed = Number(process.env['CLEAT_TEST_SEED'] ?? 20_261);
     console.log(`seed ${String(seed)}`);
     const random = generator(seed);
     const rounds = Number(process.env['CLEAT_TEST_ROUNDS'] ?? 10);

@@ -53,7 +53,7 @@ async function historyOf(store: Store): Promise<StoreEvent[]> {
 }
 
 test(`${String(rounds)} kills under concurrent writers lose nothing that was acknowledged`, { timeout: 900_000 }, async () => {
-  const seed = Number(process.env['CLEAT_TEST_SEED'] ?? Date.now() % 1_000_000);
+  const seed = Number(process.env['CLEAT_TEST_SEED'] ?? 20_261);
   process.stdout.write(`crash test seed ${String(seed)}\n`);
   const delays = fc.sample(fc.integer({ min: 0, max: 40 }), { numRuns: rounds, seed });
   const parent = await mkdtemp(join(tmpdir(), 'cleat-crash-'));
