@@ -20,7 +20,7 @@ import { logFileOf, type PodPaths } from './paths.ts';
 import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
-import { containerNamed, specHash } from './spec/containers.ts';
+import { containerNamed, graceSecondsOf, specHash } from './spec/containers.ts';
 import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
@@ -52,6 +52,8 @@ export interface ActionDeps {
 export interface Signals { readonly stop: AbortSignal; readonly interrupt: AbortSignal }
 
 const minStopSeconds = 2;
+/** A postStart hook may take as long as it likes; what runs it asks for an end. */
+const longestHookMs = 7 * 86_400_000;
 
 /** What cannot be removed for so long does not keep a pod from going. */
 const cgroupTries = 5;
@@ -81,7 +83,7 @@ export class PodActions {
       case 'stop-sandbox': return this.#stopSandbox(view, decision, signals.stop);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
-      case 'kill': await Promise.all(decision.kills.map((kill) => this.#kill(view, kill, signals))); return;
+      case 'kill': return this.#killAll(view, decision, signals);
       case 'resize': return this.#resize(view, signals.stop);
       case 'prune': return this.#prune(decision, signals.stop);
       case 'remove': return this.#remove(view, signals.stop);
@@ -136,12 +138,12 @@ export class PodActions {
     if (!spec || !await this.#images.ensure(pod, spec, signals.interrupt)) return;
     const [previous] = attemptsOf(view, spec.name);
     let id: string;
+    let isConfigured = false;
     try {
-      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals));
+      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals, () => { isConfigured = true; }));
     } catch (error) {
       if (signals.interrupt.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
-      const ours = isStatus(error, 'NotFound', 'Invalid', 'BadRequest');
-      this.#failed(spec.name, ours ? 'CreateContainerConfigError' : 'CreateContainerError', messageOf(error));
+      this.#failed(spec.name, isConfigured ? 'CreateContainerError' : 'CreateContainerConfigError', messageOf(error));
       return;
     }
     if (previous?.state === 'exited') {
@@ -153,7 +155,8 @@ export class PodActions {
     await this.#startCreated(view, spec.name, id, signals);
   }
 
-  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt }: Signals): Promise<string> {
+  /** `configured` is called when all is known that the runtime is to be asked for. */
+  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt }: Signals, configured: () => void): Promise<string> {
     const { pod } = view;
     const sandbox = currentSandbox(view);
     const podIps = pod.spec?.hostNetwork ? this.#deps.node.hostIps() : sandbox?.ips ?? [];
@@ -175,6 +178,7 @@ export class PodActions {
     });
     const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const sandboxConfig = await this.#sandboxConfig(pod, sandbox?.attempt ?? 0);
+    configured();
     const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, parts ? withDevices(config, parts) : config, stop);
     await this.#allocation.reached(spec.name);
     return id;
@@ -208,27 +212,45 @@ export class PodActions {
   }
 
   async #postStart(view: PodView, spec: ContainerSpec, id: string, signals: Signals): Promise<void> {
-    const graceMs = (view.pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
-    const problem = await runHook(this.#deps, spec.lifecycle?.postStart ?? {}, this.target(view, spec, id), graceMs, signals.interrupt);
+    const problem = await runHook(this.#deps, spec.lifecycle?.postStart ?? {}, this.target(view, spec, id), longestHookMs, signals.interrupt);
     if (problem === undefined) return;
     this.#deps.recorder.emit('Warning', 'FailedPostStartHook', `PostStartHook failed: ${problem}`, spec.name);
-    await this.#kill(view, { id, name: spec.name, graceSeconds: graceMs / 1000, message: 'FailedPostStartHook' }, signals);
+    await this.#kill(view, { id, name: spec.name, graceSeconds: graceSecondsOf(view.pod), message: 'FailedPostStartHook' }, signals);
   }
 
-  async #kill(view: PodView, { id, name, graceSeconds, message }: Kill, { interrupt }: Signals): Promise<void> {
+  async #killAll(view: PodView, { kills, later = [] }: Extract<Decision, { type: 'kill' }>, signals: Signals): Promise<void> {
+    // Whoever kills them waits for these, or hears why they did not come to their end.
+    for (const kill of later) this.#preStop(view, kill, signals)?.catch(() => undefined);
+    await Promise.all(kills.map((kill) => this.#kill(view, kill, signals)));
+  }
+
+  async #kill(view: PodView, kill: Kill, signals: Signals): Promise<void> {
     const { driver, clock, recorder } = this.#deps;
+    const { id, name, graceSeconds, message } = kill;
     recorder.emit('Normal', 'Killing', message, name);
-    this.#memory.probes.get(id)?.stop();
+    this.#memory.probes.get(id)?.startEnding();
+    const beganMs = clock.monotonic();
+    const preStop = this.#preStop(view, kill, signals);
+    await preStop;
+    const remaining = preStop ? Math.max(minStopSeconds, graceSeconds - Math.round((clock.monotonic() - beganMs) / 1000)) : graceSeconds;
+    await driver.stopContainer(id, remaining, signals.interrupt);
+  }
+
+  /** The container's preStop hook, which begins now unless it has begun before; undefined without one. Rejects when it is interrupted. */
+  #preStop(view: PodView, { id, name, graceSeconds }: Kill, { interrupt }: Signals): Promise<void> | undefined {
     const spec = containerNamed(view.pod, name);
-    let remaining = graceSeconds;
-    const preStop = spec?.lifecycle?.preStop;
-    if (spec && preStop && graceSeconds > 0) {
-      const started = clock.monotonic();
-      const problem = await runHook(this.#deps, preStop, this.target(view, spec, id), graceSeconds * 1000, interrupt);
-      if (problem !== undefined) recorder.emit('Warning', 'FailedPreStopHook', `PreStopHook failed: ${problem}`, name);
-      remaining = Math.max(minStopSeconds, graceSeconds - Math.round((clock.monotonic() - started) / 1000));
-    }
-    await driver.stopContainer(id, remaining, interrupt);
+    if (!spec?.lifecycle?.preStop || graceSeconds <= 0) return undefined;
+    const { preStops } = this.#memory;
+    const begun = preStops.get(id);
+    if (begun) return begun;
+    const hook = runHook(this.#deps, spec.lifecycle.preStop, this.target(view, spec, id), graceSeconds * 1000, interrupt).then((problem) => {
+      if (problem !== undefined) this.#deps.recorder.emit('Warning', 'FailedPreStopHook', `PreStopHook failed: ${problem}`, name);
+    }, (error: unknown) => {
+      preStops.delete(id);
+      throw error;
+    });
+    preStops.set(id, hook);
+    return hook;
   }
 
   async #resize(view: PodView, stop: AbortSignal): Promise<void> {

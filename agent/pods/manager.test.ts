@@ -196,6 +196,68 @@ describe('a pod', () => {
     expect(driver.calls).toContain('stop app 0s');
   });
 
+  it('is asked whether it still serves, and not whether it lives, while it ends', async () => {
+    driver.stubborn.add('app');
+    const asked: string[] = [];
+    check = ({ tcpSocket }) => { asked.push(String(tcpSocket?.port)); return Promise.resolve(probe); };
+    const pod = testPod('web', { containers: [testContainer('app', { readinessProbe: { tcpSocket: { port: 'ready' }, failureThreshold: 1 }, livenessProbe: { tcpSocket: { port: 'alive' }, failureThreshold: 1 } })] });
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    await clock.advance(1);
+    await until(() => condition(statusOf('web'), 'Ready') === 'True');
+    state.set(deleted(pod, 1000));
+    await until(() => driver.calls.includes('stop app 1000s'));
+    probe = { ok: false, output: 'leaving' };
+    asked.length = 0;
+    await clock.advance(20_000);
+    await until(() => condition(statusOf('web'), 'Ready') === 'False');
+    expect(stateOf('web')).toMatchObject({ ready: false, state: { running: {} } });
+    expect(new Set(asked)).toEqual(new Set(['ready']));
+    state.set(deleted(pod, 0));
+    await until(() => manager.all().some((r) => r.gone));
+  });
+
+  it('runs the hooks of all containers when it ends, and only then ends one after the other', async () => {
+    const asked: string[] = [];
+    const answers = new Map([['app', Promise.withResolvers<typeof probe>()], ['proxy', Promise.withResolvers<typeof probe>()]]);
+    check = ({ exec }) => { const [name = ''] = exec?.command ?? []; asked.push(name); return answers.get(name)!.promise; };
+    const hooked = (name: string, more = {}) => testContainer(name, { lifecycle: { preStop: { exec: { command: [name] } } }, ...more });
+    const pod = testPod('web', { initContainers: [hooked('proxy', { restartPolicy: 'Always' })], containers: [hooked('app')] });
+    state.set(pod);
+    await until(() => statusOf('web')?.phase === 'Running');
+    state.set(deleted(pod, 30));
+    await until(() => asked.length === 2);
+    answers.get('app')!.resolve({ ok: true, output: '' });
+    await until(() => driver.calls.includes('stop app 30s'));
+    await clock.advance(4000);
+    expect(driver.calls.filter((call) => call.startsWith('stop'))).toEqual(['stop app 30s']);
+    answers.get('proxy')!.resolve({ ok: false, output: 'out of order' });
+    await until(() => manager.all().some((r) => r.gone));
+    expect(driver.calls.filter((call) => call.startsWith('stop '))).toEqual(['stop app 30s', expect.stringMatching(/^stop proxy (26|30)s$/)]);
+    expect(asked).toEqual(expect.arrayContaining(['app', 'proxy']));
+    expect(asked).toHaveLength(2);
+    expect(events.filter(({ reason }) => reason === 'FailedPreStopHook').map(({ message }) => message)).toEqual(['PreStopHook failed: out of order']);
+  });
+
+  it.each<[string, NonNullable<Parameters<typeof testContainer>[1]>['lifecycle'] & object, string | undefined]>([
+    ['may take longer than the pod has to end', { postStart: { exec: { command: ['long'] } } }, undefined],
+    ['has answered with any status', { postStart: { httpGet: { port: 80 } } }, undefined],
+    ['cannot be a connection alone', { postStart: { tcpSocket: { port: 80 } } }, 'PostStartHook failed: Cannot run handler: Invalid handler: there are hooks of exec, httpGet and sleep only'],
+  ])('knows a hook that %s', async (_what, lifecycle, problem) => {
+    const answer = Promise.withResolvers<Awaited<ReturnType<Check>>>();
+    let given = 0;
+    check = ({ timeoutSeconds = 0, httpGet }) => { given = timeoutSeconds; return httpGet ? Promise.resolve({ ok: false, answered: true, output: 'HTTP probe failed with statuscode: 404' }) : answer.promise; };
+    state.set(testPod('web', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { lifecycle })] }));
+    if (lifecycle.postStart?.exec) {
+      await until(() => given > 0);
+      await clock.advance(3_600_000);
+      answer.resolve({ ok: true, output: '' });
+    }
+    await until(() => (problem === undefined ? statusOf('web')?.phase === 'Running' : events.some(({ reason }) => reason === 'FailedPostStartHook')));
+    expect(events.find(({ reason }) => reason === 'FailedPostStartHook')?.message).toBe(problem);
+    if (lifecycle.postStart?.exec) expect(given).toBeGreaterThan(3600);
+  });
+
   it('waits for what it refers to, and starts when that comes', async () => {
     state.set(testPod('web', { containers: [testContainer('app', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'cfg', key: 'a' } } }, { name: 'B', value: '$(A)-b' }] })] }));
     await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
@@ -346,6 +408,17 @@ describe('probes', () => {
     await clock.advance(10_000);
     await until(() => stateOf('web')?.started === true);
     expect(stateOf('web')).toMatchObject({ ready: true, restartCount: 0 });
+  });
+
+  it('keep their delay after the startup probe, counted from the start of the container', async () => {
+    const asked = new Map<string, number>();
+    check = ({ tcpSocket }) => { asked.set(String(tcpSocket?.port), asked.get(String(tcpSocket?.port)) ?? clock.monotonic()); return Promise.resolve(probe); };
+    state.set(testPod('web', { containers: [testContainer('app', { startupProbe: { tcpSocket: { port: 1 }, initialDelaySeconds: 5 }, readinessProbe: { tcpSocket: { port: 2 }, initialDelaySeconds: 3 }, livenessProbe: { tcpSocket: { port: 3 }, initialDelaySeconds: 60 } })] }));
+    await until(() => stateOf('web')?.state?.running !== undefined);
+    const startedMs = clock.monotonic();
+    for (let i = 0; i < 70; i++) { await clock.advance(1000); await until(() => true); }
+    await until(() => asked.size === 3);
+    expect([...asked].map(([port, ms]) => [port, Math.round((ms - startedMs) / 1000)])).toEqual([['1', 5], ['2', 5], ['3', 60]]);
   });
 });
 

@@ -10,6 +10,8 @@ export class PodMemory {
   readonly failures = new Map<string, Failure>();
   readonly crashes = new Map<string, CrashBackoff>();
   readonly probes = new Map<string, ContainerProbes>();
+  /** PreStop hooks that have begun, by container id: each runs once. */
+  readonly preStops = new Map<string, Promise<void>>();
   readonly terminationMessages = new Map<string, string>();
   /** By container id, the monotonic time at which its end was first seen. */
   readonly ended = new Map<string, number>();
@@ -36,7 +38,7 @@ export class PodMemory {
 
   /** Drops what belongs to containers and sandboxes that are gone. */
   forget(present: ReadonlySet<string>): void {
-    for (const collection of [this.terminationMessages, this.ended, this.stopped]) {
+    for (const collection of [this.preStops, this.terminationMessages, this.ended, this.stopped]) {
       for (const id of collection.keys()) if (!present.has(id)) collection.delete(id);
     }
     for (const [id, probes] of this.probes) {

@@ -122,6 +122,7 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['a device that was plugged in again needs a new container', view(always, { containers: [container('app')], outdated: new Set(['app']) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app has a device that was plugged in again, will be restarted' })] }],
   ['which a pod that never restarts does not get', view(never, { containers: [container('app')], outdated: new Set(['app']) }), { type: 'done' }],
   ['a failed liveness probe kills', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'liveness' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed liveness probe, will be restarted' })] }],
+  ['for good where it may not be started again', view(never, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'liveness' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed liveness probe' })] }],
   ['a probe may have a grace period of its own', view(impatient, { containers: [container('app')], probes: new Map([['app0', probe({ failed: 'startup' })]]) }), { type: 'kill', kills: [expect.objectContaining({ message: 'Container app failed startup probe, will be restarted', graceSeconds: 3 })] }],
   ['an unready container lives', view(always, { containers: [container('app')], probes: new Map([['app0', probe({ ready: false })]]) }), { type: 'done' }],
   ['an unknown container is replaced', view(always, { containers: [container('app', { state: 'unknown' })] }), { type: 'kill' }],
@@ -137,7 +138,7 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
 
   ['a deleted pod stops its containers', view(two, { ...ending(5), containers: [container('app'), container('side')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app', graceSeconds: 5 }), expect.objectContaining({ name: 'side' })] }],
   ['by their own grace when none is given', view(always, { ...ending(undefined), containers: [container('app', { graceSeconds: 7 })] }), { type: 'kill', kills: [expect.objectContaining({ graceSeconds: 7 })] }],
-  ['sidecars stay until the others have ended', view(withSidecar, { ...ending(5), containers: [container('proxy'), container('app')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app' })] }],
+  ['sidecars stay until the others have ended', view(withSidecar, { ...ending(5), containers: [container('proxy'), container('app')] }), { type: 'kill', kills: [expect.objectContaining({ name: 'app' })], later: [expect.objectContaining({ name: 'proxy' })] }],
   ['the last one started ends first, with what is left of the grace', view(twoSidecars, { ...ending(30, now - 10_000), containers: [container('proxy'), container('logs'), exited('app', 0)] }), { type: 'kill', kills: [expect.objectContaining({ name: 'logs', graceSeconds: 20 })] }],
   ['then everything is removed', view(always, { ...ending(5), containers: [exited('app', 143)] }), { type: 'remove' }],
   ['a deleted pod starts nothing', view(always, { ...ending(5), sandboxes: [] }), { type: 'remove' }],

@@ -68,11 +68,11 @@ function resizeRunning(view: PodView, waits: number[]): Decision | undefined {
 /** Stop everything, then remove everything. */
 function end(view: PodView): Decision {
   const passedSeconds = Math.round((view.monotonicMs - (view.ending?.sinceMs ?? view.monotonicMs)) / 1000);
-  const kills = killsInOrder(view, (container, sidecar) => {
+  const kills = killInOrder(view, (container, sidecar) => {
     const graceSeconds = view.ending?.graceSeconds ?? container.graceSeconds;
     return sidecar ? Math.max(Math.min(graceSeconds, minSidecarGraceSeconds), graceSeconds - passedSeconds) : graceSeconds;
   });
-  if (kills.length > 0) return { type: 'kill', kills };
+  if (kills) return kills;
   const failure = view.failures.get(sandboxKey);
   if (failure && failure.untilMs > view.monotonicMs) return { type: 'wait', untilMs: failure.untilMs };
   return { type: 'remove' };
@@ -80,26 +80,27 @@ function end(view: PodView): Decision {
 
 /** Everything ran to its end, or may not run on: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */
 function finish(view: PodView): Decision {
-  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity, view.withheld?.graceSeconds ?? Infinity));
-  if (kills.length > 0) return { type: 'kill', kills };
+  const kills = killInOrder(view, () => Math.min(graceSecondsOf(view.pod), view.eviction?.graceSeconds ?? Infinity, view.withheld?.graceSeconds ?? Infinity));
+  if (kills) return kills;
   const used = view.sandboxes.find((s) => holdsNetwork(view, s));
   return used ? { type: 'stop-sandbox', id: used.id, last: true } : { type: 'done' };
 }
 
 /** The pod has not failed: it goes on when the host is up again. */
 function halt(view: PodView, haltSeconds: number): Decision {
-  const kills = killsInOrder(view, () => Math.min(graceSecondsOf(view.pod), haltSeconds));
-  return kills.length > 0 ? { type: 'kill', kills } : { type: 'done' };
+  return killInOrder(view, () => Math.min(graceSecondsOf(view.pod), haltSeconds)) ?? { type: 'done' };
 }
 
-/** All at once but for the sidecars: those last, the first started the very last. */
-function killsInOrder(view: PodView, graceSeconds: (container: Container, sidecar: boolean) => number): Kill[] {
+/** All at once but for the sidecars: those last, the first started the very last. Undefined when nothing runs. */
+function killInOrder(view: PodView, graceSeconds: (container: Container, sidecar: boolean) => number): Decision | undefined {
   const running = view.containers.filter(isRunning);
   const sidecars = initContainersOf(view.pod).filter(isSidecar).map((spec) => spec.name);
   const others = running.filter((c) => !sidecars.includes(c.name));
   const last = sidecars.findLast((name) => running.some((c) => c.name === name));
   const now = others.length > 0 ? others : running.filter((c) => c.name === last);
-  return now.map((c) => kill(c, graceSeconds(c, sidecars.includes(c.name)), `Stopping container ${c.name}`));
+  const killed = (c: Container): Kill => kill(c, graceSeconds(c, sidecars.includes(c.name)), `Stopping container ${c.name}`);
+  const later = running.filter((c) => !now.includes(c));
+  return now.length === 0 ? undefined : { type: 'kill', kills: now.map(killed), ...(later.length > 0 && { later: later.map(killed) }) };
 }
 
 function holdsNetwork(view: PodView, sandbox: Sandbox): boolean {
@@ -133,7 +134,9 @@ function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, contai
   const failed = view.probes.get(container.id)?.failed;
   if (failed) {
     const probe = failed === 'liveness' ? spec.livenessProbe : spec.startupProbe;
-    return { message: `Container ${spec.name} failed ${failed} probe, will be restarted`, graceSeconds: probe?.terminationGracePeriodSeconds };
+    // What the exit code of one that was killed will be is not known yet.
+    const again = (spec.restartPolicy ?? restartPolicyOf(view.pod)) === 'Never' ? '' : ', will be restarted';
+    return { message: `Container ${spec.name} failed ${failed} probe${again}`, graceSeconds: probe?.terminationGracePeriodSeconds };
   }
   return container.state === 'unknown' ? { message: `Container ${spec.name} is in an unknown state, will be restarted` } : undefined;
 }

@@ -157,7 +157,8 @@ export type Decision =
   | { readonly type: 'start'; readonly name: string; readonly sandboxId: string; readonly attempt: number }
   /** Created by an agent that did not come to starting it. */
   | { readonly type: 'resume'; readonly name: string; readonly id: string }
-  | { readonly type: 'kill'; readonly kills: readonly Kill[] }
+  /** `later`: those that are to be killed after these, whose preStop hooks begin now, as all hooks of an ending pod do. */
+  | { readonly type: 'kill'; readonly kills: readonly Kill[]; readonly later?: readonly Kill[] }
   /** Give running containers, and the pod as a whole, what they have been allotted. */
   | { readonly type: 'resize' }
   /** Old attempts that nobody can ask for any more. */

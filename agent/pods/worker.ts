@@ -65,6 +65,9 @@ export class PodWorker {
   /** Something was told since the turn began. */
   #woken = false;
   #stale = false;
+  #snapshot: RuntimeSnapshot | undefined;
+  /** While something is being done. */
+  #performing = false;
   #observedBefore = false;
   #removed = false;
   #over = false;
@@ -182,7 +185,8 @@ export class PodWorker {
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
         const isNew = this.#guard(JSON.stringify(decision));
-        await this.#actions.perform(decision, view, { stop: signal, interrupt });
+        this.#performing = true;
+        await this.#actions.perform(decision, view, { stop: signal, interrupt }).finally(() => { this.#performing = false; });
         this.#noteRemoval(decision);
         // A runtime that says that it has done something, and has not, is not to be asked ever and again.
         if (isNew) this.#failures = 0;
@@ -210,6 +214,7 @@ export class PodWorker {
 
   async #observe(signal: AbortSignal, interrupt: AbortSignal): Promise<PodView> {
     const snapshot = await this.#deps.driver.list(signal, this.uid);
+    this.#snapshot = snapshot;
     this.signature = signatureOf(snapshot);
     for (const { state, name } of snapshot.containers) if (state === 'running') this.#memory.failures.delete(name);
     this.#memory.forget(new Set([...snapshot.containers, ...snapshot.sandboxes].map((c) => c.id)));
@@ -286,17 +291,25 @@ export class PodWorker {
     };
   }
 
+  /** What is being done for the pod, its end above all, may take long: who sends it requests is told at once. */
+  #probed(): void {
+    if (this.#performing && this.#snapshot) this.#publish(this.#view(this.#snapshot));
+    this.wake();
+  }
+
   #syncProbes(view: PodView): void {
     for (const container of view.containers) {
       const known = this.#memory.probes.get(container.id);
-      if (container.state !== 'running' || view.ending) { known?.stop(); continue; }
+      if (container.state !== 'running') known?.stop();
+      else if (view.ending) known?.startEnding();
+      if (container.state !== 'running' || view.ending) continue;
       const spec = containerNamed(this.#pod, container.name);
       if (known || !spec || !ContainerProbes.needed(spec)) continue;
       this.#memory.probes.set(container.id, new ContainerProbes({
         clock: this.#deps.clock,
         schedule: this.#deps.schedule,
         check: this.#deps.check,
-        changed: () => { this.wake(); },
+        changed: () => { this.#probed(); },
         tell: (reason, message) => { this.#deps.recorder.emit('Warning', reason, message, container.name); },
       }, spec, this.#actions.target(view, spec, container.id), container.startedAtMs, !this.#observedBefore));
     }

@@ -29,7 +29,7 @@ describe('probes', () => {
   it('ask by HTTP', async () => {
     const httpHeaders = [{ name: 'X-A', value: 'b' }];
     expect(await check({ httpGet: { port: 'web', path: '/ok', httpHeaders } }, target(), signal)).toMatchObject({ ok: true });
-    expect(await check({ httpGet: { port, path: '/bad' } }, target(), signal)).toEqual({ ok: false, output: 'HTTP probe failed with statuscode: 500' });
+    expect(await check({ httpGet: { port, path: '/bad' } }, target(), signal)).toEqual({ ok: false, answered: true, output: 'HTTP probe failed with statuscode: 500' });
     expect((await check({ httpGet: { port, path: '/hang' }, timeoutSeconds: 0.05 }, target(), signal)).output).toMatch(/^probe timed out/);
   });
 

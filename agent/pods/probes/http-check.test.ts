@@ -82,7 +82,7 @@ describe('what an HTTP probe makes of the answer', () => {
       asked.push(request.split('\r\n', 2).join(' '));
       return `HTTP/1.1 302 Found\r\nLocation: ${request.startsWith('GET / ') ? 'next?a=b' : `https://127.0.0.1:${String(secure)}/last`}\r\nContent-Length: 0\r\n\r\n`;
     });
-    expect(await check(port, { httpHeaders: [{ name: 'Host', value: 'shop.example' }] })).toEqual({ ok: false, output: 'HTTP probe failed with statuscode: 503' });
+    expect(await check(port, { httpHeaders: [{ name: 'Host', value: 'shop.example' }] })).toEqual({ ok: false, answered: true, output: 'HTTP probe failed with statuscode: 503' });
     expect(asked).toEqual(['GET / HTTP/1.1 Host: shop.example', 'GET /next?a=b HTTP/1.1 Host: shop.example', `GET /last HTTP/1.1 Host: 127.0.0.1:${String(secure)}`]);
   });
 

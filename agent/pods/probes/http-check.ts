@@ -52,7 +52,7 @@ export async function httpCheck(action: HTTPGetAction, host: string, port: numbe
 function resultOf({ status, body }: HttpResponse): CheckResult {
   if (status >= 200 && status < 300) return { ok: true, output: '' };
   if (status < 400) return { ok: true, warning: true, output: `Probe terminated redirects, Response body: ${Buffer.from(body, 'latin1').toString()}` };
-  return { ok: false, output: `HTTP probe failed with statuscode: ${String(status)}` };
+  return { ok: false, answered: true, output: `HTTP probe failed with statuscode: ${String(status)}` };
 }
 
 /** What arrives is taken from here at once, so that all connections share it: a buffer for each read would be most of what a probe throws away. */

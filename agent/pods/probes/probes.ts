@@ -41,7 +41,10 @@ export class ContainerProbes {
   readonly #target: CheckTarget;
   readonly #states: State[];
   readonly #stop = new AbortController();
+  #isEnding = false;
   readonly #adopted: boolean;
+  /** Monotonic; when the container started. */
+  readonly #startedMs: number;
 
   /** `adopted`: it ran before this agent did, so its readiness is asked for at once and the first answer counts. */
   constructor(deps: ProbeDeps, spec: Container, target: CheckTarget, startedAtMs: number, adopted: boolean) {
@@ -50,12 +53,10 @@ export class ContainerProbes {
     this.#adopted = adopted;
     const kinds = [['startup', spec.startupProbe], ['liveness', spec.livenessProbe], ['readiness', spec.readinessProbe]] as const;
     this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, errored: false, run: { ok: false, count: 0 }, cancel: undefined }] : []);
-    for (const state of this.#states) {
-      const elapsed = deps.clock.now() - startedAtMs;
-      const first = adopted ? 0 : Math.max(0, (state.probe.initialDelaySeconds ?? 0) * 1000 - elapsed);
-      // The others begin when the startup probe has succeeded.
-      if (state.kind === 'startup' || !this.#state('startup')) this.#after(first, state);
-    }
+    // A clock that was set back makes nobody wait for longer than the delay.
+    this.#startedMs = deps.clock.monotonic() - Math.max(0, deps.clock.now() - startedAtMs);
+    // The others begin when the startup probe has succeeded.
+    for (const state of this.#states) if (state.kind === 'startup' || !this.#state('startup')) this.#first(state);
   }
 
   static needed(spec: Container): boolean {
@@ -75,6 +76,12 @@ export class ContainerProbes {
     };
   }
 
+  /** The container is being ended: who waits for that wants to know whether it still serves, and nobody whether it lives. */
+  startEnding(): void {
+    this.#isEnding = true;
+    for (const { kind, cancel } of this.#states) if (kind !== 'readiness') cancel?.();
+  }
+
   stop(): void {
     this.#stop.abort();
     for (const { cancel } of this.#states) cancel?.();
@@ -82,6 +89,12 @@ export class ContainerProbes {
 
   #state(kind: Kind): State | undefined {
     return this.#states.find((s) => s.kind === kind);
+  }
+
+  /** No sooner than its delay after the container's start. */
+  #first(state: State): void {
+    const delayMs = (state.probe.initialDelaySeconds ?? 0) * 1000;
+    this.#after(this.#adopted ? 0 : Math.max(0, this.#startedMs + delayMs - this.#deps.clock.monotonic()), state);
   }
 
   #after(ms: number, state: State): void {
@@ -96,22 +109,26 @@ export class ContainerProbes {
   }
 
   async #probe(state: State): Promise<void> {
-    if (this.#stop.signal.aborted) return;
+    if (this.#isOver(state)) return;
     const beganMs = this.#deps.clock.monotonic();
     let result: CheckResult | undefined;
     try {
       result = await this.#deps.check(state.probe, this.#target, this.#stop.signal);
     } catch (error) {
       // A runtime that is away, or a command that is not in the image, is no reason to end a container.
-      if (!this.#stop.signal.aborted) this.#deps.tell('Unhealthy', `${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
+      if (!this.#isOver(state) && !this.#isEnding) this.#deps.tell('Unhealthy', `${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
     }
-    if (this.#stop.signal.aborted) return;
+    if (this.#isOver(state)) return;
     if (!result && !state.errored) {
       state.errored = true;
       this.#deps.changed();
     }
     const finished = result !== undefined && this.#take(state, result);
     if (!finished) this.#again(state, beganMs);
+  }
+
+  #isOver({ kind }: State): boolean {
+    return this.#stop.signal.aborted || (this.#isEnding && kind !== 'readiness');
   }
 
   /** Counts a result. True when this probe is not needed any more. */
@@ -124,7 +141,7 @@ export class ContainerProbes {
     if (!first && state.run.count < threshold) return false;
     if (state.verdict === ok) return false;
     state.verdict = ok;
-    if (state.kind === 'startup' && ok) this.#states.filter((s) => s !== state).forEach((s) => { this.#after(0, s); });
+    if (state.kind === 'startup' && ok) this.#states.filter((s) => s !== state).forEach((s) => { this.#first(s); });
     this.#deps.changed();
     // After a failed liveness or startup probe the container is replaced, and its probes with it.
     return state.kind === 'startup' || (state.kind === 'liveness' && !ok);

@@ -4,6 +4,8 @@ import type { Probe } from '#api/gen/types.ts';
 export interface CheckResult {
   readonly ok: boolean;
   readonly output: string;
+  /** A failure that was told by an answer to a request. */
+  readonly answered?: true;
   /** A success that somebody may want to know about. */
   readonly warning?: true;
 }
