@@ -627,6 +627,20 @@ describe('an agent that restarts', () => {
     expect([left, await manager.addresses(stop.signal)]).toEqual([1, new Map()]);
   });
 
+  it('begins with what a file describes now when what it described before has ended', async () => {
+    driver.stubborn.add('app');
+    const ofFile = (uid: string): Pod => testPod('web', {}, { uid, annotations: { 'kubernetes.io/config.source': 'file' } });
+    state.set(ofFile('first'));
+    await until(() => statusOf('web')?.phase === 'Running');
+    for (const uid of ['second', 'third']) state.set(ofFile(uid));
+    await until(() => driver.calls.includes('stop app 30s'));
+    await clock.advance(29_000);
+    expect(driver.calls.filter((call) => call.startsWith('run-sandbox'))).toHaveLength(1);
+    await clock.advance(2000);
+    await until(() => driver.running('third').length === 1);
+    expect(driver.calls.filter((call) => call.startsWith('run-sandbox'))).toHaveLength(2);
+  });
+
   it('ends the old pod of a name that now belongs to a new one', async () => {
     state.set(testPod('web'));
     await until(() => statusOf('web')?.phase === 'Running');

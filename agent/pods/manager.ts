@@ -1,5 +1,6 @@
 import type { Pod } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
+import { keyOf } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
@@ -281,17 +282,22 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     if (worker) {
       worker.update(pod);
       this.#leases.note(worker);
-    } else {
+    } else if (!isOfFile(pod) || ![...this.#workers.values()].some((other) => keyOf(other.pod) === keyOf(pod))) {
       this.#launch(pod);
     }
+  }
+
+  /** A pod of a file begins when the one that its file described before has ended: they may need the same ports. */
+  #wantSuccessor(gone: Pod): void {
+    const next = isOfFile(gone) ? this.#deps.state.list(pods).find((pod) => keyOf(pod) === keyOf(gone)) : undefined;
+    if (next) this.#want(next);
   }
 
   #drop(worker: PodWorker): void {
     if (worker.isLeaving && !this.#fencing) return;
     this.#leases.drop(worker);
     // One of a file ends as gently as it asks for: nobody else's hand is in that.
-    const isStatic = worker.pod.metadata?.annotations?.['kubernetes.io/config.source'] === 'file';
-    worker.end(this.#fencing ? 0 : isStatic ? graceSecondsOf(worker.pod) : undefined);
+    worker.end(this.#fencing ? 0 : isOfFile(worker.pod) ? graceSecondsOf(worker.pod) : undefined);
     // Its place may have been given to another already.
     this.#capacity.release(worker.uid);
     // Its devices have not: it may still hold them open.
@@ -324,6 +330,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       if (this.#signal.aborted) return;
       if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
       for (const listener of this.#leftListeners) listener();
+      this.#wantSuccessor(worker.pod);
     });
     return worker;
   }
@@ -350,4 +357,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       await removeLeftovers({ driver: this.#deps.driver, log: this.#log }, this.#config, (uid) => this.#workers.has(uid), signal);
     });
   }
+}
+
+function isOfFile({ metadata }: Pod): boolean {
+  return metadata?.annotations?.['kubernetes.io/config.source'] === 'file';
 }

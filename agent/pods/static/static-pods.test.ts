@@ -88,7 +88,9 @@ describe('static pods', () => {
     const uid = pod?.metadata?.uid ?? '';
     const report: PodReport = { namespace: 'default', name: 'web-n1', uid, status: { phase: 'Running' }, gone: false };
     const told: PodReport[] = [];
-    const inner: PodReports = { all: () => [report], subscribe: () => () => undefined };
+    let leaving: string[] = [];
+    let left: () => void = () => undefined;
+    const inner: Parameters<typeof statics.reports>[0] = { all: () => [report], subscribe: () => () => undefined, leaving: () => leaving, onLeft: (listener) => { left = listener; return () => undefined; } };
     const reports = statics.reports(inner);
     reports.subscribe((r) => told.push(r));
     expect(reports.all()).toEqual([{ ...report, mirror: mirrorOf(pod!) }]);
@@ -108,5 +110,13 @@ describe('static pods', () => {
     expect(told.at(-1)).toMatchObject({ uid: 'm1', gone: true });
     state.set({ ...mirror(), metadata: { ...mirror().metadata, name: 'lost-n1', uid: 'm2' } });
     expect(told.at(-1)).toEqual({ namespace: 'default', name: 'lost-n1', uid: 'm2', status: {}, gone: true });
+    // While it ends it is shown.
+    leaving = [uid];
+    told.length = 0;
+    state.set({ ...mirror(), metadata: { ...mirror().metadata, name: 'slow-n1', uid: 'm3' } });
+    expect(told).toEqual([]);
+    leaving = [];
+    left();
+    expect(told).toContainEqual({ namespace: 'default', name: 'slow-n1', uid: 'm3', status: {}, gone: true });
   });
 });

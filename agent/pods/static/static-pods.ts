@@ -8,6 +8,7 @@ import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { PodReport, PodReports } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
+import type { PodPresence } from '../types.ts';
 import { mirrorAnnotation, mirrorOf, readStaticPods, type StaticFolder } from './folder.ts';
 
 export interface StaticPodsDeps {
@@ -81,9 +82,10 @@ export class StaticPods implements DesiredState, Runnable {
   }
 
   /** Reports as the control plane takes them: of mirrors under their own uid, and with what they are to be made of where there is none. */
-  reports(inner: PodReports): PodReports {
+  reports(inner: PodReports & Pick<PodPresence, 'leaving' | 'onLeft'>): PodReports {
+    const strays = (): PodReport[] => this.#strays(new Set(inner.leaving()));
     return {
-      all: () => [...inner.all().flatMap((report) => this.#translated(report)), ...this.#strays()],
+      all: () => [...inner.all().flatMap((report) => this.#translated(report)), ...strays()],
       subscribe: (listener) => {
         const stops = [
           inner.subscribe((report) => { for (const translated of this.#translated(report)) listener(translated); }),
@@ -91,9 +93,9 @@ export class StaticPods implements DesiredState, Runnable {
           this.#deps.state.subscribe((changes) => {
             const keys = new Set(changes.filter(({ resource }) => resource.plural === pods.plural).map((change) => (change.type === 'set' ? keyOf(change.object) : objectKey(change.namespace, change.name))));
             for (const report of inner.all()) if (keys.has(objectKey(report.namespace, report.name))) for (const translated of this.#translated(report)) listener(translated);
-            for (const stray of this.#strays()) if (keys.has(objectKey(stray.namespace, stray.name))) listener(stray);
+            for (const stray of strays()) if (keys.has(objectKey(stray.namespace, stray.name))) listener(stray);
           }),
-          this.#onRead(() => { for (const stray of this.#strays()) listener(stray); }),
+          inner.onLeft(() => { for (const stray of strays()) listener(stray); }),
         ];
         return () => { for (const stop of stops) stop(); };
       },
@@ -128,17 +130,10 @@ export class StaticPods implements DesiredState, Runnable {
     return [{ ...report, uid, gone: stale }];
   }
 
-  /** Mirrors of what is in no file any more. */
-  #strays(): PodReport[] {
-    return this.#deps.state.list(pods).filter((pod) => isMirror(pod) && !this.#pods.has(keyOf(pod)))
+  /** Mirrors of what is in no file any more, and has ended here. */
+  #strays(leaving: ReadonlySet<string>): PodReport[] {
+    return this.#deps.state.list(pods).filter((pod) => isMirror(pod) && !this.#pods.has(keyOf(pod)) && !leaving.has(pod.metadata?.annotations?.[mirrorAnnotation] ?? ''))
       .map(({ metadata }) => ({ namespace: metadata?.namespace ?? '', name: metadata?.name ?? '', uid: metadata?.uid ?? '', status: {}, gone: true }));
-  }
-
-  readonly #readListeners = new Set<() => void>();
-
-  #onRead(listener: () => void): () => void {
-    this.#readListeners.add(listener);
-    return () => { this.#readListeners.delete(listener); };
   }
 
   async #read(): Promise<void> {
@@ -162,7 +157,6 @@ export class StaticPods implements DesiredState, Runnable {
     for (const [key, pod] of this.#pods) if (before.get(key)?.metadata?.uid !== pod.metadata?.uid) changes.push({ type: 'set', resource: pods, object: pod });
     if (changes.length === 0) return;
     for (const listener of this.#listeners) listener(changes);
-    for (const listener of this.#readListeners) listener();
   }
 
   #complain(problems: string): void {
