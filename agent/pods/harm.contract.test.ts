@@ -1,17 +1,19 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { systemClock, type Clock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import { openContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
+import { openCtrLab } from '#agent/runtimes/ctr/test-lab.ts';
+import { openDockerLab } from '#agent/runtimes/docker/test-lab.ts';
 import { processCount } from '#agent/runtimes/cgroups.ts';
 import { readPidFile } from '#agent/runtimes/process.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { PodManager } from './manager.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
-import { placeOfCri, podInventory } from './test-inventory.ts';
+import { placeOfCri, placeOfCtr, placeOfDocker, podInventory, type PodPlace } from './test-inventory.ts';
 import { MemoryState, testContainer, testPod } from './testing.ts';
 
 /** How often a container that fails is restarted; hundreds for the long form. */
@@ -20,24 +22,43 @@ const patience = { timeout: 90_000 + restarts * 2000, interval: 100 };
 const podMaxPids = 50;
 const calls = new Set(['runSandbox', 'createContainer', 'startContainer', 'stopContainer', 'stopSandbox', 'removeSandbox']);
 
-let lab: ContainerdLab;
+interface HarmLab {
+  readonly place: PodPlace;
+  readonly connect: () => RuntimeDriver;
+  /** Kills the runtime; somebody starts it again. */
+  readonly kill: () => Promise<void>;
+  close(): Promise<void>;
+}
+
+const labs: Record<string, () => Promise<HarmLab>> = {
+  cri: async () => {
+    const lab = await openContainerdLab('10.77.3.0/24');
+    const stop = new AbortController();
+    const keeping = lab.containerd.start(stop.signal);
+    const close = async (): Promise<void> => {
+      stop.abort();
+      await keeping;
+      await lab.close();
+    };
+    return { place: placeOfCri(lab), connect: () => lab.connect(), kill: async () => { kill((await readPidFile(lab.containerd.paths.pidFile))?.pid); }, close };
+  },
+  ctr: async () => {
+    const lab = await openCtrLab();
+    return { place: placeOfCtr(lab), connect: () => lab.connect(), kill: () => lab.host.killContainerd(), close: () => lab.close() };
+  },
+  docker: async () => {
+    const lab = await openDockerLab();
+    return { place: placeOfDocker(lab), connect: () => lab.connect(), kill: () => lab.killDocker(), close: () => lab.close() };
+  },
+};
+
+let lab: HarmLab;
 let state: MemoryState;
 let status: PodStatus | undefined;
 let gone = false;
-const stopLab = new AbortController();
 let stop: AbortController;
 let running: Promise<unknown>;
-let keeping: Promise<unknown>;
 
-beforeAll(async () => {
-  lab = await openContainerdLab('10.77.3.0/24');
-  keeping = lab.containerd.start(stopLab.signal);
-});
-afterAll(async () => {
-  stopLab.abort();
-  await keeping;
-  await lab.close();
-});
 beforeEach(() => {
   state = new MemoryState();
   [status, gone] = [undefined, false];
@@ -60,7 +81,7 @@ function begin(driver: RuntimeDriver, clock: Clock): void {
   const manager = new PodManager({
     state, driver, clock, log: silentLog, events: { emit: () => undefined },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-  }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids, parallelStarts: 4 });
+  }, { nodeName: 'node', stateDir: lab.place.stateDir, cgroupRoot: `/${lab.place.netns}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids, parallelStarts: 4 });
   manager.subscribe((report) => { status = report.status; gone ||= report.gone === true; });
   running = manager.start(stop.signal);
 }
@@ -94,9 +115,9 @@ function kill(pid: number | undefined): void {
 }
 
 const harms = {
-  'the runtime': async () => { kill((await readPidFile(lab.containerd.paths.pidFile))?.pid); },
-  'its shim': () => killAll(({ command }) => command.includes('containerd-shim') && command.includes(lab.stateDir)),
-  'all that runs in it': () => killAll(({ command, cgroup }) => !command.includes('containerd-shim') && cgroup.includes(`/${lab.netns}/`)),
+  'the runtime': () => lab.kill(),
+  'its shim': () => killAll(({ command }) => command.includes('containerd-shim') && command.includes(lab.place.stateDir)),
+  'all that runs in it': () => killAll(({ command, cgroup }) => !command.includes('containerd-shim') && cgroup.includes(`/${lab.place.netns}/`)),
 };
 
 async function killAll(matches: (process: { command: string; cgroup: string }) => boolean): Promise<void> {
@@ -117,49 +138,57 @@ async function end(pod: Pod): Promise<void> {
 
 /** Without what containerd has of a task whose shim was killed: that it clears away itself, when it is next started. */
 async function inventory(): Promise<string[]> {
-  return (await podInventory(placeOfCri(lab))).filter((line) => !line.includes('/io.containerd.runtime.v2.task/'));
+  return (await podInventory(lab.place)).filter((line) => !line.includes('/io.containerd.runtime.v2.task/'));
 }
 
-it.each(Object.entries(harms))('a pod lives and dies although %s is killed at each call, and leaves nothing', async (_what, harm) => {
-  const before = await inventory();
-  const done = new Set<string>();
-  const volumeMounts = [{ name: 'memory', mountPath: '/memory' }];
-  const pod = testPod('harmed', { terminationGracePeriodSeconds: 1, volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts })] });
-  state.set(pod);
-  begin(harmed(lab.connect(), harm, done), hurried(100));
-  // What was killed may be taken for running and ready until the runtime has noticed.
-  const live = async (): Promise<number> => (await lab.driver.list(AbortSignal.timeout(20_000))).containers.filter((c) => c.state === 'running').length;
-  await expect.poll(async () => isReady() && done.has('startContainer') && await live(), patience).toBe(1);
-  await end(pod);
-  // What is dead already need not be stopped.
-  expect([...done]).toEqual(expect.arrayContaining(['runSandbox', 'createContainer', 'startContainer', 'removeSandbox']));
-  await expect.poll(() => inventory(), patience).toEqual(before);
-}, 300_000);
+describe.each(Object.entries(labs))('on %s', (runtime, open) => {
+  beforeAll(async () => { lab = await open(); });
+  afterAll(async () => { await lab.close(); });
 
-it('a pod that forks without end has no more processes than it may, and ends like any other', async () => {
-  const before = await inventory();
-  const pod = testPod('bomb', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'bomb() { bomb & bomb & exec sleep 100000; }; bomb & exec sleep 100000'] })] });
-  state.set(pod);
-  begin(lab.connect(), hurried(100));
-  const count = (): Promise<number> => processCount(podCgroup(`/${lab.netns}`, 'bomb-uid'));
-  await expect.poll(count, patience).toBeGreaterThan(podMaxPids / 2);
-  expect(await count()).toBeLessThanOrEqual(podMaxPids);
-  await expect.poll(isReady, patience).toBe(true);
-  await end(pod);
-  await expect.poll(() => inventory(), patience).toEqual(before);
-}, 300_000);
+  it.each(Object.entries(harms))('a pod lives and dies although %s is killed at each call, and leaves nothing', async (_what, harm) => {
+    const before = await inventory();
+    const done = new Set<string>();
+    const volumeMounts = [{ name: 'memory', mountPath: '/memory' }];
+    const pod = testPod('harmed', { terminationGracePeriodSeconds: 1, volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }], containers: [testContainer('app', { volumeMounts })] });
+    state.set(pod);
+    begin(harmed(lab.connect(), harm, done), hurried(100));
+    // What was killed may be taken for running and ready until the runtime has noticed.
+    const live = async (): Promise<number> => (await lab.connect().list(AbortSignal.timeout(20_000))).containers.filter((c) => c.state === 'running').length;
+    await expect.poll(async () => isReady() && done.has('startContainer') && await live(), patience).toBe(1);
+    await end(pod);
+    // What is dead already need not be stopped.
+    expect([...done]).toEqual(expect.arrayContaining(['runSandbox', 'createContainer', 'startContainer', 'removeSandbox']));
+    await expect.poll(() => inventory(), patience).toEqual(before);
+  }, 300_000);
 
-it(`a container that is restarted ${String(restarts)} times leaves no more behind than one that was restarted twice`, async () => {
-  const before = await podInventory(placeOfCri(lab));
-  const pod = testPod('restless', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'echo again; exit 1'] })] });
-  state.set(pod);
-  begin(lab.connect(), hurried(10_000));
-  const count = (): number => status?.containerStatuses?.[0]?.restartCount ?? 0;
-  const files = (): Promise<string[]> => readdir(join(lab.stateDir, 'pods', 'default_restless_restless-uid'), { recursive: true });
-  await expect.poll(count, patience).toBeGreaterThanOrEqual(restarts);
-  // Two attempts, and one that begins or is being removed.
-  expect((await lab.driver.list(AbortSignal.timeout(20_000), 'restless-uid')).containers.length).toBeLessThanOrEqual(4);
-  expect((await files()).filter((name) => /\d\.(log|termination)$/.test(name)).length).toBeLessThanOrEqual(8);
-  await end(pod);
-  await expect.poll(() => podInventory(placeOfCri(lab)), patience).toEqual(before);
-}, 120_000 + restarts * 3000);
+  // What a container may use and how often it was restarted is the same on all.
+  if (runtime === 'cri') {
+    it('a pod that forks without end has no more processes than it may, and ends like any other', async () => {
+      const before = await inventory();
+      const pod = testPod('bomb', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'bomb() { bomb & bomb & exec sleep 100000; }; bomb & exec sleep 100000'] })] });
+      state.set(pod);
+      begin(lab.connect(), hurried(100));
+      const count = (): Promise<number> => processCount(podCgroup(`/${lab.place.netns}`, 'bomb-uid'));
+      await expect.poll(count, patience).toBeGreaterThan(podMaxPids / 2);
+      expect(await count()).toBeLessThanOrEqual(podMaxPids);
+      await expect.poll(isReady, patience).toBe(true);
+      await end(pod);
+      await expect.poll(() => inventory(), patience).toEqual(before);
+    }, 300_000);
+
+    it(`a container that is restarted ${String(restarts)} times leaves no more behind than one that was restarted twice`, async () => {
+      const before = await podInventory(lab.place);
+      const pod = testPod('restless', { terminationGracePeriodSeconds: 1, containers: [testContainer('app', { command: ['sh', '-c', 'echo again; exit 1'] })] });
+      state.set(pod);
+      begin(lab.connect(), hurried(10_000));
+      const count = (): number => status?.containerStatuses?.[0]?.restartCount ?? 0;
+      const files = (): Promise<string[]> => readdir(join(lab.place.stateDir, 'pods', 'default_restless_restless-uid'), { recursive: true });
+      await expect.poll(count, patience).toBeGreaterThanOrEqual(restarts);
+      // Two attempts, and one that begins or is being removed.
+      expect((await lab.connect().list(AbortSignal.timeout(20_000), 'restless-uid')).containers.length).toBeLessThanOrEqual(4);
+      expect((await files()).filter((name) => /\d\.(log|termination)$/.test(name)).length).toBeLessThanOrEqual(8);
+      await end(pod);
+      await expect.poll(() => podInventory(lab.place), patience).toEqual(before);
+    }, 120_000 + restarts * 3000);
+  }
+});

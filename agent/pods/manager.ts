@@ -3,6 +3,7 @@ import { pods } from '#api/kinds/resources.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
+import type { DiskUsage } from '#common/disk-usage.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { PodCsi } from '#agent/csi/types.ts';
@@ -186,7 +187,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     return this.#meter ??= import('./volumes/meter.ts').then((loaded) => new loaded.VolumeMeter({ clock: this.#deps.clock, log: this.#log, lookup: this.#lookup, written: (signal) => this.#written(signal) }, this.#config));
   }
 
-  async #written(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+  async #written(signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>> {
     const { driver } = this.#deps;
     return driver.written ? driver.written((await driver.list(signal)).containers.filter(({ state }) => state === 'running').map(({ id }) => id), signal) : new Map();
   }

@@ -64,6 +64,6 @@ function containerUsage({ id, name, image, startedAtMs }: Container, before: Rea
   const nanos = before && after && after.cpuNanos > before.cpuNanos ? Number(after.cpuNanos - before.cpuNanos) : 0;
   return {
     id, name, image, startedAtMs, cpuMillis: Math.round(nanos / 1000 / windowMs), cpuSeconds: Number(after?.cpuNanos ?? 0) / 1e9, memoryBytes: after?.memoryBytes ?? 0,
-    ...(after?.writableBytes !== undefined && { writableBytes: after.writableBytes }),
+    ...(after?.writable && { writableBytes: after.writable.bytes, writableInodes: after.writable.inodes }),
   };
 }

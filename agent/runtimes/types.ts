@@ -1,5 +1,6 @@
 import type { LayerName } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
+import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
@@ -81,10 +82,10 @@ export interface RuntimeDriver {
 
   /** Says that something of a pod changed; `undefined` means look at everything (events may have been lost). Reconnects by itself until aborted. */
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }>;
-  /** CPU nanoseconds since start, working-set bytes and, where the runtime counts them, bytes of the writable layer of running containers, by container id. */
-  stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writableBytes?: number }>>;
-  /** Bytes of the writable layers of these containers, counted now, as far as that is possible; absent where `stats` tells them. */
-  written?(containerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>>;
+  /** CPU nanoseconds since start, working-set bytes and, where the runtime counts it, what is in the writable layer of running containers, by container id. */
+  stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writable?: DiskUsage }>>;
+  /** What is in the writable layers of these containers, counted now, as far as that is possible; absent where `stats` tells it. */
+  written?(containerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>>;
   /** Absent where the engine itself calls CNI plugins, and looks after what they gave. */
   readonly networks?: SandboxNetworks;
   /** Lets go of what is held open; calls under way fail. */

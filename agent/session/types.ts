@@ -191,6 +191,7 @@ export interface ContainerUsage extends ResourceUsage {
   readonly startedAtMs: number;
   /** Of what it wrote beside its volumes; absent where that is not counted, or nobody asked for volumes. */
   readonly writableBytes?: number;
+  readonly writableInodes?: number;
   /** Of its logs; absent where nobody asked for volumes. */
   readonly logs?: DiskUsage;
 }

@@ -106,6 +106,7 @@ export interface ContainerUsage extends Usage {
   readonly startedAtMs?: number;
   /** Of what it wrote beside its volumes. */
   readonly writableBytes?: number;
+  readonly writableInodes?: number;
   readonly logs?: DiskUsage;
 }
 

@@ -166,7 +166,7 @@ export class Evictor implements Runnable {
 
   async #measure(pod: Pod, own: readonly Container[], stats: Awaited<ReturnType<RuntimeDriver['stats']>>, signal: AbortSignal): Promise<LocalStorage> {
     const counted = await this.#deps.driver.written?.(own.map(({ id }) => id), signal);
-    const writable = new Map(own.map(({ id, name: container }) => [container, counted?.get(id) ?? stats.get(id)?.writableBytes ?? 0]));
+    const writable = new Map(own.map(({ id, name: container }) => [container, counted?.get(id) ?? stats.get(id)?.writable ?? { bytes: 0, inodes: 0 }]));
     const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
     return measureStorage(pod, podPaths(this.#config.stateDir, { namespace, name, uid }), writable, signal);
   }

@@ -36,7 +36,7 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
   for (const folder of [join(paths.volumes, 'v'), join(paths.logs, 'app')]) await mkdir(folder, { recursive: true });
   await writeFile(join(paths.volumes, 'v', 'file'), Buffer.alloc(80_000));
   expect(hasStorageLimits(pod)).toBe(true);
-  expect(storageExcess(pod, await measureStorage(pod, paths, new Map([['app', 120_000]]), signal))).toBe(expected);
+  expect(storageExcess(pod, await measureStorage(pod, paths, new Map([['app', { bytes: 120_000, inodes: 3 }]]), signal))).toBe(expected);
 });
 
 it('measures nothing where nothing is limited', () => {
@@ -46,7 +46,7 @@ it('measures nothing where nothing is limited', () => {
 it.each<[Parameters<typeof usedOf>[1], number]>([
   [{ signal: 'nodefs.available' }, 100], [{ signal: 'imagefs.available' }, 100], [{ signal: 'nodefs.inodesFree' }, 7],
   [{ signal: 'nodefs.available', imagesApart: true }, 70], [{ signal: 'imagefs.available', imagesApart: true }, 30],
-  [{ signal: 'nodefs.inodesFree', imagesApart: true }, 7], [{ signal: 'imagefs.inodesFree', imagesApart: true }, 0],
+  [{ signal: 'nodefs.inodesFree', imagesApart: true }, 5], [{ signal: 'imagefs.inodesFree', imagesApart: true }, 2],
 ])('counts what is on the disk that is short: %j', (pressure, used) => {
-  expect(usedOf({ emptyDirs: new Map(), containers: new Map(), total: { bytes: 100, inodes: 7 }, writableBytes: 30 }, pressure)).toBe(used);
+  expect(usedOf({ emptyDirs: new Map(), containers: new Map(), total: { bytes: 100, inodes: 7 }, writable: { bytes: 30, inodes: 2 } }, pressure)).toBe(used);
 });

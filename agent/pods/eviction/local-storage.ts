@@ -17,7 +17,7 @@ export interface LocalStorage {
   readonly containers: ReadonlyMap<string, DiskUsage>;
   readonly total: DiskUsage;
   /** Of that, what is in writable layers. */
-  readonly writableBytes: number;
+  readonly writable: DiskUsage;
 }
 
 /** Whether anything of the pod is limited that only looking can tell. */
@@ -26,29 +26,30 @@ export function hasStorageLimits({ spec }: Pod): boolean {
     || [...spec?.containers ?? [], ...spec?.initContainers ?? []].some(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined);
 }
 
-/** `writable`: bytes of the containers' own layers, by container name. */
-export async function measureStorage(pod: Pod, paths: PodPaths, writable: ReadonlyMap<string, number>, signal: AbortSignal): Promise<LocalStorage> {
+/** `writable`: what is in the containers' own layers, by container name. */
+export async function measureStorage(pod: Pod, paths: PodPaths, writable: ReadonlyMap<string, DiskUsage>, signal: AbortSignal): Promise<LocalStorage> {
   const emptyDirs = new Map<string, DiskUsage>();
   for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
     if (emptyDir && (emptyDir.medium ?? '') === '') emptyDirs.set(name, await diskUsage(join(paths.volumes, name), signal));
   }
   const containers = new Map<string, DiskUsage>();
   for (const { name } of [...initContainersOf(pod), ...containersOf(pod)]) {
-    const logs = await diskUsage(join(paths.logs, name), signal);
-    containers.set(name, { bytes: logs.bytes + (writable.get(name) ?? 0), inodes: logs.inodes });
+    containers.set(name, sumOf(await diskUsage(join(paths.logs, name), signal), writable.get(name) ?? none));
   }
-  const total = [...emptyDirs.values(), ...containers.values()].reduce((sum, part) => ({ bytes: sum.bytes + part.bytes, inodes: sum.inodes + part.inodes }), none);
-  return { emptyDirs, containers, total, writableBytes: [...writable.values()].reduce((sum, bytes) => sum + bytes, 0) };
+  return { emptyDirs, containers, total: sumOf(...emptyDirs.values(), ...containers.values()), writable: sumOf(...writable.values()) };
 }
 
 /**
  * What a pod has of the disk that is short of something, as kubelet ranks: where images have a disk of their own,
- * writable layers are there, and logs and volumes are not. What is in layers is not counted in files.
+ * writable layers are there, and logs and volumes are not.
  */
-export function usedOf({ total, writableBytes }: LocalStorage, { signal, imagesApart = false }: Pick<Pressure, 'signal' | 'imagesApart'>): number {
-  const images = signal.startsWith('imagefs.');
-  if (signal.endsWith('.inodesFree')) return imagesApart && images ? 0 : total.inodes;
-  return !imagesApart ? total.bytes : images ? writableBytes : total.bytes - writableBytes;
+export function usedOf({ total, writable }: LocalStorage, { signal, imagesApart = false }: Pick<Pressure, 'signal' | 'imagesApart'>): number {
+  const part = signal.endsWith('.inodesFree') ? 'inodes' : 'bytes';
+  return !imagesApart ? total[part] : signal.startsWith('imagefs.') ? writable[part] : total[part] - writable[part];
+}
+
+function sumOf(...parts: readonly DiskUsage[]): DiskUsage {
+  return parts.reduce((sum, { bytes, inodes }) => ({ bytes: sum.bytes + bytes, inodes: sum.inodes + inodes }), none);
 }
 
 /** The first limit that the pod has gone beyond, in kubelet's words; undefined when it keeps to all. */

@@ -1,7 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
-import type { UsageReport, VolumeAmounts } from '#agent/session/types.ts';
+import type { ContainerUsage, UsageReport, VolumeAmounts } from '#agent/session/types.ts';
 import type { Held, PodHoldings } from './meter.ts';
 import { ofFileSystem } from './stats.ts';
 
@@ -20,8 +20,8 @@ export async function withHoldings(report: UsageReport, pods: readonly Pod[], he
     pods: report.pods.map((pod) => {
       const holdings = held.pods.get(pod.uid);
       const containers = pod.containers.map((container) => {
-        const [writableBytes, logs] = [container.writableBytes ?? held.written.get(container.id), holdings?.logs.get(container.name)];
-        return { ...container, ...(writableBytes !== undefined && { writableBytes }), ...(logs && { logs }) };
+        const [counted, logs] = [held.written.get(container.id), holdings?.logs.get(container.name)];
+        return { ...container, ...(counted && { writableBytes: counted.bytes, writableInodes: counted.inodes }), ...(logs && { logs }) };
       });
       const spec = specs.get(pod.uid);
       return { ...pod, containers, volumes: holdings?.volumes ?? [], ...(holdings && spec && { ephemeral: ephemeralOf(spec, holdings, containers) }) };
@@ -30,10 +30,10 @@ export async function withHoldings(report: UsageReport, pods: readonly Pod[], he
 }
 
 /** As kubelet counts: what containers and their logs hold, and the volumes that live with the pod on the host's disk. */
-function ephemeralOf({ spec }: Pod, { volumes, logs }: PodHoldings, containers: readonly { readonly writableBytes?: number }[]): DiskUsage {
+function ephemeralOf({ spec }: Pod, { volumes, logs }: PodHoldings, containers: readonly Pick<ContainerUsage, 'writableBytes' | 'writableInodes'>[]): DiskUsage {
   const local = new Set((spec?.volumes ?? []).filter(({ emptyDir, configMap }) => configMap !== undefined || (emptyDir && (emptyDir.medium ?? '') === '')).map(({ name }) => name));
   const parts: DiskUsage[] = [
-    ...logs.values(), ...containers.map(({ writableBytes = 0 }) => ({ bytes: writableBytes, inodes: 0 })),
+    ...logs.values(), ...containers.map(({ writableBytes = 0, writableInodes = 0 }) => ({ bytes: writableBytes, inodes: writableInodes })),
     ...volumes.filter(({ name }) => local.has(name)).map(({ usedBytes = 0, inodesUsed = 0 }) => ({ bytes: usedBytes, inodes: inodesUsed })),
   ];
   return parts.reduce((sum, part) => ({ bytes: sum.bytes + part.bytes, inodes: sum.inodes + part.inodes }), { bytes: 0, inodes: 0 });

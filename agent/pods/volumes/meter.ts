@@ -14,8 +14,8 @@ export interface VolumeMeterDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly lookup: ObjectLookup;
-  /** Bytes of the writable layers of all containers, by container id; absent where the runtime tells them by itself. */
-  readonly written?: (signal: AbortSignal) => Promise<ReadonlyMap<string, number>>;
+  /** What is in the writable layers of all containers, by container id; absent where the runtime tells them by itself. */
+  readonly written?: (signal: AbortSignal) => Promise<ReadonlyMap<string, DiskUsage>>;
 }
 
 /** What pods hold on the host's disk. */
@@ -23,7 +23,7 @@ export interface Held {
   /** By pod uid. */
   readonly pods: ReadonlyMap<string, PodHoldings>;
   /** By container id. */
-  readonly written: ReadonlyMap<string, number>;
+  readonly written: ReadonlyMap<string, DiskUsage>;
 }
 
 export interface PodHoldings {
@@ -87,7 +87,7 @@ export class VolumeMeter {
     this.#countedMs = this.#deps.clock.monotonic();
   }
 
-  async #written(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+  async #written(signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>> {
     try {
       return await this.#deps.written?.(signal) ?? new Map();
     } catch (error) {

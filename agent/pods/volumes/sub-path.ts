@@ -56,7 +56,10 @@ async function split(root: string, subPath: string): Promise<{ there: string[]; 
 
 async function step(from: FileHandle, name: string, mode: number | undefined, subPath: string): Promise<FileHandle> {
   const path = `${pathOf(from)}/${name}`;
-  const made = mode !== undefined && await mkdir(path, { mode }).then(() => true, (error: NodeJS.ErrnoException) => { if (error.code === 'EEXIST') return false; throw error; });
+  const made = mode !== undefined && await mkdir(path, { mode }).then(() => true, (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') return false;
+    throw new StatusError('Invalid', `failed to create subPath directory ${JSON.stringify(subPath)} in the volume: ${error.message.split(',')[0] ?? ''}`, { cause: error });
+  });
   const handle = await open(path, pathOnly | constants.O_NOFOLLOW);
   if ((await handle.stat()).isSymbolicLink()) {
     await handle.close();

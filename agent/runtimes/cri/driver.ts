@@ -198,7 +198,7 @@ export class CriDriver implements RuntimeDriver {
     return new Map(stats.map((s) => [s.attributes?.id ?? '', {
       cpuNanos: BigInt(s.cpu?.usageCoreNanoSeconds?.value ?? 0),
       memoryBytes: Number(s.memory?.workingSetBytes?.value ?? 0),
-      writableBytes: Number(s.writableLayer?.usedBytes?.value ?? 0),
+      writable: { bytes: Number(s.writableLayer?.usedBytes?.value ?? 0), inodes: Number(s.writableLayer?.inodesUsed?.value ?? 0) },
     }]));
   }
 

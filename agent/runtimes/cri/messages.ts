@@ -44,7 +44,7 @@ export interface ContainerStatsMessage {
   attributes: { id: string } | null;
   cpu: { usageCoreNanoSeconds: { value: string } | null } | null;
   memory: { workingSetBytes: { value: string } | null } | null;
-  writableLayer: { usedBytes: { value: string } | null } | null;
+  writableLayer: { usedBytes: { value: string } | null; inodesUsed: { value: string } | null } | null;
 }
 
 /** Of a Status: what runtimes of today say that they can; older ones say nothing. */

@@ -216,8 +216,8 @@ export class CtrDriver implements RuntimeDriver {
     return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
   }
 
-  async written(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
-    return (await import('./written.ts')).writtenBytes(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), signal);
+  async written(ids: readonly string[], signal: AbortSignal): ReturnType<NonNullable<RuntimeDriver['written']>> {
+    return (await import('./written.ts')).writtenIn(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), signal);
   }
 
   async #inside(sandboxId: string): Promise<ContainerRecord[]> {

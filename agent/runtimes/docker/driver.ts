@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LayerName } from '#common/archive-parts.ts';
+import { diskUsage, type DiskUsage } from '#common/disk-usage.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import { exitStatus } from '#common/streams/exit-status.ts';
@@ -254,11 +255,20 @@ export class DockerDriver implements RuntimeDriver {
     return new Map(usages.flatMap(([id, usage]) => (usage ? [[id, usage] as const] : [])));
   }
 
-  /** Docker walks through the layers. */
-  async written(ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
-    if (ids.length === 0) return new Map();
-    const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: ids }) }, timeoutMs: slowMs, ...listAnswer }, signal);
-    return new Map(listed.map(({ Id, SizeRw = 0 }) => [Id, SizeRw]));
+  async written(ids: readonly string[], signal: AbortSignal): ReturnType<NonNullable<RuntimeDriver['written']>> {
+    const found = new Map<string, DiskUsage>();
+    for (const id of ids) {
+      const layers = (await this.#inspectById(id, signal))?.GraphDriver;
+      const upper = layers?.Name === 'overlay2' ? layers.Data?.['UpperDir'] : undefined;
+      const usage = upper === undefined ? undefined : await diskUsage(upper, signal);
+      if (usage && usage.inodes > 0) found.set(id, usage);
+    }
+    const others = ids.filter((id) => !found.has(id));
+    if (others.length === 0) return found;
+    // Docker walks through the layers that only it knows, and counts no inodes.
+    const listed = await this.#engine.call<ListedContainer[]>('GET', '/containers/json', { query: { size: true, filters: JSON.stringify({ id: others }) }, timeoutMs: slowMs, ...listAnswer }, signal);
+    for (const { Id, SizeRw = 0 } of listed) found.set(Id, { bytes: SizeRw, inodes: 0 });
+    return found;
   }
 
   /** Loaded when first used: few pods have volumes of images. */

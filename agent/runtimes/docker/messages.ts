@@ -25,7 +25,11 @@ export interface InspectedContainer {
     readonly StartedAt: string;
     readonly FinishedAt: string;
   };
+  readonly GraphDriver?: Layers;
 }
+
+/** Where layers are: `UpperDir` is the last, `LowerDir` those below it, the lowest last. Absent where containerd keeps them. */
+interface Layers { readonly Name: string; readonly Data: Readonly<Partial<Record<string, string>>> | null }
 
 export interface InspectedImage {
   readonly Id: string;
@@ -34,8 +38,7 @@ export interface InspectedImage {
   readonly Architecture: string;
   readonly Size: number;
   readonly Config: { readonly User?: string } | null;
-  /** Where its layers are: `UpperDir` is the last, `LowerDir` those below it, the lowest last. Absent where containerd keeps them. */
-  readonly GraphDriver?: { readonly Name: string; readonly Data: Readonly<Partial<Record<string, string>>> | null };
+  readonly GraphDriver?: Layers;
   readonly RootFS?: { readonly Layers?: readonly string[] | null };
 }
 

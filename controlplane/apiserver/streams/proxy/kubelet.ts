@@ -60,7 +60,7 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
       podRef: { name, namespace, uid },
       containers: containers.map((container) => ({
         name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container),
-        ...(container.writableBytes !== undefined && { rootfs: { time, ...part(node.imageDisk, { bytes: container.writableBytes }) } }),
+        ...(container.writableBytes !== undefined && { rootfs: { time, ...part(node.imageDisk, { bytes: container.writableBytes, ...(container.writableInodes !== undefined && { inodes: container.writableInodes }) }) } }),
         ...(container.logs && { logs: { time, ...part(node.disk, container.logs) } }),
       })),
       ...stats(sumOf(containers)),
@@ -79,9 +79,10 @@ function part(disk: VolumeAmounts | undefined, { bytes, inodes }: { readonly byt
   return amounts({ ...whole, usedBytes: bytes, ...(inodes !== undefined && { inodesUsed: inodes }) });
 }
 
-/** Of images nobody counts inodes, of containers' layers neither. */
+/** Of images nobody counts inodes. */
 function sumOfWritten(pods: readonly PodUsage[]): VolumeAmounts {
-  return { usedBytes: pods.flatMap(({ containers }) => containers).reduce((sum, { writableBytes = 0 }) => sum + writableBytes, 0) };
+  const containers = pods.flatMap((pod) => pod.containers);
+  return { usedBytes: containers.reduce((sum, { writableBytes = 0 }) => sum + writableBytes, 0), inodesUsed: containers.reduce((sum, { writableInodes = 0 }) => sum + writableInodes, 0) };
 }
 
 function amounts({ availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed }: VolumeAmounts): object {
