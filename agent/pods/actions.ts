@@ -121,7 +121,7 @@ export class PodActions {
       return;
     }
     try {
-      const config = await this.#sandboxConfig(pod, attempt);
+      const config = await this.#sandboxConfig(pod, attempt, (problem) => { recorder.emit('Warning', 'DNSConfigForming', problem); });
       if (attempt > 0) await this.#endOrphans(pod);
       await limit.run(() => driver.runSandbox(config, stop));
       this.#memory.failures.delete(sandboxKey);
@@ -184,8 +184,8 @@ export class PodActions {
     return id;
   }
 
-  async #sandboxConfig(pod: Pod, attempt: number): Promise<SandboxConfig> {
-    return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config), runtimeHandler: runtimeHandler(pod, this.#deps.lookup, this.#deps.node) };
+  async #sandboxConfig(pod: Pod, attempt: number, tell?: (problem: string) => void): Promise<SandboxConfig> {
+    return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, tell), runtimeHandler: runtimeHandler(pod, this.#deps.lookup, this.#deps.node) };
   }
 
   async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {

@@ -11,6 +11,7 @@ import { parseResolvConf, podDns } from './spec/dns.ts';
 import { containerEnv, type ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
 import { hostsFile } from './spec/hosts-file.ts';
+import { isHugePages } from './spec/resources.ts';
 import { sandboxConfig } from './spec/sandbox-config.ts';
 import type { RuntimeAbilities } from './spec/unsupported.ts';
 import { createTerminationFile, defaultTerminationPath } from './termination.ts';
@@ -22,13 +23,15 @@ const resolvedUpstream = '/run/systemd/resolve/resolv.conf';
 const loopback = /^(127\.|::1$)/;
 
 export function fieldFacts(config: PodManagerConfig, node: NodeFacts, podIps: readonly string[]): FieldFacts {
-  return { nodeName: config.nodeName, hostIps: node.hostIps(), podIps, allocatable: node.allocatable() };
+  return { nodeName: config.nodeName, hostIps: node.hostIps(), podIps, allocatable: node.allocatable(), ...(node.resources && { resources: node.resources() }) };
 }
 
-export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig): Promise<SandboxConfig> {
+/** `tell` hears, in words for an Event, what the pod's resolver cannot have of what was asked for. */
+export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig, tell?: (problem: string) => void): Promise<SandboxConfig> {
   await mkdir(paths.logs, { recursive: true, mode: 0o750 });
   const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
-  const dns = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
+  const { dns, problems } = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
+  if (tell) problems.forEach(tell);
   return sandboxConfig(pod, { attempt, logDirectory: paths.logs, cgroupRoot: config.cgroupRoot, clusterDomain: config.clusterDomain, dns });
 }
 
@@ -96,6 +99,6 @@ export async function prepareContainer({ pod, container, attempt, paths, lookup,
   };
   own('/etc/hosts', paths.hostsFile);
   own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
-  const config = containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, appArmor: await enforcesAppArmor(), ...more });
+  const config = containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, nodeHugePages: Object.keys(facts.resources ?? {}).filter(isHugePages), appArmor: await enforcesAppArmor(), ...more });
   return devices.length > 0 ? { ...config, devices } : config;
 }

@@ -13,6 +13,8 @@ export interface ContainerFacts extends SecurityFacts {
   readonly env: ContainerConfig['env'];
   readonly mounts: ContainerConfig['mounts'];
   readonly nodeMemoryBytes: number;
+  /** Names of resources: the huge pages that this node has. */
+  readonly nodeHugePages?: readonly string[];
   readonly abilities: RuntimeAbilities;
   /** Of an ephemeral container: the container whose processes it sees. */
   readonly targetContainerId?: string | undefined;
@@ -40,7 +42,7 @@ export function containerConfig(pod: Pod, container: Container, facts: Container
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
-    resources: cgroupResources(pod, container, facts.nodeMemoryBytes),
+    resources: cgroupResources(pod, container, facts.nodeMemoryBytes, facts.nodeHugePages),
     ...(facts.targetContainerId !== undefined && { targetContainerId: facts.targetContainerId }),
     security: securityOf(pod, container, facts),
   };

@@ -5,6 +5,7 @@ type Dns = SandboxConfig['dns'];
 
 const maxServers = 3;
 const maxSearches = 32;
+const maxSearchLength = 2048;
 
 /** Reads resolv.conf(5). */
 export function parseResolvConf(text: string): Dns {
@@ -26,16 +27,33 @@ export interface DnsFacts {
   readonly host: Dns;
 }
 
-/** The pod's resolver configuration by its dnsPolicy. Without a cluster DNS, ClusterFirst is what the host has. */
-export function podDns(pod: Pod, facts: DnsFacts): Dns {
+/**
+ * The pod's resolver configuration by its dnsPolicy. Without a cluster DNS, ClusterFirst is what the host has. `problems`: what
+ * was left out because resolvers take no more, in kubelet's words.
+ */
+export function podDns(pod: Pod, facts: DnsFacts): { readonly dns: Dns; readonly problems: readonly string[] } {
   const custom = pod.spec?.dnsConfig;
   const base = policyDns(pod, facts);
   const options = new Map([...base.options.map(splitOption), ...(custom?.options ?? []).map((o) => [o.name ?? '', o.value] as const)]);
-  return {
-    servers: unique([...base.servers, ...(custom?.nameservers ?? [])]).slice(0, maxServers),
-    searches: unique([...base.searches, ...(custom?.searches ?? [])]).slice(0, maxSearches),
+  const [allServers, allSearches] = [unique([...base.servers, ...(custom?.nameservers ?? [])]), unique([...base.searches, ...(custom?.searches ?? [])])];
+  const dns = {
+    servers: allServers.slice(0, maxServers),
+    searches: searchesThatFit(allSearches),
     options: [...options].map(([name, value]) => (value === undefined || value === '' ? name : `${name}:${value}`)),
   };
+  return {
+    dns,
+    problems: [
+      ...(dns.servers.length < allServers.length ? [`Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${dns.servers.join(' ')}`] : []),
+      ...(dns.searches.length < allSearches.length ? [`Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${dns.searches.join(' ')}`] : []),
+    ],
+  };
+}
+
+function searchesThatFit(searches: readonly string[]): string[] {
+  const fitting = searches.slice(0, maxSearches);
+  while (fitting.join(' ').length > maxSearchLength) fitting.pop();
+  return fitting;
 }
 
 function policyDns(pod: Pod, { clusterDns, clusterDomain, host }: DnsFacts): Dns {

@@ -10,6 +10,8 @@ export interface FieldFacts {
   readonly hostIps: readonly string[];
   readonly podIps: readonly string[];
   readonly allocatable: { readonly cpuMillis: number; readonly memoryBytes: number };
+  /** Quantities of all that pods can be given here; CPU and memory alone when absent. */
+  readonly resources?: Readonly<Record<string, string>>;
 }
 
 /** The text of a fieldRef. Rejects a path that Kubernetes does not offer. */
@@ -34,19 +36,33 @@ export function fieldValue(pod: Pod, { fieldPath }: ObjectFieldSelector, facts: 
 }
 
 function pairs(map: Readonly<Record<string, string>> | undefined): string {
-  return Object.entries(map ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join('\n');
+  return Object.entries(map ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${quoted(value)}`).join('\n');
 }
 
-/** The number of a resourceFieldRef, in units of its divisor, rounded up. A missing limit is the node's. */
+const shortEscapes: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\x07': '\\a', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v' };
+
+/** As Go quotes text: what is no letter, mark, number, punctuation or symbol is written by its number, but for the plain space. */
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]|(?! )[\p{C}\p{Z}]/gu, (sign) => {
+    const code = sign.codePointAt(0) ?? 0;
+    const hex = (letter: string, digits: number): string => `\\${letter}${code.toString(16).padStart(digits, '0')}`;
+    return shortEscapes[sign] ?? (code < 0x80 ? hex('x', 2) : code < 0x10000 ? hex('u', 4) : hex('U', 8));
+  })}"`;
+}
+
+/** The number of a resourceFieldRef, in units of its divisor, rounded up. A missing limit is the pod's, and where it has none what pods can have of the node. */
 export function resourceValue(pod: Pod, selector: ResourceFieldSelector, own: Container | undefined, facts: FieldFacts): string {
   const container = selector.containerName === undefined || selector.containerName === '' ? own : containerNamed(pod, selector.containerName);
   if (!container) throw new StatusError('Invalid', `container ${selector.containerName ?? ''} not found`);
   const [list, name] = splitResource(selector.resource);
   const { requests, limits } = container.resources ?? {};
+  const whole = pod.spec?.resources?.limits;
   const amounts = list === 'limits' ? limits : { ...limits, ...requests };
-  if (name === 'cpu') return divided(cpuMillisOf(amounts) ?? (list === 'limits' ? facts.allocatable.cpuMillis : 0), cpuMillis(divisor(selector) ?? '1'));
-  if (name === 'memory') return divided(memoryBytesOf(amounts) ?? (list === 'limits' ? facts.allocatable.memoryBytes : 0), quantityValue(divisor(selector) ?? '1'));
-  return divided(quantityValue(amounts?.[name] ?? '0'), quantityValue(divisor(selector) ?? '1'));
+  if (name === 'cpu') return divided(cpuMillisOf(amounts) || (list === 'limits' ? cpuMillisOf(whole) ?? facts.allocatable.cpuMillis : 0), cpuMillis(divisor(selector) ?? '1'));
+  if (name === 'memory') return divided(memoryBytesOf(amounts) || (list === 'limits' ? memoryBytesOf(whole) ?? facts.allocatable.memoryBytes : 0), quantityValue(divisor(selector) ?? '1'));
+  // Huge pages are never lent: who has no limit has none of them.
+  const missing = (list === 'limits' && name === 'ephemeral-storage' && facts.resources?.[name]) || '0';
+  return divided(quantityValue(amounts?.[name] ?? '0') || quantityValue(missing), quantityValue(divisor(selector) ?? '1'));
 }
 
 function splitResource(resource: string): ['limits' | 'requests', string] {

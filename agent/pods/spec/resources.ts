@@ -44,18 +44,29 @@ export function allPodsLimits({ cpuMillis, memoryBytes }: FieldFacts['allocatabl
   return { cpuShares: sharesOf(cpuMillis), cpuQuotaMicros: 0, cpuPeriodMicros, memoryLimitBytes: memoryBytes, ...(pids !== undefined && { pids }) };
 }
 
-/** The container's cgroup settings, as kubelet derives them from requests and limits. */
-export function cgroupResources(pod: Pod, container: Container, nodeMemoryBytes: number): ContainerConfig['resources'] {
-  const { requests, limits } = container.resources ?? {};
+const hugePages = /^hugepages-(\d+[KMG])i$/;
+
+/** Whether a resource is huge pages of some size. */
+export function isHugePages(name: string): boolean {
+  return hugePages.test(name);
+}
+
+/**
+ * The container's cgroup settings, as kubelet derives them from requests and limits. One without a limit has its pod's, which
+ * programs can see so; of the huge pages of this node (`nodeHugePages`) it has what it asks for and no more.
+ */
+export function cgroupResources(pod: Pod, container: Container, nodeMemoryBytes: number, nodeHugePages: readonly string[] = []): ContainerConfig['resources'] {
+  const limits = container.resources?.limits ?? {};
+  const whole = pod.spec?.resources?.limits;
   return {
     cpuShares: sharesOf(requestMillisOf(container)),
     cpuPeriodMicros,
-    cpuQuotaMicros: quotaOf(cpuMillisOf(limits) ?? 0),
-    memoryLimitBytes: memoryBytesOf(limits) ?? 0,
-    oomScoreAdj: oomScoreAdj(pod, memoryBytesOf(requests) ?? memoryBytesOf(limits) ?? 0, nodeMemoryBytes),
-    hugepageLimits: Object.entries(limits ?? {}).flatMap(([name, amount]) => {
-      const size = /^hugepages-(\d+[KMG])i$/.exec(name)?.[1];
-      return size === undefined ? [] : [{ pageSize: `${size}B`, limitBytes: quantityValue(amount) }];
+    cpuQuotaMicros: quotaOf(cpuMillisOf(limits) || (cpuMillisOf(whole) ?? 0)),
+    memoryLimitBytes: memoryBytesOf(limits) || (memoryBytesOf(whole) ?? 0),
+    oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
+    hugepageLimits: [...new Set([...Object.keys(limits), ...nodeHugePages])].flatMap((name) => {
+      const size = hugePages.exec(name)?.[1];
+      return size === undefined ? [] : [{ pageSize: `${size}B`, limitBytes: quantityValue(limits[name] ?? '0') }];
     }),
   };
 }
@@ -72,11 +83,24 @@ function quotaOf(millis: number): number {
   return millis === 0 ? 0 : Math.max(minQuotaMicros, millis * cpuPeriodMicros / 1000);
 }
 
-/** Who dies first when memory runs out: pods without requests; then those that asked for least. */
-function oomScoreAdj(pod: Pod, requestBytes: number, nodeMemoryBytes: number): number {
+function requestBytesOf({ resources }: Container): number {
+  return memoryBytesOf(resources?.requests) ?? memoryBytesOf(resources?.limits) ?? 0;
+}
+
+/** Who dies first when memory runs out: pods without requests; then those that asked for least. A sidecar does not die before those that it serves. */
+function oomScoreAdj(pod: Pod, container: Container, nodeMemoryBytes: number): number {
   const qos = qosClassOf(pod);
-  if (qos === 'Guaranteed') return -997;
+  if (qos === 'Guaranteed' || pod.spec?.priorityClassName === 'system-node-critical') return -997;
   if (qos === 'BestEffort') return 1000;
-  const share = Math.floor(1000 - 1000 * requestBytes / Math.max(1, nodeMemoryBytes));
-  return Math.min(999, Math.max(3, share));
+  const served = initContainersOf(pod).includes(container) && isSidecar(container) ? Math.min(...containersOf(pod).map(requestBytesOf)) : 0;
+  const requestBytes = Math.max(requestBytesOf(container), served) + sharedBytes(pod);
+  return Math.min(999, Math.max(3, Math.floor(1000 - 1000 * requestBytes / Math.max(1, nodeMemoryBytes))));
+}
+
+/** What each container has of the memory that was asked for the whole pod and by no container. */
+function sharedBytes(pod: Pod): number {
+  const { requests, limits } = pod.spec?.resources ?? {};
+  const wholeBytes = memoryBytesOf(requests) ?? memoryBytesOf(limits) ?? 0;
+  const all = [...containersOf(pod), ...initContainersOf(pod).filter(isSidecar)];
+  return Math.max(0, wholeBytes - all.reduce((sum, container) => sum + requestBytesOf(container), 0)) / Math.max(1, all.length);
 }

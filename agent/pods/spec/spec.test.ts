@@ -64,6 +64,10 @@ describe('environment', () => {
     expect(resourceValue(labelled, { resource: 'limits.cpu' }, container, facts)).toBe('2');
     expect(resourceValue(labelled, { resource: 'limits.cpu', divisor: '1m' }, container, facts)).toBe('1500');
     expect(resourceValue(labelled, { resource: 'limits.memory', divisor: '1Mi' }, container, facts)).toBe('4');
+    expect(resourceValue(testPod('p', { resources: { limits: { memory: '2Mi' } } }), { resource: 'limits.memory' }, testContainer('app', { resources: { limits: { memory: '0' } } }), facts)).toBe(String(2 << 20));
+    expect(resourceValue(labelled, { resource: 'limits.ephemeral-storage', divisor: '1Gi' }, container, { ...facts, resources: { 'ephemeral-storage': '10Gi', 'hugepages-2Mi': '4Mi' } })).toBe('10');
+    expect(resourceValue(labelled, { resource: 'limits.hugepages-2Mi' }, container, { ...facts, resources: { 'hugepages-2Mi': '4Mi' } })).toBe('0');
+    expect(fieldValue(testPod('p', {}, { annotations: { a: 'say "ä\u0007\u0001\n\\ \u00a0\u{1f600}\u{e0001}' } }), { fieldPath: 'metadata.annotations' }, facts)).toBe('a="say \\"ä\\a\\x01\\n\\\\ \\u00a0\u{1f600}\\U000e0001"');
   });
 });
 
@@ -84,6 +88,24 @@ describe('resources', () => {
     expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20).hugepageLimits).toEqual([{ pageSize: '2MB', limitBytes: 4 << 20 }, { pageSize: '1GB', limitBytes: 1 << 30 }]);
   });
 
+  it('keep huge pages from those who did not ask for them', () => {
+    const target = pod({ limits: { 'hugepages-2Mi': '4Mi', memory: '1Mi' } });
+    expect(cgroupResources(target, target.spec!.containers[0]!, 4 << 20, ['hugepages-2Mi', 'hugepages-1Gi']).hugepageLimits).toEqual([{ pageSize: '2MB', limitBytes: 4 << 20 }, { pageSize: '1GB', limitBytes: 0 }]);
+  });
+
+  it('of a pod as a whole are those of its containers, as far as they have none', () => {
+    const whole = testPod('p', { containers: [testContainer('app'), testContainer('other', { resources: { requests: { memory: '1Mi' } } })], resources: { requests: { memory: '3Mi' }, limits: { memory: '4Mi', cpu: '500m' } } });
+    expect(cgroupResources(whole, whole.spec!.containers[0]!, 10 << 20)).toMatchObject({ memoryLimitBytes: 4 << 20, cpuQuotaMicros: 50_000, oomScoreAdj: 900 });
+    expect(cgroupResources(whole, whole.spec!.containers[1]!, 10 << 20)).toMatchObject({ oomScoreAdj: 800 });
+  });
+
+  it('let a sidecar die no sooner than those that it serves, and a pod of the node last', () => {
+    const sidecar = testContainer('side', { restartPolicy: 'Always' });
+    const served = testPod('p', { initContainers: [sidecar], containers: [testContainer('app', { resources: { requests: { memory: '1Mi' } } })] });
+    expect(cgroupResources(served, sidecar, 4 << 20).oomScoreAdj).toBe(750);
+    expect(cgroupResources(testPod('p', { priorityClassName: 'system-node-critical' }), sidecar, 4 << 20).oomScoreAdj).toBe(-997);
+  });
+
   it('of a pod are those of its containers together', () => {
     const container = (name: string, requests: object, limits: object, change: object = {}) => testContainer(name, { resources: { requests, limits } as object, ...change });
     const containers = [container('a', { cpu: '100m' }, { cpu: '200m', memory: '10Mi' }), container('b', { cpu: '300m' }, { cpu: '1', memory: '20Mi' })];
@@ -101,15 +123,27 @@ describe('resources', () => {
 describe('names and addresses', () => {
   const dnsFacts = { clusterDns: ['10.43.0.10'], clusterDomain: 'cluster.local', host: parseResolvConf('nameserver 192.0.2.53 # ours\nsearch home.example\noptions timeout:1\n') };
   it('asks the cluster first', () => {
-    expect(podDns(testPod('p'), dnsFacts)).toEqual({ servers: ['10.43.0.10'], searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'home.example'], options: ['ndots:5'] });
+    expect(podDns(testPod('p'), dnsFacts).dns).toEqual({ servers: ['10.43.0.10'], searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'home.example'], options: ['ndots:5'] });
   });
   it('is the host while there is no cluster DNS, or on the host network', () => {
-    expect(podDns(testPod('p'), { ...dnsFacts, clusterDns: [] })).toEqual(dnsFacts.host);
-    expect(podDns(testPod('p', { hostNetwork: true }), dnsFacts)).toEqual(dnsFacts.host);
-    expect(podDns(testPod('p', { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), dnsFacts).servers).toEqual(['10.43.0.10']);
+    expect(podDns(testPod('p'), { ...dnsFacts, clusterDns: [] }).dns).toEqual(dnsFacts.host);
+    expect(podDns(testPod('p', { hostNetwork: true }), dnsFacts).dns).toEqual(dnsFacts.host);
+    expect(podDns(testPod('p', { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), dnsFacts).dns.servers).toEqual(['10.43.0.10']);
   });
   it('can be changed', () => {
-    expect(podDns(testPod('p', { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.7'], searches: ['x'], options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }] } }), dnsFacts)).toEqual({ servers: ['192.0.2.7'], searches: ['x'], options: ['ndots:2', 'edns0'] });
+    expect(podDns(testPod('p', { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.7'], searches: ['x'], options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }] } }), dnsFacts).dns).toEqual({ servers: ['192.0.2.7'], searches: ['x'], options: ['ndots:2', 'edns0'] });
+  });
+  it('says what resolvers would not take', () => {
+    const searches = Array.from({ length: 40 }, (_, i) => `s${String(i)}.${'long.'.repeat(14)}example`);
+    const { dns, problems } = podDns(testPod('p', { dnsConfig: { nameservers: ['192.0.2.1', '192.0.2.2', '192.0.2.3'], searches } }), dnsFacts);
+    expect(dns.servers).toEqual(['10.43.0.10', '192.0.2.1', '192.0.2.2']);
+    expect(dns.searches.length).toBeLessThan(30);
+    expect(dns.searches.join(' ').length).toBeLessThanOrEqual(2048);
+    expect(problems).toEqual([
+      'Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 10.43.0.10 192.0.2.1 192.0.2.2',
+      `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${dns.searches.join(' ')}`,
+    ]);
+    expect(podDns(testPod('p'), dnsFacts).problems).toEqual([]);
   });
   it('writes the hosts file', () => {
     const pod = testPod('p', { hostname: 'h', subdomain: 'sub', hostAliases: [{ ip: '192.0.2.5', hostnames: ['a', 'b'] }] });
