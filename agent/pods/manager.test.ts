@@ -270,9 +270,12 @@ describe('a pod', () => {
 
   it('backs off when the image cannot be pulled', async () => {
     state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1' })] }));
+    const log = () => manager.logs({ namespace: 'default', podName: 'web', podUid: 'web-uid', container: 'app', follow: false, previous: false, timestamps: false }, stop.signal)[Symbol.asyncIterator]().next();
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImagePull');
+    await expect(log()).rejects.toThrow('container "app" in pod "web" is waiting to start: image can\'t be pulled');
     await clock.advance(10_000);
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ImagePullBackOff');
+    await expect(log()).rejects.toThrow('container "app" in pod "web" is waiting to start: trying and failing to pull image');
     driver.registry.set('example.com/none:1', 'sha256:none');
     await clock.advance(20_000);
     await until(() => statusOf('web')?.phase === 'Running');

@@ -4,10 +4,10 @@ import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { LogQuery } from '#agent/session/types.ts';
-import { queryLogs } from './query.ts';
+import { queryLogs, type LogDeps } from './query.ts';
 import { defaultRotation, rotateLog } from './rotate.ts';
 
-export interface PodLogsDeps {
+export interface PodLogsDeps extends Pick<LogDeps, 'waitingReason'> {
   readonly driver: RuntimeDriver;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,8 +46,8 @@ export class PodLogs implements Runnable {
   }
 
   query(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const { driver, clock } = this.#deps;
-    return queryLogs({ driver, clock, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
+    const { driver, clock, waitingReason } = this.#deps;
+    return queryLogs({ driver, clock, waitingReason, untilEnded: (uid, id, stop) => this.#untilEnded(uid, id, stop) }, request, signal);
   }
 
   /** Something has happened to the pod's containers. */

@@ -5,6 +5,8 @@ import type { LogQuery } from '#agent/session/types.ts';
 import { logText, readLog } from './reader.ts';
 
 export interface LogDeps {
+  /** Why a container has not started, as its status says; undefined when that is not known. */
+  readonly waitingReason: (podUid: string, container: string) => string | undefined;
   readonly driver: RuntimeDriver;
   readonly clock: Clock;
   /** Resolves when the container does not run any more. */
@@ -14,7 +16,7 @@ export interface LogDeps {
 /** Answers `kubectl logs`. Rejects with `BadRequest` in kubelet's words when there is no such container yet. */
 export async function* queryLogs(deps: LogDeps, query: LogQuery, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const { containers } = await deps.driver.list(signal, query.podUid);
-  const container = chosen(query, containers);
+  const container = chosen(query, containers, deps.waitingReason(query.podUid, query.container));
   const done = new AbortController();
   const stop = AbortSignal.any([signal, done.signal]);
   const sinceMs = since(query, deps.clock);
@@ -34,7 +36,10 @@ export async function* queryLogs(deps: LogDeps, query: LogQuery, signal: AbortSi
   }
 }
 
-function chosen(query: LogQuery, containers: readonly Container[]): Container {
+/** In kubelet's words where it has others than the reason. */
+const waits: Readonly<Record<string, string>> = { ErrImagePull: "image can't be pulled", ImagePullBackOff: 'trying and failing to pull image' };
+
+function chosen(query: LogQuery, containers: readonly Container[], waiting = 'ContainerCreating'): Container {
   const attempts = containers.filter((c) => c.name === query.container).sort((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs);
   const what = `container "${query.container}" in pod "${query.podName}"`;
   if (query.previous) {
@@ -45,7 +50,7 @@ function chosen(query: LogQuery, containers: readonly Container[]): Container {
     return previous;
   }
   const latest = attempts.find((c) => c.state !== 'created');
-  if (!latest) throw new StatusError('BadRequest', `${what} is waiting to start: ContainerCreating`);
+  if (!latest) throw new StatusError('BadRequest', `${what} is waiting to start: ${waits[waiting] ?? waiting}`);
   return latest;
 }
 
