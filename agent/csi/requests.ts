@@ -100,7 +100,8 @@ export function ownerGroup(volume: CsiVolume, driver: Driver, object: CSIDriver 
   switch (object?.spec.fsGroupPolicy ?? 'ReadWriteOnceWithFSType') {
     case 'None': return undefined;
     case 'File': return fsGroup;
-    default: return volume.fsType !== '' && volume.accessModes.includes('ReadWriteOnce') ? fsGroup : undefined;
+    // One that lives with its pod is that pod's alone.
+    default: return volume.fsType !== '' && (volume.mode === 'Ephemeral' || volume.accessModes.some((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod')) ? fsGroup : undefined;
   }
 }
 

@@ -19,8 +19,8 @@ export async function writeAtomically(dir: string, payload: Payload, fsGroup: nu
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
     await writeFile(target, data);
     if (fsGroup !== undefined) await chown(target, 0, fsGroup);
-    // Beyond the umask; and a group that may not read would make fsGroup pointless.
-    await chmod(target, fsGroup === undefined ? mode : mode | 0o040);
+    // Beyond the umask; and a group that may not read would make fsGroup pointless. As kubelet does.
+    await chmod(target, fsGroup === undefined ? mode : mode | 0o440);
   }
   await symlink(fresh.slice(dir.length + 1), join(dir, '..data_tmp')).catch(async () => {
     await rm(join(dir, '..data_tmp'), { force: true });

@@ -7,8 +7,12 @@ import { StatusError } from '#common/errors.ts';
 export async function ensureHostPath({ path, type = '' }: HostPathVolumeSource): Promise<void> {
   if (type === 'DirectoryOrCreate') { await makeFolders(path); return; }
   if (type === 'FileOrCreate') { await (await open(path, 'a', 0o644)).close(); return; }
-  if (type === '') return;
   const found = await stat(path).catch(() => undefined);
+  if (type === '') {
+    // Nothing is checked; and where nothing is, runtimes behind CRI make a directory. Others are not to differ.
+    if (!found) await makeFolders(path);
+    return;
+  }
   const matches = found && {
     Directory: found.isDirectory(), File: found.isFile(), Socket: found.isSocket(), CharDevice: found.isCharacterDevice(), BlockDevice: found.isBlockDevice(),
   }[type];
