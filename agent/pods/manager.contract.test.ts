@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Pod, PodStatus } from '#api/gen/types.ts';
@@ -132,23 +132,27 @@ describe('pods on containerd', () => {
   it('start sidecars first and end them last', async () => {
     const volumeMounts = [{ name: 'data', mountPath: '/data' }];
     const note = (name: string): object => ({ ...sh(`trap 'echo ${name} >> /data/ended; exit 0' TERM; echo ${name} >> /data/begun; while :; do sleep 0.05; done`), volumeMounts });
+    const hook = (script: string) => ({ exec: sh(script) });
     const dir = join(lab.stateDir, 'sidecars');
     const pod = testPod('led', {
       terminationGracePeriodSeconds: 10,
       volumes: [{ name: 'data', hostPath: { path: dir, type: 'DirectoryOrCreate' } }],
       initContainers: [
-        testContainer('first', { ...note('first'), restartPolicy: 'Always', startupProbe: { exec: { command: ['test', '-s', '/data/begun'] }, periodSeconds: 1 } }),
+        testContainer('first', { ...note('first'), restartPolicy: 'Always', startupProbe: { exec: { command: ['test', '-s', '/data/begun'] }, periodSeconds: 1 }, lifecycle: { preStop: hook('echo hook >> /data/ended') } }),
         testContainer('init', { ...sh('echo init >> /data/begun'), volumeMounts }),
         testContainer('second', { ...note('second'), restartPolicy: 'Always' }),
       ],
-      containers: [testContainer('app', { ...note('app'), lifecycle: { postStart: { exec: { command: ['sh', '-c', 'echo hook >> /data/begun'] } }, preStop: { sleep: { seconds: 1 } } } })],
+      containers: [testContainer('app', { ...note('app'), readinessProbe: { ...hook('test ! -e /data/ended'), periodSeconds: 1, failureThreshold: 1 }, lifecycle: { postStart: hook('echo hook >> /data/begun'), preStop: hook('while ! test -e /data/seen; do sleep 0.05; done') } })],
     });
     state.set(pod);
     await until(async () => isReady('led') && (await readFile(join(dir, 'begun'), 'utf8')).includes('hook'));
     expect((await readFile(join(dir, 'begun'), 'utf8')).split('\n').slice(0, 3)).toEqual(['first', 'init', 'second']);
-    state.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 10 } });
+    state.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 30 } });
+    // All hooks begin at once, and who serves no more while it waits for its own is not ready.
+    await until(() => !isReady('led') && stateOf('led')?.state?.running !== undefined);
+    await writeFile(join(dir, 'seen'), '');
     await until(() => manager.all().some((r) => r.gone));
-    expect(await readFile(join(dir, 'ended'), 'utf8')).toBe('app\nsecond\nfirst\n');
+    expect(await readFile(join(dir, 'ended'), 'utf8')).toBe('hook\napp\nsecond\nfirst\n');
   });
 
   it('are held to their limits', async () => {
