@@ -102,7 +102,7 @@ describe('volumes of an NFS server', () => {
     await host.sh(`kill -9 $(head -n 1 /sys/fs/cgroup/kubepods/pod${(await cluster.pod('part')).metadata?.uid ?? ''}/*/cgroup.procs | grep -x '[0-9]*')`);
     await cluster.until('the container that waits to say why', async () => {
       const { waiting } = (await cluster.pod('part')).status?.containerStatuses?.[0]?.state ?? {};
-      return waiting?.reason === 'CreateContainerError' && waiting.message?.includes(`nfs ${server.address}:/: the server does not answer`) === true;
+      return waiting?.reason === 'CreateContainerConfigError' && waiting.message?.includes(`nfs ${server.address}:/: the server does not answer`) === true;
     });
     await cluster.cleat('delete pod reader fresh --wait=false');
     await deleted('reader', 'fresh');

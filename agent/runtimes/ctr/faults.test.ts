@@ -34,6 +34,7 @@ interface Case { readonly what: string; readonly call: string; /** In the shell'
 
 const sandbox = { reason: 'FailedCreatePodSandBox', waiting: { reason: 'ContainerCreating' } } as const;
 const creation = { reason: 'Failed', waiting: { reason: 'CreateContainerError' } } as const;
+const preparation = { reason: 'Failed', waiting: { reason: 'CreateContainerConfigError' } } as const;
 const start = { reason: 'Failed', waiting: { reason: 'RunContainerError' } } as const;
 
 const beginnings: readonly Case[] = [
@@ -44,9 +45,9 @@ const beginnings: readonly Case[] = [
   { what: 'half of a process is told', call: 'run', script: 'truth "$@"; echo 1x > "$(value --pid-file "$@")"; exit', ...sandbox, message: /does not tell its process \("1x/ },
   { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
   { what: 'a container is refused without a word', call: 'containers create', script: 'exit 7', ...creation, message: /^Error: ctr failed without a word/ },
-  { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...creation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
-  { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', reason: 'Failed', waiting: { reason: 'CreateContainerConfigError' }, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
-  { what: 'half of a mount is told', call: 'snapshots mounts', script: 'echo mount -t over; exit', ...creation, message: /containerd asks for something that is no mount: mount -t over/ },
+  { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
+  { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
+  { what: 'half of a mount is told', call: 'snapshots mounts', script: 'echo mount -t over; exit', ...preparation, message: /containerd asks for something that is no mount: mount -t over/ },
   { what: 'a container is started, and that is not said', call: 'tasks start', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr tasks start asks/ },
   { what: 'a shim is lost', call: 'tasks start', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
   { what: 'a plugin gives an address and does not end', call: 'ADD', script: 'truth; hang', ...sandbox, message: /the CNI plugin lab did not end within 60 s \(ADD\); check what it waits for/ },
@@ -144,7 +145,8 @@ it('what nobody can read is not believed: of images, of tasks, of events', async
   fake.break('content get', `echo '{"config":'; exit`);
   fake.break('events', 'echo noise; echo "now cleat /tasks/exit {"; exit 3');
   lab.want(pod('web'));
-  await lab.until(() => lab.isTold('web', 'FailedSync', /is no image description/), 'the Event');
+  await lab.until(() => lab.isTold('web', 'InspectFailed', /is no image description/), 'the Event');
+  await lab.until(() => lab.stateOf('web')?.waiting?.reason === 'ImageInspectError', 'the state');
   fake.mend();
   fake.break('events', 'echo noise; echo "now cleat /tasks/exit {"; exit 3');
   await running('web');
