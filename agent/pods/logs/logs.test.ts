@@ -1,10 +1,13 @@
-import { appendFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '#common/clock.ts';
+import { ManualClock, systemClock } from '#common/clock.ts';
+import { StatusError } from '#common/errors.ts';
+import { silentLog } from '#common/log.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { Container } from '#agent/runtimes/types.ts';
+import { PodLogs } from './pod-logs.ts';
 import { readLog, type ReadOptions } from './reader.ts';
 import { rotateLog } from './rotate.ts';
 
@@ -91,6 +94,33 @@ describe('rotating a log', () => {
   it('ends what an agent that was killed in the middle began', async () => {
     await writeFile(`${path}.1`, 'still written to');
     expect(await rotate()).toBe(true);
+  });
+  it('is done once a minute, sooner where some grow fast, and whatever becomes of others', async () => {
+    const clock = new ManualClock();
+    const driver = new FakeDriver(clock);
+    driver.list = () => Promise.resolve({ sandboxes: [], containers: ['broken', 'full'].map((id) => ({ id, state: 'running', logPath: join(dir, id) }) as Container) });
+    driver.failures.set('reopenLog', [new StatusError('InternalError', 'no such shim')]);
+    const stop = new AbortController();
+    const running = new PodLogs({ driver, clock, log: silentLog, hasPods: () => true, waitingReason: () => undefined }).start(stop.signal);
+    const fill = async (): Promise<void> => {
+      await writeFile(join(dir, 'broken'), '');
+      await writeFile(join(dir, 'full'), '');
+      for (const id of ['broken', 'full']) await truncate(join(dir, id), 11 << 20);
+    };
+    const rotations = async (count: number): Promise<void> => {
+      while (driver.calls.length < count) await new Promise((resolve) => { setImmediate(resolve); });
+      await new Promise((resolve) => { setImmediate(resolve); });
+    };
+    await fill();
+    await clock.advance(60_000);
+    await rotations(2);
+    expect((await readdir(dir)).sort()).toEqual(['broken.1', 'full.1']);
+    await fill();
+    await clock.advance(10_000);
+    await rotations(4);
+    expect((await readdir(dir)).sort()).toEqual(['broken.1', 'broken.2', 'full.1', 'full.2']);
+    stop.abort(new Error('end'));
+    await running.catch(() => undefined);
   });
 });
 

@@ -23,6 +23,7 @@ interface EndWaiter {
 }
 
 const rotationMs = 60_000;
+const busyRotationMs = 10_000;
 
 /** The logs of this host's containers: answers who asks for them, tells followers when a container ends, and rotates the files. */
 export class PodLogs implements Runnable {
@@ -85,19 +86,27 @@ export class PodLogs implements Runnable {
     }
   }
 
-  /** Growth of a file has no event worth its price: logs are measured once a minute. */
+  /** Growth of a file has no event worth its price: logs are measured once a minute, and sooner while some grow fast. */
   async #rotate(signal: AbortSignal): Promise<void> {
-    const { driver, clock, log } = this.#deps;
-    for (;;) {
-      await clock.sleep(rotationMs, signal);
-      if (!this.#deps.hasPods()) continue;
-      try {
-        const { containers } = await driver.list(signal);
-        for (const container of containers) if (container.state === 'running') await rotateLog(driver, container, defaultRotation, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        log.debug({ err: messageOf(error) }, 'log rotation failed');
-      }
+    for (let waitMs = rotationMs; ;) {
+      await this.#deps.clock.sleep(waitMs, signal);
+      waitMs = this.#deps.hasPods() && await this.#rotateAll(signal) ? busyRotationMs : rotationMs;
     }
+  }
+
+  /** True when some log was full. One that cannot be rotated is in no other's way. */
+  async #rotateAll(signal: AbortSignal): Promise<boolean> {
+    const { driver, log } = this.#deps;
+    let rotated = false;
+    const attempt = async (what: () => Promise<void>): Promise<void> => what().catch((error: unknown) => {
+      if (signal.aborted) throw error;
+      log.debug({ err: messageOf(error) }, 'log rotation failed');
+    });
+    await attempt(async () => {
+      for (const container of (await driver.list(signal)).containers) {
+        if (container.state === 'running') await attempt(async () => { if (await rotateLog(driver, container, defaultRotation, signal)) rotated = true; });
+      }
+    });
+    return rotated;
   }
 }
