@@ -71,7 +71,7 @@ export class NodeImages implements Runnable {
   async serve(request: ImageRequest, signal: AbortSignal): Promise<Channels> {
     const { serveImages } = await import('./serve.ts');
     const push = async (): Promise<Pick<ServePushDeps, 'blobs' | 'identity'>> => ({ blobs: await this.#received(), identity: () => new IdentityFiles(this.#stateDir).load() });
-    return serveImages({ driver: this.#deps.driver, log: this.#deps.log, collector: this.collector, records: this.#records, push }, request, signal);
+    return serveImages({ driver: this.#deps.driver, log: this.#deps.log, collector: this.collector, records: this.#records, push, arrived: () => { this.puller.noteArrival(); } }, request, signal);
   }
 
   get #blobsFolder(): string { return join(this.#stateDir, 'agent/blobs'); }

@@ -57,11 +57,23 @@ export class ImagePuller {
   readonly #limit: Limit;
   /** Who wants the same image waits for whoever was first, without holding a place. */
   readonly #turns = new Map<string, { readonly limit: Limit; users: number }>();
+  readonly #listeners = new Set<() => void>();
 
   constructor(deps: ImagePullerDeps, config: ImagePullerConfig = imagePullerDefaults) {
     this.#deps = deps;
     this.#config = config;
     this.#limit = new Limit(config.maxParallel);
+  }
+
+  /** `arrived` is called when images have come without having been asked for here. Returns what ends that. */
+  subscribe(arrived: () => void): () => void {
+    this.#listeners.add(arrived);
+    return () => { this.#listeners.delete(arrived); };
+  }
+
+  /** Somebody has brought images: who waits for one need not wait longer. */
+  noteArrival(): void {
+    for (const arrived of this.#listeners) arrived();
   }
 
   async pull(request: PullRequest, signal: AbortSignal): Promise<PullOutcome> {

@@ -15,10 +15,12 @@ import { serveImages } from './serve.ts';
 
 let dir: string;
 let driver: FakeDriver;
+let arrivals: number;
 let records: ImageRecords;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'cleat-serve-images-'));
   driver = new FakeDriver(new ManualClock());
+  arrivals = 0;
   records = await ImageRecords.open(join(dir, 'images.json'), silentLog);
 });
 afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
@@ -33,7 +35,7 @@ async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
 
 async function ask(request: Record<string, unknown>, input?: Buffer): Promise<{ output: string; status: { status?: string; reason?: string; message?: string } }> {
   const collector = { list: () => Promise.resolve([{ id: 'i', names: ['n'], sizeBytes: 1, keptFor: undefined, isLoaded: true }]), prune: () => Promise.resolve([]) };
-  const near = serveImages({ driver, records, collector, push, log: silentLog }, { kind: 'images', stdin: input !== undefined, stdout: true, stderr: false, tty: false, ...request } as ImageRequest, new AbortController().signal);
+  const near = serveImages({ driver, records, collector, push, log: silentLog, arrived: () => { arrivals++; } }, { kind: 'images', stdin: input !== undefined, stdout: true, stderr: false, tty: false, ...request } as ImageRequest, new AbortController().signal);
   const send = async (): Promise<void> => {
     for (let at = 0; input && at < input.length; at += 1000) await near.channel(commandChannels.stdin).write(input.subarray(at, at + 1000));
     if (input) await near.channel(commandChannels.stdin).end();
@@ -49,13 +51,14 @@ describe('a node asked about its images', () => {
     expect([JSON.parse(output), status.status]).toEqual([['docker.io/library/app:1'], 'Success']);
     expect(driver.images.has('docker.io/library/app:1')).toBe(true);
     expect((await ImageRecords.open(join(dir, 'images.json'), silentLog)).isLoaded('docker.io/library/app:1')).toBe(true);
+    expect(arrivals).toBe(1);
   });
 
   it('says why it does not', async () => {
     expect((await ask({ verb: 'load' }, Buffer.from('nonsense'))).status).toMatchObject({ status: 'Failure', reason: 'Invalid', message: 'this is no image archive' });
     expect((await ask({ verb: 'load' }, gzipSync(archive).subarray(0, 50))).status).toMatchObject({ status: 'Failure' });
     expect((await ask({ verb: 'save', image: 'absent' })).status).toMatchObject({ reason: 'NotFound', message: 'this node has no image absent' });
-    expect(records.isLoaded('docker.io/library/app:1')).toBe(false);
+    expect([records.isLoaded('docker.io/library/app:1'), arrivals]).toEqual([false, 0]);
   });
 
   it('stops when whoever sends the archive goes away', async () => {
@@ -66,7 +69,7 @@ describe('a node asked about its images', () => {
       return ['half'];
     };
     const collector = { list: () => Promise.resolve([]), prune: () => Promise.resolve([]) };
-    const near = serveImages({ driver: { importImage, exportImage: driver.exportImage.bind(driver), imageId: driver.imageId.bind(driver) }, records, collector, push, log: silentLog }, { kind: 'images', verb: 'load', stdin: true, stdout: true, stderr: false, tty: false }, new AbortController().signal);
+    const near = serveImages({ driver: { importImage, exportImage: driver.exportImage.bind(driver), imageId: driver.imageId.bind(driver) }, records, collector, push, log: silentLog, arrived: () => { arrivals++; } }, { kind: 'images', verb: 'load', stdin: true, stdout: true, stderr: false, tty: false }, new AbortController().signal);
     await near.channel(commandChannels.stdin).write(archive.subarray(0, 1000));
     const signal = await began.promise;
     const aborted = new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });

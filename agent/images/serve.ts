@@ -19,6 +19,8 @@ export interface ServeImagesDeps {
   /** What a push brings blob by blob. */
   readonly push: () => Promise<Pick<ServePushDeps, 'blobs' | 'identity'>>;
   readonly log: Log;
+  /** Called when images have been loaded. */
+  readonly arrived: () => void;
 }
 
 /**
@@ -72,11 +74,12 @@ async function perform(deps: ServeImagesDeps, request: ImageRequest, far: Channe
   }
 }
 
-async function load({ driver, records, log }: ServeImagesDeps, archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
+async function load({ driver, records, log, arrived }: ServeImagesDeps, archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
   const names = await driver.importImage(archive, signal);
   if (names.length === 0) throw new StatusError('Invalid', 'the archive has no image with a name; save it by its name, e.g. docker save app:1');
   await records.noteLoaded(names.map(canonicalReference));
   log.info({ names }, 'loaded images');
+  arrived();
   return names;
 }
 

@@ -8,6 +8,7 @@ import { pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
+import { ImagePuller } from '#agent/images/puller.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
@@ -22,6 +23,7 @@ let driver: FakeDriver;
 let state: MemoryState;
 let events: AgentEvent[];
 let manager: PodManager;
+let puller: ImagePuller;
 let stop: AbortController;
 let running: Promise<void>;
 let probe: { ok: boolean; output: string };
@@ -29,8 +31,9 @@ let check: Check;
 
 function begin(): void {
   stop = new AbortController();
+  puller = new ImagePuller({ driver, clock, log: silentLog });
   manager = new PodManager({
-    state, driver, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
+    state, driver, images: puller, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
     node: testNode,
   }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'] }));
   running = manager.start(stop.signal);
@@ -339,6 +342,11 @@ describe('a pod', () => {
     state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1', imagePullPolicy: 'Never' })] }));
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImageNeverPull');
     expect(driver.calls.some((c) => c.startsWith('pull'))).toBe(false);
+    // Somebody loads it: nobody need wait for the next look.
+    await clock.advance(600_000);
+    driver.images.set('example.com/none:1', 'sha256:none');
+    puller.noteArrival();
+    await until(() => statusOf('web')?.phase === 'Running');
   });
 
   it('retries a sandbox that failed', async () => {
@@ -491,6 +499,19 @@ describe('resources of a pod', () => {
     state.remove(pods, 'default', 'web');
     await until(() => driver.running('web-uid').length === 0);
     expect(driver.running('late-uid')).toEqual([]);
+    // One of the system is let in; of the others as few go as will do.
+    state.set(sized('most', '2', '64Mi'), sized('some', '1', '64Mi'), sized('rest', '1', '64Mi'));
+    await until(() => ['most', 'some', 'rest'].every((name) => statusOf(name)?.phase === 'Running'));
+    const urgent = sized('urgent', '2', '64Mi');
+    state.set({ ...urgent, spec: { ...urgent.spec!, priority: 2_000_000_000 } });
+    await until(() => statusOf('most')?.phase === 'Failed' || statusOf('some')?.phase === 'Failed');
+    await clock.advance(2000);
+    await until(() => statusOf('urgent')?.phase === 'Running');
+    expect(statusOf('most')).toMatchObject({ phase: 'Failed', reason: 'Preempting', message: 'Preempted in order to admit critical pod' });
+    expect(condition(statusOf('most'), 'DisruptionTarget')).toBe('True');
+    expect(['some', 'rest'].map((name) => statusOf(name)?.phase)).toEqual(['Running', 'Running']);
+    for (const name of ['most', 'some', 'rest', 'urgent']) state.remove(pods, 'default', name);
+    await until(() => driver.running('urgent-uid').length === 0);
     // One that was removed by force makes room at once, however long it takes to end.
     state.set(sized('slow', '4', '64Mi'));
     await until(() => statusOf('slow')?.phase === 'Running');

@@ -108,7 +108,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#signal = signal;
     this.#wasCertain = this.#isCertain;
     this.#leases.start(signal);
-    const stops = [this.#deps.state.subscribe((changes) => { this.#apply(changes); }), this.#deps.devices?.subscribe(() => { this.#devicesChanged(); }), this.#deps.csi?.subscribe(() => { this.#driversChanged(); })];
+    const stops = [this.#deps.state.subscribe((changes) => { this.#apply(changes); }), this.#deps.devices?.subscribe(() => { this.#devicesChanged(); }), this.#deps.csi?.subscribe(() => { this.#driversChanged(); }), this.#puller.subscribe(() => { for (const worker of this.#workers.values()) worker.imagesArrived(); })];
     try {
       await this.#learnRuntimeName(signal);
       await this.#adopt();
@@ -316,6 +316,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       puller: this.#puller,
       isAlone: () => this.#isAlone,
       capacity: this.#capacity,
+      others: () => this.evictable(),
       check: this.#deps.check ?? systemCheck(this.#deps.driver, this.#deps.clock),
       schedule: this.#schedule,
       recorder: podRecorder(this.#deps.events, this.#deps.clock, () => worker.pod),

@@ -36,6 +36,13 @@ export class PodMemory {
     }
   }
 
+  /** What was not here may have come: ends the waits for images. False when there are none. */
+  retryImages(): boolean {
+    const waits = [...this.failures].filter(([, { reason }]) => reason.includes('Image'));
+    for (const [key, failure] of waits) this.failures.set(key, { ...failure, untilMs: 0 });
+    return waits.length > 0;
+  }
+
   /** Drops what belongs to containers and sandboxes that are gone. */
   forget(present: ReadonlySet<string>): void {
     for (const collection of [this.preStops, this.terminationMessages, this.ended, this.stopped]) {

@@ -9,6 +9,7 @@ import { admit } from './admit.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
 import { PodAllocation } from './allocation/allocation.ts';
 import type { NodeCapacity } from './allocation/capacity.ts';
+import type { EvictablePod } from './eviction/evictor.ts';
 import { Announcer } from './announce.ts';
 import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
@@ -32,6 +33,8 @@ export interface WorkerDeps extends ActionDeps {
   readonly runtimeName: () => string;
   readonly report: (report: PodReport) => void;
   readonly capacity: NodeCapacity;
+  /** All pods of this host. */
+  readonly others: () => readonly EvictablePod[];
   readonly schedule: ProbeSchedule;
 }
 
@@ -143,6 +146,11 @@ export class PodWorker {
     this.#stale = true;
     this.#memory.retryNow();
     this.wake();
+  }
+
+  /** Somebody has brought images to this host. */
+  imagesArrived(): void {
+    if (this.#memory.retryImages()) this.wake();
   }
 
   wake(): void {
