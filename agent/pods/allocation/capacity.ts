@@ -7,6 +7,8 @@ import type { Rejection } from '../spec/admission.ts';
 /** Why a pod cannot have now what was asked for it while it runs: as in its condition PodResizePending. */
 export interface ResizeRefusal { readonly reason: 'Deferred' | 'Infeasible'; readonly message: string }
 
+const nobody: ReadonlySet<string> = new Set();
+
 interface Share { readonly totals: Totals; readonly hostPorts: readonly string[] }
 
 /**
@@ -44,6 +46,11 @@ export class NodeCapacity {
     return undefined;
   }
 
+  /** Whether there would be enough for a pod if others were gone. */
+  fits(pod: Pod, without: ReadonlySet<string>): boolean {
+    return !this.#shortage(shareOf(pod), pod, without);
+  }
+
   /** Undefined when the pod, which has something already, has what it asks for now instead. */
   resize(pod: Pod): ResizeRefusal | undefined {
     const share = shareOf(pod);
@@ -62,8 +69,8 @@ export class NodeCapacity {
     if (this.#shares.delete(uid)) this.#freed();
   }
 
-  #shortage({ totals }: Share, pod: Pod): { readonly name: string; readonly message: string } | undefined {
-    const others = [...this.#shares].filter(([uid]) => uid !== uidOf(pod)).map(([, share]) => share.totals);
+  #shortage({ totals }: Share, pod: Pod, without: ReadonlySet<string> = nobody): { readonly name: string; readonly message: string } | undefined {
+    const others = [...this.#shares].filter(([uid]) => uid !== uidOf(pod) && !without.has(uid)).map(([, share]) => share.totals);
     const demand = new Map([['pods', 1_000_000_000n], ...totals]);
     // What the node does not know of is for whoever put it into the request.
     for (const [name, text] of Object.entries(this.#allocatable())) {
