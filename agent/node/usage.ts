@@ -4,6 +4,7 @@ import { DiskWear, moreWorn } from '#common/disk-wear.ts';
 import { kernelText } from '#common/kernel-file.ts';
 import { readHardware, type Hardware } from '#common/hardware.ts';
 import { readCgroup } from './cgroup-limits.ts';
+import { readPids } from './readings.ts';
 import { memoryInformation } from './system-information.ts';
 
 export interface NodeUsageSample extends HostUsage {
@@ -45,7 +46,7 @@ export class NodeUsage {
     return {
       cpuMillis: Math.max(0, Math.round(((second.usedMs - first.usedMs) / windowMs) * 1000)),
       cpuSeconds: second.usedMs / 1000,
-      memoryBytes: await workingSetBytes(), hardware: await this.#hardware(),
+      memoryBytes: await workingSetBytes(), pids: readPids(), hardware: await this.#hardware(),
       atMs: this.#clock.now(), windowMs: Math.round(windowMs),
     };
   }

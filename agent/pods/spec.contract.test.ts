@@ -74,7 +74,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     }
     // From the start: a runtime that counts by itself does so every ten seconds.
     state.set(testPod('wordy', { containers: [testContainer('app', { ...sh('head -c 3000000 /dev/zero > /file; exec sleep 100000'), resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }));
-    state.set(testPod('many', { containers: [testContainer('app', sh('for n in 1 2 3 4 5 6 7 8 9; do : > /$n; done; exec sleep 100000'))] }));
+    state.set(testPod('many', { containers: [testContainer('app', { ...sh('for n in 1 2 3 4 5 6 7 8 9; do : > /$n; done; exec sleep 100000'), resources: { limits: { cpu: '500m', memory: '64Mi' } } })] }));
     await mkdir(join(lab.stateDir, 'seccomp'), { recursive: true });
     await writeFile(join(lab.stateDir, 'seccomp/no-folders.json'), noFolders);
   });
@@ -255,6 +255,9 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await until(() => statusOf('wordy')?.phase === 'Failed');
     const { id = '' } = (await lab.driver.list(stop.signal, 'many-uid')).containers[0] ?? {};
     await until(async () => ((lab.driver.written ? (await lab.driver.written([id], stop.signal)).get(id) : (await lab.driver.stats(stop.signal)).get(id)?.writable)?.inodes ?? 0) >= 9);
+    const counted = (await manager.usage(stop.signal)).pods.find(({ name }) => name === 'many')?.containers[0]?.details;
+    expect([counted?.processes, counted?.memory?.limitBytes, counted?.quota]).toEqual([1, 64 << 20, expect.objectContaining({ quotaMicros: 50_000, periodMicros: 100_000 })]);
+    for (const amount of [counted?.memory?.rssBytes, counted?.memory?.usageBytes, counted?.memory?.pageFaults, counted?.cpu?.systemSeconds]) expect(amount).toBeGreaterThan(0);
     expect(statusOf('wordy')).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^(Pod|Container app).* ephemeral.* storage/) as string });
     expect(await inside('signalled', 'cat /hooked')).toBe('hook\n');
     const signalled = state.list(pods).find((p) => p.metadata?.name === 'signalled')!;

@@ -46,6 +46,8 @@ export class UsageMeter {
     const networks = new Map(await Promise.all(sandboxes.filter((s) => s.state === 'ready' && s.ips.length > 0)
       .map(async (sandbox) => [sandbox.id, await networkUsage(podCgroup(this.#cgroupRoot, sandbox.podUid))] as const)));
     const running = containers.filter((c) => c.state === 'running' && second.sample.has(c.id));
+    const { containerDetails } = await import('#agent/runtimes/cgroup-details.ts');
+    const details = new Map(await Promise.all(running.map(async ({ id, podUid }) => [id, await containerDetails(podCgroup(this.#cgroupRoot, podUid), id)] as const)));
     const pods = sandboxes.filter((s) => s.state === 'ready').map((sandbox) => {
       const network = networks.get(sandbox.id);
       return {
@@ -53,7 +55,7 @@ export class UsageMeter {
         name: sandbox.podName,
         uid: sandbox.podUid,
         ...(network && { network }),
-        containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => containerUsage(c, first.sample.get(c.id), second.sample.get(c.id), windowMs)),
+        containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => ({ ...containerUsage(c, first.sample.get(c.id), second.sample.get(c.id), windowMs), details: details.get(c.id) ?? {} })),
       };
     });
     return { atMs: clock.now(), windowMs: Math.round(windowMs), node: await nodeUsage, pods };

@@ -69,9 +69,14 @@ export async function limitProcesses(path: string, pids: number): Promise<void> 
 }
 
 /** Where processes of a cgroup are counted and limited (`pids.current`, `pids.max`), there or not; undefined where this kernel does not count. */
-export async function pidsFolder(path: string): Promise<string | undefined> {
+export function pidsFolder(path: string): Promise<string | undefined> {
+  return cgroupFolder(path, 'pids');
+}
+
+/** Where a controller has its files of a cgroup, there or not. */
+export async function cgroupFolder(path: string, controller: string): Promise<string | undefined> {
   const mounts = await cgroupMounts();
-  const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has('pids')) ?? mounts.find(({ version }) => version === 2);
+  const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has(controller)) ?? mounts.find(({ version }) => version === 2);
   return mount && folderOf(mount, path);
 }
 

@@ -1,3 +1,4 @@
+import type { ContainerDetails } from '#common/container-details.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { CSINodeDriver, NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
@@ -182,6 +183,8 @@ export interface HostUsage extends ResourceUsage {
   /** The one that images and what containers write are on; used by images, those that share layers counted in full. */
   readonly imageDisk?: VolumeAmounts;
   readonly hardware?: Hardware;
+  /** Processes and threads. */
+  readonly pids?: { readonly limit: number; readonly used: number };
 }
 
 export interface ContainerUsage extends ResourceUsage {
@@ -192,6 +195,7 @@ export interface ContainerUsage extends ResourceUsage {
   /** Of what it wrote beside its volumes; absent where that is not counted, or nobody asked for volumes. */
   readonly writableBytes?: number;
   readonly writableInodes?: number;
+  readonly details?: ContainerDetails;
   /** Of its logs; absent where nobody asked for volumes. */
   readonly logs?: DiskUsage;
 }

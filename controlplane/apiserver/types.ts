@@ -1,3 +1,4 @@
+import type { ContainerDetails } from '#common/container-details.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { HostTask } from '#common/host-task.ts';
@@ -107,6 +108,8 @@ export interface ContainerUsage extends Usage {
   /** Of what it wrote beside its volumes. */
   readonly writableBytes?: number;
   readonly writableInodes?: number;
+  /** Absent from agents that are older than this. */
+  readonly details?: ContainerDetails;
   readonly logs?: DiskUsage;
 }
 
@@ -149,7 +152,7 @@ export interface NodeUsage {
   readonly atMs: number;
   readonly windowMs: number;
   /** `hardware` is absent from agents that are older than this. */
-  readonly node: Usage & { readonly hardware?: Hardware; readonly disk?: VolumeAmounts; readonly imageDisk?: VolumeAmounts };
+  readonly node: Usage & { readonly hardware?: Hardware; readonly pids?: { readonly limit: number; readonly used: number }; readonly disk?: VolumeAmounts; readonly imageDisk?: VolumeAmounts };
   readonly pods: readonly PodUsage[];
 }
 

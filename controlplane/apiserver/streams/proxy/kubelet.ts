@@ -7,7 +7,7 @@ import { json, text, type Reply } from '../../http/reply.ts';
 import type { ApiRequest } from '../../http/request.ts';
 import { listPage } from '../../resource-lists.ts';
 import type { RouteDeps } from '../../routes/types.ts';
-import type { PodUsage, Usage, VolumeAmounts } from '../../types.ts';
+import type { ContainerUsage, PodUsage, Usage, VolumeAmounts } from '../../types.ts';
 import { gateway } from '../target.ts';
 import { sumOf } from './node-usage.ts';
 
@@ -51,19 +51,25 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
     cpu: { time, usageNanoCores: Math.round(cpuMillis * 1e6), ...(cpuSeconds !== undefined && { usageCoreNanoSeconds: Math.round(cpuSeconds * 1e9) }) },
     memory: { time, workingSetBytes: memoryBytes },
   });
+  const memory = ({ memoryBytes, details: { memory: counted } = {} }: ContainerUsage): object => (counted ? { memory: {
+    time, ...counted.limitBytes !== undefined && { availableBytes: Math.max(0, counted.limitBytes - memoryBytes) },
+    usageBytes: counted.usageBytes, workingSetBytes: memoryBytes, rssBytes: counted.rssBytes, pageFaults: counted.pageFaults, majorPageFaults: counted.majorPageFaults,
+  } } : {});
   return {
     node: {
       nodeName, ...stats(node), ...(node.disk && { fs: { time, ...amounts(node.disk) } }),
+      ...(node.pids && { rlimit: { time, maxpid: node.pids.limit, curproc: node.pids.used } }),
       ...(node.imageDisk && { runtime: { imageFs: { time, ...amounts(node.imageDisk) }, containerFs: { time, ...amounts({ ...node.imageDisk, ...sumOfWritten(used) }) } } }),
     },
     pods: used.map(({ namespace, name, uid, network, containers, volumes, ephemeral }) => ({
       podRef: { name, namespace, uid },
       containers: containers.map((container) => ({
-        name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container),
+        name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container), ...memory(container),
         ...(container.writableBytes !== undefined && { rootfs: { time, ...part(node.imageDisk, { bytes: container.writableBytes, ...(container.writableInodes !== undefined && { inodes: container.writableInodes }) }) } }),
         ...(container.logs && { logs: { time, ...part(node.disk, container.logs) } }),
       })),
       ...stats(sumOf(containers)),
+      ...(containers.every(({ details }) => details?.processes !== undefined) && { process_stats: { process_count: containers.reduce((sum, { details }) => sum + (details?.processes ?? 0), 0) } }),
       ...(network && { network: { time, name: 'eth0', rxBytes: network.receivedBytes, rxErrors: network.receiveErrors, txBytes: network.sentBytes, txErrors: network.sendErrors } }),
       ...(volumes && { volume: volumes.map(({ name: volume, claim, abnormal, ...held }) => ({
         time, ...amounts(held), name: volume, ...(claim !== undefined && { pvcRef: { name: claim, namespace } }), ...(abnormal !== undefined && { volumeHealthStats: { abnormal } }),

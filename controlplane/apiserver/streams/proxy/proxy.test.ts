@@ -147,7 +147,7 @@ describe('a node', () => {
   it('answers what a kubelet is asked', async () => {
     expect((await server.ask('/api/v1/nodes/node-1/proxy/healthz')).text).toBe('ok');
     expect((await server.ask('/api/v1/nodes/node-1:10250/proxy/pods')).json<{ items: unknown[] }>().items).toHaveLength(3);
-    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 }, fs: { usedBytes: 40 }, runtime: { imageFs: { usedBytes: 30, capacityBytes: 200 }, containerFs: { usedBytes: 9, capacityBytes: 200 } } }, pods: [{ podRef: { name: 'web' }, 'ephemeral-storage': { usedBytes: 14, inodesUsed: 2, capacityBytes: 100, availableBytes: 60 }, containers: [{ rootfs: { usedBytes: 9, availableBytes: 150 }, logs: { usedBytes: 3, capacityBytes: 100 } }], cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 }, volume: [{ name: 'tmp', usedBytes: 5 }, { name: 'data', pvcRef: { name: 'c', namespace: 'default' }, availableBytes: 6, volumeHealthStats: { abnormal: true } }] }, { podRef: { name: 'old' } }] });
+    expect((await server.ask('/api/v1/nodes/node-1/proxy/stats/summary')).json()).toMatchObject({ node: { nodeName: 'node-1', cpu: { usageNanoCores: 5_000_000 }, fs: { usedBytes: 40 }, runtime: { imageFs: { usedBytes: 30, capacityBytes: 200 }, containerFs: { usedBytes: 9, capacityBytes: 200 } } }, pods: [{ podRef: { name: 'web' }, 'ephemeral-storage': { usedBytes: 14, inodesUsed: 2, capacityBytes: 100, availableBytes: 60 }, process_stats: { process_count: 4 }, containers: [{ memory: { availableBytes: 54, usageBytes: 12, workingSetBytes: 10, rssBytes: 8, pageFaults: 5, majorPageFaults: 2 }, rootfs: { usedBytes: 9, availableBytes: 150, inodesUsed: 6 }, logs: { usedBytes: 3, capacityBytes: 100 } }], cpu: { usageCoreNanoSeconds: 1.5e9 }, network: { rxBytes: 7, txErrors: 1 }, volume: [{ name: 'tmp', usedBytes: 5 }, { name: 'data', pvcRef: { name: 'c', namespace: 'default' }, availableBytes: 6, volumeHealthStats: { abnormal: true } }] }, { podRef: { name: 'old' } }] });
     expect((await server.ask('/api/v1/nodes/node-1/proxy/run/x', { method: 'POST' })).status).toBe(405);
     expect((await server.ask('/api/v1/nodes/node-1/proxy/absent')).status).toBe(404);
   });
@@ -174,6 +174,12 @@ describe('a node\'s metrics', () => {
   it('are those of cAdvisor and of kubelet itself', async () => {
     const lines = await samples('/metrics/cadvisor');
     expect(lines).toContain('container_cpu_usage_seconds_total{container="main",image="x",name="c1",namespace="default",pod="web",cpu="total"} 1.5');
+    // Of the container of an older agent nothing of this is known.
+    expect(lines.filter((line) => /^container_(memory_(rss|failures)|oom|spec|cpu_cfs|processes)/.test(line)).map((line) => line.replace('container="main",image="x",name="c1",namespace="default",pod="web"', 'main'))).toEqual([
+      'container_cpu_cfs_periods_total{main} 7', 'container_cpu_cfs_throttled_periods_total{main} 3', 'container_cpu_cfs_throttled_seconds_total{main} 0.25', 'container_spec_cpu_quota{main} 50000', 'container_spec_cpu_period{main} 100000',
+      'container_memory_rss{main} 8', 'container_memory_failures_total{main,failure_type="pgfault",scope="container"} 5', 'container_memory_failures_total{main,failure_type="pgmajfault",scope="container"} 2', 'container_oom_events_total{main} 1',
+      'container_spec_memory_limit_bytes{main} 64', 'container_processes{main} 4',
+    ]);
     expect(lines.filter((line) => line.includes('network'))).toEqual([['receive_bytes', 7], ['receive_errors', 0], ['receive_packets', 2], ['transmit_bytes', 9], ['transmit_errors', 1], ['transmit_packets', 3]]
       .map(([what, value]) => `container_network_${String(what)}_total{interface="eth0",namespace="default",pod="web"} ${String(value)}`));
     expect(await samples('/metrics/')).toEqual(['kubelet_node_name{node="node-1"} 1', 'kubelet_running_containers{container_state="running"} 2', 'kubelet_running_pods 2', ...[['available_bytes', 6], ['capacity_bytes', 10], ['used_bytes', 4], ['health_status_abnormal', 1]].map(([what, value]) => `kubelet_volume_stats_${String(what)}{namespace="default",persistentvolumeclaim="c"} ${String(value)}`), 'cleat_node_temperature_celsius 61.3', 'cleat_node_throttled 4', 'cleat_node_disk_worn_ratio{device="mmcblk0"} 0.3']);
