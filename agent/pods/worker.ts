@@ -10,7 +10,6 @@ import { PodActions, type ActionDeps } from './actions.ts';
 import { PodAllocation } from './allocation/allocation.ts';
 import type { NodeCapacity } from './allocation/capacity.ts';
 import type { EvictablePod } from './eviction/evictor.ts';
-import type { EvictablePod } from './eviction/evictor.ts';
 import { Announcer } from './announce.ts';
 import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
@@ -34,8 +33,6 @@ export interface WorkerDeps extends ActionDeps {
   readonly runtimeName: () => string;
   readonly report: (report: PodReport) => void;
   readonly capacity: NodeCapacity;
-  /** All pods of this host. */
-  readonly others: () => readonly EvictablePod[];
   /** All pods of this host. */
   readonly others: () => readonly EvictablePod[];
   readonly schedule: ProbeSchedule;
