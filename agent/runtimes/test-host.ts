@@ -19,12 +19,12 @@ export interface TestHost {
   readonly launch: (name: string, ...args: string[]) => Promise<number>;
   /** Runs a program in the host to its end. */
   readonly execute: (name: string, ...args: string[]) => Promise<string>;
-  startContainerd(): Promise<number>;
+  /** Kills the containerd that runs, and starts another. */
+  killContainerd(): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function openTestHost(prefix: string, subnet: string): Promise<TestHost> {
-  const signal = AbortSignal.timeout(60_000);
   await removeCrashedHosts(prefix);
   const stateDir = await mkdtemp(join(tmpdir(), `${prefix}${String(process.pid)}-`));
   const netns = stateDir.slice(stateDir.lastIndexOf('/') + 1);
@@ -39,15 +39,19 @@ export async function openTestHost(prefix: string, subnet: string): Promise<Test
   const containerd = join(stateDir, 'c.sock');
   const startContainerd = async (): Promise<number> => {
     const pid = await launch('containerd', '-c', join(stateDir, 'containerd.toml'));
-    await until(signal, async () => { await execOk('ctr', ['-a', containerd, '--connect-timeout', '1s', 'version']); });
+    await until(AbortSignal.timeout(60_000), async () => { await execOk('ctr', ['-a', containerd, '--connect-timeout', '1s', 'version']); });
     return pid;
   };
   try {
     await execOk('ip', ['netns', 'add', netns]);
     await execOk('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
     await writeFiles(stateDir, subnet);
-    await startContainerd();
-    return { stateDir, netns, containerd, cni: { confDir: join(stateDir, 'net.d'), binDirs: ['/opt/cni/bin', '/usr/lib/cni'] }, cniLauncher: ['nsenter', `--net=/run/netns/${netns}`], launch, execute, startContainerd, close };
+    let running = await startContainerd();
+    const killContainerd = async (): Promise<void> => {
+      process.kill(running, 'SIGKILL');
+      running = await startContainerd();
+    };
+    return { stateDir, netns, containerd, cni: { confDir: join(stateDir, 'net.d'), binDirs: ['/opt/cni/bin', '/usr/lib/cni'] }, cniLauncher: ['nsenter', `--net=/run/netns/${netns}`], launch, execute, killContainerd, close };
   } catch (error) {
     const log = await readFile(join(stateDir, 'containerd.log'), 'utf8').catch(() => '');
     await close().catch(() => undefined);

@@ -21,6 +21,7 @@ import type { ImageMounts } from './image-mounts.ts';
 import { DockerImages } from './images.ts';
 import { containerName, containerRequest, holdsImage, isSandbox, labelFilter, sandboxRequest, toContainer, toSandbox, updateRequest, type EngineFacts } from './mapping.ts';
 import type { EngineInfo, EngineVersion, InspectedContainer, ListedContainer } from './messages.ts';
+import { MissedEnds } from './missed-ends.ts';
 import { OomKills } from './oom-kills.ts';
 
 export interface DockerConfig extends DriverConfig {
@@ -55,6 +56,7 @@ export class DockerDriver implements RuntimeDriver {
   /** Details that only an inspection gives. They change with the state alone, so one for each state is enough. */
   readonly #inspected = new Map<string, { state: string; details: InspectedContainer }>();
   readonly #oomKills: OomKills;
+  readonly #missedEnds: MissedEnds;
   #facts: Promise<EngineFacts> | undefined;
 
   constructor(deps: DriverDeps, config: DockerConfig) {
@@ -64,6 +66,7 @@ export class DockerDriver implements RuntimeDriver {
     this.#images = new DockerImages(this.#engine);
     this.#exec = new DockerExec(this.#engine, deps.clock);
     this.#oomKills = new OomKills({ engine: this.#engine, log: deps.log });
+    this.#missedEnds = new MissedEnds({ ...deps, engine: this.#engine });
     this.#cni = new Cni({ clock: deps.clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#records = new Records(join(config.stateDir, 'docker', 'sandboxes'));
     this.networks = new RecordedNetworks({
@@ -94,6 +97,7 @@ export class DockerDriver implements RuntimeDriver {
     const records = await this.#records.all();
     const known = await Promise.all(listed.map(async (item) => ({ item, details: await this.#inspect(item, signal) })));
     const present = known.flatMap(({ item, details }) => (details ? [{ item, details }] : []));
+    await Promise.all(present.map(({ details }) => this.#missedEnds.look(details, signal)));
     const sandboxes = present.filter(({ item }) => isSandbox(item)).map(({ item, details }) => toSandbox(item, details, records.get(item.Id)));
     // Removed by somebody else: its address is still taken, so it is to be stopped and removed like any other.
     const ids = new Set(listed.map(({ Id }) => Id));
@@ -336,6 +340,7 @@ export class DockerDriver implements RuntimeDriver {
   #forget(present: ReadonlySet<string>): void {
     for (const id of this.#inspected.keys()) if (!present.has(id)) this.#inspected.delete(id);
     this.#oomKills.retain(present);
+    this.#missedEnds.retain(present);
   }
 
   #engineFacts(signal: AbortSignal): Promise<EngineFacts> {

@@ -13,6 +13,8 @@ export interface DockerLab {
   readonly engine: DockerEngine;
   readonly driver: DockerDriver;
   readonly config: DockerConfig;
+  /** Kills Docker, and starts it again. */
+  killDocker(): Promise<void>;
   /** Another driver on the same Docker, as after a restart of the agent. */
   connect(): DockerDriver;
   close(): Promise<void>;
@@ -24,17 +26,25 @@ export async function openDockerLab(): Promise<DockerLab> {
   const { stateDir, netns, cni, cniLauncher } = host;
   const engine = new DockerEngine(join(stateDir, 'docker.sock'), systemClock);
   const config: DockerConfig = { endpoint: `unix://${engine.endpoint}`, owner: netns, stateDir, runDir: join(stateDir, 'run'), sandboxImage: pauseImage, cni, cniLauncher };
+  const startDocker = async (within: AbortSignal): Promise<number> => {
+    await rm(join(stateDir, 'docker.pid'), { force: true });
+    const pid = await host.launch('dockerd', '--data-root', join(stateDir, 'data'), '--exec-root', join(stateDir, 'exec'), '-H', `unix://${engine.endpoint}`, '--containerd', host.containerd,
+      '--pidfile', join(stateDir, 'docker.pid'), '--oom-score-adjust', '0', '--cgroup-parent', `/${netns}`, '--config-file', join(stateDir, 'daemon.json'));
+    await until(within, async () => { await engine.call('GET', '/version', { timeoutMs: 1000 }, within); });
+    return pid;
+  };
   const connect = (): DockerDriver => new DockerDriver({ clock: systemClock, log: silentLog }, config);
   try {
-    await rm(join(stateDir, 'docker.pid'), { force: true });
     await writeFile(join(stateDir, 'daemon.json'), JSON.stringify({ 'insecure-registries': ['192.0.2.0/24'] }));
-    await host.launch('dockerd', '--data-root', join(stateDir, 'data'), '--exec-root', join(stateDir, 'exec'), '-H', `unix://${engine.endpoint}`, '--containerd', host.containerd,
-      '--pidfile', join(stateDir, 'docker.pid'), '--oom-score-adjust', '0', '--cgroup-parent', `/${netns}`, '--config-file', join(stateDir, 'daemon.json'));
-    await until(signal, async () => { await engine.call('GET', '/version', { timeoutMs: 1000 }, signal); });
+    let pid = await startDocker(signal);
     const driver = connect();
     await ensurePauseImage(driver, signal);
     await ensureHelloImage(driver, signal);
-    return { host, engine, driver, config, connect, close: () => host.close() };
+    const killDocker = async (): Promise<void> => {
+      process.kill(pid, 'SIGKILL');
+      pid = await startDocker(AbortSignal.timeout(60_000));
+    };
+    return { host, engine, driver, config, killDocker, connect, close: () => host.close() };
   } catch (error) {
     const log = await readFile(join(stateDir, 'dockerd.log'), 'utf8').catch(() => '');
     await host.close().catch(() => undefined);
