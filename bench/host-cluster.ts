@@ -11,7 +11,6 @@ import { eventually } from '#test/support/lab/eventually.ts';
 import type { LabHost } from '#test/support/lab/host.ts';
 import { adminClient } from './admin-client.ts';
 
-const node = join(import.meta.dirname, '../node_modules/node/bin/node');
 const pods = '/api/v1/namespaces/default/pods';
 /** What a user gets who says nothing; the tests' clusters detect lost nodes much faster. */
 const defaults = ['--heartbeat-period=10s', '--node-monitor-grace-period=40s', '--default-not-ready-toleration-seconds=300', '--default-unreachable-toleration-seconds=300'];
@@ -39,10 +38,11 @@ export class HostCluster {
     this.#client = adminClient(text, cluster.server);
   }
 
-  static async create(config: ClusterConfig): Promise<HostCluster> {
+  /** On `executable`, for that is what users run; see RunOptions. */
+  static async create(config: ClusterConfig & { readonly executable: string }): Promise<HostCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'cleat-bench-host-'));
     const prepareHost = async (host: LabHost): Promise<void> => {
-      await ownNode(host, folder);
+      await ownExecutable(host, folder, config.executable);
       await config.prepareHost?.(host);
     };
     const cluster = await Cluster.create({ ...config, controlPlaneFlags: defaults, memoryBytes: 4 * 1024 ** 3, prepareHost });
@@ -172,19 +172,18 @@ export class HostCluster {
   }
 }
 
-/**
- * Memory that processes share is divided among them. On this machine other processes run the same Node; on a small
- * host none does. So every host gets a Node of its own, as cold as after a reboot: pages that the kernel happens to
- * hold of a file just written would count as the process's own.
- */
 /** Finer than Date.now(). */
 function epochMs(): number {
   return performance.timeOrigin + performance.now();
 }
 
-async function ownNode(host: LabHost, folder: string): Promise<void> {
-  const copy = join(folder, `node-${host.name}`);
-  copyFileSync(node, copy);
+/**
+ * Memory that processes share is divided among them; on a small host nobody shares it. So every host gets a file of its
+ * own, as cold as after a reboot: pages that the kernel happens to hold of a file just written would count as the process's own.
+ */
+async function ownExecutable(host: LabHost, folder: string, executable: string): Promise<void> {
+  const copy = join(folder, `cleat-${host.name}`);
+  copyFileSync(executable, copy);
   await execOk('dd', [`of=${copy}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
-  await host.execOk('mount', ['--bind', copy, node]);
+  await host.execOk('mount', ['--bind', copy, executable]);
 }

@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { messageOf } from '#common/errors.ts';
+import { execOk } from '#common/exec.ts';
 import { ratioOf, withinBudget, type Row, type Run } from './row.ts';
 
 /** `npm run bench -- NAME ...` runs these alone; no name runs all. */
@@ -28,13 +32,18 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const dist = mkdtempSync(join(tmpdir(), 'cleat-bench-dist-'));
+process.once('exit', () => { rmSync(dist, { recursive: true, force: true }); });
+let built: Promise<string> | undefined;
+const executable = (): Promise<string> => built ??= execOk(process.execPath, [join(import.meta.dirname, '../install/build/build.ts'), '--out', dist, '--compression', '1'], { timeoutMs: 600_000 }).then(() => join(dist, `cleat-linux-${process.arch}`));
+
 const all: Row[] = [];
 let failed = false;
 for (const [name, load] of Object.entries(groups)) {
   if (names.length > 0 && !names.includes(name)) continue;
   console.error(`measuring: ${name}`);
   try {
-    for await (const row of await (await load()).run({ quick: flags.has('--quick') })) {
+    for await (const row of await (await load()).run({ quick: flags.has('--quick'), executable })) {
       all.push(row);
       if (!flags.has('--json')) console.log(line(row));
     }

@@ -13,6 +13,8 @@ export interface Row {
 export interface RunOptions {
   /** Shorter idle windows. What a short window cannot show is left without a budget. */
   readonly quick: boolean;
+  /** The path of the executable that is shipped, made of the sources as they are when the first asks for it. */
+  readonly executable: () => Promise<string>;
 }
 
 /** What every file in rows/ exports as `run`. A long one gives each row when it is measured. */

@@ -17,14 +17,15 @@ interface Part { readonly name: string; readonly pid: number; readonly pssMb: nu
  * Real processes in lab hosts: memory, idle CPU and disk, starts, pods, and the command line. A cluster in one process
  * and one in two are measured at the same time. Needs root; about 14 minutes, most of them waiting; `quick`: 3.
  */
-export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
-  const clusters = await Promise.all([HostCluster.create({ agents: 0, allInOne: true }), HostCluster.create({ agents: 1 })]);
+export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Row> {
+  const shipped = { executable: await executable() };
+  const clusters = await Promise.all([HostCluster.create({ agents: 0, allInOne: true, ...shipped }), HostCluster.create({ agents: 1, ...shipped })]);
   await Promise.all(clusters.map(({ cluster }) => cluster.importImage()));
   const [one, two] = clusters;
   try {
     yield* idleRows(one, two, quick);
     await two.destroy();
-    yield await commandRow(one);
+    yield await commandRow(one, shipped.executable);
     yield await startRow(one, quick ? 3 : 7);
     await one.scale(0);
     await one.follow();
@@ -86,8 +87,7 @@ async function startRow(one: HostCluster, rounds: number): Promise<Row> {
   return { name: 'start of cleat up on an existing state with 30 pods, to /readyz ok', unit: 'ms', value: round(median(times), 0), budget: { at: 'most', of: 'value', bound: 1000 }, note: `slowest of ${String(rounds)}: ${String(round(Math.max(...times), 0))} ms; every second start follows a kill -9` };
 }
 
-async function commandRow(one: HostCluster): Promise<Row> {
-  const cleat = new URL('../../cleat', import.meta.url).pathname;
+async function commandRow(one: HostCluster, cleat: string): Promise<Row> {
   const once = (command: string) => timed(async () => {
     const { exitCode, stderr } = await exec(command, ['get', 'pods'], { env: { KUBECONFIG: one.kubeconfig } });
     if (exitCode !== 0) throw new Error(`${command} get pods: ${stderr}`);

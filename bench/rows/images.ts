@@ -11,8 +11,8 @@ const nodes = 5;
 const mb = 1e6;
 
 /** What leaves the machine that brings an image to several nodes, as its kernel counts it. Needs root; a minute. */
-export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
-  const cluster = await HostCluster.create({ agents: nodes - 1, allInOne: true });
+export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Row> {
+  const cluster = await HostCluster.create({ agents: nodes - 1, allInOne: true, executable: await executable() });
   try {
     const host = cluster.cluster.controlPlaneHost;
     // What commands of this host say to the API server, and the little that its own agent does.

@@ -7,14 +7,14 @@ import { median, percentile, type Row, type RunOptions } from '../row.ts';
 const probe = join(import.meta.dirname, '../../test/support/lab/reach-probe.ts');
 
 /** How soon clients notice what changes: a pod that is Ready, a host that is lost. Real processes in lab hosts; needs root, and takes two minutes. */
-export async function* run({ quick }: RunOptions): AsyncIterable<Row> {
-  yield* await reachRows(quick ? 10 : 100);
+export async function* run({ quick, executable }: RunOptions): AsyncIterable<Row> {
+  yield* await reachRows(quick ? 10 : 100, await executable());
   yield await takeoverRow(quick ? 3 : 10);
 }
 
 /** A cluster of two hosts; a Service and a pod for each round, and on each host somebody who asks for the Service's address all the time. */
-async function reachRows(rounds: number): Promise<Row[]> {
-  const all = await HostCluster.create({ agents: 2 });
+async function reachRows(rounds: number, executable: string): Promise<Row[]> {
+  const all = await HostCluster.create({ agents: 2, executable });
   const { cluster } = all;
   try {
     await cluster.importImage();

@@ -14,9 +14,9 @@ const prepare: Readonly<Record<Runtime, (host: LabHost) => Promise<void>>> = {
 interface Times { readonly startMs: number; readonly endMs: number }
 
 /** Pods that start and end, by each runtime, beside the engine's own command line. Needs root; about 8 minutes, `quick`: 3. */
-export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
+export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Row> {
   for (const runtime of ['cri', 'ctr', 'docker'] as const) {
-    const cluster = await HostCluster.create({ agents: 0, allInOne: true, agentFlags: [`--runtime=${runtime}`], prepareHost: prepare[runtime] });
+    const cluster = await HostCluster.create({ agents: 0, allInOne: true, agentFlags: [`--runtime=${runtime}`], prepareHost: prepare[runtime], executable: await executable() });
     try {
       await cluster.follow();
       // The first pod makes the images that the engine is then asked for.

@@ -44,15 +44,20 @@ async function build({ arch, out, version: made, level }: Options): Promise<void
   try {
     const node = await nodeFor(arch, work);
     const assets = readAssets(root, join(root, 'node_modules/classic-level/prebuilds', nativeModules[arch] ?? ''));
-    await writeFile(join(work, 'cleat.cjs'), await bundle(root, nameOfAssets(assets), made));
-    for (const [name, bytes] of assets) await writeFile(join(work, name.replaceAll('/', '!')), bytes);
-    const settings = {
-      main: 'cleat.cjs', output: 'blob', disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: arch === process.arch,
-      assets: Object.fromEntries([...assets.keys()].map((name) => [name, name.replaceAll('/', '!')])),
-    };
-    await writeFile(join(work, 'sea.json'), JSON.stringify(settings));
+    const { main, chunks } = await bundle(root, nameOfAssets(assets), made);
+    await writeFile(join(work, 'main.cjs'), main);
+    await writeFile(join(work, 'chunks'), JSON.stringify(Object.fromEntries(chunks)));
     // The same from the same sources: paths are kept inside, so they are relative, and so is the order of hashes in the compiled code.
-    await execOk(process.execPath, ['--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: work, timeoutMs: 120_000 });
+    const reproducibly = (...args: string[]): Promise<unknown> => execOk(process.execPath, ['--random-seed=1', ...args], { cwd: work, timeoutMs: 120_000 });
+    await reproducibly(join(root, 'install/build/pack.ts'), 'chunks', arch === process.arch ? 'compile' : 'plain');
+    const carried = new Map(['index', 'code', 'compiled'].map((part) => [`chunks/${part}`, `chunks.${part}`]));
+    for (const [name, bytes] of assets) {
+      const file = name.replaceAll('/', '!');
+      carried.set(`file/${name}`, file);
+      await writeFile(join(work, file), bytes);
+    }
+    await writeFile(join(work, 'sea.json'), JSON.stringify({ main: 'main.cjs', output: 'blob', disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: false, assets: Object.fromEntries(carried) }));
+    await reproducibly('--experimental-sea-config', 'sea.json');
     await mkdir(out, { recursive: true });
     const executable = join(out, `cleat-linux-${arch}`);
     await copyFile(node, executable);

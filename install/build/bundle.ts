@@ -11,13 +11,39 @@ export const assetPaths = [
 ] as const;
 export const nativeModule = 'classic-level.node';
 
-/** All of Cleat as one CommonJS source, which is what a single executable can run. `assetsName` names the files it was made with, `version` is what it calls itself. */
-export async function bundle(root: string, assetsName: string, version: string): Promise<string> {
-  const build = await rolldown({ input: join(root, 'install/build/entry.ts'), cwd: root, platform: 'node', logLevel: 'warn', plugins: [ownModules(root, assetsName, version), nativeLoader] });
+/** Cleat as CommonJS, which is what a single executable can run: `main` is what begins (entry.ts), `chunks` what it then loads, by name (chunks.ts). */
+export interface Bundle {
+  readonly main: string;
+  readonly chunks: ReadonlyMap<string, string>;
+}
+
+/** `assetsName` names the files it is made with, `version` is what it calls itself. */
+export async function bundle(root: string, assetsName: string, version: string): Promise<Bundle> {
+  const cut = (input: Readonly<Record<string, string>>): Promise<Map<string, string>> => chunksOf(root, input, [ownModules(root, assetsName, version), nativeLoader]);
+  const main = (await cut({ main: 'install/build/entry.ts' })).get('main.js');
+  if (main === undefined) throw new Error('the bundler gave no chunk for install/build/entry.ts');
+  return { main, chunks: await cut({ cli: 'cli/main.ts', dial: 'agent/runtimes/sandbox/dial.ts' }) };
+}
+
+async function chunksOf(root: string, input: Readonly<Record<string, string>>, plugins: readonly Plugin[]): Promise<Map<string, string>> {
+  const absolute = Object.fromEntries(Object.entries(input).map(([name, path]) => [name, join(root, path)]));
+  const build = await rolldown({ input: absolute, cwd: root, platform: 'node', logLevel: 'warn', plugins: [...plugins] });
   try {
-    const { output } = await build.generate({ format: 'cjs', codeSplitting: false, minify: { mangle: false, compress: false, codegen: { removeWhitespace: true } }, comments: false });
-    // One letter beyond Latin-1 would double the memory that the whole source takes.
-    return output[0].code.replaceAll(/[^\x20-\x7e\n\t]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    const { output } = await build.generate({ format: 'cjs', dynamicImportInCjs: false, minify: { mangle: false, compress: false, codegen: { removeWhitespace: true } }, comments: false });
+    // One letter beyond Latin-1 would double the memory that the whole chunk takes.
+    const ascii = (code: string): string => code.replaceAll(/[^\x20-\x7e\n\t]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    const chunks = new Map(output.flatMap((part) => (part.type === 'chunk' ? [[part.fileName, part] as const] : [])));
+    // What is loaded together lies together: reading a chunk brings its neighbours' pages into the process.
+    const placed = new Map<string, string>();
+    const place = (name: string): void => {
+      const chunk = chunks.get(name);
+      if (!chunk || placed.has(name)) return;
+      placed.set(name, ascii(chunk.code));
+      chunk.imports.forEach(place);
+    };
+    const rest = [...chunks.values()];
+    for (const { fileName, dynamicImports } of [...rest.filter(({ isEntry }) => isEntry), ...rest]) [fileName, ...dynamicImports].forEach(place);
+    return placed;
   } finally {
     await build.close();
   }

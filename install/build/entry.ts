@@ -2,6 +2,7 @@ import { getAssetKeys, getRawAsset } from 'node:sea';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
+import { chunkLoader, type Code } from './chunks.ts';
 import { cacheDirectory, unpack } from './unpack.ts';
 
 /**
@@ -17,12 +18,17 @@ const servers: Readonly<Record<string, { readonly options: string; readonly flag
   agent: { options: '--max-semi-space-size=1 --v8-pool-size=1', flags: ['--no-turbofan', '--no-maglev', '--no-sparkplug', '--regexp-interpret-all', '--no-parallel-scavenge'] },
 };
 
+/** What the executable carries (build.ts). The bytes are pages of its own file, which are read when they are looked at. */
+const carried = (name: string): Buffer => Buffer.from(getRawAsset(name) as ArrayBuffer);
+
 let folder: string | undefined;
 /** The URL of a module of ours, as far as files beside it are meant: these are unpacked when the first is asked for. */
 globalThis.cleatModuleUrl = (path) => {
-  folder ??= unpack({ names: getAssetKeys, read: (name) => new Uint8Array(getRawAsset(name) as ArrayBuffer) }, process.env.CLEAT_ASSETS_NAME ?? '', cacheDirectory(process.env));
+  folder ??= unpack({ names: namesOfFiles, read: (name) => carried(`file/${name}`) }, process.env.CLEAT_ASSETS_NAME ?? '', cacheDirectory(process.env));
   return pathToFileURL(join(folder, path)).href;
 };
+
+const namesOfFiles = (): string[] => getAssetKeys().flatMap((key) => (key.startsWith('file/') ? [key.slice('file/'.length)] : []));
 
 const verb = process.argv[2] ?? '';
 const server = Object.hasOwn(servers, verb) ? servers[verb] : undefined;
@@ -34,11 +40,16 @@ if (server && process.env['NODE_OPTIONS'] !== server.options) {
 if (server) delete process.env['NODE_OPTIONS'];
 for (const flag of server?.flags ?? []) setFlagsFromString(flag);
 
+const load = chunkLoader({
+  index: JSON.parse(carried('chunks/index').toString('latin1')) as Code['index'], code: carried('chunks/code'),
+  // V8 takes what was compiled with the same flags alone: a server's are others, and it is to be small, not fast to start.
+  ...(!server && { compiled: carried('chunks/compiled') }),
+});
 if (verb === 'internal:dial') {
   process.argv.splice(2, 1);
-  void import('#agent/runtimes/sandbox/dial.ts');
+  load('dial.js');
 } else {
-  void import('#cli/main.ts');
+  load('cli.js');
 }
 
 declare global {

@@ -20,6 +20,8 @@ export interface ClusterConfig {
   readonly env?: Readonly<Record<string, string>>;
   /** Of each host. */
   readonly memoryBytes?: number;
+  /** What runs instead of the checkout's own `cleat`. */
+  readonly executable?: string;
   /** Done on every host before anything of Cleat runs there. */
   readonly prepareHost?: (host: LabHost) => Promise<void>;
   /** Segments of the lab's network, with a router between; see LabConfig. */
@@ -27,7 +29,7 @@ export interface ClusterConfig {
 }
 
 const root = join(import.meta.dirname, '../..');
-const executable = join(root, 'cleat');
+const checkout = join(root, 'cleat');
 const kubeconfig = '/etc/cleat/kubeconfig';
 /** Silence after which a host counts as lost. */
 export const graceMs = 6000;
@@ -98,7 +100,7 @@ export class Cluster {
     const host = this.controlPlaneHost;
     const verb = this.#config.allInOne === true ? ['up', `--node-name=${host.name}`, `--node-ip=${host.address}`, ...this.#config.agentFlags ?? []] : ['controlplane'];
     const flags = [`--advertise-address=${host.address}`, '--log-level=info', ...fastDetection, ...this.#config.controlPlaneFlags ?? [], ...moreFlags];
-    return this.#controlPlane = host.spawn('controlplane', executable, [...verb, ...flags], this.#spawnOptions());
+    return this.#controlPlane = host.spawn('controlplane', this.#executable, [...verb, ...flags], this.#spawnOptions());
   }
 
   /** Signals the control plane and waits for its end. */
@@ -113,7 +115,7 @@ export class Cluster {
       `--server=${this.server}`, ...(token === undefined ? [] : [`--token=${token}`]),
       `--node-name=${host.name}`, `--node-ip=${host.address}`, '--log-level=info', ...this.#config.agentFlags ?? [],
     ];
-    const process_ = host.spawn('agent', executable, ['agent', ...flags], this.#spawnOptions());
+    const process_ = host.spawn('agent', this.#executable, ['agent', ...flags], this.#spawnOptions());
     this.#agents.set(index, process_);
     return process_;
   }
@@ -162,7 +164,7 @@ export class Cluster {
 
   /** Our own command line on the control plane's host. */
   async cleat(args: readonly string[], options: HostExecOptions = {}): Promise<string> {
-    return this.controlPlaneHost.execOk(executable, args, { ...options, env: { KUBECONFIG: kubeconfig, ...options.env } });
+    return this.controlPlaneHost.execOk(this.#executable, args, { ...options, env: { KUBECONFIG: kubeconfig, ...options.env } });
   }
 
   /** Puts an image into the containerd of every host that runs pods; no registry is needed. Default: the examples' image. Returns its name. */
@@ -210,6 +212,10 @@ export class Cluster {
 
   async destroy(): Promise<void> {
     await this.lab.destroy();
+  }
+
+  get #executable(): string {
+    return this.#config.executable ?? checkout;
   }
 
   #spawnOptions(): { env: Record<string, string>; cwd: string } {
