@@ -8,6 +8,7 @@ import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { runTogether } from '#common/run-together.ts';
+import { runtimeAnnotation } from '#api/node/identity.ts';
 import { upgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
@@ -209,7 +210,7 @@ export class Agent implements Runnable {
       const policy = nodePolicy(this.#config);
       const podPids = { cgroup: cgroupRoot, reserved: quantityValue(policy.reserved['pid'] ?? '0') };
       const node = late.node = await NodeReporter.open(
-        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp, podsCgroup: cgroupRoot }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations, [upgradedByAnnotation]: by }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
+        { devices: () => devices.amounts(), csi: () => csi.report(), host: new LinuxHost({ stateDirectory: stateDir, nodeIp: this.#config.nodeIp, podsCgroup: cgroupRoot }), runtime: driver, annotations: () => ({ ...network.annotations, ...ingress.annotations, ...late.images?.annotations, [upgradedByAnnotation]: by, [runtimeAnnotation]: runtime.description }), notReady: [() => network.notReady, () => late.proxy?.failure, () => late.shutdown?.notReady], clock, log: log.child({ component: 'node' }) },
         { ...nodeReporterDefaults, ...policy, transitionMs: this.#config.evictionTransitionMs, maxPods: this.#config.maxPods, nodeName: this.#nodeName, version, checkIntervalMs: this.#config.nodeStatusPeriodMs }, signal,
       );
       for (const part of [network, devices, ingress]) part.subscribe(() => { node.poke(); });

@@ -64,7 +64,7 @@ const statusOf = (name: string): PodStatus | undefined => manager.all().find((r)
 const stateOf = (name: string, container = 'app') => statusOf(name)?.containerStatuses?.find((c) => c.name === container);
 /** Lets real I/O and promises run, without letting time pass, until the condition holds. */
 async function until(condition: () => boolean, what = 'condition'): Promise<void> {
-  for (const deadlineMs = performance.now() + 10_000; performance.now() < deadlineMs;) {
+  for (const deadlineMs = performance.now() + 18_000; performance.now() < deadlineMs;) {
     if (condition()) return;
     await new Promise((resolve) => { setImmediate(resolve); });
     await readFile('/dev/null');

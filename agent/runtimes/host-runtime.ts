@@ -18,7 +18,6 @@ const retry = { baseMs: 100, maxMs: 10_000, jitter: 0.2 };
 /** So many times in a row nobody needs to look into it: about a second and a half. */
 const expectedFailures = 4;
 const probeMs = 5000;
-/** Where the engines that are asked for without a socket listen. */
 const usualSockets: Readonly<Record<string, string>> = { docker: '/var/run/docker.sock', ctr: '/run/containerd/containerd.sock' };
 
 /** A runtime of this host. */
@@ -31,12 +30,16 @@ export interface RuntimeChoice {
 
 export interface HostRuntimeDeps extends DriverDeps {
   readonly drivers: Readonly<Record<string, OpenDriver>>;
+  /** Whether a program is on this host; looked up there when absent. */
+  readonly isInstalled?: (program: string) => Promise<boolean>;
 }
 
 export interface HostRuntimeConfig {
   readonly stateDir: string;
   /** The environment's PATH. */
   readonly searchPath: string;
+  /** Where the engines that are asked for without a socket listen; where they usually do when absent. */
+  readonly sockets?: Readonly<Record<string, string>>;
 }
 
 /** The runtime that this host's pods run on: Cleat's own containerd, or one that is already there. */
@@ -64,6 +67,11 @@ export class HostRuntime {
     // One that has answered once may end before the next question.
     await this.untilAnswered(() => ensurePauseImage(driver, signal, foreign?.sandboxImage), signal);
     return { driver, cniConfDir: foreign?.cniConfDir, systemImages: [pauseImage, ...(foreign?.sandboxImage === undefined ? [] : [foreign.sandboxImage])] };
+  }
+
+  /** As the Node tells it: the driver, and the socket that it speaks to. */
+  get description(): string {
+    return `${this.choice.driver} unix://${(this.containerd?.endpoint ?? this.choice.endpoint).replace(/^unix:(\/\/)?/, '')}`;
   }
 
   /** Where containerd, or `ctr`, is told how registries are reached; undefined where that is somebody else's to say. */
@@ -114,12 +122,14 @@ export class HostRuntime {
  */
 export async function chooseRuntime(deps: HostRuntimeDeps, config: HostRuntimeConfig, asked: { readonly runtime: string; readonly endpoint: string }, before: RuntimeChoice | undefined, signal: AbortSignal): Promise<RuntimeChoice> {
   const { runtime, endpoint } = asked;
-  if (runtime !== '') return { driver: runtime, endpoint: endpoint === '' ? usualSockets[runtime] ?? '' : endpoint };
+  const { sockets = usualSockets } = config;
+  if (runtime !== '') return { driver: runtime, endpoint: endpoint === '' ? sockets[runtime] ?? '' : endpoint };
   if (endpoint !== '') return { driver: await driverOf(deps, config, endpoint, signal), endpoint };
   if (before) return before;
   const own = { driver: 'cri', endpoint: '' };
-  if (await installed('containerd', config) && await installed('runc', config)) return own;
-  for (const [driver, socket] of Object.entries(usualSockets)) {
+  const { isInstalled = (program) => findProgram(program, config.searchPath).then(() => true, () => false) } = deps;
+  if (await isInstalled('containerd') && await isInstalled('runc')) return own;
+  for (const [driver, socket] of Object.entries(sockets)) {
     if (existsSync(socket) && await answer(deps, config, driver, socket, signal) === undefined) return { driver, endpoint: socket };
   }
   return own;
@@ -186,8 +196,4 @@ async function answer(deps: HostRuntimeDeps, config: HostRuntimeConfig, name: st
 async function waitForRuntime({ log, clock }: DriverDeps, endpoint: string, error: StatusError, failures: number, signal: AbortSignal): Promise<void> {
   log[failures > expectedFailures ? 'warn' : 'info']({ component: 'runtime', endpoint, err: error.message }, 'waiting for the container runtime; check that it is running, and --runtime-endpoint');
   await clock.sleep(backoffMs(retry, failures, Math.random), signal);
-}
-
-function installed(program: string, { searchPath }: HostRuntimeConfig): Promise<boolean> {
-  return findProgram(program, searchPath).then(() => true, () => false);
 }

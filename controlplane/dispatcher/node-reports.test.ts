@@ -21,6 +21,14 @@ it('lets the node have the last word on what it reports itself', () => {
   expect(mergeNodeStatus({ capacity: { cpu: '64', 'example.com/gpu': '9' } }, { capacity: { cpu: '2', 'example.com/gpu': '0' } }, 0)).toEqual({ capacity: { cpu: '2', 'example.com/gpu': '0' } });
 });
 
+it('hands on by what an agent runs pods', async () => {
+  const api = new FakeApi({ clock: new ManualClock() });
+  for (const [text, shown] of [['ctr unix:///run/containerd/containerd.sock', 'ctr unix:///run/containerd/containerd.sock'], ['docker unix:///var/run/docker.sock', 'docker unix:///var/run/docker.sock'], ['x'.repeat(600), 'docker unix:///var/run/docker.sock'], [{}, 'docker unix:///var/run/docker.sock']] as const) {
+    await storeNodeReport(api, { name: 'a', publicKeySha256: 'k', expired: false }, { labels: {}, status: reported, annotations: { 'cleat.dev/runtime': text } }, 0);
+    expect((await api.get(nodes, undefined, 'a')).metadata?.annotations?.['cleat.dev/runtime']).toBe(shown);
+  }
+});
+
 it('hands on what an agent tells of the images that it has pulled, unless that is too much', async () => {
   const api = new FakeApi({ clock: new ManualClock() });
   const told = async (text: unknown): Promise<string | undefined> => {

@@ -5,7 +5,7 @@ import { equal } from '#api/meta/equal.ts';
 import { pulledPlatformsAnnotation } from '#api/images/platforms.ts';
 import { ingressAnnotation } from '#api/ingress/ingress.ts';
 import { networkAnnotation, seenAtAnnotation } from '#api/network/annotations.ts';
-import { publicKeyAnnotation } from '#api/node/identity.ts';
+import { publicKeyAnnotation, runtimeAnnotation } from '#api/node/identity.ts';
 import { rfc3339 } from '#common/time.ts';
 import { isUpgradedBy, upgradedByAnnotation } from '#common/upgraded-by.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
@@ -26,6 +26,7 @@ const attempts = 4;
 /** Every node is sent what every other one says. */
 const maxNetworkText = 4096;
 const maxImageText = 16 << 10;
+const maxRuntimeText = 512;
 
 /** Makes the Node on its first report, then writes labels and status when they say something new. */
 export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, report: NodeReport, nowMs: number): Promise<void> {
@@ -44,7 +45,7 @@ export async function storeNodeReport(api: ApiClient, identity: NodeIdentity, re
 
 async function withLabels(api: ApiClient, identity: NodeIdentity, report: NodeReport): Promise<Node> {
   const labels = allowedLabels(identity.name, report.labels);
-  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report), ...upgradeAnnotations(report) };
+  const annotations = { [publicKeyAnnotation]: identity.publicKeySha256, ...networkAnnotations(identity, report), ...imageAnnotations(report), ...ingressAnnotations(report), ...upgradeAnnotations(report), ...runtimeAnnotations(report) };
   let node: Node;
   try {
     node = await api.get(nodes, undefined, identity.name);
@@ -82,6 +83,12 @@ function ingressAnnotations({ annotations }: NodeReport): Record<string, string>
 function upgradeAnnotations({ annotations }: NodeReport): Record<string, string> {
   const told = annotations?.[upgradedByAnnotation];
   return isUpgradedBy(told) ? { [upgradedByAnnotation]: told } : {};
+}
+
+/** What runs its pods. */
+function runtimeAnnotations({ annotations }: NodeReport): Record<string, string> {
+  const told = annotations?.[runtimeAnnotation];
+  return typeof told === 'string' && told.length <= maxRuntimeText ? { [runtimeAnnotation]: told } : {};
 }
 
 /** A session does not know of a renewal in its course: what is noted of a later certificate stays. */

@@ -37,6 +37,7 @@ describe('a host whose containerd has no CRI', () => {
     up = await start('--runtime', 'ctr');
     expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
     expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')).toMatch(/^containerd:\/\/\d+\./);
+    expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.metadata.annotations.cleat\\.dev/runtime}')).toBe('ctr unix:///run/containerd/containerd.sock');
     expect(await tasks()).toHaveLength(6);
   });
 

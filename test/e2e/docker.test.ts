@@ -79,6 +79,7 @@ describe('a host with Docker', () => {
     up = await start();
     expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
     expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')).toMatch(/^docker:\/\/\d+\./);
+    expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.metadata.annotations.cleat\\.dev/runtime}')).toBe('docker unix:///var/run/docker.sock');
     expect(await running()).toHaveLength(6);
   });
 
