@@ -11,7 +11,7 @@ vm=
 if [ "${1:-}" = --vm ]; then vm=1; shift; fi
 for_vm="ipvsadm:ipvsadm wg:wireguard-tools gcc:gcc make:make bc:bc flex:flex bison:bison xz:xz-utils /usr/include/arpa:libc6-dev"
 # shellcheck disable=SC2086 # a list of words, or nothing
-sh install/packages.sh --dev ${vm:+$for_vm} kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io etcd:etcd-server qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw firewalld:firewalld haproxy:haproxy ipset:ipset zsh:zsh fish:fish /usr/share/bash-completion/bash_completion:bash-completion
+sh install/packages.sh --dev ${vm:+$for_vm} kubectl:kubernetes-client /usr/lib/python3/dist-packages/kubernetes:python3-kubernetes /usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/google/protobuf:python3-protobuf dockerd:docker.io etcd:etcd-server qemu-aarch64-static:qemu-user-static /usr/aarch64-linux-gnu/lib:libstdc++6-arm64-cross docker-registry:docker-registry ufw:ufw firewalld:firewalld haproxy:haproxy mkfs.ext4:e2fsprogs ipset:ipset zsh:zsh fish:fish /usr/share/bash-completion/bash_completion:bash-completion
 # Debian's kubectl is the oldest that Cleat promises to work with. Where this host has another it is unpacked beside (8 MB),
 # and the host's own stays what it is.
 old=node_modules/.cache/kubernetes-client

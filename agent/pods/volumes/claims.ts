@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
@@ -35,6 +35,7 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
   if (isOurs(found)) makeLocalVolume(path, fsGroup);
+  else if (isDisk(found)) await (await import('./disk.ts')).ensureDisk(found.spec?.local?.path ?? '', path, { fsType: found.spec?.local?.fsType ?? '', mountOptions: found.spec?.mountOptions ?? [], readOnly: volume.persistentVolumeClaim?.readOnly === true }, signal);
   else if (found.spec?.nfs) await (await import('./nfs.ts')).ensureNfs(path, found.spec.nfs, found.spec.mountOptions ?? [], signal);
   else if (found.spec?.hostPath) await ensureHostPath(found.spec.hostPath);
   else if (!(await stat(path).catch(() => undefined))) throw new StatusError('NotFound', `path ${JSON.stringify(path)} does not exist`);
@@ -72,9 +73,15 @@ function isOurs({ metadata, spec }: PersistentVolume): boolean {
   return metadata?.annotations?.[annotations.provisionedBy] === localPathProvisioner && spec?.local !== undefined;
 }
 
+/** A local volume that is a block device with a file system on it, or to come. */
+function isDisk(volume: PersistentVolume): boolean {
+  const { local } = volume.spec ?? {};
+  return local !== undefined && !isOurs(volume) && !isBlock(volume) && statSync(local.path, { throwIfNoEntry: false })?.isBlockDevice() === true;
+}
+
 /** The control plane does not know where this host keeps its state: what the volume says is where most do. */
 function pathOf(volume: PersistentVolume, { name }: Volume, { localVolumes, volumes }: PodPaths): string {
-  if (volume.spec?.nfs) return join(volumes, name);
+  if (volume.spec?.nfs ?? isDisk(volume)) return join(volumes, name);
   const path = isOurs(volume) ? join(localVolumes, volume.metadata?.name ?? '') : volume.spec?.local?.path ?? volume.spec?.hostPath?.path;
   if (path === undefined) throw new StatusError('Invalid', `persistentvolume "${volume.metadata?.name ?? ''}" is of a type that is not supported on this node; use local, hostPath, nfs or csi`);
   return path;
