@@ -119,6 +119,14 @@ describe('CSI drivers', () => {
     expect(await leftovers()).toEqual([]);
     await vi.waitFor(() => { expect(csi.report()?.volumesInUse).toEqual([]); });
     expect(await readFile(join(kubeletDir, 'volumes/h-v/file'), 'utf8')).toBe('x');
+    // One that only one pod may have, whoever sent a second one here.
+    const own = claimed('own', {}, { accessModes: ['ReadWriteOncePod'] });
+    await csi.ensure(of('a', own), true, signal);
+    await expect(csi.ensure(of('b', own), true, signal)).rejects.toThrow('volume uses the ReadWriteOncePod access mode and is already in use by another pod');
+    await csi.release('a-uid', signal);
+    await csi.ensure(of('b', own), true, signal);
+    await csi.release('b-uid', signal);
+    expect(await leftovers()).toEqual([]);
   });
 
   it('wait for the attacher, and are told what it said', async () => {

@@ -149,6 +149,9 @@ export class CsiVolumes {
     const record: VolumeRecord = { driverName: volume.driver, volumeHandle: volume.handle, volumeLifecycleMode: volume.mode };
     const volumeCapability = capabilityOf(volume, driver, spec?.securityContext?.fsGroup);
     const volumeContext = { ...publishContext(volume, about, object), ...await tokenContext(about, object) };
+    if (!mounted && volume.accessModes.includes('ReadWriteOncePod') && await this.#hasOthers(volume.driver, volume.handle, folder)) {
+      throw new StatusError('Conflict', 'volume uses the ReadWriteOncePod access mode and is already in use by another pod');
+    }
     // From here on the pod uses the volume, whatever becomes of us.
     if (!mounted) await writeRecord(folder, record, { specVolID: volume.specName, nodeName: this.#config.nodeName, podName: metadata?.name ?? '', podNamespace: metadata?.namespace ?? '' });
     this.#deps.changed();
@@ -204,8 +207,7 @@ export class CsiVolumes {
     this.#published.delete(folder);
     await this.#deps.call(endpoint, 'NodeUnpublishVolume', { volumeId: volumeHandle, targetPath: target }, callMs, signal).catch(unlessUnknown);
     await takeAway(target, record.volumeLifecycleMode === 'Ephemeral');
-    const others = (await podRecords(this.#config.kubeletDir)).some((other) => other.folder !== folder && other.driverName === driverName && other.volumeHandle === volumeHandle);
-    if (!others) {
+    if (!await this.#hasOthers(driverName, volumeHandle, folder)) {
       await this.#unstage(record, signal);
       this.#expansions.forget(basename(folder));
     }
@@ -213,6 +215,11 @@ export class CsiVolumes {
     await removeEmpty(folder, podsDir(this.#config.kubeletDir));
     this.#deps.log.debug({ uid: podUid, driver: driverName, volume: volumeHandle }, 'volume unmounted');
     this.#deps.changed();
+  }
+
+  /** Whether a pod has the volume apart from the one whose folder that is. */
+  async #hasOthers(driver: string, handle: string, folder: string): Promise<boolean> {
+    return (await podRecords(this.#config.kubeletDir)).some((other) => other.folder !== folder && other.driverName === driver && other.volumeHandle === handle);
   }
 
   async #unstage({ driverName, volumeHandle }: VolumeRecord, signal: AbortSignal): Promise<void> {
