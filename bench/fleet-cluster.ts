@@ -31,11 +31,11 @@ export class FleetCluster {
   }
 
   /** `flags` beside where it listens and what it keeps; `env` beside this process's. */
-  static async start(flags: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<FleetCluster> {
+  static async start(executable: string, flags: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<FleetCluster> {
     const folder = mkdtempSync(join(tmpdir(), 'cleat-bench-fleet-'));
     const port = await freePort();
     const kubeconfig = join(folder, 'kubeconfig');
-    const controlPlane = spawn(join(root, 'cleat'), [
+    const controlPlane = spawn(executable, [
       'controlplane', `--state-dir=${join(folder, 'state')}`, `--kubeconfig=${kubeconfig}`, `--port=${String(port)}`, '--bind-address=127.0.0.1', '--advertise-address=127.0.0.1', '--log-level=warn', '--pod-cidr=10.64.0.0/10', ...flags,
     ], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
     const said = createInterface({ input: controlPlane.stderr });

@@ -65,7 +65,7 @@ async function eventRow(cluster: HostCluster, rounds: number): Promise<Row> {
     // Each by its host name, which is the pod's; what is printed is the time right before.
     const killed = await host.sh(`for p in /proc/[0-9]*; do
       [ "$(readlink $p/ns/uts)" != "$(readlink /proc/1/ns/uts)" ] && grep -qs httpd $p/cmdline || continue
-      name=$(nsenter --uts --target \${p#/proc/} hostname); echo "$name $(date +%s%N)"; kill -9 \${p#/proc/}; sleep 0.05; done`, { timeoutMs: 60_000 });
+      name=$(nsenter --uts --target \${p#/proc/} hostname) || continue; now=$(date +%s%N); kill -9 \${p#/proc/} && echo "$name $now"; sleep 0.05; done 2>/dev/null`, { timeoutMs: 60_000 });
     const heard = await cluster.failed(names);
     for (const line of killed.trim().split('\n')) {
       const [name = '', atNs = ''] = line.split(' ');

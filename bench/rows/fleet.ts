@@ -23,9 +23,9 @@ const settleMs = 660_000;
 const writesEachWay = 3;
 
 /** A Deployment of 3,000 pods on 300 hosts that are simulated by another process, from its creation to its removal; about sixteen minutes, of which eleven go by at rest. */
-export async function* run({ quick }: RunOptions): AsyncGenerator<Row> {
+export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Row> {
   const perSecond = await synced(500);
-  const cluster = await FleetCluster.start(flags);
+  const cluster = await FleetCluster.start(await executable(), flags);
   try {
     const lose = await joined(cluster);
     const start = await measured(cluster, () => apply(cluster));
