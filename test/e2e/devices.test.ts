@@ -14,6 +14,8 @@ const node = `/dev/cleat-e2e-${String(process.pid)}`;
 describe('devices', () => {
   let cluster: Cluster;
   let toys: LabProcess | undefined;
+  /** A loop device, of the machine as well. */
+  let disk = '';
 
   beforeAll(async () => {
     // What stands in for NVIDIA's runtime leaves a trace and is runc otherwise.
@@ -25,7 +27,7 @@ describe('devices', () => {
     await cluster.importImage();
   });
   afterAll(async () => {
-    await cluster?.agentHost(0).sh(`rm -f ${node}*`).catch(() => undefined);
+    await cluster?.agentHost(0).sh(`rm -f ${node}*; ${disk && `losetup -d ${disk}`}`).catch(() => undefined);
     await cluster?.destroy();
   });
 
@@ -125,14 +127,19 @@ describe('devices', () => {
   it('of classes are found by Cleat, shared, and waited for when they are unplugged', async () => {
     await cluster.cleat(['device', 'add', 'tun', '--path', '/dev/net/tun', '--shares', '2']);
     await cluster.cleat(['device', 'add', 'gadget', '--path', `${node}-*`]);
+    disk = (await host().sh('echo from the disk >/var/lib/disk; truncate -s 1M /var/lib/disk; losetup -f --show /var/lib/disk')).trim();
+    await cluster.cleat(['device', 'add', 'disk', '--path', disk]);
+    await untilAmounts('1/1', 'cleat.dev/disk');
     await untilAmounts('2/2', 'cleat.dev/tun');
     await untilAmounts('0/0', 'cleat.dev/gadget');
     await host().sh(`mknod ${node}-1 c 1 5`);
     await untilAmounts('1/1', 'cleat.dev/gadget');
-    await cluster.apply([pod('user', { 'cleat.dev/tun': '1', 'cleat.dev/gadget': '1' }, { command: ['sh', '-c', 'head -c 3 $CLEAT_DEVICES_GADGET | busybox hexdump -v; exec sleep 200000'] }), pod('other', { 'cleat.dev/tun': '1' })]);
+    await cluster.apply([pod('user', { 'cleat.dev/tun': '1', 'cleat.dev/gadget': '1', 'cleat.dev/disk': '1' }, { command: ['sh', '-c', 'head -c 3 $CLEAT_DEVICES_GADGET | busybox hexdump -v; exec sleep 200000'] }), pod('other', { 'cleat.dev/tun': '1' })]);
     await until('user', isReady);
     await until('other', isReady);
     expect(await exec('user', 'echo $CLEAT_DEVICES_TUN $CLEAT_DEVICES_GADGET; (: <> /dev/net/tun) && head -c 2 $CLEAT_DEVICES_GADGET | wc -c')).toBe(`/dev/net/tun ${node}-1\n2\n`);
+    expect(await exec('user', 'head -n 1 $CLEAT_DEVICES_DISK; echo from the pod | dd of=$CLEAT_DEVICES_DISK conv=notrunc,fsync 2>/dev/null')).toBe('from the disk\n');
+    expect(await host().sh('head -n 1 /var/lib/disk')).toBe('from the pod\n');
     expect(await cluster.cleat(['device', 'list'])).toMatch(new RegExp(`^tun +path +/dev/net/tun +2 +cleat.dev/tun +${host().name} \\(2\\)$`, 'm'));
     await host().sh(`rm ${node}-1`);
     await untilAmounts('0/0', 'cleat.dev/gadget');
@@ -146,7 +153,7 @@ describe('devices', () => {
     await host().sh(`rm ${node}-1; mknod ${node}-1 c 1 5`);
     await until('user', (p) => isReady(p) && (state(p)?.restartCount ?? 0) > restarts);
     expect(await exec('user', 'head -c 2 $CLEAT_DEVICES_GADGET | busybox hexdump -v')).toContain('0000');
-    await cluster.cleat(['device', 'remove', 'gadget', 'tun']);
+    await cluster.cleat(['device', 'remove', 'gadget', 'tun', 'disk']);
     await untilAmounts('0/0', 'cleat.dev/tun');
     await remove('user', 'other');
   });
