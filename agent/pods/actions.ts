@@ -12,7 +12,7 @@ import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
-import { runHook } from './hooks.ts';
+import { ContainerLifecycle, type Signals } from './lifecycle.ts';
 import type { Limit } from './limit.ts';
 import { configBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
@@ -20,14 +20,14 @@ import { logFileOf, type PodPaths } from './paths.ts';
 import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
-import { containerNamed, graceSecondsOf, specHash } from './spec/containers.ts';
+import { containerNamed, specHash } from './spec/containers.ts';
 import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
-import { resizeKey, sandboxKey, type Decision, type Kill, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
+import { resizeKey, sandboxKey, type Decision, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
 import { ensureVolumes, releaseSubPaths, removePodFiles, removeVolumes } from './volumes/volumes.ts';
 
 export interface ActionDeps {
@@ -48,13 +48,6 @@ export interface ActionDeps {
   readonly network?: PodProtection;
 }
 
-/** `stop` ends with the agent; `interrupt` also when the pod's end changes what is worth waiting for. */
-export interface Signals { readonly stop: AbortSignal; readonly interrupt: AbortSignal }
-
-const minStopSeconds = 2;
-/** A postStart hook may take as long as it likes; what runs it asks for an end. */
-const longestHookMs = 7 * 86_400_000;
-
 /** What cannot be removed for so long does not keep a pod from going. */
 const cgroupTries = 5;
 
@@ -67,6 +60,7 @@ export class PodActions {
 
   readonly #allocation: PodAllocation;
   readonly #images: ContainerImages;
+  readonly #lifecycle: ContainerLifecycle;
 
   constructor(deps: ActionDeps, config: PodManagerConfig, memory: PodMemory, paths: PodPaths, allocation: PodAllocation) {
     this.#deps = deps;
@@ -75,6 +69,7 @@ export class PodActions {
     this.#paths = paths;
     this.#allocation = allocation;
     this.#images = new ContainerImages(deps, memory, paths);
+    this.#lifecycle = new ContainerLifecycle(deps, memory);
   }
 
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
@@ -83,7 +78,7 @@ export class PodActions {
       case 'stop-sandbox': return this.#stopSandbox(view, decision, signals.stop);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
-      case 'kill': return this.#killAll(view, decision, signals);
+      case 'kill': return this.#lifecycle.kill(view, decision, signals);
       case 'resize': return this.#resize(view, signals.stop);
       case 'prune': return this.#prune(decision, signals.stop);
       case 'remove': return this.#remove(view, signals.stop);
@@ -103,9 +98,7 @@ export class PodActions {
   }
 
   target(view: PodView, spec: ContainerSpec, containerId: string): CheckTarget {
-    const [hostIp = '127.0.0.1'] = this.#deps.node.hostIps();
-    const ports = new Map((spec.ports ?? []).flatMap((p) => p.name === undefined ? [] : [[p.name, p.containerPort] as const]));
-    return { containerId, ip: view.pod.spec?.hostNetwork ? hostIp : currentSandbox(view)?.ips[0] ?? '', ports };
+    return this.#lifecycle.target(view, spec, containerId);
   }
 
   async #runSandbox(view: PodView, attempt: number, { stop, interrupt }: Signals): Promise<void> {
@@ -208,49 +201,7 @@ export class PodActions {
     this.#memory.failures.delete(name);
     recorder.emit('Normal', 'Started', `Started container ${name}`, name);
     const spec = containerNamed(view.pod, name);
-    if (spec?.lifecycle?.postStart) await this.#postStart(view, spec, id, signals);
-  }
-
-  async #postStart(view: PodView, spec: ContainerSpec, id: string, signals: Signals): Promise<void> {
-    const problem = await runHook(this.#deps, spec.lifecycle?.postStart ?? {}, this.target(view, spec, id), longestHookMs, signals.interrupt);
-    if (problem === undefined) return;
-    this.#deps.recorder.emit('Warning', 'FailedPostStartHook', `PostStartHook failed: ${problem}`, spec.name);
-    await this.#kill(view, { id, name: spec.name, graceSeconds: graceSecondsOf(view.pod), message: 'FailedPostStartHook' }, signals);
-  }
-
-  async #killAll(view: PodView, { kills, later = [] }: Extract<Decision, { type: 'kill' }>, signals: Signals): Promise<void> {
-    // Whoever kills them waits for these, or hears why they did not come to their end.
-    for (const kill of later) this.#preStop(view, kill, signals)?.catch(() => undefined);
-    await Promise.all(kills.map((kill) => this.#kill(view, kill, signals)));
-  }
-
-  async #kill(view: PodView, kill: Kill, signals: Signals): Promise<void> {
-    const { driver, clock, recorder } = this.#deps;
-    const { id, name, graceSeconds, message } = kill;
-    recorder.emit('Normal', 'Killing', message, name);
-    this.#memory.probes.get(id)?.startEnding();
-    const beganMs = clock.monotonic();
-    const preStop = this.#preStop(view, kill, signals);
-    await preStop;
-    const remaining = preStop ? Math.max(minStopSeconds, graceSeconds - Math.round((clock.monotonic() - beganMs) / 1000)) : graceSeconds;
-    await driver.stopContainer(id, remaining, signals.interrupt);
-  }
-
-  /** The container's preStop hook, which begins now unless it has begun before; undefined without one. Rejects when it is interrupted. */
-  #preStop(view: PodView, { id, name, graceSeconds }: Kill, { interrupt }: Signals): Promise<void> | undefined {
-    const spec = containerNamed(view.pod, name);
-    if (!spec?.lifecycle?.preStop || graceSeconds <= 0) return undefined;
-    const { preStops } = this.#memory;
-    const begun = preStops.get(id);
-    if (begun) return begun;
-    const hook = runHook(this.#deps, spec.lifecycle.preStop, this.target(view, spec, id), graceSeconds * 1000, interrupt).then((problem) => {
-      if (problem !== undefined) this.#deps.recorder.emit('Warning', 'FailedPreStopHook', `PreStopHook failed: ${problem}`, name);
-    }, (error: unknown) => {
-      preStops.delete(id);
-      throw error;
-    });
-    preStops.set(id, hook);
-    return hook;
+    if (spec) await this.#lifecycle.started(view, spec, id, signals);
   }
 
   async #resize(view: PodView, stop: AbortSignal): Promise<void> {

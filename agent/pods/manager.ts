@@ -1,4 +1,4 @@
-import type { Pod, PodStatus } from '#api/gen/types.ts';
+import type { Pod } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
@@ -100,7 +100,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     this.#lookup = objectLookup(deps.state, deps.csi, deps.tokens);
-    this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, hasPods: () => this.#workers.size > 0, waitingReason: (uid, container) => waitingReason(this.#workers.get(uid)?.status, container) });
+    this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, hasPods: () => this.#workers.size > 0, waitingReason: (uid, container) => this.#board.waitingReason(uid, container) });
   }
 
   /** Until aborted; then pods go on running and only the looking after them stops. */
@@ -359,11 +359,6 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       await removeLeftovers({ driver: this.#deps.driver, log: this.#log }, this.#config, (uid) => this.#workers.has(uid), signal);
     });
   }
-}
-
-function waitingReason(status: PodStatus | undefined, container: string): string | undefined {
-  const all = [...status?.initContainerStatuses ?? [], ...status?.containerStatuses ?? [], ...status?.ephemeralContainerStatuses ?? []];
-  return all.find(({ name }) => name === container)?.state?.waiting?.reason;
 }
 
 function isOfFile({ metadata }: Pod): boolean {

@@ -14,6 +14,12 @@ export class ReportBoard implements PodReports {
     return () => { this.#listeners.delete(listener); };
   }
 
+  /** Why a container has not started, as was reported last; undefined when nothing was. */
+  waitingReason(podUid: string, container: string): string | undefined {
+    const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = this.#reports.get(podUid)?.report.status ?? {};
+    return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses].find(({ name }) => name === container)?.state?.waiting?.reason;
+  }
+
   put(report: PodReport): void {
     const text = JSON.stringify(report);
     if (this.#reports.get(report.uid)?.text === text) return;

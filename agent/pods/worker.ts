@@ -68,9 +68,8 @@ export class PodWorker {
   /** Something was told since the turn began. */
   #woken = false;
   #stale = false;
-  #snapshot: RuntimeSnapshot | undefined;
-  /** While something is being done. */
-  #performing = false;
+  /** What led to that which is being done. */
+  #doing: RuntimeSnapshot | undefined;
   #observedBefore = false;
   #removed = false;
   #over = false;
@@ -193,8 +192,8 @@ export class PodWorker {
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
         const isNew = this.#guard(JSON.stringify(decision));
-        this.#performing = true;
-        await this.#actions.perform(decision, view, { stop: signal, interrupt }).finally(() => { this.#performing = false; });
+        this.#doing = { sandboxes: view.sandboxes, containers: view.containers };
+        await this.#actions.perform(decision, view, { stop: signal, interrupt }).finally(() => { this.#doing = undefined; });
         this.#noteRemoval(decision);
         // A runtime that says that it has done something, and has not, is not to be asked ever and again.
         if (isNew) this.#failures = 0;
@@ -222,7 +221,6 @@ export class PodWorker {
 
   async #observe(signal: AbortSignal, interrupt: AbortSignal): Promise<PodView> {
     const snapshot = await this.#deps.driver.list(signal, this.uid);
-    this.#snapshot = snapshot;
     this.signature = signatureOf(snapshot);
     for (const { state, name } of snapshot.containers) if (state === 'running') this.#memory.failures.delete(name);
     this.#memory.forget(new Set([...snapshot.containers, ...snapshot.sandboxes].map((c) => c.id)));
@@ -301,7 +299,7 @@ export class PodWorker {
 
   /** What is being done for the pod, its end above all, may take long: who sends it requests is told at once. */
   #probed(): void {
-    if (this.#performing && this.#snapshot) this.#publish(this.#view(this.#snapshot));
+    if (this.#doing) this.#publish(this.#view(this.#doing));
     this.wake();
   }
 

@@ -6,7 +6,7 @@ import type { Pod } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
-import type { PodReport, PodReports } from '#agent/session/types.ts';
+import type { PodReport } from '#agent/session/types.ts';
 import type { StateChange } from '#agent/state/types.ts';
 import { MemoryState, testPod } from '../testing.ts';
 import { mirrorOf, readStaticPods } from './folder.ts';
