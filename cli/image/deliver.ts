@@ -11,10 +11,11 @@ import { transfer } from './transfer.ts';
 /** Brings the images of an archive to nodes, and says how. Resolves with the failures. */
 export async function deliver({ client, parsed, io }: Invocation, nodes: readonly ImageNode[], archive: ArchiveFile): Promise<unknown[]> {
   const { parts } = archive;
+  const open = (node: string): Promise<ImageExchange> => openExchange(client, node, 'push', {}, io.interrupted);
   const meter = new Meter(io);
   try {
     const outcomes = parts
-      ? await pushBlobs(client, { parts, read: (digest, from) => archive.read((parts.offsets.get(digest) ?? 0) + from, sizeIn(parts.pieces, digest) - from) }, nodes, meter, io)
+      ? await pushBlobs(open, { parts, read: (digest, from) => archive.read((parts.offsets.get(digest) ?? 0) + from, sizeIn(parts.pieces, digest) - from) }, nodes, meter, io)
       : nodes.map(({ name }) => ({ ...newOutcome(name), whole: '' }));
     const others = outcomes.filter(needsWhole);
     if (others.length > 0) await transfer(client, archive.read(), others, (bytes) => { meter.sent(bytes); }, io);
@@ -30,8 +31,9 @@ export async function passOn({ client, parsed, io }: Invocation, nodes: readonly
   const giver = (await knownNodes(client)).find(({ name }) => name === from);
   if (!giver) throw new StatusError('NotFound', `there is no node ${from}; see cleat nodes`);
   const meter = new Meter(io);
+  const open = (node: string): Promise<ImageExchange> => openExchange(client, node, 'push', {}, io.interrupted);
   try {
-    const outcomes = await pushBlobs(client, { from: giver, image }, nodes, meter, io).catch((error: unknown) => {
+    const outcomes = await pushBlobs(open, { from: giver, image }, nodes, meter, io).catch((error: unknown) => {
       io.interrupted.throwIfAborted();
       if (!isUnknown(error)) throw error;
       return nodes.map(({ name }): NodeOutcome => ({ ...newOutcome(name), whole: `the agent of ${from}, or the control plane, is of an older version` }));

@@ -2,10 +2,9 @@ import { blobsOf, type ArchiveParts, type EncodedParts, decodeParts, encodeParts
 import { systemClock, type Clock } from '#common/clock.ts';
 import { isStatus } from '#common/errors.ts';
 import type { PushAnswer, PushCommand } from '#common/image-push.ts';
-import type { RestClient } from '../../client.ts';
 import type { Io } from '../../types.ts';
 import type { ImageNode } from '../nodes.ts';
-import { openExchange } from '../request.ts';
+import type { ImageExchange } from '../request.ts';
 import { NodeLink, refusal } from './link.ts';
 import { PushPlan, pushPlanDefaults, type PlannedNode, type Step } from './plan.ts';
 import { Regained } from './regained.ts';
@@ -56,14 +55,14 @@ type Join = (node: ImageNode) => Promise<Joined>;
 /**
  * Brings an image to nodes so that each blob leaves its source once: what a node has it is not sent, and nodes fetch
  * from each other. One that breaks off is asked again, with growing waits, and gets what it lacks by then. Resolves with
- * what became of each node; those that need the whole archive are for the caller.
+ * what became of each node; those that need the whole archive are for the caller. `open`: begins the verb `push` there.
  */
-export async function pushBlobs(client: RestClient, source: PushSource, nodes: readonly ImageNode[], progress: PushProgress, io: Io, clock: Clock = systemClock): Promise<NodeOutcome[]> {
+export async function pushBlobs(open: (node: string) => Promise<ImageExchange>, source: PushSource, nodes: readonly ImageNode[], progress: PushProgress, io: Io, clock: Clock = systemClock): Promise<NodeOutcome[]> {
   const outcomes = nodes.map(({ name }) => newOutcome(name));
   const names = nodes.map(({ name }) => name);
   const links: NodeLink[] = [];
   const join = async (node: ImageNode, command: PushCommand): Promise<Joined> => {
-    const link = new NodeLink(await openExchange(client, node.name, 'push', {}, io.interrupted), clock);
+    const link = new NodeLink(await open(node.name), clock);
     links.push(link);
     return { link, answer: await link.demand(command) };
   };
