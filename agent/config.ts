@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
+import { topologyPolicies, type TopologyPolicy } from './devices/topology.ts';
 import { parseShutdownGroups, problemOf, reservedProblem } from './node/policy.ts';
 import { parseReclaims, parseThresholds } from './node/thresholds.ts';
 
@@ -48,6 +49,10 @@ export const agentSettings = {
     default: 'auto', placeholder: 'DIR', description: "where device plugins find the socket to register at, kubelet.sock: auto for kubelet's own folder, /var/lib/kubelet/device-plugins, or one below a state directory that is not the usual one; empty for none",
     check: (value) => (value === '' || value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
   }),
+  topologyManagerPolicy: text('topology-manager-policy', {
+    default: 'best-effort', placeholder: 'POLICY', description: 'how near to each other the devices of a container must be: none, best-effort (from as few NUMA nodes as can be), restricted (pods that could be served better on an empty host are refused) or single-numa-node',
+    check: (value) => (topologyPolicies.some((policy) => policy === value) ? undefined : `expected one of ${topologyPolicies.join(', ')}`),
+  }),
   registries: text('registries', { default: '/etc/cleat/registries.yaml', placeholder: 'FILE', description: 'mirrors, certificates and credentials of image registries, read at each start' }),
   maxParallelImagePulls: integer('max-parallel-image-pulls', { default: 3, min: 1, max: 100, placeholder: 'N', description: 'how many images are pulled at once' }),
   imageGcHighThreshold: integer('image-gc-high-threshold', { default: 85, min: 0, max: 100, placeholder: 'PERCENT', description: 'how full the disk is when images that no pod needs are removed; 100 for never' }),
@@ -82,6 +87,11 @@ export type AgentConfig = Values<typeof agentSettings>;
 export function devicePluginDirOf({ devicePluginDir, stateDir }: Pick<AgentConfig, 'devicePluginDir' | 'stateDir'>): string {
   if (devicePluginDir !== 'auto') return devicePluginDir;
   return stateDir === hostSettings.stateDir.default ? '/var/lib/kubelet/device-plugins' : join(stateDir, 'kubelet/device-plugins');
+}
+
+/** As the settings have checked it. */
+export function topologyPolicyOf({ topologyManagerPolicy }: Pick<AgentConfig, 'topologyManagerPolicy'>): TopologyPolicy {
+  return topologyPolicies.find((policy) => policy === topologyManagerPolicy) ?? 'best-effort';
 }
 
 /** What CSI drivers know as kubelet's folder; empty for none. */

@@ -6,7 +6,7 @@ import { testContainer, testPod } from '#agent/pods/testing.ts';
 import { Allocator } from './allocator.ts';
 import { Inventory } from './inventory.ts';
 import type { DeviceState } from './record.ts';
-import { nearestNodes } from './topology.ts';
+import { nearestNodes, type TopologyPolicy } from './topology.ts';
 import { noParts, type Device, type DeviceSource } from './types.ts';
 
 const resource = 'example.com/toy';
@@ -14,11 +14,11 @@ const signal = new AbortController().signal;
 const device = (id: string, ...numaNodes: number[]): Device => ({ id, healthy: true, numaNodes });
 const podOf = (name: string, limits: Record<string, string>): Pod => testPod(name, { containers: [testContainer('app', { resources: { limits } })] });
 
-function lab(devices: readonly Device[] = [], recorded?: DeviceState) {
+function lab(devices: readonly Device[] = [], recorded?: DeviceState, topologyPolicy: TopologyPolicy = 'best-effort') {
   const clock = new ManualClock();
   const inventory = new Inventory(clock, () => { allocator.poke(); });
   const saved: string[] = [];
-  const allocator: Allocator = new Allocator({ inventory, clock, log: silentLog, bootId: 'boot', save: () => { saved.push([...allocator.pods.keys()].join()); return Promise.resolve(); } }, recorded);
+  const allocator: Allocator = new Allocator({ inventory, clock, log: silentLog, bootId: 'boot', topologyPolicy, save: () => { saved.push([...allocator.pods.keys()].join()); return Promise.resolve(); } }, recorded);
   if (recorded) inventory.restore(recorded.resources);
   const source: DeviceSource = { fresh: false, allocate: (ids) => Promise.resolve({ ...noParts, env: { IDS: ids.join() } }) };
   if (devices.length > 0) {
@@ -50,6 +50,25 @@ describe('who gets which device', () => {
     const [first = ''] = allocator.pods.keys();
     expect(await allocator.admit(podOf(first.replace('-uid', ''), { [resource]: '1' }), signal)).toBeUndefined();
     expect(await allocator.admit(podOf(first.replace('-uid', ''), { [resource]: '2' }), signal)).toMatchObject({ reason: 'UnexpectedAdmissionError', message: expect.stringContaining('changed request for resource "example.com/toy" from 1 to 2') as string });
+  });
+
+  it.each<[TopologyPolicy, string[]]>([
+    ['none', []], ['best-effort', []], ['restricted', ['two']], ['single-numa-node', ['all', 'two']],
+  ])('keeps to the policy %s where devices are far from each other', async (policy, refused) => {
+    const four = [device('a', 0), device('b', 0), device('c', 1), device('d', 1)];
+    const admits = async (taken: string[], name: string, count: string): Promise<string[]> => {
+      const { allocator } = lab(four, { bootId: 'boot', resources: new Map(), pods: new Map([['other', new Map([['app', new Map([[resource, { ids: taken }]])]])]]) }, policy);
+      const rejection = await allocator.admit(podOf(name, { [resource]: count }), signal);
+      expect(rejection).toEqual(rejection && { reason: 'TopologyAffinityError', message: 'Resources cannot be allocated with Topology locality' });
+      expect(allocator.pods.has(`${name}-uid`)).toBe(!rejection);
+      return rejection ? [name] : [];
+    };
+    const passing = podOf('passing', { [resource]: '2' });
+    const { allocator } = lab(four.slice(0, 2), undefined, policy);
+    const init = testContainer('init', { resources: { limits: { [resource]: '2' } } });
+    expect(await allocator.admit({ ...passing, spec: { ...passing.spec!, initContainers: [init] } }, signal)).toBeUndefined();
+    // Three need both nodes in any case; two do only because one of each is taken.
+    expect([...await admits([], 'all', '3'), ...await admits(['a', 'c'], 'two', '2'), ...await admits(['a'], 'one', '2')]).toEqual(refused);
   });
 
   it('takes what one container asks for from as few NUMA nodes as it can', async () => {

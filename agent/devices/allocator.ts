@@ -5,8 +5,8 @@ import type { Log } from '#common/log.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
-import { isNear, nearestNodes } from './topology.ts';
-import { noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
+import { isAllowed, isNear, nearestNodes, type TopologyPolicy } from './topology.ts';
+import { joinedParts, noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
 import { wantsOf, type ContainerWants } from './wants.ts';
 
 export interface AllocatorDeps {
@@ -16,6 +16,7 @@ export interface AllocatorDeps {
   /** Writes down what pods have; resolved when it is on disk. */
   readonly save: () => Promise<void>;
   readonly bootId: string;
+  readonly topologyPolicy: TopologyPolicy;
 }
 
 /** Plugins need a moment to find this agent, and pods that are being ended to end: a pod that could have its devices then waits so long. */
@@ -72,7 +73,7 @@ export class Allocator {
       if (!this.#of(uid, container)?.has(resource)) await this.#allocate(uid, wants, resource, count, new Map(), undefined, signal).then(() => this.#deps.save());
       all.push(await this.#partsOf(uid, container, resource, signal));
     }
-    return all.reduce(joined, noParts);
+    return all.reduce(joinedParts, noParts);
   }
 
   outdated(uid: string): ReadonlySet<string> {
@@ -108,12 +109,17 @@ export class Allocator {
   }
 
   async #admit(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<Rejection | undefined> {
+    const { topologyPolicy } = this.#deps;
     const had = this.#pods.has(uid);
     try {
       await this.#untilPossible(wants, signal);
       const reusable = new Map<string, Set<string>>();
       for (const own of wants) {
-        const near = this.#nearest(uid, own);
+        const near = this.#nearest(uid, own, reusable);
+        if (!isAllowed(topologyPolicy, near, this.#nearest(uid, own))) {
+          if (!had) this.release(uid);
+          return { reason: 'TopologyAffinityError', message: 'Resources cannot be allocated with Topology locality' };
+        }
         for (const [resource, count] of own.counts) {
           const { ids } = await this.#allocate(uid, own, resource, count, reusable, near, signal);
           const left = reusable.get(resource) ?? new Set();
@@ -192,11 +198,14 @@ export class Allocator {
     return used;
   }
 
-  #nearest(uid: string, { container, counts }: ContainerWants): ReadonlySet<number> | undefined {
+  /** Without `reusable`: as if no device were taken. */
+  #nearest(uid: string, { container, counts }: ContainerWants, reusable?: ReadonlyMap<string, ReadonlySet<string>>): ReadonlySet<number> | undefined {
+    if (this.#deps.topologyPolicy === 'none') return undefined;
     const open = [...counts].filter(([resource]) => !this.#of(uid, container)?.has(resource));
     return nearestNodes(open.map(([resource, count]) => {
       const used = this.#used(resource);
-      return { count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ id, healthy }) => healthy && !used.has(id)) };
+      const isFree = (id: string): boolean => !reusable || reusable.get(resource)?.has(id) === true || !used.has(id);
+      return { count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ id, healthy }) => healthy && isFree(id)) };
     }));
   }
 
@@ -289,12 +298,4 @@ export class Allocator {
     containers.set(container, own);
     return own;
   }
-}
-
-/** The one that was named first wins where both name the same. */
-function joined(a: ContainerParts, b: ContainerParts): ContainerParts {
-  return {
-    env: { ...b.env, ...a.env }, annotations: { ...b.annotations, ...a.annotations }, mounts: [...a.mounts, ...b.mounts], devices: [...a.devices, ...b.devices],
-    cdiDevices: [...new Set([...a.cdiDevices, ...b.cdiDevices])],
-  };
 }

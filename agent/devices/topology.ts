@@ -3,19 +3,29 @@ import type { Device } from './types.ts';
 /** So many of a resource's devices are asked for, out of these. */
 export interface Demand { readonly count: number; readonly available: readonly Device[] }
 
+/** What Kubernetes' topology manager calls its policies. */
+export const topologyPolicies = ['none', 'best-effort', 'restricted', 'single-numa-node'] as const;
+export type TopologyPolicy = (typeof topologyPolicies)[number];
+
 /** Beyond this, sets of nodes are too many to look at; the kubelet has the same limit. */
 const maxNodes = 8;
 
 /**
  * The NUMA nodes that a container's devices should all be near to: the smallest set from which everything that is asked
  * for can be had, the lowest numbers first. Undefined where nothing says what is near to what, or nothing fits: then
- * devices are taken as they come, as the policy `best-effort` of Kubernetes' topology manager has it.
+ * devices are taken as they come.
  */
 export function nearestNodes(demands: readonly Demand[]): ReadonlySet<number> | undefined {
   const nodes = [...new Set(demands.flatMap(({ available }) => available.flatMap(({ numaNodes }) => numaNodes)))].sort((a, b) => a - b);
   if (nodes.length === 0 || nodes.length > maxNodes) return undefined;
   const sets = Array.from({ length: 2 ** nodes.length - 1 }, (_, mask) => new Set(nodes.filter((_node, bit) => ((mask + 1) >> bit) & 1)));
   return sets.sort((a, b) => a.size - b.size).find((set) => demands.every(({ count, available }) => available.filter((device) => isNear(device, set)).length >= count));
+}
+
+/** Whether a container may have devices that are near to these nodes; `ideal`: the fewest that would do on a host where nothing is taken yet. */
+export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, ideal: ReadonlySet<number> | undefined): boolean {
+  if (policy === 'single-numa-node') return nodes === undefined || nodes.size === 1;
+  return policy !== 'restricted' || nodes === undefined || ideal === undefined || nodes.size <= ideal.size;
 }
 
 /** A device without a place is near to all. */

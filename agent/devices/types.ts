@@ -24,6 +24,14 @@ export interface ContainerParts {
 
 export const noParts: ContainerParts = { env: {}, mounts: [], devices: [], annotations: {}, cdiDevices: [] };
 
+/** The one that was named first wins where both name the same. */
+export function joinedParts(a: ContainerParts, b: ContainerParts): ContainerParts {
+  return {
+    env: { ...b.env, ...a.env }, annotations: { ...b.annotations, ...a.annotations }, mounts: [...a.mounts, ...b.mounts], devices: [...a.devices, ...b.devices],
+    cdiDevices: [...new Set([...a.cdiDevices, ...b.cdiDevices])],
+  };
+}
+
 /** Where the devices of one resource come from: a device plugin, or a class of devices that Cleat finds by itself. */
 export interface DeviceSource {
   /** True where `allocate` is cheap and its answer changes with the host: then it is asked before each start of a container. */
