@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readdir, realpath, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
@@ -119,7 +119,8 @@ async function undoOne({ kind, target, before, after }: LedgerRecord): Promise<s
 
 /** Removes all that Cleat kept, and the directory when nothing else is in it. Rejects before it touches anything when something is mounted below, or a control plane runs on it. */
 export async function purgeState(stateDir: string): Promise<void> {
-  const dir = resolve(stateDir);
+  // Mounts are known by where they are, whatever links lead there.
+  const dir = await realpath(stateDir).catch(() => resolve(stateDir));
   const mount = (await mountsBelow(dir)).find((path) => path !== dir);
   if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
   const holder = await controlPlaneOn(dir);

@@ -50,7 +50,7 @@ async function split(root: string, subPath: string): Promise<{ there: string[]; 
     path = dirname(path);
   }
   const real = await realpath(path);
-  if (real !== root && !real.startsWith(`${root}${sep}`)) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
+  if (real !== root && !real.startsWith(root === sep ? sep : `${root}${sep}`)) throw new StatusError('Invalid', `subPath ${JSON.stringify(subPath)} leads out of the volume`);
   return { there: relative(root, real).split(sep).filter(Boolean), missing };
 }
 

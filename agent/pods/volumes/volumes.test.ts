@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -6,6 +6,7 @@ import type { Volume } from '#api/gen/types.ts';
 import { podPaths, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { testPod } from '../testing.ts';
+import { isMountPoint } from './mounts.ts';
 import { openSubPath } from './sub-path.ts';
 import { ensureVolumes, isRecursive, removePodFiles } from './volumes.ts';
 
@@ -99,6 +100,11 @@ describe('volumes', () => {
     await expect(ensure({ name: 'v', hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } })).rejects.toThrow('ENOENT');
   });
 
+  it('are known as mounted by whatever path', async () => {
+    await symlink('/', join(dir, 'root'));
+    expect(await Promise.all(['/proc', '/proc/1', join(dir, 'root/proc'), join(dir, 'root/proc/none')].map(isMountPoint))).toEqual([true, false, true, false]);
+  });
+
   it('do not let a subPath out of the volume', async () => {
     await ensure({ name: 'v', emptyDir: {} });
     const open = async (subPath: string, make = true): Promise<string> => {
@@ -113,6 +119,10 @@ describe('volumes', () => {
     await symlink(join(dir, 'outside'), at('v', 'link'));
     await symlink('in', at('v', 'inner'));
     for (const subPath of ['link', 'link/new', '../x', '/etc']) await expect(open(subPath)).rejects.toMatchObject({ code: 'Invalid' });
+    // The whole host may be a volume, too.
+    const { handle, path } = await openSubPath('/', at('v', 'inner').slice(1), false);
+    await handle.close();
+    expect(path).toBe(await realpath(at('v', 'in')));
     expect(await open('inner/side')).toBe(at('v', 'in/side'));
     await expect(open('none', false)).rejects.toMatchObject({ code: 'NotFound' });
     expect(await readdir(join(dir, 'outside'))).toEqual([]);
