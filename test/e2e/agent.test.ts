@@ -90,9 +90,15 @@ describe('an agent', () => {
     await eventually(async () => (await reasonsOf('unsafe')).includes('SysctlForbidden'), { what: 'the event' });
     await until('safe', isReady);
     expect(await inside('safe', 'cat /proc/sys/net/ipv4/tcp_syncookies')).toBe('0\n');
+    // Put here by hand, past the scheduler.
+    const bound = (name: string, disk: string): Pod => pod(name, sh('sleep 1000'), { nodeName: host().name, nodeSelector: { disk } });
+    await cluster.kubectl(['label', 'node', host().name, 'disk=flash']);
+    await cluster.apply([bound('elsewhere', 'rust'), bound('here', 'flash')]);
+    expect((await until('elsewhere', (p) => p.status?.phase === 'Failed')).status).toMatchObject({ reason: 'NodeAffinity', message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" });
+    await until('here', isReady);
     const [event] = (await eventsOf('safe')).filter((e) => e.reason === 'Started');
     expect(event).toMatchObject({ source: { component: 'kubelet', host: host().name }, involvedObject: { fieldPath: 'spec.containers{c}' } });
-    await remove('unsafe', 'safe');
+    await remove('unsafe', 'safe', 'elsewhere', 'here');
   });
 
   it('brings pods to their end by restart policy and deadline, and names the cause', async () => {
