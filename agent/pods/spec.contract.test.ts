@@ -283,10 +283,11 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       ['no-profile', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: '../none.json' } } }, /"\.\.\/none\.json" is no path below/],
       ['no-volume', { volumeMounts: [{ name: 'absent', mountPath: '/v' }] }, /image "absent:1" is not present with pull policy of Never/],
       ['no-part', { volumeMounts: [{ name: 'image', mountPath: '/v', subPath: 'none' }] }, /subPath "none" is not in the image of the volume/],
+      ['no-room', { volumeMounts: [{ name: 'sealed', mountPath: '/v', subPath: 'a' }] }, /failed to create subPath directory "a" in the volume: E\w+: /],
       ['no-path', { volumeMounts: [{ name: 'v', mountPath: '/v', subPath: '../up' }] }, /subPath "\.\.\/up" must not leave the volume/],
     ];
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'hello' } });
-    state.set(...wrong.map(([name, change]) => testPod(name, { volumes: [{ name: 'v', emptyDir: {} }, { name: 'absent', image: { reference: 'absent:1', pullPolicy: 'Never' } }, { name: 'image', image: { reference: helloImage } }], containers: [testContainer('app', change)] })));
+    state.set(...wrong.map(([name, change]) => testPod(name, { volumes: [{ name: 'v', emptyDir: {} }, { name: 'absent', image: { reference: 'absent:1', pullPolicy: 'Never' } }, { name: 'image', image: { reference: helloImage } }, { name: 'sealed', hostPath: { path: '/proc/sys' } }], containers: [testContainer('app', change)] })));
     for (const [name, , words] of wrong) {
       const reason = /^(ErrImageNeverPull|(Create|Run)Container(Config)?Error|CrashLoopBackOff)$/;
       await until(() => reason.test(stateOf(name)?.state?.waiting?.reason ?? '') && words.test(JSON.stringify([stateOf(name)?.state, stateOf(name)?.lastState]).replaceAll('\\"', '"')));
