@@ -118,6 +118,7 @@ class Push {
   readonly #giver: Giver | undefined;
   readonly #sharers: ReadonlyMap<string, Giver>;
   #givesAgain: Promise<void> | undefined;
+  #giverBreaks = 0;
   #changed = Promise.withResolvers<undefined>();
 
   constructor(deps: PushDeps, members: readonly Member[], giver: Giver | undefined, blobs: ReadonlyMap<string, number>) {
@@ -132,8 +133,8 @@ class Push {
   /** Until the image is made there, or it is clear that it will not be. */
   async bring(member: Member): Promise<void> {
     const { node, outcome } = member;
-    outcome.hadBytes = this.#heldBytes(member);
-    for (let hadBytes = this.#hasBytes(member), breaks = 0; ;) {
+    outcome.hadBytes = this.#hasBytes(member);
+    for (let { hadBytes } = outcome, breaks = 0; ;) {
       try {
         await this.#bring(member);
         return;
@@ -212,7 +213,7 @@ class Push {
     const giver = this.#giver;
     if (!giver?.joined.link.isBroken) return false;
     this.#givesAgain ??= (async () => {
-      giver.joined = await this.#deps.regained.join(giver.node.name, () => this.#deps.share(giver.node), giver.joined.link.failure, 1);
+      giver.joined = await this.#deps.regained.join(giver.node.name, () => this.#deps.share(giver.node), giver.joined.link.failure, ++this.#giverBreaks);
       this.#plan.rejoin(this.#planned(giver, []));
       this.#givesAgain = undefined;
       this.#wake();
