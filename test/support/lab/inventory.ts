@@ -21,7 +21,8 @@ export async function hostInventory(host: LabHost, containerdSocket: string): Pr
     script('addresses', "ip -o addr | awk '{print $2, $3, $4}'"),
     script('routes', 'ip route show table all; ip rule'),
     script('nft', 'nft -s list ruleset'),
-    script('mounts', "awk '{print $5}' /proc/self/mountinfo"),
+    // Those of labs of contract suites, which may run beside this on the machine, come and go.
+    script('mounts', "awk '{print $5}' /proc/self/mountinfo | grep -vE '^(/tmp|/run/netns)/cleat-(containerd|ctr|docker)-'"),
     script('cgroups', "find /sys/fs/cgroup -type d -path '*/kubepods/*' ! -name burstable ! -name besteffort"),
     script('address leases', "ls /var/lib/cleat/cni/data/* 2>/dev/null | grep -v '^last_reserved' || true"),
     script('cni results', 'ls /var/lib/cni/results 2>/dev/null || true'),
