@@ -41,6 +41,7 @@ import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
 import { PodManager } from './pods/manager.ts';
 import type { StaticPods } from './pods/static/static-pods.ts';
+import { MemoryVolumes } from './pods/volumes/secret-volumes.ts';
 import { NetworkPolicies } from './policy/network-policies.ts';
 import { chooseBackends } from './proxy/choose.ts';
 import { Proxy, proxyLoopDefaults } from './proxy/proxy.ts';
@@ -218,7 +219,7 @@ export class Agent implements Runnable {
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
       const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
-      const pods = new PodManager({ state: statics ?? checkpoint, driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const pods = new PodManager({ state: statics ?? checkpoint, secretVolumes: new MemoryVolumes({ seal: checkpoint.seal, log }), driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
       });

@@ -8,8 +8,8 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { ConfigMap, Pod, PodStatus } from '#api/gen/types.ts';
-import { configMaps, pods } from '#api/kinds/resources.ts';
+import type { ConfigMap, Pod, PodStatus, Secret } from '#api/gen/types.ts';
+import { configMaps, pods, secrets } from '#api/kinds/resources.ts';
 import { systemClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import type { CtrConfig } from '#agent/runtimes/ctr/driver.ts';
@@ -17,6 +17,7 @@ import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { CheckpointStore } from '#agent/state/checkpoint.ts';
 import { PodManager } from './manager.ts';
 import { watchEffects, type Effect } from './test-boundaries.ts';
+import { MemoryVolumes } from './volumes/secret-volumes.ts';
 
 export interface CrashOrder {
   readonly runtime: 'cri' | 'ctr' | 'docker';
@@ -84,9 +85,10 @@ await watchEffects(stateDir, around);
 
 const state = await CheckpointStore.open({ log: silentLog }, { folder: join(stateDir, 'agent', 'checkpoint') });
 const configMap: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { file: 'content' } };
-await state.complete([{ resource: configMaps, object: configMap }, ...pod ? [{ resource: pods, object: pod }] : []], 1);
+const secret: Secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'sec', namespace: 'default' }, data: { file: Buffer.from('secret').toString('base64') } };
+await state.complete([{ resource: configMaps, object: configMap }, { resource: secrets, object: secret }, ...pod ? [{ resource: pods, object: pod }] : []], 1);
 const manager = new PodManager({
-  state, driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
+  state, secretVolumes: new MemoryVolumes({ seal: state.seal, log: silentLog }), driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
   node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
 }, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
 

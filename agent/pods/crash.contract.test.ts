@@ -77,11 +77,11 @@ describe.each(Object.entries(labs))('on %s', (_runtime, open) => {
   const limits = (memory: string): Pick<ReturnType<typeof testContainer>, 'resources'> => ({ resources: { limits: { cpu: '500m', memory } } });
   const sh = (script: string): Pick<ReturnType<typeof testContainer>, 'command'> => ({ command: ['sh', '-c', script] });
   function pod(memory = '64Mi', metadata: Pod['metadata'] = {}): Pod {
-    const volumeMounts = [{ name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'ran', mountPath: '/ran' }, { name: 'image', mountPath: '/image' }];
+    const volumeMounts = [{ name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'sec', mountPath: '/sec' }, { name: 'ran', mountPath: '/ran' }, { name: 'image', mountPath: '/image' }];
     const note = (name: string): string => `echo ${name} >> /ran/log`;
     return testPod('crash', {
       terminationGracePeriodSeconds: 1,
-      volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'disk', emptyDir: {} }, { name: 'ran', hostPath: { path: join(stateDir, 'ran'), type: 'DirectoryOrCreate' } }, { name: 'image', image: { reference: helloImage } }],
+      volumes: [{ name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'cfg' } }, { name: 'sec', secret: { secretName: 'sec' } }, { name: 'disk', emptyDir: {} }, { name: 'ran', hostPath: { path: join(stateDir, 'ran'), type: 'DirectoryOrCreate' } }, { name: 'image', image: { reference: helloImage } }],
       initContainers: [testContainer('init', { ...sh(note('init')), volumeMounts, ...limits(memory) }), testContainer('side', { ...sh(`${note('side')}; sleep 100000`), restartPolicy: 'Always', volumeMounts, ...limits(memory) })],
       containers: [testContainer('app', { ...sh(`${note('app')}; busybox nc -l -p 4242 -e cat & sleep 100000`), volumeMounts: [...volumeMounts, { name: 'disk', mountPath: '/sub', subPath: 'deep/er' }], ...limits(memory), lifecycle: { postStart: { exec: { command: ['true'] } } } })],
     }, metadata);

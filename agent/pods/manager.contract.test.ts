@@ -9,7 +9,9 @@ import { silentLog } from '#common/log.ts';
 import { openContainerdLab, type ContainerdLab } from '#agent/runtimes/containerd/test-lab.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { Evictor } from './eviction/evictor.ts';
+import { ObjectSeal } from '#agent/state/seal.ts';
 import { PodManager } from './manager.ts';
+import { MemoryVolumes } from './volumes/secret-volumes.ts';
 import { MemoryState, testContainer, testPod as anyPod } from './testing.ts';
 
 let lab: ContainerdLab;
@@ -19,6 +21,7 @@ let events: AgentEvent[];
 let stop: AbortController;
 let running: Promise<unknown>;
 const listeners = new Set<() => void>();
+const seal = new ObjectSeal(Buffer.alloc(32));
 
 beforeAll(async () => { lab = await openContainerdLab('10.77.1.0/24'); });
 afterAll(async () => { await lab.close(); });
@@ -26,7 +29,7 @@ afterAll(async () => { await lab.close(); });
 function begin(): void {
   stop = new AbortController();
   manager = new PodManager({
-    state, driver: lab.connect(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
+    state, secretVolumes: new MemoryVolumes({ seal, log: silentLog }), driver: lab.connect(), clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
     node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
   }, { nodeName: 'node', stateDir: lab.stateDir, cgroupRoot: `/${lab.netns}`, clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 8 });
   manager.subscribe(tell);
@@ -50,6 +53,11 @@ afterEach(async () => {
   await until(async () => (await lab.driver.list(stop.signal)).sandboxes.length === 0);
   await end();
 });
+
+async function folderOf(name: string): Promise<string> {
+  const parent = join(lab.stateDir, 'pods');
+  return join(parent, (await readdir(parent)).find((folder) => folder.includes(`${name}-uid`)) ?? '');
+}
 
 /** Looks again after each report and event. */
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -119,11 +127,16 @@ describe('pods on containerd', () => {
     expect(await inside('env', 'cat /etc/resolv.conf')).toBe('search default.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.43.0.10\noptions ndots:5\n');
     expect(await inside('env', 'cat /info/labels; touch /x 2>&1; touch /mem/ok && echo ok')).toMatch(/^app="env"touch: .*\nok\n$/);
     expect(statusOf('env')?.qosClass).toBe('Guaranteed');
+    // A Secret is never written to a disk.
+    expect(await inside('env', "grep ' /sec ' /proc/mounts | cut -d' ' -f3")).toBe('tmpfs\n');
+    expect(await readFile(join(await folderOf('env'), '.volumes/sec/password'), 'utf8')).toBe('xyzzy');
     const uid = (await readdir(join('/sys/fs/cgroup', 'memory', lab.netns)).catch(() => [])).filter((d) => d.startsWith('pod'));
     expect(uid).toEqual(['podenv-uid']);
 
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { greeting: 'goodbye' } });
+    state.set({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'sec', namespace: 'default' }, data: { password: Buffer.from('plugh').toString('base64') } });
     await until(async () => await inside('env', 'cat /cfg/greeting') === 'goodbye');
+    await until(async () => await readFile(join(await folderOf('env'), '.volumes/sec/password'), 'utf8') === 'plugh');
     state.remove(pods, 'default', 'env');
     await until(async () => (await readdir(join(lab.stateDir, 'pods'))).every((d) => !d.includes('env-uid')));
     expect((await readdir(join('/sys/fs/cgroup', 'memory', lab.netns)).catch(() => [])).filter((d) => d.startsWith('pod'))).toEqual([]);

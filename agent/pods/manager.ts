@@ -33,6 +33,7 @@ import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './
 import { untilAnswered } from './until-answered.ts';
 import { UsageMeter } from './usage.ts';
 import type { VolumeMeter } from './volumes/meter.ts';
+import type { SecretVolumes } from './volumes/secret-volumes.ts';
 import { PodWorker } from './worker.ts';
 
 export interface PodManagerDeps {
@@ -46,6 +47,8 @@ export interface PodManagerDeps {
   readonly node: NodeFacts;
   /** Absent where no control plane can be asked, as in some tests. */
   readonly tokens?: PodTokens;
+  /** Where volumes with Secrets are; absent where plain folders serve, as in tests without root. */
+  readonly secretVolumes?: SecretVolumes;
   /** What pods of which there may be only one copy live by; absent in some tests. */
   readonly contact?: Contact;
   /** Absent where there are none, as in some tests. */
@@ -99,7 +102,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#schedule = new ProbeSchedule(deps.clock);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
-    this.#lookup = objectLookup(deps.state, deps.csi, deps.tokens);
+    this.#lookup = objectLookup(deps.state, deps.csi, deps.tokens, deps.secretVolumes);
     this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, hasPods: () => this.#workers.size > 0, waitingReason: (uid, container) => this.#board.waitingReason(uid, container) });
   }
 

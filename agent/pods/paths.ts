@@ -13,6 +13,8 @@ export interface PodPaths {
   /** Volumes that outlive pods, each by its own name. */
   readonly localVolumes: string;
   readonly hostsFile: string;
+  /** Sealed tokens of service accounts, a file for each volume. */
+  readonly tokens: string;
   /** What the pod's containers have been given. */
   readonly allocation: string;
   terminationLog(container: string, attempt: number): string;
@@ -47,6 +49,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     imageVolumes: join(root, '.images'),
     localVolumes: localVolumesDir(stateDir),
     hostsFile: join(root, '.files', 'hosts'),
+    tokens: join(root, '.files', 'tokens'),
     allocation: join(root, '.files', 'resources.json'),
     terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
   };

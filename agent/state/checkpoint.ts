@@ -44,7 +44,8 @@ export class CheckpointStore implements Checkpoint {
   readonly #folder: string;
   readonly #compactAfterBytes: number;
   readonly #log: Log;
-  readonly #seal: ObjectSeal;
+  /** What Secrets are sealed with. */
+  readonly seal: ObjectSeal;
   readonly #listeners = new Set<(changes: readonly StateChange[]) => void>();
   #objects: ObjectSet;
   #known: boolean;
@@ -58,7 +59,7 @@ export class CheckpointStore implements Checkpoint {
 
   private constructor(log: Log, seal: ObjectSeal, config: CheckpointConfig, loaded: Loaded) {
     this.#log = log;
-    this.#seal = seal;
+    this.seal = seal;
     this.#folder = config.folder;
     this.#compactAfterBytes = config.compactAfterBytes ?? defaultCompactAfterBytes;
     this.#objects = loaded.objects;
@@ -146,7 +147,7 @@ export class CheckpointStore implements Checkpoint {
   }
 
   async #write(changes: readonly StateChange[], revision: number): Promise<void> {
-    const record = encodeChange(changes, revision, this.#seal);
+    const record = encodeChange(changes, revision, this.seal);
     const limit = Math.max(this.#compactAfterBytes, 2 * this.#snapshotBytes);
     const store = async (longerThanLimit: boolean): Promise<void> => {
       const file = this.#file;
@@ -170,7 +171,7 @@ export class CheckpointStore implements Checkpoint {
   async #writeGeneration(changes: readonly StateChange[], revision: number): Promise<void> {
     const next = this.#objects.copy();
     next.apply(changes);
-    const bytes = newFile(encodeSnapshot(next, revision, this.#seal));
+    const bytes = newFile(encodeSnapshot(next, revision, this.seal));
     const generation = this.#generation + 1;
     const path = pathOf(this.#folder, generation);
     await writeFileAtomic(path, bytes, 0o600);

@@ -11,7 +11,7 @@ const keyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** Keeps objects unreadable on disk for whoever has the file alone: AES-256-GCM with a key of this host's own. */
+/** Keeps objects, and other records, unreadable on disk for whoever has the file alone: AES-256-GCM with a key of this host's own. */
 export class ObjectSeal {
   readonly #key: Buffer;
 
@@ -37,7 +37,7 @@ export class ObjectSeal {
   }
 
   /** `context` must be the same to open it: it cannot stand in for something else. */
-  seal(object: KubeObject, context: string): string {
+  seal(object: object, context: string): string {
     const nonce = randomBytes(nonceBytes);
     const cipher = createCipheriv(algorithm, this.#key, nonce).setAAD(Buffer.from(context));
     const text = Buffer.concat([cipher.update(JSON.stringify(object), 'utf8'), cipher.final()]);

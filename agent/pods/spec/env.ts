@@ -1,6 +1,7 @@
 import type { ConfigMap, Container, EnvVar, PersistentVolume, PersistentVolumeClaim, Pod, RuntimeClass, Secret, Service } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { PodCsi } from '#agent/csi/types.ts';
+import type { SecretVolumes } from '../volumes/secret-volumes.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
 import { expand } from './expansion.ts';
 import { fieldValue, resourceValue, type FieldFacts } from './fields.ts';
@@ -21,6 +22,8 @@ export interface ObjectLookup {
   readonly csi?: PodCsi;
   /** Absent where no control plane can be asked. */
   token?(request: PodTokenRequest): Promise<string>;
+  /** Absent where plain folders serve, as in tests without root. */
+  readonly secretVolumes?: SecretVolumes;
 }
 
 /** A container's environment. Rejects with `NotFound` when a map or key that is not optional is missing. */

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Pod, ServiceAccountTokenProjection, Volume } from '#api/gen/types.ts';
 import { messageOf, StatusError, toStatus } from '#common/errors.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
@@ -26,25 +24,25 @@ function sourcesOf(volume: Volume): ServiceAccountTokenProjection[] {
 }
 
 /**
- * The tokens of a projected volume in `dir`: those that are there while they are fresh, new ones when they can be had.
+ * The tokens of a projected volume: those `kept`, by their path, while they are fresh, new ones when they can be had.
  * An old token serves until then, so that a pod starts while the control plane is away; only one that never was is an error.
  */
-export async function volumeTokens(pod: Pod, volume: Volume, dir: string, fetch: (request: PodTokenRequest) => Promise<string>, nowMs: number): Promise<VolumeTokens | undefined> {
+export async function volumeTokens(pod: Pod, volume: Volume, kept: (path: string) => Promise<string | undefined>, fetch: (request: PodTokenRequest) => Promise<string>, nowMs: number): Promise<VolumeTokens | undefined> {
   const sources = sourcesOf(volume);
   if (sources.length === 0) return undefined;
   const { namespace = '', name: podName = '', uid: podUid = '' } = pod.metadata ?? {};
   const tokens = new Map<string, string>();
   let renewInMs = dayMs;
   for (const { path, audience = '', expirationSeconds = defaultSeconds } of sources) {
-    const kept = await readFile(join(dir, '..data', path), 'utf8').catch(() => undefined);
-    let token = kept;
-    let waitMs = kept === undefined ? 0 : freshForMs(kept, nowMs);
+    const before = await kept(path);
+    let token = before;
+    let waitMs = before === undefined ? 0 : freshForMs(before, nowMs);
     if (token === undefined || waitMs <= 0) {
       try {
         token = await fetch({ namespace, podName, podUid, audience, expirationSeconds });
         waitMs = Math.max(retryMs, freshForMs(token, nowMs));
       } catch (error) {
-        if (kept === undefined) throw new StatusError(toStatus(error).code, `failed to fetch token: ${messageOf(error)}`, { cause: error });
+        if (before === undefined) throw new StatusError(toStatus(error).code, `failed to fetch token: ${messageOf(error)}`, { cause: error });
         waitMs = retryMs;
       }
     }

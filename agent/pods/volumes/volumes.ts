@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, Pod, Volume, VolumeMount } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
@@ -49,11 +49,24 @@ async function ensureVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: O
   if (volume.emptyDir) { await ensureEmptyDir(pod, dir, volume.emptyDir, facts.allocatable.memoryBytes); return undefined; }
   if (volume.nfs) { await (await import('./nfs.ts')).ensureNfs(dir, volume.nfs, [], signal); return undefined; }
   const unreachable = (): Promise<string> => Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected'));
-  const projected = await volumeTokens(pod, volume, dir, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
+  const tokensFile = join(paths.tokens, volume.name);
+  const kept = volume.projected && await lookup.secretVolumes?.kept(tokensFile) || new Map<string, string>();
+  const inUse = (path: string): Promise<string | undefined> => readFile(join(dir, '..data', path), 'utf8').catch(() => kept.get(path));
+  const projected = await volumeTokens(pod, volume, inUse, (request) => lookup.token?.(request) ?? unreachable(), nowMs);
   const payload = volumePayload(pod, volume, lookup, facts, projected?.tokens);
   if (!payload) throw new StatusError('Invalid', 'this type of volume is not supported on this node; use emptyDir, hostPath, image, nfs, csi, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected');
+  if (projected && !sameTokens(projected.tokens, kept)) await lookup.secretVolumes?.keep(tokensFile, projected.tokens);
+  if (hasSecrets(volume)) await lookup.secretVolumes?.prepare(dir, begins);
   await writeAtomically(dir, payload, fsGroup);
   return projected?.renewInMs;
+}
+
+function sameTokens(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a].every(([path, token]) => b.get(path) === token);
+}
+
+function hasSecrets({ secret, projected }: Volume): boolean {
+  return (secret ?? projected?.sources?.find((source) => source.secret ?? source.serviceAccountToken)) !== undefined;
 }
 
 function volumePath(volume: Volume, paths: PodPaths): string {
@@ -166,4 +179,5 @@ export async function removeVolumes(paths: PodPaths, driver: ImageKeeper, signal
   for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
   await releaseImageVolumes(paths, driver, signal);
   await rm(paths.volumes, { recursive: true, force: true });
+  await rm(paths.tokens, { recursive: true, force: true });
 }
