@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
+import { isQuantity, quantityValue } from '#api/meta/quantity.ts';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
 import { topologyPolicies, type TopologyPolicy } from './devices/topology.ts';
@@ -60,6 +61,8 @@ export const agentSettings = {
   imageMinimumGcAgeMs: durationMs('image-minimum-gc-age', { default: 120_000, description: 'how long an image is kept in any case' }),
   imageMaximumGcAgeMs: durationMs('image-maximum-gc-age', { default: 0, description: 'after how long an image that no pod needs is removed, however empty the disk is; 0 for never' }),
   maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),
+  containerLogMaxSize: text('container-log-max-size', { default: '10Mi', placeholder: 'BYTES', check: (value) => (isQuantity(value) && quantityValue(value) > 0 ? undefined : 'expected an amount of bytes such as 10Mi'), description: 'how large the log of a container may grow before a new file is begun' }),
+  containerLogMaxFiles: integer('container-log-max-files', { default: 5, min: 2, max: 1000, placeholder: 'N', description: 'how many files of it are kept, the one in use included' }),
   podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
   evictionHard: text('eviction-hard', {
     default: '', placeholder: 'SIGNAL<AMOUNT,...', check: (value) => problemOf(() => parseThresholds(value)),

@@ -12,6 +12,7 @@ import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
+import { defaultRotation } from './logs/rotate.ts';
 import { ContainerLifecycle, type Signals } from './lifecycle.ts';
 import type { Limit } from './limit.ts';
 import { configBackoff, type PodMemory } from './memory.ts';
@@ -166,7 +167,7 @@ export class PodActions {
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
     const config = await prepareContainer({
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
-      targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'),
+      targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'), logRotation: this.#config.logRotation ?? defaultRotation,
       abilities: abilitiesOf(pod, this.#deps.lookup, this.#deps.node),
     });
     const parts = await this.#deps.devices?.parts(pod, spec.name, stop);

@@ -20,6 +20,7 @@ import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
 import { Limit } from './limit.ts';
 import { PodLogs } from './logs/pod-logs.ts';
+import { defaultRotation } from './logs/rotate.ts';
 import { objectLookup } from './lookup.ts';
 import { systemCheck } from './probes/checks.ts';
 import { ProbeSchedule } from './probes/schedule.ts';
@@ -103,7 +104,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
     this.#tasks = new TaskGroup(this.#log);
     this.#lookup = objectLookup(deps.state, deps.csi, deps.tokens, deps.secretVolumes);
-    this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, hasPods: () => this.#workers.size > 0, waitingReason: (uid, container) => this.#board.waitingReason(uid, container) });
+    this.#logs = new PodLogs({ driver: deps.driver, clock: deps.clock, log: this.#log, rotation: config.logRotation ?? defaultRotation, hasPods: () => this.#workers.size > 0, waitingReason: (uid, container) => this.#board.waitingReason(uid, container) });
   }
 
   /** Until aborted; then pods go on running and only the looking after them stops. */

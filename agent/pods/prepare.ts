@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
-import type { ContainerConfig, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
+import type { ContainerConfig, LogRotation, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import { enforcesAppArmor } from './admit.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
@@ -85,6 +85,7 @@ export interface ContainerInputs {
   readonly imageUser: ImageUser | undefined;
   readonly targetContainerId: string | undefined;
   readonly seccompDir: string;
+  readonly logRotation: LogRotation;
   readonly abilities: RuntimeAbilities;
 }
 

@@ -1,5 +1,5 @@
 import type { NodeStatus, Pod } from '#api/gen/types.ts';
-import type { Container, Sandbox } from '#agent/runtimes/types.ts';
+import type { Container, LogRotation, Sandbox } from '#agent/runtimes/types.ts';
 import type { HostUsage } from '#agent/session/types.ts';
 import type { ResizeView } from './allocation/allocation.ts';
 import type { Rejection } from './spec/admission.ts';
@@ -19,6 +19,8 @@ export interface PodManagerConfig {
   readonly allowedUnsafeSysctls: readonly string[];
   /** How many processes and threads a pod may have; -1, or absent, for no limit. */
   readonly podMaxPids?: number;
+  /** How logs of containers are rotated; kubelet's way when absent. */
+  readonly logRotation?: LogRotation;
   /** How many sandboxes and containers may be under construction at once. */
   readonly parallelStarts: number;
 }

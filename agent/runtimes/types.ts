@@ -285,6 +285,9 @@ export interface SecurityProfile {
   readonly reference?: string;
 }
 
+/** How large a container's log may grow, and how many files of it are kept, the one in use included. */
+export interface LogRotation { readonly maxBytes: number; readonly maxFiles: number }
+
 export interface ContainerConfig {
   readonly name: string;
   readonly attempt: number;
@@ -310,6 +313,8 @@ export interface ContainerConfig {
   readonly stopSignal?: string;
   /** File name below the sandbox's log directory. */
   readonly logFile: string;
+  /** For drivers whose engine rotates logs itself; the engine's way when absent. */
+  readonly logRotation?: LogRotation;
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;

@@ -9,7 +9,7 @@ import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { Container } from '#agent/runtimes/types.ts';
 import { PodLogs } from './pod-logs.ts';
 import { readLog, type ReadOptions } from './reader.ts';
-import { rotateLog } from './rotate.ts';
+import { defaultRotation, rotateLog } from './rotate.ts';
 
 let dir: string;
 let path: string;
@@ -101,7 +101,7 @@ describe('rotating a log', () => {
     driver.list = () => Promise.resolve({ sandboxes: [], containers: ['broken', 'full'].map((id) => ({ id, state: 'running', logPath: join(dir, id) }) as Container) });
     driver.failures.set('reopenLog', [new StatusError('InternalError', 'no such shim')]);
     const stop = new AbortController();
-    const running = new PodLogs({ driver, clock, log: silentLog, hasPods: () => true, waitingReason: () => undefined }).start(stop.signal);
+    const running = new PodLogs({ driver, clock, log: silentLog, rotation: defaultRotation, hasPods: () => true, waitingReason: () => undefined }).start(stop.signal);
     const fill = async (): Promise<void> => {
       await writeFile(join(dir, 'broken'), '');
       await writeFile(join(dir, 'full'), '');

@@ -2,15 +2,16 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
-import type { RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
+import type { LogRotation, RuntimeDriver, RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { LogQuery } from '#agent/session/types.ts';
 import { queryLogs, type LogDeps } from './query.ts';
-import { defaultRotation, rotateLog } from './rotate.ts';
+import { rotateLog } from './rotate.ts';
 
 export interface PodLogsDeps extends Pick<LogDeps, 'waitingReason'> {
   readonly driver: RuntimeDriver;
   readonly clock: Clock;
   readonly log: Log;
+  readonly rotation: LogRotation;
   /** Whether this host has any pods. */
   readonly hasPods: () => boolean;
 }
@@ -96,7 +97,7 @@ export class PodLogs implements Runnable {
 
   /** True when some log was full. One that cannot be rotated is in no other's way. */
   async #rotateAll(signal: AbortSignal): Promise<boolean> {
-    const { driver, log } = this.#deps;
+    const { driver, log, rotation } = this.#deps;
     let rotated = false;
     const attempt = async (what: () => Promise<void>): Promise<void> => what().catch((error: unknown) => {
       if (signal.aborted) throw error;
@@ -104,7 +105,7 @@ export class PodLogs implements Runnable {
     });
     await attempt(async () => {
       for (const container of (await driver.list(signal)).containers) {
-        if (container.state === 'running') await attempt(async () => { if (await rotateLog(driver, container, defaultRotation, signal)) rotated = true; });
+        if (container.state === 'running') await attempt(async () => { if (await rotateLog(driver, container, rotation, signal)) rotated = true; });
       }
     });
     return rotated;

@@ -1,12 +1,11 @@
 import { rename, rm, stat } from 'node:fs/promises';
-import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
+import type { Container, LogRotation, RuntimeDriver } from '#agent/runtimes/types.ts';
 
-export interface RotationConfig { readonly maxBytes: number; readonly maxFiles: number }
-
-export const defaultRotation: RotationConfig = { maxBytes: 10 << 20, maxFiles: 5 };
+/** As kubelet's. */
+export const defaultRotation: LogRotation = { maxBytes: 10 << 20, maxFiles: 5 };
 
 /** Moves a log that has grown too large aside (`0.log` → `0.log.1` → …) and has the runtime begin a new one. True when it did. */
-export async function rotateLog(driver: RuntimeDriver, container: Container, config: RotationConfig, signal: AbortSignal): Promise<boolean> {
+export async function rotateLog(driver: RuntimeDriver, container: Container, config: LogRotation, signal: AbortSignal): Promise<boolean> {
   if (driver.readLog) return false;
   const path = container.logPath;
   const size = await stat(path).then((s) => s.size, () => undefined);

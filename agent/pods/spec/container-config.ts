@@ -1,5 +1,5 @@
 import type { Container, Pod } from '#api/gen/types.ts';
-import type { ContainerConfig } from '#agent/runtimes/types.ts';
+import type { ContainerConfig, LogRotation } from '#agent/runtimes/types.ts';
 import { StatusError } from '#common/errors.ts';
 import { logFileOf } from '../paths.ts';
 import { graceSecondsOf, specHash } from './containers.ts';
@@ -16,6 +16,7 @@ export interface ContainerFacts extends SecurityFacts {
   /** Names of resources: the huge pages that this node has. */
   readonly nodeHugePages?: readonly string[];
   readonly abilities: RuntimeAbilities;
+  readonly logRotation?: LogRotation;
   /** Of an ephemeral container: the container whose processes it sees. */
   readonly targetContainerId?: string | undefined;
 }
@@ -39,6 +40,7 @@ export function containerConfig(pod: Pod, container: Container, facts: Container
     graceSeconds: graceSecondsOf(pod),
     ...(container.lifecycle?.stopSignal !== undefined && { stopSignal: container.lifecycle.stopSignal }),
     logFile: logFileOf(container.name, facts.attempt),
+    ...(facts.logRotation && { logRotation: facts.logRotation }),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,

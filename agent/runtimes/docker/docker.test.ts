@@ -70,6 +70,14 @@ it('tells a Docker that makes mounts read-only with all inside which of them are
   expect(optionsFor({ ...facts, recursiveReadOnly: false })).toEqual(['', '', '', '']);
 });
 
+it('lets Docker rotate logs as the node says', () => {
+  const facts = { systemdCgroups: false, cdi: false, recursiveReadOnly: false, minOomScoreAdj: 0 };
+  const config = containerConfig('true', { logRotation: { maxBytes: 2048, maxFiles: 3 } });
+  expect(containerRequest({ owner: 'n', sandboxId: 's', sandbox: sandboxConfig('/l'), resolvConf: '/r', seccompProfile: undefined }, config, facts)).toMatchObject({
+    HostConfig: { LogConfig: { Type: 'json-file', Config: { 'max-size': '2048', 'max-file': '3' } } },
+  });
+});
+
 describe('a socket that no Docker answers on', () => {
   let dir: string;
   let socket: string;

@@ -38,7 +38,6 @@ export function holdsImage({ Labels }: ListedContainer): boolean {
   return Labels?.[ownLabels.kind] === imageHolder;
 }
 
-const logging = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '5' } };
 const pauseShares = 2;
 
 /** The container that holds a pod's namespaces. Its network is made by CNI. */
@@ -122,7 +121,7 @@ export function containerRequest({ owner, sandboxId, sandbox, resolvConf, seccom
       ...(config.cdiDevices && { DeviceRequests: [{ Driver: 'cdi', DeviceIDs: config.cdiDevices }] }),
       // Engines before 24 do not know of them.
       ...(config.annotations && { Annotations: config.annotations }),
-      LogConfig: logging,
+      LogConfig: { Type: 'json-file', ...(config.logRotation && { Config: { 'max-size': String(config.logRotation.maxBytes), 'max-file': String(config.logRotation.maxFiles) } }) },
       ...runtime(sandbox),
     },
   };
