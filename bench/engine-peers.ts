@@ -1,4 +1,5 @@
-import { helloImage, pauseImage } from '#install/images.ts';
+import { readFile, writeFile } from 'node:fs/promises';
+import { helloImage, helloSpec, hostArchitecture, imageArchive, pauseImage, pauseSpec } from '#install/images.ts';
 import type { Cluster } from '#test/support/cluster.ts';
 
 /** How the same containers start and end when the engine's own command line is told to. */
@@ -10,12 +11,14 @@ export interface EnginePeer {
 
 export type Runtime = 'cri' | 'ctr' | 'docker';
 
-/** The engine must have the two images that Cleat makes. */
+/** Gives the engine the two images that Cleat makes; Docker must have them. */
 export async function openPeer(runtime: Runtime, cluster: Cluster): Promise<EnginePeer> {
   if (runtime === 'docker') return new Peer('docker run of the same containers', cluster, {}, dockerScript);
   const env = { CONTAINERD_ADDRESS: runtime === 'cri' ? cluster.containerdSocket : '/run/containerd/containerd.sock' };
-  const images = `for i in ${pauseImage} ${helloImage}; do ctr -n ${runtime === 'cri' ? 'k8s.io' : 'cleat'} images export /var/lib/cleat/peer.tar $i; ctr -n bench images import /var/lib/cleat/peer.tar; done; rm /var/lib/cleat/peer.tar`;
-  await cluster.controlPlaneHost.sh(images, { env, timeoutMs: 120_000 });
+  for (const image of [pauseSpec(hostArchitecture()), helloSpec(hostArchitecture(), await readFile('/bin/busybox'))]) {
+    await writeFile(cluster.controlPlaneHost.path('/var/lib/cleat/peer.tar'), imageArchive(image));
+    await cluster.controlPlaneHost.sh('ctr -n bench images import /var/lib/cleat/peer.tar; rm /var/lib/cleat/peer.tar', { env, timeoutMs: 120_000 });
+  }
   return new Peer('ctr run of the same containers', cluster, env, ctrScript);
 }
 

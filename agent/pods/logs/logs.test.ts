@@ -143,6 +143,41 @@ describe('following a log', () => {
     expect(seen.join('')).toBe('a\nb\nc\nd\ne\n');
   });
 
+  it('loses nothing of a log that is rotated more than once before it is read on, and also when its container ends then', async () => {
+    await writeFile(path, entry(1, 'a'));
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => { end = resolve; });
+    let text = '';
+    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
+      text += Buffer.from(chunk).toString();
+      if (text !== 'a\n') continue;
+      for (const [n, word] of ['b', 'c', 'd'].entries()) {
+        await rename(`${path}.1`, `${path}.2`).catch(() => undefined);
+        await rename(path, `${path}.1`);
+        await writeFile(path, entry(n + 2, word));
+      }
+      end();
+    }
+    // What was removed in between is gone for everybody.
+    expect(text).toBe('a\nb\nc\nd\n');
+  });
+
+  it('goes on with the oldest file that is left where its own is gone', async () => {
+    await writeFile(path, entry(1, 'a'));
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => { end = resolve; });
+    let text = '';
+    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
+      text += Buffer.from(chunk).toString();
+      if (text !== 'a\n') continue;
+      await rm(path);
+      await writeFile(`${path}.1`, entry(2, 'b'));
+      await writeFile(path, entry(3, 'c'));
+      end();
+    }
+    expect(text).toBe('a\nb\nc\n');
+  });
+
   it('ends when aborted', async () => {
     await writeFile(path, entry(1, 'a'));
     const stop = new AbortController();

@@ -58,16 +58,17 @@ async function* texts(path: string, options: ReadOptions, signal: AbortSignal): 
           position += block.length;
           yield text.take(block);
         }
-        if (!changes || last || signal.aborted) { yield text.rest(); return; }
-        await changes.next();
-        const renewed = await reopened(path, file, position);
-        if (renewed) {
+        const newer = changes && await newerThan(path, file, position);
+        if (newer) {
           // The old file was read to its end before the runtime went on in a new one, but for what came in between.
           for await (const block of blocks.of(file, position)) yield text.take(block);
           await file.close();
-          file = renewed;
+          file = newer;
           position = 0;
+          continue;
         }
+        if (!changes || last || signal.aborted) { yield text.rest(); return; }
+        await changes.next();
       }
     } finally {
       changes?.close();
@@ -102,11 +103,18 @@ async function openLog(path: string): Promise<FileHandle> {
   }
 }
 
-/** The file that has the path now, if it is another than `file`, as after a rotation. */
-async function reopened(path: string, file: FileHandle, position: number): Promise<FileHandle | undefined> {
+/** The file that comes after `file`, if there is one: a busy log may be rotated more than once while it is read. Of what is removed by then nobody knows. */
+async function newerThan(path: string, file: FileHandle, position: number): Promise<FileHandle | undefined> {
   const [now, held] = await Promise.all([stat(path).catch(() => undefined), file.stat()]);
   if (!now || (now.ino === held.ino && now.size >= position)) return undefined;
-  return open(path, 'r').catch(() => undefined);
+  const names = [...await rotated(path), path];
+  const numbers = await Promise.all(names.map((name) => stat(name).then(({ ino }) => ino, () => undefined)));
+  const next = Math.min(numbers.indexOf(held.ino) + 1, names.length - 1);
+  const newer = await open(names[next] ?? path, 'r').catch(() => undefined);
+  if (!newer || (await newer.stat()).ino === numbers[next]) return newer;
+  // Rotated at this very moment: the name is another's by now.
+  await newer.close();
+  return newerThan(path, file, position);
 }
 
 /** Reads files a block at a time, into one piece of memory: a block is good until the next is asked for. */
