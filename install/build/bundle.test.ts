@@ -21,7 +21,7 @@ describe('what the executable carries', () => {
   it('starts servers with the flags that a checkout starts them with', () => {
     const script = readFileSync(join(root, 'cleat'), 'utf8');
     const entry = readFileSync(join(root, 'install/build/entry.ts'), 'utf8');
-    const flags = (text: string): string[] => [...new Set(text.match(/--(?:no-(?:turbofan|maglev|sparkplug|parallel-scavenge)|regexp-interpret-all|max-semi-space-size=\d+|v8-pool-size=\d+)/g))].sort();
+    const flags = (text: string): string[] => [...new Set(text.match(/--(?:no-(?:turbofan|maglev|sparkplug|parallel-scavenge)|regexp-interpret-all|optimize-for-size|max-semi-space-size=\d+|v8-pool-size=\d+)/g))].sort();
     const malloc = (text: string): string[] => [...text.matchAll(/(MALLOC_\w+)(?:=|: ')(\d+)/g)].map(([, name, value]) => `${name ?? ''}=${value ?? ''}`).sort();
     expect(malloc(script)).toHaveLength(3);
     expect([flags(entry), malloc(entry)]).toEqual([flags(script), malloc(script)]);

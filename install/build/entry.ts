@@ -15,7 +15,7 @@ const controlPlane = { options: '--max-semi-space-size=2', flags: ['--no-turbofa
 const servers: Readonly<Record<string, { readonly options: string; readonly flags: readonly string[] }>> = {
   up: controlPlane,
   controlplane: controlPlane,
-  agent: { options: '--max-semi-space-size=1 --v8-pool-size=1', flags: ['--no-turbofan', '--no-maglev', '--no-sparkplug', '--regexp-interpret-all', '--no-parallel-scavenge'] },
+  agent: { options: '--max-semi-space-size=1 --v8-pool-size=1', flags: ['--no-turbofan', '--no-maglev', '--no-sparkplug', '--regexp-interpret-all', '--no-parallel-scavenge', '--optimize-for-size'] },
 };
 
 /** What the executable carries (build.ts). The bytes are pages of its own file, which are read when they are looked at. */
