@@ -19,13 +19,23 @@ export async function openPeer(runtime: Runtime, cluster: Cluster): Promise<Engi
     await writeFile(cluster.controlPlaneHost.path('/var/lib/cleat/peer.tar'), imageArchive(image));
     await cluster.controlPlaneHost.sh('ctr -n bench images import /var/lib/cleat/peer.tar; rm /var/lib/cleat/peer.tar', { env, timeoutMs: 120_000 });
   }
+  // Where `ctr run --cni` looks for a network; in this host's own view of its files.
+  await writeFile(cluster.controlPlaneHost.path('/var/lib/cleat/peer-network'), JSON.stringify(peerNetwork));
+  await cluster.controlPlaneHost.sh('for d in /opt /etc/cni; do mkdir -p $d; mount -t tmpfs tmpfs $d; done; mkdir -p /opt/cni /etc/cni/net.d; ln -s /usr/lib/cni /opt/cni/bin; cp /var/lib/cleat/peer-network /etc/cni/net.d/10-bench.conflist');
   return new Peer('ctr run of the same containers', cluster, env, ctrScript);
 }
+
+/** As a pod's. */
+const peerNetwork = {
+  cniVersion: '0.4.0', name: 'bench', plugins: [
+    { type: 'ptp', ipMasq: false, ipam: { type: 'host-local', ranges: [[{ subnet: '10.99.0.0/16' }]], routes: [{ dst: '0.0.0.0/0' }] } },
+  ],
+};
 
 /** Each is given the numbers of the pods, tells times in nanoseconds, and leaves nothing. */
 const ctrScript = (numbers: string, count: number): string => `
   start=$(date +%s%N)
-  for i in ${numbers}; do { ctr -n bench run -d ${pauseImage} pause$i && ctr -n bench run -d ${helloImage} app$i; } & done; wait
+  for i in ${numbers}; do { ctr -n bench run --cni --pid-file /run/bench-pid$i -d ${pauseImage} pause$i && ctr -n bench run --with-ns network:/proc/$(cat /run/bench-pid$i)/ns/net -d ${helloImage} app$i; } & done; wait
   end=$(date +%s%N)
   [ $(ctr -n bench tasks ls | grep -c RUNNING) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
   stop=$(date +%s%N)

@@ -62,14 +62,14 @@ export class Containers {
     this.#dirs = dirs;
   }
 
-  async create(sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, { handler, ...files }: PodPlace, signal: AbortSignal): Promise<string> {
+  async create(sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, place: PodPlace, signal: AbortSignal): Promise<string> {
     const { ctr, images, records, snapshotter, clock } = this.#deps;
     const image = await images.get(config.image, signal);
     const id = randomBytes(32).toString('hex');
     const record: ContainerRecord = {
       id, sandboxId: sandboxRecord.id, podUid: sandbox.podUid, name: config.name, attempt: config.attempt, image: config.image, imageId: image.id, specHash: config.specHash,
       createdAtMs: clock.now(), startedAtMs: 0, finishedAtMs: 0, exitCode: 0, logPath: join(sandbox.logDirectory, config.logFile), graceSeconds: config.graceSeconds,
-      made: false, stopSignal: config.stopSignal ?? image.config.StopSignal ?? 'SIGTERM', streams: { stdin: config.stdin, stdinOnce: config.stdinOnce, tty: config.tty }, cgroup: cgroupOf(sandbox, id), ...(handler.length > 0 && { handler: [...handler, ...labelArgs(this.#labels(sandbox, config.name))] }),
+      made: false, stopSignal: config.stopSignal ?? image.config.StopSignal ?? 'SIGTERM', streams: { stdin: config.stdin, stdinOnce: config.stdinOnce, tty: config.tty }, cgroup: cgroupOf(sandbox, id), handler: [...place.handler, ...labelArgs(this.#labels(sandbox, config.name))],
     };
     await records.write(record);
     try {
@@ -77,10 +77,8 @@ export class Containers {
       await mkdir(rootfs, { recursive: true });
       const mount = await ctr.run(['snapshots', '--snapshotter', await snapshotter(signal), 'prepare', '--target', rootfs, id, image.chainId], signal);
       await mountAsTold(mount, signal);
-      const spec = await this.#spec(record, sandboxRecord, sandbox, config, image, files, signal);
-      const path = await records.writeFile(id, 'config.json', JSON.stringify(spec));
-      // `containers create` cannot be told of another program than runc.
-      if (!record.handler) await ctr.run(['containers', 'create', '--config', path, ...labelArgs(this.#labels(sandbox, config.name)), id], signal);
+      const spec = await this.#spec(record, sandboxRecord, sandbox, config, image, place, signal);
+      await records.writeFile(id, 'config.json', JSON.stringify(spec));
       await records.write({ ...record, made: true });
       return id;
     } catch (error) {
@@ -235,11 +233,11 @@ export class Containers {
     return join(this.#deps.records.folder(id), 'rootfs');
   }
 
-  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, files: Omit<PodPlace, 'handler'>, signal: AbortSignal): Promise<object> {
+  async #spec(record: ContainerRecord, sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, asked: ContainerConfig, image: LocalImage, { handler, ...files }: PodPlace, signal: AbortSignal): Promise<object> {
     const pause = pauseOf(sandboxRecord);
     if (!pause || !await isAlive(pause)) throw new StatusError('InternalError', `sandbox ${sandboxRecord.id} is not running`);
     const { config, hooks: named } = await withCdiDevices(asked);
-    const nvidia = sandbox.runtimeHandler === nvidiaHandler && !record.handler ? await nvidiaHook() : undefined;
+    const nvidia = sandbox.runtimeHandler === nvidiaHandler && handler.length === 0 ? await nvidiaHook() : undefined;
     const hooks = nvidia ? [nvidia, ...named] : named;
     const { security, targetContainerId, devices = [] } = config;
     const own = (await Promise.all(devices.map(async ({ hostPath, containerPath, permissions }) => (await deviceAt(hostPath, containerPath)).map((device) => ({ ...device, permissions }))))).flat();

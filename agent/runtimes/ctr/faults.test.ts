@@ -44,12 +44,12 @@ const beginnings: readonly Case[] = [
   { what: 'a sandbox is said to run, and does not', call: 'run', script: 'exit 0', ...sandbox, message: /says that it has started the program, and does not tell its process \(""\)/ },
   { what: 'half of a process is told', call: 'run', script: 'truth "$@"; echo 1x > "$(value --pid-file "$@")"; exit', ...sandbox, message: /does not tell its process \("1x/ },
   { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
-  { what: 'a container is refused without a word', call: 'containers create', script: 'exit 7', ...creation, message: /^Error: ctr failed without a word/ },
+  { what: 'a container is refused without a word', call: 'run container', script: 'exit 7', ...start, message: /^Error: ctr failed without a word/ },
   { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
   { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
   { what: 'half of a mount is told', call: 'snapshots mounts', script: 'echo mount -t over; exit', ...preparation, message: /containerd asks for something that is no mount: mount -t over/ },
-  { what: 'a container is started, and that is not said', call: 'tasks start', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr tasks start asks/ },
-  { what: 'a shim is lost', call: 'tasks start', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
+  { what: 'a container is started, and that is not said', call: 'run container', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr run asks/ },
+  { what: 'a shim is lost', call: 'run container', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
   { what: 'a plugin gives an address and does not end', call: 'ADD', script: 'truth; hang', ...sandbox, message: /the CNI plugin lab did not end within 60 s \(ADD\); check what it waits for/ },
   { what: 'a plugin answers half a sentence', call: 'ADD', script: `echo '{"ips":['; exit`, ...sandbox, message: /the CNI plugins of network lab \(lab\) gave the pod no address; check its configuration in/ },
   { what: 'a plugin is killed', call: 'ADD', script: 'truth; kill -9 $$', ...sandbox, message: /cni\/lab: it was ended by SIGKILL/ },
@@ -70,7 +70,7 @@ it.each([
   ['do without ever ending', beginnings.filter(({ script }) => script.includes('hang'))],
 ])('whatever ctr, runc and CNI plugins %s is said, others run, all heals, and nothing stays', async (_what, cases) => {
   lab.want(pod('other'), pod('slow'));
-  for (const call of ['run', 'snapshots prepare', 'tasks start', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
+  for (const call of ['run', 'snapshots prepare', 'run container', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
   const bad = cases.map(nameOf);
   cases.forEach(({ call, script }, index) => { fake.break(call, script, `${bad[index] ?? ''}-uid`); });
   await running('other', 'slow');

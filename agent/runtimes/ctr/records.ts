@@ -9,7 +9,7 @@ export interface ContainerRecord extends Omit<Container, 'state' | 'reason' | 'm
   readonly stopSignal: string;
   readonly streams: { readonly stdin: boolean; readonly stdinOnce: boolean; readonly tty: boolean };
   readonly cgroup: string;
-  /** For a handler of its own: what `ctr run` is told of it. containerd learns of such a container when it is started. */
+  /** What `ctr run` is told of the runtime, and of the container's labels: containerd learns of it when it is started. Absent in records of versions that created it before. */
   readonly handler?: readonly string[];
   /** Absent until it was started. */
   readonly process?: ProcessRef;

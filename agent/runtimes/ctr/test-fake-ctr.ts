@@ -22,7 +22,9 @@ pid() { read -r pid < "$F/tasks/$id" && echo "$pid"; }
 for id; do :; done
 case $1 in
   snapshots) call="snapshots $4" ;;
-  run|version|events) call=$1 ;;
+  # A sandbox, whose output nobody wants, or a container.
+  run) case "$*" in *--null-io*) call=run ;; *) call='run container' ;; esac ;;
+  version|events) call=$1 ;;
   *) call="$1 $2" ;;
 esac
 [ "$call" != "snapshots prepare" ] || id=$7
@@ -34,11 +36,9 @@ truth() {
     'images ls') printf 'REF TYPE DIGEST SIZE PLATFORMS LABELS\\n%s t ${digest('a')} 1.0 MiB linux/amd64 -\\n' "\${3#name==}" ;;
     'content get') case $3 in ${digest('a')}) echo '{"config":{"digest":"${digest('b')}"},"layers":[]}' ;; *) echo '{"rootfs":{"diff_ids":["${digest('c')}"]}}' ;; esac ;;
     'containers ls') ls "$F/containers" ;;
-    'containers create') : > "$F/containers/$id" ;;
     'containers rm') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; rm "$F/containers/$id" ;;
     'tasks ls') echo 'TASK PID STATUS'; for file in "$F"/tasks/*; do [ ! -e "$file" ] || echo "\${file##*/} $(cat "$file") RUNNING"; done ;;
-    run) : > "$F/containers/$id"; begin "$@" ;;
-    'tasks start') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; [ ! -e "$F/tasks/$id" ] || say "task $id: already exists"; begin "$@" ;;
+    run*) [ ! -e "$F/containers/$id" ] || say "container \\"$id\\": already exists"; : > "$F/containers/$id"; begin "$@" ;;
     'tasks kill') [ -e "$F/tasks/$id" ] || say 'no running task found: not found'; kill -9 "$(pid)" 2>/dev/null || say 'process already finished: not found' ;;
     'tasks delete') [ -e "$F/tasks/$id" ] || say "no running task found: task $id not found"; rm "$F/tasks/$id" ;;
     'snapshots prepare') : > "$F/snapshots/$id"; echo "mount -t overlay overlay $6 -o lowerdir=/lower" ;;
