@@ -12,7 +12,8 @@ export async function untilAnswered({ clock, log }: { readonly clock: Clock; rea
       await work();
       return;
     } catch (error) {
-      if (signal.aborted) throw error;
+      // What goes wrong while everything ends is no failure of the runtime.
+      signal.throwIfAborted();
       log.warn({ err: messageOf(error) }, 'the container runtime does not answer; trying again');
       await clock.sleep(backoffMs(retry, failures, Math.random), signal);
     }
