@@ -32,10 +32,8 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const dist = mkdtempSync(join(tmpdir(), 'cleat-bench-dist-'));
-process.once('exit', () => { rmSync(dist, { recursive: true, force: true }); });
 let built: Promise<string> | undefined;
-const executable = (): Promise<string> => built ??= execOk(process.execPath, [join(import.meta.dirname, '../install/build/build.ts'), '--out', dist, '--compression', '1'], { timeoutMs: 600_000 }).then(() => join(dist, `cleat-linux-${process.arch}`));
+const executable = (): Promise<string> => built ??= build();
 
 const all: Row[] = [];
 let failed = false;
@@ -56,6 +54,13 @@ if (flags.has('--json')) console.log(JSON.stringify(all.map((row) => ({ ...row, 
 const missed = all.filter((row) => withinBudget(row) === false);
 console.error(`${String(all.length)} rows, ${String(missed.length)} over budget${missed.length > 0 ? `: ${missed.map((row) => row.name).join('; ')}` : ''}`);
 process.exitCode = failed || missed.length > 0 ? 1 : 0;
+
+async function build(): Promise<string> {
+  const dist = mkdtempSync(join(tmpdir(), 'cleat-bench-dist-'));
+  process.once('exit', () => { rmSync(dist, { recursive: true, force: true }); });
+  await execOk(process.execPath, [join(import.meta.dirname, '../install/build/build.ts'), '--out', dist, '--compression', '1'], { timeoutMs: 600_000 });
+  return join(dist, `cleat-linux-${process.arch}`);
+}
 
 function line(row: Row): string {
   const verdict = withinBudget(row);

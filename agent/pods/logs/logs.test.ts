@@ -125,6 +125,20 @@ describe('rotating a log', () => {
 });
 
 describe('following a log', () => {
+  /** What a follower hears of a log with one line, of which `change` makes what it is when its container ends. */
+  async function followed(change: () => Promise<void>): Promise<string> {
+    await writeFile(path, entry(1, 'a'));
+    const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
+    let text = '';
+    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
+      text += Buffer.from(chunk).toString();
+      if (text !== 'a\n') continue;
+      await change();
+      end(undefined);
+    }
+    return text;
+  }
+
   it('goes on through a rotation and ends with the container', async () => {
     await writeFile(path, entry(1, 'a'));
     let end = (): void => undefined;
@@ -144,38 +158,22 @@ describe('following a log', () => {
   });
 
   it('loses nothing of a log that is rotated more than once before it is read on, and also when its container ends then', async () => {
-    await writeFile(path, entry(1, 'a'));
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => { end = resolve; });
-    let text = '';
-    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
-      text += Buffer.from(chunk).toString();
-      if (text !== 'a\n') continue;
+    expect(await followed(async () => {
       for (const [n, word] of ['b', 'c', 'd'].entries()) {
         await rename(`${path}.1`, `${path}.2`).catch(() => undefined);
         await rename(path, `${path}.1`);
         await writeFile(path, entry(n + 2, word));
       }
-      end();
-    }
-    // What was removed in between is gone for everybody.
-    expect(text).toBe('a\nb\nc\nd\n');
+    })).toBe('a\nb\nc\nd\n');
   });
 
   it('goes on with the oldest file that is left where its own is gone', async () => {
-    await writeFile(path, entry(1, 'a'));
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => { end = resolve; });
-    let text = '';
-    for await (const chunk of readLog(path, { follow: true, timestamps: false, ended }, signal)) {
-      text += Buffer.from(chunk).toString();
-      if (text !== 'a\n') continue;
+    // What was removed is gone for everybody.
+    expect(await followed(async () => {
       await rm(path);
       await writeFile(`${path}.1`, entry(2, 'b'));
       await writeFile(path, entry(3, 'c'));
-      end();
-    }
-    expect(text).toBe('a\nb\nc\n');
+    })).toBe('a\nb\nc\n');
   });
 
   it('ends when aborted', async () => {
