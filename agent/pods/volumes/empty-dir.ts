@@ -5,6 +5,7 @@ import { podTotals } from '#api/pod-spec/totals.ts';
 import { StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import { containersOf, initContainersOf } from '../spec/containers.ts';
+import { mountInMemory } from './memory-mount.ts';
 import { isMountPoint } from './mounts.ts';
 
 /** Makes the directory of an emptyDir volume, on disk, in memory or in huge pages. */
@@ -22,10 +23,11 @@ export async function ensureEmptyDir(pod: Pod, dir: string, source: EmptyDirVolu
     await rename(fresh, dir);
     return;
   }
-  const [type, more] = medium === 'Memory' ? ['tmpfs', ['nosuid', 'nodev', ...memorySize(pod, source, nodeMemoryBytes)]] as const : ['hugetlbfs', hugePageOptions(pod, medium)] as const;
+  const options = [`mode=${mode.toString(8)}`, `gid=${String(fsGroup ?? 0)}`, ...medium === 'Memory' ? ['nosuid', 'nodev', ...memorySize(pod, source, nodeMemoryBytes)] : hugePageOptions(pod, medium)];
   await mkdir(dir, { recursive: true });
   if (await isMountPoint(dir)) return;
-  await execOk('mount', ['-t', type, '-o', [`mode=${mode.toString(8)}`, `gid=${String(fsGroup ?? 0)}`, ...more].join(','), type, dir]);
+  if (medium === 'Memory') await mountInMemory(dir, options);
+  else await execOk('mount', ['-t', 'hugetlbfs', '-o', options.join(','), 'hugetlbfs', dir]);
 }
 
 /** What is written there is the pod's memory: no more than the pod may have, or the volume, or the node; half of the machine's, as the kernel has it, where none is known. */

@@ -48,3 +48,29 @@ describe('tokens that are kept', () => {
     expect(await readFile(join(paths.volumes, 'v/token'), 'utf8')).toBe(token);
   });
 });
+
+describe('a volume in memory', () => {
+  const asked: string[] = [];
+  const volumes = (refuses: (options: string) => boolean): MemoryVolumes => {
+    asked.length = 0;
+    return new MemoryVolumes({ seal: new ObjectSeal(Buffer.alloc(32)), log: silentLog, mount: (args) => {
+      asked.push(args[3] ?? '');
+      return refuses(args[3] ?? '') ? Promise.reject(new Error('wrong fs type, bad option')) : Promise.resolve();
+    } });
+  };
+
+  it('does not go to swap', async () => {
+    await volumes(() => false).prepare(join(dir, 'v'), true);
+    expect(asked).toEqual(['mode=755,nosuid,nodev,noswap']);
+  });
+
+  it('is there without that, and asked for no more, where the kernel is too old', async () => {
+    const old = volumes((options) => options.includes('noswap'));
+    for (const name of ['v', 'w']) await old.prepare(join(dir, name), true);
+    expect(asked).toEqual(['mode=755,nosuid,nodev,noswap', 'mode=755,nosuid,nodev', 'mode=755,nosuid,nodev']);
+  });
+
+  it('is an error where it cannot be at all', async () => {
+    await expect(volumes(() => true).prepare(join(dir, 'v'), true)).rejects.toThrow('bad option');
+  });
+});

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { isRecord } from '#api/meta/json.ts';
 import { writeFileAtomic } from '#common/atomic-file.ts';
 import { messageOf } from '#common/errors.ts';
-import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
 import type { ObjectSeal } from '#agent/state/seal.ts';
+import { mountInMemory, type Mount } from './memory-mount.ts';
 import { isMountPoint } from './mounts.ts';
 
 /** Keeps what is secret in volumes from whoever has the disk alone. */
@@ -18,14 +18,19 @@ export interface SecretVolumes {
   keep(file: string, tokens: ReadonlyMap<string, string>): Promise<void>;
 }
 
-/** In tmpfs, and tokens sealed on disk: Secrets are in the checkpoint, tokens in nothing else. */
+/** In tmpfs that is not swapped, and tokens sealed on disk: Secrets are in the checkpoint, tokens in nothing else. */
 export class MemoryVolumes implements SecretVolumes {
   readonly #seal: ObjectSeal;
   readonly #log: Log;
+  readonly #mount: Mount | undefined;
+  /** Until the kernel has refused it. */
+  #noswap = true;
 
-  constructor({ seal, log }: { readonly seal: ObjectSeal; readonly log: Log }) {
+  /** `mount` as in tests; the host's own when absent. */
+  constructor({ seal, log, mount }: { readonly seal: ObjectSeal; readonly log: Log; readonly mount?: Mount }) {
     this.#seal = seal;
     this.#log = log;
+    this.#mount = mount;
   }
 
   async prepare(dir: string, begins: boolean): Promise<void> {
@@ -34,7 +39,7 @@ export class MemoryVolumes implements SecretVolumes {
     if (!begins && await readlink(join(dir, '..data')).catch(() => undefined)) return;
     await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true, mode: 0o755 });
-    await execOk('mount', ['-t', 'tmpfs', '-o', 'mode=755,nosuid,nodev', 'tmpfs', dir]);
+    this.#noswap = await mountInMemory(dir, ['mode=755', 'nosuid', 'nodev'], this.#noswap, this.#mount);
   }
 
   async kept(file: string): Promise<ReadonlyMap<string, string>> {
