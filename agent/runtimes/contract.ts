@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,6 +55,18 @@ export function containerConfig(script: string, change: Partial<ContainerConfig>
     security: { supplementalGroups: [], privileged: false, readOnlyRoot: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [], maskedPaths: [], readonlyPaths: [], seccomp: { type: 'Unconfined' } },
     ...change,
   };
+}
+
+/** Whoever made it: it is in the pod's own cgroup. */
+async function killPause({ cgroupParent }: SandboxConfig): Promise<void> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(pids.map(async (pid) => {
+    const [command = '', cgroup = ''] = await Promise.all(['cmdline', 'cgroup'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
+    return command.startsWith('/pause\0') && cgroup.includes(`${cgroupParent}/`) ? [Number(pid)] : [];
+  }));
+  const [pid = 0, ...more] = found.flat();
+  expect([pid > 1, more]).toEqual([true, []]);
+  process.kill(pid, 'SIGKILL');
 }
 
 /** Every driver passes this, the fake included. */
@@ -339,6 +351,28 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       expect(found.sandbox).toMatchObject({ state: 'not-ready', ips: [] });
       expect(found.container?.state).toBe('exited');
       await remove(sandboxId);
+    });
+
+    it('tells by an event of a sandbox whose pause program is killed', async () => {
+      if (!harness.real) return; // a fake has none
+      const [{ sandbox, sandboxId }, other] = [await pod('sleep 1000'), await pod('sleep 1000')];
+      const stop = new AbortController();
+      let killed = false;
+      try {
+        for await (const { podUid } of driver.events(AbortSignal.any([signal, stop.signal]))) {
+          // What comes first is to look at everything.
+          if (!killed) {
+            killed = true;
+            await killPause(sandbox);
+          }
+          if (podUid === sandbox.podUid && (await find(sandbox)).sandbox?.state === 'not-ready') break;
+        }
+      } finally {
+        stop.abort();
+      }
+      expect((await find(other.sandbox)).sandbox?.state).toBe('ready');
+      await remove(sandboxId);
+      await remove(other.sandboxId);
     });
 
     it('measures running containers', async () => {

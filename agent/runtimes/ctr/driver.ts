@@ -20,6 +20,7 @@ import { podEvents } from './events.ts';
 import { CtrImages } from './images.ts';
 import { CtrHandlers } from './handlers.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
+import { Pauses } from './pauses.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Tasks } from './tasks.ts';
 
@@ -45,6 +46,7 @@ export class CtrDriver implements RuntimeDriver {
   readonly #config: CtrConfig;
   readonly #ctr: Ctr;
   readonly #tasks: Tasks;
+  readonly #pauses: Pauses;
   readonly #images: CtrImages;
   readonly #cni: Cni;
   readonly #handlers: CtrHandlers;
@@ -65,6 +67,7 @@ export class CtrDriver implements RuntimeDriver {
     this.#config = config;
     this.#ctr = ctr;
     this.#tasks = new Tasks({ ctr, clock });
+    this.#pauses = new Pauses({ clock }, { runDir });
     this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
     this.#cni = new Cni({ clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#handlers = new CtrHandlers(ctr.endpoint);
@@ -74,7 +77,7 @@ export class CtrDriver implements RuntimeDriver {
       cni: this.#cni, records: this.#sandboxRecords, list: (signal) => this.list(signal),
       pidOf: async (record) => { const pause = pauseOf(record); return pause && await isAlive(pause) ? pause.pid : 0; },
     });
-    this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause'), owner: config.owner });
+    this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, pauses: this.#pauses, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause') });
     this.#containers = new Containers(
       { ...deps, ctr, tasks: this.#tasks, images: this.#images, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
       { runDir, owner: config.owner },
@@ -109,7 +112,9 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string> {
-    return this.#sandboxes.run(config, await this.#handlers.args(config.runtimeHandler), signal);
+    // Before anything is made: whether there is such a runtime at all.
+    await this.#handlers.args(config.runtimeHandler);
+    return this.#sandboxes.run(config, signal);
   }
 
   async stopSandbox(id: string, signal: AbortSignal): Promise<void> {
@@ -207,7 +212,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
-    return podEvents({ ...this.#deps, ctr: this.#ctr, ended: (id, end) => this.#ended(id, end, signal) }, namespace, signal);
+    return podEvents({ ...this.#deps, ctr: this.#ctr, pauses: this.#pauses, ended: (id, end) => this.#ended(id, end, signal) }, namespace, signal);
   }
 
   async stats(): ReturnType<RuntimeDriver['stats']> {
@@ -224,7 +229,7 @@ export class CtrDriver implements RuntimeDriver {
     return [...(await this.#containerRecords.all()).values()].filter((record) => record.sandboxId === sandboxId);
   }
 
-  async #ended(id: string, end: KnownEnd, signal: AbortSignal): Promise<string | undefined> {
+  async #ended(id: string, end: KnownEnd | undefined, signal: AbortSignal): Promise<string | undefined> {
     const record = (await this.#containerRecords.all()).get(id);
     if (record) {
       // One that ends at once is noted as started a moment later, by whoever starts it; its end is then found by looking.
@@ -245,6 +250,7 @@ export class CtrDriver implements RuntimeDriver {
 
   async #takeOver(signal: AbortSignal): Promise<void> {
     const [tasks, containers, sandboxes] = [await this.#tasks.list(signal), await this.#containerRecords.all(), await this.#sandboxRecords.all()];
+    for (const { id } of sandboxes.values()) this.#pauses.watch(id);
     for (const record of Array.from(containers.values())) await this.#containers.adopt(record, tasks.get(record.id), signal);
     const listed = (await this.#ctr.run(['containers', 'ls', '-q', `labels."${ownLabels.owner}"==${this.#config.owner}`], signal)).split('\n').filter(Boolean);
     for (const id of listed.filter((name) => !containers.has(name) && !sandboxes.has(name))) {

@@ -6,11 +6,13 @@ import { PendingPods } from '../pending-pods.ts';
 import type { DriverDeps } from '../types.ts';
 import type { Ctr } from '../containerd/ctr.ts';
 import type { KnownEnd } from './containers.ts';
+import type { Pauses } from './pauses.ts';
 
 export interface EventDeps extends DriverDeps {
   readonly ctr: Ctr;
-  /** Notes an end; resolves with the pod that it is of, undefined when it is none of ours. */
-  readonly ended: (containerId: string, end: KnownEnd) => Promise<string | undefined>;
+  readonly pauses: Pauses;
+  /** Notes the end of a container, or of a sandbox, of which there is nothing to note; resolves with the pod that it is of, undefined when it is none of ours. */
+  readonly ended: (id: string, end?: KnownEnd) => Promise<string | undefined>;
 }
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
@@ -34,7 +36,7 @@ export async function* podEvents(deps: EventDeps, namespace: string, signal: Abo
   }
 }
 
-async function* subscribe({ ctr, ended, clock, log }: EventDeps, namespace: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
+async function* subscribe({ ctr, pauses, ended, clock, log }: EventDeps, namespace: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
   const command = ctr.open(['events', `namespace==${namespace},topic=="/tasks/exit"`]);
   const pending = new PendingPods();
   const stop = (): void => { command.kill(); };
@@ -44,15 +46,18 @@ async function* subscribe({ ctr, ended, clock, log }: EventDeps, namespace: stri
   const again = (times: number): void => {
     cancel = clock.after(againMs[Math.min(times, againMs.length - 1)] ?? 0, () => { pending.add(undefined); again(times + 1); });
   };
+  const note = (id: string, end?: KnownEnd): void => {
+    ended(id, end).then((uid) => { if (uid !== undefined) pending.add(uid); }, (error: unknown) => {
+      log.warn({ container: id, err: messageOf(error) }, 'the end of a container cannot be looked into yet');
+      pending.add(undefined);
+    });
+  };
   command.stderr.on('data', (chunk: Buffer) => { words = (words + chunk.toString()).slice(-stderrBytes); });
   createInterface({ input: command.stdout }).on('line', (line) => {
     const exit = exitOf(line);
-    if (!exit) return;
-    ended(exit.containerId, exit).then((uid) => { if (uid !== undefined) pending.add(uid); }, (error: unknown) => {
-      log.warn({ container: exit.containerId, err: messageOf(error) }, 'the end of a container cannot be looked into yet');
-      pending.add(undefined);
-    });
+    if (exit) note(exit.containerId, exit);
   });
+  const unsubscribe = pauses.subscribe((id) => { note(id); });
   const finish = (): void => { over = true; pending.wake(); };
   command.ended.then(finish, finish);
   signal.addEventListener('abort', stop, { once: true });
@@ -66,6 +71,7 @@ async function* subscribe({ ctr, ended, clock, log }: EventDeps, namespace: stri
     }
   } finally {
     cancel();
+    unsubscribe();
     signal.removeEventListener('abort', stop);
     command.kill();
   }

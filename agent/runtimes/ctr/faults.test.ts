@@ -38,18 +38,19 @@ const preparation = { reason: 'Failed', waiting: { reason: 'CreateContainerConfi
 const start = { reason: 'Failed', waiting: { reason: 'RunContainerError' } } as const;
 
 const beginnings: readonly Case[] = [
-  { what: 'a sandbox is begun, and that is not said', call: 'run', script: 'truth "$@"; hang', ...sandbox, message: /containerd has not done within 120 s what ctr run asks of it; check that it is not stuck/ },
-  { what: 'ctr is killed when a sandbox is begun', call: 'run', script: 'truth "$@"; kill -9 $$', ...sandbox, message: /ctr: it was ended by SIGKILL/ },
-  { what: 'runc refuses a sandbox', call: 'run', script: 'say "failed to create shim task: OCI runtime create failed: runc create failed: cgroup not found: unknown"', ...sandbox, message: /runc create failed: cgroup not found/ },
-  { what: 'a sandbox is said to run, and does not', call: 'run', script: 'exit 0', ...sandbox, message: /says that it has started the program, and does not tell its process \(""\)/ },
-  { what: 'half of a process is told', call: 'run', script: 'truth "$@"; echo 1x > "$(value --pid-file "$@")"; exit', ...sandbox, message: /does not tell its process \("1x/ },
+  { what: 'a sandbox is begun, and that is not said', call: 'runc run', script: 'truth; hang', ...sandbox, message: /runc, which makes the namespaces of pods, has not done so in time/ },
+  { what: 'runc is killed when a sandbox is begun', call: 'runc run', script: 'truth; kill -9 $$', ...sandbox, message: /cannot run sh: it was ended by SIGKILL/ },
+  { what: 'runc refuses a sandbox', call: 'runc run', script: 'say "runc run failed: cgroup not found"', ...sandbox, message: /runc cannot make the pod's namespaces: runc run failed: cgroup not found/ },
+  { what: 'runc refuses one without a word', call: 'runc run', script: 'exit 7', ...sandbox, message: /runc cannot make the pod's namespaces: exit code 7/ },
+  { what: 'a sandbox is said to run, and does not', call: 'runc run', script: 'exit 0', ...sandbox, message: /runc says that it has started the program, and does not tell its process \(""\)/ },
+  { what: 'half of a process is told', call: 'runc run', script: 'truth; echo 1x > "$pidfile"; exit', ...sandbox, message: /does not tell its process \("1x/ },
   { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
-  { what: 'a container is refused without a word', call: 'run container', script: 'exit 7', ...start, message: /^Error: ctr failed without a word/ },
+  { what: 'a container is refused without a word', call: 'run', script: 'exit 7', ...start, message: /^Error: ctr failed without a word/ },
   { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
   { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
   { what: 'half of a mount is told', call: 'snapshots mounts', script: 'echo mount -t over; exit', ...preparation, message: /containerd asks for something that is no mount: mount -t over/ },
-  { what: 'a container is started, and that is not said', call: 'run container', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr run asks/ },
-  { what: 'a shim is lost', call: 'run container', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
+  { what: 'a container is started, and that is not said', call: 'run', script: 'truth "$@"; hang', ...start, message: /has not done within 120 s what ctr run asks/ },
+  { what: 'a shim is lost', call: 'run', script: 'truth "$@"; say "ttrpc: closed: unknown"', ...start, message: /ttrpc: closed/ },
   { what: 'a plugin gives an address and does not end', call: 'ADD', script: 'truth; hang', ...sandbox, message: /the CNI plugin lab did not end within 60 s \(ADD\); check what it waits for/ },
   { what: 'a plugin answers half a sentence', call: 'ADD', script: `echo '{"ips":['; exit`, ...sandbox, message: /the CNI plugins of network lab \(lab\) gave the pod no address; check its configuration in/ },
   { what: 'a plugin is killed', call: 'ADD', script: 'truth; kill -9 $$', ...sandbox, message: /cni\/lab: it was ended by SIGKILL/ },
@@ -58,6 +59,7 @@ const beginnings: readonly Case[] = [
 
 const endings: readonly Case[] = [
   { what: 'a task is not let go of', call: 'tasks delete', script: 'hang', reason: 'FailedSync', message: /has not done within 30 s what ctr tasks delete asks/ },
+  { what: 'runc lets go of nothing', call: 'runc delete', script: 'say "unable to destroy container: device or resource busy"', reason: 'FailedKillPod', message: /runc --root .* delete --force .* exited with 1: unable to destroy container/ },
   { what: 'ctr is killed', call: 'containers rm', script: 'kill -9 $$', reason: 'FailedKillPod', message: /ended by SIGKILL/ },
   { what: 'a snapshot stays', call: 'snapshots rm', script: 'say "snapshot is in use: unknown"', reason: 'FailedKillPod', message: /snapshot is in use/ },
   { what: 'a plugin takes no address back', call: 'DEL', script: 'hang', reason: 'FailedKillPod', message: /the CNI plugin lab did not end within 60 s \(DEL\)/ },
@@ -70,7 +72,7 @@ it.each([
   ['do without ever ending', beginnings.filter(({ script }) => script.includes('hang'))],
 ])('whatever ctr, runc and CNI plugins %s is said, others run, all heals, and nothing stays', async (_what, cases) => {
   lab.want(pod('other'), pod('slow'));
-  for (const call of ['run', 'snapshots prepare', 'run container', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
+  for (const call of ['runc run', 'snapshots prepare', 'run', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
   const bad = cases.map(nameOf);
   cases.forEach(({ call, script }, index) => { fake.break(call, script, `${bad[index] ?? ''}-uid`); });
   await running('other', 'slow');
@@ -85,7 +87,7 @@ it.each([
   fake.mend();
   await running(...bad);
   const all = ['other', 'slow', 'third', ...bad];
-  expect(fake.tasks.size).toBe(2 * all.length);
+  expect([fake.pauses.size, fake.tasks.size]).toEqual([all.length, all.length]);
   lab.drop(...all);
   await lab.untilGone(...all);
   expect(fake.held).toEqual([]);
@@ -121,6 +123,26 @@ it('a containerd that goes away ends nothing; what ended meanwhile is noticed wh
   await lab.until(() => lab.restartsOf('ended') === 1 && lab.isRunning('ended'), 'the one that ended to be started again');
   expect([lab.restartsOf('steady'), fake.tasks.get(steady ?? '')]).toEqual([0, before]);
 }, patience);
+
+it('a pause program that ends by itself takes its pod with it, and the pod begins anew', async () => {
+  lab.want(pod('web'), pod('other'));
+  await running('web', 'other');
+  const [before, other] = await Promise.all(['web', 'other'].map((name) => driver.list(lab.signal, `${name}-uid`)));
+  process.kill(fake.pauses.get(before?.sandboxes[0]?.id ?? '') ?? 0, 'SIGKILL');
+  const ids = (): string[] => [...fake.pauses.keys(), ...fake.tasks.keys()];
+  await lab.until(() => ids().length === 4 && !ids().some((id) => id === before?.sandboxes[0]?.id || id === before?.containers[0]?.id) && lab.isRunning('web'), 'another sandbox');
+  const after = (await driver.list(lab.signal, 'web-uid')).sandboxes.filter(({ state }) => state === 'ready');
+  expect(after.map(({ attempt }) => attempt)).toEqual([1]);
+  expect(await driver.list(lab.signal, 'other-uid')).toEqual(other);
+}, patience);
+
+it('a runc that is not installed is said to be missing', async () => {
+  fake.break('runc run', 'exit 127');
+  lab.want(pod('new'));
+  await lab.until(() => lab.isTold('new', 'FailedSync', /runc, by which containerd too runs containers, is not installed/), 'the Event');
+  fake.mend();
+  await running('new');
+});
 
 it('a ctr that is not installed is said to be missing, and pods begin once it is there', async () => {
   const install = fake.uninstall();

@@ -19,6 +19,8 @@ export interface ContainerRecord extends Omit<Container, 'state' | 'reason' | 'm
 
 export interface CtrSandboxRecord extends SandboxRecord {
   readonly cgroup: string;
+  /** What runs its pause program; absent in records of versions that had containerd run it as a task. */
+  readonly keeper?: 'runc';
   readonly hostIpc: boolean;
   readonly hostNetwork: boolean;
 }

@@ -9,20 +9,22 @@ import { pauseProgram } from '#install/images-pause.ts';
 import { hostArchitecture } from '#install/images.ts';
 import { removeCgroup } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
-import { ownLabels, podLabels } from '../pod-labels.ts';
+import type { ProcessRef } from '../process.ts';
 import type { Cni } from '../sandbox/cni.ts';
 import { cniTarget } from '../sandbox/networks.ts';
 import { sandboxSpec } from '../sandbox/oci-spec.ts';
 import { resolvConf, sandboxRecord, type Records } from '../sandbox/records.ts';
 import type { Sandbox, SandboxConfig } from '../types.ts';
-import { absentIsFine, labelArgs } from './containers.ts';
+import { absentIsFine } from './containers.ts';
 import type { Ctr } from '../containerd/ctr.ts';
 import { cgroupOf, isAlive, pauseOf, type CtrSandboxRecord } from './records.ts';
-import { refOf, type Tasks } from './tasks.ts';
+import type { Pauses } from './pauses.ts';
+import type { Tasks } from './tasks.ts';
 
 export interface SandboxDeps {
   readonly ctr: Ctr;
   readonly tasks: Tasks;
+  readonly pauses: Pauses;
   readonly cni: Cni;
   readonly clock: Clock;
   readonly records: Records<CtrSandboxRecord>;
@@ -32,10 +34,8 @@ export interface SandboxDirs {
   readonly runDir: string;
   /** Where the pause program is kept. */
   readonly pauseDir: string;
-  readonly owner: string;
 }
 
-const startMs = 120_000;
 const cleanUpMs = 30_000;
 const shmOptions = 'mode=1777,size=65536k,nosuid,noexec,nodev';
 
@@ -49,24 +49,20 @@ export class Sandboxes {
     this.#dirs = dirs;
   }
 
-  /** `handler`: what `ctr run` is told of the runtime. */
-  async run(config: SandboxConfig, handler: readonly string[], signal: AbortSignal): Promise<string> {
-    const { ctr, cni, records, clock } = this.#deps;
+  async run(config: SandboxConfig, signal: AbortSignal): Promise<string> {
+    const { pauses, cni, records, clock } = this.#deps;
     const network = config.hostNetwork ? undefined : await cni.network();
     if (!network && !config.hostNetwork) throw new StatusError('InternalError', 'there is no CNI configuration, so the pod would have no network');
     const id = randomBytes(32).toString('hex');
-    const record: CtrSandboxRecord = { ...sandboxRecord(id, config, network, clock.now()), cgroup: cgroupOf(config, id), hostIpc: config.hostIpc, hostNetwork: config.hostNetwork };
+    const record: CtrSandboxRecord = { ...sandboxRecord(id, config, network, clock.now()), cgroup: cgroupOf(config, id), keeper: 'runc', hostIpc: config.hostIpc, hostNetwork: config.hostNetwork };
     await records.write(record);
     try {
       await records.writeFile(id, 'resolv.conf', await resolvConf(config.dns));
       await records.writeFile(id, 'hostname', `${config.hostname}\n`);
       if (!config.hostIpc) await this.#mountShm(id, signal);
       const spec = sandboxSpec(config, await this.#pauseRoot(), record.cgroup, await minOomScoreAdj());
-      const path = await records.writeFile(id, 'config.json', JSON.stringify(spec));
-      const labels = { [ownLabels.owner]: this.#dirs.owner, [ownLabels.kind]: 'sandbox', [podLabels.uid]: config.podUid, [podLabels.name]: config.podName, [podLabels.namespace]: config.podNamespace };
-      const pidFile = join(records.folder(id), 'pid');
-      await ctr.run(['run', '--detach', '--null-io', '--pid-file', pidFile, '--config', path, ...handler, ...labelArgs(labels), id], signal, startMs);
-      const pause = await refOf(pidFile);
+      await records.writeFile(id, 'config.json', JSON.stringify(spec));
+      const pause = await pauses.start(id, records.folder(id), signal);
       if (network) await execOk('nsenter', [`--net=${netnsOf(pause.pid)}`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
       const ips = network ? await cni.add(network, cniTarget(record, pause.pid), signal) : [];
       await records.write({ ...record, made: { startedAt: `${String(pause.pid)} ${pause.startTime}`, ips } });
@@ -81,25 +77,22 @@ export class Sandboxes {
 
   /** Gives its network back, and ends what holds the namespaces; its containers have ended before. */
   async stop(id: string, signal: AbortSignal): Promise<void> {
-    const { tasks, cni, records, clock } = this.#deps;
+    const { pauses, cni, records } = this.#deps;
     const record = (await records.all()).get(id);
     if (!record) return;
     const pause = pauseOf(record);
     const alive = await isAlive(pause);
     if (record.network) await cni.remove(record.network, cniTarget(record, alive && pause ? pause.pid : 0), signal);
-    // Also one of which only containerd knows: who started it was killed before it was written down.
-    if (alive || !record.made) await tasks.kill(id, 'SIGKILL', signal, true);
-    for (let waitMs = 5; await isAlive(pause); waitMs = Math.min(2 * waitMs, 200)) await clock.sleep(waitMs, signal);
-    await tasks.delete(id, signal);
+    if (record.keeper === 'runc') await pauses.end(id, pause, signal);
+    else await this.#endTask(id, pause, signal);
     await exec('umount', ['-l', this.#shm(id)]);
   }
 
   async remove(id: string, signal: AbortSignal): Promise<void> {
-    const { ctr, records } = this.#deps;
+    const { records } = this.#deps;
     const record = (await records.all()).get(id);
     if (!record) return;
     await this.stop(id, signal);
-    await absentIsFine(ctr.run(['containers', 'rm', id], signal));
     await removeCgroup(record.cgroup);
     await rm(join(this.#dirs.runDir, id), { recursive: true, force: true });
     await records.remove(id);
@@ -114,6 +107,15 @@ export class Sandboxes {
   files({ id, hostIpc, hostNetwork }: CtrSandboxRecord): { shm: string; resolvConf: string; hostnameFile: string } {
     const folder = this.#deps.records.folder(id);
     return { shm: hostIpc ? '/dev/shm' : this.#shm(id), resolvConf: join(folder, 'resolv.conf'), hostnameFile: hostNetwork ? '/etc/hostname' : join(folder, 'hostname') };
+  }
+
+  /** One that a version before made. */
+  async #endTask(id: string, pause: ProcessRef | undefined, signal: AbortSignal): Promise<void> {
+    const { ctr, tasks, clock } = this.#deps;
+    await tasks.kill(id, 'SIGKILL', signal, true);
+    for (let waitMs = 5; await isAlive(pause); waitMs = Math.min(2 * waitMs, 200)) await clock.sleep(waitMs, signal);
+    await tasks.delete(id, signal);
+    await absentIsFine(ctr.run(['containers', 'rm', id], signal));
   }
 
   #shm(id: string): string {

@@ -112,10 +112,10 @@ export class Tasks {
 }
 
 /** Rejects when nobody has written down a process there. */
-export async function refOf(pidFile: string): Promise<ProcessRef> {
+export async function refOf(pidFile: string, who = 'containerd'): Promise<ProcessRef> {
   const text = await readFile(pidFile, 'utf8').catch(() => '');
   const pid = Number(text);
-  if (!/^\d+$/.test(text.trim()) || pid < 2) throw new StatusError('InternalError', `containerd says that it has started the program, and does not tell its process (${JSON.stringify(text.slice(0, 50))}); look at containerd's log`);
+  if (!/^\d+$/.test(text.trim()) || pid < 2) throw new StatusError('InternalError', `${who} says that it has started the program, and does not tell its process (${JSON.stringify(text.slice(0, 50))}); look at ${who === 'containerd' ? 'containerd\'s log' : 'what it says when started by hand'}`);
   return await processRef(pid) ?? { pid, startTime: '' };
 }
 

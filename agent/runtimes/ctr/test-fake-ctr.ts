@@ -22,9 +22,7 @@ pid() { read -r pid < "$F/tasks/$id" && echo "$pid"; }
 for id; do :; done
 case $1 in
   snapshots) call="snapshots $4" ;;
-  # A sandbox, whose output nobody wants, or a container.
-  run) case "$*" in *--null-io*) call=run ;; *) call='run container' ;; esac ;;
-  version|events) call=$1 ;;
+  version|events|run) call=$1 ;;
   *) call="$1 $2" ;;
 esac
 [ "$call" != "snapshots prepare" ] || id=$7
@@ -38,7 +36,7 @@ truth() {
     'containers ls') ls "$F/containers" ;;
     'containers rm') [ -e "$F/containers/$id" ] || say "container \\"$id\\": not found"; rm "$F/containers/$id" ;;
     'tasks ls') echo 'TASK PID STATUS'; for file in "$F"/tasks/*; do [ ! -e "$file" ] || echo "\${file##*/} $(cat "$file") RUNNING"; done ;;
-    run*) [ ! -e "$F/containers/$id" ] || say "container \\"$id\\": already exists"; : > "$F/containers/$id"; begin "$@" ;;
+    run) [ ! -e "$F/containers/$id" ] || say "container \\"$id\\": already exists"; : > "$F/containers/$id"; begin "$@" ;;
     'tasks kill') [ -e "$F/tasks/$id" ] || say 'no running task found: not found'; kill -9 "$(pid)" 2>/dev/null || say 'process already finished: not found' ;;
     'tasks delete') [ -e "$F/tasks/$id" ] || say "no running task found: task $id not found"; rm "$F/tasks/$id" ;;
     'snapshots prepare') : > "$F/snapshots/$id"; echo "mount -t overlay overlay $6 -o lowerdir=/lower" ;;
@@ -53,6 +51,30 @@ truth() {
 for fault in "$F/faults/$call"@*; do
   [ -e "$fault" ] || continue
   case "$* $(cat ${stateDir}/ctr/*/"$id"/record.json 2>/dev/null)" in *"\${fault##*@}"*) . "$fault" ;; esac
+done
+truth "$@"
+`;
+
+/** `runc`, which knows of the pause programs of sandboxes. What it says while it makes one is read from a file. */
+const runc = (dir: string, stateDir: string): string => `#!/bin/sh
+F=${dir}
+root=$2
+shift 2
+say() { echo "$*" >&2; exit 1; }
+hang() { : > "$F/hung/$$"; exec sleep 100000; }
+for id; do :; done
+call="runc $1"
+pidfile=$4
+truth() {
+  case $call in
+    'runc run') mkdir -p "$root/$id" || exit; : > "$F/pauses/$id"; sleep 100000 <&- 2>&- & echo $! > "$F/pauses/$id"; echo $! > "$pidfile" ;;
+    'runc delete') read -r pid < "$F/pauses/$id" && kill -9 "$pid" 2>/dev/null; rm -f "$F/pauses/$id"; rm -r "$root/$id" ;;
+    *) say "no such command: $call" ;;
+  esac
+}
+for fault in "$F/faults/$call"@*; do
+  [ -e "$fault" ] || continue
+  case "$* $(cat ${stateDir}/ctr/sandboxes/"$id"/record.json 2>/dev/null)" in *"\${fault##*@}"*) . "$fault" ;; esac
 done
 truth "$@"
 `;
@@ -74,8 +96,8 @@ truth
 `;
 
 /** What a host has beside them. */
-const programs = ['sh', 'sleep', 'cat', 'ls', 'rm', 'mkfifo'];
-const kinds = ['containers', 'tasks', 'snapshots', 'mounts', 'addresses'] as const;
+const programs = ['sh', 'sleep', 'cat', 'ls', 'rm', 'mkdir', 'mkfifo'];
+const kinds = ['containers', 'tasks', 'pauses', 'snapshots', 'mounts', 'addresses'] as const;
 
 /** For tests: a containerd's command line, CNI plugin and mounts that keep what they did in files, apart from the faults that they are given. As long as it is open, this process finds no other programs. */
 export class FakeCtr {
@@ -91,6 +113,7 @@ export class FakeCtr {
     for (const folder of [...kinds, 'faults', 'hung', 'bin', 'net.d', 'cni']) mkdirSync(join(this.#dir, folder), { recursive: true });
     const write = (path: string, text: string): void => { writeFileSync(path, text, { mode: 0o755 }); };
     write(join(bin, 'ctr'), ctr(this.#dir, stateDir));
+    write(join(bin, 'runc'), runc(this.#dir, stateDir));
     write(join(bin, 'mount'), mount(this.#dir));
     write(join(bin, 'umount'), umount(this.#dir));
     write(join(bin, 'nsenter'), '#!/bin/sh\n');
@@ -132,17 +155,22 @@ export class FakeCtr {
     return kinds.flatMap((kind) => readdirSync(join(this.#dir, kind)).map((name) => `${kind}: ${name}`)).filter((what) => !what.includes('.volumes'));
   }
 
-  /** Processes of pods, by the ids of their containers. */
-  get tasks(): Map<string, number> {
-    return new Map(readdirSync(join(this.#dir, 'tasks')).map((id) => [id, Number(readFileSync(join(this.#dir, 'tasks', id), 'utf8'))]));
-  }
+  /** Processes of containers, by their ids. */
+  get tasks(): Map<string, number> { return this.#processes('tasks'); }
+
+  /** Pause programs, by the ids of their sandboxes. */
+  get pauses(): Map<string, number> { return this.#processes('pauses'); }
 
   close(): void {
     childProcess.spawn = this.#spawn;
     syncBuiltinESMExports();
     process.env['PATH'] = this.#path;
-    for (const pid of this.tasks.values()) try { process.kill(pid, 'SIGKILL'); } catch { /* It has ended. */ }
+    for (const pid of [...this.tasks.values(), ...this.pauses.values()]) try { process.kill(pid, 'SIGKILL'); } catch { /* It has ended. */ }
     rmSync(this.#dir, { recursive: true });
+  }
+
+  #processes(kind: 'tasks' | 'pauses'): Map<string, number> {
+    return new Map(readdirSync(join(this.#dir, kind)).map((id) => [id, Number(readFileSync(join(this.#dir, kind, id), 'utf8'))]));
   }
 
   #watch(): void {
