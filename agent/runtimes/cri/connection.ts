@@ -15,6 +15,8 @@ export interface ContainerEvent {
   readonly containerId: string;
   /** The kernel has killed something in it because its memory ran out; it may run on. */
   readonly oomKilled: boolean;
+  /** The runtime has let go of its process: how that ended is written down by now, or right after. */
+  readonly released: boolean;
 }
 
 export interface EventSource {
@@ -80,13 +82,15 @@ export class CriConnection {
     this.#containerd ??= load('../../../proto/third_party/containerd/events.proto');
     const definition = methodOf(this.#containerd, 'containerd.services.events.v1.Events', 'Subscribe');
     const readExit = this.#containerd.deserializer('containerd.services.events.v1.TaskExit') as (bytes: Buffer) => { containerId: string; id: string };
+    const readDelete = this.#containerd.deserializer('containerd.services.events.v1.TaskDelete') as (bytes: Buffer) => { containerId: string };
     return {
       stream: this.#stream(definition, { filters }),
       read: (message) => {
         const { topic, event } = message as { topic: string; event: { value: Buffer } | null };
         if (!event) return undefined;
+        if (topic === '/tasks/delete') return { containerId: readDelete(event.value).containerId, oomKilled: false, released: true };
         const { containerId, id } = readExit(event.value);
-        return topic === '/tasks/exit' && id !== containerId ? undefined : { containerId, oomKilled: topic === '/tasks/oom' };
+        return topic === '/tasks/exit' && id !== containerId ? undefined : { containerId, oomKilled: topic === '/tasks/oom', released: false };
       },
     };
   }
@@ -95,7 +99,7 @@ export class CriConnection {
   criEvents(): EventSource {
     return {
       stream: this.#stream(methodOf(this.#cri, 'runtime.v1.RuntimeService', 'GetContainerEvents'), {}),
-      read: (message) => ({ containerId: (message as { containerId: string }).containerId, oomKilled: false }),
+      read: (message) => ({ containerId: (message as { containerId: string }).containerId, oomKilled: false, released: false }),
     };
   }
 

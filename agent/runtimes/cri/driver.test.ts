@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Server, ServerCredentials, status, type handleUnaryCall } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '#common/clock.ts';
+import { ManualClock, systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
 import { containerConfig, sandboxConfig } from '../contract.ts';
@@ -58,30 +58,36 @@ describe('a socket that no runtime answers on', () => {
   });
 });
 
+/** A runtime that gives these answers, and has nothing of what else it is asked for; its streams are the test's. */
+async function serve(answers: Readonly<Record<string, () => object | Promise<object>>>, stream: 'CRI' | 'containerd'): Promise<{ readonly events: Promise<{ write: (event: object) => void }>; readonly close: () => void }> {
+  const service = loadContract(new URL('../../../proto/third_party/cri/api.proto', import.meta.url)).services.get('runtime.v1.RuntimeService');
+  const events = loadContract(new URL('../../../proto/third_party/containerd/events.proto', import.meta.url)).services.get('containerd.services.events.v1.Events');
+  if (!service || !events) throw new Error('no such service');
+  const subscribed = Promise.withResolvers<{ write: (event: object) => void }>();
+  const unary = (name: string): handleUnaryCall<object, object> => (_call, done) => {
+    const reply = async (): Promise<void> => {
+      const answer = await answers[name]?.();
+      if (answer) done(null, answer);
+      else done({ code: status.NOT_FOUND });
+    };
+    void reply();
+  };
+  const server = new Server();
+  const subscribe = (call: { write: (event: object) => void }): void => { subscribed.resolve(call); };
+  server.addService(service, { ...Object.fromEntries(Object.keys(service).map((name) => [name, unary(name)])), ...(stream === 'CRI' && { GetContainerEvents: subscribe }) });
+  if (stream === 'containerd') server.addService(events, { Subscribe: subscribe });
+  await new Promise((resolve) => { server.bindAsync(`unix:${endpoint}`, ServerCredentials.createInsecure(), resolve); });
+  return { events: subscribed.promise, close: () => { server.forceShutdown(); } };
+}
+
 describe('the end of a container', () => {
   it('is told when the runtime has written it down, also of one that was made while everything was listed, and ended before it was known to run', async () => {
-    const { services } = loadContract(new URL('../../../proto/third_party/cri/api.proto', import.meta.url));
-    const service = services.get('runtime.v1.RuntimeService');
-    if (!service) throw new Error('no such service');
     const listing = Promise.withResolvers<undefined>();
-    const subscribed = Promise.withResolvers<{ write: (event: object) => void }>();
-    const answers: Record<string, () => object | Promise<object>> = {
+    let asked = 0;
+    const { events, close } = await serve({
       ListPodSandbox: () => ({}), ListContainers: async () => { await listing.promise; return {}; }, CreateContainer: () => ({ containerId: 'c1' }),
       ContainerStatus: () => ({ status: { id: 'c1', state: ['CONTAINER_CREATED', 'CONTAINER_RUNNING', 'CONTAINER_RUNNING'][asked++] ?? 'CONTAINER_EXITED' } }),
-    };
-    let asked = 0;
-    const missing = { code: status.NOT_FOUND };
-    const unary = (name: string): handleUnaryCall<object, object> => (_call, done) => {
-      const reply = async (): Promise<void> => {
-        const answer = await answers[name]?.();
-        if (answer) done(null, answer);
-        else done(missing);
-      };
-      void reply();
-    };
-    const server = new Server();
-    server.addService(service, { ...Object.fromEntries(Object.keys(service).map((name) => [name, unary(name)])), GetContainerEvents: (call: { write: (event: object) => void }) => { subscribed.resolve(call); } });
-    await new Promise((resolve) => { server.bindAsync(`unix:${endpoint}`, ServerCredentials.createInsecure(), resolve); });
+    }, 'CRI');
     const stop = new AbortController();
     const told: { readonly podUid: string | undefined; readonly asked: number }[] = [];
     const following = (async () => { for await (const { podUid } of driver.events(stop.signal)) told.push({ podUid, asked }); })().catch(() => undefined);
@@ -89,12 +95,39 @@ describe('the end of a container', () => {
     expect(await driver.createContainer('s1', sandboxConfig(dir, { podUid: 'u1' }), containerConfig('true'), signal)).toBe('c1');
     listing.resolve(undefined);
     await list;
-    (await subscribed.promise).write({ containerId: 'c1', containerEventType: 'CONTAINER_STOPPED_EVENT' });
+    (await events).write({ containerId: 'c1', containerEventType: 'CONTAINER_STOPPED_EVENT' });
     await expect.poll(() => told.some(({ podUid }) => podUid === 'u1')).toBe(true);
     expect(told.find(({ podUid }) => podUid === 'u1')?.asked).toBe(4);
     stop.abort();
     await following;
-    server.forceShutdown();
+    close();
+  });
+
+  it('is told as soon as containerd has let go of its process, however long that took, and not before', async () => {
+    const clock = new ManualClock();
+    driver.close();
+    driver = new CriDriver({ clock, log: silentLog }, { endpoint, owner: 'node' });
+    let [asked, state] = [0, 'CONTAINER_RUNNING'];
+    const { events, close } = await serve({
+      CreateContainer: () => ({ containerId: 'c1' }), ContainerStatus: () => { asked++; return { status: { id: 'c1', state } }; },
+    }, 'containerd');
+    await driver.createContainer('s1', sandboxConfig(dir, { podUid: 'u1' }), containerConfig('true'), signal);
+    const stop = new AbortController();
+    const told: (string | undefined)[] = [];
+    const following = (async () => { for await (const { podUid } of driver.events(stop.signal)) told.push(podUid); })().catch(() => undefined);
+    const tell = async (topic: string, value: readonly number[]): Promise<void> => { (await events).write({ topic, event: { value: Buffer.from(value) } }); };
+    const c1 = [2, ...Buffer.from('c1')];
+    // A container of nobody, first: its process number is no text.
+    await tell('/tasks/delete', [0x0a, 2, ...Buffer.from('c0'), 0x10, 0xff, 0xff, 0x03]);
+    await tell('/tasks/exit', [0x0a, ...c1, 0x12, ...c1]);
+    await expect.poll(() => asked).toBe(1);
+    state = 'CONTAINER_EXITED';
+    await tell('/tasks/delete', [0x0a, ...c1, 0x10, 0xff, 0xff, 0x03]);
+    await expect.poll(() => told).toContain('u1');
+    expect(asked).toBe(2);
+    stop.abort();
+    await following;
+    close();
   });
 });
 

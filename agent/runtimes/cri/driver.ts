@@ -4,6 +4,7 @@ import { isStatus, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
+import { Wakeup } from '#common/wakeup.ts';
 import type { Container, ContainerConfig, HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, RuntimeDriver, RuntimeSetup, RuntimeSnapshot, Sandbox, SandboxConfig } from '../types.ts';
 import { CriConnection, type ContainerEvent } from './connection.ts';
 import { podEvents, type Settled } from './events.ts';
@@ -46,6 +47,8 @@ export class CriDriver implements RuntimeDriver {
   readonly #containerStatus = new Map<string, { state: string; status: ContainerStatusMessage }>();
   /** Containers that something was killed in because memory ran out. That is told beside the exit, and containerd may have written the exit down first. */
   readonly #oomKilled = new Set<string>();
+  /** Has whoever waits for the end of a container, or of a sandbox, to be written down look again. */
+  readonly #settling = new Map<string, () => void>();
   readonly #sandboxStatus = new Map<string, { state: string; status: SandboxStatusMessage | undefined }>();
 
   constructor(deps: CriDeps, config: CriConfig) {
@@ -189,7 +192,7 @@ export class CriDriver implements RuntimeDriver {
   imageFolder(signal: AbortSignal): Promise<string> { return this.#images.folder(signal); }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
-    return podEvents({ connection: this.#connection, ...this.#deps, settle: (event, maxMs, stop) => this.#settle(event, maxMs, stop) }, signal);
+    return podEvents({ connection: this.#connection, ...this.#deps, settle: (event, maxMs, stop) => this.#settle(event, maxMs, stop), released: (id) => this.#settling.get(id)?.() }, signal);
   }
 
   async stats(signal: AbortSignal): ReturnType<RuntimeDriver['stats']> {
@@ -263,8 +266,8 @@ export class CriDriver implements RuntimeDriver {
   }
 
   /**
-   * An exit event overtakes the runtime's own bookkeeping, by some milliseconds as a rule. Waits for it; false when it
-   * has not been written down within `maxMs`.
+   * An exit event overtakes the runtime's own bookkeeping, by a tenth of a second where it is busy. Waits for it; false
+   * when it has not been written down within `maxMs`. containerd tells by another event when it is about to.
    */
   async #settle({ containerId: id, oomKilled }: ContainerEvent, maxMs: number, signal: AbortSignal): Promise<Settled> {
     // Undefined for what another program made, or an earlier life of this one: then everything is looked at.
@@ -273,17 +276,33 @@ export class CriDriver implements RuntimeDriver {
       this.#oomKilled.add(id);
       return { podUid, settled: true };
     }
-    for (let waitMs = 2, waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs, waitMs = Math.min(2 * waitMs, 1000)) {
-      const [container, sandbox] = await Promise.all([
-        optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
-        optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
-      ]);
-      // One that ends at once may have ended before the runtime has written down that it runs.
-      const lives = container?.status?.state === 'CONTAINER_RUNNING' || container?.status?.state === 'CONTAINER_CREATED';
-      if (!lives && sandbox?.status?.state !== 'SANDBOX_READY') return { podUid, settled: true };
-      await this.#deps.clock.sleep(waitMs, signal);
+    const wakeup = new Wakeup();
+    let waitMs = 1;
+    const lookAgain = (): void => {
+      waitMs = 1;
+      wakeup.notify();
+    };
+    this.#settling.set(id, lookAgain);
+    try {
+      for (let waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs) {
+        if (!await this.#lives(id, signal)) return { podUid, settled: true };
+        waitMs = Math.min(2 * waitMs, 1000);
+        await wakeup.waitAtMost(waitMs, this.#deps.clock, signal);
+      }
+    } finally {
+      if (this.#settling.get(id) === lookAgain) this.#settling.delete(id);
     }
     return { podUid, settled: false };
+  }
+
+  /** A container, or a sandbox, as the runtime has it; what is not known yet may be either. */
+  async #lives(id: string, signal: AbortSignal): Promise<boolean> {
+    const [container, sandbox] = await Promise.all([
+      this.#sandboxStatus.has(id) ? undefined : optional(this.#connection.call('ContainerStatus', { containerId: id }, quickMs, signal)),
+      this.#containerStatus.has(id) ? undefined : optional(this.#connection.call('PodSandboxStatus', { podSandboxId: id }, quickMs, signal)),
+    ]);
+    // One that ends at once may have ended before the runtime has written down that it runs.
+    return container?.status?.state === 'CONTAINER_RUNNING' || container?.status?.state === 'CONTAINER_CREATED' || sandbox?.status?.state === 'SANDBOX_READY';
   }
 }
 

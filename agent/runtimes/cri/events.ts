@@ -12,6 +12,8 @@ export interface EventDeps {
   readonly log: Log;
   /** Takes what has happened to a container. Resolves once the runtime's own status of it reflects that, or `maxMs` have passed. */
   readonly settle: (event: ContainerEvent, maxMs: number, signal: AbortSignal) => Promise<Settled>;
+  /** Called when the runtime has let go of a container's process: whoever waits for its status looks again. */
+  readonly released: (containerId: string) => void;
 }
 
 export interface Settled {
@@ -30,7 +32,7 @@ const againMs = [500, 300_000];
 /** How long the runtime may take to write down an exit that it has told of, before the pod is looked at all the same. */
 const settleMs = [2000, 60_000];
 /** What changes by itself; what the agent starts it sees anyway. */
-const filters = ['/tasks/exit', '/tasks/oom', '/containers/delete'].map((topic) => `namespace==k8s.io,topic=="${topic}"`);
+const filters = ['/tasks/exit', '/tasks/oom', '/tasks/delete', '/containers/delete'].map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
 /** containerd's events where they exist, else CRI's, else a look at everything once a minute. */
 export async function* podEvents(deps: EventDeps, signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
@@ -85,8 +87,8 @@ async function* subscribe(deps: EventDeps, source: Source, signal: AbortSignal):
   };
   stream.on('data', (message: unknown) => {
     const event = read(message);
-    if (!event) return;
-    settle(event).catch(() => { pending.add(undefined); });
+    if (event?.released) deps.released(event.containerId);
+    else if (event) settle(event).catch(() => { pending.add(undefined); });
   });
   stream.on('error', (error) => { ended = fromCri('events', error); pending.wake(); });
   stream.on('end', () => { ended ??= fromCri('events', new Error('the event stream ended')); pending.wake(); });
