@@ -31,8 +31,8 @@ describe('nodeStatus', () => {
 
   it('says what the runtime can do, by handler', () => {
     expect(nodeStatus(input(), undefined)).not.toHaveProperty('features');
-    const { runtimeHandlers, features } = nodeStatus(input({ runtime: { strictGroups: true, handlers: [{ name: 'runc', recursiveReadOnly: true }, { name: 'crun' }] } }), undefined);
-    expect(runtimeHandlers?.map(({ name, features: can }) => [name, can?.recursiveReadOnlyMounts])).toEqual([['', false], ['crun', false], ['runc', true]]);
+    const { runtimeHandlers, features } = nodeStatus(input({ runtime: { strictGroups: true, handlers: [{ name: 'runc', recursiveReadOnly: true }, { name: 'crun', userNamespaces: true }] } }), undefined);
+    expect(runtimeHandlers?.map(({ name, features: can }) => [name, can?.recursiveReadOnlyMounts, can?.userNamespaces])).toEqual([['', false, false], ['crun', false, true], ['runc', true, false]]);
     expect(features).toEqual({ supplementalGroupsPolicy: true });
     expect(nodeStatus(input({ runtime: {} }), undefined)).toMatchObject({ features: { supplementalGroupsPolicy: false } });
   });

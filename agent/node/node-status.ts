@@ -70,12 +70,12 @@ export function nodeStatus(input: NodeStatusInput, previous: NodeStatus | undefi
   };
 }
 
-/** What the runtime can do, by handler; the usual one, which has no name, first. Nobody is given user namespaces here. */
+/** What the runtime can do, by handler; the usual one, which has no name, first. */
 export function runtimeStatus({ handlers, strictGroups = false }: Pick<RuntimeSetup, 'handlers' | 'strictGroups'>): Pick<NodeStatus, 'runtimeHandlers' | 'features'> {
   const all = handlers?.some(({ name }) => name === '') ? handlers : [{ name: '' }, ...handlers ?? []];
   const sorted = all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return {
-    ...(handlers && { runtimeHandlers: sorted.map(({ name, recursiveReadOnly = false }) => ({ name, features: { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces: false } })) }),
+    ...(handlers && { runtimeHandlers: sorted.map(({ name, recursiveReadOnly = false, userNamespaces = false }) => ({ name, features: { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces } })) }),
     features: { supplementalGroupsPolicy: strictGroups },
   };
 }

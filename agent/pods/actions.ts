@@ -29,6 +29,7 @@ import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
 import { resizeKey, sandboxKey, type Decision, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
+import { userNamespaceProblem, type UserRanges } from './user-namespaces.ts';
 import { ensureVolumes, releaseSubPaths, removePodFiles, removeVolumes } from './volumes/volumes.ts';
 
 export interface ActionDeps {
@@ -43,6 +44,7 @@ export interface ActionDeps {
   readonly check: Check;
   readonly limit: Limit;
   readonly recorder: PodRecorder;
+  readonly users: UserRanges;
   /** Absent where there are none, as in some tests. */
   readonly devices?: PodDevices;
   /** Absent where no policies are enforced, as in some tests. */
@@ -179,7 +181,12 @@ export class PodActions {
   }
 
   async #sandboxConfig(pod: Pod, attempt: number, tell?: (problem: string) => void): Promise<SandboxConfig> {
-    return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, tell), runtimeHandler: runtimeHandler(pod, this.#deps.lookup, this.#deps.node) };
+    const { lookup, node, driver, users } = this.#deps;
+    const handler = runtimeHandler(pod, lookup, node);
+    const problem = userNamespaceProblem(pod, handler, node, driver.name);
+    if (problem !== undefined) throw new StatusError('Invalid', problem);
+    const userNamespace = pod.spec?.hostUsers === false ? await users.of(this.#paths) : undefined;
+    return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, tell), runtimeHandler: handler, ...(userNamespace && { userNamespace }) };
   }
 
   async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {

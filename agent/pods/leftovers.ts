@@ -22,6 +22,8 @@ export async function removeLeftovers({ driver, log }: { readonly driver: ImageK
   for (const name of await readdir(podsDir(stateDir)).catch(() => [])) {
     const uid = uidOfPodDir(name);
     if (uid === undefined || isPresent(uid)) continue;
+    // First: the ids of its users may be another pod's afterwards.
+    await killProcesses(podCgroup(cgroupRoot, uid));
     try {
       await removePodFiles(podPathsOf(stateDir, name), driver, signal);
     } catch (error) {
@@ -30,7 +32,6 @@ export async function removeLeftovers({ driver, log }: { readonly driver: ImageK
       log.warn({ err: messageOf(error), folder: name }, 'what is left of a pod cannot be removed');
       continue;
     }
-    await killProcesses(podCgroup(cgroupRoot, uid));
     await removeCgroup(podCgroup(cgroupRoot, uid));
   }
 }

@@ -28,13 +28,14 @@ let stop: AbortController;
 let running: Promise<void>;
 let probe: { ok: boolean; output: string };
 let check: Check;
+let runtimeHandlers: ReturnType<NonNullable<typeof testNode.runtimeHandlers>>;
 
 function begin(): void {
   stop = new AbortController();
   puller = new ImagePuller({ driver, clock, log: silentLog });
   manager = new PodManager({
     state, driver, images: puller, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
-    node: testNode,
+    node: { ...testNode, runtimeHandlers: () => runtimeHandlers },
   }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'] }));
   running = manager.start(stop.signal);
 }
@@ -53,6 +54,7 @@ beforeEach(async () => {
   events = [];
   probe = { ok: true, output: '' };
   check = () => Promise.resolve(probe);
+  runtimeHandlers = [];
   begin();
 });
 afterEach(async () => {
@@ -294,11 +296,34 @@ describe('a pod', () => {
   });
 
   it('says what this node cannot give', async () => {
-    const refusal = /can't set `spec\.hostUsers: false`, user namespaces are not supported on this node: runc before 1\.2 and containerd before 2\.0 /;
-    state.set(testPod('web', { hostUsers: false }));
+    const refusal = 'resource claims are not supported on this node';
+    state.set(testPod('web', { resourceClaims: [{ name: 'gpu' }] }));
     await until(() => stateOf('web')?.state?.waiting?.reason === 'CreateContainerConfigError');
-    expect(stateOf('web')?.state?.waiting?.message).toMatch(refusal);
-    expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: expect.stringMatching(refusal) as string });
+    expect(stateOf('web')?.state?.waiting?.message).toBe(refusal);
+    expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: `Error: ${refusal}` });
+  });
+
+  it('gives pods users of their own where the runtime can, and the same ones whenever they begin anew', async () => {
+    state.set({ apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'sealed' }, handler: 'runsc' }, testPod('web', { hostUsers: false }), testPod('other', { hostUsers: false }), testPod('sealed', { hostUsers: false, runtimeClassName: 'sealed' }), testPod('plain'));
+    await until(() => events.filter((e) => e.reason === 'FailedCreatePodSandBox').length === 3 && statusOf('plain')?.phase === 'Running');
+    expect(new Set(events.filter((e) => e.reason === 'FailedCreatePodSandBox').map((e) => e.message.replace(/^Failed to create pod sandbox: can't set `spec\.hostUsers: false`, /, '')))).toEqual(new Set(['runtime does not support user namespaces', 'RuntimeClass handler "runsc" does not support user namespaces']));
+    runtimeHandlers = [{ name: '', features: { userNamespaces: true } }, { name: 'runsc', features: { userNamespaces: false } }];
+    await clock.advance(4000);
+    await until(() => ['web', 'other'].every((name) => statusOf(name)?.phase === 'Running'));
+    const given = (name: string) => driver.sandboxConfigs.findLast(({ podName }) => podName === name)?.userNamespace;
+    const [own, others] = [given('web'), given('other')];
+    expect([own?.length, others?.length, own?.first === others?.first, given('plain')]).toEqual([65_536, 65_536, false, undefined]);
+    await end();
+    begin();
+    driver.loseSandbox((await driver.list(stop.signal, 'web-uid')).sandboxes[0]?.id ?? '');
+    await until(() => driver.calls.filter((call) => call === 'run-sandbox web').length === 2);
+    expect(given('web')).toEqual(own);
+    // Whoever comes when it has gone may have what it had.
+    state.remove(pods, 'default', 'web');
+    await until(() => statusOf('web') === undefined && !existsSync(join(dir, 'pods/default_web_web-uid')));
+    state.set(testPod('next', { hostUsers: false }));
+    await until(() => statusOf('next')?.phase === 'Running');
+    expect(given('next')?.first).not.toBe(others?.first);
   });
 
   it('says that a runtime class is unknown, and runs in it when it is there', async () => {

@@ -33,6 +33,7 @@ import type { ObjectLookup } from './spec/env.ts';
 import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './types.ts';
 import { untilAnswered } from './until-answered.ts';
 import { UsageMeter } from './usage.ts';
+import { UserRanges } from './user-namespaces.ts';
 import type { VolumeMeter } from './volumes/meter.ts';
 import type { SecretVolumes } from './volumes/secret-volumes.ts';
 import { PodWorker } from './worker.ts';
@@ -78,6 +79,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   readonly #puller: ImagePuller;
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
+  readonly #users: UserRanges;
   #meter: Promise<VolumeMeter> | undefined;
   readonly #capacity: NodeCapacity;
   readonly #tasks: TaskGroup;
@@ -99,6 +101,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     this.#limit = new Limit(config.parallelStarts);
     this.#puller = deps.images ?? new ImagePuller(deps);
     this.#usage = new UsageMeter(deps, config);
+    this.#users = new UserRanges(config);
     this.#leases = new Leases(deps);
     this.#schedule = new ProbeSchedule(deps.clock);
     this.#capacity = new NodeCapacity(() => allocatableOf(deps.node, deps.devices), () => { for (const worker of this.#workers.values()) if (worker.isDeferred) worker.wake(); });
@@ -317,6 +320,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       log: this.#log,
       lookup: this.#lookup,
       limit: this.#limit,
+      users: this.#users,
       puller: this.#puller,
       isAlone: () => this.#isAlone,
       capacity: this.#capacity,

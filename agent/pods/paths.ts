@@ -15,6 +15,8 @@ export interface PodPaths {
   readonly hostsFile: string;
   /** Sealed tokens of service accounts, a file for each volume. */
   readonly tokens: string;
+  /** The range of ids that the pod's users have of the host: a file that is named by the first. */
+  readonly users: string;
   /** What the pod's containers have been given. */
   readonly allocation: string;
   terminationLog(container: string, attempt: number): string;
@@ -50,6 +52,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     localVolumes: localVolumesDir(stateDir),
     hostsFile: join(root, '.files', 'hosts'),
     tokens: join(root, '.files', 'tokens'),
+    users: join(root, '.users'),
     allocation: join(root, '.files', 'resources.json'),
     terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
   };

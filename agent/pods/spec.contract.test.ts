@@ -234,6 +234,39 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(folder);
   });
 
+  it('users of their own, where the runtime can', async () => {
+    const able = (await lab.driver.setup(stop.signal)).handlers?.find(({ name }) => name === '' || name === 'runc')?.userNamespaces === true;
+    const volumeMounts = [{ name: 'disk', mountPath: '/disk' }, { name: 'disk', mountPath: '/part', subPath: 'a/b' }, { name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'host', mountPath: '/host' }];
+    const volumes = [{ name: 'disk', emptyDir: {} }, { name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'owned', defaultMode: 0o400 } }, { name: 'host', hostPath: { path: join(lab.stateDir, 'of-root'), type: 'DirectoryOrCreate' } }];
+    state.set(
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'owned', namespace: 'default' }, data: { greeting: 'hello' } },
+      testPod('guarded', { hostUsers: false, volumes, containers: [testContainer('app', { volumeMounts, securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'] } } }), testContainer('other', { volumeMounts })] }),
+      testPod('sharing', { hostUsers: false, volumes, securityContext: { runAsUser: 1000, fsGroup: 2000 }, containers: [testContainer('app', { volumeMounts })] }),
+    );
+    if (!able) {
+      const refusal = (name: string): AgentEvent | undefined => events.find((e) => e.name === name && e.reason === 'FailedCreatePodSandBox');
+      await until(() => refusal('guarded') !== undefined && refusal('sharing') !== undefined);
+      expect(refusal('guarded')?.message).toMatch(/^Failed to create pod sandbox: can't set `spec\.hostUsers: false`, runtime does not support user namespaces: /);
+    } else {
+      await until(() => isReady('guarded') && isReady('sharing'));
+      const firstOf = async (name: string, container?: string): Promise<number> => Number(/^ +0 +(\d+) +65536\n$/.exec(await inside(name, 'cat /proc/self/uid_map', container))?.[1]);
+      const [first, second] = [await firstOf('guarded'), await firstOf('sharing')];
+      expect([first % 65_536, second % 65_536, Math.min(first, second) >= 65_536, first === second, await firstOf('guarded', 'other')]).toEqual([0, 0, true, false, first]);
+      expect(await inside('guarded', 'cat /proc/self/gid_map')).toMatch(new RegExp(`^ +0 +${String(first)} +65536\n$`));
+      const look = 'b=busybox; cat /cfg/greeting; echo x > /disk/file && echo y > /memory/file && echo z > /part/file && $b stat -Lc %u:%g /cfg/greeting /disk/file /memory/file /part/file /host';
+      expect(await inside('guarded', look)).toBe('hello0:0\n0:0\n0:0\n0:0\n0:0\n');
+      expect(await inside('sharing', look)).toBe('hello0:2000\n1000:2000\n1000:2000\n1000:2000\n0:0\n');
+      // Whoever is root in there is nobody out here; what is written keeps the ids that it was written with.
+      const { id = '' } = (await lab.driver.list(stop.signal, 'guarded-uid')).containers.find(({ name }) => name === 'app') ?? {};
+      expect((await execOk('sh', ['-c', `for p in $(cat /sys/fs/cgroup/*/${lab.netns}/podguarded-uid/${id}/cgroup.procs /sys/fs/cgroup/${lab.netns}/podguarded-uid/${id}/cgroup.procs 2>/dev/null); do awk '/^Uid/ { print $2 }' /proc/$p/status; done | sort -u`])).trim()).toBe(String(first));
+      expect((await execOk('stat', ['-c', '%u:%g', join(lab.stateDir, 'pods/default_guarded_guarded-uid/.volumes/disk/file')])).trim()).toBe('0:0');
+      // It may change its own network, and may not what is the host's.
+      expect(await inside('guarded', 'b=busybox; $b ip link set lo down && $b ip link set lo up && echo fine; (echo 1 > /proc/sys/kernel/panic) 2>&1; cat /proc/interrupts | $b head -c 9 | $b wc -c')).toMatch(/^fine\n.*Permission denied\n9\n$/);
+    }
+    for (const name of ['guarded', 'sharing']) state.remove(pods, 'default', name);
+    await until(() => manager.all().every(({ name }) => name !== 'guarded' && name !== 'sharing'));
+  });
+
   it('ways to begin, to fail and to end', async () => {
     const plain = testPod('watched', { volumes: [{ name: 'v', emptyDir: {} }] });
     state.set(

@@ -186,6 +186,8 @@ export interface RuntimeHandler {
   readonly name: string;
   /** Mounts inside of a mount can be made read-only with it. */
   readonly recursiveReadOnly?: boolean;
+  /** Pods can have users of their own, and volumes mounted for these. */
+  readonly userNamespaces?: boolean;
 }
 
 export interface RegistryAuth {
@@ -268,6 +270,8 @@ export interface SandboxConfig {
   readonly hostPid: boolean;
   readonly hostIpc: boolean;
   readonly shareProcessNamespace: boolean;
+  /** Ids of its containers' users and groups, from 0 on, are these of the host; files in its volumes keep the ids that they have. Absent: the host's own. Only where the handler can. */
+  readonly userNamespace?: IdRange;
   /** A container of it is privileged. */
   readonly privileged: boolean;
   /** Named in the runtime's configuration; empty for the usual one. */
@@ -277,6 +281,9 @@ export interface SandboxConfig {
   readonly ports: readonly { readonly protocol: 'TCP' | 'UDP' | 'SCTP'; readonly containerPort: number; readonly hostPort: number; readonly hostIp: string }[];
   readonly labels: Readonly<Record<string, string>>;
 }
+
+/** Of the host's ids of users and groups. */
+export interface IdRange { readonly first: number; readonly length: number }
 
 /** How seccomp or AppArmor confine a container. */
 export interface SecurityProfile {

@@ -66,7 +66,7 @@ describe('an agent', () => {
       [pod('no-fqdn', {}, { subdomain: 's'.repeat(60), setHostnameAsFQDN: true }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /FQDN no-fqdn\.s+\.default\.svc\.cluster\.local is too long/])],
       [pod('no-class', {}, { runtimeClassName: 'strange' }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /no runtime for "none" is configured/])],
       [pod('no-profile', {}, secure({ seccompProfile: { type: 'Localhost', localhostProfile: 'none.json' } })), waiting('CreateContainerError', /seccomp\/none\.json: no such file/)],
-      [pod('no-user-namespace', {}, { hostUsers: false }), waiting('CreateContainerConfigError', /`spec\.hostUsers: false`, user namespaces are not supported/)],
+      [pod('no-user-namespace', {}, { hostUsers: false }), waiting('ContainerCreating', /^$/, ['FailedCreatePodSandBox', /can't set `spec\.hostUsers: false`, runtime does not support user namespaces: that takes containerd from 2\.0 on/])],
       [pod('crashing', { command: ['sh', '-c', 'echo last words; exit 3'], terminationMessagePolicy: 'FallbackToLogsOnError' }), waiting('CrashLoopBackOff', /^back-off \d+s restarting failed container=c pod=crashing_default\(/, ['BackOff', /^Back-off restarting failed container c in pod crashing_default\(/])],
       [withVolume('no-path', { hostPath: { path: '/none', type: 'Directory' } }), mount(/hostPath type check failed: \/none is not a directory/)],
       [withVolume('no-write', { hostPath: { path: '/proc/none/deeper', type: 'DirectoryOrCreate' } }), mount(/ENOENT/)],

@@ -253,7 +253,6 @@ describe('security', () => {
   };
   it.each([
     [{ resourceClaims: [{ name: 'gpu' }] }, {}, /resource claims are not supported/],
-    [{ hostUsers: false }, {}, /user namespaces are not supported/],
     [{ securityContext: { supplementalGroupsPolicy: 'Strict' } }, {}, /SupplementalGroupsPolicy=Strict is not supported in this node/],
   ])('says what this node cannot give: %j %j', (spec, container, message) => {
     expect(refused(spec, container)).toThrow(message);

@@ -173,11 +173,12 @@ export async function releaseImageVolumes(paths: PodPaths, driver: ImageKeeper, 
   await rm(paths.imageVolumes, { recursive: true });
 }
 
-/** Removes what the volumes of a pod hold, and leaves its logs. */
+/** Of a pod of which nothing runs any more: removes what its volumes hold, gives back the ids of its users, and leaves its logs. */
 export async function removeVolumes(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
   await releaseSubPaths(paths);
   for (const mount of await mountsBelow(paths.volumes)) await execOk('umount', ['-l', mount]);
   await releaseImageVolumes(paths, driver, signal);
   await rm(paths.volumes, { recursive: true, force: true });
   await rm(paths.tokens, { recursive: true, force: true });
+  await rm(paths.users, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -34,6 +34,8 @@ export async function openContainerdLab(subnet = '10.77.0.0/24'): Promise<Contai
   const signal = AbortSignal.timeout(60_000);
   await removeCrashedLabs();
   const stateDir = await mkdtemp(join(tmpdir(), `${prefix}${String(process.pid)}-`));
+  // As /run is: who is root in a pod alone, and nobody here, must reach the pod's root directory.
+  await chmod(stateDir, 0o711);
   const netns = stateDir.slice(stateDir.lastIndexOf('/') + 1);
   await execOk('ip', ['netns', 'add', netns]);
   await execOk('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);

@@ -49,9 +49,16 @@ describe('what a runtime is told', () => {
   it('hears of the newer things in words that it knows', () => {
     const mounts = [{ containerPath: '/c', hostPath: '/h', readOnly: true, propagation: 'None', recursiveReadOnly: true }] as const;
     const config = containerMessage('node', sandboxConfig('/l'), containerConfig('true', { mounts, security: { ...security, strictGroups: true } }), true);
-    const { CreateContainer: create, Status: status } = cri.services.get('runtime.v1.RuntimeService') ?? {};
+    const { CreateContainer: create, RunPodSandbox: run, Status: status } = cri.services.get('runtime.v1.RuntimeService') ?? {};
     expect(create?.requestDeserialize(create.requestSerialize({ config }))).toMatchObject({ config: { mounts: [{ recursiveReadOnly: true }], linux: { securityContext: { supplementalGroupsPolicy: 'Strict' }, resources: { unified: { 'memory.oom.group': '1' } } } } });
-    const told = { runtimeHandlers: [{ name: 'runc', features: { recursiveReadOnlyMounts: true } }], features: { supplementalGroupsPolicy: true } };
+    const userNamespace = { first: 131_072, length: 65_536 };
+    const [own, ids] = [sandboxConfig('/l', { userNamespace }), [{ hostId: 131_072, containerId: 0, length: 65_536 }]];
+    const inOwn = { linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 'POD', uids: ids, gids: ids } } } } };
+    expect(run?.requestDeserialize(run.requestSerialize({ config: sandboxMessage('node', own) }))).toMatchObject({ config: inOwn });
+    const mapped = containerMessage('node', own, containerConfig('true', { mounts: [...mounts, { ...mounts[0], readOnly: false }] }));
+    expect(create?.requestDeserialize(create.requestSerialize({ config: mapped }))).toMatchObject({ config: { ...inOwn, mounts: [{ uidMappings: ids, gidMappings: ids }, { uidMappings: ids, gidMappings: ids }] } });
+    expect(create?.requestDeserialize(create.requestSerialize({ config }))).toMatchObject({ config: { linux: { securityContext: { namespaceOptions: { usernsOptions: null } } }, mounts: [{ uidMappings: [], gidMappings: [] }] } });
+    const told = { runtimeHandlers: [{ name: 'runc', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }], features: { supplementalGroupsPolicy: true } };
     expect(status?.responseDeserialize(status.responseSerialize(told))).toMatchObject(told);
     expect(status?.responseDeserialize(Buffer.alloc(0))).toMatchObject({ runtimeHandlers: [], features: null });
   });

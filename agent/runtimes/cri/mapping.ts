@@ -34,7 +34,16 @@ function podLabels(ownerName: string, config: SandboxConfig): Record<string, str
 
 function namespaces(config: SandboxConfig): object {
   const pod = config.shareProcessNamespace ? 'POD' : 'CONTAINER';
-  return { network: config.hostNetwork ? 'NODE' : 'POD', pid: config.hostPid ? 'NODE' : pod, ipc: config.hostIpc ? 'NODE' : 'POD' };
+  const ids = idMappings(config);
+  return {
+    network: config.hostNetwork ? 'NODE' : 'POD', pid: config.hostPid ? 'NODE' : pod, ipc: config.hostIpc ? 'NODE' : 'POD',
+    ...(ids && { usernsOptions: { mode: 'POD', uids: ids, gids: ids } }),
+  };
+}
+
+/** Of users and groups alike; undefined in the host's user namespace. */
+function idMappings({ userNamespace }: SandboxConfig): readonly object[] | undefined {
+  return userNamespace && [{ containerId: 0, hostId: userNamespace.first, length: userNamespace.length }];
 }
 
 const propagation = { None: 'PROPAGATION_PRIVATE', HostToContainer: 'PROPAGATION_HOST_TO_CONTAINER', Bidirectional: 'PROPAGATION_BIDIRECTIONAL' } as const;
@@ -42,6 +51,7 @@ const propagation = { None: 'PROPAGATION_PRIVATE', HostToContainer: 'PROPAGATION
 /** `oomGroup`: a container whose memory runs out ends as a whole. */
 export function containerMessage(ownerName: string, sandbox: SandboxConfig, config: ContainerConfig, oomGroup = false): object {
   const { resources } = config;
+  const ids = idMappings(sandbox);
   return {
     metadata: { name: config.name, attempt: config.attempt },
     image: { image: config.image },
@@ -49,7 +59,7 @@ export function containerMessage(ownerName: string, sandbox: SandboxConfig, conf
     args: config.args,
     workingDir: config.workingDir,
     envs: config.env.map((e) => ({ key: e.name, value: e.value })),
-    mounts: config.mounts.map((m) => ({ containerPath: m.containerPath, hostPath: m.hostPath, readonly: m.readOnly, propagation: propagation[m.propagation], ...(m.recursiveReadOnly === true && { recursiveReadOnly: true }) })),
+    mounts: config.mounts.map((m) => ({ containerPath: m.containerPath, hostPath: m.hostPath, readonly: m.readOnly, propagation: propagation[m.propagation], ...(ids && { uidMappings: ids, gidMappings: ids }), ...(m.recursiveReadOnly === true && { recursiveReadOnly: true }) })),
     devices: config.devices ?? [],
     ...(config.cdiDevices && { CDIDevices: config.cdiDevices.map((name) => ({ name })) }),
     labels: { ...podLabels(ownerName, sandbox), [containerName]: config.name },

@@ -49,7 +49,7 @@ export interface ContainerStatsMessage {
 
 /** Of a Status: what runtimes of today say that they can; older ones say nothing. */
 export interface ToldFeatures {
-  runtimeHandlers: { name: string; features: { recursiveReadOnlyMounts: boolean } | null }[];
+  runtimeHandlers: { name: string; features: { recursiveReadOnlyMounts: boolean; userNamespaces: boolean } | null }[];
   features: { supplementalGroupsPolicy: boolean } | null;
 }
 

@@ -12,6 +12,6 @@ it('reads what containerd tells of its configuration, and takes nothing else for
 it('believes what a runtime says that it can, and nothing of one that does not say', () => {
   const config = JSON.stringify({ containerd: { runtimes: { runc: {}, crun: {} } } });
   expect(setupOf(config, silent)).toEqual({ handlers: [{ name: 'runc', recursiveReadOnly: false }, { name: 'crun', recursiveReadOnly: false }] });
-  const told = { runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true } }, { name: 'kata', features: null }], features: { supplementalGroupsPolicy: true } };
-  expect(setupOf(config, told)).toEqual({ handlers: [{ name: '', recursiveReadOnly: true }, { name: 'kata', recursiveReadOnly: false }], strictGroups: true });
+  const told = { runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }, { name: 'kata', features: null }], features: { supplementalGroupsPolicy: true } };
+  expect(setupOf(config, told)).toEqual({ handlers: [{ name: '', recursiveReadOnly: true, userNamespaces: true }, { name: 'kata', recursiveReadOnly: false, userNamespaces: false }], strictGroups: true });
 });

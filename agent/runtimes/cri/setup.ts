@@ -5,7 +5,7 @@ import type { ToldFeatures } from './messages.ts';
 /** What the runtime tells of itself, and containerd's CRI configuration as its verbose status gives it; other runtimes tell nothing in this form. */
 export function setupOf(config: string | undefined, { runtimeHandlers, features }: ToldFeatures): RuntimeSetup {
   const told = {
-    ...(runtimeHandlers.length > 0 && { handlers: runtimeHandlers.map(({ name, features: can }) => ({ name, recursiveReadOnly: can?.recursiveReadOnlyMounts ?? false })) }),
+    ...(runtimeHandlers.length > 0 && { handlers: runtimeHandlers.map(({ name, features: can }) => ({ name, recursiveReadOnly: can?.recursiveReadOnlyMounts ?? false, userNamespaces: can?.userNamespaces ?? false })) }),
     ...(features?.supplementalGroupsPolicy === true && { strictGroups: true }),
   };
   let value: unknown;
