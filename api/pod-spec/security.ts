@@ -51,8 +51,16 @@ export function validatePodSecurity(spec: PodSpec, field: string): FieldError[] 
   if (spec.shareProcessNamespace === true && spec.hostPID === true) {
     errors.push(invalid(`${field}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
   }
-  if (spec.hostUsers !== false) return errors;
-  return [...errors, ...([['hostNetwork', 'hostNetwork'], ['hostPID', 'HostPID'], ['hostIPC', 'HostIPC']] as const).flatMap(([name, shown]) => (spec[name] === true ? [forbidden(`${field}.${shown}`, 'when `pod.Spec.HostUsers` is false')] : []))];
+  return spec.hostUsers === false ? [...errors, ...validateOwnUsers(spec, field)] : errors;
+}
+
+/** Users who are a pod's own have no rights to what is the host's, its disks among it. */
+function validateOwnUsers(spec: PodSpec, field: string): FieldError[] {
+  const why = 'when `hostUsers` is false';
+  return [
+    ...([['hostNetwork', 'hostNetwork'], ['hostPID', 'HostPID'], ['hostIPC', 'HostIPC']] as const).flatMap(([name, shown]) => (spec[name] === true ? [forbidden(`${field}.${shown}`, why)] : [])),
+    ...(['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap((list) => (spec[list] ?? []).flatMap(({ volumeDevices = [] }, i) => (volumeDevices.length > 0 ? [forbidden(`${field}.${list}[${i}].volumeDevices`, why)] : []))),
+  ];
 }
 
 function validateSysctls({ hostIPC, hostNetwork, securityContext }: PodSpec, field: string): FieldError[] {
