@@ -15,21 +15,24 @@ export interface UsageDeps {
   readonly node: NodeFacts;
 }
 
+export interface UsageConfig { readonly cgroupRoot: string; readonly stateDir: string }
+
 const minWindowMs = 1000;
 const maxWindowMs = 60_000;
 
 /** CPU is a rate: two samples, taken only when somebody asks. An earlier asker's sample is used when it is fresh. */
 export class UsageMeter {
   readonly #deps: UsageDeps;
-  readonly #cgroupRoot: string;
+  readonly #config: UsageConfig;
   #last: { sample: Sample; atMs: number } | undefined;
 
-  constructor(deps: UsageDeps, { cgroupRoot }: { readonly cgroupRoot: string }) {
+  constructor(deps: UsageDeps, config: UsageConfig) {
     this.#deps = deps;
-    this.#cgroupRoot = cgroupRoot;
+    this.#config = config;
   }
 
-  async read(signal: AbortSignal): Promise<UsageReport> {
+  /** `cgroups`: see `UsageParts`. */
+  async read(signal: AbortSignal, cgroups = false): Promise<UsageReport> {
     const { clock, driver, node } = this.#deps;
     const nodeUsage = node.usage(signal);
     // Awaited below; a failure while sampling must not leave it unhandled.
@@ -44,21 +47,21 @@ export class UsageMeter {
     this.#last = second;
     const windowMs = second.atMs - first.atMs;
     const networks = new Map(await Promise.all(sandboxes.filter((s) => s.state === 'ready' && s.ips.length > 0)
-      .map(async (sandbox) => [sandbox.id, await networkUsage(podCgroup(this.#cgroupRoot, sandbox.podUid))] as const)));
+      .map(async (sandbox) => [sandbox.id, await networkUsage(podCgroup(this.#config.cgroupRoot, sandbox.podUid))] as const)));
     const running = containers.filter((c) => c.state === 'running' && second.sample.has(c.id));
-    const { containerDetails } = await import('#agent/runtimes/cgroup-details.ts');
-    const details = new Map(await Promise.all(running.map(async ({ id, podUid }) => [id, await containerDetails(podCgroup(this.#cgroupRoot, podUid), id)] as const)));
     const pods = sandboxes.filter((s) => s.state === 'ready').map((sandbox) => {
       const network = networks.get(sandbox.id);
       return {
         namespace: sandbox.podNamespace,
         name: sandbox.podName,
         uid: sandbox.podUid,
+        startedAtMs: sandbox.createdAtMs,
         ...(network && { network }),
-        containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => ({ ...containerUsage(c, first.sample.get(c.id), second.sample.get(c.id), windowMs), details: details.get(c.id) ?? {} })),
+        containers: running.filter((c) => c.sandboxId === sandbox.id).map((c) => containerUsage(c, first.sample.get(c.id), second.sample.get(c.id), windowMs)),
       };
     });
-    return { atMs: clock.now(), windowMs: Math.round(windowMs), node: await nodeUsage, pods };
+    const { withCgroups } = await import('./cgroup-usage.ts');
+    return withCgroups({ atMs: clock.now(), windowMs: Math.round(windowMs), node: await nodeUsage, pods }, cgroups, { driver, ...this.#config }, signal);
   }
 }
 

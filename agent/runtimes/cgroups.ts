@@ -1,6 +1,6 @@
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /** What a cgroup may use, in the words of version 1. */
 export interface CgroupLimits {
@@ -75,9 +75,20 @@ export function pidsFolder(path: string): Promise<string | undefined> {
 
 /** Where a controller has its files of a cgroup, there or not. */
 export async function cgroupFolder(path: string, controller: string): Promise<string | undefined> {
+  return (await cgroupPlaces())(path, controller)?.folder;
+}
+
+/** `path` is where the folder is in its hierarchy, which is not what the cgroup was asked for by where systemd makes them. */
+export interface CgroupPlace { readonly folder: string; readonly path: string; readonly version: 1 | 2 }
+
+/** The same of many cgroups, by one look at what is mounted. */
+export async function cgroupPlaces(): Promise<(path: string, controller: string) => CgroupPlace | undefined> {
   const mounts = await cgroupMounts();
-  const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has(controller)) ?? mounts.find(({ version }) => version === 2);
-  return mount && folderOf(mount, path);
+  return (path, controller) => {
+    const mount = mounts.find(({ version, controllers }) => version === 1 && controllers.has(controller)) ?? mounts.find(({ version }) => version === 2);
+    const folder = mount && folderOf(mount, path);
+    return mount && folder !== undefined ? { folder, path: `/${relative(mount.path, folder)}`, version: mount.version } : undefined;
+  };
 }
 
 /** Some process of a cgroup, or of one below it; undefined when there is none. */

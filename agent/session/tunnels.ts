@@ -70,7 +70,7 @@ export class AgentTunnels {
         await pump(this.#handlers.logs(parseLogQuery(request.request), signal), write, signal);
         return;
       case 'USAGE':
-        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal, wants(request.request, 'volumes')), signal))));
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.usage(signal, { volumes: wants(request.request, 'volumes'), cgroups: wants(request.request, 'cgroups') }), signal))));
         return;
       case 'REMOVE_VOLUME':
         if (this.#handlers.removeVolume === undefined) break;
@@ -105,7 +105,7 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
-function wants(bytes: Buffer, what: 'check' | 'volumes'): boolean {
+function wants(bytes: Buffer, what: 'check' | 'volumes' | 'cgroups'): boolean {
   const query: unknown = JSON.parse(bytes.toString());
   return isRecord(query) && query[what] === true;
 }

@@ -1,4 +1,4 @@
-import type { ContainerDetails } from '#common/container-details.ts';
+import type { CgroupUsage, ContainerDetails, HostCgroup, PodNetworkUsage, UsageParts } from '#common/container-details.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { CSINodeDriver, NodeStatus, Pod, PodStatus } from '#api/gen/types.ts';
@@ -104,8 +104,7 @@ export interface PodTokens {
 export interface TunnelHandlers {
   /** The request is the LogRequest of the edge contract as JSON; yields chunks of log text, ends at the end or on abort. */
   logs(request: LogQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** `volumes`: also what volumes and the host's disk hold, which costs more. */
-  usage(signal: AbortSignal, volumes?: boolean): Promise<UsageReport>;
+  usage(signal: AbortSignal, parts?: UsageParts): Promise<UsageReport>;
   /** Removes the directory of a local volume, if it is there. */
   removeVolume?(name: string): Promise<void>;
   /** How other hosts are reached, or (`check`) what of packets of full size arrives there; as JSON can hold it. */
@@ -196,24 +195,33 @@ export interface ContainerUsage extends ResourceUsage {
   readonly writableBytes?: number;
   readonly writableInodes?: number;
   readonly details?: ContainerDetails;
+  /** Path of its cgroup; only where somebody asked for cgroups. */
+  readonly cgroup?: string;
   /** Of its logs; absent where nobody asked for volumes. */
   readonly logs?: DiskUsage;
-}
-
-/** What a pod's network interface has carried. */
-export interface NetworkUsage {
-  readonly receivedBytes: number;
-  readonly receivedPackets: number;
-  readonly receiveErrors: number;
-  readonly sentBytes: number;
-  readonly sentPackets: number;
-  readonly sendErrors: number;
 }
 
 export interface UsageReport {
   readonly atMs: number;
   readonly windowMs: number;
   readonly node: HostUsage;
-  /** `network` is absent for pods in the host's network. `ephemeral`: all that the pod keeps on the host's disk for as long as it lives. */
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly uid: string; readonly network?: NetworkUsage; readonly containers: readonly ContainerUsage[]; readonly volumes?: readonly VolumeUsage[]; readonly ephemeral?: DiskUsage }[];
+  readonly pods: readonly PodUsageReport[];
+  /** The host's, and that of all pods; only where somebody asked for cgroups. */
+  readonly host?: HostCgroup;
+  readonly allPods?: CgroupUsage;
+}
+
+export interface PodUsageReport {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** When its sandbox was made. */
+  readonly startedAtMs: number;
+  /** Absent for pods in the host's network. */
+  readonly network?: PodNetworkUsage;
+  readonly containers: readonly ContainerUsage[];
+  readonly cgroup?: CgroupUsage;
+  readonly volumes?: readonly VolumeUsage[];
+  /** All that the pod keeps on the host's disk for as long as it lives. */
+  readonly ephemeral?: DiskUsage;
 }

@@ -9,7 +9,7 @@ import type { HostTasks } from '#agent/upgrade/host-tasks.ts';
 export function tunnelHandlers(pods: PodManager, driver: RuntimeDriver, uidOf: (apiUid: string) => string, network: PodNetwork, images: NodeImages, hostTasks: () => Promise<HostTasks>): TunnelHandlers {
   return {
     logs: (request, signal) => pods.logs({ ...request, podUid: uidOf(request.podUid) }, signal),
-    usage: (signal, volumes) => pods.usage(signal, volumes),
+    usage: (signal, parts) => pods.usage(signal, parts),
     removeVolume: (name) => pods.removeVolume(name),
     network: (check, signal) => (check ? network.check(signal) : network.status(signal)),
     open: async (request, signal) => (request.kind === 'host' ? (await hostTasks()).serve(request) : request.kind === 'images' ? images.serve(request, signal)

@@ -1,4 +1,4 @@
-import type { ContainerDetails } from '#common/container-details.ts';
+import type { CgroupUsage, ContainerDetails, HostCgroup, PodNetworkUsage, UsageParts } from '#common/container-details.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import type { Hardware } from '#common/hardware.ts';
 import type { HostTask } from '#common/host-task.ts';
@@ -110,6 +110,8 @@ export interface ContainerUsage extends Usage {
   readonly writableInodes?: number;
   /** Absent from agents that are older than this. */
   readonly details?: ContainerDetails;
+  /** Path of its cgroup; absent where nobody asked. */
+  readonly cgroup?: string;
   readonly logs?: DiskUsage;
 }
 
@@ -117,11 +119,12 @@ export interface PodUsage {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  /** Absent from agents that are older than this. */
+  readonly startedAtMs?: number;
   /** Absent for pods in their host's network. */
-  readonly network?: {
-    readonly receivedBytes: number; readonly receivedPackets: number; readonly receiveErrors: number;
-    readonly sentBytes: number; readonly sentPackets: number; readonly sendErrors: number;
-  };
+  readonly network?: PodNetworkUsage;
+  /** Absent where nobody asked, and from agents that are older than this; so below. */
+  readonly cgroup?: CgroupUsage;
   readonly containers: readonly ContainerUsage[];
   /** Absent where nobody asked, and from agents that are older than this. */
   readonly volumes?: readonly VolumeUsage[];
@@ -154,6 +157,8 @@ export interface NodeUsage {
   /** `hardware` is absent from agents that are older than this. */
   readonly node: Usage & { readonly hardware?: Hardware; readonly pids?: { readonly limit: number; readonly used: number }; readonly disk?: VolumeAmounts; readonly imageDisk?: VolumeAmounts };
   readonly pods: readonly PodUsage[];
+  readonly host?: HostCgroup;
+  readonly allPods?: CgroupUsage;
 }
 
 /** What a client wants to be connected to. */
@@ -173,8 +178,7 @@ export type StreamRequest =
 export interface NodeGateway {
   /** Chunks of log text. Rejects with `ServiceUnavailable` when the node is not connected. Ends when the signal aborts. */
   logs(nodeName: string, request: LogRequest, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** `volumes`: also what volumes and the node's disk hold. */
-  usage(nodeName: string, signal: AbortSignal, volumes?: boolean): Promise<NodeUsage>;
+  usage(nodeName: string, signal: AbortSignal, parts?: UsageParts): Promise<NodeUsage>;
   /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
   network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
   /**

@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, type sendUnaryData, type ServerDuplexStream, type ServerUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { isRecord } from '#api/meta/json.ts';
+import type { UsageParts } from '#common/container-details.ts';
 import { StatusError, messageOf } from '#common/errors.ts';
 import { untilAborted, type Runnable } from '#common/lifecycle.ts';
 import type { Channels } from '#common/streams/channels.ts';
@@ -211,8 +212,8 @@ export class Dispatcher implements Runnable, NodeGateway {
     yield* this.#tunnels.read(this.#sessionOf(nodeName), 'LOGS', request, signal);
   }
 
-  async usage(nodeName: string, signal: AbortSignal, volumes = false): Promise<NodeUsage> {
-    return parseUsage(await this.#answer(nodeName, 'USAGE', volumes ? { volumes } : {}, usageTimeoutMs, signal), nodeName);
+  async usage(nodeName: string, signal: AbortSignal, parts: UsageParts = {}): Promise<NodeUsage> {
+    return parseUsage(await this.#answer(nodeName, 'USAGE', parts, usageTimeoutMs, signal), nodeName);
   }
 
   async network(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown> {

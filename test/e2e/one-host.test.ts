@@ -219,7 +219,22 @@ describe('one host', () => {
     it('tells Prometheus what pods use', async () => {
       const ask = (path: string): Promise<string> => walk('get', '--raw', `/api/v1/nodes/host0/proxy/metrics/${path}`);
       expect((await ask('resource')).match(/^container_cpu_usage_seconds_total\{container="web",namespace="default",pod="hello-\S+"\} (?!0$)[\d.e-]+$/gm)).toHaveLength(5);
-      expect((await ask('cadvisor')).match(/^container_network_transmit_bytes_total\{interface="eth0",namespace="default",pod="hello-\S+"\} [1-9]\d*$/gm)).toHaveLength(5);
+      const cadvisor = await ask('cadvisor');
+      const amounts = (name: string, labels: string): number[] => [...cadvisor.matchAll(new RegExp(`^container_${name}\\{${labels}\\} (\\S+)$`, 'gm'))].map(([, amount]) => Number(amount));
+      const container = 'container="web",id="/kubepods/pod[^"]+/[0-9a-f]{64}",image="[^"]+",name="[0-9a-f]{64}",namespace="default",pod="hello-[^"]+"';
+      const pod = 'container="",id="/kubepods/pod[^"/]+",image="",name="",namespace="default",pod="hello-[^"]+"';
+      const root = 'container="",id="/",image="",name="",namespace="",pod=""';
+      expect(amounts('network_transmit_bytes_total', `${pod},interface="eth0"`).filter((bytes) => bytes > 0)).toHaveLength(5);
+      expect(amounts('network_receive_bytes_total', `${root},interface="[^"]+"`).some((bytes) => bytes > 0)).toBe(true);
+      // A pod is more than its container, and the host more than its pods.
+      for (const [name, more] of [['cpu_usage_seconds_total', ',cpu="total"'], ['memory_working_set_bytes', ''], ['threads', '']] as const) {
+        const [ofContainers, ofPods, [ofHost = 0]] = [container, pod, root].map((labels) => amounts(name, labels + more)) as [number[], number[], number[]];
+        expect([ofContainers.length, ofPods.length], name).toEqual([5, 5]);
+        expect(ofPods.every((amount, i) => amount > (ofContainers[i] ?? Infinity)), name).toBe(true);
+        if (name !== 'threads') expect(ofHost, name).toBeGreaterThan(ofPods.reduce((a, b) => a + b, 0));
+      }
+      expect(amounts('fs_limit_bytes', `${root},device="[^"]+"`).every((bytes) => bytes > 0)).toBe(true);
+      expect([amounts('start_time_seconds', container), amounts('start_time_seconds', pod)].map(({ length }) => length)).toEqual([5, 5]);
     });
 
     it('keeps join tokens', async () => {

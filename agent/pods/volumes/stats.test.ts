@@ -39,7 +39,7 @@ it('counts what volumes hold, when asked, at most once a minute', async () => {
   for (const amounts of found) expect(amounts).toMatchObject({ capacityBytes: expect.any(Number), availableBytes: expect.any(Number), inodes: expect.any(Number) });
   const image = { id: 'i', names: ['i'], sizeBytes: 4096 };
   const container = { id: 'c', name: 'app', image: 'i', startedAtMs: 1, cpuMillis: 0, memoryBytes: 0, cpuSeconds: 0, writableBytes: 1_000_000 };
-  const report = { atMs: 0, windowMs: 1, node: { cpuMillis: 0, memoryBytes: 0, cpuSeconds: 0 }, pods: [{ namespace: 'default', name: 'p', uid: 'p-uid', containers: [container] }] };
+  const report = { atMs: 0, windowMs: 1, node: { cpuMillis: 0, memoryBytes: 0, cpuSeconds: 0 }, pods: [{ namespace: 'default', name: 'p', uid: 'p-uid', startedAtMs: 0, containers: [container] }] };
   const driver = { imageFolder: () => Promise.resolve(dir), listImages: () => Promise.resolve([image, image]) };
   const { node, pods: [held] } = await withHoldings(report, [pod], await meter.read([pod], signal, signal), { driver, stateDir: dir }, signal);
   expect(node).toMatchObject({ disk: { capacityBytes: expect.any(Number) }, imageDisk: { usedBytes: 8192, availableBytes: expect.any(Number) } });

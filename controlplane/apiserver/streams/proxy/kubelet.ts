@@ -1,5 +1,6 @@
 import type { Node } from '#api/gen/types.ts';
 import { pods } from '#api/kinds/resources.ts';
+import type { NetworkCounters } from '#common/container-details.ts';
 import { rfc3339 } from '#common/time.ts';
 import { methodNotAllowed, noSuchPath } from '../../api-errors.ts';
 import { parseBytes } from '../../encoding.ts';
@@ -35,9 +36,10 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
     case '/metrics':
     case '/metrics/cadvisor':
     case '/metrics/resource': {
-      const usage = await gateway(deps, name).usage(name, request.signal, path.replace(/\/$/, '') === '/metrics');
+      const asked = path.replace(/\/$/, '');
+      const usage = await gateway(deps, name).usage(name, request.signal, { volumes: asked === '/metrics', cgroups: asked === '/metrics/cadvisor' });
       const { nodeMetrics } = await import('./node-metrics.ts');
-      return { ...text(nodeMetrics(path.replace(/\/$/, ''), node, usage)), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
+      return { ...text(nodeMetrics(asked, node, usage)), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
     }
     default: throw noSuchPath();
   }
@@ -45,7 +47,7 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
 
 /** Source: https://kubernetes.io/docs/reference/instrumentation/node-metrics/ */
 async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): Promise<object> {
-  const { atMs, node, pods: used } = await gateway(deps, nodeName).usage(nodeName, signal, true);
+  const { atMs, node, pods: used } = await gateway(deps, nodeName).usage(nodeName, signal, { volumes: true });
   const time = rfc3339(atMs);
   const stats = ({ cpuMillis, memoryBytes, cpuSeconds }: Usage): object => ({
     cpu: { time, usageNanoCores: Math.round(cpuMillis * 1e6), ...(cpuSeconds !== undefined && { usageCoreNanoSeconds: Math.round(cpuSeconds * 1e9) }) },
@@ -61,8 +63,8 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
       ...(node.pids && { rlimit: { time, maxpid: node.pids.limit, curproc: node.pids.used } }),
       ...(node.imageDisk && { runtime: { imageFs: { time, ...amounts(node.imageDisk) }, containerFs: { time, ...amounts({ ...node.imageDisk, ...sumOfWritten(used) }) } } }),
     },
-    pods: used.map(({ namespace, name, uid, network, containers, volumes, ephemeral }) => ({
-      podRef: { name, namespace, uid },
+    pods: used.map(({ namespace, name, uid, startedAtMs, network, containers, volumes, ephemeral }) => ({
+      podRef: { name, namespace, uid }, ...(startedAtMs !== undefined && { startTime: rfc3339(startedAtMs) }),
       containers: containers.map((container) => ({
         name: container.name, ...(container.startedAtMs !== undefined && { startTime: rfc3339(container.startedAtMs) }), ...stats(container), ...memory(container),
         ...(container.writableBytes !== undefined && { rootfs: { time, ...part(node.imageDisk, { bytes: container.writableBytes, ...(container.writableInodes !== undefined && { inodes: container.writableInodes }) }) } }),
@@ -70,13 +72,17 @@ async function summary(deps: RouteDeps, nodeName: string, signal: AbortSignal): 
       })),
       ...stats(sumOf(containers)),
       ...(containers.every(({ details }) => details?.processes !== undefined) && { process_stats: { process_count: containers.reduce((sum, { details }) => sum + (details?.processes ?? 0), 0) } }),
-      ...(network && { network: { time, name: 'eth0', rxBytes: network.receivedBytes, rxErrors: network.receiveErrors, txBytes: network.sentBytes, txErrors: network.sendErrors } }),
+      ...(network && { network: { time, name: 'eth0', ...traffic(network), ...(network.interfaces && { interfaces: network.interfaces.map((one) => ({ name: one.name, ...traffic(one) })) }) } }),
       ...(volumes && { volume: volumes.map(({ name: volume, claim, abnormal, ...held }) => ({
         time, ...amounts(held), name: volume, ...(claim !== undefined && { pvcRef: { name: claim, namespace } }), ...(abnormal !== undefined && { volumeHealthStats: { abnormal } }),
       })) }),
       ...(ephemeral && { 'ephemeral-storage': { time, ...part(node.disk, ephemeral) } }),
     })),
   };
+}
+
+function traffic({ receivedBytes, receiveErrors, sentBytes, sendErrors }: NetworkCounters): object {
+  return { rxBytes: receivedBytes, rxErrors: receiveErrors, txBytes: sentBytes, txErrors: sendErrors };
 }
 
 /** What one of many uses of a file system. */
