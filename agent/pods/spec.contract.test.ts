@@ -50,6 +50,9 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   let state: MemoryState;
   let manager: PodManager;
   let running: Promise<unknown>;
+  let told: ReturnType<typeof runtimeStatus>;
+  /** What the runtime says that it can, which newer ones do of more. */
+  let can: { recursiveReadOnlyMounts?: boolean | undefined; userNamespaces?: boolean | undefined; supplementalGroupsPolicy?: boolean | undefined };
   const stop = new AbortController();
   const events: AgentEvent[] = [];
   const listeners = new Set<() => void>();
@@ -58,7 +61,8 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   beforeAll(async () => {
     lab = await open();
     state = new MemoryState();
-    const told = runtimeStatus(await lab.driver.setup(stop.signal));
+    told = runtimeStatus(await lab.driver.setup(stop.signal));
+    can = { ...told.runtimeHandlers?.find(({ name }) => name === '')?.features, ...told.features };
     manager = new PodManager({
       state, driver: lab.driver, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(e); tell(); } },
       node: { hostIps: () => ['192.0.2.1'], runtimeHandlers: () => told.runtimeHandlers ?? [], strictGroups: () => told.features?.supplementalGroupsPolicy, allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 << 30 }), resources: () => ({ cpu: '2', memory: '4Gi', pods: '110', 'hugepages-2Mi': '8Mi' }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
@@ -136,8 +140,9 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     );
     await until(() => ['plain', 'asked', 'open', 'mighty', 'confined', 'noted', 'merged'].every(isReady) && stateOf('missing')?.state?.waiting?.reason?.startsWith('CreateContainer') === true && events.some((e) => e.name === 'strange' && e.reason === 'FailedCreatePodSandBox'));
     expect(events.find((e) => e.name === 'strange')?.message).toMatch(/runtime for "none" is configured|[Uu]nknown runtime.*none/);
-    if (runtime === 'ctr') {
-      expect((await readFile(join(lab.stateDir, 'noted'), 'utf8')).split('\n')).toEqual(expect.arrayContaining(['create', 'start']));
+    if (runtime === 'ctr') expect(can).toMatchObject({ recursiveReadOnlyMounts: true, supplementalGroupsPolicy: true });
+    if (runtime === 'ctr') expect((await readFile(join(lab.stateDir, 'noted'), 'utf8')).split('\n')).toEqual(expect.arrayContaining(['create', 'start']));
+    if (can.supplementalGroupsPolicy === true) {
       await until(() => isReady('strict'));
       expect(await inside('strict', 'id -G')).toBe('65534 4000\n');
     } else expect(statusOf('strict')).toMatchObject({ phase: 'Failed', reason: 'SupplementalGroupsPolicyNotSupported' });
@@ -182,14 +187,14 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       ],
     }));
     state.set(testPod('whole', { volumes: [{ name: 'host', hostPath: { path: shared } }], containers: [testContainer('app', { volumeMounts: [{ name: 'host', mountPath: '/whole', readOnly: true, recursiveReadOnly: 'Enabled' }] })] }));
-    await until(() => isReady('mounts') && (runtime === 'ctr' ? isReady('whole') : stateOf('whole')?.state?.waiting?.reason === 'CreateContainerConfigError'));
-    // Only ctr can here: an older containerd and an older Docker know nothing of it.
+    await until(() => isReady('mounts') && (can.recursiveReadOnlyMounts === true ? isReady('whole') : stateOf('whole')?.state?.waiting?.reason === 'CreateContainerConfigError'));
+    // An older containerd and an older Docker know nothing of it.
     const denied = /Read-only file system/;
-    if (runtime === 'ctr') expect(await inside('whole', 'touch /whole/inner/x 2>&1')).toMatch(denied);
+    if (can.recursiveReadOnlyMounts === true) expect(await inside('whole', 'touch /whole/inner/x 2>&1')).toMatch(denied);
     else expect(stateOf('whole')?.state?.waiting?.message).toBe('volume "host" requested recursive read-only mode, but it is not supported by the runtime');
     expect(await inside('mounts', 'touch /outside/x 2>&1; touch /outside/inner/x && echo made')).toMatch(/Read-only file system\nmade\n$/);
-    expect(denied.test(await inside('mounts', 'touch /whole/inner/x 2>&1'))).toBe(runtime === 'ctr');
-    expect(stateOf('mounts')?.volumeMounts?.filter(({ readOnly }) => readOnly)).toEqual([['/outside', 'Disabled'], ['/whole', runtime === 'ctr' ? 'Enabled' : 'Disabled'], ['/all', 'Disabled']]
+    expect(denied.test(await inside('mounts', 'touch /whole/inner/x 2>&1'))).toBe(can.recursiveReadOnlyMounts === true);
+    expect(stateOf('mounts')?.volumeMounts?.filter(({ readOnly }) => readOnly)).toEqual([['/outside', 'Disabled'], ['/whole', can.recursiveReadOnlyMounts === true ? 'Enabled' : 'Disabled'], ['/all', 'Disabled']]
       .map(([mountPath, recursiveReadOnly]) => ({ name: mountPath === '/all' ? 'data' : 'host', mountPath, readOnly: true, recursiveReadOnly })));
     await execOk('mount', ['-t', 'tmpfs', 'late', join(shared, 'from-host')]);
     await writeFile(join(shared, 'from-host/file'), 'late\n');
@@ -235,7 +240,6 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
   });
 
   it('users of their own, where the runtime can', async () => {
-    const able = (await lab.driver.setup(stop.signal)).handlers?.find(({ name }) => name === '' || name === 'runc')?.userNamespaces === true;
     const volumeMounts = [{ name: 'disk', mountPath: '/disk' }, { name: 'disk', mountPath: '/part', subPath: 'a/b' }, { name: 'memory', mountPath: '/memory' }, { name: 'cfg', mountPath: '/cfg' }, { name: 'host', mountPath: '/host' }];
     const volumes = [{ name: 'disk', emptyDir: {} }, { name: 'memory', emptyDir: { medium: 'Memory' } }, { name: 'cfg', configMap: { name: 'owned', defaultMode: 0o400 } }, { name: 'host', hostPath: { path: join(lab.stateDir, 'of-root'), type: 'DirectoryOrCreate' } }];
     state.set(
@@ -243,7 +247,7 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
       testPod('guarded', { hostUsers: false, volumes, containers: [testContainer('app', { volumeMounts, securityContext: { procMount: 'Unmasked', capabilities: { add: ['NET_ADMIN'] } } }), testContainer('other', { volumeMounts })] }),
       testPod('sharing', { hostUsers: false, volumes, securityContext: { runAsUser: 1000, fsGroup: 2000 }, containers: [testContainer('app', { volumeMounts })] }),
     );
-    if (!able) {
+    if (can.userNamespaces !== true) {
       const refusal = (name: string): AgentEvent | undefined => events.find((e) => e.name === name && e.reason === 'FailedCreatePodSandBox');
       await until(() => refusal('guarded') !== undefined && refusal('sharing') !== undefined);
       expect(refusal('guarded')?.message).toMatch(/^Failed to create pod sandbox: can't set `spec\.hostUsers: false`, runtime does not support user namespaces: /);
