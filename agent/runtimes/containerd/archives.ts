@@ -1,7 +1,21 @@
 import { StatusError } from '#common/errors.ts';
-import { pipeCommand } from '#common/exec.ts';
+import { execOk, pipeCommand } from '#common/exec.ts';
 import { ArchiveReader } from '#common/image-archive.ts';
 import { wrongArchitecture } from '../image-architecture.ts';
+
+/** `ctr images import`, by a `ctr` that is told by arguments which containerd, and where in it; resolves with the names of what came. */
+export async function importArchive(ctr: readonly string[], options: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> {
+  const output = await sendArchive([...ctr, 'images', 'import', ...await itself('import', signal), ...options, '-'], archive, signal);
+  return [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+}
+
+/**
+ * What has `ctr images` do its work itself, and say what comes of it. From 2.0 on it leaves both to containerd unless it
+ * is told otherwise, and draws for people: names without their dashes, sums without their parts.
+ */
+export async function itself(command: 'import' | 'pull', signal: AbortSignal): Promise<readonly string[]> {
+  return /^ +--local\b/m.test(await execOk('ctr', ['images', command, '--help'], { signal })) ? ['--local'] : [];
+}
 
 /** `ctr` with the archive on its standard input; resolves with what it said. The archive is read no faster than it is taken. */
 export async function sendArchive(args: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string> {

@@ -4,7 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
-import { receiveArchive, sendArchive } from '../containerd/archives.ts';
+import { importArchive, receiveArchive } from '../containerd/archives.ts';
 import { architecturesOf, madeFor, nothingForThisHost, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
 import type { HeldLayer, ImageUser, ListedImage, PulledImage, PullOptions, PullProgress, RegistryAuth } from '../types.ts';
@@ -93,8 +93,7 @@ export class CriImages {
 
   async import(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> {
     const snapshotter = this.#snapshotter === undefined ? [] : ['--snapshotter', this.#snapshotter];
-    const output = await sendArchive([...this.#ctr(), 'images', 'import', ...snapshotter, '-'], archive, signal);
-    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+    const names = await importArchive(this.#ctr(), snapshotter, archive, signal);
     for (const name of names) {
       await this.#untilKnown(name, signal);
       await this.#checked(name, signal);
