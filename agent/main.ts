@@ -32,6 +32,9 @@ import { LinuxHost } from './node/readings.ts';
 import { imageCollectorDefaults } from './images/collector.ts';
 import { NodeImages, type NodeImagesDeps } from './images/node-images.ts';
 import { NodeReporter, nodeReporterDefaults } from './node/reporter.ts';
+import type { AboutDeps } from './metrics/about.ts';
+import { countedDriver } from './metrics/counted-driver.ts';
+import { AgentCounts } from './metrics/counts.ts';
 import { claimNetwork } from './node/network-claim.ts';
 import { lockState } from './node/state-lock.ts';
 import { nodePolicy, shutdownGroups } from './node/policy.ts';
@@ -192,7 +195,9 @@ export class Agent implements Runnable {
     const { containerd } = runtime;
     const [, checkpoint] = await Promise.all([containerd?.ensure(signal), CheckpointStore.open({ log }, { folder: join(stateDir, 'agent/checkpoint'), keyPath: join(stateDir, 'agent/pki/checkpoint.key') })]);
     try {
-      const { driver, cniConfDir, systemImages } = await runtime.open(this.#nodeName, signal);
+      const { driver: uncounted, cniConfDir, systemImages } = await runtime.open(this.#nodeName, signal);
+      const counts = new AgentCounts();
+      const driver = countedDriver(uncounted, counts, clock);
       this.#ready.resolve(undefined);
       const ranges = followRanges(checkpoint, this.#config, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
@@ -219,13 +224,13 @@ export class Agent implements Runnable {
       const contact = await HostContact.open({ log }, join(containerdPaths(stateDir).runDir, 'contact'));
       const statics = await this.#staticPods(checkpoint);
       const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
-      const pods = new PodManager({ state: statics ?? checkpoint, secretVolumes: new MemoryVolumes({ seal: checkpoint.seal, log }), driver, images: images.puller, clock, log, events, contact, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
+      const pods = new PodManager({ state: statics ?? checkpoint, secretVolumes: new MemoryVolumes({ seal: checkpoint.seal, log }), driver, images: images.puller, clock, log, events, contact, counts, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
         nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
         logRotation: { maxBytes: quantityValue(this.#config.containerLogMaxSize), maxFiles: this.#config.containerLogMaxFiles },
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
-      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(podPids), reclaim: (stop) => images.reclaim(stop), log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
+      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(podPids), reclaim: (stop) => images.reclaim(stop), counts, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { groups: shutdownGroups(this.#config) });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });
@@ -235,8 +240,9 @@ export class Agent implements Runnable {
         { state: checkpoint, pods: reports, ledger, events, exchange, clock, log: log.child({ component: 'dns' }), random: Math.random },
         { ...clusterDnsDefaults, nodeName: this.#nodeName, address: ranges.clusterDns, domain: this.#config.clusterDomain, ranges: [...ranges.podCidr.split(','), ...ranges.serviceCidr.split(',')] },
       );
-      const session = late.session = new AgentSession(
-        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks()), checkpoint, pods: reports, node, events, contact, fencing: pods, ...(this.#deps.reached && { reached: this.#deps.reached }) },
+      const about: AboutDeps = { pods, driver, counts, state: statics ?? checkpoint, session: { get certificateEndsAtMs() { return session.certificateEndsAtMs; } }, clock, config: this.#config, clusterDns: ranges.clusterDns, runtimeEndpoint: runtime.endpoint };
+      const session: AgentSession = late.session = new AgentSession(
+        { services, identity, clock, log, random: Math.random, handlers: tunnelHandlers(pods, driver, (uid) => statics?.uidOf(uid) ?? uid, network, images, () => this.#hostTasks(), async (what, stop) => (await import('./metrics/about.ts')).aboutAgent(what, about, stop)), checkpoint, pods: reports, node, events, contact, fencing: pods, counts, ...(this.#deps.reached && { reached: this.#deps.reached }) },
         { stateDir, server: this.#config.server, agentVersion: version },
       );
       await runTogether({ clock, log: log.child({ component: 'agent' }) }, { network, upkeep, firewalls, policies, proxy, balancers, ingress, dns, node, devices, csi, pods, images, evictor, shutdown, statics, containerd, session, confirmation: await this.#confirmation(node, session, events) }, signal, stop);

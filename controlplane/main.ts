@@ -203,7 +203,7 @@ export class ControlPlane implements Runnable {
     await prepareFolder(dirname(config.kubeconfig), 'kubeconfig', 0o755);
     const { certPem, keyPem } = await serving();
     // The API serves logs through the dispatcher, and the dispatcher writes through the API.
-    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), network: (...request) => dispatcher.network(...request), open: (...request) => dispatcher.open(...request) };
+    const nodes: NodeGateway = { logs: (...request) => dispatcher.logs(...request), usage: (...request) => dispatcher.usage(...request), network: (...request) => dispatcher.network(...request), kubelet: (...request) => dispatcher.kubelet(...request), open: (...request) => dispatcher.open(...request) };
     const informers = new Informers({ store, log, clock });
     const frontProxyCa = await loadOrCreateCa(pkiDir, now(), 'front-proxy-ca');
     const frontProxy: FrontProxy = { ca: frontProxyCa.certPem, client: () => ensureLeaf(pkiDir, frontProxyName, frontProxyCa, { subject: { commonName: frontProxyName }, usage: 'client' }, now()) };

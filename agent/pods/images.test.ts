@@ -29,7 +29,7 @@ describe('policies', () => {
     if (present) driver.images.set(image, 'sha256:1');
     expect(await ensure(image, policy)).toEqual({ ok: true });
     expect(driver.calls).toEqual(pulls ? [`pull ${image}`] : []);
-    expect(events).toEqual(pulls ? [`Normal Pulling: Pulling image "${image}"`, `Normal Pulled: Successfully pulled image "${image}" in 0ms (0ms including waiting). Image size: 1048576 bytes.`] : [`Normal Pulled: Container image "${image}" already present on machine`]);
+    expect(events).toEqual(pulls ? [`Normal Pulling: Pulling image "${image}"`, `Normal Pulled: Successfully pulled image "${image}" in 0s (0s including waiting). Image size: 1048576 bytes.`] : [`Normal Pulled: Container image "${image}" already present on machine`]);
   });
 
   it('are nothing to wait for while the control plane is away, if the image is here', async () => {

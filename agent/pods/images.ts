@@ -1,6 +1,7 @@
 import type { Container } from '#api/gen/types.ts';
 import { isAbort } from '#common/lifecycle.ts';
 import { isStatus, messageOf } from '#common/errors.ts';
+import { goDuration } from '#common/go-duration.ts';
 import type { Keyring } from '#agent/images/credentials.ts';
 import type { ImagePuller, PullOutcome } from '#agent/images/puller.ts';
 import type { PullProgress, RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -88,12 +89,4 @@ function progressText({ doneBytes, totalBytes }: PullProgress, elapsedMs: number
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const share = totalBytes > 0 ? ` of ${mib(totalBytes)} (${String(Math.floor((100 * doneBytes) / totalBytes))} %)` : '';
   return `${mib(doneBytes)}${share} after ${String(Math.round(elapsedMs / 1000))} s`;
-}
-
-/** As Go prints a duration in whole milliseconds: `850ms`, `1.25s`, `2m0.5s`. */
-function goDuration(ms: number): string {
-  const whole = Math.round(ms);
-  if (whole < 1000) return `${String(whole)}ms`;
-  const seconds = whole / 1000;
-  return seconds < 60 ? `${String(seconds)}s` : `${String(Math.floor(seconds / 60))}m${String(Math.round((seconds % 60) * 1000) / 1000)}s`;
 }

@@ -3,12 +3,14 @@ import { pods } from '#api/kinds/resources.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { claimNamesOf } from '#api/volumes/binding.ts';
 import type { Clock } from '#common/clock.ts';
+import type { UsageParts } from '#common/container-details.ts';
 import type { DiskUsage } from '#common/disk-usage.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import type { PodCsi } from '#agent/csi/types.ts';
 import type { PodDevices } from '#agent/devices/types.ts';
 import { ImagePuller } from '#agent/images/puller.ts';
+import type { AgentCounts } from '#agent/metrics/counts.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { AgentEvents, Contact, Fencing, LogQuery, PodReport, PodReports, PodTokens, TunnelHandlers, UsageReport } from '#agent/session/types.ts';
 import type { DesiredState, StateChange } from '#agent/state/types.ts';
@@ -61,6 +63,8 @@ export interface PodManagerDeps {
   readonly network?: PodProtection;
   /** How probes look; the system's way when absent. */
   readonly check?: Check;
+  /** Absent where nobody counts, as in some tests. */
+  readonly counts?: AgentCounts;
 }
 
 /** Longer than any pause between heartbeats. */
@@ -180,8 +184,8 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
     return this.#logs.query(request, signal);
   }
 
-  async usage(signal: AbortSignal, volumes = false): Promise<UsageReport> {
-    const report = await this.#usage.read(signal);
+  async usage(signal: AbortSignal, { volumes = false, cgroups = false }: UsageParts = {}): Promise<UsageReport> {
+    const report = await this.#usage.read(signal, cgroups);
     if (!volumes) return report;
     const all = [...this.#workers.values()].map(({ pod }) => pod);
     const held = await (await this.#volumes()).read(all, signal, this.#signal);
@@ -352,8 +356,11 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
 
   /** After events may have been lost: wakes the pods that differ from what their workers saw, and ends what nobody wants. */
   async #lookAtEverything(signal: AbortSignal): Promise<void> {
-    await untilAnswered({ clock: this.#deps.clock, log: this.#log }, signal, async () => {
+    const { clock, counts } = this.#deps;
+    await untilAnswered({ clock, log: this.#log }, signal, async () => {
+      const beganMs = clock.monotonic();
       const snapshot = await this.#deps.driver.list(signal);
+      counts?.relisted(clock.monotonic() - beganMs);
       this.#logs.seen(snapshot);
       const byPod = groupByPod(snapshot);
       for (const [uid, worker] of this.#workers) {

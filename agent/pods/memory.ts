@@ -1,4 +1,5 @@
 import { backoffMs, type BackoffConfig } from '#common/backoff.ts';
+import { ProbeCounts } from './probes/counts.ts';
 import type { ContainerProbes } from './probes/probes.ts';
 import type { CrashBackoff, Failure } from './types.ts';
 
@@ -10,6 +11,7 @@ export class PodMemory {
   readonly failures = new Map<string, Failure>();
   readonly crashes = new Map<string, CrashBackoff>();
   readonly probes = new Map<string, ContainerProbes>();
+  readonly probeCounts = new ProbeCounts();
   /** PreStop hooks that have begun, by container id: each runs once. */
   readonly preStops = new Map<string, Promise<void>>();
   readonly terminationMessages = new Map<string, string>();

@@ -3,6 +3,7 @@ import { backoffMs } from '#common/backoff.ts';
 import { messageOf } from '#common/errors.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
+import type { AgentCounts } from '#agent/metrics/counts.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
 import { admit } from './admit.ts';
@@ -15,6 +16,7 @@ import { configBackoff, failureAfter, PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
 import { abilitiesOf } from './prepare.ts';
+import type { ProbeCount } from './probes/counts.ts';
 import { ContainerProbes } from './probes/probes.ts';
 import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
@@ -36,6 +38,8 @@ export interface WorkerDeps extends ActionDeps {
   /** All pods of this host. */
   readonly others: () => readonly EvictablePod[];
   readonly schedule: ProbeSchedule;
+  /** Absent where nobody counts, as in some tests. */
+  readonly counts?: AgentCounts;
 }
 
 const runtimeBackoff = { baseMs: 500, maxMs: 30_000, jitter: 0.2 };
@@ -74,6 +78,8 @@ export class PodWorker {
   #removed = false;
   #over = false;
   #lastStatus: PodStatus | undefined;
+  /** Monotonic; when this agent first heard of it. */
+  readonly #seenMs: number;
   #failures = 0;
   #before = '';
   #repeats = 0;
@@ -84,6 +90,7 @@ export class PodWorker {
     const { uid = '', namespace = '', name = '' } = pod.metadata ?? {};
     this.uid = uid;
     this.#deps = deps;
+    this.#seenMs = deps.clock.monotonic();
     this.#pod = pod;
     this.#wishes = new PodWishes(pod, deps.clock, () => { this.wake(); });
     this.#paths = podPaths(config.stateDir, { namespace, name, uid });
@@ -114,6 +121,8 @@ export class PodWorker {
 
   /** Undefined lets the pod go on. */
   halt(seconds: number | undefined): void { this.#wishes.halt(seconds); }
+
+  get probeCounts(): readonly ProbeCount[] { return this.#memory.probeCounts.all(); }
 
   /** What it was last reported as. */
   get status(): PodStatus | undefined { return this.#lastStatus; }
@@ -166,13 +175,21 @@ export class PodWorker {
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        const untilMs = await this.#turn(signal);
+        const untilMs = await this.#counted(() => this.#turn(signal), signal);
         if (this.#removed && !this.#wishes.isDesired) return;
         await this.#sleep(untilMs, signal);
       }
     } finally {
       for (const probes of this.#memory.probes.values()) probes.stop();
     }
+  }
+
+  async #counted<T>(turn: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { clock, counts } = this.#deps;
+    const [beganMs, isFirst] = [clock.monotonic(), !this.#observedBefore];
+    const result = await turn();
+    if (!signal.aborted) counts?.podSynced(isFirst ? 'create' : this.isEnding ? 'kill' : 'sync', clock.monotonic() - beganMs);
+    return result;
   }
 
   /** Steps until there is nothing to do; resolves with the (monotonic) time to look again, if any. */
@@ -317,6 +334,7 @@ export class PodWorker {
         check: this.#deps.check,
         changed: () => { this.#probed(); },
         tell: (reason, message) => { this.#deps.recorder.emit('Warning', reason, message, container.name); },
+        count: (kind, result, tookMs) => { this.#memory.probeCounts.add(container.name, kind, result, tookMs); },
       }, spec, this.#actions.target(view, spec, container.id), container.startedAtMs, !this.#observedBefore));
     }
   }
@@ -333,6 +351,7 @@ export class PodWorker {
       previous: this.#lastStatus,
     });
     if (!wasTerminal(view)) this.#announcer.announce(view, status);
+    if (status.phase === 'Running' && this.#lastStatus?.phase === 'Pending') this.#deps.counts?.podStarted(this.#deps.clock.monotonic() - this.#seenMs);
     this.#lastStatus = status;
     if (isTerminal(status)) this.#release();
     this.#report(status, false);

@@ -71,8 +71,11 @@ export class HostRuntime {
 
   /** As the Node tells it: the driver, and the socket that it speaks to. */
   get description(): string {
-    return `${this.choice.driver} unix://${(this.containerd?.endpoint ?? this.choice.endpoint).replace(/^unix:(\/\/)?/, '')}`;
+    return `${this.choice.driver} ${this.endpoint}`;
   }
+
+  /** That socket, `unix://…`. */
+  get endpoint(): string { return `unix://${(this.containerd?.endpoint ?? this.choice.endpoint).replace(/^unix:(\/\/)?/, '')}`; }
 
   /** Where containerd, or `ctr`, is told how registries are reached; undefined where that is somebody else's to say. */
   get registryHostsDir(): string | undefined {

@@ -16,6 +16,7 @@ import { dialBackoff } from './dial-backoff.ts';
 import { DownStream } from './down-stream.ts';
 import { EdgeClient, fromGrpc, type PingConfig } from './edge-client.ts';
 import type { EventBuffer } from './event-buffer.ts';
+import type { AgentCounts } from '#agent/metrics/counts.ts';
 import { IdentityFiles, type Identity } from './identity.ts';
 import { renewIdentity } from './join.ts';
 import { nodeEvent } from './node-event.ts';
@@ -41,6 +42,8 @@ export interface AgentSessionDeps {
   readonly random: () => number;
   /** Told when the control plane is reached, and when no more. */
   readonly reached?: (reached: boolean) => void;
+  /** Absent where nobody counts, as in some tests. */
+  readonly counts?: Pick<AgentCounts, 'renewalFailed'>;
 }
 
 export interface AgentSessionConfig {
@@ -93,6 +96,9 @@ export class AgentSession implements Runnable, PodTokens {
     this.#files = new IdentityFiles(config.stateDir);
     this.#identity = deps.identity;
   }
+
+  /** Until when this host's certificate is valid. */
+  get certificateEndsAtMs(): number { return new X509Certificate(this.#identity.certPem).validToDate.getTime(); }
 
   /** True between the control plane's first COMPLETE and the end of the session. */
   get connected(): boolean { return this.#connected; }
@@ -302,6 +308,7 @@ export class AgentSession implements Runnable, PodTokens {
       this.#log.info('certificate renewed');
     } catch (error) {
       signal.throwIfAborted();
+      this.#deps.counts?.renewalFailed();
       this.#log[isStatus(error, 'ServiceUnavailable') ? 'debug' : 'error']({ err: messageOf(error) }, 'the certificate could not be renewed');
     }
   }

@@ -80,6 +80,10 @@ export class AgentTunnels {
         if (this.#handlers.network === undefined) break;
         await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.network(wants(request.request, 'check'), signal), signal))));
         return;
+      case 'KUBELET':
+        if (this.#handlers.kubelet === undefined) break;
+        await write(Buffer.from(JSON.stringify(await unlessAborted(this.#handlers.kubelet(parseAbout(request.request), signal), signal))));
+        return;
       default:
     }
     throw new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it');
@@ -108,6 +112,11 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
 function wants(bytes: Buffer, what: 'check' | 'volumes' | 'cgroups'): boolean {
   const query: unknown = JSON.parse(bytes.toString());
   return isRecord(query) && query[what] === true;
+}
+
+function parseAbout(bytes: Buffer): string {
+  const query: unknown = JSON.parse(bytes.toString());
+  return isRecord(query) && typeof query['about'] === 'string' ? query['about'] : '';
 }
 
 /** The name becomes a part of a path. */

@@ -109,6 +109,8 @@ export interface TunnelHandlers {
   removeVolume?(name: string): Promise<void>;
   /** How other hosts are reached, or (`check`) what of packets of full size arrives there; as JSON can hold it. */
   network?(check: boolean, signal: AbortSignal): Promise<unknown>;
+  /** What this agent tells of itself as a kubelet does: KUBELET of the edge contract; as JSON can hold it. */
+  kubelet?(about: string, signal: AbortSignal): Promise<object>;
   /** Resolves when what is asked for stands: the command runs, the connection is made. Absent where pods are not real. */
   open?(request: StreamRequest, signal: AbortSignal): Promise<Channels>;
 }

@@ -181,6 +181,8 @@ export interface NodeGateway {
   usage(nodeName: string, signal: AbortSignal, parts?: UsageParts): Promise<NodeUsage>;
   /** How the node reaches each other one; with `check`, what of packets of full size arrives there. As the agent tells it. Absent where no agents are real. */
   network?(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown>;
+  /** What the node's agent tells of itself as a kubelet does. Rejects with `MethodNotAllowed` where it is too old to. Absent where no agents are real. */
+  kubelet?(nodeName: string, about: 'metrics' | 'probes' | 'configz', signal: AbortSignal): Promise<unknown>;
   /**
    * Connects to a command, a program or a port on the node; resolves when it stands. Rejects with the node's reason,
    * or `ServiceUnavailable` when the node is not connected. Ends when closed and when the signal aborts.

@@ -217,12 +217,11 @@ export class Dispatcher implements Runnable, NodeGateway {
   }
 
   async network(nodeName: string, check: boolean, signal: AbortSignal): Promise<unknown> {
-    const text = await this.#answer(nodeName, 'NETWORK', { check }, networkTimeoutMs, signal);
-    try {
-      return JSON.parse(text) as unknown;
-    } catch (error) {
-      throw new StatusError('InternalError', `node ${nodeName} told of its network what cannot be read`, { cause: error });
-    }
+    return parseAnswer(await this.#answer(nodeName, 'NETWORK', { check }, networkTimeoutMs, signal), `node ${nodeName} told of its network`);
+  }
+
+  async kubelet(nodeName: string, about: 'metrics' | 'probes' | 'configz', signal: AbortSignal): Promise<unknown> {
+    return parseAnswer(await this.#answer(nodeName, 'KUBELET', { about }, usageTimeoutMs, signal), `node ${nodeName} told of itself`);
   }
 
   /** What a node says to one question, in full. */
@@ -260,6 +259,14 @@ export class Dispatcher implements Runnable, NodeGateway {
     const session = this.#sessions.get(nodeName);
     if (!session) throw new StatusError('ServiceUnavailable', `node ${nodeName} is not connected`);
     return session;
+  }
+}
+
+function parseAnswer(text: string, subject: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new StatusError('InternalError', `${subject} what cannot be read`, { cause: error });
   }
 }
 

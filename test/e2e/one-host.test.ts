@@ -237,6 +237,24 @@ describe('one host', () => {
       expect([amounts('start_time_seconds', container), amounts('start_time_seconds', pod)].map(({ length }) => length)).toEqual([5, 5]);
     });
 
+    it('tells what a kubelet tells of itself', async () => {
+      const ask = (path: string): Promise<string> => walk('get', '--raw', `/api/v1/nodes/host0/proxy/${path}`);
+      const probes = await ask('metrics/probes');
+      const pod = 'container="web",namespace="default",pod="hello-[^"]+",probe_type="Readiness"';
+      expect(probes.match(new RegExp(`^prober_probe_total\\{${pod},pod_uid="[0-9a-f-]{36}",result="successful"\\} [1-9]\\d*$`, 'gm'))).toHaveLength(5);
+      expect(probes.match(new RegExp(`^prober_probe_duration_seconds_bucket\\{${pod},le="\\+Inf"\\} [1-9]\\d*$`, 'gm'))).toHaveLength(5);
+      const metrics = await ask('metrics');
+      const value = (name: string): number => Number(new RegExp(`^${name.replaceAll(/[{}]/g, String.raw`\$&`)} (\\S+)$`, 'm').exec(metrics)?.[1]);
+      expect(['kubelet_node_name{node="host0"}', 'kubelet_running_pods', 'kubelet_desired_pods{static=""}', 'kubelet_started_pods_errors_total'].map(value)).toEqual([1, 5, 5, 0]);
+      for (const name of ['kubelet_started_pods_total', 'kubelet_pod_start_duration_seconds_count', 'kubelet_runtime_operations_total{operation_type="create_container"}']) expect(value(name), name).toBeGreaterThan(0);
+      // Each pod's token.
+      for (const state of ['actual', 'desired']) expect(value(`volume_manager_total_volumes{plugin_name="kubernetes.io/projected",state="${state}_state_of_world"}`)).toBe(5);
+      expect(value('kubelet_certificate_manager_client_ttl_seconds')).toBeGreaterThan(86_400);
+      expect(value('process_resident_memory_bytes')).toBeGreaterThan(10 << 20);
+      expect(metrics).toMatch(/^kubernetes_build_info\{major="1",minor="\d+",git_version="v1\.[^"]+",platform="linux\/\w+"\} 1$/m);
+      expect(JSON.parse(await ask('configz'))).toMatchObject({ kubeletconfig: { kind: 'KubeletConfiguration', maxPods: 110, clusterDNS: ['10.43.0.10'], containerRuntimeEndpoint: `unix://${socket}` } });
+    });
+
     it('keeps join tokens', async () => {
       const { stdout, stderr } = await attempt(host, ['token', 'create', '--ttl=1h', '--description=for a test']);
       expect(stderr).toBe('Run this on the new host within 60m:\n\n');

@@ -668,6 +668,17 @@ describe('tunnels', () => {
     await expect(read('a', 'none')).rejects.toMatchObject({ code: 'NotFound', message: 'no such pod here' });
     await expect(read('b', 'p')).rejects.toMatchObject({ code: 'ServiceUnavailable', message: 'node b is not connected' });
     expect(await lab.dispatcher.usage('a', never)).toMatchObject({ node: { cpuMillis: 1 } });
+    const asked: unknown[] = [];
+    agent.handlers.usage = (_signal, parts) => {
+      asked.push(parts);
+      return Promise.resolve({ atMs: 1, windowMs: 1, node: { cpuMillis: 1, memoryBytes: 1, cpuSeconds: 3 }, pods: [] });
+    };
+    await lab.dispatcher.usage('a', never, { cgroups: true });
+    await lab.dispatcher.usage('a', never, { volumes: true });
+    expect(asked).toEqual([{ volumes: false, cgroups: true }, { volumes: true, cgroups: false }]);
+    await expect(lab.dispatcher.kubelet('a', 'probes', never)).rejects.toMatchObject({ code: 'MethodNotAllowed', message: 'this agent is too old for what was asked; upgrade it' });
+    agent.handlers.kubelet = (about) => Promise.resolve({ about });
+    expect(await lab.dispatcher.kubelet('a', 'probes', never)).toEqual({ about: 'probes' });
     agent.handlers.usage = () => Promise.resolve({} as never);
     await expect(lab.dispatcher.usage('a', never)).rejects.toMatchObject({ code: 'InternalError' });
     agent.handlers.usage = () => new Promise(() => undefined);

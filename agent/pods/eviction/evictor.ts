@@ -4,6 +4,7 @@ import { messageOf } from '#common/errors.ts';
 import { isAbort, TaskGroup, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
+import type { AgentCounts } from '#agent/metrics/counts.ts';
 import type { Pressure } from '#agent/node/thresholds.ts';
 import { processCount } from '#agent/runtimes/cgroups.ts';
 import type { Container, RuntimeDriver } from '#agent/runtimes/types.ts';
@@ -45,6 +46,8 @@ export interface EvictorDeps {
   readonly limitPids?: () => Promise<unknown>;
   /** Frees what nobody needs before any pod has to go: unused images, say. Resolves with true when that helped. */
   readonly reclaim?: (signal: AbortSignal) => Promise<boolean>;
+  /** Absent where nobody counts, as in some tests. */
+  readonly counts?: Pick<AgentCounts, 'evicted'>;
 }
 
 export interface EvictorConfig {
@@ -117,6 +120,7 @@ export class Evictor implements Runnable {
       }
       const message = evictionMessage(first, pressure);
       this.#deps.log.warn({ pod: first.pod.metadata?.name, namespace: first.pod.metadata?.namespace, signal: pressure.signal }, 'evicting a pod: the host is short of something');
+      this.#deps.counts?.evicted(pressure.signal);
       victim.evict(evictionOf(message, pressure.hard ? hardGraceSeconds : Math.max(hardGraceSeconds, this.#config.maxGraceSeconds)));
       await this.#untilEnded(victim, resource === 'ephemeral-storage' || resource === 'inodes', signal);
       return true;
@@ -155,7 +159,9 @@ export class Evictor implements Runnable {
         for (const victim of limited) {
           const own = containers.filter((container) => container.podUid === victim.uid && container.state === 'running');
           const excess = storageExcess(victim.pod, await this.#measure(victim.pod, own, stats, signal));
-          if (excess !== undefined) victim.evict(evictionOf(excess, hardGraceSeconds));
+          if (excess === undefined) continue;
+          this.#deps.counts?.evicted(excess.signal);
+          victim.evict(evictionOf(excess.message, hardGraceSeconds));
         }
       } catch (error) {
         if (signal.aborted) throw error;

@@ -36,7 +36,7 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
   for (const folder of [join(paths.volumes, 'v'), join(paths.logs, 'app')]) await mkdir(folder, { recursive: true });
   await writeFile(join(paths.volumes, 'v', 'file'), Buffer.alloc(80_000));
   expect(hasStorageLimits(pod)).toBe(true);
-  expect(storageExcess(pod, await measureStorage(pod, paths, new Map([['app', { bytes: 120_000, inodes: 3 }]]), signal))).toBe(expected);
+  expect(storageExcess(pod, await measureStorage(pod, paths, new Map([['app', { bytes: 120_000, inodes: 3 }]]), signal))?.message).toBe(expected);
 });
 
 it('measures nothing where nothing is limited', () => {

@@ -52,20 +52,23 @@ function sumOf(...parts: readonly DiskUsage[]): DiskUsage {
   return parts.reduce((sum, { bytes, inodes }) => ({ bytes: sum.bytes + bytes, inodes: sum.inodes + inodes }), none);
 }
 
-/** The first limit that the pod has gone beyond, in kubelet's words; undefined when it keeps to all. */
-export function storageExcess(pod: Pod, { emptyDirs, containers, total }: LocalStorage): string | undefined {
+/** A limit of its own that a pod has gone beyond, as kubelet calls it and in its words. */
+export interface StorageExcess { readonly signal: 'emptydirfs.limit' | 'ephemeralpodfs.limit' | 'ephemeralcontainerfs.limit'; readonly message: string }
+
+/** The first limit that the pod has gone beyond; undefined when it keeps to all. */
+export function storageExcess(pod: Pod, { emptyDirs, containers, total }: LocalStorage): StorageExcess | undefined {
   for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
     const limit = emptyDir?.sizeLimit;
-    if (limit !== undefined && (emptyDirs.get(name)?.bytes ?? 0) > quantityValue(limit)) return `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". `;
+    if (limit !== undefined && (emptyDirs.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'emptydirfs.limit', message: `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". ` };
   }
   const all = [...containersOf(pod), ...initContainersOf(pod)];
   if (pod.spec && containersOf(pod).every(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined)) {
     const limit = podTotals(pod.spec, 'limits').get('ephemeral-storage');
-    if (limit !== undefined && total.bytes > Number(limit / 1_000_000_000n)) return `Pod ephemeral local storage usage exceeds the total limit of containers ${String(limit / 1_000_000_000n)}. `;
+    if (limit !== undefined && total.bytes > Number(limit / 1_000_000_000n)) return { signal: 'ephemeralpodfs.limit', message: `Pod ephemeral local storage usage exceeds the total limit of containers ${String(limit / 1_000_000_000n)}. ` };
   }
   for (const { name, resources } of all) {
     const limit = resources?.limits?.['ephemeral-storage'];
-    if (limit !== undefined && (containers.get(name)?.bytes ?? 0) > quantityValue(limit)) return `Container ${name} exceeded its local ephemeral storage limit "${limit}". `;
+    if (limit !== undefined && (containers.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'ephemeralcontainerfs.limit', message: `Container ${name} exceeded its local ephemeral storage limit "${limit}". ` };
   }
   return undefined;
 }

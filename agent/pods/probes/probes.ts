@@ -2,6 +2,7 @@ import type { Container, Probe } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import type { ProbeView } from '../types.ts';
+import type { ProbeKind, ProbeResult } from './counts.ts';
 import type { ProbeSchedule } from './schedule.ts';
 import type { Check, CheckResult, CheckTarget } from './types.ts';
 
@@ -13,12 +14,12 @@ export interface ProbeDeps {
   readonly changed: () => void;
   /** What is worth an Event, in kubelet's words. */
   readonly tell: (reason: 'Unhealthy' | 'ProbeWarning', message: string) => void;
+  /** Called with each result. */
+  readonly count: (kind: ProbeKind, result: ProbeResult, tookMs: number) => void;
 }
 
-type Kind = 'startup' | 'liveness' | 'readiness';
-
 interface State {
-  readonly kind: Kind;
+  readonly kind: ProbeKind;
   readonly probe: Probe;
   /** Undefined until the first verdict. */
   verdict: boolean | undefined;
@@ -87,7 +88,7 @@ export class ContainerProbes {
     for (const { cancel } of this.#states) cancel?.();
   }
 
-  #state(kind: Kind): State | undefined {
+  #state(kind: ProbeKind): State | undefined {
     return this.#states.find((s) => s.kind === kind);
   }
 
@@ -119,6 +120,7 @@ export class ContainerProbes {
       if (!this.#isOver(state) && !this.#isEnding) this.#deps.tell('Unhealthy', `${titles[state.kind]} probe errored and resulted in unknown state: ${messageOf(error)}`);
     }
     if (this.#isOver(state)) return;
+    this.#deps.count(state.kind, result === undefined ? 'unknown' : result.ok ? 'successful' : 'failed', this.#deps.clock.monotonic() - beganMs);
     if (!result && !state.errored) {
       state.errored = true;
       this.#deps.changed();

@@ -79,6 +79,13 @@ export class FakeNodes implements NodeGateway {
     yield Buffer.from('second line\n');
   }
 
+  /** What the agent tells of itself; too old to tell anything until a test says otherwise. */
+  about: Readonly<Record<string, unknown>> | undefined;
+
+  kubelet(_nodeName: string, about: string): Promise<unknown> {
+    return this.about ? Promise.resolve(this.about[about]) : Promise.reject(new StatusError('MethodNotAllowed', 'this agent is too old for what was asked; upgrade it'));
+  }
+
   usage(): Promise<NodeUsage> {
     return Promise.resolve({ atMs: 0, windowMs: 1000, node: { cpuMillis: 5, memoryBytes: 100, cpuSeconds: 60.5, hardware: { celsius: 61.3, throttled: 4, disk: { device: 'mmcblk0', wornPercent: 30 } }, disk: { capacityBytes: 100, availableBytes: 60, usedBytes: 40, inodes: 9, inodesUsed: 4 }, imageDisk: { capacityBytes: 200, availableBytes: 150, usedBytes: 30 } }, pods: [
       { namespace: 'default', name: 'web', uid: 'u', network: { receivedBytes: 7, receivedPackets: 2, receiveErrors: 0, sentBytes: 9, sentPackets: 3, sendErrors: 1 }, volumes: [{ name: 'tmp', usedBytes: 5, inodesUsed: 1 }, { name: 'data', claim: 'c', availableBytes: 6, capacityBytes: 10, usedBytes: 4, abnormal: true }], ephemeral: { bytes: 14, inodes: 2 }, containers: [{ name: 'main', details: { processes: 4, memory: { usageBytes: 12, rssBytes: 8, cacheBytes: 3, mappedBytes: 1, swapBytes: 0, pageFaults: 5, majorPageFaults: 2, limitBytes: 64, oomKills: 1 }, quota: { quotaMicros: 50_000, periodMicros: 100_000, periods: 7, throttledPeriods: 3, throttledSeconds: 0.25 } }, writableBytes: 9, writableInodes: 6, logs: { bytes: 3, inodes: 1 }, cpuMillis: 2, memoryBytes: 10, cpuSeconds: 1.5, id: 'c1', image: 'x', startedAtMs: 2000 }] },

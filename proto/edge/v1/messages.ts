@@ -33,7 +33,7 @@ export interface Welcome { heartbeatPeriodMs: number; fence?: string; renew?: bo
 export interface HeartbeatAck { sequence: number }
 export interface Complete { objects: WireObject[]; revision: number; last: boolean }
 export interface Incremental { fromRevision: number; toRevision: number; set: WireObject[]; removed: ObjectRef[] }
-export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL' | 'REMOVE_VOLUME' | 'NETWORK' | 'IMAGES' | 'HOST';
+export type TunnelKind = 'TUNNEL_KIND_UNSPECIFIED' | 'LOGS' | 'USAGE' | 'EXEC' | 'ATTACH' | 'PORT_FORWARD' | 'DIAL' | 'REMOVE_VOLUME' | 'NETWORK' | 'IMAGES' | 'KUBELET' | 'HOST';
 export interface OpenTunnel { id: string; kind: TunnelKind; request: Buffer }
 
 /** At most one field is set. */

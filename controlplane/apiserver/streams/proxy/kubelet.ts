@@ -33,13 +33,18 @@ export async function serveKubelet(deps: RouteDeps, node: Node, request: ApiRequ
       return json(await nodes.network(name, request.query.get('check') === 'true', request.signal) as object);
     }
     case '/stats/summary': return json(await summary(deps, name, request.signal));
+    case '/configz': {
+      const nodes = gateway(deps, name);
+      if (nodes.kubelet === undefined) throw noSuchPath();
+      return json(await nodes.kubelet(name, 'configz', request.signal) as object);
+    }
     case '/metrics':
     case '/metrics/cadvisor':
+    case '/metrics/probes':
     case '/metrics/resource': {
-      const asked = path.replace(/\/$/, '');
-      const usage = await gateway(deps, name).usage(name, request.signal, { volumes: asked === '/metrics', cgroups: asked === '/metrics/cadvisor' });
       const { nodeMetrics } = await import('./node-metrics.ts');
-      return { ...text(nodeMetrics(asked, node, usage)), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
+      const body = await nodeMetrics(path.replace(/\/$/, ''), node, gateway(deps, name), request.signal);
+      return { ...text(body), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
     }
     default: throw noSuchPath();
   }

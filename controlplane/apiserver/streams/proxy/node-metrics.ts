@@ -1,18 +1,60 @@
 import type { Node } from '#api/gen/types.ts';
+import { isRecord } from '#api/meta/json.ts';
+import { isStatus, StatusError } from '#common/errors.ts';
 import { counter, gauge, Metrics, type Family, type Labels, type Sample } from '#common/metrics.ts';
-import type { ContainerUsage, NodeUsage, PodUsage } from '../../types.ts';
+import type { ContainerUsage, NodeGateway, NodeUsage, PodUsage } from '../../types.ts';
 import { containerFamilies } from './container-metrics.ts';
 import { sumOf } from './node-usage.ts';
 
 /**
- * What Prometheus asks of a node's kubelet, in its text form: `/metrics/resource`, `/metrics/cadvisor` and `/metrics`.
+ * What Prometheus asks of a node's kubelet, in its text form: `/metrics/resource`, `/metrics/cadvisor`, `/metrics/probes` and `/metrics`.
  * Names and labels are kubelet's and cAdvisor's; what an agent does not measure is not there.
  * Sources: https://kubernetes.io/docs/reference/instrumentation/node-metrics/, https://kubernetes.io/docs/reference/instrumentation/metrics/
  */
-export function nodeMetrics(path: string, node: Node, usage: NodeUsage): string {
+export async function nodeMetrics(path: string, node: Node, nodes: NodeGateway, signal: AbortSignal): Promise<string> {
+  const families = await familiesOf(path, node, nodes, signal);
   const metrics = new Metrics();
-  metrics.add(() => (path === '/metrics/resource' ? resourceFamilies(usage) : path === '/metrics/cadvisor' ? containerFamilies(node, usage) : kubeletFamilies(node, usage)));
+  metrics.add(() => families);
   return metrics.text();
+}
+
+async function familiesOf(path: string, node: Node, nodes: NodeGateway, signal: AbortSignal): Promise<readonly Family[]> {
+  const name = node.metadata?.name ?? '';
+  const told = async (about: 'metrics' | 'probes'): Promise<Family[]> => parseFamilies(await nodes.kubelet?.(name, about, signal), name);
+  switch (path) {
+    case '/metrics/resource': return resourceFamilies(await nodes.usage(name, signal));
+    case '/metrics/cadvisor': return containerFamilies(node, await nodes.usage(name, signal, { cgroups: true }));
+    case '/metrics/probes': return told('probes');
+    default: {
+      // Of an older agent there is what the control plane can tell.
+      const [usage, own] = await Promise.all([nodes.usage(name, signal, { volumes: true }), told('metrics').catch((error: unknown): Family[] => {
+        if (isStatus(error, 'MethodNotAllowed')) return [];
+        throw error;
+      })]);
+      return [...kubeletFamilies(node, usage), ...own];
+    }
+  }
+}
+
+/** What comes from a host is looked at before it is printed: a name is no place for what is not one. */
+function parseFamilies(told: unknown, nodeName: string): Family[] {
+  const found = isRecord(told) && Array.isArray(told['families']) ? told['families'] as unknown[] : told === undefined ? [] : [undefined];
+  if (!found.every(isFamily)) throw new StatusError('InternalError', `node ${nodeName} sent metrics that cannot be read`);
+  return found;
+}
+
+function isFamily(value: unknown): value is Family {
+  return isRecord(value) && isName(value['name']) && ['counter', 'gauge', 'histogram', 'summary'].includes(String(value['type'])) && typeof value['help'] === 'string' && Array.isArray(value['samples']) && value['samples'].every(isSample);
+}
+
+function isSample(value: unknown): boolean {
+  if (!isRecord(value) || typeof value['value'] !== 'number') return false;
+  const { suffix = '', labels = {} } = value;
+  return typeof suffix === 'string' && /^\w*$/.test(suffix) && isRecord(labels) && Object.entries(labels).every(([name, label]) => isName(name) && ['string', 'number'].includes(typeof label));
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && /^[a-zA-Z_]\w*$/.test(value);
 }
 
 function resourceFamilies({ node, pods }: NodeUsage): Family[] {
@@ -29,10 +71,14 @@ function resourceFamilies({ node, pods }: NodeUsage): Family[] {
   ];
 }
 
-function kubeletFamilies({ metadata }: Node, { pods, node }: NodeUsage): Family[] {
+function kubeletFamilies({ metadata, status }: Node, { pods, node }: NodeUsage): Family[] {
   const hardware = node.hardware ?? {};
+  const { kubeletVersion = '', operatingSystem = '', architecture = '' } = status?.nodeInfo ?? {};
   const running = pods.reduce((total, { containers }) => total + containers.length, 0);
   return [
+    gauge('kubernetes_build_info', "A metric with a constant '1' value labeled by version and platform of what runs on the node.", given({
+      major: /^v(\d+)/.exec(kubeletVersion)?.[1] ?? '', minor: /^v\d+\.(\d+)/.exec(kubeletVersion)?.[1] ?? '', git_version: kubeletVersion, platform: `${operatingSystem}/${architecture}`,
+    }, kubeletVersion === '' ? undefined : 1)),
     gauge('kubelet_node_name', "The node's name. The count is always 1.", given({ node: metadata?.name ?? '' }, 1)),
     gauge('kubelet_running_containers', 'Number of containers currently running', given({ container_state: 'running' }, running)),
     gauge('kubelet_running_pods', 'Number of pods that have a running pod sandbox', given({}, pods.length)),

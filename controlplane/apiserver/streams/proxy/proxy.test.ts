@@ -187,6 +187,36 @@ describe('a node\'s metrics', () => {
   });
 });
 
+describe('what an agent tells of itself', () => {
+  const family = { name: 'kubelet_active_pods', type: 'gauge', help: 'h', samples: [{ labels: { static: '' }, value: 2 }] };
+  const ask = async (path: string): Promise<[number, string]> => {
+    const { status, text } = await server.ask(`/api/v1/nodes/node-1/proxy${path}`);
+    return [status, text];
+  };
+  afterAll(() => { nodes.about = undefined; });
+
+  it('is asked for where it is new enough', async () => {
+    nodes.about = undefined;
+    for (const path of ['/metrics/probes', '/configz']) expect(await ask(path)).toEqual([405, expect.stringContaining('this agent is too old for what was asked; upgrade it')]);
+    expect((await ask('/metrics'))[1]).not.toContain('kubelet_active_pods');
+  });
+
+  it('is a part of the metrics, and its configuration', async () => {
+    nodes.about = { metrics: { families: [family] }, probes: { families: [{ name: 'prober_probe_duration_seconds', type: 'histogram', help: 'h', samples: [{ suffix: '_bucket', labels: { le: '+Inf', pod: 'a"b' }, value: 3 }] }] }, configz: { kubeletconfig: { maxPods: 5 } } };
+    expect((await ask('/metrics'))[1]).toMatch(/^kubelet_running_pods 2\n[^]*\n# HELP kubelet_active_pods h\n# TYPE kubelet_active_pods gauge\nkubelet_active_pods\{static=""\} 2\n$/m);
+    expect(await ask('/metrics/probes')).toEqual([200, '# HELP prober_probe_duration_seconds h\n# TYPE prober_probe_duration_seconds histogram\nprober_probe_duration_seconds_bucket{le="+Inf",pod="a\\"b"} 3\n']);
+    expect((await server.ask('/api/v1/nodes/node-1/proxy/configz')).json()).toEqual({ kubeletconfig: { maxPods: 5 } });
+  });
+
+  it.each([
+    [{}], ['x'], [{ families: [{ ...family, name: 'a b' }] }], [{ families: [{ ...family, type: 'x\ny 1' }] }], [{ families: [{ ...family, samples: [{ labels: { 'a"} 1\nb{c': '' }, value: 1 }] }] }],
+    [{ families: [{ ...family, samples: [{ suffix: '{', value: 1 }] }] }], [{ families: [{ ...family, samples: [{ value: '1' }] }] }],
+  ])('is not printed where it is no metric: %j', async (metrics) => {
+    nodes.about = { metrics };
+    expect(await ask('/metrics')).toEqual([500, expect.stringContaining('node node-1 sent metrics that cannot be read')]);
+  });
+});
+
 describe('names and links', () => {
   it('reads [scheme:]name[:port]', () => {
     expect(['web', 'web:80', 'https:web', 'https:web:', 'http:web:http', ':web:'].map((text) => Object.values(parseProxyName(text) ?? {}))).toEqual([
