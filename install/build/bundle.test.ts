@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { execOk } from '#common/exec.ts';
 import { assetPaths } from './bundle.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -21,9 +22,22 @@ describe('what the executable carries', () => {
   it('starts servers with the flags that a checkout starts them with', () => {
     const script = readFileSync(join(root, 'cleat'), 'utf8');
     const entry = readFileSync(join(root, 'install/build/entry.ts'), 'utf8');
-    const flags = (text: string): string[] => [...new Set(text.match(/--(?:no-(?:turbofan|maglev|sparkplug|parallel-scavenge)|regexp-interpret-all|optimize-for-size|max-semi-space-size=\d+|v8-pool-size=\d+)/g))].sort();
+    const flags = (text: string): string[] => [...new Set(text.match(/--(?:no-(?:turbofan|maglev|sparkplug|parallel-scavenge|regexp-tier-up)|regexp-interpret-all|optimize-for-size|max-semi-space-size=\d+|v8-pool-size=\d+)/g))].sort();
     const malloc = (text: string): string[] => [...text.matchAll(/(MALLOC_\w+)(?:=|: ')(\d+)/g)].map(([, name, value]) => `${name ?? ''}=${value ?? ''}`).sort();
     expect(malloc(script)).toHaveLength(3);
     expect([flags(entry), malloc(entry)]).toEqual([flags(script), malloc(script)]);
+  });
+
+  it('compiles an expression once, with the flags that servers set for themselves', async () => {
+    const entry = readFileSync(join(root, 'install/build/entry.ts'), 'utf8');
+    const lists = [...entry.matchAll(/flags: \[('[^\]]+')\]/g)].map(([, list = '']) => list);
+    expect(lists).toHaveLength(2);
+    for (const list of lists) {
+      const script = `for (const flag of [${list}]) require('v8').setFlagsFromString(flag); const word = /^a(?:b|c)*d$/; for (let i = 0; i < 9; i++) word.test('abcd');`;
+      const told = await execOk(process.execPath, ['--trace-regexp-tier-up', '-e', script]);
+      // One that is interpreted at first is compiled when it is used again, once.
+      const times = Map.groupBy([...told.matchAll(/data: (0x\w+)\) needs tier-up/g)], ([, data]) => data);
+      expect([...times.values()].filter(({ length }) => length > 1), list).toEqual([]);
+    }
   });
 });
