@@ -292,9 +292,19 @@ describe.each(labs)('pods on %s have what they ask for', (runtime, open) => {
     await until(() => statusOf('wordy')?.phase === 'Failed');
     const { id = '' } = (await lab.driver.list(stop.signal, 'many-uid')).containers[0] ?? {};
     await until(async () => ((lab.driver.written ? (await lab.driver.written([id], stop.signal)).get(id) : (await lab.driver.stats(stop.signal)).get(id)?.writable)?.inodes ?? 0) >= 9);
-    const counted = (await manager.usage(stop.signal)).pods.find(({ name }) => name === 'many')?.containers[0]?.details;
+    const usage = await manager.usage(stop.signal, { cgroups: true });
+    const pod = usage.pods.find(({ name }) => name === 'many');
+    const counted = pod?.containers[0]?.details;
     expect([counted?.processes, counted?.memory?.limitBytes, counted?.quota]).toEqual([1, 64 << 20, expect.objectContaining({ quotaMicros: 50_000, periodMicros: 100_000 })]);
     for (const amount of [counted?.memory?.rssBytes, counted?.memory?.usageBytes, counted?.memory?.pageFaults, counted?.cpu?.systemSeconds]) expect(amount).toBeGreaterThan(0);
+    // The pod as a whole has what its container has, within the cgroup of all pods, within the host's.
+    const { path = '', memoryBytes = 0, cpuSeconds = 0, details } = pod?.cgroup ?? {};
+    expect([pod?.containers[0]?.cgroup?.startsWith(`${path}/`), path.startsWith(`${usage.allPods?.path ?? '?'}/`), usage.host?.path]).toEqual([true, true, '/']);
+    expect(pod?.containers[0]?.cgroup).toContain(id);
+    expect([details?.quota?.quotaMicros, details?.memory?.limitBytes, counted?.more?.cpuShares, counted?.more?.processLimit]).toEqual([50_000, 64 << 20, 512, 0]);
+    expect(memoryBytes).toBeGreaterThanOrEqual(pod?.containers[0]?.memoryBytes ?? Infinity);
+    for (const [less, more] of [[0, cpuSeconds], [cpuSeconds, usage.allPods?.cpuSeconds], [memoryBytes, usage.allPods?.memoryBytes], [memoryBytes, usage.host?.details.memory?.usageBytes]] as const) expect(more).toBeGreaterThan(less);
+    expect([pod?.network?.interfaces?.map(({ name }) => name), usage.host?.interfaces.length]).toEqual([['eth0'], expect.any(Number)]);
     expect(statusOf('wordy')).toMatchObject({ reason: 'Evicted', message: expect.stringMatching(/^(Pod|Container app).* ephemeral.* storage/) as string });
     expect(await inside('signalled', 'cat /hooked')).toBe('hook\n');
     const signalled = state.list(pods).find((p) => p.metadata?.name === 'signalled')!;

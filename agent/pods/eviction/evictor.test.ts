@@ -24,6 +24,8 @@ let running: Promise<unknown>;
 /** What the host says, one look after the other. */
 let pressures: Pressure[];
 let changed: () => void;
+/** Signals by which pods were evicted. */
+let evictions: string[];
 /** How often unused things could still be freed. */
 let reclaimable: number;
 
@@ -39,8 +41,9 @@ beforeEach(async () => {
     onPressed: (listener: () => void) => { changed = listener; return () => undefined; },
   };
   reclaimable = 0;
+  evictions = [];
   const reclaim = (): Promise<boolean> => Promise.resolve(reclaimable-- > 0);
-  const evictor = new Evictor({ ...deps, pods: manager, node, reclaim }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
+  const evictor = new Evictor({ ...deps, pods: manager, node, reclaim, counts: { evicted: (signal) => { evictions.push(signal); } } }, { nodeName: 'node', stateDir: dir, cgroupRoot: '/cleat-none', maxGraceSeconds: 7, measureMs: 1000 });
   running = Promise.all([manager.start(stop.signal), evictor.start(stop.signal)]);
 });
 afterEach(async () => {
@@ -76,6 +79,7 @@ it('ends one pod after the other while the host is short of memory, the least im
   expect(events.find((e) => e.name === 'low' && e.reason === 'Evicted')?.type).toBe('Warning');
   for (let i = 0; i < 50; i++) await clock.advance(1000);
   expect(statusOf('high')?.phase).toBe('Running');
+  expect(evictions).toEqual(['memory.available', 'memory.available']);
 });
 
 it('gives them a while where the threshold is soft, and takes what they wrote where the disk is short', async () => {
@@ -98,6 +102,7 @@ it('ends a pod that goes beyond its own limit', async () => {
   await until(() => statusOf('big')?.phase === 'Failed');
   expect(statusOf('big')).toMatchObject({ reason: 'Evicted', message: 'Usage of EmptyDir volume "v" exceeds the limit "10Ki". ' });
   expect(statusOf('other')?.phase).toBe('Running');
+  expect(evictions).toEqual(['emptydirfs.limit']);
 });
 
 it('ends at once when it is told to before it begins', async () => {
