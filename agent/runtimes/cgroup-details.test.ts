@@ -54,6 +54,16 @@ it('tells all of a cgroup of version 1', async () => {
   });
 });
 
+it('tells what was read from and written to each disk, in both versions', async () => {
+  await write({
+    'pod/io.stat': '8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n8:16 \n253:0 rbytes=5 wbytes=6 rios=7 wios=8 dbytes=0 dios=0\n999:0 rbytes=1 wbytes=1 rios=1 wios=1',
+    'blkio/pod/blkio.throttle.io_service_bytes_recursive': '8:0 Read 1\n8:0 Write 2\n8:0 Sync 3\n8:0 Total 3\n253:0 Read 5\n253:0 Write 6\nTotal 14', 'blkio/pod/blkio.throttle.io_serviced_recursive': '8:0 Read 3\n8:0 Write 4\n253:0 Read 7\n253:0 Write 8\nTotal 22',
+  });
+  const names: Readonly<Record<string, string>> = { '8:0': '/dev/sda', '253:0': '/dev/dm-0' };
+  const disks = [{ device: '/dev/sda', readBytes: 1, writtenBytes: 2, reads: 3, writes: 4 }, { device: '/dev/dm-0', readBytes: 5, writtenBytes: 6, reads: 7, writes: 8 }];
+  for (const places of [unified, legacy]) expect(new CgroupCounters(places, '/pod', undefined, (number) => names[number]).details(true).more?.disks).toEqual(disks);
+});
+
 it('knows nothing of a cgroup that is not there', () => {
   expect(new CgroupCounters(unified, '/none').usage()).toBeUndefined();
   expect(new CgroupCounters(unified, '/none', 'abc').details(true)).toEqual({ more: {} });

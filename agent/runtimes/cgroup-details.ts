@@ -17,13 +17,15 @@ export class CgroupCounters {
   readonly #places: Places;
   readonly #parent: string;
   readonly #container: string | undefined;
-  readonly #names = new Map<string, string | undefined>();
+  readonly #deviceName: (number: string) => string | undefined;
+  readonly #found = new Map<string, ReturnType<Places>>();
 
-  /** `container`: the id of the container in the cgroup whose own is meant. */
-  constructor(places: Places, cgroup: string, container?: string) {
+  /** `container`: the id of the container in the cgroup whose own is meant. `nameOf` is another in tests. */
+  constructor(places: Places, cgroup: string, container?: string, nameOf = deviceName) {
     this.#places = places;
     this.#parent = cgroup;
     this.#container = container;
+    this.#deviceName = nameOf;
   }
 
   /** As the kernel has it; undefined where it is not there. */
@@ -48,7 +50,7 @@ export class CgroupCounters {
   }
 
   #more(): CgroupMore {
-    const [cpu, memory, pids, disks] = [this.#files('cpu'), this.#files('memory'), this.#files('pids'), disksOf(this.#files('blkio'))];
+    const [cpu, memory, pids, disks] = [this.#files('cpu'), this.#files('memory'), this.#files('pids'), disksOf(this.#files('blkio'), this.#deviceName)];
     const shares = cpu && (cpu.version === 1 ? Number(cpu.read('cpu.shares')) : sharesOf(Number(cpu.read('cpu.weight'))));
     return {
       ...(shares !== undefined && shares > 0 && { cpuShares: shares }),
@@ -68,16 +70,17 @@ export class CgroupCounters {
 
   /** Undefined where it is not there. */
   #place(controller: string): ReturnType<Places> {
-    const place = this.#places(this.#parent, controller);
-    if (place === undefined || this.#container === undefined) return place && existsSync(place.folder) ? place : undefined;
-    const name = this.#nameIn(place.folder, this.#container);
-    return name === undefined ? undefined : { ...place, folder: join(place.folder, name), path: join(place.path, name) };
+    if (!this.#found.has(controller)) this.#found.set(controller, this.#find(controller));
+    return this.#found.get(controller);
   }
 
-  /** Called by its id, or `cri-containerd-ID.scope` where systemd makes them. */
-  #nameIn(folder: string, container: string): string | undefined {
-    if (!this.#names.has(folder)) this.#names.set(folder, entriesOf(folder).find((entry) => entry.includes(container)));
-    return this.#names.get(folder);
+  #find(controller: string): ReturnType<Places> {
+    const place = this.#places(this.#parent, controller);
+    if (place === undefined || this.#container === undefined) return place && existsSync(place.folder) ? place : undefined;
+    const id = this.#container;
+    // Called by its id, or `cri-containerd-ID.scope` where systemd makes them.
+    const name = entriesOf(place.folder).find((entry) => entry.includes(id));
+    return name === undefined ? undefined : { ...place, folder: join(place.folder, name), path: join(place.path, name) };
   }
 }
 
@@ -144,11 +147,11 @@ function sharesOf(weight: number): number {
   return weight > 0 ? 2 + Math.floor(((weight - 1) * 262_142) / 9999) : 0;
 }
 
-function disksOf(files: Files | undefined): DiskTraffic[] {
+function disksOf(files: Files | undefined, nameOf: (number: string) => string | undefined): DiskTraffic[] {
   if (!files) return [];
   const found = files.version === 2 ? unifiedDisks(files.read('io.stat')) : legacyDisks(files);
   return [...found].flatMap(([number, traffic]) => {
-    const device = deviceName(number);
+    const device = nameOf(number);
     return device === undefined ? [] : [{ device, ...traffic }];
   });
 }
