@@ -47,7 +47,7 @@ it('takes what was broken off by the agent for no error of the runtime', async (
 
 it('is the driver that it is made of in all else', async () => {
   const { fake, driver, samples } = setUp();
-  expect([driver.name, driver.sharesImages, 'heldLayers' in driver, driver.close]).toEqual([fake.name, false, 'heldLayers' in fake, undefined]);
+  expect([driver.name, driver.sharesImages, 'heldLayers' in driver, 'list' in driver]).toEqual([fake.name, false, 'heldLayers' in fake, true]);
   const events = driver.events(signal)[Symbol.asyncIterator]();
   const next = events.next();
   await driver.runSandbox({ podName: 'web', podUid: 'u' } as never, signal);

@@ -1,4 +1,5 @@
 import type { Pod, PodStatus, Volume } from '#api/gen/types.ts';
+import { isOfFile } from '#agent/pods/static/source.ts';
 import { volumeOf } from '#agent/pods/volumes/claims.ts';
 import type { ObjectLookup } from '#agent/pods/spec/env.ts';
 import type { Sandbox } from '#agent/runtimes/types.ts';
@@ -31,23 +32,19 @@ export function* kubeletFamilies({ counts, pods, sandboxes, lookup, nowMs, certi
   yield gauge('kubelet_active_pods', 'The number of pods the kubelet considers active and which are being considered when admitting new pods. static is true if the pod is not from the apiserver.', bySource(active));
   yield gauge('kubelet_certificate_manager_client_ttl_seconds', 'Gauge of the TTL (time-to-live) of the Kubelet\'s client certificate. The value is in seconds until certificate expiry (negative if already expired).', [{ value: Math.round((certificateEndsAtMs - nowMs) / 1000) }]);
   yield gauge('kubelet_desired_pods', 'The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.', bySource(desired));
-  yield gauge('kubelet_mirror_pods', 'The number of mirror pods the kubelet will try to create (one per admitted static pod)', [{ value: desired.filter(({ pod }) => isStatic(pod)).length }]);
+  yield gauge('kubelet_mirror_pods', 'The number of mirror pods the kubelet will try to create (one per admitted static pod)', [{ value: desired.filter(({ pod }) => isOfFile(pod)).length }]);
   yield* counts.collect();
   yield* processMetrics();
   yield volumeFamily(desired.filter(isActive), pods, sandboxes, lookup);
 }
 
 function bySource(pods: readonly HeldPod[]): { readonly labels: { readonly static: string }; readonly value: number }[] {
-  const ofFiles = pods.filter(({ pod }) => isStatic(pod)).length;
+  const ofFiles = pods.filter(({ pod }) => isOfFile(pod)).length;
   return [{ labels: { static: '' }, value: pods.length - ofFiles }, { labels: { static: 'true' }, value: ofFiles }];
 }
 
 function isActive({ pod, status = pod.status }: HeldPod): boolean {
   return status?.phase !== 'Succeeded' && status?.phase !== 'Failed';
-}
-
-function isStatic({ metadata }: Pod): boolean {
-  return metadata?.annotations?.['kubernetes.io/config.source'] === 'file';
 }
 
 /** A pod's volumes are there before its sandbox is, and as long. */

@@ -33,6 +33,7 @@ import { groupByPod, orphan, signatureOf } from './snapshot.ts';
 import { graceSecondsOf } from './spec/containers.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { NodeFacts, PodManagerConfig, PodPresence, PodProtection } from './types.ts';
+import { isOfFile } from './static/source.ts';
 import { untilAnswered } from './until-answered.ts';
 import { UsageMeter } from './usage.ts';
 import { UserRanges } from './user-namespaces.ts';
@@ -374,8 +375,4 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       await removeLeftovers({ driver: this.#deps.driver, log: this.#log }, this.#config, (uid) => this.#workers.has(uid), signal);
     });
   }
-}
-
-function isOfFile({ metadata }: Pod): boolean {
-  return metadata?.annotations?.['kubernetes.io/config.source'] === 'file';
 }

@@ -7,8 +7,8 @@ import { keyOf } from '#api/meta/object.ts';
 import { setAppArmorProfiles } from '#api/pod-spec/app-armor.ts';
 import { setPodOnlyDefaults, setPodSpecDefaults } from '#api/pod-spec/defaults.ts';
 import { messageOf } from '#common/errors.ts';
+import { sourceAnnotation } from './source.ts';
 
-export const sourceAnnotation = 'kubernetes.io/config.source';
 export const hashAnnotation = 'kubernetes.io/config.hash';
 export const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
