@@ -84,6 +84,11 @@ describe('a node with cgroup v2, systemd and AppArmor', () => {
     const metric = (name: string): number => Number(new RegExp(`^${name}\\{[^}]*pod="busy"[^}]*\\} (\\S+)`, 'm').exec(metrics)?.[1]);
     expect([metric('container_spec_memory_limit_bytes'), metric('container_spec_cpu_quota'), metric('container_processes'), metric('container_oom_events_total')]).toEqual([32 * mebi, 20_000, 1, 0]);
     for (const name of ['container_memory_rss', 'container_memory_usage_bytes', 'container_cpu_cfs_throttled_periods_total', 'container_cpu_cfs_throttled_seconds_total']) expect(metric(name), name).toBeGreaterThan(0);
+    // The pod as a whole, and the host.
+    const whole = (name: string, labels: string): number => Number(new RegExp(`^${name}\\{container="",id="${labels}[^}]*\\} (\\S+)`, 'm').exec(metrics)?.[1]);
+    const ofBusy = '/kubepods/pod[0-9a-f-]+",image="",name="",namespace="default",pod="busy"';
+    expect([whole('container_spec_memory_limit_bytes', ofBusy), whole('container_threads_max', ofBusy)]).toEqual([32 * mebi, 60]);
+    for (const name of ['container_cpu_usage_seconds_total', 'container_memory_working_set_bytes', 'container_memory_usage_bytes', 'container_spec_memory_limit_bytes']) expect(whole(name, '/"'), name).toBeGreaterThan(whole(name, ofBusy));
     // This kernel takes all of it for the system's.
     expect(metric('container_cpu_user_seconds_total') + metric('container_cpu_system_seconds_total')).toBeGreaterThan(0);
     await cluster.until('top to tell', async () => {
