@@ -18,7 +18,7 @@ export async function itself(command: 'import' | 'pull', signal: AbortSignal): P
 }
 
 /** `ctr` with the archive on its standard input; resolves with what it said. The archive is read no faster than it is taken. */
-export async function sendArchive(args: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string> {
+async function sendArchive(args: readonly string[], archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   const command = pipeCommand('ctr', args);
   const stop = (): void => { command.kill(); };

@@ -5,7 +5,7 @@ import type { LayerName } from '#common/archive-parts.ts';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { openCommand } from '#common/exec.ts';
 import type { ContainerdStore } from '../containerd/store.ts';
-import { receiveArchive, sendArchive } from '../containerd/archives.ts';
+import { importArchive, itself, receiveArchive } from '../containerd/archives.ts';
 import { architecturesOf, imageArchitecture, madeFor, nothingForThisHost, runsHere, saysNothingMatches, wrongArchitecture } from '../image-architecture.ts';
 import { canonicalReference } from '../image-reference.ts';
 import type { ImageConfig } from '../sandbox/oci-types.ts';
@@ -87,7 +87,7 @@ export class CtrImages {
     const lease = await this.#hold(image);
     let isOver = true;
     try {
-      await this.#follow(['images', 'pull', '--snapshotter', await this.#snapshotter(signal), ...(hostsDir === undefined ? [] : ['--hosts-dir', hostsDir]), ...user, canonicalReference(image)], signal, (line) => {
+      await this.#follow(['images', 'pull', ...await itself('pull', signal), '--snapshotter', await this.#snapshotter(signal), ...(hostsDir === undefined ? [] : ['--hosts-dir', hostsDir]), ...user, canonicalReference(image)], signal, (line) => {
         const changed = table.read(line);
         if (changed && lease !== undefined) void this.#keep(lease, changed);
         if (changed || line.includes('downloading')) progress?.(table.sum());
@@ -135,8 +135,7 @@ export class CtrImages {
   }
 
   async load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> {
-    const output = await sendArchive(this.#ctr.arguments(['images', 'import', '--snapshotter', await this.#snapshotter(signal), '-']), archive, signal);
-    const names = [...output.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] ?? '');
+    const names = await importArchive(this.#ctr.arguments([]), ['--snapshotter', await this.#snapshotter(signal)], archive, signal);
     for (const name of names) await this.#checked(name, signal);
     return names;
   }
