@@ -303,6 +303,13 @@ describe('a pod', () => {
     expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Failed', fieldPath: 'spec.containers{app}', message: `Error: ${refusal}` });
   });
 
+  it('keeps its own files apart from those of containers, whatever these are called', async () => {
+    const volumes = [{ name: 'api', projected: { sources: [{ downwardAPI: { items: [{ path: 'name', fieldRef: { fieldPath: 'metadata.name' } }] } }] } }];
+    state.set(testPod('web', { volumes, containers: ['hosts', 'tokens', 'resources'].map((name) => testContainer(name)) }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(driver.running('web-uid').map(({ name }) => name).toSorted()).toEqual(['hosts', 'resources', 'tokens']);
+  });
+
   it('gives pods users of their own where the runtime can, and the same ones whenever they begin anew', async () => {
     state.set({ apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name: 'sealed' }, handler: 'runsc' }, testPod('web', { hostUsers: false }), testPod('other', { hostUsers: false }), testPod('sealed', { hostUsers: false, runtimeClassName: 'sealed' }), testPod('plain'));
     await until(() => events.filter((e) => e.reason === 'FailedCreatePodSandBox').length === 3 && statusOf('plain')?.phase === 'Running');

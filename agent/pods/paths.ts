@@ -50,7 +50,7 @@ export function podPathsOf(stateDir: string, dirName: string): PodPaths {
     subPaths: join(root, '.sub-paths'),
     imageVolumes: join(root, '.images'),
     localVolumes: localVolumesDir(stateDir),
-    hostsFile: join(root, '.files', 'hosts'),
+    hostsFile: join(root, '.files', '.hosts'),
     tokens: join(root, '.files', 'tokens'),
     users: join(root, '.users'),
     allocation: join(root, '.files', 'resources.json'),
