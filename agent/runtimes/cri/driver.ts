@@ -32,6 +32,8 @@ export interface CriConfig {
 
 const quickMs = 10_000;
 const slowMs = 120_000;
+/** Between looks at what has ended and is not written down: while the runtime holds its process, after it let go of that, and at most. */
+const [unreleasedMs, releasedMs, longestMs] = [100, 2, 1000];
 
 /** Speaks CRI `runtime.v1` over a unix socket. */
 export class CriDriver implements RuntimeDriver {
@@ -276,23 +278,26 @@ export class CriDriver implements RuntimeDriver {
       this.#oomKilled.add(id);
       return { podUid, settled: true };
     }
+    const { clock } = this.#deps;
     const wakeup = new Wakeup();
-    let waitMs = 1;
-    const lookAgain = (): void => {
-      waitMs = 1;
+    const beganMs = clock.monotonic();
+    let [fromMs, leastMs] = [beganMs, unreleasedMs];
+    const released = (): void => {
+      [fromMs, leastMs] = [clock.monotonic(), releasedMs];
       wakeup.notify();
     };
-    this.#settling.set(id, lookAgain);
+    this.#settling.set(id, released);
     try {
-      for (let waitedMs = 0; waitedMs < maxMs; waitedMs += waitMs) {
-        if (!await this.#lives(id, signal)) return { podUid, settled: true };
-        waitMs = Math.min(2 * waitMs, 1000);
-        await wakeup.waitAtMost(waitMs, this.#deps.clock, signal);
+      while (await this.#lives(id, signal)) {
+        const nowMs = clock.monotonic();
+        if (nowMs - beganMs >= maxMs) return { podUid, settled: false };
+        // By a third later than it is by now: of that, nobody notices more.
+        await wakeup.waitAtMost(Math.min(longestMs, Math.max(leastMs, (nowMs - fromMs) / 3)), clock, signal);
       }
+      return { podUid, settled: true };
     } finally {
-      if (this.#settling.get(id) === lookAgain) this.#settling.delete(id);
+      if (this.#settling.get(id) === released) this.#settling.delete(id);
     }
-    return { podUid, settled: false };
   }
 
   /** A container, or a sandbox, as the runtime has it; what is not known yet may be either. */
