@@ -258,7 +258,7 @@ export class PodActions {
     const { driver, recorder, clock } = this.#deps;
     try {
       await Promise.all(view.sandboxes.map(async ({ id }) => {
-        await driver.stopSandbox(id, stop);
+        if (!this.#memory.stopped.has(id)) await driver.stopSandbox(id, stop);
         await driver.removeSandbox(id, stop);
       }));
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));

@@ -40,8 +40,8 @@ const start = { reason: 'Failed', waiting: { reason: 'RunContainerError' } } as 
 const beginnings: readonly Case[] = [
   { what: 'a sandbox is begun, and that is not said', call: 'runc run', script: 'truth; hang', ...sandbox, message: /runc, which makes the namespaces of pods, has not done so in time/ },
   { what: 'runc is killed when a sandbox is begun', call: 'runc run', script: 'truth; kill -9 $$', ...sandbox, message: /cannot run sh: it was ended by SIGKILL/ },
-  { what: 'runc refuses a sandbox', call: 'runc run', script: 'say "runc run failed: cgroup not found"', ...sandbox, message: /runc cannot make the pod's namespaces: runc run failed: cgroup not found/ },
-  { what: 'runc refuses one without a word', call: 'runc run', script: 'exit 7', ...sandbox, message: /runc cannot make the pod's namespaces: exit code 7/ },
+  { what: 'runc refuses a sandbox', call: 'runc run', script: 'say "runc run failed: cgroup not found"', ...sandbox, message: /the pod's namespaces cannot be made: runc run failed: cgroup not found/ },
+  { what: 'runc refuses one without a word', call: 'runc run', script: 'exit 7', ...sandbox, message: /the pod's namespaces cannot be made: exit code 7/ },
   { what: 'a sandbox is said to run, and does not', call: 'runc run', script: 'exit 0', ...sandbox, message: /runc says that it has started the program, and does not tell its process \(""\)/ },
   { what: 'half of a process is told', call: 'runc run', script: 'truth; echo 1x > "$pidfile"; exit', ...sandbox, message: /does not tell its process \("1x/ },
   { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
@@ -137,7 +137,7 @@ it('a pause program that ends by itself takes its pod with it, and the pod begin
 }, patience);
 
 it('a runc that is not installed is said to be missing', async () => {
-  fake.break('runc run', 'exit 127');
+  fake.break('runc run', 'say() { echo "sh: 5: runc: not found" >&2; exit 127; }; say');
   lab.want(pod('new'));
   await lab.until(() => lab.isTold('new', 'FailedSync', /runc, by which containerd too runs containers, is not installed/), 'the Event');
   fake.mend();

@@ -37,7 +37,6 @@ export interface SandboxDirs {
 }
 
 const cleanUpMs = 30_000;
-const shmOptions = 'mode=1777,size=65536k,nosuid,noexec,nodev';
 
 /** Sandboxes: a pause program that holds a pod's namespaces, its network by CNI, and the files that its containers share. */
 export class Sandboxes {
@@ -59,11 +58,11 @@ export class Sandboxes {
     try {
       await records.writeFile(id, 'resolv.conf', await resolvConf(config.dns));
       await records.writeFile(id, 'hostname', `${config.hostname}\n`);
-      if (!config.hostIpc) await this.#mountShm(id, signal);
       const spec = sandboxSpec(config, await this.#pauseRoot(), record.cgroup, await minOomScoreAdj());
       await records.writeFile(id, 'config.json', JSON.stringify(spec));
-      const pause = await pauses.start(id, records.folder(id), signal);
-      if (network) await execOk('nsenter', [`--net=${netnsOf(pause.pid)}`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
+      if (!config.hostIpc) await mkdir(this.#shm(id), { recursive: true, mode: 0o711 });
+      const pause = await pauses.start(id, { bundle: records.folder(id), ...(!config.hostIpc && { shm: this.#shm(id) }) }, signal);
+      if (network) await execOk('nsenter', [`--net=/proc/${String(pause.pid)}/ns/net`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
       const ips = network ? await cni.add(network, cniTarget(record, pause.pid), signal) : [];
       await records.write({ ...record, made: { startedAt: `${String(pause.pid)} ${pause.startTime}`, ips } });
       return id;
@@ -82,7 +81,10 @@ export class Sandboxes {
     if (!record) return;
     const pause = pauseOf(record);
     const alive = await isAlive(pause);
-    if (record.network) await cni.remove(record.network, cniTarget(record, alive && pause ? pause.pid : 0), signal);
+    if (record.network && !record.disconnected) {
+      await cni.remove(record.network, cniTarget(record, alive && pause ? pause.pid : 0), signal);
+      await records.write({ ...record, disconnected: true });
+    }
     if (record.keeper === 'runc') await pauses.end(id, pause, signal);
     else await this.#endTask(id, pause, signal);
     await exec('umount', ['-l', this.#shm(id)]);
@@ -122,11 +124,6 @@ export class Sandboxes {
     return join(this.#dirs.runDir, id, 'shm');
   }
 
-  async #mountShm(id: string, signal: AbortSignal): Promise<void> {
-    await mkdir(this.#shm(id), { recursive: true, mode: 0o711 });
-    await execOk('mount', ['-t', 'tmpfs', '-o', shmOptions, 'shm', this.#shm(id)], { signal });
-  }
-
   /** One read-only folder for all: the program, and places for the kernel's file systems. */
   async #pauseRoot(): Promise<string> {
     const { pauseDir } = this.#dirs;
@@ -137,8 +134,4 @@ export class Sandboxes {
     if ((await stat(path).catch(() => undefined))?.size !== program.length) await writeFileAtomic(path, program, 0o755);
     return pauseDir;
   }
-}
-
-function netnsOf(pid: number): string {
-  return `/proc/${String(pid)}/ns/net`;
 }

@@ -333,8 +333,10 @@ export class DockerDriver implements RuntimeDriver {
     const record = (await this.#records.all()).get(id);
     const labels = pause?.Config.Labels ?? {};
     if ((!record && labels[ownLabels.kind] !== 'sandbox') || labels[ownLabels.network] === 'host') return;
+    if (record?.disconnected) return;
     const network = record ? record.network : await this.#cni.network();
     if (network) await this.#cni.remove(network, cniTarget(record ?? { id, podUid: '', podNamespace: '', podName: '' }, pause?.State.Running ? pause.State.Pid : 0), signal);
+    if (network && record) await this.#records.write({ ...record, disconnected: true });
   }
 
   #forget(present: ReadonlySet<string>): void {

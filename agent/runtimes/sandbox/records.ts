@@ -90,6 +90,8 @@ export interface SandboxRecord {
   readonly network?: CniNetwork;
   /** Set when it was completely made: what tells this run of its pause program from any other, and its addresses. */
   readonly made?: { readonly startedAt: string; readonly ips: readonly string[] };
+  /** Its network has been given back: plugins need not be asked again, at the price of some processes. */
+  readonly disconnected?: true;
 }
 
 export function sandboxRecord(id: string, { podUid, podNamespace, podName, attempt }: SandboxConfig, network: CniNetwork | undefined, createdAtMs: number): SandboxRecord {
