@@ -21,6 +21,9 @@ export async function openPeer(runtime: Runtime, cluster: Cluster): Promise<Engi
   }
   // Where `ctr run --cni` looks for a network; in this host's own view of its files.
   await writeFile(cluster.controlPlaneHost.path('/var/lib/cleat/peer-network'), JSON.stringify(peerNetwork));
+  // It gives none back when it has not waited for the end, so that is done in its stead.
+  const { plugins: [plugin], ...network } = peerNetwork;
+  await writeFile(cluster.controlPlaneHost.path('/var/lib/cleat/peer-plugin'), JSON.stringify({ ...network, ...plugin }));
   await cluster.controlPlaneHost.sh('for d in /opt /etc/cni; do mkdir -p $d; mount -t tmpfs tmpfs $d; done; mkdir -p /opt/cni /etc/cni/net.d; ln -s /usr/lib/cni /opt/cni/bin; cp /var/lib/cleat/peer-network /etc/cni/net.d/10-bench.conflist');
   return new Peer('ctr run of the same containers', cluster, env, ctrScript);
 }
@@ -39,16 +42,21 @@ const ctrScript = (numbers: string, count: number): string => `
   end=$(date +%s%N)
   [ $(ctr -n bench tasks ls | grep -c RUNNING) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
   stop=$(date +%s%N)
-  for i in ${numbers}; do { for c in app$i pause$i; do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; } & done >/dev/null 2>&1; wait
+  for i in ${numbers}; do {
+    ctr -n bench tasks rm -f app$i; ctr -n bench containers rm app$i
+    CNI_COMMAND=DEL CNI_CONTAINERID=bench-pause$i CNI_NETNS=/proc/$(cat /run/bench-pid$i)/ns/net CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni /usr/lib/cni/ptp < /var/lib/cleat/peer-plugin || echo "no network given back" > /run/bench-failed
+    ctr -n bench tasks rm -f pause$i; ctr -n bench containers rm pause$i; rm /run/bench-pid$i
+  } & done >/dev/null 2>&1; wait
   gone=$(date +%s%N)
   # A task whose shim is slow to write its end down is "not found" to the first attempt.
   for attempt in 1 2 3; do for c in $(ctr -n bench containers ls -q); do ctr -n bench tasks rm -f $c; ctr -n bench containers rm $c; done; done >/dev/null 2>&1 || :
+  [ ! -e /run/bench-failed ] || { cat /run/bench-failed >&2; exit 1; }
   [ -z "$(ctr -n bench containers ls -q)" ] || { echo "containers cannot be removed" >&2; exit 1; }
   echo $((end - start)) $((gone - stop))`;
 
 const dockerScript = (numbers: string, count: number): string => `
   start=$(date +%s%N)
-  for i in ${numbers}; do { docker run -d --name bench-pause$i --network none ${pauseImage} && docker run -d --name bench-app$i --network container:bench-pause$i ${helloImage}; } >/dev/null & done; wait
+  for i in ${numbers}; do { docker run -d --name bench-pause$i ${pauseImage} && docker run -d --name bench-app$i --network container:bench-pause$i ${helloImage}; } >/dev/null & done; wait
   end=$(date +%s%N)
   [ $(docker ps -q --filter name=bench- | wc -l) = ${String(2 * count)} ] || { echo "not all containers run" >&2; exit 1; }
   stop=$(date +%s%N)

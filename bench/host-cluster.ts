@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import type { LabHost } from '#test/support/lab/host.ts';
 import { adminClient } from './admin-client.ts';
 
 const pods = '/api/v1/namespaces/default/pods';
+const podFolders = '/var/lib/cleat/pods';
 /** What a user gets who says nothing; the tests' clusters detect lost nodes much faster. */
 const defaults = ['--heartbeat-period=10s', '--node-monitor-grace-period=40s', '--default-not-ready-toleration-seconds=300', '--default-unreachable-toleration-seconds=300'];
 
@@ -116,9 +117,27 @@ export class HostCluster {
   }
 
   /** Deletes the pods and waits until they, and their containers, are gone. */
+  /** Resolves when the API has them no more, and neither have their hosts: what is last of a pod there is its folder. */
   async deletePods(names: readonly string[]): Promise<void> {
     await Promise.all(names.map((name) => this.#client.request('DELETE', `${pods}/${name}`)));
     await this.#until(() => names.every((name) => !this.#phases.has(name)));
+    const gone = new Set(names);
+    const deadline = performance.now() + 120_000;
+    while (this.#folders().some((folder) => gone.has(folder.split('_')[1] ?? ''))) {
+      if (performance.now() > deadline) throw new Error(`pods did not go from their hosts within two minutes:\n${await this.cluster.diagnostics()}`);
+      await sleep(5);
+    }
+  }
+
+  /** Of pods on all hosts: NAMESPACE_NAME_UID. */
+  #folders(): string[] {
+    return this.cluster.lab.hosts.filter(({ running }) => running).flatMap((host) => {
+      try {
+        return readdirSync(host.path(podFolders));
+      } catch {
+        return []; // it has never had a pod
+      }
+    });
   }
 
   /** Time until /readyz says ok, from now. */

@@ -99,7 +99,7 @@ async function commandRow(one: HostCluster, cleat: string): Promise<Row> {
 }
 
 async function* podRows(one: HostCluster, quick: boolean): AsyncGenerator<Row> {
-  const note = 'a pod is two containers and a network; the peer starts a pause and an app container per pod, one after the other, without a network';
+  const note = 'a pod is two containers and a network; the peer starts a pause with a network and an app container per pod, one after the other';
   const ctr = await openPeer('cri', one.cluster);
   for (const { count, rounds } of [{ count: 1, rounds: quick ? 5 : 11 }, { count: 20, rounds: quick ? 3 : 5 }]) {
     const times: { ours: number; peer: number }[] = [];

@@ -37,12 +37,12 @@ async function rows(runtime: Runtime, cluster: HostCluster, peer: EnginePeer, co
     theirs.push(await peer.run(count));
   }
   const what = count === 1 ? 'one pod' : `${String(count)} pods at once`;
-  const row = (name: string, of: (times: Times) => number, note?: string): Row => ({
+  const row = (name: string, of: (times: Times) => number): Row => ({
     name: `${runtime}: ${name} of ${what}`, unit: 'ms', value: Math.round(median(mine.map(of))), peer: { name: peer.name, value: Math.round(median(theirs.map(of))) },
-    budget: { at: 'most', of: 'ratio', bound: 1.3 }, ...(note !== undefined && { note }),
+    budget: { at: 'most', of: 'ratio', bound: 1.3 },
   });
   return [
-    row('create → Running', ({ startMs }) => startMs, 'a pod has a network, the peer\'s containers have none'),
+    row('create → Running', ({ startMs }) => startMs),
     row('delete → gone', ({ endMs }) => endMs),
   ];
 }
