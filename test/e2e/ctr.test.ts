@@ -21,7 +21,11 @@ describe('a host whose containerd has no CRI', () => {
     return process_;
   };
   const cleat = (...args: string[]): Promise<string> => host.execOk(executable, args, { timeoutMs: 60_000 });
-  const tasks = async (namespace = 'cleat'): Promise<string[]> => (await host.execOk('ctr', ['-n', namespace, 'tasks', 'ls'])).split('\n').filter((line) => line.includes('RUNNING')).map((line) => line.split(/\s+/)[0] ?? '').sort();
+  /** Ids of what runs: containers, which are containerd's tasks, and sandboxes, which are runc's alone. */
+  const programs = async (): Promise<string[]> => {
+    const listed = await host.sh("ctr -n cleat tasks ls; for root in $(find /run/cleat -path '*/ctr/*/runc' -type d); do runc --root $root list; done");
+    return listed.split('\n').filter((line) => /\bRUNNING\b/i.test(line)).map((line) => line.split(/\s+/)[0] ?? '').sort();
+  };
   const pod = async (): Promise<string> => (await cleat('get', 'pods', '-l', 'app=hello', '-o', 'jsonpath={.items[0].metadata.name}')).trim();
   /** What pods leave on a host while they run. */
   const traces = (): Promise<string> => host.sh("grep -c /ctr/ /proc/self/mounts || true; ls /run/cleat 2>/dev/null | grep -v '^[0-9a-f]\\{12\\}$' || true; ls /var/lib/cleat/cni/data/cleat 2>/dev/null | grep -c '^10' || true; ip -o link | grep -c veth || true; ctr -n cleat containers ls -q; ctr -n cleat snapshots ls | grep -c Active || true; find /sys/fs/cgroup -path '*kubepods/pod*' -type d");
@@ -38,7 +42,8 @@ describe('a host whose containerd has no CRI', () => {
     expect(up.output()).toMatch(/Hello from hello-\w+-\w+ to /);
     expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')).toMatch(/^containerd:\/\/\d+\./);
     expect(await cleat('get', 'node', 'host0', '-o', 'jsonpath={.metadata.annotations.cleat\\.dev/runtime}')).toBe('ctr unix:///run/containerd/containerd.sock');
-    expect(await tasks()).toHaveLength(6);
+    expect(await programs()).toHaveLength(6);
+    expect((await host.execOk('ctr', ['-n', 'cleat', 'tasks', 'ls', '-q'])).trim().split('\n')).toHaveLength(3);
   });
 
   it('shows logs, and lets users in', async () => {
@@ -49,24 +54,24 @@ describe('a host whose containerd has no CRI', () => {
   });
 
   it('leaves pods alone when it is killed, takes them over, and goes on with their logs', async () => {
-    const ids = await tasks();
+    const ids = await programs();
     await up.kill('SIGKILL');
-    expect(await tasks()).toEqual(ids);
+    expect(await programs()).toEqual(ids);
     const address = (await host.sh("ip -o -4 route | awk '/dev veth/ {print $1; exit}'")).trim();
     await host.sh(`wget -qO- http://${address}:8080/`);
     // Found without being told again.
     up = await start();
-    expect(await tasks()).toEqual(ids);
+    expect(await programs()).toEqual(ids);
     await eventually(async () => (await cleat('logs', '-l', 'app=hello', '--tail=-1')).split('\n').filter((line) => line.startsWith('Hello to')).length >= 2, { what: 'what was said while nobody read', timeoutMs: 20_000 });
   });
 
   it('does not mind that containerd is killed', async () => {
-    const ids = await tasks();
+    const ids = await programs();
     await containerd.kill('SIGKILL');
     containerd = await startPlainContainerd(host);
-    expect(await tasks()).toEqual(ids);
+    expect(await programs()).toEqual(ids);
     await cleat('delete', 'pod', await pod(), '--wait=false');
-    await eventually(async () => { const now = await tasks(); return now.length === 6 && now.some((id) => !ids.includes(id)); }, { what: 'another pod in its place', timeoutMs: 60_000 });
+    await eventually(async () => { const now = await programs(); return now.length === 6 && now.some((id) => !ids.includes(id)); }, { what: 'another pod in its place', timeoutMs: 60_000 });
   });
 
   it('is killed in the middle of making pods, and makes them whole', async () => {
@@ -77,7 +82,7 @@ describe('a host whose containerd has no CRI', () => {
       up = await start('--runtime', 'ctr');
     }
     // An example that is applied again leaves the scale alone.
-    await eventually(async () => (await tasks()).length === 6, { what: 'three pods, and nothing else', timeoutMs: 90_000 });
+    await eventually(async () => (await programs()).length === 6, { what: 'three pods, and nothing else', timeoutMs: 90_000 });
     await eventually(async () => (await host.sh('ls /var/lib/cleat/cni/data/cleat | grep -c "^10\\."')).trim() === '3', { what: 'the addresses of three pods', timeoutMs: 30_000 });
   });
 
