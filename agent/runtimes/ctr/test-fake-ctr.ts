@@ -170,7 +170,13 @@ export class FakeCtr {
   }
 
   #processes(kind: 'tasks' | 'pauses'): Map<string, number> {
-    return new Map(readdirSync(join(this.#dir, kind)).map((id) => [id, Number(readFileSync(join(this.#dir, kind, id), 'utf8'))]));
+    return new Map(readdirSync(join(this.#dir, kind)).flatMap((id) => {
+      try {
+        return [[id, Number(readFileSync(join(this.#dir, kind, id), 'utf8'))] as const];
+      } catch {
+        return []; // it has been let go of since
+      }
+    }));
   }
 
   #watch(): void {
