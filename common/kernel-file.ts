@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * What a file of /proc or /sys says, without the white space or zero byte at its end; undefined when it cannot be read or is
@@ -10,6 +10,15 @@ export function kernelText(path: string): string | undefined {
     return readFileSync(path, 'utf8').replace(/[\s\0]+$/, '') || undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** What a folder of /proc or /sys has, read at once like its files; none when it is not there. */
+export function kernelEntries(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }
 

@@ -1,9 +1,8 @@
-import { readdirSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces, release } from 'node:os';
 import { join } from 'node:path';
 import { detectNodeIp } from '#common/host-address.ts';
-import { kernelBootId, kernelText } from '#common/kernel-file.ts';
+import { kernelBootId, kernelEntries, kernelText } from '#common/kernel-file.ts';
 import { pidsFolder } from '#agent/runtimes/cgroups.ts';
 import { readCgroup, type CgroupReadings } from './cgroup-limits.ts';
 import { memoryInformation, osInformation } from './system-information.ts';
@@ -153,18 +152,10 @@ function readKernelPids(): Omit<PidReadings, 'pods'> {
 function readHugePages(): Record<number, number> {
   const folder = '/sys/kernel/mm/hugepages';
   const result: Record<number, number> = {};
-  for (const name of foldersIn(folder)) {
+  for (const name of kernelEntries(folder)) {
     const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
     const count = Number(kernelText(join(folder, name, 'nr_hugepages')) ?? 0);
     if (kib > 0) result[kib] = count * kib * 1024;
   }
   return result;
-}
-
-function foldersIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

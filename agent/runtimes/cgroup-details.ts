@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { kernelText } from '#common/kernel-file.ts';
+import { kernelEntries, kernelText } from '#common/kernel-file.ts';
 import type { CgroupMore, CgroupUsage, ContainerDetails, DiskTraffic } from '#common/container-details.ts';
 import type { cgroupPlaces } from './cgroups.ts';
 
@@ -79,7 +79,7 @@ export class CgroupCounters {
     if (place === undefined || this.#container === undefined) return place && existsSync(place.folder) ? place : undefined;
     const id = this.#container;
     // Called by its id, or `cri-containerd-ID.scope` where systemd makes them.
-    const name = entriesOf(place.folder).find((entry) => entry.includes(id));
+    const name = kernelEntries(place.folder).find((entry) => entry.includes(id));
     return name === undefined ? undefined : { ...place, folder: join(place.folder, name), path: join(place.path, name) };
   }
 }
@@ -184,14 +184,6 @@ export function deviceName(number: string): string | undefined {
     return `/dev/${basename(readlinkSync(join('/sys/dev/block', number)))}`;
   } catch {
     return undefined;
-  }
-}
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { sendSignal } from './process.ts';
 
 /** What a cgroup may use, in the words of version 1. */
 export interface CgroupLimits {
@@ -104,12 +105,8 @@ export async function killProcesses(path: string): Promise<number> {
   const pids = new Set<number>();
   for (const mount of await cgroupMounts()) for await (const pid of processesIn(folderOf(mount, path))) pids.add(pid);
   for (const pid of pids) {
-    try {
-      // One of another process id namespace is 0 here.
-      if (pid > 1) process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+    // One of another process id namespace is 0 here.
+    if (pid > 1) sendSignal(pid, 'SIGKILL');
   }
   return pids.size;
 }

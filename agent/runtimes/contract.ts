@@ -370,6 +370,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       } finally {
         stop.abort();
       }
+      expect((await find(sandbox)).sandbox?.state).toBe('not-ready');
       expect((await find(other.sandbox)).sandbox?.state).toBe('ready');
       await remove(sandboxId);
       await remove(other.sandboxId);

@@ -17,6 +17,15 @@ export async function processRef(pid: number): Promise<ProcessRef | undefined> {
   }
 }
 
+/** Nothing happens when there is no such process any more. */
+export function sendSignal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** What a process has started itself and what has not ended. */
 export async function childrenOf(pid: number): Promise<number[]> {
   const listed = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').catch(() => undefined);

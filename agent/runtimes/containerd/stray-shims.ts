@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { messageOf } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
-import { childrenOf } from '../process.ts';
+import { childrenOf, sendSignal } from '../process.ts';
 
 /** Where CRI keeps its containers. What somebody runs in another namespace of our containerd is theirs. */
 const namespace = 'k8s.io';
@@ -30,22 +30,13 @@ export async function endStrayShims(socket: string, log: Log, pause: () => Promi
     try {
       // Its own way of ending what it runs; what is then left of it is the process.
       if (shim.bundle !== undefined) await exec(shim.program, ['-namespace', namespace, '-address', socket, '-id', shim.id, '-bundle', shim.bundle, 'delete'], { cwd: shim.bundle }).catch(() => undefined);
-      for (const pid of [...await childrenOf(shim.pid), shim.pid]) kill(pid);
+      for (const pid of [...await childrenOf(shim.pid), shim.pid]) sendSignal(pid, 'SIGKILL');
       if (shim.bundle === undefined) continue;
       await exec('umount', [`${shim.bundle}/rootfs`]);
       await rm(shim.bundle, { recursive: true, force: true });
     } catch (error) {
       log.warn({ shim: shim.pid, err: messageOf(error) }, 'a shim that was left behind cannot be ended');
     }
-  }
-}
-
-/** What has ended by itself keeps the others from nothing. */
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import { exec } from '#common/exec.ts';
 import { groupsOomKills, hasController, killProcesses, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
-import { processRef } from '../process.ts';
+import { processRef, sendSignal } from '../process.ts';
 import { boundingSet, capabilitiesOf } from '../sandbox/capabilities.ts';
 import { deviceAt, hostDevices, userOf } from '../sandbox/image-files.ts';
 import { withCdiDevices, type CdiHook } from '../sandbox/cdi.ts';
@@ -277,11 +277,7 @@ function send({ process: program, handler }: ContainerRecord, name: string): boo
   const pid = program?.pid ?? 0;
   const runtime = handler?.[handler.indexOf('--runtime') + 1] ?? '';
   if (pid < 2 || !handler || (handler.includes('--runtime') && runtime !== runcType) || !Object.hasOwn(constants.signals, name)) return false;
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
+  sendSignal(pid, name as NodeJS.Signals);
   return true;
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { exec, execOk } from '#common/exec.ts';
-import type { ProcessRef } from '../process.ts';
+import { sendSignal, type ProcessRef } from '../process.ts';
 import { isAlive } from './records.ts';
 import { refOf } from './tasks.ts';
 
@@ -70,7 +70,7 @@ export class Pauses {
   /** Ends it where it runs, and what runc has of it. Nothing when there is nothing. */
   async end(id: string, process: ProcessRef | undefined, signal: AbortSignal): Promise<void> {
     this.#unwatch(id);
-    if (process && await isAlive(process)) kill(process.pid);
+    if (process && await isAlive(process)) sendSignal(process.pid, 'SIGKILL');
     for (let waitMs = 1; await isAlive(process); waitMs = Math.min(2 * waitMs, 200)) await this.#clock.sleep(waitMs, signal);
     // Also one of which only runc knows: who started it was killed before it was written down.
     const known = await access(join(this.#root(id), id)).then(() => true, () => false);
@@ -135,12 +135,4 @@ function failed(exitCode: number, words: string): StatusError {
 
 function notInstalled(cause?: unknown): StatusError {
   return new StatusError('ServiceUnavailable', 'runc, by which containerd too runs containers, is not installed; install it (Debian and Ubuntu: apt-get install runc)', { cause });
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It ended by itself.
-  }
 }
