@@ -5,7 +5,7 @@ import { exec } from '#common/exec.ts';
 import { controlPlaneOn } from '#common/lock-holder.ts';
 import { isState } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
-import { Limit } from './pods/limit.ts';
+import { Limit } from '#common/limit.ts';
 import { podsDir } from './pods/paths.ts';
 import { mountsBelow } from './pods/volumes/mounts.ts';
 import { removeChains } from './proxy/iptables/commands.ts';
@@ -21,7 +21,6 @@ export async function removePods(driver: RuntimeDriver, signal: AbortSignal): Pr
   const ends = await Promise.allSettled(sandboxes.map((sandbox) => limit.run(async () => {
     const own = containers.filter(({ sandboxId }) => sandboxId === sandbox.id);
     await Promise.all(own.map((container) => removeContainer(driver, container, signal)));
-    await driver.stopSandbox(sandbox.id, signal);
     await driver.removeSandbox(sandbox.id, signal);
   })));
   const failed = ends.find((end) => end.status === 'rejected');

@@ -4,7 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
-import { Limit } from '#agent/pods/limit.ts';
+import { Limit } from '#common/limit.ts';
 import { imagesOf } from '#agent/pods/spec/containers.ts';
 import { canonicalReference } from '#agent/runtimes/image-reference.ts';
 import type { ListedImage, RuntimeDriver } from '#agent/runtimes/types.ts';

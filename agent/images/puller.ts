@@ -2,7 +2,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
 import { isAbort } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
-import { Limit } from '#agent/pods/limit.ts';
+import { Limit } from '#common/limit.ts';
 import { canonicalReference, parseReference } from '#agent/runtimes/image-reference.ts';
 import type { PulledImage, PullProgress, RegistryAuth, RuntimeDriver } from '#agent/runtimes/types.ts';
 import { authsFor, type Keyring } from './credentials.ts';

@@ -14,7 +14,7 @@ import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
 import { defaultRotation } from './logs/rotate.ts';
 import { ContainerLifecycle, type Signals } from './lifecycle.ts';
-import type { Limit } from './limit.ts';
+import type { Limit } from '#common/limit.ts';
 import { configBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
@@ -43,6 +43,8 @@ export interface ActionDeps {
   readonly node: NodeFacts;
   readonly check: Check;
   readonly limit: Limit;
+  /** What nobody waits for is done in turn, so that it keeps nobody waiting who does: a host of two cores is busy with the ends of ten pods. */
+  readonly unhurried: Limit;
   readonly recorder: PodRecorder;
   readonly users: UserRanges;
   /** Absent where there are none, as in some tests. */
@@ -51,6 +53,8 @@ export interface ActionDeps {
   readonly network?: PodProtection;
 }
 
+/** The sandbox of a pod that has ended goes soon enough when it goes by then. */
+const unhurriedMs = 5000;
 /** What cannot be removed for so long does not keep a pod from going. */
 const cgroupTries = 5;
 
@@ -78,7 +82,7 @@ export class PodActions {
   async perform(decision: Exclude<Decision, { type: 'wait' | 'done' }>, view: PodView, signals: Signals): Promise<void> {
     switch (decision.type) {
       case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
-      case 'stop-sandbox': return this.#stopSandbox(view, decision, signals.stop);
+      case 'stop-sandbox': return this.#stopSandbox(view, decision, signals);
       case 'start': return this.#start(view, decision, signals);
       case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
       case 'kill': return this.#lifecycle.kill(view, decision, signals);
@@ -226,9 +230,11 @@ export class PodActions {
   }
 
   /** Also one that is not ready: only this frees its network and its address. */
-  async #stopSandbox({ pod }: PodView, { id, last }: Extract<Decision, { type: 'stop-sandbox' }>, stop: AbortSignal): Promise<void> {
+  async #stopSandbox({ pod }: PodView, { id, last }: Extract<Decision, { type: 'stop-sandbox' }>, { stop, interrupt }: Signals): Promise<void> {
+    const { driver, unhurried, clock } = this.#deps;
+    const stopIt = (): Promise<void> => driver.stopSandbox(id, stop);
     try {
-      await this.#deps.driver.stopSandbox(id, stop);
+      await (last ? unhurried.runSoon(stopIt, unhurriedMs, clock, interrupt) : stopIt());
       if (last) {
         await this.#endOrphans(pod);
         await releaseSubPaths(this.#paths);
@@ -237,7 +243,7 @@ export class PodActions {
       }
       this.#memory.stopped.add(id);
     } catch (error) {
-      if (!stop.aborted && !isStatus(error, 'ServiceUnavailable')) this.#deps.recorder.emit('Warning', 'FailedKillPod', `error stopping the pod's sandbox: ${messageOf(error)}`);
+      if (!interrupt.aborted && !isStatus(error, 'ServiceUnavailable')) this.#deps.recorder.emit('Warning', 'FailedKillPod', `error stopping the pod's sandbox: ${messageOf(error)}`);
       throw error;
     }
   }
@@ -248,19 +254,14 @@ export class PodActions {
       const log = join(this.#paths.logs, logFileOf(name, attempt));
       for (const path of [log, ...[1, 2, 3, 4].map((i) => `${log}.${String(i)}`), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
     }
-    for (const { id } of sandboxes) {
-      await this.#deps.driver.stopSandbox(id, stop);
-      await this.#deps.driver.removeSandbox(id, stop);
-    }
+    for (const { id } of sandboxes) await this.#deps.driver.removeSandbox(id, stop);
   }
 
   async #remove(view: PodView, stop: AbortSignal): Promise<void> {
     const { driver, recorder, clock } = this.#deps;
     try {
-      await Promise.all(view.sandboxes.map(async ({ id }) => {
-        if (!this.#memory.stopped.has(id)) await driver.stopSandbox(id, stop);
-        await driver.removeSandbox(id, stop);
-      }));
+      for (const { name } of view.containers.filter(isRunning)) recorder.emit('Normal', 'Killing', `Stopping container ${name}`, name);
+      await Promise.all(view.sandboxes.map(({ id }) => driver.removeSandbox(id, stop)));
       const orphaned = view.containers.filter((c) => !view.sandboxes.some((s) => s.id === c.sandboxId));
       await Promise.all(orphaned.map(({ id }) => driver.removeContainer(id, stop)));
       await this.#endOrphans(view.pod);

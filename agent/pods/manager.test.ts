@@ -181,7 +181,7 @@ describe('a pod', () => {
     await until(() => statusOf('web')?.phase === 'Running');
     state.set(deleted(pod, 12));
     await until(() => manager.all().some((r) => r.gone));
-    expect(driver.calls.slice(3)).toEqual(['stop app 12s', 'stop-sandbox web', 'remove-sandbox web']);
+    expect(driver.calls.slice(3)).toEqual(['stop app 12s', 'remove-sandbox web']);
     expect(stateOf('web')?.state?.terminated).toMatchObject({ exitCode: 143 });
     expect(statusOf('web')?.phase).toBe('Failed');
     expect(events.at(-1)).toMatchObject({ reason: 'Killing', message: 'Stopping container app' });
@@ -663,7 +663,7 @@ describe('an agent that restarts', () => {
 
   it.each<[string, Partial<Pod['metadata'] & object>, number | undefined, string]>([
     ['gets a moment', {}, undefined, 'stop app 1s'],
-    ['no more than its deletion says', {}, 0, 'stop app 0s'],
+    ['none at all where its deletion says so', {}, 0, 'remove-sandbox web'],
     ['all its time where a file asked for it', { annotations: { 'kubernetes.io/config.source': 'file' } }, undefined, 'stop app 30s'],
   ])('ends a pod that was removed outright, and says that it is there until it is gone: %s', async (_, metadata, graceSeconds, call) => {
     driver.stubborn.add('app');

@@ -20,7 +20,7 @@ import { Leases } from './leases.ts';
 import { criticalPriority } from '#agent/node/policy.ts';
 import { isCritical } from './eviction/rank.ts';
 import { podsWithFiles, removeLeftovers } from './leftovers.ts';
-import { Limit } from './limit.ts';
+import { Limit } from '#common/limit.ts';
 import { PodLogs } from './logs/pod-logs.ts';
 import { defaultRotation } from './logs/rotate.ts';
 import { objectLookup } from './lookup.ts';
@@ -81,6 +81,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
   readonly #board = new ReportBoard();
   readonly #workers = new Map<string, PodWorker>();
   readonly #limit: Limit;
+  readonly #unhurried = new Limit(1);
   readonly #puller: ImagePuller;
   readonly #lookup: ObjectLookup;
   readonly #usage: UsageMeter;
@@ -325,6 +326,7 @@ export class PodManager implements Runnable, PodReports, PodPresence, TunnelHand
       log: this.#log,
       lookup: this.#lookup,
       limit: this.#limit,
+      unhurried: this.#unhurried,
       users: this.#users,
       puller: this.#puller,
       isAlone: () => this.#isAlone,

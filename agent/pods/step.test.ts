@@ -87,6 +87,8 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['once its sandbox has given its address back', view(never, { sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
   ['a pod that the control plane knows as finished never runs again', view({ ...never, status: { phase: 'Succeeded' } }, { sandboxes: [] }), { type: 'done' }],
   ['not even when something of it still does', view({ ...always, status: { phase: 'Failed' } }, { containers: [container('app')] }), { type: 'kill' }],
+  ['a pod that nobody hears of and that has no time goes at once', view(always, { containers: [container('app')], ending: { graceSeconds: 0, sinceMs: now, isForgotten: true } }), { type: 'remove' }],
+  ['what is heard of ends first', view(always, { containers: [container('app')], ...ending(0) }), { type: 'kill' }],
   ['a pod with a deadline is looked at again then', view(limited, { containers: [container('app')] }), { type: 'wait', untilMs: now + 15_000 }],
   ['or sooner', view(limited, { failures: new Map([['app', { reason: '', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
   ['and ended when it has passed', view(limited, { nowMs: now + 15_000, containers: [container('app')] }), { type: 'kill' }],

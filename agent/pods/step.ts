@@ -65,17 +65,21 @@ function resizeRunning(view: PodView, waits: number[]): Decision | undefined {
   return undefined;
 }
 
-/** Stop everything, then remove everything. */
+/** Stop everything, then remove everything; both at once where there is no time to end in, and nobody to hear how that went. */
 function end(view: PodView): Decision {
+  const { graceSeconds: given, isForgotten } = view.ending ?? {};
+  if (given === 0 && isForgotten) return remove(view);
   const passedSeconds = Math.round((view.monotonicMs - (view.ending?.sinceMs ?? view.monotonicMs)) / 1000);
   const kills = killInOrder(view, (container, sidecar) => {
-    const graceSeconds = view.ending?.graceSeconds ?? container.graceSeconds;
+    const graceSeconds = given ?? container.graceSeconds;
     return sidecar ? Math.max(Math.min(graceSeconds, minSidecarGraceSeconds), graceSeconds - passedSeconds) : graceSeconds;
   });
-  if (kills) return kills;
+  return kills ?? remove(view);
+}
+
+function remove(view: PodView): Decision {
   const failure = view.failures.get(sandboxKey);
-  if (failure && failure.untilMs > view.monotonicMs) return { type: 'wait', untilMs: failure.untilMs };
-  return { type: 'remove' };
+  return failure && failure.untilMs > view.monotonicMs ? { type: 'wait', untilMs: failure.untilMs } : { type: 'remove' };
 }
 
 /** Everything ran to its end, or may not run on: what still runs beside it is stopped, logs and exit codes stay until the pod is deleted. */

@@ -51,7 +51,7 @@ export async function podInventory(lab: PodPlace): Promise<string[]> {
   const kinds: Record<string, readonly string[] | Promise<readonly string[]>> = {
     container: lines(ctr('containers', 'ls', '-q')),
     task: lines(ctr('tasks', 'ls', '-q')),
-    snapshot: lines(ctr('snapshots', '--snapshotter', snapshotter, 'ls')).then((all) => all.filter((line) => /Active|View/.test(line))),
+    snapshot: lines(ctr('snapshots', '--snapshotter', snapshotter, 'ls')).then((all) => all.filter((line) => /Active|View/.test(line) && !line.startsWith('layers-'))),
     // One that expires is what a containerd that was killed could not give back: its successor collects it when its time, a day, is over.
     lease: lines(ctr('leases', 'ls')).then((all) => all.slice(1).filter((line) => !line.includes('containerd.io/gc.expire='))),
     download: lines(ctr('content', 'active')).then((all) => all.slice(1)),

@@ -65,6 +65,8 @@ export interface Ending {
   readonly graceSeconds: number | undefined;
   /** Monotonic; when this agent began to end it. */
   readonly sinceMs: number;
+  /** The control plane has it no more: nobody hears how it ends. */
+  readonly isForgotten?: boolean;
 }
 
 /** The node ends the pod for good: it has failed, for this reason. */

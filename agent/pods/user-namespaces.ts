@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Pod } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { IdRange } from '#agent/runtimes/types.ts';
-import { Limit } from './limit.ts';
+import { Limit } from '#common/limit.ts';
 import { podPathsOf, podsDir, type PodPaths } from './paths.ts';
 import type { NodeFacts } from './types.ts';
 

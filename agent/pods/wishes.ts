@@ -60,7 +60,7 @@ export class PodWishes {
   /** It is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for; else a moment, or what its deletion said if that is less. */
   drop(graceSeconds = Math.min(this.#ending?.graceSeconds ?? graceSecondsOf(this.#pod), removedGraceSeconds)): void {
     this.#isDesired = false;
-    this.#ending = { graceSeconds, sinceMs: this.#endingSince() };
+    this.#ending = { graceSeconds, sinceMs: this.#endingSince(), isForgotten: true };
     this.#interruptNow();
     this.#changed();
   }

@@ -353,6 +353,14 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       await remove(sandboxId);
     });
 
+    it('removes a sandbox that runs, with what runs in it', async () => {
+      const { sandbox, sandboxId, id } = await pod('trap "" TERM; sleep 1000');
+      await driver.removeSandbox(sandboxId, signal);
+      expect(await driver.list(signal, sandbox.podUid)).toEqual({ sandboxes: [], containers: [] });
+      await expect(driver.startContainer(id, signal)).rejects.toThrow();
+      await driver.removeSandbox(sandboxId, signal);
+    });
+
     it('tells by an event of a sandbox whose pause program is killed', async () => {
       if (!harness.real) return; // a fake has none
       const [{ sandbox, sandboxId }, other] = [await pod('sleep 1000'), await pod('sleep 1000')];

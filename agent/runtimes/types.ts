@@ -23,8 +23,9 @@ export interface RuntimeDriver {
   /** All sandboxes and containers that Cleat made for this node, also exited ones; with `podUid`, those of one pod. */
   list(signal: AbortSignal, podUid?: string): Promise<RuntimeSnapshot>;
   runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<string>;
-  /** Stops and frees the network. Idempotent. */
+  /** Kills its containers, stops it and frees its network. Idempotent. */
   stopSandbox(id: string, signal: AbortSignal): Promise<void>;
+  /** With all that is in it. One that runs is stopped as by `stopSandbox`, and its containers are killed. Idempotent. */
   removeSandbox(id: string, signal: AbortSignal): Promise<void>;
   createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string>;
   startContainer(id: string, signal: AbortSignal): Promise<void>;

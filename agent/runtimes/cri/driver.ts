@@ -44,6 +44,8 @@ export class CriDriver implements RuntimeDriver {
   readonly #deps: CriDeps;
   readonly #config: CriConfig;
   readonly #images: CriImages;
+  /** As it calls itself; empty before it was asked. */
+  #runtimeName = '';
   readonly #podOf = new Map<string, string>();
   /** Details that only a status call gives. They change with the state alone, so one call per state is enough. */
   readonly #containerStatus = new Map<string, { state: string; status: ContainerStatusMessage }>();
@@ -62,6 +64,7 @@ export class CriDriver implements RuntimeDriver {
 
   async version(signal: AbortSignal): Promise<string> {
     const { runtimeName, runtimeVersion } = await this.#connection.call('Version', {}, quickMs, signal);
+    this.#runtimeName = runtimeName;
     return `${runtimeName}://${/^v?([0-9][^~]*)/.exec(runtimeVersion)?.[1] ?? runtimeVersion}`;
   }
 
@@ -103,7 +106,9 @@ export class CriDriver implements RuntimeDriver {
     await absentIsFine(this.#connection.call('StopPodSandbox', { podSandboxId: id }, slowMs, signal));
   }
 
+  /** A runtime may count on it that a sandbox was stopped before (CRI's api.proto). containerd stops it by itself: asked for both, it gives the network back twice. */
   async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
+    if (await this.#name(signal) !== 'containerd') await this.stopSandbox(id, signal);
     await absentIsFine(this.#connection.call('RemovePodSandbox', { podSandboxId: id }, slowMs, signal));
   }
 
@@ -257,6 +262,11 @@ export class CriDriver implements RuntimeDriver {
   async #streaming(): Promise<StreamingServer> {
     const { StreamingServer: Loaded } = await import('./streaming.ts');
     return new Loaded(this.#config.connectStream);
+  }
+
+  async #name(signal: AbortSignal): Promise<string> {
+    if (this.#runtimeName === '') await this.version(signal);
+    return this.#runtimeName;
   }
 
   #known(): string[] {

@@ -18,6 +18,7 @@ import { nvidiaHandler, nvidiaHook } from './nvidia.ts';
 import { runcType } from '../containerd/handlers.ts';
 import { mountAsTold } from '../containerd/mount-as-told.ts';
 import { appArmorOf } from './apparmor.ts';
+import type { Layers } from './layers.ts';
 import { Pipes } from './pipes.ts';
 import type { Ctr } from '../containerd/ctr.ts';
 import type { CtrImages, LocalImage } from './images.ts';
@@ -30,6 +31,7 @@ export interface ContainerDeps extends DriverDeps {
   readonly ctr: Ctr;
   readonly tasks: Tasks;
   readonly images: CtrImages;
+  readonly layers: Layers;
   readonly records: Records<ContainerRecord>;
   readonly snapshotter: (signal: AbortSignal) => Promise<string>;
 }
@@ -65,20 +67,18 @@ export class Containers {
   }
 
   async create(sandboxRecord: CtrSandboxRecord, sandbox: SandboxConfig, config: ContainerConfig, place: PodPlace, signal: AbortSignal): Promise<string> {
-    const { ctr, images, records, snapshotter, clock } = this.#deps;
+    const { images, records, clock } = this.#deps;
     const image = await images.get(config.image, signal);
     const id = randomBytes(32).toString('hex');
-    const record: ContainerRecord = {
-      id, sandboxId: sandboxRecord.id, podUid: sandbox.podUid, name: config.name, attempt: config.attempt, image: config.image, imageId: image.id, specHash: config.specHash,
+    let record: ContainerRecord = {
+      id, layers: image.chainId, sandboxId: sandboxRecord.id, podUid: sandbox.podUid, name: config.name, attempt: config.attempt, image: config.image, imageId: image.id, specHash: config.specHash,
       createdAtMs: clock.now(), startedAtMs: 0, finishedAtMs: 0, exitCode: 0, logPath: join(sandbox.logDirectory, config.logFile), graceSeconds: config.graceSeconds,
       made: false, stopSignal: config.stopSignal ?? image.config.StopSignal ?? 'SIGTERM', streams: { stdin: config.stdin, stdinOnce: config.stdinOnce, tty: config.tty }, cgroup: cgroupOf(sandbox, id), handler: [...place.handler, ...labelArgs(this.#labels(sandbox, config.name))],
     };
     await records.write(record);
     try {
-      const rootfs = this.rootfs(id);
-      await mkdir(rootfs, { recursive: true });
-      const mount = await ctr.run(['snapshots', '--snapshotter', await snapshotter(signal), 'prepare', '--target', rootfs, id, image.chainId], signal);
-      await mountAsTold(mount, signal);
+      await mkdir(this.rootfs(id), { recursive: true });
+      record = await this.#mountRoot(record, image, signal);
       const spec = await this.#spec(record, sandboxRecord, sandbox, config, image, place, signal);
       await records.writeFile(id, 'config.json', JSON.stringify(spec));
       await records.write({ ...record, made: true });
@@ -87,6 +87,18 @@ export class Containers {
       await this.remove(id, AbortSignal.timeout(drainMs)).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Resolves with the record, which tells who made it. */
+  async #mountRoot(record: ContainerRecord, { chainId }: LocalImage, signal: AbortSignal): Promise<ContainerRecord> {
+    const { ctr, layers, records, snapshotter } = this.#deps;
+    const rootfs = this.rootfs(record.id);
+    if (chainId !== '' && await layers.mount(chainId, record.id, rootfs, signal)) return record;
+    const { layers: _layers, ...other } = record;
+    // Before there is a snapshot, so that it is not forgotten.
+    await records.write(other);
+    await mountAsTold(await ctr.run(['snapshots', '--snapshotter', await snapshotter(signal), 'prepare', '--target', rootfs, record.id, chainId], signal), signal);
+    return other;
   }
 
   async start(id: string, signal: AbortSignal): Promise<void> {
@@ -125,28 +137,30 @@ export class Containers {
     for (let waitMs = 1; await isAlive(record.process) && clock.monotonic() < deadlineMs; waitMs = Math.min(2 * waitMs, 200)) {
       await clock.sleep(Math.min(waitMs, Math.max(1, deadlineMs - clock.monotonic())), signal);
     }
-    if (await isAlive(record.process)) await this.#kill(record, signal);
+    if (await isAlive(record.process)) await this.kill(record, signal);
     await this.settle(record, undefined, signal);
   }
 
   async remove(id: string, signal: AbortSignal): Promise<void> {
-    const { ctr, tasks, records, snapshotter } = this.#deps;
+    const { ctr, tasks, layers, records, snapshotter } = this.#deps;
     const record = (await records.all()).get(id);
     if (!record) return;
-    if (await isAlive(record.process)) await this.#kill(record, signal);
-    // One whose end is written down has no task any more.
-    if (!record.end) {
+    if (record.process) {
+      await this.stop(id, 0, signal);
+    } else if (!record.end) {
+      // Nobody knows whether it was started.
       await tasks.kill(id, 'SIGKILL', signal, true);
       await tasks.delete(id, signal);
     }
     await exec('umount', ['-l', this.rootfs(id)]);
-    const used = [['containers', 'rm', id], ['snapshots', '--snapshotter', await snapshotter(signal), 'rm', id]];
+    const used = [['containers', 'rm', id], ...(record.layers === undefined ? [['snapshots', '--snapshotter', await snapshotter(signal), 'rm', id]] : [])];
     const removals = await Promise.allSettled(used.map((words) => absentIsFine(ctr.run(words, signal))));
     for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
     await this.#pipesOf(record).remove();
     this.#pipes.delete(id);
     await removeCgroup(record.cgroup);
     await records.remove(id);
+    if (record.layers !== undefined) layers.leave(record.layers, id);
   }
 
   /** What is true of it now. When its program has ended, that is found out and written down first. */
@@ -167,7 +181,8 @@ export class Containers {
 
   /** After a restart of the agent: reads on what those say that still run. */
   async adopt(record: ContainerRecord, pid: number | undefined, signal: AbortSignal): Promise<void> {
-    const { records, clock, tasks } = this.#deps;
+    const { records, clock, tasks, layers } = this.#deps;
+    if (record.layers !== undefined) layers.use(record.layers, record.id);
     if (!record.made) return this.remove(record.id, signal);
     if (record.end) return;
     if (record.process) return this.#pipesOf(record).listen();
@@ -217,7 +232,7 @@ export class Containers {
   }
 
   /** With all that it has started, and until that is so: what runs beside it in its cgroup would keep its task from ending. */
-  async #kill(record: ContainerRecord, signal: AbortSignal): Promise<void> {
+  async kill(record: ContainerRecord, signal: AbortSignal): Promise<void> {
     for (let waitMs = 1; await isAlive(record.process); waitMs = Math.min(2 * waitMs, 500)) {
       if (send(record, 'SIGKILL')) await killProcesses(record.cgroup);
       else if (!await this.#deps.tasks.kill(record.id, 'SIGKILL', signal, true)) return;

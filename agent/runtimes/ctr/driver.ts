@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LayerName } from '#common/archive-parts.ts';
-import { StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
 import { limitCgroup, usageOf } from '../cgroups.ts';
@@ -20,6 +20,7 @@ import { podEvents } from './events.ts';
 import { CtrImages } from './images.ts';
 import { CtrHandlers } from './handlers.ts';
 import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRecord } from './records.ts';
+import { Layers } from './layers.ts';
 import { Pauses } from './pauses.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Tasks } from './tasks.ts';
@@ -48,6 +49,7 @@ export class CtrDriver implements RuntimeDriver {
   readonly #tasks: Tasks;
   readonly #pauses: Pauses;
   readonly #images: CtrImages;
+  readonly #layers: Layers;
   readonly #cni: Cni;
   readonly #handlers: CtrHandlers;
   readonly #sandboxRecords: Records<CtrSandboxRecord>;
@@ -69,6 +71,7 @@ export class CtrDriver implements RuntimeDriver {
     this.#tasks = new Tasks({ ctr, clock });
     this.#pauses = new Pauses({ clock }, { runDir });
     this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
+    this.#layers = new Layers({ log: deps.log, views: async (signal) => (await this.#snapshotterName(signal) === 'overlayfs' ? this.#views() : undefined) });
     this.#cni = new Cni({ clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#handlers = new CtrHandlers(ctr.endpoint);
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
@@ -79,7 +82,7 @@ export class CtrDriver implements RuntimeDriver {
     });
     this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, pauses: this.#pauses, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause') });
     this.#containers = new Containers(
-      { ...deps, ctr, tasks: this.#tasks, images: this.#images, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
+      { ...deps, ctr, tasks: this.#tasks, images: this.#images, layers: this.#layers, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
       { runDir, owner: config.owner },
     );
     this.#commands = new Commands({ ctr, clock, tasks: this.#tasks }, { execDir: join(runDir, 'exec') });
@@ -123,8 +126,10 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
-    await Promise.all((await this.#inside(id)).map((record) => this.#containers.remove(record.id, signal)));
-    await this.#sandboxes.remove(id, signal);
+    const inside = await this.#inside(id);
+    // What runs ends before its namespaces do; the rest takes its time, side by side.
+    await Promise.all(inside.map((record) => this.#containers.kill(record, signal)));
+    await Promise.all([...inside.map((record) => this.#containers.remove(record.id, signal)), this.#sandboxes.remove(id, signal)]);
   }
 
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
@@ -189,11 +194,11 @@ export class CtrDriver implements RuntimeDriver {
     return imageUserOf((await this.#images.get(image, signal)).config.User ?? '');
   }
 
-  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#images.pull(image, options, signal); }
-  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#images.load(archive, signal); }
+  pullImage(image: string, options: PullOptions, signal: AbortSignal): Promise<PulledImage> { return this.#changing(this.#images.pull(image, options, signal), signal); }
+  importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#changing(this.#images.load(archive, signal), signal); }
   heldLayers(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
-  removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> { return this.#images.remove(names, signal); }
+  removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> { return this.#changing(this.#images.remove(names, signal), signal); }
 
   async imagesInUse(): Promise<ReadonlySet<string>> {
     return new Set([...(await this.#containerRecords.all()).values()].map(({ image }) => canonicalReference(image)));
@@ -212,7 +217,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
-    return podEvents({ ...this.#deps, ctr: this.#ctr, pauses: this.#pauses, ended: (id, end) => this.#ended(id, end, signal) }, namespace, signal);
+    return podEvents({ ...this.#deps, ctr: this.#ctr, pauses: this.#pauses, ended: (id, end) => this.#ended(id, end, signal), imagesChanged: (isHeard) => { this.#images.changed(isHeard); } }, namespace, signal);
   }
 
   async stats(): ReturnType<RuntimeDriver['stats']> {
@@ -223,6 +228,13 @@ export class CtrDriver implements RuntimeDriver {
 
   async written(ids: readonly string[], signal: AbortSignal): ReturnType<NonNullable<RuntimeDriver['written']>> {
     return (await import('./written.ts')).writtenIn(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), signal);
+  }
+
+  /** What was an image's before may be nobody's then. */
+  async #changing<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    const result = await work;
+    await this.#layers.release(signal);
+    return result;
   }
 
   async #inside(sandboxId: string): Promise<ContainerRecord[]> {
@@ -259,6 +271,8 @@ export class CtrDriver implements RuntimeDriver {
       await this.#tasks.delete(id, signal);
       await this.#ctr.run(['containers', 'rm', id], signal);
     }
+    // Pods need not wait for that to be possible: what is left is tried again by the next agent.
+    await this.#layers.releaseAll(signal).catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'layers of images that nobody uses cannot be looked for'); });
   }
 
   /** Loaded when first used: few pods have volumes of images. */

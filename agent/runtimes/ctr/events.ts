@@ -13,6 +13,8 @@ export interface EventDeps extends DriverDeps {
   readonly pauses: Pauses;
   /** Notes the end of a container, or of a sandbox, of which there is nothing to note; resolves with the pod that it is of, undefined when it is none of ours. */
   readonly ended: (id: string, end?: KnownEnd) => Promise<string | undefined>;
+  /** Images may have changed; `isHeard` when whatever changes from now on will be told. */
+  readonly imagesChanged: (isHeard?: boolean) => void;
 }
 
 const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
@@ -20,7 +22,7 @@ const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.2 };
 const againMs = [500, 300_000];
 const stderrBytes = 2000;
 
-/** containerd's events of this namespace: what changes by itself is the end of programs. */
+/** containerd's events of this namespace: what changes by itself is the end of programs, and what others do to images. */
 export async function* podEvents(deps: EventDeps, namespace: string, signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
   for (let failures = 1; !signal.aborted; failures++) {
     try {
@@ -36,15 +38,19 @@ export async function* podEvents(deps: EventDeps, namespace: string, signal: Abo
   }
 }
 
-async function* subscribe({ ctr, pauses, ended, clock, log }: EventDeps, namespace: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
-  const command = ctr.open(['events', `namespace==${namespace},topic=="/tasks/exit"`]);
+async function* subscribe({ ctr, pauses, ended, imagesChanged, clock, log }: EventDeps, namespace: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
+  const command = ctr.open(['events', ...['topic=="/tasks/exit"', 'topic~="^/images/"'].map((topic) => `namespace==${namespace},${topic}`)]);
   const pending = new PendingPods();
   const stop = (): void => { command.kill(); };
   let words = '';
   let over = false;
   let cancel: () => void = () => undefined;
   const again = (times: number): void => {
-    cancel = clock.after(againMs[Math.min(times, againMs.length - 1)] ?? 0, () => { pending.add(undefined); again(times + 1); });
+    cancel = clock.after(againMs[Math.min(times, againMs.length - 1)] ?? 0, () => {
+      pending.add(undefined);
+      imagesChanged(true);
+      again(times + 1);
+    });
   };
   const note = (id: string, end?: KnownEnd): void => {
     ended(id, end).then((uid) => { if (uid !== undefined) pending.add(uid); }, (error: unknown) => {
@@ -56,6 +62,7 @@ async function* subscribe({ ctr, pauses, ended, clock, log }: EventDeps, namespa
   createInterface({ input: command.stdout }).on('line', (line) => {
     const exit = exitOf(line);
     if (exit) note(exit.containerId, exit);
+    else if (line.includes(' /images/')) imagesChanged();
   });
   const unsubscribe = pauses.subscribe((id) => { note(id); });
   const finish = (): void => { over = true; pending.wake(); };
@@ -71,6 +78,7 @@ async function* subscribe({ ctr, pauses, ended, clock, log }: EventDeps, namespa
     }
   } finally {
     cancel();
+    imagesChanged(false);
     unsubscribe();
     signal.removeEventListener('abort', stop);
     command.kill();

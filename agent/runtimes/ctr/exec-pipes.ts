@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { execOk } from '#common/exec.ts';
-import { shellWord } from './pipes.ts';
+import { shellWord } from '../containerd/shell-word.ts';
 
 /**
  * What a command in a container says, through named pipes that a shim's logger writes into. The pipes that `ctr` makes

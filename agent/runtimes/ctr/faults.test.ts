@@ -33,7 +33,6 @@ const running = (...names: string[]): Promise<void> => lab.until(() => names.eve
 interface Case { readonly what: string; readonly call: string; /** In the shell's words: `hang` never ends, `truth` does what was asked for. */ readonly script: string; readonly reason: string; readonly message: RegExp; readonly waiting?: ContainerState['waiting'] }
 
 const sandbox = { reason: 'FailedCreatePodSandBox', waiting: { reason: 'ContainerCreating' } } as const;
-const creation = { reason: 'Failed', waiting: { reason: 'CreateContainerError' } } as const;
 const preparation = { reason: 'Failed', waiting: { reason: 'CreateContainerConfigError' } } as const;
 const start = { reason: 'Failed', waiting: { reason: 'RunContainerError' } } as const;
 
@@ -44,7 +43,6 @@ const beginnings: readonly Case[] = [
   { what: 'runc refuses one without a word', call: 'runc run', script: 'exit 7', ...sandbox, message: /the pod's namespaces cannot be made: exit code 7/ },
   { what: 'a sandbox is said to run, and does not', call: 'runc run', script: 'exit 0', ...sandbox, message: /runc says that it has started the program, and does not tell its process \(""\)/ },
   { what: 'half of a process is told', call: 'runc run', script: 'truth; echo 1x > "$pidfile"; exit', ...sandbox, message: /does not tell its process \("1x/ },
-  { what: 'no mount is told of a snapshot', call: 'snapshots prepare', script: 'truth > /dev/null; exit', ...creation, message: /containerd asks for something that is no mount/ },
   { what: 'a container is refused without a word', call: 'run', script: 'exit 7', ...start, message: /^Error: ctr failed without a word/ },
   { what: 'no view of an image is made', call: 'snapshots view', script: 'hang', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : containerd has not done within 30 s what ctr snapshots asks/ },
   { what: 'a view of an image is gone at once', call: 'snapshots label', script: 'say "snapshot x: not found"', ...preparation, message: /MountVolume\.SetUp failed for volume "files" : snapshot x: not found/ },
@@ -59,7 +57,7 @@ const beginnings: readonly Case[] = [
 
 const endings: readonly Case[] = [
   { what: 'a task is not let go of', call: 'tasks delete', script: 'hang', reason: 'FailedSync', message: /has not done within 30 s what ctr tasks delete asks/ },
-  { what: 'runc lets go of nothing', call: 'runc delete', script: 'say "unable to destroy container: device or resource busy"', reason: 'FailedKillPod', message: /runc --root .* delete --force .* exited with 1: unable to destroy container/ },
+  { what: 'runc lets go of nothing', call: 'runc delete', script: 'say "unable to destroy container: device or resource busy"', reason: 'FailedKillPod', message: /the pod's namespaces cannot be taken down: unable to destroy container/ },
   { what: 'ctr is killed', call: 'containers rm', script: 'kill -9 $$', reason: 'FailedKillPod', message: /ended by SIGKILL/ },
   { what: 'a snapshot stays', call: 'snapshots rm', script: 'say "snapshot is in use: unknown"', reason: 'FailedKillPod', message: /snapshot is in use/ },
   { what: 'a plugin takes no address back', call: 'DEL', script: 'hang', reason: 'FailedKillPod', message: /the CNI plugin lab did not end within 60 s \(DEL\)/ },
@@ -72,7 +70,7 @@ it.each([
   ['do without ever ending', beginnings.filter(({ script }) => script.includes('hang'))],
 ])('whatever ctr, runc and CNI plugins %s is said, others run, all heals, and nothing stays', async (_what, cases) => {
   lab.want(pod('other'), pod('slow'));
-  for (const call of ['runc run', 'snapshots prepare', 'run', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
+  for (const call of ['runc run', 'run', 'ADD']) fake.break(call, 'sleep 0.2', 'slow-uid');
   const bad = cases.map(nameOf);
   cases.forEach(({ call, script }, index) => { fake.break(call, script, `${bad[index] ?? ''}-uid`); });
   await running('other', 'slow');
@@ -103,6 +101,19 @@ it('whatever they do instead of ending one is said, others end, and nothing stay
   await lab.untilGone('other');
   fake.mend();
   await lab.untilGone(...bad);
+  expect(fake.held).toEqual([]);
+}, patience);
+
+it('roots that the agent cannot mount are made by containerd, and what that tells instead is said', async () => {
+  fake.break('mount', 'case $* in *upperdir=*) exit 32 ;; esac');
+  fake.break('snapshots prepare', 'truth > /dev/null; exit', 'bad-uid');
+  lab.want(pod('web'), pod('other'), pod('bad'));
+  await running('web', 'other');
+  await lab.until(() => lab.isTold('bad', 'Failed', /containerd asks for something that is no mount/), 'the Event');
+  await lab.until(() => lab.stateOf('bad')?.waiting?.reason === 'CreateContainerError', 'the state');
+  expect(fake.held.filter((what) => what.startsWith('snapshots: '))).toHaveLength(2);
+  lab.drop('web', 'other', 'bad');
+  await lab.untilGone('web', 'other', 'bad');
   expect(fake.held).toEqual([]);
 }, patience);
 

@@ -50,6 +50,8 @@ export class CtrImages {
   #store: ContainerdStore | undefined;
   /** By digest; what a digest stands for does not change. */
   readonly #known = new Map<string, LocalImage>();
+  /** Digests by names, while changes are heard of: to ask takes a command. A map's successor knows nothing that was asked before. */
+  #names: Map<string, string> | undefined;
 
   /** `launcher` runs what speaks to registries: ctr does that itself, not its containerd. */
   constructor(ctr: Ctr, snapshotter: (signal: AbortSignal) => Promise<string>, hostsDir: string | undefined, launcher: readonly string[] = []) {
@@ -57,6 +59,11 @@ export class CtrImages {
     this.#launcher = launcher;
     this.#snapshotter = snapshotter;
     this.#hostsDir = hostsDir;
+  }
+
+  /** Something of the images here may have changed. `isHeard`: whatever changes from now on will be told, too. */
+  changed(isHeard = this.#names !== undefined): void {
+    this.#names = isHeard ? new Map() : undefined;
   }
 
   async list(signal: AbortSignal): Promise<readonly ListedImage[]> {
@@ -91,7 +98,7 @@ export class CtrImages {
         const changed = table.read(line);
         if (changed && lease !== undefined) void this.#keep(lease, changed);
         if (changed || line.includes('downloading')) progress?.(table.sum());
-      });
+      }).finally(() => { this.changed(); });
       return await this.#checked(image, signal);
     } catch (error) {
       isOver = isStatus(error, 'NotFound', 'Invalid') || diskIsFull.test(messageOf(error));
@@ -135,7 +142,7 @@ export class CtrImages {
   }
 
   async load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> {
-    const names = await importArchive(this.#ctr.arguments([]), ['--snapshotter', await this.#snapshotter(signal)], archive, signal);
+    const names = await importArchive(this.#ctr.arguments([]), ['--snapshotter', await this.#snapshotter(signal)], archive, signal).finally(() => { this.changed(); });
     for (const name of names) await this.#checked(name, signal);
     return names;
   }
@@ -150,7 +157,14 @@ export class CtrImages {
   }
 
   async remove(names: readonly string[], signal: AbortSignal): Promise<void> {
-    if (names.length > 0) await this.#ctr.run(['images', 'rm', '--sync', ...names], signal).catch((error: unknown) => { if (!isStatus(error, 'NotFound')) throw error; });
+    if (names.length === 0) return;
+    try {
+      await this.#ctr.run(['images', 'rm', '--sync', ...names], signal);
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error;
+    } finally {
+      this.changed();
+    }
   }
 
   /** containerd takes an image for another kind of host without a word where it has no index. */
@@ -171,9 +185,14 @@ export class CtrImages {
 
   async #digestOf(image: string, signal: AbortSignal): Promise<string | undefined> {
     const name = canonicalReference(image);
+    const names = this.#names;
+    const known = names?.get(name);
+    if (known !== undefined) return known;
     const listed = await this.#ctr.run(['images', 'ls', `name==${name}`], signal);
     const row = listed.split('\n').slice(1).map((line) => line.split(/\s+/)).find(([ref]) => ref === name);
-    return row?.find((word) => /^sha256:[0-9a-f]{64}$/.test(word));
+    const digest = row?.find((word) => /^sha256:[0-9a-f]{64}$/.test(word));
+    if (digest !== undefined) names?.set(name, digest);
+    return digest;
   }
 
   /** Hands on each line that the command says, until it ends. */

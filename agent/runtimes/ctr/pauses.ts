@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
-import { exec, execOk } from '#common/exec.ts';
+import { exec } from '#common/exec.ts';
 import { sendSignal, type ProcessRef } from '../process.ts';
 import { isAlive } from './records.ts';
 import { refOf } from './tasks.ts';
@@ -30,6 +30,10 @@ unset NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
 [ -p "$1" ] || mkfifo -m 600 "$1" || exit
 [ -z "$7" ] || mount -t tmpfs -o ${shmOptions} shm "$7" || exit
 exec runc --root "$2" run --detach --pid-file "$3" --bundle "$4" "$5" 1<>"$1"`;
+
+/** What is mounted goes first: then the folder tells whether there is something to take back. */
+const endScript = `umount -l "$1" 2>/dev/null; rmdir "$1" 2>/dev/null
+[ -z "$2" ] || exec runc --root "$2" delete --force "$3"`;
 
 /** What a pause program is started with. */
 export interface PauseSetup {
@@ -61,20 +65,22 @@ export class Pauses {
     await rm(pidFile, { force: true });
     const args = [this.#pipe(id), this.#root(id), pidFile, bundle, id, words, shm];
     const { exitCode } = await this.#runc(() => exec('sh', ['-c', script, 'sh', ...args], { signal, clock: this.#clock, timeoutMs: startMs }));
-    if (exitCode !== 0) throw failed(exitCode, await readFile(words, 'utf8').catch(() => ''));
+    if (exitCode !== 0) throw failed('made', exitCode, await readFile(words, 'utf8').catch(() => ''));
     const process = await refOf(pidFile, 'runc');
     this.watch(id);
     return process;
   }
 
-  /** Ends it where it runs, and what runc has of it. Nothing when there is nothing. */
-  async end(id: string, process: ProcessRef | undefined, signal: AbortSignal): Promise<void> {
+  /** Ends it where it runs, with what runc has of it and with what is mounted at `shm`. Nothing when there is nothing. */
+  async end(id: string, process: ProcessRef | undefined, shm: string, signal: AbortSignal): Promise<void> {
     this.#unwatch(id);
     if (process && await isAlive(process)) sendSignal(process.pid, 'SIGKILL');
     for (let waitMs = 1; await isAlive(process); waitMs = Math.min(2 * waitMs, 200)) await this.#clock.sleep(waitMs, signal);
     // Also one of which only runc knows: who started it was killed before it was written down.
-    const known = await access(join(this.#root(id), id)).then(() => true, () => false);
-    if (known) await this.#runc(() => execOk('runc', ['--root', this.#root(id), 'delete', '--force', id], { signal, clock: this.#clock, timeoutMs: deleteMs }));
+    const [known, shared] = await Promise.all([join(this.#root(id), id), shm].map((path) => access(path).then(() => true, () => false)));
+    if (!known && !shared) return;
+    const { exitCode, stderr } = await this.#runc(() => exec('sh', ['-c', endScript, 'sh', shm, known ? this.#root(id) : '', id], { signal, clock: this.#clock, timeoutMs: deleteMs }));
+    if (exitCode !== 0) throw failed('taken down', exitCode, stderr);
   }
 
   /** Tells when it ends, from now on. Nothing where a reboot has taken it. */
@@ -128,9 +134,9 @@ export class Pauses {
   }
 }
 
-function failed(exitCode: number, words: string): StatusError {
+function failed(what: 'made' | 'taken down', exitCode: number, words: string): StatusError {
   if (exitCode === 127 && /runc: (?:command )?not found/.test(words)) return notInstalled();
-  return new StatusError('InternalError', `the pod's namespaces cannot be made: ${words.trim().slice(-maxWords) || `exit code ${String(exitCode)}`}`);
+  return new StatusError('InternalError', `the pod's namespaces cannot be ${what}: ${words.trim().slice(-maxWords) || `exit code ${String(exitCode)}`}`);
 }
 
 function notInstalled(cause?: unknown): StatusError {

@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { Log } from '#common/log.ts';
+import { shellWord } from '../containerd/shell-word.ts';
 import { LogWriter } from '../sandbox/log-writer.ts';
 import type { LogEntry } from '../types.ts';
 
@@ -123,8 +124,4 @@ export function loggerUri(pipes: Pipes): string {
   const [out, err] = streams.map((stream) => shellWord(pipes.pipe(stream)));
   const script = `trap '' TERM; exec 5>&-; cat <&3 1<>${out ?? ''} & exec 3<&-; exec cat <&4 1<>${err ?? ''}`;
   return `binary:///bin/sh?-c=${encodeURIComponent(script)}`;
-}
-
-export function shellWord(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

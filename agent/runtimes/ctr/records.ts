@@ -9,6 +9,8 @@ export interface ContainerRecord extends Omit<Container, 'state' | 'reason' | 'm
   readonly stopSignal: string;
   readonly streams: { readonly stdin: boolean; readonly stdinOnce: boolean; readonly tty: boolean };
   readonly cgroup: string;
+  /** What the layers of its image are called, where its root file system is an overlay of ours over them; absent where containerd made it. */
+  readonly layers?: string;
   /** What `ctr run` is told of the runtime, and of the container's labels: containerd learns of it when it is started. Absent in records of versions that created it before. */
   readonly handler?: readonly string[];
   /** Absent until it was started. */
@@ -40,6 +42,6 @@ export function pauseOf({ made }: SandboxRecord): ProcessRef | undefined {
 }
 
 export function toContainer(record: ContainerRecord): Container {
-  const { made: _made, stopSignal: _signal, streams: _streams, cgroup: _cgroup, handler: _handler, process, end, ...container } = record;
+  const { made: _made, stopSignal: _signal, streams: _streams, cgroup: _cgroup, handler: _handler, layers: _layers, process, end, ...container } = record;
   return { ...container, state: end ? 'exited' : process ? 'running' : 'created', reason: end?.reason ?? '', message: end?.message ?? '' };
 }

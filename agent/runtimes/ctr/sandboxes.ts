@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '#common/atomic-file.ts';
 import type { Clock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
-import { exec, execOk } from '#common/exec.ts';
 import { pauseProgram } from '#install/images-pause.ts';
 import { hostArchitecture } from '#install/images.ts';
 import { removeCgroup } from '../cgroups.ts';
@@ -62,7 +61,6 @@ export class Sandboxes {
       await records.writeFile(id, 'config.json', JSON.stringify(spec));
       if (!config.hostIpc) await mkdir(this.#shm(id), { recursive: true, mode: 0o711 });
       const pause = await pauses.start(id, { bundle: records.folder(id), ...(!config.hostIpc && { shm: this.#shm(id) }) }, signal);
-      if (network) await execOk('nsenter', [`--net=/proc/${String(pause.pid)}/ns/net`, 'ip', 'link', 'set', 'lo', 'up'], { signal });
       const ips = network ? await cni.add(network, cniTarget(record, pause.pid), signal) : [];
       await records.write({ ...record, made: { startedAt: `${String(pause.pid)} ${pause.startTime}`, ips } });
       return id;
@@ -85,9 +83,8 @@ export class Sandboxes {
       await cni.remove(record.network, cniTarget(record, alive && pause ? pause.pid : 0), signal);
       await records.write({ ...record, disconnected: true });
     }
-    if (record.keeper === 'runc') await pauses.end(id, pause, signal);
-    else await this.#endTask(id, pause, signal);
-    await exec('umount', ['-l', this.#shm(id)]);
+    if (record.keeper !== 'runc') await this.#endTask(id, pause, signal);
+    await pauses.end(id, pause, this.#shm(id), signal);
   }
 
   async remove(id: string, signal: AbortSignal): Promise<void> {

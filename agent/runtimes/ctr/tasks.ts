@@ -4,7 +4,8 @@ import type { Clock } from '#common/clock.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { spawnDaemon } from '#common/exec.ts';
 import { processRef, type ProcessRef } from '../process.ts';
-import { loggerUri, shellWord, type Pipes } from './pipes.ts';
+import { shellWord } from '../containerd/shell-word.ts';
+import { loggerUri, type Pipes } from './pipes.ts';
 import { fromCtr, type Ctr } from '../containerd/ctr.ts';
 import type { ContainerRecord } from './records.ts';
 

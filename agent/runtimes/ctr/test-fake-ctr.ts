@@ -39,10 +39,11 @@ truth() {
     run) [ ! -e "$F/containers/$id" ] || say "container \\"$id\\": already exists"; : > "$F/containers/$id"; begin "$@" ;;
     'tasks kill') [ -e "$F/tasks/$id" ] || say 'no running task found: not found'; kill -9 "$(pid)" 2>/dev/null || say 'process already finished: not found' ;;
     'tasks delete') [ -e "$F/tasks/$id" ] || say "no running task found: task $id not found"; rm "$F/tasks/$id" ;;
-    'snapshots prepare') : > "$F/snapshots/$id"; echo "mount -t overlay overlay $6 -o lowerdir=/lower" ;;
+    'snapshots prepare') : > "$F/snapshots/$id"; echo "mount -t overlay overlay $6 -o lowerdir=/" ;;
+    'snapshots ls') echo 'KEY PARENT KIND'; for file in "$F"/snapshots/*; do [ ! -e "$file" ] || echo "\${file##*/} x View"; done ;;
     'snapshots view') [ ! -e "$F/snapshots/$5" ] || say "snapshot \\"$5\\": already exists"; : > "$F/snapshots/$5" ;;
     'snapshots label') [ -e "$F/snapshots/$5" ] || say "snapshot $5: not found" ;;
-    'snapshots mounts') echo "mount -t overlay overlay $5 -o ro,lowerdir=/lower" ;;
+    'snapshots mounts') echo "mount -t overlay overlay $5 -o ro,lowerdir=/" ;;
     'snapshots rm') [ -e "$F/snapshots/$id" ] || say "snapshot $id does not exist: not found"; rm "$F/snapshots/$id" ;;
     *) say "no such command: $call" ;;
   esac
@@ -79,8 +80,8 @@ done
 truth "$@"
 `;
 
-/** Anything that takes a folder, and gives it back. */
-const mount = (dir: string): string => `#!/bin/sh\nfor word; do case $word in /*) folder=\${word%/*}; : > "${dir}/mounts/\${folder##*/}-\${word##*/}" ;; esac; done\n`;
+/** Anything that takes a folder, and gives it back. The fault of the one is called `mount`. */
+const mount = (dir: string): string => `#!/bin/sh\n[ ! -e "${dir}/faults/mount@" ] || . "${dir}/faults/mount@"\nfor word; do case $word in /*) folder=\${word%/*}; : > "${dir}/mounts/\${folder##*/}-\${word##*/}" ;; esac; done\n`;
 const umount = (dir: string): string => `#!/bin/sh\nfolder=\${2%/*}; exec rm "${dir}/mounts/\${folder##*/}-\${2##*/}" 2>/dev/null\n`;
 
 /** Gives addresses, and takes them back. Its faults are called `ADD` and `DEL`. */
@@ -96,7 +97,7 @@ truth
 `;
 
 /** What a host has beside them. */
-const programs = ['sh', 'sleep', 'cat', 'ls', 'rm', 'mkdir', 'mkfifo'];
+const programs = ['sh', 'sleep', 'cat', 'ls', 'rm', 'mkdir', 'rmdir', 'mkfifo'];
 const kinds = ['containers', 'tasks', 'pauses', 'snapshots', 'mounts', 'addresses'] as const;
 
 /** For tests: a containerd's command line, CNI plugin and mounts that keep what they did in files, apart from the faults that they are given. As long as it is open, this process finds no other programs. */
@@ -116,7 +117,6 @@ export class FakeCtr {
     write(join(bin, 'runc'), runc(this.#dir, stateDir));
     write(join(bin, 'mount'), mount(this.#dir));
     write(join(bin, 'umount'), umount(this.#dir));
-    write(join(bin, 'nsenter'), '#!/bin/sh\n');
     for (const name of programs) symlinkSync(whereIs(name, this.#path ?? ''), join(bin, name));
     write(join(cniBin, 'lab'), plugin(this.#dir));
     write(join(confDir, '10-lab.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'lab', plugins: [{ type: 'lab' }] }));
@@ -150,9 +150,9 @@ export class FakeCtr {
     return [...this.#running].some((pid) => !hung.has(String(pid)));
   }
 
-  /** What pods have of the host. Volumes are unmounted where the kernel knows them to be mounted, and it knows of none here. */
+  /** What pods have of the host. What is kept of images stays; volumes are unmounted where the kernel knows them to be mounted, and it knows of none here. */
   get held(): string[] {
-    return kinds.flatMap((kind) => readdirSync(join(this.#dir, kind)).map((name) => `${kind}: ${name}`)).filter((what) => !what.includes('.volumes'));
+    return kinds.flatMap((kind) => readdirSync(join(this.#dir, kind)).map((name) => `${kind}: ${name}`)).filter((what) => !what.includes('.volumes') && !what.startsWith('snapshots: layers-'));
   }
 
   /** Processes of containers, by their ids. */

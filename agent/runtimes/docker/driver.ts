@@ -141,9 +141,8 @@ export class DockerDriver implements RuntimeDriver {
 
   async removeSandbox(id: string, signal: AbortSignal): Promise<void> {
     const inside = await this.#listed([...labelFilter(this.#config.owner), `${ownLabels.sandbox}=${id}`], signal);
-    await Promise.all(inside.map(({ Id }) => this.removeContainer(Id, signal)));
     const pause = await this.#inspectById(id, signal);
-    await this.#disconnect(id, pause, signal);
+    await Promise.all([...inside.map(({ Id }) => this.removeContainer(Id, signal)), this.#disconnect(id, pause, signal)]);
     if (pause) await this.removeContainer(id, signal);
     await this.#records.remove(id);
   }

@@ -36,6 +36,9 @@ export interface ContainerPlace {
   readonly hooks?: object;
 }
 
+/** Nothing else switches a new network's loopback on. Run by the runtime, inside: a command of ours that goes in there costs more. */
+const loopbackUp = { path: '/bin/sh', args: ['sh', '-c', 'exec ip link set lo up'], env: [usualPath], timeout: 30 };
+
 /** The pause program with the namespaces of a pod. */
 export function sandboxSpec(config: SandboxConfig, rootfs: string, cgroup: string, minOomScoreAdj: number): object {
   return {
@@ -47,6 +50,7 @@ export function sandboxSpec(config: SandboxConfig, rootfs: string, cgroup: strin
     root: { path: rootfs, readonly: true },
     ...(config.hostname !== '' && { hostname: config.hostname }),
     mounts: kernelMounts(false),
+    ...(!config.hostNetwork && { hooks: { createContainer: [loopbackUp] } }),
     linux: {
       namespaces: [
         { type: 'mount' }, ...(config.hostNetwork ? [] : [{ type: 'network' }, { type: 'uts' }]), ...(config.hostIpc ? [] : [{ type: 'ipc' }]), ...(config.hostPid ? [] : [{ type: 'pid' }]),

@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts';
+
 /** At most `max` pieces of work at once; the others wait in order. */
 export class Limit {
   #free: number;
@@ -18,6 +20,26 @@ export class Limit {
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free++;
+    }
+  }
+
+  /** Nobody waits longer than `ms`: then it is done beside the others, for one of them may be stuck. An abort of the signal ends the wait, not the work. */
+  async runSoon<T>(work: () => Promise<T>, ms: number, clock: Clock, signal: AbortSignal): Promise<T> {
+    const late = new AbortController();
+    const cancel = clock.after(ms, () => { late.abort(); });
+    let begun = false;
+    try {
+      return await this.run(() => {
+        begun = true;
+        cancel();
+        return work();
+      }, AbortSignal.any([signal, late.signal]));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (begun || !late.signal.aborted) throw error;
+      return await work();
+    } finally {
+      cancel();
     }
   }
 
