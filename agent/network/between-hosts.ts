@@ -38,6 +38,8 @@ export class BetweenHosts {
   #wireguardFacts: WireguardFacts | null | undefined;
   #clamped = '';
   #shown = '';
+  /** By family, whether there may be routes of ours; undefined before the first look. */
+  readonly #hasRoutes = new Map<'-4' | '-6', boolean>();
 
   constructor(deps: BetweenHostsDeps, config: PodNetworkConfig) {
     this.#deps = deps;
@@ -166,8 +168,11 @@ export class BetweenHosts {
     const problems: string[] = [];
     for (const family of ['-4', '-6'] as const) {
       const desired = wanted.filter((r) => r.destination.includes(':') === (family === '-6'));
+      // What never had routes of ours need not be asked for them.
+      if (desired.length === 0 && this.#hasRoutes.get(family) === false) continue;
       const shown = await exec('ip', [family, '-j', '-d', 'route', 'show', 'proto', protocol], { signal });
       const commands = routeCommands(desired, shown.exitCode === 0 ? parseRoutes(shown.stdout) : [], this.#config.routeProtocol);
+      this.#hasRoutes.set(family, desired.length > 0 || commands.length > 0 || shown.exitCode !== 0);
       if (commands.length === 0) continue;
       await ledger.record({ kind: 'routes', target: protocol, before: null, after: null });
       const result = await exec('ip', [family, '-force', '-batch', '-'], { input: `${commands.join('\n')}\n`, signal });

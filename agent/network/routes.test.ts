@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cniConflist } from './cni-config.ts';
 import { concerns } from './link-watch.ts';
-import { parseRoutes, peerRoutes, routeCommands } from './routes.ts';
+import { hasDefaultRoute, parseRoutes, peerRoutes, routeCommands } from './routes.ts';
 import type { PeerPlan } from './types.ts';
 
 const plan = (change: Partial<PeerPlan>): PeerPlan => ({ nodeName: 'b', podCidrs: ['10.42.1.0/24', 'fd42:0:0:1::/64'], how: 'routes', why: '', via: [], ...change });
@@ -15,6 +15,23 @@ describe('routes', () => {
       { destination: 'fd42:0:0:1::/64', via: 'fd42:0:0:1::', device: 'cleat-vxlan', onlink: true, source: 'fd42::', mtu: 1400 },
     ]);
     expect(peerRoutes([plan({ how: 'relay', relay: 'c' }), plan({ nodeName: 'n', how: 'none' })], { bases: {} })).toEqual([{ destination: '10.42.1.0/24', device: 'cleat-wg' }, { destination: 'fd42:0:0:1::/64', device: 'cleat-wg' }]);
+  });
+
+  it('by default are seen in the tables of the kernel, but for those that refuse', () => {
+    const head = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n';
+    const link = 'eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n';
+    expect(hasDefaultRoute(head, 4)).toBe(false);
+    expect(hasDefaultRoute(head + link, 4)).toBe(false);
+    expect(hasDefaultRoute(`${head}${link}eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n`, 4)).toBe(true);
+    expect(hasDefaultRoute(`${head}*\t00000000\t00000000\t0200\t0\t0\t0\t00000000\t0\t0\t0\n`, 4)).toBe(false);
+    // Half of everything, as VPNs have it, is no default route.
+    expect(hasDefaultRoute(`${head}tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\n`, 4)).toBe(false);
+    const [none, zero] = ['0'.repeat(32), '00000400 00000003 00000000'];
+    const row = (flags: string, device: string, length = '00'): string => `${none} ${length} ${none} 00 fd000000000000000000000000000001 ${zero} ${flags} ${device}\n`;
+    expect(hasDefaultRoute(row('00200200', 'lo'), 6)).toBe(false);
+    expect(hasDefaultRoute(row('00000001', 'eth0', '01'), 6)).toBe(false);
+    expect(hasDefaultRoute(row('00200200', 'lo') + row('00000003', 'eth0'), 6)).toBe(true);
+    expect(hasDefaultRoute('', 6)).toBe(false);
   });
 
   it('change only what differs', () => {

@@ -50,6 +50,18 @@ export function parseRoutes(json: string): Route[] {
   });
 }
 
+/** The kernel's flag of a route that refuses. */
+const rejects = 0x0200;
+
+/** Whether `/proc/net/route`, or `/proc/net/ipv6_route`, has a default route that leads somewhere. */
+export function hasDefaultRoute(table: string, family: 4 | 6): boolean {
+  return table.split('\n').some((line) => {
+    const words = line.trim().split(/\s+/);
+    const [destination, mask, flags] = family === 4 ? [words[1], words[7], words[3]] : [words[0], words[1], words[8]];
+    return /^0+$/.test(destination ?? '') && /^0+$/.test(mask ?? '') && flags !== undefined && (parseInt(flags, 16) & rejects) === 0;
+  });
+}
+
 /** `ip -batch` lines that lead from `actual` (our routes only) to `desired`; empty when nothing is to do. */
 export function routeCommands(desired: readonly Route[], actual: readonly Route[], protocol: number): string[] {
   const matches = (want: Route, have: Route): boolean =>
