@@ -94,8 +94,8 @@ export async function cgroupPlaces(): Promise<(path: string, controller: string)
 
 /** Some process of a cgroup, or of one below it; undefined when there is none. */
 export async function someProcess(path: string): Promise<number | undefined> {
-  for (const mount of await cgroupMounts()) {
-    for await (const pid of processesIn(folderOf(mount, path))) return pid;
+  for (const folder of await foldersOf(path)) {
+    for await (const pid of processesIn(folder)) return pid;
   }
   return undefined;
 }
@@ -103,7 +103,7 @@ export async function someProcess(path: string): Promise<number | undefined> {
 /** Kills all processes of a cgroup and of those below it, and tells how many there were. They end a little later; what one forks meanwhile the next call finds. */
 export async function killProcesses(path: string): Promise<number> {
   const pids = new Set<number>();
-  for (const mount of await cgroupMounts()) for await (const pid of processesIn(folderOf(mount, path))) pids.add(pid);
+  for (const folder of await foldersOf(path)) for await (const pid of processesIn(folder)) pids.add(pid);
   for (const pid of pids) {
     // One of another process id namespace is 0 here.
     if (pid > 1) sendSignal(pid, 'SIGKILL');
@@ -118,7 +118,7 @@ async function* processesIn(dir: string): AsyncGenerator<number> {
 
 /** Removes a cgroup and those below it from every hierarchy. False: something still lives in it, and the next removal gets it. */
 export async function removeCgroup(path: string): Promise<boolean> {
-  const folders = (await cgroupMounts()).map((mount) => folderOf(mount, path));
+  const folders = await foldersOf(path);
   await Promise.all(folders.map(removeTree));
   return !folders.some((folder) => existsSync(folder));
 }
@@ -185,21 +185,43 @@ export function sliceOf(path: string): string {
   return `${path.split('/').filter(Boolean).map((part) => part.replaceAll('-', '_')).join('-')}.slice`;
 }
 
-/** Where a cgroup is: a runtime that has systemd make them keeps each slice in that of its parent. */
-function folderOf({ path: root }: Mount, path: string): string {
-  const plain = join(root, path);
-  if (existsSync(plain)) return plain;
-  const parts = path.split('/').filter(Boolean);
-  const slices = join(root, ...parts.map((_part, i) => sliceOf(parts.slice(0, i + 1).join('/'))));
-  return existsSync(slices) ? slices : plain;
+/** Where a cgroup is, or would be made. */
+function folderOf(mount: Mount, path: string): string {
+  return presentFolder(mount, path, slicesOf(path)) ?? join(mount.path, path);
 }
 
-async function cgroupMounts(): Promise<Mount[]> {
+/** Where a cgroup is, in each hierarchy that has it. */
+async function foldersOf(path: string): Promise<string[]> {
+  const slices = slicesOf(path);
+  return (await cgroupMounts()).flatMap((mount) => presentFolder(mount, path, slices) ?? []);
+}
+
+function presentFolder({ path: root }: Mount, path: string, slices: string): string | undefined {
+  return [path, slices].map((place) => join(root, place)).find((folder) => existsSync(folder));
+}
+
+/** A runtime that has systemd make them keeps each slice in that of its parent. */
+function slicesOf(path: string): string {
+  const parts = path.split('/').filter(Boolean);
+  return join(...parts.map((_part, i) => sliceOf(parts.slice(0, i + 1).join('/'))));
+}
+
+let known: Mount[] = [];
+
+/** Read once: they are mounted when a host boots, and each pod adds lines to what would have to be read. */
+async function cgroupMounts(): Promise<readonly Mount[]> {
+  if (known.length === 0) known = await readMounts();
+  return known;
+}
+
+async function readMounts(): Promise<Mount[]> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' '));
   return mounts.flatMap(([, path = '', type, options = '']): Mount[] => (type === 'cgroup' || type === 'cgroup2' ? [{ path, version: type === 'cgroup2' ? 2 : 1, controllers: new Set(options.split(',')) }] : []));
 }
 
 async function removeTree(dir: string): Promise<void> {
+  // Most have nothing below them.
+  if (await rmdir(dir).then(() => true, () => false)) return;
   const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) if (entry.isDirectory()) await removeTree(join(dir, entry.name));
   await rmdir(dir).catch(() => undefined);
