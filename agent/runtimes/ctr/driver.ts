@@ -271,8 +271,9 @@ export class CtrDriver implements RuntimeDriver {
       await this.#tasks.delete(id, signal);
       await this.#ctr.run(['containers', 'rm', id], signal);
     }
-    // Pods need not wait for that to be possible: what is left is tried again by the next agent.
-    await this.#layers.releaseAll(signal).catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'layers of images that nobody uses cannot be looked for'); });
+    // Pods need not wait for that to be possible.
+    await this.#layers.adopt(signal).catch((error: unknown) => { this.#deps.log.warn({ err: messageOf(error) }, 'what containerd holds of layers cannot be looked at'); });
+    await this.#layers.release(signal);
   }
 
   /** Loaded when first used: few pods have volumes of images. */

@@ -28,6 +28,8 @@ export class Layers {
   readonly #users = new Map<string, Set<string>>();
   /** Folders of layers whose view is there. */
   readonly #folders = new Map<string, readonly string[]>();
+  /** Whose view may be there. */
+  readonly #held = new Set<string>();
   readonly #turn = new Limit(1);
   /** A file system may be none that overlays can write to, such as another overlay. */
   #isPossible = true;
@@ -62,22 +64,29 @@ export class Layers {
     return isDone;
   }
 
-  /** Lets go of layers that no container has. */
-  async release(signal: AbortSignal): Promise<void> {
-    await this.#turn.run(async () => {
-      const views = await this.#deps.views(signal);
-      if (!views) return;
-      for (const chainId of [...this.#folders.keys()].filter((name) => !this.#isUsed(name))) await this.#release(views, chainId, signal);
-    }, signal);
+  /** Learns of views that earlier agents have left. */
+  async adopt(signal: AbortSignal): Promise<void> {
+    const views = await this.#deps.views(signal);
+    for (const key of await views?.keys(signal) ?? []) if (key.startsWith(prefix)) this.#held.add(key.slice(prefix.length));
   }
 
-  /** Of those that earlier agents have left, too. */
-  async releaseAll(signal: AbortSignal): Promise<void> {
+  /** Lets go of layers that no container has. What cannot be let go of now is tried again the next time. */
+  async release(signal: AbortSignal): Promise<void> {
+    if ([...this.#held].every((chainId) => this.#isUsed(chainId))) return;
     await this.#turn.run(async () => {
       const views = await this.#deps.views(signal);
-      const held = (await views?.keys(signal) ?? []).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-      for (const chainId of held.filter((name) => !this.#isUsed(name))) if (views) await this.#release(views, chainId, signal);
-    }, signal);
+      for (const chainId of [...this.#held]) {
+        if (!views || this.#isUsed(chainId)) continue;
+        // Before it goes: whoever wants it from now on waits for a turn, and has it made anew.
+        this.#folders.delete(chainId);
+        this.#users.delete(chainId);
+        await views.release(`${prefix}${chainId}`, signal);
+        this.#held.delete(chainId);
+      }
+    }, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      this.#deps.log.warn({ err: messageOf(error) }, 'layers of images that no container has cannot be let go of yet');
+    });
   }
 
   async #tryToMount(chainId: string, rootfs: string, signal: AbortSignal): Promise<boolean> {
@@ -107,18 +116,13 @@ export class Layers {
     return (this.#users.get(chainId)?.size ?? 0) > 0;
   }
 
-  async #release(views: Pick<SnapshotViews, 'release'>, chainId: string, signal: AbortSignal): Promise<void> {
-    // Before it goes: whoever wants it from now on waits for a turn, and has it made anew.
-    if (this.#isUsed(chainId)) return;
-    this.#folders.delete(chainId);
-    this.#users.delete(chainId);
-    await views.release(`${prefix}${chainId}`, signal);
-  }
-
   async #view(chainId: string, signal: AbortSignal): Promise<readonly string[] | undefined> {
     const known = this.#folders.get(chainId);
     if (known) return known;
-    const folders = await (await this.#deps.views(signal))?.folders(chainId, `${prefix}${chainId}`, signal);
+    const views = await this.#deps.views(signal);
+    if (!views) return undefined;
+    this.#held.add(chainId);
+    const folders = await views.folders(chainId, `${prefix}${chainId}`, signal);
     if (folders) this.#folders.set(chainId, folders);
     return folders;
   }
