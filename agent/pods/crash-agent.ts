@@ -4,7 +4,7 @@
  * way (`during`: half a file, a command that runs on, a call without an answer) or when it is done (`after`); or else only when the pod is where it
  * should be (`settled`). Ends by itself, with 0, when it is and nothing is left to die of.
  */
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -92,6 +92,8 @@ const manager = new PodManager({
   node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
 }, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
 
+// One that has failed is where it should be when it has given back what it had of the host, of which nothing is told.
+const hasFailed = pod?.status?.phase === 'Failed';
 function isReached(status: PodStatus): boolean {
   const ready = status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true && status.conditions.every(({ type }) => !type.startsWith('PodResize'));
   const wantsMore = JSON.stringify(status.containerStatuses?.[0]?.resources?.limits) !== JSON.stringify(pod?.spec?.containers[0]?.resources?.limits);
@@ -99,14 +101,15 @@ function isReached(status: PodStatus): boolean {
 }
 const over = new AbortController();
 manager.subscribe(({ status, gone }) => {
-  if (!gone && (!pod || pod.metadata?.deletionTimestamp !== undefined || !isReached(status))) return;
+  if (!gone && (!pod || hasFailed || pod.metadata?.deletionTimestamp !== undefined || !isReached(status))) return;
   if (when === 'settled' && mayDie(when)) die(when);
   over.abort();
 });
 const running = manager.start(over.signal);
-while (!pod && !over.signal.aborted) {
+while ((!pod || hasFailed) && !over.signal.aborted) {
   const { sandboxes, containers } = await driver.list(AbortSignal.timeout(10_000));
-  if (sandboxes.length + containers.length + (await readdir(join(stateDir, 'pods'))).length === 0) over.abort();
+  const left = await readdir(join(stateDir, 'pods'));
+  if (hasFailed ? sandboxes.every(({ state: now }) => now === 'not-ready') && !left.some((folder) => existsSync(join(stateDir, 'pods', folder, '.volumes'))) : sandboxes.length + containers.length + left.length === 0) over.abort();
   else await systemClock.sleep(20, AbortSignal.timeout(10_000));
 }
 await running;
