@@ -7,7 +7,7 @@ import type { KubeObject } from '#api/meta/object.ts';
 import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
-import { containerConfig, sandboxConfig } from '#agent/runtimes/contract.ts';
+import { containerConfig, sandboxConfig } from '#agent/runtimes/test-configs.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { ImageCollector, imageCollectorDefaults, type ImageCollectorConfig } from './collector.ts';

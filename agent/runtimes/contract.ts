@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { commandChannels } from '#common/streams/channels.ts';
 import { helloImage } from '#install/images.ts';
+import { containerConfig, sandboxConfig } from './test-configs.ts';
 import { addCdiDevices } from './test-devices.ts';
 import type { Container, ContainerConfig, RuntimeDriver, Sandbox, SandboxConfig } from './types.ts';
 
@@ -20,7 +21,6 @@ export interface DriverHarness {
   readonly close: () => Promise<void>;
 }
 
-let serial = 0;
 const { stdin, stdout, stderr, status, resize } = commandChannels;
 
 async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
@@ -36,25 +36,6 @@ async function eventually<T>(look: () => Promise<T | false>): Promise<T> {
     await systemClock.sleep(waitMs, new AbortController().signal);
   }
   throw new Error('waited in vain');
-}
-
-export function sandboxConfig(logDirectory: string, change: Partial<SandboxConfig> = {}): SandboxConfig {
-  const uid = `uid-${String(process.pid)}-${String(++serial)}`;
-  return {
-    podUid: uid, podNamespace: 'default', podName: `pod-${String(serial)}`, attempt: 0, hostname: `pod-${String(serial)}`, logDirectory,
-    cgroupParent: `/cleat-contract/${uid}`, hostNetwork: false, hostPid: false, hostIpc: false, shareProcessNamespace: false, privileged: false, runtimeHandler: '', sysctls: {},
-    dns: { servers: ['10.43.0.10'], searches: [], options: [] }, ports: [], labels: {}, ...change,
-  };
-}
-
-export function containerConfig(script: string, change: Partial<ContainerConfig> = {}): ContainerConfig {
-  return {
-    name: 'app', attempt: 0, image: helloImage, command: ['/bin/sh', '-c', script], args: [], workingDir: '', env: [], mounts: [],
-    specHash: 'abc', graceSeconds: 7, logFile: 'app.log', stdin: false, stdinOnce: false, tty: false,
-    resources: { cpuShares: 2, cpuQuotaMicros: 0, cpuPeriodMicros: 100_000, memoryLimitBytes: 0, oomScoreAdj: 1000, hugepageLimits: [] },
-    security: { supplementalGroups: [], privileged: false, readOnlyRoot: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [], maskedPaths: [], readonlyPaths: [], seccomp: { type: 'Unconfined' } },
-    ...change,
-  };
 }
 
 /** Whoever made it: it is in the pod's own cgroup. */
@@ -75,6 +56,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
     let harness: DriverHarness;
     let driver: RuntimeDriver;
     let dir: string;
+    let folders = 0;
     const signal = AbortSignal.timeout(400_000);
 
     beforeAll(async () => {
@@ -88,7 +70,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
     });
 
     async function pod(script: string, change: Partial<ContainerConfig> = {}): Promise<{ sandbox: SandboxConfig; sandboxId: string; id: string }> {
-      const sandbox = sandboxConfig(join(dir, String(serial)));
+      const sandbox = sandboxConfig(join(dir, String(++folders)));
       await mkdir(sandbox.logDirectory, { recursive: true });
       const sandboxId = await driver.runSandbox(sandbox, signal);
       const id = await driver.createContainer(sandboxId, sandbox, containerConfig(script, change), signal);
@@ -152,7 +134,7 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
     });
 
     it('runs a pod in the network of the host', async () => {
-      const sandbox = sandboxConfig(join(dir, String(serial)), { hostNetwork: true, hostname: '' });
+      const sandbox = sandboxConfig(join(dir, String(++folders)), { hostNetwork: true, hostname: '' });
       await mkdir(sandbox.logDirectory, { recursive: true });
       const sandboxId = await driver.runSandbox(sandbox, signal);
       expect((await find(sandbox)).sandbox).toMatchObject({ state: 'ready', ips: [] });

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
-import { containerConfig, sandboxConfig } from './contract.ts';
+import { containerConfig, sandboxConfig } from './test-configs.ts';
 import type { TestHost } from './test-host.ts';
 import type { RuntimeDriver } from './types.ts';
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
-import { sandboxConfig } from '../contract.ts';
+import { sandboxConfig } from '../test-configs.ts';
 import { openContainerdLab, type ContainerdLab } from './test-lab.ts';
 import { staleLeases } from './half-made.ts';
 import { ManagedContainerd } from './managed.ts';

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { loadContract } from '#proto/load.ts';
 import { CriDriver } from './driver.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadContract } from '#proto/load.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { containerMessage, sandboxMessage, toContainer, toSandbox } from './mapping.ts';
 import type { ContainerStatusMessage, ListedContainer, ListedSandbox, SandboxStatusMessage } from './messages.ts';
 

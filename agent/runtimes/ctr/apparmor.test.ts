@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Ctr } from '../containerd/ctr.ts';
-import { containerConfig } from '../contract.ts';
+import { containerConfig } from '../test-configs.ts';
 import type { SecurityProfile } from '../types.ts';
 import { appArmorOf } from './apparmor.ts';
 

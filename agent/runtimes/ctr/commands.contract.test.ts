@@ -2,7 +2,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { commandChannels } from '#common/streams/channels.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { openCtrLab, type CtrLab } from './test-lab.ts';
 
 let lab: CtrLab;

@@ -6,7 +6,7 @@ import { systemClock } from '#common/clock.ts';
 import { execOk } from '#common/exec.ts';
 import { silentLog } from '#common/log.ts';
 import { helloSpec, hostArchitecture, imageArchive } from '#install/images.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { CtrDriver } from './driver.ts';
 import { openCtrLab, type CtrLab } from './test-lab.ts';
 

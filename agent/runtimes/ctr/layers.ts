@@ -75,7 +75,7 @@ export class Layers {
     if ([...this.#held].every((chainId) => this.#isUsed(chainId))) return;
     await this.#turn.run(async () => {
       const views = await this.#deps.views(signal);
-      for (const chainId of [...this.#held]) {
+      for (const chainId of this.#held) {
         if (!views || this.#isUsed(chainId)) continue;
         // Before it goes: whoever wants it from now on waits for a turn, and has it made anew.
         this.#folders.delete(chainId);

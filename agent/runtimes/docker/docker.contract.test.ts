@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containerConfig, runtimeDriverContract, sandboxConfig } from '../contract.ts';
+import { runtimeDriverContract } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { imageContract } from '../image-contract.ts';
 import { tellOom } from '../test-oom.ts';
 import { restartContract } from '../test-restarts.ts';

@@ -9,7 +9,7 @@ import { DockerEngine } from './engine.ts';
 import { frames, type Frame } from './frames.ts';
 import { jsonLines } from './json-lines.ts';
 import { logEntries } from './logs.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { cgroupParent, containerRequest, type EngineFacts } from './mapping.ts';
 
 async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { containerConfig } from '../contract.ts';
+import { containerConfig } from '../test-configs.ts';
 import { withCdiDevices, withoutHooks } from './cdi.ts';
 
 describe('CDI devices', () => {

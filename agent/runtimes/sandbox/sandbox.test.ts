@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
-import { containerConfig, sandboxConfig } from '../contract.ts';
+import { containerConfig, sandboxConfig } from '../test-configs.ts';
 import { canonicalReference, parseReference } from '../image-reference.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { userOf } from './image-files.ts';
