@@ -49,6 +49,7 @@ export class ChosenRuntime {
     if (runtime.containerd) await runtime.untilAnswered(() => driver.list(signal), signal);
     const done = [`${String(await removePods(driver, signal))} pods removed`];
     await releaseAllImageVolumes(driver, resolve(this.#config.stateDir), signal);
+    await driver.letGo?.(signal);
     driver.close?.();
     if (!runtime.containerd) return done;
     await runtime.containerd.stop(signal);

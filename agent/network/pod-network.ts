@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
-import { exec } from '#common/exec.ts';
+import { exec, execOk } from '#common/exec.ts';
 import { isAbort, type Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
 import { Wakeup } from '#common/wakeup.ts';
@@ -16,7 +16,7 @@ import type { DesiredState } from '#agent/state/types.ts';
 import type { BetweenHosts } from './between-hosts.ts';
 import { enableForwarding, foreignConfig, removeConflist, writeConflist } from './cni-setup.ts';
 import { deviceOf, memberOf, overlaps, ownFacts, podCidrsOf } from './facts.ts';
-import { hasDefaultRoute } from './routes.ts';
+import { hasDefaultRoute, parseRoutes } from './routes.ts';
 import type { CheckResult, Member, NetworkStatus, PodNetworkConfig, Route } from './types.ts';
 
 export interface PodNetworkDeps {
@@ -189,7 +189,7 @@ export class PodNetwork implements Runnable {
 
   async #syncOthers(own: Member, signal: AbortSignal): Promise<void> {
     const others = this.#deps.state.list(nodes).map(memberOf).filter(({ nodeName }) => nodeName !== own.nodeName);
-    const routes = await this.#serviceRoutes(own);
+    const routes = await this.#serviceRoutes(own, signal);
     const needed = others.length > 0 || routes.length > 0 || this.#deps.ledger.records.some(({ kind }) => kind === 'routes' || kind === 'link');
     if (!this.#between && needed) await this.#load(signal);
     await this.#between?.sync(own, others, routes, signal);
@@ -203,13 +203,14 @@ export class PodNetwork implements Runnable {
   }
 
   /** A host without a default route has no way to send to a ClusterIP before it is translated: any way will do. */
-  async #serviceRoutes(own: Member): Promise<Route[]> {
+  async #serviceRoutes(own: Member, signal: AbortSignal): Promise<Route[]> {
     const routes: Route[] = [];
     for (const destination of this.#config.serviceCidrs) {
       const v6 = destination.includes(':');
       // The kernel's own table: this is looked at all the time, and a command costs more than all that is looked at.
       const table = await readFile(v6 ? '/proc/net/ipv6_route' : '/proc/net/route', 'utf8').catch(() => '');
-      if (hasDefaultRoute(table, v6 ? 6 : 4)) continue;
+      // That of IPv6 is of all tables: a VPN's is one of its own.
+      if (hasDefaultRoute(table, v6 ? 6 : 4) && (!v6 || parseRoutes(await execOk('ip', ['-6', '-j', 'route', 'show', 'default'], { signal })).length > 0)) continue;
       // Of the other family there may be an address on the same link only.
       const device = deviceOf(own.addresses.find((address) => address.includes(':') === v6) ?? own.addresses[0], networkInterfaces());
       if (device !== undefined) routes.push({ destination, device });

@@ -21,7 +21,7 @@ import { logFileOf, type PodPaths } from './paths.ts';
 import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
-import { containerNamed, specHash } from './spec/containers.ts';
+import { containerNamed, containersOf, initContainersOf, specHash } from './spec/containers.ts';
 import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
@@ -230,11 +230,12 @@ export class PodActions {
   }
 
   /** Also one that is not ready: only this frees its network and its address. */
-  async #stopSandbox({ pod }: PodView, { id, last }: Extract<Decision, { type: 'stop-sandbox' }>, { stop, interrupt }: Signals): Promise<void> {
+  async #stopSandbox(view: PodView, { id, last }: Extract<Decision, { type: 'stop-sandbox' }>, { stop, interrupt }: Signals): Promise<void> {
     const { driver, unhurried, clock } = this.#deps;
+    const { pod } = view;
     const stopIt = (): Promise<void> => driver.stopSandbox(id, stop);
     try {
-      await (last ? unhurried.runSoon(stopIt, unhurriedMs, clock, interrupt) : stopIt());
+      await (last && !isAwaited(view) ? unhurried.runSoon(stopIt, unhurriedMs, clock, interrupt) : stopIt());
       if (last) {
         await this.#endOrphans(pod);
         await releaseSubPaths(this.#paths);
@@ -304,6 +305,11 @@ export class PodActions {
     this.#memory.fail(container, reason, message, this.#deps.clock.monotonic(), configBackoff);
     this.#deps.recorder.emit('Warning', 'Failed', `Error: ${message}`, container);
   }
+}
+
+/** Whether somebody waits for what a pod that has ended has of its host: its memory, its place or its ports. */
+function isAwaited({ pod, eviction, withheld }: PodView): boolean {
+  return eviction !== undefined || withheld !== undefined || [...containersOf(pod), ...initContainersOf(pod)].some(({ ports }) => ports?.some(({ hostPort }) => (hostPort ?? 0) > 0));
 }
 
 /** The container whose processes an ephemeral one is to see. */

@@ -68,16 +68,13 @@ function resizeRunning(view: PodView, waits: number[]): Decision | undefined {
 /** Stop everything, then remove everything; both at once where there is no time to end in, and nobody to hear how that went. */
 function end(view: PodView): Decision {
   const { graceSeconds: given, isForgotten } = view.ending ?? {};
-  if (given === 0 && isForgotten) return remove(view);
+  if (given === 0 && isForgotten && !view.failures.has(sandboxKey)) return { type: 'remove' };
   const passedSeconds = Math.round((view.monotonicMs - (view.ending?.sinceMs ?? view.monotonicMs)) / 1000);
   const kills = killInOrder(view, (container, sidecar) => {
     const graceSeconds = given ?? container.graceSeconds;
     return sidecar ? Math.max(Math.min(graceSeconds, minSidecarGraceSeconds), graceSeconds - passedSeconds) : graceSeconds;
   });
-  return kills ?? remove(view);
-}
-
-function remove(view: PodView): Decision {
+  if (kills) return kills;
   const failure = view.failures.get(sandboxKey);
   return failure && failure.untilMs > view.monotonicMs ? { type: 'wait', untilMs: failure.untilMs } : { type: 'remove' };
 }

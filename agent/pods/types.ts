@@ -65,7 +65,7 @@ export interface Ending {
   readonly graceSeconds: number | undefined;
   /** Monotonic; when this agent began to end it. */
   readonly sinceMs: number;
-  /** The control plane has it no more: nobody hears how it ends. */
+  /** The control plane has it no more: nobody hears how it ends, or waits for that. */
   readonly isForgotten?: boolean;
 }
 

@@ -58,9 +58,13 @@ export class PodWishes {
   }
 
   /** It is not wanted on this node any more. With `graceSeconds` it gets so long, whatever it asks for; else a moment, or what its deletion said if that is less. */
-  drop(graceSeconds = Math.min(this.#ending?.graceSeconds ?? graceSecondsOf(this.#pod), removedGraceSeconds)): void {
+  drop(graceSeconds?: number): void {
     this.#isDesired = false;
-    this.#ending = { graceSeconds, sinceMs: this.#endingSince(), isForgotten: true };
+    this.#ending = {
+      graceSeconds: graceSeconds ?? Math.min(this.#ending?.graceSeconds ?? graceSecondsOf(this.#pod), removedGraceSeconds), sinceMs: this.#endingSince(),
+      // Who says how long it gets, waits for its programs' end, and not for what comes after.
+      isForgotten: graceSeconds === undefined,
+    };
     this.#interruptNow();
     this.#changed();
   }

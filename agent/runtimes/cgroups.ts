@@ -16,6 +16,9 @@ export interface CgroupLimits {
   readonly pids?: number;
 }
 
+/** What is mounted is not looked at again for so long. */
+const knownMs = 60_000;
+
 interface Mount { readonly path: string; readonly version: 1 | 2; readonly controllers: ReadonlySet<string> }
 
 /** Sets the limits of a cgroup, as far as this kernel has them (memory is switched off on many boards). Rejects when the kernel refuses. */
@@ -206,12 +209,13 @@ function slicesOf(path: string): string {
   return join(...parts.map((_part, i) => sliceOf(parts.slice(0, i + 1).join('/'))));
 }
 
-let known: Mount[] = [];
+let known: { readonly mounts: readonly Mount[]; readonly untilMs: number } = { mounts: [], untilMs: 0 };
 
-/** Read once: they are mounted when a host boots, and each pod adds lines to what would have to be read. */
+/** Read now and then: they are mounted while a host boots, and each pod adds lines to what is to be read. */
 async function cgroupMounts(): Promise<readonly Mount[]> {
-  if (known.length === 0) known = await readMounts();
-  return known;
+  const nowMs = performance.now();
+  if (known.mounts.length === 0 || nowMs >= known.untilMs) known = { mounts: await readMounts(), untilMs: nowMs + knownMs };
+  return known.mounts;
 }
 
 async function readMounts(): Promise<Mount[]> {

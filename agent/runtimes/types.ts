@@ -86,12 +86,17 @@ export interface RuntimeDriver {
   /** CPU nanoseconds since start, working-set bytes and, where the runtime counts it, what is in the writable layer of running containers, by container id. */
   stats(signal: AbortSignal): Promise<ReadonlyMap<string, { cpuNanos: bigint; memoryBytes: number; writable?: DiskUsage }>>;
   /** What is in the writable layers of these containers, counted now, as far as that is possible; absent where `stats` tells it. */
-  written?(containerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, DiskUsage>>;
+  written?(containerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Written>>;
   /** Absent where the engine itself calls CNI plugins, and looks after what they gave. */
   readonly networks?: SandboxNetworks;
+  /** Gives up what is kept for containers to come, where there are to be none. Absent where nothing is. */
+  letGo?(signal: AbortSignal): Promise<void>;
   /** Lets go of what is held open; calls under way fail. */
   close?(): void;
 }
+
+/** What is in a container's writable layer. `withState`: that is in the agent's state directory, and not where images are. */
+export interface Written extends DiskUsage { readonly withState?: boolean }
 
 export interface SandboxNetworks {
   /** Asks the plugins (CHECK) whether the networks of the sandboxes that run are still as they made them; resolves with those that are not. */

@@ -43,6 +43,12 @@ it('measures nothing where nothing is limited', () => {
   expect(hasStorageLimits(testPod('p', { volumes: [{ name: 'm', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }, { name: 'v', emptyDir: {} }] }))).toBe(false);
 });
 
+it('counts a writable layer where it is: with images, or with the state of the agent', async () => {
+  const pod = testPod('web', { containers: [testContainer('app'), testContainer('side')] });
+  const { total, writable } = await measureStorage(pod, podPaths('/nowhere', { namespace: 'default', name: 'web', uid: 'web-uid' }), new Map([['app', { bytes: 100, inodes: 3 }], ['side', { bytes: 20, inodes: 1, withState: true }]]), AbortSignal.timeout(5000));
+  expect([total, writable]).toEqual([{ bytes: 120, inodes: 4 }, { bytes: 100, inodes: 3 }]);
+});
+
 it.each<[Parameters<typeof usedOf>[1], number]>([
   [{ signal: 'nodefs.available' }, 100], [{ signal: 'imagefs.available' }, 100], [{ signal: 'nodefs.inodesFree' }, 7],
   [{ signal: 'nodefs.available', imagesApart: true }, 70], [{ signal: 'imagefs.available', imagesApart: true }, 30],

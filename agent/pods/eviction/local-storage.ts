@@ -6,6 +6,7 @@ import { initContainersOf, containersOf } from '../spec/containers.ts';
 import type { PodPaths } from '../paths.ts';
 import type { Pressure } from '#agent/node/thresholds.ts';
 import { diskUsage, type DiskUsage } from '#common/disk-usage.ts';
+import type { Written } from '#agent/runtimes/types.ts';
 
 const none: DiskUsage = { bytes: 0, inodes: 0 };
 
@@ -16,7 +17,7 @@ export interface LocalStorage {
   /** Logs and writable layer, by container name. */
   readonly containers: ReadonlyMap<string, DiskUsage>;
   readonly total: DiskUsage;
-  /** Of that, what is in writable layers. */
+  /** Of that, what is in writable layers that are where images are. */
   readonly writable: DiskUsage;
 }
 
@@ -27,7 +28,7 @@ export function hasStorageLimits({ spec }: Pod): boolean {
 }
 
 /** `writable`: what is in the containers' own layers, by container name. */
-export async function measureStorage(pod: Pod, paths: PodPaths, writable: ReadonlyMap<string, DiskUsage>, signal: AbortSignal): Promise<LocalStorage> {
+export async function measureStorage(pod: Pod, paths: PodPaths, writable: ReadonlyMap<string, Written>, signal: AbortSignal): Promise<LocalStorage> {
   const emptyDirs = new Map<string, DiskUsage>();
   for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
     if (emptyDir && (emptyDir.medium ?? '') === '') emptyDirs.set(name, await diskUsage(join(paths.volumes, name), signal));
@@ -36,7 +37,7 @@ export async function measureStorage(pod: Pod, paths: PodPaths, writable: Readon
   for (const { name } of [...initContainersOf(pod), ...containersOf(pod)]) {
     containers.set(name, sumOf(await diskUsage(join(paths.logs, name), signal), writable.get(name) ?? none));
   }
-  return { emptyDirs, containers, total: sumOf(...emptyDirs.values(), ...containers.values()), writable: sumOf(...writable.values()) };
+  return { emptyDirs, containers, total: sumOf(...emptyDirs.values(), ...containers.values()), writable: sumOf(...[...writable.values()].filter(({ withState }) => withState !== true)) };
 }
 
 /**

@@ -71,7 +71,7 @@ export class CtrDriver implements RuntimeDriver {
     this.#tasks = new Tasks({ ctr, clock });
     this.#pauses = new Pauses({ clock }, { runDir });
     this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
-    this.#layers = new Layers({ log: deps.log, views: async (signal) => (await this.#snapshotterName(signal) === 'overlayfs' ? this.#views() : undefined) });
+    this.#layers = new Layers({ log: deps.log, owner: config.owner, views: async (signal) => (await this.#snapshotterName(signal) === 'overlayfs' ? this.#views() : undefined) });
     this.#cni = new Cni({ clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#handlers = new CtrHandlers(ctr.endpoint);
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
@@ -180,9 +180,8 @@ export class CtrDriver implements RuntimeDriver {
     return (await import('../sandbox/port.ts')).dialInNetworkOf(pause.pid, port);
   }
 
-  listImages(signal: AbortSignal): Promise<readonly ListedImage[]> {
-    return this.#images.list(signal);
-  }
+  /** Whoever looks for images to remove comes by here: what they had before, and nobody has now, goes as well. */
+  listImages(signal: AbortSignal): Promise<readonly ListedImage[]> { return this.#changing(this.#images.list(signal), signal); }
 
   async imageId(image: string, signal: AbortSignal): Promise<string | undefined> {
     // The pause program is kept beside the sandboxes; its image is nothing that anybody could run.
@@ -198,7 +197,14 @@ export class CtrDriver implements RuntimeDriver {
   importImage(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<readonly string[]> { return this.#changing(this.#images.load(archive, signal), signal); }
   heldLayers(images: readonly (readonly LayerName[])[]): Promise<ReadonlyMap<string, HeldLayer>> { return this.#images.held(images); }
   exportImage(image: string, signal: AbortSignal): AsyncIterable<Uint8Array> { return this.#images.save(image, signal); }
-  removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> { return this.#changing(this.#images.remove(names, signal), signal); }
+
+  /** Its layers are let go of before, so that they are gone with it. */
+  async removeImage({ names }: ListedImage, signal: AbortSignal): Promise<void> {
+    await this.#layers.release(signal);
+    await this.#images.remove(names, signal);
+  }
+
+  letGo(signal: AbortSignal): Promise<void> { return this.#layers.release(signal); }
 
   async imagesInUse(): Promise<ReadonlySet<string>> {
     return new Set([...(await this.#containerRecords.all()).values()].map(({ image }) => canonicalReference(image)));
@@ -227,7 +233,7 @@ export class CtrDriver implements RuntimeDriver {
   }
 
   async written(ids: readonly string[], signal: AbortSignal): ReturnType<NonNullable<RuntimeDriver['written']>> {
-    return (await import('./written.ts')).writtenIn(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), signal);
+    return (await import('./written.ts')).writtenIn(new Map(ids.map((id) => [this.#containers.rootfs(id), id])), this.#config.stateDir, signal);
   }
 
   /** What was an image's before may be nobody's then. */

@@ -10,20 +10,21 @@ import type { SnapshotViews } from '../containerd/snapshot-views.ts';
 
 export interface LayersDeps {
   readonly log: Log;
+  /** Tells views of several agents apart that share one containerd. */
+  readonly owner: string;
   /** Those of the snapshotter that makes overlays; undefined where there is another. */
   readonly views: (signal: AbortSignal) => Promise<Pick<SnapshotViews, 'folders' | 'keys' | 'release'> | undefined>;
 }
 
-/** Of the views that hold the layers of an image. */
-const prefix = 'layers-';
-
 /**
  * Root file systems of containers, each an overlay of a folder of its own over the layers of its image. containerd makes the same by
  * a command for each container, and takes it back by another; for this it is asked once for each image, by a view of it. A view goes when
- * images change and no container has it.
+ * images change, or are looked at, and no container has it.
  */
 export class Layers {
   readonly #deps: LayersDeps;
+  /** Of the names of views. */
+  readonly #prefix: string;
   /** By what their layers are called (chain id): the ids of containers. */
   readonly #users = new Map<string, Set<string>>();
   /** Folders of layers whose view is there. */
@@ -36,6 +37,7 @@ export class Layers {
 
   constructor(deps: LayersDeps) {
     this.#deps = deps;
+    this.#prefix = `layers-${deps.owner}-`;
   }
 
   /** The container has them already, since an earlier agent. */
@@ -67,7 +69,7 @@ export class Layers {
   /** Learns of views that earlier agents have left. */
   async adopt(signal: AbortSignal): Promise<void> {
     const views = await this.#deps.views(signal);
-    for (const key of await views?.keys(signal) ?? []) if (key.startsWith(prefix)) this.#held.add(key.slice(prefix.length));
+    for (const key of await views?.keys(signal) ?? []) if (key.startsWith(this.#prefix)) this.#held.add(key.slice(this.#prefix.length));
   }
 
   /** Lets go of layers that no container has. What cannot be let go of now is tried again the next time. */
@@ -80,7 +82,7 @@ export class Layers {
         // Before it goes: whoever wants it from now on waits for a turn, and has it made anew.
         this.#folders.delete(chainId);
         this.#users.delete(chainId);
-        await views.release(`${prefix}${chainId}`, signal);
+        await views.release(`${this.#prefix}${chainId}`, signal);
         this.#held.delete(chainId);
       }
     }, signal).catch((error: unknown) => {
@@ -107,7 +109,7 @@ export class Layers {
     } catch (error) {
       signal.throwIfAborted();
       this.#folders.delete(chainId);
-      this.#deps.log.debug({ rootfs, err: messageOf(error) }, 'the layers of an image cannot be laid over by the agent');
+      this.#deps.log.info({ rootfs, err: messageOf(error) }, 'the layers of an image cannot be laid over by the agent; containerd is asked to');
       return false;
     }
   }
@@ -122,7 +124,7 @@ export class Layers {
     const views = await this.#deps.views(signal);
     if (!views) return undefined;
     this.#held.add(chainId);
-    const folders = await views.folders(chainId, `${prefix}${chainId}`, signal);
+    const folders = await views.folders(chainId, `${this.#prefix}${chainId}`, signal);
     if (folders) this.#folders.set(chainId, folders);
     return folders;
   }
