@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { isQuantity, quantityValue } from '#api/meta/quantity.ts';
 import { durationMs, integer, list, text, type Values } from '#common/config.ts';
 import { checkDomain, checkIp, hostSettings } from '#common/host-settings.ts';
-import { topologyPolicies, type TopologyPolicy } from './devices/topology.ts';
+import { topologyPolicies, topologyScopes, type Topology } from './devices/topology.ts';
 import { parseShutdownGroups, problemOf, reservedProblem } from './node/policy.ts';
 import { parseReclaims, parseThresholds } from './node/thresholds.ts';
 
@@ -51,8 +51,12 @@ export const agentSettings = {
     check: (value) => (value === '' || value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
   }),
   topologyManagerPolicy: text('topology-manager-policy', {
-    default: 'best-effort', placeholder: 'POLICY', description: 'how near to each other the devices of a container must be: none, best-effort (from as few NUMA nodes as can be), restricted (pods that could be served better on an empty host are refused) or single-numa-node',
+    default: 'best-effort', placeholder: 'POLICY', description: 'how near to each other devices must be: none, best-effort (from as few NUMA nodes as can be), restricted (pods that could be served better on an empty host are refused) or single-numa-node',
     check: (value) => (topologyPolicies.some((policy) => policy === value) ? undefined : `expected one of ${topologyPolicies.join(', ')}`),
+  }),
+  topologyManagerScope: text('topology-manager-scope', {
+    default: 'container', placeholder: 'SCOPE', description: 'whose devices must be: those of one container, or all of a pod',
+    check: (value) => (topologyScopes.some((scope) => scope === value) ? undefined : `expected one of ${topologyScopes.join(', ')}`),
   }),
   registries: text('registries', { default: '/etc/cleat/registries.yaml', placeholder: 'FILE', description: 'mirrors, certificates and credentials of image registries, read at each start' }),
   maxParallelImagePulls: integer('max-parallel-image-pulls', { default: 3, min: 1, max: 100, placeholder: 'N', description: 'how many images are pulled at once' }),
@@ -93,8 +97,11 @@ export function devicePluginDirOf({ devicePluginDir, stateDir }: Pick<AgentConfi
 }
 
 /** As the settings have checked it. */
-export function topologyPolicyOf({ topologyManagerPolicy }: Pick<AgentConfig, 'topologyManagerPolicy'>): TopologyPolicy {
-  return topologyPolicies.find((policy) => policy === topologyManagerPolicy) ?? 'best-effort';
+export function topologyOf({ topologyManagerPolicy, topologyManagerScope }: Pick<AgentConfig, 'topologyManagerPolicy' | 'topologyManagerScope'>): Topology {
+  return {
+    policy: topologyPolicies.find((policy) => policy === topologyManagerPolicy) ?? 'best-effort',
+    scope: topologyScopes.find((scope) => scope === topologyManagerScope) ?? 'container',
+  };
 }
 
 /** What CSI drivers know as kubelet's folder; empty for none. */

@@ -14,7 +14,7 @@ import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import { LoadBalancerAddresses } from './announce/load-balancer.ts';
 import { ChosenRuntime } from './chosen-runtime.ts';
-import { devicePluginDirOf, kubeletDirOf, topologyPolicyOf, type AgentConfig } from './config.ts';
+import { devicePluginDirOf, kubeletDirOf, topologyOf, type AgentConfig } from './config.ts';
 import { followRanges } from './network/follow-ranges.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
@@ -210,7 +210,7 @@ export class Agent implements Runnable {
       const late: { proxy?: Proxy; session?: AgentSession; shutdown?: GracefulShutdown | undefined; policies?: NetworkPolicies; images?: NodeImages; node?: NodeReporter } = {};
       const upkeep = new NetworkUpkeep({ driver, exec, events, clock, log: log.child({ component: 'network' }) }, { ...networkUpkeepDefaults, leaseDirectory: join(stateDir, 'cni/data/cleat') });
       const ingress = this.#ingress(checkpoint, events);
-      const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json'), topologyPolicy: topologyPolicyOf(this.#config) });
+      const devices = await NodeDevices.open({ state: checkpoint, clock, log: log.child({ component: 'devices' }), events, ledger }, { nodeName: this.#nodeName, pluginDir: devicePluginDirOf(this.#config), recordPath: join(stateDir, 'agent/devices.json'), topology: topologyOf(this.#config) });
       const csi = new NodeCsi({ state: checkpoint, clock, log: log.child({ component: 'csi' }), ledger, events, reported: () => { late.node?.poke(); } }, { nodeName: this.#nodeName, kubeletDir: kubeletDirOf(this.#config) });
       const by = upgradedBy(...installation());
       const policy = nodePolicy(this.#config);

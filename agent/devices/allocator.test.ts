@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Pod } from '#api/gen/types.ts';
+import type { Container, Pod } from '#api/gen/types.ts';
 import { ManualClock } from '#common/clock.ts';
 import { silentLog } from '#common/log.ts';
 import { testContainer, testPod } from '#agent/pods/testing.ts';
 import { Allocator } from './allocator.ts';
 import { Inventory } from './inventory.ts';
 import type { DeviceState } from './record.ts';
-import { nearestNodes, type TopologyPolicy } from './topology.ts';
+import { nearestNodes, type Topology, type TopologyPolicy, type TopologyScope } from './topology.ts';
 import { noParts, type Device, type DeviceSource } from './types.ts';
 
 const resource = 'example.com/toy';
@@ -14,11 +14,11 @@ const signal = new AbortController().signal;
 const device = (id: string, ...numaNodes: number[]): Device => ({ id, healthy: true, numaNodes });
 const podOf = (name: string, limits: Record<string, string>): Pod => testPod(name, { containers: [testContainer('app', { resources: { limits } })] });
 
-function lab(devices: readonly Device[] = [], recorded?: DeviceState, topologyPolicy: TopologyPolicy = 'best-effort') {
+function lab(devices: readonly Device[] = [], recorded?: DeviceState, topology: Partial<Topology> = {}) {
   const clock = new ManualClock();
   const inventory = new Inventory(clock, () => { allocator.poke(); });
   const saved: string[] = [];
-  const allocator: Allocator = new Allocator({ inventory, clock, log: silentLog, bootId: 'boot', topologyPolicy, save: () => { saved.push([...allocator.pods.keys()].join()); return Promise.resolve(); } }, recorded);
+  const allocator: Allocator = new Allocator({ inventory, clock, log: silentLog, bootId: 'boot', topology: { policy: 'best-effort', scope: 'container', ...topology }, save: () => { saved.push([...allocator.pods.keys()].join()); return Promise.resolve(); } }, recorded);
   if (recorded) inventory.restore(recorded.resources);
   const source: DeviceSource = { fresh: false, allocate: (ids) => Promise.resolve({ ...noParts, env: { IDS: ids.join() } }) };
   if (devices.length > 0) {
@@ -57,18 +57,36 @@ describe('who gets which device', () => {
   ])('keeps to the policy %s where devices are far from each other', async (policy, refused) => {
     const four = [device('a', 0), device('b', 0), device('c', 1), device('d', 1)];
     const admits = async (taken: string[], name: string, count: string): Promise<string[]> => {
-      const { allocator } = lab(four, { bootId: 'boot', resources: new Map(), pods: new Map([['other', new Map([['app', new Map([[resource, { ids: taken }]])]])]]) }, policy);
+      const { allocator } = lab(four, { bootId: 'boot', resources: new Map(), pods: new Map([['other', new Map([['app', new Map([[resource, { ids: taken }]])]])]]) }, { policy });
       const rejection = await allocator.admit(podOf(name, { [resource]: count }), signal);
       expect(rejection).toEqual(rejection && { reason: 'TopologyAffinityError', message: 'Resources cannot be allocated with Topology locality' });
       expect(allocator.pods.has(`${name}-uid`)).toBe(!rejection);
       return rejection ? [name] : [];
     };
     const passing = podOf('passing', { [resource]: '2' });
-    const { allocator } = lab(four.slice(0, 2), undefined, policy);
+    const { allocator } = lab(four.slice(0, 2), undefined, { policy });
     const init = testContainer('init', { resources: { limits: { [resource]: '2' } } });
     expect(await allocator.admit({ ...passing, spec: { ...passing.spec!, initContainers: [init] } }, signal)).toBeUndefined();
     // Three need both nodes in any case; two do only because one of each is taken.
     expect([...await admits([], 'all', '3'), ...await admits(['a', 'c'], 'two', '2'), ...await admits(['a'], 'one', '2')]).toEqual(refused);
+  });
+
+  it('keeps the devices of all containers of a pod together where the scope is the pod', async () => {
+    const want = (name: string, count: string, more: Partial<Container> = {}): Container => testContainer(name, { ...more, resources: { limits: { [resource]: count } } });
+    const admit = async (scope: TopologyScope, devices: readonly Device[], spec: Partial<NonNullable<Pod['spec']>>): Promise<Record<string, string> | string | undefined> => {
+      const { allocator } = lab(devices, undefined, { policy: 'single-numa-node', scope });
+      const rejection = await allocator.admit(testPod('p', spec), signal);
+      return rejection?.reason ?? Object.fromEntries([...allocator.pods.get('p-uid') ?? []].map(([name, own]) => [name, own.get(resource)?.ids.join() ?? '']));
+    };
+    const split = [device('a', 0), device('b', 1), device('c', 1)];
+    const two = { containers: [want('one', '1'), want('two', '1')] };
+    expect(await admit('container', split, two)).toEqual({ one: 'a', two: 'b' });
+    expect(await admit('pod', split, two)).toEqual({ one: 'b', two: 'c' });
+    expect(await admit('pod', split.slice(0, 2), two)).toBe('TopologyAffinityError');
+    // What an init container has, the others have after it; a sidecar keeps its own.
+    expect(await admit('pod', split, { ...two, initContainers: [want('first', '2')] })).toEqual({ first: 'b,c', one: 'b', two: 'c' });
+    expect(await admit('pod', split, { ...two, initContainers: [want('side', '1', { restartPolicy: 'Always' })] })).toBe('TopologyAffinityError');
+    expect(await admit('pod', split, { containers: [want('one', '1')], initContainers: [want('side', '1', { restartPolicy: 'Always' }), want('first', '2')] })).toBe('TopologyAffinityError');
   });
 
   it('takes what one container asks for from as few NUMA nodes as it can', async () => {

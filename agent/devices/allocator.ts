@@ -5,9 +5,9 @@ import type { Log } from '#common/log.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
-import { isAllowed, isNear, nearestNodes, type TopologyPolicy } from './topology.ts';
+import { isAllowed, isNear, nearestNodes, type Topology } from './topology.ts';
 import { joinedParts, noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
-import { wantsOf, type ContainerWants } from './wants.ts';
+import { mostAtOnce, wantsOf, type ContainerWants } from './wants.ts';
 
 export interface AllocatorDeps {
   readonly inventory: Inventory;
@@ -16,7 +16,7 @@ export interface AllocatorDeps {
   /** Writes down what pods have; resolved when it is on disk. */
   readonly save: () => Promise<void>;
   readonly bootId: string;
-  readonly topologyPolicy: TopologyPolicy;
+  readonly topology: Topology;
 }
 
 /** Plugins need a moment to find this agent, and pods that are being ended to end: a pod that could have its devices then waits so long. */
@@ -109,14 +109,15 @@ export class Allocator {
   }
 
   async #admit(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<Rejection | undefined> {
-    const { topologyPolicy } = this.#deps;
+    const { policy, scope } = this.#deps.topology;
     const had = this.#pods.has(uid);
     try {
       await this.#untilPossible(wants, signal);
       const reusable = new Map<string, Set<string>>();
+      const together = scope === 'pod' ? this.#nearest(uid, wants, reusable) : undefined;
       for (const own of wants) {
-        const near = this.#nearest(uid, own, reusable);
-        if (!isAllowed(topologyPolicy, near, this.#nearest(uid, own))) {
+        const { near, ideal } = together ?? this.#nearest(uid, [own], reusable);
+        if (!isAllowed(policy, near, ideal)) {
           if (!had) this.release(uid);
           return { reason: 'TopologyAffinityError', message: 'Resources cannot be allocated with Topology locality' };
         }
@@ -198,15 +199,16 @@ export class Allocator {
     return used;
   }
 
-  /** Without `reusable`: as if no device were taken. */
-  #nearest(uid: string, { container, counts }: ContainerWants, reusable?: ReadonlyMap<string, ReadonlySet<string>>): ReadonlySet<number> | undefined {
-    if (this.#deps.topologyPolicy === 'none') return undefined;
-    const open = [...counts].filter(([resource]) => !this.#of(uid, container)?.has(resource));
-    return nearestNodes(open.map(([resource, count]) => {
+  /** What would be nearest for all that these containers do not have yet; `ideal`: if nobody had any device. */
+  #nearest(uid: string, wants: readonly ContainerWants[], reusable: ReadonlyMap<string, ReadonlySet<string>>): Record<'near' | 'ideal', ReadonlySet<number> | undefined> {
+    if (this.#deps.topology.policy === 'none') return { near: undefined, ideal: undefined };
+    const missing = wants.map((own) => ({ ...own, counts: new Map([...own.counts].filter(([resource]) => !this.#of(uid, own.container)?.has(resource))) }));
+    const demands = [...mostAtOnce(missing)].map(([resource, count]) => ({ resource, count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ healthy }) => healthy) }));
+    const free = demands.map(({ resource, count, available }) => {
       const used = this.#used(resource);
-      const isFree = (id: string): boolean => !reusable || reusable.get(resource)?.has(id) === true || !used.has(id);
-      return { count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ id, healthy }) => healthy && isFree(id)) };
-    }));
+      return { count, available: available.filter(({ id }) => reusable.get(resource)?.has(id) === true || !used.has(id)) };
+    });
+    return { near: nearestNodes(free), ideal: nearestNodes(demands) };
   }
 
   /** While somebody who must still come, or go, stands in the way. */

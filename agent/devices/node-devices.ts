@@ -17,7 +17,7 @@ import { Allocator } from './allocator.ts';
 import { Inventory } from './inventory.ts';
 import { DeviceRecord, type PodAllocations } from './record.ts';
 import { serveHostSocket } from './socket.ts';
-import type { TopologyPolicy } from './topology.ts';
+import type { Topology } from './topology.ts';
 import type { ContainerParts, DeviceAmounts, DeviceHealth, PodDevices } from './types.ts';
 
 export interface NodeDevicesDeps {
@@ -34,7 +34,7 @@ export interface NodeDevicesConfig {
   readonly pluginDir: string;
   /** The file in which is kept what pods have. */
   readonly recordPath: string;
-  readonly topologyPolicy: TopologyPolicy;
+  readonly topology: Topology;
 }
 
 type Speaker = (socket: Socket) => void;
@@ -59,7 +59,7 @@ export class NodeDevices implements PodDevices, Runnable {
     this.#record = record;
     this.#bootId = bootId;
     this.#inventory = new Inventory(deps.clock, (ids) => { this.#changed(ids); });
-    this.#allocator = new Allocator({ ...deps, topologyPolicy: config.topologyPolicy, inventory: this.#inventory, save: () => this.#save(), bootId }, recorded);
+    this.#allocator = new Allocator({ ...deps, topology: config.topology, inventory: this.#inventory, save: () => this.#save(), bootId }, recorded);
     if (recorded) this.#inventory.restore(recorded.resources);
   }
 

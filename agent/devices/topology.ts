@@ -7,11 +7,17 @@ export interface Demand { readonly count: number; readonly available: readonly D
 export const topologyPolicies = ['none', 'best-effort', 'restricted', 'single-numa-node'] as const;
 export type TopologyPolicy = (typeof topologyPolicies)[number];
 
+/** Whose devices are to be near to each other: those of one container, or all of a pod's. */
+export const topologyScopes = ['container', 'pod'] as const;
+export type TopologyScope = (typeof topologyScopes)[number];
+
+export interface Topology { readonly policy: TopologyPolicy; readonly scope: TopologyScope }
+
 /** Beyond this, sets of nodes are too many to look at; the kubelet has the same limit. */
 const maxNodes = 8;
 
 /**
- * The NUMA nodes that a container's devices should all be near to: the smallest set from which everything that is asked
+ * The NUMA nodes that devices should all be near to: the smallest set from which everything that is asked
  * for can be had, the lowest numbers first. Undefined where nothing says what is near to what, or nothing fits: then
  * devices are taken as they come.
  */
@@ -22,7 +28,7 @@ export function nearestNodes(demands: readonly Demand[]): ReadonlySet<number> | 
   return sets.sort((a, b) => a.size - b.size).find((set) => demands.every(({ count, available }) => available.filter((device) => isNear(device, set)).length >= count));
 }
 
-/** Whether a container may have devices that are near to these nodes; `ideal`: the fewest that would do on a host where nothing is taken yet. */
+/** Whether devices may be given that are near to these nodes; `ideal`: the fewest that would do on a host where nothing is taken yet. */
 export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, ideal: ReadonlySet<number> | undefined): boolean {
   if (policy === 'single-numa-node') return nodes === undefined || nodes.size === 1;
   return policy !== 'restricted' || nodes === undefined || ideal === undefined || nodes.size <= ideal.size;

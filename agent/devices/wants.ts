@@ -20,3 +20,16 @@ export function wantsOf(pod: Pod): ContainerWants[] {
   };
   return [...initContainersOf(pod).map((container) => of(container, !isSidecar(container))), ...containersOf(pod).map((container) => of(container, false))].filter(({ counts }) => counts.size > 0);
 }
+
+/** How many of each resource the containers have together at the most: those that end first hand theirs on. */
+export function mostAtOnce(wants: readonly ContainerWants[]): Map<string, number> {
+  const [running, most] = [new Map<string, number>(), new Map<string, number>()];
+  for (const { counts, passesOn } of wants) {
+    for (const [resource, count] of counts) {
+      const all = (running.get(resource) ?? 0) + count;
+      if (!passesOn) running.set(resource, all);
+      most.set(resource, Math.max(most.get(resource) ?? 0, all));
+    }
+  }
+  return most;
+}

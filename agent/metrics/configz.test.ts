@@ -10,7 +10,7 @@ it("tells an agent's flags as a kubelet's configuration", () => {
   expect(of()).toEqual({
     kind: 'KubeletConfiguration', apiVersion: 'kubelet.config.k8s.io/v1beta1', enableServer: false, rotateCertificates: true, clusterDomain: 'cluster.local', clusterDNS: ['10.43.0.10'], resolvConf: '/etc/resolv.conf',
     nodeStatusUpdateFrequency: '10s', imageMinimumGCAge: '2m0s', imageMaximumGCAge: '0s', imageGCHighThresholdPercent: 85, imageGCLowThresholdPercent: 80, serializeImagePulls: false, maxParallelImagePulls: 3,
-    cgroupRoot: '/', cgroupsPerQOS: false, cpuManagerPolicy: 'none', memoryManagerPolicy: 'None', topologyManagerPolicy: 'best-effort', maxPods: 110, podPidsLimit: -1,
+    cgroupRoot: '/', cgroupsPerQOS: false, cpuManagerPolicy: 'none', memoryManagerPolicy: 'None', topologyManagerPolicy: 'best-effort', topologyManagerScope: 'container', maxPods: 110, podPidsLimit: -1,
     evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '10%', 'nodefs.inodesFree': '5%', 'imagefs.available': '10%', 'imagefs.inodesFree': '5%', 'pid.available': '5%' },
     evictionPressureTransitionPeriod: '5m0s', evictionMaxPodGracePeriod: 0, failSwapOn: false, containerLogMaxSize: '10Mi', containerLogMaxFiles: 5,
     shutdownGracePeriod: '0s', shutdownGracePeriodCriticalPods: '0s', containerRuntimeEndpoint: 'unix:///run/c.sock',

@@ -28,7 +28,7 @@ export function configz({ config, clusterDns, runtimeEndpoint }: RunningConfig):
     imageMinimumGCAge: goDuration(config.imageMinimumGcAgeMs), imageMaximumGCAge: goDuration(config.imageMaximumGcAgeMs),
     imageGCHighThresholdPercent: config.imageGcHighThreshold, imageGCLowThresholdPercent: Math.min(config.imageGcLowThreshold, config.imageGcHighThreshold),
     serializeImagePulls: config.maxParallelImagePulls === 1, maxParallelImagePulls: config.maxParallelImagePulls,
-    cgroupRoot: '/', cgroupsPerQOS: false, cpuManagerPolicy: 'none', memoryManagerPolicy: 'None', topologyManagerPolicy: config.topologyManagerPolicy,
+    cgroupRoot: '/', cgroupsPerQOS: false, cpuManagerPolicy: 'none', memoryManagerPolicy: 'None', topologyManagerPolicy: config.topologyManagerPolicy, topologyManagerScope: config.topologyManagerScope,
     maxPods: config.maxPods, podPidsLimit: config.podMaxPids,
     evictionHard: Object.fromEntries(hard.map(({ signal, text }) => [signal, text])),
     ...(soft.length > 0 && {

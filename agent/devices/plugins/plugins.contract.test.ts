@@ -31,7 +31,7 @@ describe('device plugins', () => {
     events = [];
     devices = await NodeDevices.open(
       { state, clock: systemClock, log: silentLog, events: { emit: (e) => { events.push(`${e.reason}: ${e.message}`); } }, ledger: { record: () => Promise.resolve() } },
-      { nodeName: 'n', pluginDir: join(dir, 'device-plugins'), recordPath: join(dir, 'devices.json'), topologyPolicy: 'best-effort' },
+      { nodeName: 'n', pluginDir: join(dir, 'device-plugins'), recordPath: join(dir, 'devices.json'), topology: { policy: 'best-effort', scope: 'container' } },
     );
     running = devices.start(stop.signal);
     await vi.waitFor(() => new Promise<void>((resolve, reject) => { const socket = connect(join(dir, 'device-plugins/kubelet.sock'), () => { socket.destroy(); resolve(); }); socket.on('error', reject); }), 5000);
