@@ -219,8 +219,10 @@ async function cgroupMounts(): Promise<readonly Mount[]> {
 }
 
 async function readMounts(): Promise<Mount[]> {
-  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' '));
-  return mounts.flatMap(([, path = '', type, options = '']): Mount[] => (type === 'cgroup' || type === 'cgroup2' ? [{ path, version: type === 'cgroup2' ? 2 : 1, controllers: new Set(options.split(',')) }] : []));
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').filter((line) => line.includes(' cgroup')).map((line) => line.split(' '));
+  // Copied, for V8 keeps the whole text as long as a part of it.
+  const copied = (part: string): string => Buffer.from(part).toString();
+  return mounts.flatMap(([, path = '', type, options = '']): Mount[] => (type === 'cgroup' || type === 'cgroup2' ? [{ path: copied(path), version: type === 'cgroup2' ? 2 : 1, controllers: new Set(copied(options).split(',')) }] : []));
 }
 
 async function removeTree(dir: string): Promise<void> {

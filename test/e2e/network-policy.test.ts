@@ -54,12 +54,17 @@ describe('what reaches pods, and from where', () => {
   it('lets in whom a policy allows, and nobody else, by every way', async () => {
     const url = `http://${(await get('web')).status?.podIP ?? ''}:8080/`;
     const service = `http://${(await cluster.json<Service>(['get', 'service', 'web'])).spec?.clusterIP ?? ''}/`;
-    const who = async (): Promise<boolean[]> => Promise.all([reaches('friend', url), reaches('friend', service), reaches('stranger', url), reaches('stranger', service), reaches('neighbour', url)]);
-    expect(await who()).toEqual([true, true, true, true, true]);
+    const friends = (): Promise<boolean[]> => Promise.all([reaches('friend', url), reaches('friend', service)]);
+    const others = (): Promise<boolean[]> => Promise.all([reaches('stranger', url), reaches('stranger', service), reaches('neighbour', url)]);
+    // A busy host may answer late, and is asked again. Whom a policy keeps out is never let in.
+    const all = (ways: () => Promise<boolean[]>): Promise<unknown> => eventually(async () => (await ways()).every(Boolean), { what: 'answers to all', timeoutMs: 30_000, explain: () => cluster.diagnostics() });
+    await all(friends);
+    await all(others);
     expect(await rulesOf(cluster.agentHost(0))).toBe('');
     await cluster.apply([policy('web', { podSelector: { matchLabels: { app: 'web' } }, ingress: [{ from: [{ podSelector: { matchLabels: { role: 'friend' } } }], ports: [{ port: 'http' }] }] })]);
     await eventually(async () => (await rulesOf(cluster.agentHost(0))).includes('in/default/web'), { what: 'rules', timeoutMs: 30_000, explain: () => cluster.diagnostics() });
-    expect(await who()).toEqual([true, true, false, false, false]);
+    await all(friends);
+    expect(await others()).toEqual([false, false, false]);
     expect(await rulesOf(cluster.agentHost(1))).toBe('');
     await cluster.kubectl(['label', 'pod', 'stranger', 'role=friend', '--overwrite']);
     await eventually(() => reaches('stranger', url), { what: 'the new label counts', timeoutMs: 30_000 });
