@@ -16,7 +16,7 @@ const atOnce = 20;
 const logLine = '0123456789'.repeat(10);
 const logLines = 10_000_000;
 
-/** An agent over time: births and deaths, probes, a long log, how soon an end is told. Needs root; about 8 minutes, `quick`: 3. */
+/** An agent over time: births and deaths, probes, a long log, how soon an end is told. Needs root; about 11 minutes, `quick`: 3. */
 export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Row> {
   yield* await probeRows();
   const cluster = await HostCluster.create({ agents: 1, executable: await executable() });
@@ -27,7 +27,7 @@ export async function* run({ quick, executable }: RunOptions): AsyncGenerator<Ro
     yield await eventRow(cluster, quick ? 1 : 5);
     yield* await logRows(cluster, agent, quick ? logLines / 10 : logLines);
     yield await birthsRow(cluster, agent, quick ? 100 : 1000);
-    yield* await probesRows(cluster, agent, quick ? 30_000 : 120_000);
+    yield* await probesRows(cluster, agent, quick ? 30_000 : 300_000);
   } finally {
     await cluster.destroy();
   }
