@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
 import type { ContainerConfig, ImageUser, SecurityProfile } from '#agent/runtimes/types.ts';
 import { StatusError } from '#common/errors.ts';
+import { containersOf, initContainersOf } from './containers.ts';
 
 type Security = ContainerConfig['security'];
 
@@ -50,6 +51,13 @@ export function securityOf(pod: Pod, container: Container, facts: SecurityFacts)
     ...(appArmor && { appArmor }),
     ...(seLinux && { seLinux: { user: seLinux.user ?? '', role: seLinux.role ?? '', type: seLinux.type ?? '', level: seLinux.level ?? '' } }),
   };
+}
+
+/** Whom all containers run as, by the pod's own words; those that are added to a running pod do not count. Undefined where one may run as another. */
+export function onlyUserOf(pod: Pod): number | undefined {
+  const users = new Set([...initContainersOf(pod), ...containersOf(pod)].map(({ securityContext }) => securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser));
+  const [first] = users;
+  return users.size === 1 ? first : undefined;
 }
 
 function userOf(pod: Pod, container: Container, imageUser: ImageUser | undefined): Pick<Security, 'runAsUser' | 'runAsUserName' | 'runAsGroup'> {

@@ -14,11 +14,11 @@ export async function writeAtomically(dir: string, payload: Payload, fsGroup: nu
 
   const fresh = await mkdtemp(join(dir, `..${new Date().toISOString().replaceAll(/[^0-9]/g, '_')}`));
   await chmod(fresh, 0o755);
-  for (const [path, { data, mode }] of payload) {
+  for (const [path, { data, mode, uid }] of payload) {
     const target = join(fresh, path);
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
     await writeFile(target, data);
-    if (fsGroup !== undefined) await chown(target, 0, fsGroup);
+    if (fsGroup !== undefined || uid !== undefined) await chown(target, uid ?? 0, fsGroup ?? 0);
     // Beyond the umask; and a group that may not read would make fsGroup pointless. As kubelet does.
     await chmod(target, fsGroup === undefined ? mode : mode | 0o440);
   }
@@ -44,9 +44,10 @@ async function isSame(dir: string, payload: Payload): Promise<boolean> {
   try {
     const entries = await readdir(dir, { recursive: true, withFileTypes: true });
     if (entries.filter((e) => e.isFile()).length !== payload.size) return false;
-    for (const [path, { data, mode }] of payload) {
+    for (const [path, { data, mode, uid }] of payload) {
       if (!data.equals(await readFile(join(dir, path)))) return false;
-      if (((await stat(join(dir, path))).mode & 0o737) !== (mode & 0o737)) return false;
+      const found = await stat(join(dir, path));
+      if ((found.mode & 0o737) !== (mode & 0o737) || (uid !== undefined && found.uid !== uid)) return false;
     }
     return true;
   } catch {

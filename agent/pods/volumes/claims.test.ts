@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts';
+import type { OwnerReference, PersistentVolume, PersistentVolumeClaim } from '#api/gen/types.ts';
 import { podPaths, type PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { testPod } from '../testing.ts';
@@ -83,4 +83,17 @@ it.each<[string, PersistentVolumeClaim | undefined, PersistentVolume | undefined
   ['use local, hostPath, nfs or csi', claim, { metadata: { name: 'pvc-c' }, spec: { claimRef, iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } } }],
 ])('refuses with: %s', async (message, found, held) => {
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(found, held))).rejects.toThrow(message);
+});
+
+it("gives a pod that is to have a claim of its own nobody else's of that name", async () => {
+  const own = { name: 'data', ephemeral: { volumeClaimTemplate: { spec: {} } } };
+  const named = (...ownerReferences: OwnerReference[]): ObjectLookup => lookup({ ...claim, metadata: { ...claim.metadata, ownerReferences } }, ours);
+  const pod = testPod('p');
+  const owner = { apiVersion: 'v1', kind: 'Pod', name: 'p', uid: 'p-uid', controller: true };
+  for (const others of [[], [{ ...owner, uid: 'an earlier one' }], [{ ...owner, controller: false }]]) {
+    await expect(ensureClaimedVolume(pod, own, paths, named(...others))).rejects.toThrow('PVC default/p-data was not created for pod default/p (pod is not owner)');
+    expect(() => claimedFolder(pod, own, paths, named(...others))).toThrow('pod is not owner');
+  }
+  await ensureClaimedVolume(pod, own, paths, named(owner));
+  expect(claimedFolder(pod, own, paths, named(owner))).toBe(join(dir, 'volumes/pvc-c'));
 });

@@ -62,9 +62,15 @@ export function claimOf(pod: Pod, volume: Volume, lookup: ObjectLookup): Persist
 export function volumeOf(pod: Pod, volume: Volume, lookup: ObjectLookup): PersistentVolume {
   const [name, claim] = [claimNameOf(pod, volume), claimOf(pod, volume, lookup)];
   if (claim === undefined) throw new StatusError('NotFound', `persistentvolumeclaim "${name}" not found`);
+  if (volume.ephemeral && !isMadeFor(claim, pod)) throw new StatusError('Invalid', `PVC ${claim.metadata?.namespace ?? ''}/${name} was not created for pod ${pod.metadata?.namespace ?? ''}/${pod.metadata?.name ?? ''} (pod is not owner)`);
   const found = isFullyBound(claim) ? lookup.volume?.(claim.spec?.volumeName ?? '') : undefined;
   if (found === undefined || !isFor(found, claim)) throw new StatusError('ServiceUnavailable', `persistentvolumeclaim "${name}" is not bound`);
   return found;
+}
+
+/** Another's may have the name that the pod's own would have. A pod that was bound past the scheduler has been looked at by nobody yet. */
+function isMadeFor({ metadata }: PersistentVolumeClaim, pod: Pod): boolean {
+  return metadata?.ownerReferences?.some(({ uid, controller }) => controller === true && uid === pod.metadata?.uid) === true;
 }
 
 function isBlock({ spec }: PersistentVolume): boolean { return spec?.volumeMode === 'Block'; }

@@ -2,9 +2,10 @@ import type { ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, 
 import { StatusError } from '#common/errors.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { fieldValue, resourceValue, type FieldFacts } from '../spec/fields.ts';
+import { onlyUserOf } from '../spec/security.ts';
 
-/** The files of a volume that mirrors API objects, by path relative to it. */
-export type Payload = Map<string, { data: Buffer; mode: number }>;
+/** The files of a volume that mirrors API objects, by path relative to it. Without `uid` they are root's. */
+export type Payload = Map<string, { data: Buffer; mode: number; uid?: number }>;
 
 const defaultMode = 0o644;
 
@@ -41,8 +42,10 @@ function addProjection(payload: Payload, pod: Pod, source: VolumeProjection, mod
     addFields(payload, pod, source.downwardAPI.items, mode, facts);
   } else if (source.serviceAccountToken) {
     const { path } = source.serviceAccountToken;
-    // A group that is given in order to share the volume gets to read it, and nobody else.
-    payload.set(checkedPath(path), { data: Buffer.from(tokens.get(path) ?? ''), mode: pod.spec?.securityContext?.fsGroup === undefined ? mode : 0o600 });
+    const uid = onlyUserOf(pod);
+    // As kubelet has it: its reader is the one user of all containers, and a group that is given in order to share the volume; else whoever the mode says.
+    const isShared = uid === undefined && pod.spec?.securityContext?.fsGroup === undefined;
+    payload.set(checkedPath(path), { data: Buffer.from(tokens.get(path) ?? ''), mode: isShared ? mode : 0o600, ...(uid !== undefined && { uid }) });
   } else {
     throw new StatusError('Invalid', `this source of a projected volume is not supported on this node: ${Object.keys(source).join(', ')}; use configMap, secret or downwardAPI`);
   }
@@ -66,7 +69,7 @@ function addMap(payload: Payload, content: ReadonlyMap<string, Buffer> | undefin
   for (const item of items) {
     const data = content.get(item.key);
     if (data) payload.set(checkedPath(item.path), { data, mode: item.mode ?? source.mode });
-    else if (!source.optional) throw new StatusError('NotFound', `${source.what} references non-existent key: ${item.key}`);
+    else if (!source.optional) throw new StatusError('NotFound', `${source.what} references non-existent ${source.what === 'secret' ? 'secret' : 'config'} key: ${item.key}`);
   }
 }
 

@@ -1,12 +1,12 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Volume } from '#api/gen/types.ts';
+import type { PodSpec, Volume } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
 import type { PodTokenRequest } from '#agent/session/types.ts';
 import { podPaths, type PodPaths } from '../paths.ts';
-import { testPod } from '../testing.ts';
+import { testContainer, testPod } from '../testing.ts';
 import { ensureVolumes } from './volumes.ts';
 
 let dir: string;
@@ -34,8 +34,8 @@ function token(request: PodTokenRequest, seconds = request.expirationSeconds): P
   return Promise.resolve(`h.${claims}.s`);
 }
 
-const ensure = (seconds?: number, fsGroup?: number): Promise<number | undefined> => ensureVolumes(
-  testPod('p', { volumes: [volume], ...(fsGroup !== undefined && { securityContext: { fsGroup } }) }), paths,
+const ensure = (seconds?: number, fsGroup?: number, spec: Partial<PodSpec> = {}): Promise<number | undefined> => ensureVolumes(
+  testPod('p', { volumes: [volume], ...(fsGroup !== undefined && { securityContext: { fsGroup } }), ...spec }), paths,
   { configMap: () => undefined, secret: () => undefined, services: () => [], runtimeClass: () => undefined, token: (request) => token(request, seconds) }, facts, nowMs,
 );
 const content = (): Promise<string> => readFile(join(paths.volumes, 'v/token'), 'utf8');
@@ -83,5 +83,24 @@ describe('a projected token', () => {
     await ensure(undefined, 4711);
     const { mode, gid } = await stat(join(paths.volumes, 'v/token'));
     expect([mode & 0o777, gid]).toEqual([0o640, 4711]);
+  });
+
+  it.each<[string, PodSpec, number, number]>([
+    ['their one user', { containers: [testContainer('a'), testContainer('b')], securityContext: { runAsUser: 1000 } }, 1000, 0o600],
+    ['their one user, by their own words', { containers: [testContainer('a', { securityContext: { runAsUser: 7 } })], initContainers: [testContainer('i', { securityContext: { runAsUser: 7 } })], securityContext: { runAsUser: 1000 } }, 7, 0o600],
+    ['their one user and their group', { containers: [testContainer('a')], securityContext: { runAsUser: 1000, fsGroup: 4711 } }, 1000, 0o640],
+    ['nobody alone where one runs as another', { containers: [testContainer('a'), testContainer('b', { securityContext: { runAsUser: 7 } })], securityContext: { runAsUser: 1000 } }, 0, 0o400],
+    ["nobody alone where the image of one says whom it runs as", { containers: [testContainer('a', { securityContext: { runAsUser: 7 } }), testContainer('b')] }, 0, 0o400],
+  ])('is, of containers, for %s', async (_whom, spec, uid, mode) => {
+    if (process.getuid?.() !== 0) return;
+    const strict: Volume = { ...volume, projected: { ...volume.projected, defaultMode: 0o400 } };
+    await ensure(undefined, undefined, { ...spec, volumes: [strict] });
+    const found = await stat(join(paths.volumes, 'v/token'));
+    expect([found.uid, found.mode & 0o777]).toEqual([uid, mode]);
+    // What is beside it stays root's, as the volume says.
+    expect((await stat(join(paths.volumes, 'v/namespace'))).uid).toBe(0);
+    const before = await readlink(join(paths.volumes, 'v/..data'));
+    await ensure(undefined, undefined, { ...spec, volumes: [strict] });
+    expect(await readlink(join(paths.volumes, 'v/..data'))).toBe(before);
   });
 });

@@ -70,7 +70,8 @@ describe('volumes', () => {
   it('say what is missing', async () => {
     await expect(ensure({ name: 'v', configMap: { name: 'none' } })).rejects.toThrow('MountVolume.SetUp failed for volume "v" : configmap "none" not found');
     await ensure({ name: 'v', configMap: { name: 'none', optional: true } });
-    await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'zzz', path: 'z' }] } })).rejects.toThrow('references non-existent key: zzz');
+    await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'zzz', path: 'z' }] } })).rejects.toThrow('configmap references non-existent config key: zzz');
+    await expect(ensure({ name: 'v', secret: { secretName: 's', items: [{ key: 'zzz', path: 'z' }] } })).rejects.toThrow('secret references non-existent secret key: zzz');
     await expect(ensure({ name: 'v', configMap: { name: 'cfg', items: [{ key: 'b', path: '../escape' }] } })).rejects.toMatchObject({ code: 'Invalid' });
     await expect(ensure({ name: 'v', iscsi: { targetPortal: 's', iqn: 'iqn.2000-01.x:y', lun: 0 } })).rejects.toThrow('not supported');
   });
