@@ -17,6 +17,11 @@ export function podKeyring(pod: Pod, secretOf: (namespace: string, name: string)
   });
 }
 
+/** Names of the pod's imagePullSecrets that are not there. */
+export function missingPullSecrets(pod: Pod, secretOf: (namespace: string, name: string) => Secret | undefined): string[] {
+  return (pod.spec?.imagePullSecrets ?? []).flatMap(({ name = '' }) => (name === '' || secretOf(pod.metadata?.namespace ?? '', name) ? [] : [name]));
+}
+
 /**
  * What to try for an image, the most fitting first, as kubelet matches: `*.example.com` stands for one part of a host
  * name, a port must be the same, and the key's path must begin the image's.

@@ -12,6 +12,7 @@ import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
+import { rotated } from './logs/reader.ts';
 import { defaultRotation } from './logs/rotate.ts';
 import { ContainerLifecycle, type Signals } from './lifecycle.ts';
 import type { Limit } from '#common/limit.ts';
@@ -253,7 +254,7 @@ export class PodActions {
     for (const { id, name, attempt } of containers) {
       await this.#deps.driver.removeContainer(id, stop);
       const log = join(this.#paths.logs, logFileOf(name, attempt));
-      for (const path of [log, ...[1, 2, 3, 4].map((i) => `${log}.${String(i)}`), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
+      for (const path of [log, ...await rotated(log), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
     }
     for (const { id } of sandboxes) await this.#deps.driver.removeSandbox(id, stop);
   }

@@ -1,6 +1,6 @@
-import type { Container, Pod } from '#api/gen/types.ts';
+import type { Container, Pod, Secret } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
-import { podKeyring } from '#agent/images/credentials.ts';
+import { missingPullSecrets, podKeyring } from '#agent/images/credentials.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import { ensureImage, type WantedImage } from './images.ts';
@@ -52,7 +52,11 @@ export class ContainerImages {
   async #ensure(pod: Pod, { name }: Container, wanted: WantedImage, about: string | undefined, signal: AbortSignal): Promise<boolean> {
     const { driver, puller, clock, recorder, lookup, isAlone } = this.#deps;
     const emit = (type: 'Normal' | 'Warning', reason: string, message: string): void => { recorder.emit(type, reason, message, about); };
-    const keyring = podKeyring(pod, (namespace, secret) => lookup.secret(namespace, secret));
+    const secretOf = (namespace: string, secret: string): Secret | undefined => lookup.secret(namespace, secret);
+    const missing = missingPullSecrets(pod, secretOf);
+    // Of the whole pod, as kubelet says it; the image may be here, or in a registry that asks nobody.
+    if (missing.length > 0) recorder.emit('Warning', 'FailedToRetrieveImagePullSecret', `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`);
+    const keyring = podKeyring(pod, secretOf);
     const outcome = await ensureImage({ driver, puller, isAlone: isAlone(), nowMs: () => clock.monotonic(), event: emit }, wanted, keyring, signal);
     if (outcome.ok) return true;
     const { reason, message } = outcome;

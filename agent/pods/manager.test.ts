@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -107,6 +107,20 @@ it('is left alone by an agent that ends while it looks for what nobody wants', a
 });
 
 describe('a pod', () => {
+  it('leaves no log of an attempt that is forgotten, however many files it had', async () => {
+    state.set(testPod('web'));
+    const logs = join(dir, 'pods/default_web_web-uid/app');
+    await until(() => app('web') !== undefined && statusOf('web')?.phase === 'Running');
+    for (const n of [1, 4, 5, 27]) await writeFile(join(logs, `0.log.${String(n)}`), '');
+    for (const restarts of [1, 2]) {
+      await clock.advance(600_000);
+      driver.exit(app('web').id, 1);
+      await clock.advance(600_000);
+      await until(() => stateOf('web')?.restartCount === restarts && stateOf('web')?.state?.running !== undefined);
+    }
+    await until(() => readdirSync(logs).sort().join() === '1.log,2.log', 'the logs of two attempts');
+  });
+
   it('runs and is reported as kubelet would', async () => {
     state.set(testPod('web'));
     await until(() => statusOf('web')?.phase === 'Running');
@@ -274,10 +288,11 @@ describe('a pod', () => {
   });
 
   it('backs off when the image cannot be pulled', async () => {
-    state.set(testPod('web', { containers: [testContainer('app', { image: 'example.com/none:1' })] }));
+    state.set(testPod('web', { imagePullSecrets: [{ name: 'absent' }, { name: 'here' }, { name: 'gone' }], containers: [testContainer('app', { image: 'example.com/none:1' })] }), { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'here', namespace: 'default' } });
     const log = () => manager.logs({ namespace: 'default', podName: 'web', podUid: 'web-uid', container: 'app', follow: false, previous: false, timestamps: false }, stop.signal)[Symbol.asyncIterator]().next();
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ErrImagePull');
     await expect(log()).rejects.toThrow('container "app" in pod "web" is waiting to start: image can\'t be pulled');
+    expect(events.find((e) => e.reason === 'FailedToRetrieveImagePullSecret')).toMatchObject({ type: 'Warning', message: 'Unable to retrieve some image pull secrets (absent, gone); attempting to pull the image may not succeed.' });
     await clock.advance(10_000);
     await until(() => stateOf('web')?.state?.waiting?.reason === 'ImagePullBackOff');
     await expect(log()).rejects.toThrow('container "app" in pod "web" is waiting to start: trying and failing to pull image');

@@ -89,7 +89,7 @@ async function* wholeFile(path: string, text: LogText, blocks: Blocks): AsyncGen
 }
 
 /** Rotated files of a log, oldest first: `0.log.2`, `0.log.1`. */
-async function rotated(path: string): Promise<string[]> {
+export async function rotated(path: string): Promise<string[]> {
   const prefix = `${basename(path)}.`;
   const names = (await readdir(dirname(path)).catch(() => [])).filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)));
   return names.sort((a, b) => Number(b.slice(prefix.length)) - Number(a.slice(prefix.length))).map((name) => join(dirname(path), name));
