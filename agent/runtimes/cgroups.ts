@@ -12,6 +12,8 @@ export interface CgroupLimits {
   readonly cpuPeriodMicros: number;
   /** 0 for no limit. */
   readonly memoryLimitBytes: number;
+  /** What a limit of memory keeps out does not go to swap instead. */
+  readonly noSwap?: boolean;
   /** Processes and threads; no limit when absent. */
   readonly pids?: number;
 }
@@ -40,12 +42,13 @@ async function writeIfThere(path: string, text: string): Promise<void> {
   });
 }
 
-function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, pids }: CgroupLimits): [string, string][] {
+function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, noSwap = false, pids }: CgroupLimits): [string, string][] {
   return [
     // The mapping that runc and the kernel's documentation of systemd use: 2..262144 → 1..10000.
     ['cpu.weight', String(1 + Math.floor(((cpuShares - 2) * 9999) / 262_142))],
     ['cpu.max', `${cpuQuotaMicros === 0 ? 'max' : String(cpuQuotaMicros)} ${String(cpuPeriodMicros)}`],
     ['memory.max', memoryLimitBytes === 0 ? 'max' : String(memoryLimitBytes)],
+    ...(noSwap ? [['memory.swap.max', memoryLimitBytes === 0 ? 'max' : '0']] satisfies [string, string][] : []),
     ['pids.max', pids === undefined ? 'max' : String(pids)],
   ];
 }
@@ -55,9 +58,21 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
     ...(controllers.has('cpu') ? [
       ['cpu.shares', String(limits.cpuShares)], ['cpu.cfs_period_us', String(limits.cpuPeriodMicros)], ['cpu.cfs_quota_us', String(limits.cpuQuotaMicros || -1)],
     ] satisfies [string, string][] : []),
-    ...(controllers.has('memory') ? [['memory.limit_in_bytes', String(limits.memoryLimitBytes || -1)]] satisfies [string, string][] : []),
+    ...(controllers.has('memory') ? memoryFiles(limits) : []),
     ...(controllers.has('pids') ? [['pids.max', limits.pids === undefined ? 'max' : String(limits.pids)]] satisfies [string, string][] : []),
   ];
+}
+
+/** Of memory with swap there is never less than of memory alone: that limit goes before the other is raised, and follows it. */
+function memoryFiles({ memoryLimitBytes, noSwap = false }: CgroupLimits): [string, string][] {
+  const limit: [string, string] = ['memory.limit_in_bytes', String(memoryLimitBytes || -1)];
+  return noSwap ? [['memory.memsw.limit_in_bytes', '-1'], limit, ['memory.memsw.limit_in_bytes', limit[1]]] : [limit];
+}
+
+/** Whether the kernel counts what those below a cgroup have in swap, and can limit it. */
+export async function limitsSwap(parent: string): Promise<boolean> {
+  const folder = await cgroupFolder(parent, 'memory');
+  return folder !== undefined && ['memory.swap.max', 'memory.memsw.limit_in_bytes'].some((file) => existsSync(join(folder, file)));
 }
 
 /** How many processes and threads are in a cgroup and those below it; 0 where this kernel does not count. */

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
-import { groupsOomKills, hasController, killProcesses, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
+import { groupsOomKills, hasController, killProcesses, limitsSwap, ranOutOfMemory, removeCgroup, unifiedCgroups } from '../cgroups.ts';
 import { minOomScoreAdj } from '../oom-score.ts';
 import { ownLabels, podLabels } from '../pod-labels.ts';
 import { processRef, sendSignal } from '../process.ts';
@@ -274,7 +274,7 @@ export class Containers {
       // What is asked for by name comes last: of two in one place the last is made.
       devices: [...security.privileged ? (await hostDevices()).filter(({ path }) => !own.some((device) => device.path === path)) : [], ...own],
       ...(hooks.length > 0 && { hooks: ociHooks(hooks) }),
-      unifiedCgroups: await unifiedCgroups(), oomGroup: await groupsOomKills(), limitsHugePages: await hasController('hugetlb'), minOomScoreAdj: await minOomScoreAdj(),
+      unifiedCgroups: await unifiedCgroups(), oomGroup: await groupsOomKills(), limitsHugePages: await hasController('hugetlb'), limitsSwap: await limitsSwap(sandbox.cgroupParent), minOomScoreAdj: await minOomScoreAdj(),
     });
   }
 }

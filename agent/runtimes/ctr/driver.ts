@@ -1,4 +1,3 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LayerName } from '#common/archive-parts.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
@@ -23,6 +22,7 @@ import { isAlive, pauseOf, toContainer, type ContainerRecord, type CtrSandboxRec
 import { Layers } from './layers.ts';
 import { Pauses } from './pauses.ts';
 import { Sandboxes } from './sandboxes.ts';
+import { Snapshotter } from './snapshotter.ts';
 import { Tasks } from './tasks.ts';
 
 export interface CtrConfig extends DriverConfig {
@@ -32,7 +32,6 @@ export interface CtrConfig extends DriverConfig {
 
 /** containerd's namespace that is Cleat's: what others have on the same containerd cannot be seen from there. */
 const namespace = 'cleat';
-const usualRoot = '/var/lib/containerd';
 
 /**
  * containerd through its own command line, for hosts where its CRI is switched off. containerd runs single containers;
@@ -57,7 +56,7 @@ export class CtrDriver implements RuntimeDriver {
   readonly #sandboxes: Sandboxes;
   readonly #containers: Containers;
   readonly #commands: Commands;
-  #snapshotter: Promise<string> | undefined;
+  readonly #snapshotter: Snapshotter;
   #adopted: Promise<void> | undefined;
 
   constructor(deps: DriverDeps, config: CtrConfig) {
@@ -68,10 +67,11 @@ export class CtrDriver implements RuntimeDriver {
     this.#deps = deps;
     this.#config = config;
     this.#ctr = ctr;
+    this.#snapshotter = new Snapshotter(ctr, config.snapshotter);
     this.#tasks = new Tasks({ ctr, clock });
     this.#pauses = new Pauses({ clock }, { runDir });
-    this.#images = new CtrImages(ctr, (signal) => this.#snapshotterName(signal), config.registryHostsDir, config.cniLauncher);
-    this.#layers = new Layers({ log: deps.log, owner: config.owner, views: async (signal) => (await this.#snapshotterName(signal) === 'overlayfs' ? this.#views() : undefined) });
+    this.#images = new CtrImages(ctr, (signal) => this.#snapshotter.name(signal), config.registryHostsDir, config.cniLauncher);
+    this.#layers = new Layers({ log: deps.log, owner: config.owner, views: async (signal) => (await this.#snapshotter.name(signal) === 'overlayfs' ? this.#views() : undefined) });
     this.#cni = new Cni({ clock }, { ...config.cni, ...(config.cniLauncher && { launcher: config.cniLauncher }) });
     this.#handlers = new CtrHandlers(ctr.endpoint);
     this.#sandboxRecords = new Records(join(base, 'sandboxes'));
@@ -82,7 +82,7 @@ export class CtrDriver implements RuntimeDriver {
     });
     this.#sandboxes = new Sandboxes({ ctr, clock, tasks: this.#tasks, pauses: this.#pauses, cni: this.#cni, records: this.#sandboxRecords }, { runDir, pauseDir: join(base, 'pause') });
     this.#containers = new Containers(
-      { ...deps, ctr, tasks: this.#tasks, images: this.#images, layers: this.#layers, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotterName(signal) },
+      { ...deps, ctr, tasks: this.#tasks, images: this.#images, layers: this.#layers, records: this.#containerRecords, snapshotter: (signal) => this.#snapshotter.name(signal) },
       { runDir, owner: config.owner },
     );
     this.#commands = new Commands({ ctr, clock, tasks: this.#tasks }, { execDir: join(runDir, 'exec') });
@@ -145,7 +145,7 @@ export class CtrDriver implements RuntimeDriver {
 
   async updateContainer(id: string, resources: ContainerConfig['resources'], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await limitCgroup((await this.#containers.running(id)).cgroup, resources);
+    await limitCgroup((await this.#containers.running(id)).cgroup, { ...resources, noSwap: true });
   }
 
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
@@ -217,10 +217,7 @@ export class CtrDriver implements RuntimeDriver {
 
   async releaseImage(key: string, signal: AbortSignal): Promise<void> { await (await this.#views()).release(key, signal); }
 
-  /** ctr does not tell where its containerd keeps things; this is where all but few do. */
-  async imageFolder(): Promise<string> {
-    return await access(usualRoot).then(() => usualRoot, () => '/');
-  }
+  imageFolder(signal: AbortSignal): Promise<string> { return this.#snapshotter.folder(signal); }
 
   events(signal: AbortSignal): AsyncIterable<{ podUid: string | undefined }> {
     return podEvents({ ...this.#deps, ctr: this.#ctr, pauses: this.#pauses, ended: (id, end) => this.#ended(id, end, signal), imagesChanged: (isHeard) => { this.#images.changed(isHeard); } }, namespace, signal);
@@ -285,21 +282,6 @@ export class CtrDriver implements RuntimeDriver {
   /** Loaded when first used: few pods have volumes of images. */
   async #views(): Promise<SnapshotViews> {
     const { SnapshotViews: Loaded } = await import('../containerd/snapshot-views.ts');
-    return new Loaded(this.#ctr, (signal) => this.#snapshotterName(signal));
-  }
-
-  #snapshotterName(signal: AbortSignal): Promise<string> {
-    this.#snapshotter ??= this.#askSnapshotter(signal).catch((error: unknown) => {
-      this.#snapshotter = undefined;
-      throw error;
-    });
-    return this.#snapshotter;
-  }
-
-  /** What this containerd can: copies, where the file system allows no layers. */
-  async #askSnapshotter(signal: AbortSignal): Promise<string> {
-    if (this.#config.snapshotter !== undefined) return this.#config.snapshotter;
-    const plugins = await this.#ctr.run(['plugins', 'ls', 'type==io.containerd.snapshotter.v1'], signal);
-    return /^\S+\s+overlayfs\s+\S+\s+ok\b/m.test(plugins) ? 'overlayfs' : 'native';
+    return new Loaded(this.#ctr, (signal) => this.#snapshotter.name(signal));
   }
 }

@@ -32,6 +32,8 @@ export interface ContainerPlace {
   readonly oomGroup: boolean;
   /** Cgroups count huge pages. Where they do not, as on many boards, what a pod's volume of them may take is the limit. */
   readonly limitsHugePages: boolean;
+  /** Cgroups count swap. */
+  readonly limitsSwap: boolean;
   readonly minOomScoreAdj: number;
   readonly hooks?: object;
 }
@@ -92,7 +94,8 @@ export function containerSpec(sandbox: SandboxConfig, config: ContainerConfig, p
       resources: {
         devices: [{ allow: security.privileged, access: 'rwm' }, ...place.devices.filter(({ permissions }) => permissions !== undefined).map(({ type, major, minor, permissions }) => ({ allow: true, type, major, minor, access: permissions }))],
         cpu: { shares: resources.cpuShares, ...(resources.cpuQuotaMicros > 0 && { quota: resources.cpuQuotaMicros, period: resources.cpuPeriodMicros }) },
-        ...(resources.memoryLimitBytes > 0 && { memory: { limit: resources.memoryLimitBytes } }),
+        // As much with swap as without: pods do not swap.
+        ...(resources.memoryLimitBytes > 0 && { memory: { limit: resources.memoryLimitBytes, ...(place.limitsSwap && { swap: resources.memoryLimitBytes }) } }),
         ...(place.oomGroup && { unified: { 'memory.oom.group': '1' } }),
         ...(place.limitsHugePages && resources.hugepageLimits.length > 0 && { hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })) }),
       },

@@ -93,7 +93,7 @@ it('keeps records through restarts, and takes no half of one for a whole', async
 it('makes of a pod what runc is told', () => {
   const place: ContainerPlace = {
     rootfs: '/r', cgroup: '/kubepods/podu/c', pausePid: 7, image: { Entrypoint: ['/bin/server'], Cmd: ['--default'], Env: ['A=image', 'B=image'], WorkingDir: '/srv' }, user: { uid: 0, gid: 0, additionalGids: [0] },
-    capabilities: ['CAP_CHOWN'], devices: [], shm: '/shm', resolvConf: '/resolv', hostnameFile: '/hostname', unifiedCgroups: false, oomGroup: false, limitsHugePages: false, minOomScoreAdj: 0,
+    capabilities: ['CAP_CHOWN'], devices: [], shm: '/shm', resolvConf: '/resolv', hostnameFile: '/hostname', unifiedCgroups: false, oomGroup: false, limitsHugePages: false, limitsSwap: false, minOomScoreAdj: 0,
   };
   const config = { ...containerConfig(''), command: [], args: ['--own'], env: [{ name: 'A', value: 'pod' }], mounts: [{ containerPath: '/data/inner', hostPath: '/i', readOnly: true, propagation: 'None' as const }, { containerPath: '/data', hostPath: '/d', readOnly: false, propagation: 'Bidirectional' as const }] };
   const spec = containerSpec(sandboxConfig('/logs', { hostname: 'web-0' }), config, place) as { process: { args: string[]; env: string[]; cwd: string }; mounts: { destination: string; options: string[] }[]; linux: { namespaces: object[]; rootfsPropagation: string } };
@@ -105,4 +105,7 @@ it('makes of a pod what runc is told', () => {
   const huge = { ...config, resources: { ...config.resources, hugepageLimits: [{ pageSize: '2MB', limitBytes: 4 << 20 }] } };
   expect(containerSpec(sandboxConfig('/logs'), huge, { ...place, oomGroup: true, limitsHugePages: true })).toMatchObject({ linux: { resources: { unified: { 'memory.oom.group': '1' }, hugepageLimits: [{ pageSize: '2MB', limit: 4 << 20 }] } } });
   expect(containerSpec(sandboxConfig('/logs'), huge, place)).not.toHaveProperty('linux.resources.hugepageLimits');
+  const limited = { ...config, resources: { ...config.resources, memoryLimitBytes: 64 << 20 } };
+  expect([false, true].map((limitsSwap) => containerSpec(sandboxConfig('/logs'), limited, { ...place, limitsSwap }))).toMatchObject([{ linux: { resources: { memory: { limit: 64 << 20 } } } }, { linux: { resources: { memory: { limit: 64 << 20, swap: 64 << 20 } } } }]);
+  expect(containerSpec(sandboxConfig('/logs'), limited, place)).not.toHaveProperty('linux.resources.memory.swap');
 });
