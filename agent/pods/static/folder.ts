@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { Pod } from '#api/gen/types.ts';
+import { printFieldError } from '#api/meta/field-error.ts';
 import { isRecord } from '#api/meta/json.ts';
 import { keyOf } from '#api/meta/object.ts';
 import { setAppArmorProfiles } from '#api/pod-spec/app-armor.ts';
-import { setPodOnlyDefaults, setPodSpecDefaults } from '#api/pod-spec/defaults.ts';
 import { messageOf } from '#common/errors.ts';
+import { apiReferenceOf } from './api-references.ts';
 import { sourceAnnotation } from './source.ts';
 
 export const hashAnnotation = 'kubernetes.io/config.hash';
@@ -40,26 +41,27 @@ export async function readStaticPods(folder: string, nodeName: string): Promise<
   return { pods, problems };
 }
 
-/** As kubelet makes it of a file: named after the node, with a uid that follows from what it is and where. */
+/** As kubelet makes it of a file: named after the node, with a uid that follows from what it is and where. Held to the rules that the API holds pods to. */
 async function staticPod(bytes: Buffer, path: string, nodeName: string): Promise<Pod> {
   if (bytes.length > maxBytes) throw new Error(`larger than ${String(maxBytes)} bytes`);
-  const { parse } = await import('yaml');
+  const [{ parse }, { decode, applyDefaults, validate }, { pod: kind }] = await Promise.all([import('yaml'), import('#api/kinds/engine.ts'), import('#api/kinds/pod/kind.ts')]);
   const value: unknown = parse(bytes.toString(), { maxAliasCount: 0 });
   if (!isRecord(value) || value['kind'] !== 'Pod' || value['apiVersion'] !== 'v1') throw new Error('not a Pod of apiVersion v1');
-  const { metadata = {}, spec } = value as unknown as Pod;
+  const { metadata = {}, spec } = applyDefaults(kind, decode(kind, value).object);
   const { name, namespace = 'default', labels, annotations } = metadata;
-  if (typeof name !== 'string' || name === '') throw new Error('the pod has no name');
-  if (!isRecord(spec) || !Array.isArray(spec.containers) || spec.containers.length === 0) throw new Error('the pod has no containers');
-  if (spec.serviceAccountName) throw new Error('a pod of a file runs as no service account');
-  setAppArmorProfiles(value as unknown as Pod);
-  setPodSpecDefaults(spec);
-  setPodOnlyDefaults(spec);
+  if (!name) throw new Error('invalid pod: name is needed for the pod');
   const uid = createHash('sha256').update(`${nodeName}\n${path}\n`).update(JSON.stringify(value)).digest('hex').slice(0, 32);
-  return {
+  const pod: Pod = {
     apiVersion: 'v1', kind: 'Pod',
     metadata: { name: `${name}-${nodeName}`, namespace, uid, ...(labels && { labels }), annotations: { ...annotations, [sourceAnnotation]: 'file', [hashAnnotation]: uid } },
-    spec: { ...spec, nodeName, tolerations: [...spec.tolerations ?? [], { operator: 'Exists', effect: 'NoExecute' }] },
+    ...(spec && { spec: { ...spec, nodeName, tolerations: [...spec.tolerations ?? [], { operator: 'Exists', effect: 'NoExecute' }] } }),
   };
+  setAppArmorProfiles(pod);
+  const errors = validate(kind, pod);
+  if (errors.length > 0) throw new Error(`invalid pod: ${errors.map(printFieldError).join(', ')}`);
+  const referred = apiReferenceOf(pod);
+  if (referred !== undefined) throw new Error(`static pods may not reference ${referred}`);
+  return pod;
 }
 
 /** What the API shows of it. */

@@ -47,8 +47,14 @@ describe('files of static pods', () => {
   });
 
   it.each([
-    ['{', /./], ['kind: Service\napiVersion: v1', /not a Pod/], [text('i').replace('name: web', 'name: ""'), /no name/], [text('i').replace(/spec:[^]*/, 'spec: {}'), /no containers/],
-    [`${text('i')}  serviceAccountName: admin\n`, /runs as no service account/], [text('i'), /another file describes the pod default\/web-n1 too/],
+    ['{', /./], ['kind: Service\napiVersion: v1', /not a Pod/], [text('i').replace('name: web', 'name: ""'), /name is needed/], [text('i').replace(/spec:[^]*/, 'spec: {}'), /^invalid pod: spec.containers: Required value/],
+    [`${text('i')}  serviceAccountName: admin\n`, /^static pods may not reference serviceaccounts$/], [text('i'), /another file describes the pod default\/web-n1 too/],
+    // What the API would refuse is refused here, before it is a folder's name, or is read as something else.
+    [text('i').replace('- name: app', '- name: ../../../app'), /^invalid pod: spec.containers\[0\].name: Invalid value/], [text('i').replace('- name: app', '- name: [app]'), /cannot be handled as a Pod/],
+    [text('i').replace('name: web', 'name: ../web'), /^invalid pod: metadata.name: Invalid value/], [`${text('i')}  restartPolicy: Sometimes\n`, /spec.restartPolicy: Unsupported value/],
+    [`${text('i')}    env: [{ name: A, valueFrom: { configMapKeyRef: { name: c, key: k } } }]\n`, /^static pods may not reference configmaps$/], [`${text('i')}  imagePullSecrets: [{ name: s }]\n`, /^static pods may not reference secrets$/],
+    [`${text('i')}  volumes: [{ name: v, persistentVolumeClaim: { claimName: c } }]\n`, /^static pods may not reference persistentvolumeclaims$/],
+    [`${text('i')}  volumes: [{ name: v, projected: { sources: [{ serviceAccountToken: { path: t } }] } }]\n`, /^static pods may not reference serviceaccounts \(via projected volumes\)$/],
   ])('are passed over where they make no sense: %j', async (content, problem) => {
     await put('a.yaml', text('i:1'));
     await put('b.yaml', content);
