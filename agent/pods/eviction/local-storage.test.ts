@@ -28,8 +28,10 @@ const storage = { 'ephemeral-storage': '100Ki' };
 it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
   ['a volume', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '64Ki' } }] }, 'Usage of EmptyDir volume "v" exceeds the limit "64Ki". '],
   ['a volume that may be larger', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '1Mi' } }] }, undefined],
-  ['all that it has', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 102400. '],
-  ['one container', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } }), testContainer('other')] }, 'Container app exceeded its local ephemeral storage limit "100Ki". '],
+  ['all that it has', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 100Ki. '],
+  ['a volume that has none', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '0' } }], containers: [testContainer('app', { resources: { limits: { 'ephemeral-storage': '1G' } } })] }, undefined],
+  ['those of its containers that have one', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app'), testContainer('other', { resources: { limits: { 'ephemeral-storage': '100k' } } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 100k. '],
+  ['one container', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } }), testContainer('other', { resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }, 'Container app exceeded its local ephemeral storage limit "100Ki". '],
 ])('tells when a pod goes beyond its limit of %s', async (_what, spec, expected) => {
   const pod = testPod('p', spec);
   const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'p-uid' });
@@ -40,7 +42,7 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
 });
 
 it('measures nothing where nothing is limited', () => {
-  expect(hasStorageLimits(testPod('p', { volumes: [{ name: 'm', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }, { name: 'v', emptyDir: {} }] }))).toBe(false);
+  expect(hasStorageLimits(testPod('p', { volumes: [{ name: 'z', emptyDir: { sizeLimit: '0' } }, { name: 'm', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }, { name: 'v', emptyDir: {} }] }))).toBe(false);
 });
 
 it('counts a writable layer where it is: with images, or with the state of the agent', async () => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Pod } from '#api/gen/types.ts';
-import { quantityValue } from '#api/meta/quantity.ts';
+import { formatQuantity, quantityValue } from '#api/meta/quantity.ts';
 import { podTotals } from '#api/pod-spec/totals.ts';
 import { initContainersOf, containersOf } from '../spec/containers.ts';
 import type { PodPaths } from '../paths.ts';
@@ -23,7 +23,7 @@ export interface LocalStorage {
 
 /** Whether anything of the pod is limited that only looking can tell. */
 export function hasStorageLimits({ spec }: Pod): boolean {
-  return (spec?.volumes ?? []).some(({ emptyDir }) => emptyDir?.sizeLimit !== undefined && (emptyDir.medium ?? '') === '')
+  return (spec?.volumes ?? []).some(({ emptyDir }) => quantityValue(emptyDir?.sizeLimit ?? '0') > 0 && (emptyDir?.medium ?? '') === '')
     || [...spec?.containers ?? [], ...spec?.initContainers ?? []].some(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined);
 }
 
@@ -60,12 +60,15 @@ export interface StorageExcess { readonly signal: 'emptydirfs.limit' | 'ephemera
 export function storageExcess(pod: Pod, { emptyDirs, containers, total }: LocalStorage): StorageExcess | undefined {
   for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
     const limit = emptyDir?.sizeLimit;
-    if (limit !== undefined && (emptyDirs.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'emptydirfs.limit', message: `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". ` };
+    // None at all is no limit.
+    if (limit !== undefined && quantityValue(limit) > 0 && (emptyDirs.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'emptydirfs.limit', message: `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". ` };
   }
   const all = [...containersOf(pod), ...initContainersOf(pod)];
-  if (pod.spec && containersOf(pod).every(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined)) {
-    const limit = podTotals(pod.spec, 'limits').get('ephemeral-storage');
-    if (limit !== undefined && total.bytes > Number(limit / 1_000_000_000n)) return { signal: 'ephemeralpodfs.limit', message: `Pod ephemeral local storage usage exceeds the total limit of containers ${String(limit / 1_000_000_000n)}. ` };
+  // The sum of those that there are, whether or not each has one, as with kubelet.
+  const [first] = all.flatMap(({ resources }) => resources?.limits?.['ephemeral-storage'] ?? []);
+  const limit = pod.spec && podTotals(pod.spec, 'limits').get('ephemeral-storage');
+  if (first !== undefined && limit !== undefined && total.bytes > Number(limit / 1_000_000_000n)) {
+    return { signal: 'ephemeralpodfs.limit', message: `Pod ephemeral local storage usage exceeds the total limit of containers ${formatQuantity(limit, first.endsWith('i') ? 'BinarySI' : 'DecimalSI')}. ` };
   }
   for (const { name, resources } of all) {
     const limit = resources?.limits?.['ephemeral-storage'];
