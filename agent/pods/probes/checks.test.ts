@@ -51,13 +51,16 @@ describe('probes', () => {
   });
 
   it('ask the gRPC health service', async () => {
-    const answers: Record<string, Buffer> = { '': Buffer.from([8, 1]), sick: Buffer.from([8, 2]) };
+    const long = 'example.'.repeat(40);
+    const answers: Record<string, Buffer> = { '': Buffer.from([8, 1]), sick: Buffer.from([8, 2]), [`\x02${long}`]: Buffer.from([8, 1]) };
     const grpc = new GrpcServer();
     grpc.register('/grpc.health.v1.Health/Check', ({ request }: { request: Buffer }, done: sendUnaryData<Buffer>) => {
       if (request.subarray(2).toString() !== 'hangs') done(null, answers[request.subarray(2).toString()] ?? Buffer.alloc(0));
     }, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, 'unary');
     const grpcPort = await new Promise<number>((resolve) => { grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => { resolve(bound); }); });
     expect(await check({ grpc: { port: grpcPort }, timeoutSeconds: 30 }, target(), signal)).toMatchObject({ ok: true });
+    // Its length takes two bytes.
+    expect(await check({ grpc: { port: grpcPort, service: long }, timeoutSeconds: 30 }, target(), signal)).toMatchObject({ ok: true });
     expect(await check({ grpc: { port: grpcPort, service: 'sick' }, timeoutSeconds: 30 }, target(), signal)).toEqual({ ok: false, output: 'service unhealthy (responded with 2)' });
     expect((await check({ grpc: { port: grpcPort, service: 'hangs' }, timeoutSeconds: 0.05 }, target(), signal)).output).toBe('timeout: the gRPC health service did not answer');
     grpc.forceShutdown();

@@ -68,8 +68,12 @@ function framed(message: Buffer): Buffer {
 
 function encodeRequest(service: string): Buffer {
   const text = Buffer.from(service);
-  if (text.length > 127) throw new RangeError('service name longer than 127 bytes');
-  return text.length === 0 ? text : Buffer.concat([Buffer.from([0x0a, text.length]), text]);
+  return text.length === 0 ? text : Buffer.concat([Buffer.from([0x0a, ...varint(text.length)]), text]);
+}
+
+/** Seven bits a byte, the lowest first. */
+function varint(value: number): number[] {
+  return value < 0x80 ? [value] : [value % 0x80 + 0x80, ...varint(Math.floor(value / 0x80))];
 }
 
 function decodeStatus(message: Buffer): number {
