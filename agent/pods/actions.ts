@@ -26,7 +26,7 @@ import { containerNamed, containersOf, initContainersOf, specHash } from './spec
 import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
-import { allPodsLimits, podCgroupLimits } from './spec/resources.ts';
+import { allPodsLimits, isHugePages, podCgroupLimits } from './spec/resources.ts';
 import { podCgroup } from './spec/sandbox-config.ts';
 import { needsImageUser } from './spec/security.ts';
 import { resizeKey, sandboxKey, type Decision, type NodeFacts, type PodManagerConfig, type PodProtection, type PodView } from './types.ts';
@@ -286,7 +286,7 @@ export class PodActions {
     try {
       const { node } = this.#deps;
       await limitCgroup(this.#config.cgroupRoot, allPodsLimits(node.allocatable(), await node.podPids?.()));
-      await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod, this.#config.podMaxPids));
+      await limitCgroup(this.#cgroup(pod), podCgroupLimits(pod, this.#config.podMaxPids, Object.keys(node.resources?.() ?? {}).filter(isHugePages)));
     } catch (error) {
       this.#deps.log.warn({ pod: pod.metadata?.name, err: messageOf(error) }, 'limits of the whole pod cannot be set');
     }

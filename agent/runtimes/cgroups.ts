@@ -16,6 +16,8 @@ export interface CgroupLimits {
   readonly noSwap?: boolean;
   /** Processes and threads; no limit when absent. */
   readonly pids?: number;
+  /** By size of page, as the kernel writes it (`2MB`); left as they are when absent. */
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limitBytes: number }[];
 }
 
 /** What is mounted is not looked at again for so long. */
@@ -42,7 +44,7 @@ async function writeIfThere(path: string, text: string): Promise<void> {
   });
 }
 
-function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, noSwap = false, pids }: CgroupLimits): [string, string][] {
+function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, noSwap = false, pids, hugepageLimits = [] }: CgroupLimits): [string, string][] {
   return [
     // The mapping that runc and the kernel's documentation of systemd use: 2..262144 → 1..10000.
     ['cpu.weight', String(1 + Math.floor(((cpuShares - 2) * 9999) / 262_142))],
@@ -50,6 +52,7 @@ function unifiedFiles({ cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitB
     ['memory.max', memoryLimitBytes === 0 ? 'max' : String(memoryLimitBytes)],
     ...(noSwap ? [['memory.swap.max', memoryLimitBytes === 0 ? 'max' : '0']] satisfies [string, string][] : []),
     ['pids.max', pids === undefined ? 'max' : String(pids)],
+    ...hugepageLimits.map(({ pageSize, limitBytes }): [string, string] => [`hugetlb.${pageSize}.max`, String(limitBytes)]),
   ];
 }
 
@@ -60,6 +63,7 @@ function legacyFiles({ controllers }: Mount, limits: CgroupLimits): [string, str
     ] satisfies [string, string][] : []),
     ...(controllers.has('memory') ? memoryFiles(limits) : []),
     ...(controllers.has('pids') ? [['pids.max', limits.pids === undefined ? 'max' : String(limits.pids)]] satisfies [string, string][] : []),
+    ...(controllers.has('hugetlb') ? (limits.hugepageLimits ?? []).map(({ pageSize, limitBytes }): [string, string] => [`hugetlb.${pageSize}.limit_in_bytes`, String(limitBytes)]) : []),
   ];
 }
 

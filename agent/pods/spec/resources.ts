@@ -1,5 +1,6 @@
 import type { Container, Pod } from '#api/gen/types.ts';
 import { quantityValue } from '#api/meta/quantity.ts';
+import { podTotals } from '#api/pod-spec/totals.ts';
 import type { CgroupLimits } from '#agent/runtimes/cgroups.ts';
 import type { ContainerConfig } from '#agent/runtimes/types.ts';
 import { containersOf, initContainersOf, isSidecar } from './containers.ts';
@@ -14,9 +15,9 @@ const minQuotaMicros = 1000;
 
 /**
  * Settings of the cgroup around all of a pod's containers: shares for all that they request, limits where every one of
- * them has one. Init containers run one after the other, so the largest counts; sidecars run beside the others.
+ * them has one, and, where the node has huge pages, those that they ask for: not every runtime can be told. Init containers run one after the other, so the largest counts; sidecars run beside the others.
  */
-export function podCgroupLimits(pod: Pod, maxPids = -1): CgroupLimits {
+export function podCgroupLimits(pod: Pod, maxPids = -1, nodeHugePages: readonly string[] = []): CgroupLimits {
   const sidecars = initContainersOf(pod).filter(isSidecar);
   const together = [...containersOf(pod), ...sidecars];
   const alone = initContainersOf(pod).filter((c) => !isSidecar(c));
@@ -36,6 +37,7 @@ export function podCgroupLimits(pod: Pod, maxPids = -1): CgroupLimits {
     cpuShares: sharesOf(requestMillis + (cpuMillisOf(overhead) ?? 0)), cpuQuotaMicros: quotaOf(limit(cpuMillisOf)), cpuPeriodMicros,
     memoryLimitBytes: limit(memoryBytesOf),
     ...(maxPids > 0 && { pids: maxPids }),
+    ...(nodeHugePages.length > 0 && { hugepageLimits: hugepageLimits(nodeHugePages, (name) => Number((pod.spec && podTotals(pod.spec, 'limits').get(name) || 0n) / 1_000_000_000n)) }),
   };
 }
 
@@ -64,11 +66,15 @@ export function cgroupResources(pod: Pod, container: Container, nodeMemoryBytes:
     cpuQuotaMicros: quotaOf(cpuMillisOf(limits) || (cpuMillisOf(whole) ?? 0)),
     memoryLimitBytes: memoryBytesOf(limits) || (memoryBytesOf(whole) ?? 0),
     oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
-    hugepageLimits: [...new Set([...Object.keys(limits), ...nodeHugePages])].flatMap((name) => {
-      const size = hugePages.exec(name)?.[1];
-      return size === undefined ? [] : [{ pageSize: `${size}B`, limitBytes: quantityValue(limits[name] ?? '0') }];
-    }),
+    hugepageLimits: hugepageLimits([...new Set([...Object.keys(limits), ...nodeHugePages])], (name) => quantityValue(limits[name] ?? '0')),
   };
+}
+
+function hugepageLimits(names: readonly string[], bytesOf: (name: string) => number): ContainerConfig['resources']['hugepageLimits'] {
+  return names.flatMap((name) => {
+    const size = hugePages.exec(name)?.[1];
+    return size === undefined ? [] : [{ pageSize: `${size}B`, limitBytes: bytesOf(name) }];
+  });
 }
 
 function requestMillisOf({ resources }: Container): number {

@@ -115,6 +115,8 @@ describe('resources', () => {
     expect(podCgroupLimits(testPod('p', { containers, initContainers: [sidecar, init] }))).toMatchObject({ cpuShares: 563, cpuQuotaMicros: 125_000, memoryLimitBytes: 65 << 20 });
     expect(podCgroupLimits(testPod('p', { containers: [...containers, testContainer('free')] }))).toMatchObject({ cpuShares: 409, cpuQuotaMicros: 0, memoryLimitBytes: 0 });
     expect(podCgroupLimits(testPod('p'))).toMatchObject({ cpuShares: 2 });
+    const huge = testPod('p', { containers: ['a', 'b'].map((name) => testContainer(name, { resources: { limits: { 'hugepages-2Mi': '4Mi' } } })) });
+    expect(podCgroupLimits(huge, -1, ['hugepages-2Mi', 'hugepages-1Gi'])).toMatchObject({ hugepageLimits: [{ pageSize: '2MB', limitBytes: 8 << 20 }, { pageSize: '1GB', limitBytes: 0 }] });
     expect(podCgroupLimits(testPod('p', { containers, overhead: { cpu: '100m', memory: '1Mi' } }))).toMatchObject({ cpuShares: 512, cpuQuotaMicros: 130_000, memoryLimitBytes: 31 << 20 });
     expect(podCgroupLimits(testPod('p', { containers: [testContainer('free')], resources: { requests: { cpu: '250m' }, limits: { memory: '8Mi' } } }))).toMatchObject({ cpuShares: 256, cpuQuotaMicros: 0, memoryLimitBytes: 8 << 20 });
   });
