@@ -51,7 +51,7 @@ export const agentSettings = {
     check: (value) => (value === '' || value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/lib/kubelet/device-plugins'),
   }),
   topologyManagerPolicy: text('topology-manager-policy', {
-    default: 'best-effort', placeholder: 'POLICY', description: 'how near to each other devices must be: none, best-effort (from as few NUMA nodes as can be), restricted (pods that could be served better on an empty host are refused) or single-numa-node',
+    default: 'best-effort', placeholder: 'POLICY', description: 'how near to each other devices must be: none, best-effort (from as few NUMA nodes as can be), restricted (no resource from more of them than it would need alone) or single-numa-node',
     check: (value) => (topologyPolicies.some((policy) => policy === value) ? undefined : `expected one of ${topologyPolicies.join(', ')}`),
   }),
   topologyManagerScope: text('topology-manager-scope', {

@@ -89,6 +89,62 @@ describe('who gets which device', () => {
     expect(await admit('pod', split, { containers: [want('one', '1')], initContainers: [want('side', '1', { restartPolicy: 'Always' }), want('first', '2')] })).toBe('TopologyAffinityError');
   });
 
+  it('wants no resource to do with more nodes than it would need alone, and what an init container had on the same ones', async () => {
+    const other = 'example.com/other';
+    const admit = async (policy: TopologyPolicy, toys: readonly Device[], others: readonly Device[], spec: Partial<NonNullable<Pod['spec']>>): Promise<string> => {
+      const { allocator, inventory, source, idsOf } = lab(toys, undefined, { policy });
+      inventory.offer(other, source);
+      inventory.update(other, source, others);
+      return (await allocator.admit(testPod('p', spec), signal))?.reason ?? (idsOf('p') ?? []).join();
+    };
+    const both = { containers: [testContainer('app', { resources: { limits: { [resource]: '1', [other]: '1' } } })] };
+    // Apart for good: each alone could be had from one node.
+    expect(await admit('restricted', [device('a', 0)], [device('b', 1)], both)).toBe('TopologyAffinityError');
+    expect(await admit('best-effort', [device('a', 0)], [device('b', 1)], both)).toBe('a');
+    expect(await admit('restricted', [device('a', 0), device('b', 1)], [device('c', 1)], both)).toBe('b');
+    // One that says nothing of its place is near to all.
+    expect(await admit('restricted', [device('a', 0)], [device('b')], both)).toBe('a');
+    // Two of one node there would be, if one of them were not broken.
+    const two = { containers: [testContainer('app', { resources: { limits: { [resource]: '2' } } })] };
+    expect(await admit('restricted', [device('a', 0), { ...device('b', 0), healthy: false }, device('c', 1)], [], two)).toBe('TopologyAffinityError');
+    const afterOne = { ...two, initContainers: [testContainer('init', { resources: { limits: { [resource]: '1' } } })] };
+    expect(await admit('single-numa-node', [device('a', 0), device('b', 1), device('c', 1)], [], afterOne)).toBe('TopologyAffinityError');
+    expect(await admit('single-numa-node', [device('a', 1), device('b', 0), device('c', 0)], [], afterOne)).toBe('b,c');
+  });
+
+  it('looks again where devices are near to each other when a plugin has said which it would choose', async () => {
+    const { allocator, inventory, idsOf } = lab([], undefined, { policy: 'single-numa-node' });
+    const asked: PromiseWithResolvers<readonly string[]>[] = [];
+    const source: DeviceSource = {
+      fresh: false, allocate: () => Promise.resolve(noParts),
+      prefer: () => { const answer = Promise.withResolvers<readonly string[]>(); asked.push(answer); return answer.promise; },
+    };
+    inventory.offer(resource, source);
+    inventory.update(resource, source, [device('a', 0), device('b', 0), device('e', 0), device('c', 1), device('d', 1), device('f', 1)]);
+    const admissions = ['p', 'q'].map((name) => allocator.admit(podOf(name, { [resource]: '2' }), signal));
+    await expect.poll(() => asked.length).toBe(2);
+    for (const { resolve } of asked) resolve(['a', 'b']);
+    expect(await Promise.all(admissions)).toEqual([undefined, undefined]);
+    expect([idsOf('p'), idsOf('q')]).toEqual([['a', 'b'], ['c', 'd']]);
+  });
+
+  it('brings a container what two plugins name alike once', async () => {
+    const { allocator, inventory } = lab();
+    for (const name of ['example.com/one', 'example.com/two']) {
+      const source: DeviceSource = { fresh: false, allocate: () => Promise.resolve({
+        ...noParts, mounts: [{ containerPath: '/lib/toy', hostPath: `/opt/${name}`, readOnly: true }],
+        devices: [{ containerPath: '/dev/toyctl', hostPath: '/dev/toyctl', permissions: 'rw' }, { containerPath: `/dev/${name}`, hostPath: '/dev/null', permissions: 'rw' }],
+      }) };
+      inventory.offer(name, source);
+      inventory.update(name, source, [device('a')]);
+    }
+    const pod = podOf('p', { 'example.com/one': '1', 'example.com/two': '1' });
+    expect(await allocator.admit(pod, signal)).toBeUndefined();
+    const parts = await allocator.parts(pod, 'app', signal);
+    expect(parts?.mounts.map(({ hostPath }) => hostPath)).toEqual(['/opt/example.com/one']);
+    expect(parts?.devices.map(({ containerPath }) => containerPath)).toEqual(['/dev/toyctl', '/dev/example.com/one', '/dev/example.com/two']);
+  });
+
   it('takes what one container asks for from as few NUMA nodes as it can', async () => {
     const { allocator, idsOf } = lab([device('a', 0), device('b', 1), device('c', 1), device('d', 0, 1)]);
     await allocator.admit(podOf('p', { [resource]: '3' }), signal);
@@ -114,6 +170,18 @@ describe('who gets which device', () => {
     const never = allocator.admit(podOf('r', { [resource]: '1' }), signal);
     await clock.advance(60_000);
     expect((await never)?.reason).toBe('UnexpectedAdmissionError');
+  });
+
+  it('waits for what all containers of a pod want together', async () => {
+    const { allocator, clock } = lab([device('a'), device('b'), device('c')]);
+    await allocator.admit(podOf('p', { [resource]: '2' }), signal);
+    allocator.ending('p-uid');
+    const one = (name: string): Container => testContainer(name, { resources: { limits: { [resource]: '1' } } });
+    const waiting = allocator.admit(testPod('q', { containers: [one('one'), one('two')] }), signal);
+    await clock.advance(1000);
+    allocator.release('p-uid');
+    expect(await waiting).toBeUndefined();
+    expect(allocator.pods.get('q-uid')?.size).toBe(2);
   });
 
   it('is forgotten of pods that are no more', async () => {

@@ -5,7 +5,7 @@ import type { Log } from '#common/log.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
-import { isAllowed, isNear, nearestNodes, type Topology } from './topology.ts';
+import { isAllowed, isNear, nearestNodes, TopologyAffinityError, type Topology } from './topology.ts';
 import { joinedParts, noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
 import { mostAtOnce, wantsOf, type ContainerWants } from './wants.ts';
 
@@ -70,7 +70,7 @@ export class Allocator {
     const all: ContainerParts[] = [];
     for (const [resource, count] of wants.counts) {
       // One that began before anybody spoke for its devices gets them now.
-      if (!this.#of(uid, container)?.has(resource)) await this.#allocate(uid, wants, resource, count, new Map(), undefined, signal).then(() => this.#deps.save());
+      if (!this.#of(uid, container)?.has(resource)) await this.#allocate(uid, wants, resource, count, new Map(), () => undefined, signal).then(() => this.#deps.save());
       all.push(await this.#partsOf(uid, container, resource, signal));
     }
     return all.reduce(joinedParts, noParts);
@@ -109,18 +109,12 @@ export class Allocator {
   }
 
   async #admit(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<Rejection | undefined> {
-    const { policy, scope } = this.#deps.topology;
     const had = this.#pods.has(uid);
     try {
-      await this.#untilPossible(wants, signal);
+      await this.#untilPossible(uid, mostAtOnce(wants), signal);
       const reusable = new Map<string, Set<string>>();
-      const together = scope === 'pod' ? this.#nearest(uid, wants, reusable) : undefined;
       for (const own of wants) {
-        const { near, ideal } = together ?? this.#nearest(uid, [own], reusable);
-        if (!isAllowed(policy, near, ideal)) {
-          if (!had) this.release(uid);
-          return { reason: 'TopologyAffinityError', message: 'Resources cannot be allocated with Topology locality' };
-        }
+        const near = (): ReadonlySet<number> | undefined => this.#nearest(uid, this.#deps.topology.scope === 'pod' ? wants : [own], reusable);
         for (const [resource, count] of own.counts) {
           const { ids } = await this.#allocate(uid, own, resource, count, reusable, near, signal);
           const left = reusable.get(resource) ?? new Set();
@@ -133,21 +127,22 @@ export class Allocator {
     } catch (error) {
       if (!had) this.release(uid);
       signal.throwIfAborted();
+      if (error instanceof TopologyAffinityError) return { reason: error.name, message: error.message };
       return { reason: 'UnexpectedAdmissionError', message: `Allocate failed due to ${messageOf(error)}, which is unexpected` };
     }
   }
 
   /** The device is the container's from before the source is asked on; when that fails, it is free again. */
-  async #allocate(uid: string, { container }: ContainerWants, resource: string, count: number, reusable: ReadonlyMap<string, ReadonlySet<string>>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<Allocation> {
+  async #allocate(uid: string, { container }: ContainerWants, resource: string, count: number, reusable: ReadonlyMap<string, ReadonlySet<string>>, near: () => ReadonlySet<number> | undefined, signal: AbortSignal): Promise<Allocation> {
     const present = this.#of(uid, container)?.get(resource);
     if (present && present.ids.length !== count) throw new StatusError('Invalid', `pod "${uid}" container "${container}" changed request for resource "${resource}" from ${String(present.ids.length)} to ${String(count)}`);
     if (present) return present;
     const source = this.#deps.inventory.sourceOf(resource);
     if (!source) throw new StatusError('NotFound', `cannot allocate unregistered device ${resource}`);
     const left = reusable.get(resource) ?? new Set();
-    const preferred = await this.#preferred(resource, count, left, near, signal);
-    // From here to where it is noted nothing is waited for: nobody else can choose the same.
-    const ids = this.#choose(resource, count, left, near, preferred);
+    const preferred = await this.#preferred(resource, count, left, near(), signal);
+    // From here to where it is noted nothing is waited for: nobody else can choose the same. Others may have chosen until now.
+    const ids = this.#choose(resource, count, left, near(), preferred);
     const own = this.#own(uid, container);
     own.set(resource, { ids });
     try {
@@ -179,7 +174,7 @@ export class Allocator {
   }
 
   #choose(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, preferred: readonly string[]): string[] {
-    const rank = (device: Device): number => (reusable.has(device.id) ? 0 : preferred.includes(device.id) ? 1 : near && isNear(device, near) ? 2 : 3);
+    const rank = (device: Device): number => (reusable.has(device.id) ? 0 : (near && !isNear(device, near) ? 3 : 1) + (preferred.includes(device.id) ? 0 : 1));
     return this.#candidates(resource, count, reusable).toSorted((a, b) => rank(a) - rank(b)).slice(0, count).map(({ id }) => id);
   }
 
@@ -199,29 +194,31 @@ export class Allocator {
     return used;
   }
 
-  /** What would be nearest for all that these containers do not have yet; `ideal`: if nobody had any device. */
-  #nearest(uid: string, wants: readonly ContainerWants[], reusable: ReadonlyMap<string, ReadonlySet<string>>): Record<'near' | 'ideal', ReadonlySet<number> | undefined> {
-    if (this.#deps.topology.policy === 'none') return { near: undefined, ideal: undefined };
-    const missing = wants.map((own) => ({ ...own, counts: new Map([...own.counts].filter(([resource]) => !this.#of(uid, own.container)?.has(resource))) }));
-    const demands = [...mostAtOnce(missing)].map(([resource, count]) => ({ resource, count, available: [...this.#deps.inventory.devicesOf(resource).values()].filter(({ healthy }) => healthy) }));
-    const free = demands.map(({ resource, count, available }) => {
-      const used = this.#used(resource);
-      return { count, available: available.filter(({ id }) => reusable.get(resource)?.has(id) === true || !used.has(id)) };
+  /** What is nearest to all that these containers have and want. Throws where that is not near enough. */
+  #nearest(uid: string, wants: readonly ContainerWants[], reusable: ReadonlyMap<string, ReadonlySet<string>>): ReadonlySet<number> | undefined {
+    const { topology: { policy }, inventory } = this.#deps;
+    if (policy === 'none') return undefined;
+    const demands = [...mostAtOnce(wants)].map(([resource, count]) => {
+      const [all, used] = [[...inventory.devicesOf(resource).values()], this.#used(resource)];
+      const own = new Set([...reusable.get(resource) ?? [], ...wants.flatMap(({ container }) => this.#of(uid, container)?.get(resource)?.ids ?? [])]);
+      return { count, all, available: all.filter(({ id, healthy }) => own.has(id) || (healthy && !used.has(id))), given: all.filter(({ id }) => own.has(id)) };
     });
-    return { near: nearestNodes(free), ideal: nearestNodes(demands) };
+    const near = nearestNodes(demands);
+    if (!isAllowed(policy, near, demands.map(({ count, all }) => ({ count, available: all })))) throw new TopologyAffinityError();
+    return near;
   }
 
   /** While somebody who must still come, or go, stands in the way. */
-  async #untilPossible(wants: readonly ContainerWants[], signal: AbortSignal): Promise<void> {
+  async #untilPossible(uid: string, counts: ReadonlyMap<string, number>, signal: AbortSignal): Promise<void> {
     const { clock, inventory } = this.#deps;
     const untilMs = clock.monotonic() + patienceMs;
-    const inTheWay = (): boolean => wants.some(({ counts }) => [...counts].some(([resource, count]) => {
+    const inTheWay = (): boolean => [...counts].some(([resource, count]) => {
       const healthy = [...inventory.devicesOf(resource).values()].filter((device) => device.healthy);
       if (healthy.length < count) return clock.monotonic() < this.#beganMs + patienceMs;
-      const [used, kept] = [this.#used(resource), this.#used(resource, this.#ending)];
+      const [used, kept] = [this.#used(resource, new Set([uid])), this.#used(resource, new Set([...this.#ending, uid]))];
       const free = (taken: ReadonlySet<string>): number => healthy.filter(({ id }) => !taken.has(id)).length;
       return free(used) < count && free(kept) >= count;
-    }));
+    });
     while (inTheWay() && clock.monotonic() < untilMs) await this.#nextPoke(untilMs, signal);
   }
 

@@ -1,7 +1,7 @@
 import type { Device } from './types.ts';
 
-/** So many of a resource's devices are asked for, out of these. */
-export interface Demand { readonly count: number; readonly available: readonly Device[] }
+/** So many of a resource's devices are asked for, out of these; those that are `given` are had in any case. */
+export interface Demand { readonly count: number; readonly available: readonly Device[]; readonly given?: readonly Device[] }
 
 /** What Kubernetes' topology manager calls its policies. */
 export const topologyPolicies = ['none', 'best-effort', 'restricted', 'single-numa-node'] as const;
@@ -25,13 +25,22 @@ export function nearestNodes(demands: readonly Demand[]): ReadonlySet<number> | 
   const nodes = [...new Set(demands.flatMap(({ available }) => available.flatMap(({ numaNodes }) => numaNodes)))].sort((a, b) => a - b);
   if (nodes.length === 0 || nodes.length > maxNodes) return undefined;
   const sets = Array.from({ length: 2 ** nodes.length - 1 }, (_, mask) => new Set(nodes.filter((_node, bit) => ((mask + 1) >> bit) & 1)));
-  return sets.sort((a, b) => a.size - b.size).find((set) => demands.every(({ count, available }) => available.filter((device) => isNear(device, set)).length >= count));
+  return sets.sort((a, b) => a.size - b.size).find((set) => demands.every(({ count, available, given = [] }) => given.every((device) => isNear(device, set)) && available.filter((device) => isNear(device, set)).length >= count));
 }
 
-/** Whether devices may be given that are near to these nodes; `ideal`: the fewest that would do on a host where nothing is taken yet. */
-export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, ideal: ReadonlySet<number> | undefined): boolean {
-  if (policy === 'single-numa-node') return nodes === undefined || nodes.size === 1;
-  return policy !== 'restricted' || nodes === undefined || ideal === undefined || nodes.size <= ideal.size;
+/** Whether devices may be given that are near to these nodes. `ideal`: what each resource is asked for, out of all that it ever has; none may have to do with more nodes than it would need alone. */
+export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, ideal: readonly Demand[]): boolean {
+  if (nodes === undefined || policy === 'none' || policy === 'best-effort') return true;
+  return policy === 'single-numa-node' ? nodes.size === 1 : ideal.every((demand) => nodes.size <= (nearestNodes([demand])?.size ?? Infinity));
+}
+
+/** A pod would have devices that are too far from each other. */
+export class TopologyAffinityError extends Error {
+  override readonly name = 'TopologyAffinityError';
+
+  constructor() {
+    super('Resources cannot be allocated with Topology locality');
+  }
 }
 
 /** A device without a place is near to all. */

@@ -24,12 +24,16 @@ export interface ContainerParts {
 
 export const noParts: ContainerParts = { env: {}, mounts: [], devices: [], annotations: {}, cdiDevices: [] };
 
-/** The one that was named first wins where both name the same. */
+/** The one that was named first wins where both name the same: plugins of one maker often bring the same library, or control node. */
 export function joinedParts(a: ContainerParts, b: ContainerParts): ContainerParts {
   return {
-    env: { ...b.env, ...a.env }, annotations: { ...b.annotations, ...a.annotations }, mounts: [...a.mounts, ...b.mounts], devices: [...a.devices, ...b.devices],
+    env: { ...b.env, ...a.env }, annotations: { ...b.annotations, ...a.annotations }, mounts: firstByPath([...a.mounts, ...b.mounts]), devices: firstByPath([...a.devices, ...b.devices]),
     cdiDevices: [...new Set([...a.cdiDevices, ...b.cdiDevices])],
   };
+}
+
+function firstByPath<T extends { readonly containerPath: string }>(parts: readonly T[]): T[] {
+  return parts.filter(({ containerPath }, at) => parts.findIndex((part) => part.containerPath === containerPath) === at);
 }
 
 /** Where the devices of one resource come from: a device plugin, or a class of devices that Cleat finds by itself. */

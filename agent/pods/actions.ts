@@ -23,7 +23,6 @@ import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandl
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, containersOf, initContainersOf, specHash } from './spec/containers.ts';
-import { withDevices } from './spec/devices.ts';
 import type { ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
 import { allPodsLimits, isHugePages, podCgroupLimits } from './spec/resources.ts';
@@ -172,15 +171,15 @@ export class PodActions {
     }
     await this.#images.mount(pod, spec, interrupt);
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
+    const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const config = await prepareContainer({
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'), logRotation: this.#config.logRotation ?? defaultRotation,
-      abilities: abilitiesOf(pod, this.#deps.lookup, this.#deps.node),
+      abilities: abilitiesOf(pod, this.#deps.lookup, this.#deps.node), parts,
     });
-    const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const sandboxConfig = await this.#sandboxConfig(pod, sandbox?.attempt ?? 0);
     configured();
-    const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, parts ? withDevices(config, parts) : config, stop);
+    const id = await this.#deps.driver.createContainer(decision.sandboxId, sandboxConfig, config, stop);
     await this.#allocation.reached(spec.name);
     return id;
   }

@@ -2,11 +2,13 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '#api/gen/types.ts';
 import { StatusError } from '#common/errors.ts';
+import type { ContainerParts } from '#agent/devices/types.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
 import type { ContainerConfig, LogRotation, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import { enforcesAppArmor } from './admit.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
+import { envWithDevices, withDevices } from './spec/devices.ts';
 import { parseResolvConf, podDns } from './spec/dns.ts';
 import { containerEnv, type ObjectLookup } from './spec/env.ts';
 import type { FieldFacts } from './spec/fields.ts';
@@ -87,19 +89,23 @@ export interface ContainerInputs {
   readonly seccompDir: string;
   readonly logRotation: LogRotation;
   readonly abilities: RuntimeAbilities;
+  /** Of its extended resources; absent where it has none. */
+  readonly parts?: ContainerParts | undefined;
 }
 
 /** Everything that a container needs on disk, and its configuration. */
-export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, ...more }: ContainerInputs): Promise<ContainerConfig> {
-  const env = containerEnv(pod, container, lookup, facts);
+export async function prepareContainer({ pod, container, attempt, paths, lookup, facts, parts, ...more }: ContainerInputs): Promise<ContainerConfig> {
+  const own = containerEnv(pod, container, lookup, facts);
+  const env = parts ? envWithDevices(own, parts.env) : own;
   const mounts = await containerMounts(pod, container, paths, env, lookup, more.abilities.recursiveReadOnly);
   const devices = await containerDevices(pod, container, paths, lookup);
   await mkdir(join(paths.logs, container.name), { recursive: true, mode: 0o755 });
-  const own = (containerPath: string, hostPath: string): void => {
+  const ours = (containerPath: string, hostPath: string): void => {
     if (!mounts.some((m) => m.containerPath === containerPath)) mounts.push({ containerPath, hostPath, readOnly: false, propagation: 'None' });
   };
-  own('/etc/hosts', paths.hostsFile);
-  own(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
+  ours('/etc/hosts', paths.hostsFile);
+  ours(container.terminationMessagePath ?? defaultTerminationPath, await createTerminationFile(paths, container.name, attempt));
   const config = containerConfig(pod, container, { attempt, env, mounts, nodeMemoryBytes: facts.allocatable.memoryBytes, nodeHugePages: Object.keys(facts.resources ?? {}).filter(isHugePages), appArmor: await enforcesAppArmor(), ...more });
-  return devices.length > 0 ? { ...config, devices } : config;
+  const complete = devices.length > 0 ? { ...config, devices } : config;
+  return parts ? withDevices(complete, parts) : complete;
 }
