@@ -1,4 +1,4 @@
-import { lstat, mkdtemp, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
+import { cp, lstat, mkdir, mkdtemp, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, posix, resolve } from 'node:path';
 import { StatusError } from '#common/errors.ts';
@@ -71,6 +71,7 @@ async function download({ client, pod, container, path, signal }: Remote, destin
   const source = posix.normalize(path).replace(/(.)\/$/, '$1');
   const isFolder = (await stat(destination).catch(() => undefined))?.isDirectory() === true;
   const target = isFolder ? join(destination, posix.basename(source)) : resolve(destination);
+  await mkdir(dirname(target), { recursive: true });
   const folder = await mkdtemp(join(dirname(target), '.cleat-cp-'));
   try {
     const tar = pipeCommand('tar', ['-xf', '-', '-C', folder]);
@@ -79,8 +80,10 @@ async function download({ client, pod, container, path, signal }: Remote, destin
     if (code !== 0) throw new StatusError('NotFound', `tar in the container ended with exit code ${String(code)}: ${words.trim()}`);
     await tar.ended;
     const arrived = join(folder, posix.basename(source));
-    await lstat(arrived);
-    await rename(arrived, target);
+    const isMerged = (await lstat(arrived)).isDirectory() && (await lstat(target).catch(() => undefined))?.isDirectory() === true;
+    // A folder that was copied before gets what is new. No link that is there already is followed.
+    if (isMerged) await cp(arrived, target, { recursive: true, force: true, verbatimSymlinks: true });
+    else await rename(arrived, target);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

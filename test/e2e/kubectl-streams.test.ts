@@ -143,6 +143,10 @@ describe('cleat', () => {
       expect([args, result.exitCode, result.stderr]).toEqual([args, 0, '']);
     }
     await host.sh('cd /run/cp; diff -r from back; cmp from/data data; test "$(readlink back/sub/link)" = file');
+    // Once more into what is there by now: what is new comes, and nothing else goes. Folders on the way are made.
+    await host.sh('cd /run/cp; mkdir -p again/to/sub; echo own > again/to/own; echo old > again/to/sub/file');
+    for (const to of ['/run/cp/again', '/run/cp/again', '/run/cp/new/folder/to']) expect([to, await run(['cp', 'box:/tmp/to', to, '-c', 'main'])]).toEqual([to, expect.objectContaining({ exitCode: 0, stderr: '' })]);
+    await host.sh('cd /run/cp; test "$(cat again/to/own)" = own; rm again/to/own; diff -r from again/to; diff -r from new/folder/to; test "$(readlink again/to/sub/link)" = file; test -z "$(find . -name ".cleat-cp-*")"');
     const failed = await run(['cp', 'box:/absent', '/run/cp/x']);
     expect([failed.exitCode, failed.stderr]).toEqual([1, expect.stringMatching(/exit code 1: .*absent/)]);
     expect((await run(['cp', '/absent', 'box:/x'])).exitCode).toBe(1);
