@@ -49,6 +49,12 @@ describe('volume binding', () => {
     ['a volume that is being made elsewhere', [claim('a', {}, { metadata: { annotations: { 'volume.kubernetes.io/selected-node': 'n2' } } })], [], [none, 'n2']],
   ])('knows where a pod may go with %s', async (_, claims, volumes, expected) => { expect((await lab(claims, volumes)).fits(pod('a'))).toEqual(expected); });
 
+  it("gives a pod that is to have a claim of its own nobody else's of that name", async () => {
+    const own = podInfo(makePod({ name: 'web', spec: { volumes: [{ name: 'data', ephemeral: { volumeClaimTemplate: { spec: {} } } }] } }));
+    expect((await lab([claim('web-data')], [])).fits(own)).toBe('PVC default/web-data was not created for pod default/web (pod is not owner)');
+    expect((await lab([claim('web-data', {}, { metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'web', uid: own.uid, controller: true }] } })], [])).fits(own)).toEqual(['n1', 'n2']);
+  });
+
   it('has nothing to say of pods without claims', async () => { expect((await lab([], [])).fits(pod())).toBe('skip'); });
 
   it('gives a volume to one pod only', async () => {

@@ -91,7 +91,7 @@ function namesOf({ pod }: PodInfo): { name: string; ephemeral: boolean }[] {
   });
 }
 
-function claimsOf({ claims, classes }: Storage, { namespace, uid }: PodInfo, names: ReturnType<typeof namesOf>): Claims | Rejection {
+function claimsOf({ claims, classes }: Storage, { namespace, uid, pod }: PodInfo, names: ReturnType<typeof namesOf>): Claims | Rejection {
   const refuse = (reason: string): Rejection => ({ reasons: [reason], resolvable: false });
   const bound: PersistentVolumeClaim[] = [];
   const waiting: PersistentVolumeClaim[] = [];
@@ -100,7 +100,7 @@ function claimsOf({ claims, classes }: Storage, { namespace, uid }: PodInfo, nam
     if (claim === undefined) return refuse(ephemeral ? `waiting for ephemeral volume controller to create the persistentvolumeclaim "${name}"` : `persistentvolumeclaim "${name}" not found`);
     if (claim.status?.phase === 'Lost') return refuse(`persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${claim.spec?.volumeName ?? ''}"`);
     if (claim.metadata?.deletionTimestamp !== undefined) return refuse(`persistentvolumeclaim "${name}" is being deleted`);
-    if (ephemeral && !claim.metadata?.ownerReferences?.some((owner) => owner.uid === uid && owner.controller)) return refuse(`PVC ${namespace}/${name} was not created for pod ${namespace}/${name} (pod is not owner)`);
+    if (ephemeral && !claim.metadata?.ownerReferences?.some((owner) => owner.uid === uid && owner.controller)) return refuse(`PVC ${namespace}/${name} was not created for pod ${namespace}/${pod.metadata?.name ?? ''} (pod is not owner)`);
     if (isFullyBound(claim)) bound.push(claim);
     else if (classes.get(undefined, storageClassOf(claim))?.volumeBindingMode === 'WaitForFirstConsumer' && !claim.spec?.volumeName) waiting.push(claim);
     else return refuse('pod has unbound immediate PersistentVolumeClaims');
