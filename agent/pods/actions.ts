@@ -19,7 +19,7 @@ import type { Limit } from '#common/limit.ts';
 import { configBackoff, type PodMemory } from './memory.ts';
 import { attemptsOf, currentSandbox, isRunning } from './observed.ts';
 import { logFileOf, type PodPaths } from './paths.ts';
-import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile } from './prepare.ts';
+import { abilitiesOf, fieldFacts, prepareContainer, prepareSandbox, runtimeHandler, writeHostsFile, type ContainerInputs } from './prepare.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, containersOf, initContainersOf, specHash } from './spec/containers.ts';
@@ -140,7 +140,9 @@ export class PodActions {
     let id: string;
     let isConfigured = false;
     try {
-      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, signals, () => { isConfigured = true; }));
+      // A device plugin may take minutes to answer: nobody else waits for that, nor the pod's end.
+      const parts = await this.#deps.devices?.parts(pod, spec.name, signals.interrupt);
+      id = await this.#deps.limit.run(() => this.#create(view, spec, decision, { ...signals, parts }, () => { isConfigured = true; }));
     } catch (error) {
       if (signals.interrupt.aborted || isStatus(error, 'ServiceUnavailable')) throw error;
       this.#failed(spec.name, isConfigured ? 'CreateContainerError' : 'CreateContainerConfigError', messageOf(error));
@@ -156,7 +158,7 @@ export class PodActions {
   }
 
   /** `configured` is called when all is known that the runtime is to be asked for. */
-  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt }: Signals, configured: () => void): Promise<string> {
+  async #create(view: PodView, spec: ContainerSpec, decision: Extract<Decision, { type: 'start' }>, { stop, interrupt, parts }: Signals & Pick<ContainerInputs, 'parts'>, configured: () => void): Promise<string> {
     const { pod } = view;
     const sandbox = currentSandbox(view);
     const podIps = pod.spec?.hostNetwork ? this.#deps.node.hostIps() : sandbox?.ips ?? [];
@@ -171,7 +173,6 @@ export class PodActions {
     }
     await this.#images.mount(pod, spec, interrupt);
     const imageUser = needsImageUser(pod, spec) ? await this.#deps.driver.imageUser(spec.image ?? '', stop) : undefined;
-    const parts = await this.#deps.devices?.parts(pod, spec.name, stop);
     const config = await prepareContainer({
       pod, container: spec, attempt: decision.attempt, paths: this.#paths, lookup: this.#deps.lookup, facts, imageUser,
       targetContainerId: targetOf(view, spec), seccompDir: join(this.#config.stateDir, 'seccomp'), logRotation: this.#config.logRotation ?? defaultRotation,

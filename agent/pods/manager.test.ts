@@ -9,6 +9,7 @@ import { ManualClock } from '#common/clock.ts';
 import { StatusError } from '#common/errors.ts';
 import { silentLog } from '#common/log.ts';
 import { ImagePuller } from '#agent/images/puller.ts';
+import type { ContainerParts, PodDevices } from '#agent/devices/types.ts';
 import { FakeDriver } from '#agent/runtimes/fake/driver.ts';
 import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
@@ -30,12 +31,12 @@ let probe: { ok: boolean; output: string };
 let check: Check;
 let runtimeHandlers: ReturnType<NonNullable<typeof testNode.runtimeHandlers>>;
 
-function begin(): void {
+function begin(devices?: PodDevices): void {
   stop = new AbortController();
   puller = new ImagePuller({ driver, clock, log: silentLog });
   manager = new PodManager({
     state, driver, images: puller, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
-    node: { ...testNode, runtimeHandlers: () => runtimeHandlers },
+    node: { ...testNode, runtimeHandlers: () => runtimeHandlers }, ...(devices && { devices }),
   }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'] }));
   running = manager.start(stop.signal);
 }
@@ -285,6 +286,25 @@ describe('a pod', () => {
     state.set({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cfg', namespace: 'default' }, data: { a: '1' } });
     await until(() => statusOf('web')?.phase === 'Running');
     expect(driver.configOf(app('web').id).env).toEqual(expect.arrayContaining([{ name: 'A', value: '1' }, { name: 'B', value: '1-b' }]));
+  });
+
+  it('waits for a device plugin that does not answer by itself, and not when it is to end', async () => {
+    await end();
+    const asked = new Set<string>();
+    const parts = async ({ metadata }: Pod, _container: string, signal: AbortSignal): Promise<ContainerParts | undefined> => {
+      if (metadata?.name === 'quick') return undefined;
+      asked.add(metadata?.name ?? '');
+      return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason as Error); }, { once: true }); });
+    };
+    const nothing = (): undefined => undefined;
+    begin({ admit: () => Promise.resolve(undefined), parts, outdated: () => new Set(), health: () => new Map(), ending: nothing, release: nothing, retain: nothing, manages: () => false, subscribe: () => nothing });
+    const slow = Array.from({ length: 8 }, (_, i) => testPod(`slow-${String(i)}`));
+    state.set(...slow);
+    await until(() => asked.size === slow.length, 'the plugin is asked for all of them');
+    state.set(testPod('quick'));
+    await until(() => statusOf('quick')?.phase === 'Running', 'another pod runs');
+    for (const pod of slow) state.set(deleted(pod, 0));
+    await until(() => manager.all().filter(({ gone }) => gone).length === slow.length, 'all of them are gone');
   });
 
   it('backs off when the image cannot be pulled', async () => {
