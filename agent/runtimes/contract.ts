@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -299,6 +299,27 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       connection.close();
       const refused = driver.portForward(sandboxId, 9, signal).then((opened) => textOf(opened.channel(0)));
       if (harness.real) await expect(refused).rejects.toMatchObject({ code: 'ServiceUnavailable', message: expect.stringContaining('refused') as string });
+      await remove(sandboxId);
+    });
+
+    it('gives no capability that is to be dropped, whoever adds it', async () => {
+      const { sandboxId, id } = await pod('sleep 1000', { security: { ...containerConfig('').security, addCapabilities: ['NET_ADMIN', 'SYS_NICE'], dropCapabilities: ['NET_ADMIN', 'CHOWN'] } });
+      if (harness.real) {
+        const held = BigInt(`0x${/CapEff:\s+(\w+)/.exec((await driver.exec(id, ['busybox', 'grep', 'CapEff', '/proc/1/status'], 5000, signal)).output)?.[1] ?? ''}`);
+        // CHOWN, KILL, NET_ADMIN, SYS_NICE
+        expect([0n, 5n, 12n, 23n].map((bit) => (held >> bit) & 1n)).toEqual([0n, 1n, 0n, 1n]);
+      }
+      await remove(sandboxId);
+    });
+
+    it('mounts what it is told to in the place of what a pod has anyway', async () => {
+      const own = join(dir, 'own');
+      await mkdir(own, { recursive: true });
+      await writeFile(join(own, 'file'), 'own\n');
+      const places = [['/etc//resolv.conf', join(own, 'file')], ['/etc/hostname', join(own, 'file')], ['/etc/hosts', join(own, 'file')], ['/dev/shm', own]] as const;
+      const mounts = places.map(([containerPath, hostPath]) => ({ containerPath, hostPath, readOnly: false, propagation: 'None' as const }));
+      const { sandboxId, id } = await pod('sleep 1000', { mounts });
+      if (harness.real) expect((await driver.exec(id, ['/bin/sh', '-c', 'cat /etc/resolv.conf /etc/hostname /etc/hosts /dev/shm/file'], 5000, signal)).output).toBe('own\n'.repeat(4));
       await remove(sandboxId);
     });
 

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { attemptOf, graceOf, ownLabels, podLabels } from '../pod-labels.ts';
 import { sliceOf } from '../cgroups.ts';
 import type { Container, ContainerConfig, Sandbox, SandboxConfig } from '../types.ts';
@@ -109,14 +109,15 @@ export function containerRequest({ owner, sandboxId, sandbox, resolvConf, seccom
       OomScoreAdj: Math.max(config.resources.oomScoreAdj, facts.minOomScoreAdj),
       Privileged: security.privileged,
       ReadonlyRootfs: security.readOnlyRoot,
-      CapAdd: security.addCapabilities,
+      // Docker would give what is both added and dropped; others do not.
+      CapAdd: security.addCapabilities.filter((name) => name.toUpperCase() === 'ALL' || !security.dropCapabilities.includes(name)),
       CapDrop: security.dropCapabilities,
       GroupAdd: security.supplementalGroups.map(String),
       SecurityOpt: securityOptions(security, seccompProfile),
       // An empty list hides nothing, where an absent one would hide what Docker finds proper.
       MaskedPaths: security.privileged ? [] : security.maskedPaths,
       ReadonlyPaths: security.privileged ? [] : security.readonlyPaths,
-      Mounts: [{ hostPath: resolvConf, containerPath: '/etc/resolv.conf', readOnly: security.readOnlyRoot, propagation: 'None' } as const, ...config.mounts].map((m) => mount(m, facts)),
+      Mounts: [...resolver(resolvConf, config), ...config.mounts].map((m) => mount(m, facts)),
       Devices: (config.devices ?? []).map(({ hostPath, containerPath, permissions }) => ({ PathOnHost: hostPath, PathInContainer: containerPath, CgroupPermissions: permissions })),
       ...(config.cdiDevices && { DeviceRequests: [{ Driver: 'cdi', DeviceIDs: config.cdiDevices }] }),
       // Engines before 24 do not know of them.
@@ -226,6 +227,12 @@ function securityOptions({ noNewPrivileges, seccomp, appArmor, seLinux }: Contai
     ...(appArmor?.type === 'Unconfined' ? ['apparmor=unconfined'] : appArmor?.type === 'Localhost' ? [`apparmor=${appArmor.reference ?? ''}`] : []),
     ...Object.entries(seLinux ?? {}).flatMap(([part, value]) => (value === '' ? [] : [`label=${part}:${value}`])),
   ];
+}
+
+/** Unless something else is to be there: Docker refuses two mounts in one place. */
+function resolver(hostPath: string, { mounts, security }: ContainerConfig): ContainerConfig['mounts'] {
+  const containerPath = '/etc/resolv.conf';
+  return mounts.some((m) => normalize(m.containerPath) === containerPath) ? [] : [{ hostPath, containerPath, readOnly: security.readOnlyRoot, propagation: 'None' }];
 }
 
 const propagations = { None: 'rprivate', HostToContainer: 'rslave', Bidirectional: 'rshared' } as const;

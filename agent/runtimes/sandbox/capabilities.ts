@@ -14,16 +14,16 @@ export interface CapabilityWish {
 }
 
 /**
- * The capabilities of a container, with their prefix: the usual ones without the dropped and with the added ones;
- * `ALL` stands for every one. `available` is a mask of what this process itself has: no more can be given.
+ * The capabilities of a container, with their prefix: the usual ones with the added and without the dropped ones, as
+ * containerd's own CRI has it; `ALL` stands for every one, and what is named beside it counts more. `available` is a mask of what this process itself has: no more can be given.
  */
 export function capabilitiesOf({ privileged, addCapabilities, dropCapabilities }: CapabilityWish, available: bigint): string[] {
   const plain = (names: readonly string[]): Set<string> => new Set(names.map((name) => name.toUpperCase().replace(/^CAP_/, '')));
   const added = plain(addCapabilities);
   const dropped = plain(dropCapabilities);
   const begin = added.has('ALL') || privileged ? all : dropped.has('ALL') ? [] : usual;
-  const given = new Set([...begin.filter((name) => privileged || !dropped.has(name)), ...added]);
-  return all.filter((name, bit) => given.has(name) && (available >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
+  const given = new Set([...begin, ...added]);
+  return all.filter((name, bit) => given.has(name) && (privileged || !dropped.has(name)) && (available >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
 }
 
 /** Of /proc/self/status: what may be handed on. */

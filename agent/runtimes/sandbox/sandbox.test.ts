@@ -33,7 +33,8 @@ it('gives capabilities as asked for, and none that this process lacks', () => {
   expect(capabilitiesOf(wish, every)).toHaveLength(14);
   expect(capabilitiesOf({ ...wish, dropCapabilities: ['ALL'], addCapabilities: ['net_admin'] }, every)).toEqual(['CAP_NET_ADMIN']);
   expect(capabilitiesOf({ ...wish, addCapabilities: ['ALL'], dropCapabilities: ['CAP_CHOWN'] }, every)).toHaveLength(40);
-  expect(capabilitiesOf({ ...wish, privileged: true }, every)).toHaveLength(41);
+  expect(capabilitiesOf({ ...wish, addCapabilities: ['NET_ADMIN'], dropCapabilities: ['NET_ADMIN'] }, every)).toEqual(capabilitiesOf(wish, every));
+  expect(capabilitiesOf({ ...wish, privileged: true, dropCapabilities: ['CHOWN'] }, every)).toHaveLength(41);
   expect(capabilitiesOf({ ...wish, privileged: true }, 1n)).toEqual(['CAP_CHOWN']);
 });
 
