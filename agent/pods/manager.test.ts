@@ -177,6 +177,21 @@ describe('a pod', () => {
     expect(statusOf('job')?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'False', reason: 'PodCompleted' }));
   });
 
+  it('is as old as it is when the clock is set, by years too', async () => {
+    state.set(testPod('job', { activeDeadlineSeconds: 600, restartPolicy: 'Never' }));
+    await until(() => statusOf('job')?.phase === 'Running');
+    const { id } = app('job');
+    for (const years of [56, -60, 4]) {
+      clock.jump(years * 365 * 86_400_000);
+      state.set(testPod('job', { activeDeadlineSeconds: 600, restartPolicy: 'Never' }));
+      await clock.advance(100_000);
+      await until(() => driver.running('job-uid')[0]?.id === id, `it goes on after ${String(years)} years`);
+      expect(statusOf('job')?.phase).toBe('Running');
+    }
+    await clock.advance(301_000);
+    await until(() => statusOf('job')?.reason === 'DeadlineExceeded', 'its time is over');
+  });
+
   it('has completed when its sidecars have ended too', async () => {
     driver.stubborn.add('proxy');
     state.set(testPod('job', { restartPolicy: 'Never', initContainers: [testContainer('proxy', { restartPolicy: 'Always' })] }));

@@ -49,10 +49,10 @@ export function wasTerminal({ pod }: PodView): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 }
 
-/** How long the pod may still be active; undefined without a deadline. Wall clock, because it counts from what the API has. */
-export function untilDeadlineMs({ pod, startTime, nowMs }: PodView): number | undefined {
+/** How long the pod may still be active; undefined without a deadline. */
+export function untilDeadlineMs({ pod, activeMs }: PodView): number | undefined {
   const seconds = pod.spec?.activeDeadlineSeconds;
-  return seconds === undefined || startTime === undefined ? undefined : Date.parse(startTime) + seconds * 1000 - nowMs;
+  return seconds === undefined || activeMs === undefined ? undefined : seconds * 1000 - activeMs;
 }
 
 /** True when the pod has been active for longer than its activeDeadlineSeconds. */

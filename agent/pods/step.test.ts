@@ -23,7 +23,7 @@ function container(name: string, change: Partial<Container> = {}): Container {
 function view(pod: Pod, change: Partial<PodView> = {}): PodView {
   const ended = new Map((change.containers ?? []).filter((c) => c.state === 'exited').map((c) => [c.id, c.finishedAtMs]));
   return {
-    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), ending: undefined, rejection: undefined, eviction: undefined, haltSeconds: undefined, resize: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
+    pod, nowMs: now, monotonicMs: now, startTime: new Date(now - 5000).toISOString(), activeMs: 5000, ending: undefined, rejection: undefined, eviction: undefined, haltSeconds: undefined, resize: undefined, sandboxes: [sandbox()], containers: [], probes: new Map(), crashes: new Map(), failures: new Map(),
     ended, stopped: new Set(), ...change,
   };
 }
@@ -91,8 +91,8 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['what is heard of ends first', view(always, { containers: [container('app')], ...ending(0) }), { type: 'kill' }],
   ['a pod with a deadline is looked at again then', view(limited, { containers: [container('app')] }), { type: 'wait', untilMs: now + 15_000 }],
   ['or sooner', view(limited, { failures: new Map([['app', { reason: '', message: '', untilMs: now + 5, count: 1 }]]) }), { type: 'wait', untilMs: now + 5 }],
-  ['and ended when it has passed', view(limited, { nowMs: now + 15_000, containers: [container('app')] }), { type: 'kill' }],
-  ['for good', view(limited, { nowMs: now + 15_000, ...stopped, sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 143)] }), { type: 'done' }],
+  ['and ended when it has passed', view(limited, { activeMs: 20_000, containers: [container('app')] }), { type: 'kill' }],
+  ['for good', view(limited, { activeMs: 20_000, ...stopped, sandboxes: [sandbox({ state: 'not-ready' })], containers: [exited('app', 143)] }), { type: 'done' }],
   ['a clock that was set does not lengthen the crash back-off', view(always, { nowMs: 0, containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), { type: 'wait', untilMs: now + 9000 }],
   ['crash back-off holds a restart', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 5000 }]]) }), { type: 'wait', untilMs: now + 9000 }],
   ['and is forgotten after ten good minutes', view(always, { containers: [exited('app', 1)], crashes: new Map([[crashKey('app', specHash(testContainer('app'))), { delayMs: 10_000, updatedMs: now - 700_000 }]]) }), start('app', 1)],

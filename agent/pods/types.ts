@@ -111,12 +111,14 @@ export interface CrashBackoff { readonly delayMs: number; readonly updatedMs: nu
 export interface PodView {
   /** With the resources that it has been given, which are not always those that its spec asks for by now. */
   readonly pod: Pod;
-  /** Wall clock, for timestamps and the pod's deadline. */
+  /** Wall clock, for timestamps. */
   readonly nowMs: number;
   /** For waits: a clock that is set must neither lengthen nor shorten them. */
   readonly monotonicMs: number;
   /** When the pod was first reported to have begun, RFC 3339. */
   readonly startTime: string | undefined;
+  /** For how long a pod with a deadline has been active, whatever becomes of the wall clock meanwhile; undefined before it has begun. */
+  readonly activeMs: number | undefined;
   readonly ending: Ending | undefined;
   /** Set when the node refuses a pod of which nothing has run yet. */
   readonly rejection: Rejection | undefined;

@@ -78,6 +78,8 @@ export class PodWorker {
   #removed = false;
   #over = false;
   #lastStatus: PodStatus | undefined;
+  /** By a clock that nobody sets, and that goes on while the host sleeps. */
+  #activeSinceMs: number | undefined;
   /** Monotonic; when this agent first heard of it. */
   readonly #seenMs: number;
   #failures = 0;
@@ -291,13 +293,25 @@ export class PodWorker {
     }
   }
 
+  get #startTime(): string | undefined { return this.#lastStatus?.startTime ?? this.#pod.status?.startTime; }
+
+  /** The wall clock is asked once: a host without a battery begins in 1970, and is set when it hears of the time. */
+  #activeMs(): number | undefined {
+    if (this.#pod.spec?.activeDeadlineSeconds === undefined || this.#startTime === undefined) return undefined;
+    const { clock } = this.#deps;
+    const uptimeMs = clock.uptime?.() ?? clock.monotonic();
+    this.#activeSinceMs ??= uptimeMs - Math.max(0, clock.now() - Date.parse(this.#startTime));
+    return uptimeMs - this.#activeSinceMs;
+  }
+
   #view(snapshot: RuntimeSnapshot): PodView {
     const { ending, eviction, haltSeconds, withheld } = this.#wishes;
     return {
       pod: this.#pod,
       nowMs: this.#deps.clock.now(),
       monotonicMs: this.#deps.clock.monotonic(),
-      startTime: this.#lastStatus?.startTime ?? this.#pod.status?.startTime,
+      startTime: this.#startTime,
+      activeMs: this.#activeMs(),
       ending,
       rejection: this.#rejection,
       eviction,
