@@ -70,6 +70,16 @@ it('tells a Docker that makes mounts read-only with all inside which of them are
   expect(optionsFor({ ...facts, recursiveReadOnly: false })).toEqual(['', '', '', '']);
 });
 
+it.each<[boolean, 'Unconfined' | 'RuntimeDefault' | 'Localhost', string[]]>([
+  [false, 'Unconfined', ['seccomp=unconfined']], [false, 'RuntimeDefault', []], [false, 'Localhost', ['seccomp={}']],
+  [true, 'RuntimeDefault', ['seccomp=unconfined']], [true, 'Localhost', ['seccomp=unconfined']],
+])('keeps a privileged container (%s) from no system call, whatever profile it names: %s', (privileged, type, options) => {
+  const config = containerConfig('true');
+  const facts = { systemdCgroups: false, cdi: false, recursiveReadOnly: false, minOomScoreAdj: 0 };
+  const place = { owner: 'n', sandboxId: 's', sandbox: sandboxConfig('/l'), resolvConf: '/r', seccompProfile: type === 'Localhost' ? '{}' : undefined };
+  expect(containerRequest(place, { ...config, security: { ...config.security, privileged, seccomp: { type } } }, facts)).toMatchObject({ HostConfig: { SecurityOpt: options } });
+});
+
 it('lets Docker rotate logs as the node says', () => {
   const facts = { systemdCgroups: false, cdi: false, recursiveReadOnly: false, minOomScoreAdj: 0 };
   const config = containerConfig('true', { logRotation: { maxBytes: 2048, maxFiles: 3 } });

@@ -148,8 +148,8 @@ export class DockerDriver implements RuntimeDriver {
   }
 
   async createContainer(sandboxId: string, sandbox: SandboxConfig, config: ContainerConfig, signal: AbortSignal): Promise<string> {
-    const { type, reference } = config.security.seccomp;
-    const seccompProfile = type === 'Localhost' ? await seccompText(reference ?? '') : undefined;
+    const { privileged, seccomp: { type, reference } } = config.security;
+    const seccompProfile = type === 'Localhost' && !privileged ? await seccompText(reference ?? '') : undefined;
     const place = { owner: this.#config.owner, sandboxId, sandbox, resolvConf: join(this.#records.folder(sandboxId), resolvConfName), seccompProfile };
     const facts = await this.#engineFacts(signal);
     const resolved = config.cdiDevices && !facts.cdi ? await (await import('../sandbox/cdi.ts')).withoutHooks(config, 'this Docker') : config;

@@ -220,10 +220,11 @@ function userOf({ runAsUser, runAsUserName, runAsGroup }: ContainerConfig['secur
   return { User: runAsGroup === undefined ? user : `${user}:${String(runAsGroup)}` };
 }
 
-function securityOptions({ noNewPrivileges, seccomp, appArmor, seLinux }: ContainerConfig['security'], seccompProfile: string | undefined): string[] {
+/** What is privileged has no seccomp profile, whatever it names: as with containerd. */
+function securityOptions({ privileged, noNewPrivileges, seccomp, appArmor, seLinux }: ContainerConfig['security'], seccompProfile: string | undefined): string[] {
   return [
     ...(noNewPrivileges ? ['no-new-privileges'] : []),
-    ...(seccomp.type === 'Unconfined' ? ['seccomp=unconfined'] : seccompProfile === undefined ? [] : [`seccomp=${seccompProfile}`]),
+    ...(privileged || seccomp.type === 'Unconfined' ? ['seccomp=unconfined'] : seccompProfile === undefined ? [] : [`seccomp=${seccompProfile}`]),
     ...(appArmor?.type === 'Unconfined' ? ['apparmor=unconfined'] : appArmor?.type === 'Localhost' ? [`apparmor=${appArmor.reference ?? ''}`] : []),
     ...Object.entries(seLinux ?? {}).flatMap(([part, value]) => (value === '' ? [] : [`label=${part}:${value}`])),
   ];
