@@ -205,8 +205,8 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       await remove(sandboxId);
     });
 
-    it('ends a program by the signal that was asked for', async () => {
-      const { sandbox, sandboxId, id } = await pod("trap 'exit 6' USR1; trap 'exit 5' TERM; echo up; while true; do sleep 0.1; done", { stopSignal: 'SIGUSR1' });
+    it.each([['SIGUSR1', 10], ['SIGRTMIN+3', 37], ['SIGRTMAX-1', 63]])('ends a program by the signal that was asked for: %s', async (stopSignal, number) => {
+      const { sandbox, sandboxId, id } = await pod(`trap 'exit 6' ${String(number)}; trap 'exit 5' TERM; echo up; while true; do sleep 0.1; done`, { stopSignal });
       await untilSpoken(sandbox);
       await driver.stopContainer(id, 20, signal);
       const { container } = await find(sandbox);
@@ -273,6 +273,29 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
       if (!harness.real) await program.channel(stdin).end();
       if (harness.real) expect(await text).toContain('30 70');
       program.close();
+      await remove(sandboxId);
+    });
+
+    it('shows what is said in a terminal as it is', async () => {
+      const tty = { stdin: true, stdout: true, stderr: false, tty: true };
+      const { sandbox, sandboxId, id } = await pod('echo up; while read line; do echo "got $line"; done', { stdin: true, tty: true });
+      if (harness.real) {
+        // Some end before anybody has told them how large their terminal is.
+        for (const script of ['echo one; echo two >&2; exit 3', 'sleep 0.3; echo one; echo two; exit 3']) {
+          const program = await driver.execStream(id, ['sh', '-c', script], tty, signal);
+          const [text, end = ''] = await Promise.all([stdout, status].map((number) => textOf(program.channel(number))));
+          expect([text, end]).toEqual(['one\r\ntwo\r\n', expect.stringContaining('"3"')]);
+        }
+        const wrong = await driver.execStream(id, ['none'], tty, signal);
+        expect((await Promise.all([stdout, status].map((number) => textOf(wrong.channel(number))))).join('')).toContain('executable file not found');
+        await untilSpoken(sandbox);
+        const attached = await driver.attach(id, tty, signal);
+        await attached.channel(stdin).write(Buffer.from('hello\n'));
+        let heard = '';
+        for await (const chunk of attached.channel(stdout)) if ((heard += Buffer.from(chunk).toString()).includes('got hello\r\n')) break;
+        expect(heard).toBe('hello\r\ngot hello\r\n');
+        attached.close();
+      }
       await remove(sandboxId);
     });
 

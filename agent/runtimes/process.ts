@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import type { Clock } from '#common/clock.ts';
 
 /** A process and the moment it started: a reused pid is not the same process. */
@@ -24,6 +25,17 @@ export function sendSignal(pid: number, name: NodeJS.Signals): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
+}
+
+/** What programs may use of the signals without a meaning, as runtimes count: the C library keeps the first two. */
+const realTime = { first: 34, last: 64 } as const;
+
+/** Of a name such as `SIGTERM`, or `SIGRTMIN+3`, which Node does not know. Undefined when there is none. */
+export function signalNumber(name: string): number | undefined {
+  const [, end, steps = '0'] = /^SIGRT(MIN(?=$|\+)|MAX(?=$|-))([+-]\d{1,2})?$/.exec(name) ?? [];
+  if (end === undefined) return Object.entries(constants.signals).find(([known]) => known === name)?.[1];
+  const number = (end === 'MIN' ? realTime.first : realTime.last) + Number(steps);
+  return number >= realTime.first && number <= realTime.last ? number : undefined;
 }
 
 /** What a process has started itself and what has not ended. */

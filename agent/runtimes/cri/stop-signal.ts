@@ -1,5 +1,6 @@
 import { isRecord } from '#api/meta/json.ts';
 import type { Clock } from '#common/clock.ts';
+import { signalNumber } from '../process.ts';
 import { stopSignal } from './mapping.ts';
 import type { CriCalls } from './messages.ts';
 
@@ -37,10 +38,12 @@ function pidOf(answer: Answer | undefined): number | undefined {
   }
 }
 
-/** False when it cannot be sent: the program has ended, or this system has no such signal. */
+/** False when it cannot be sent: the program has ended, or there is no such signal. */
 function send(pid: number, name: string): boolean {
+  const number = signalNumber(name);
+  if (number === undefined) return false;
   try {
-    process.kill(pid, name);
+    process.kill(pid, number);
     return true;
   } catch {
     return false;

@@ -96,7 +96,7 @@ export class Commands {
     // One that has an input has the pipes that `ctr` makes: it connects an input with no others.
     const pipes = streams.stdin || streams.tty ? undefined : await this.#pipes(execId);
     const words = ['tasks', 'exec', '--exec-id', execId, ...(streams.tty ? ['--tty'] : []), ...(pipes ? ['--log-uri', pipes.uri] : []), id, ...command];
-    const running = streams.tty ? openCommand('script', ['-qefc', `exec ${['ctr', ...ctr.arguments(words)].map(shellWord).join(' ')}`, '/dev/null']) : ctr.open(words);
+    const running = streams.tty ? openCommand('script', ['-qefc', inTerminal(['ctr', ...ctr.arguments(words)]), '/dev/null']) : ctr.open(words);
     if (!streams.stdin && !streams.tty) running.stdin.end();
     let over = false;
     const resize = async (message: Uint8Array): Promise<void> => {
@@ -186,6 +186,14 @@ export class Commands {
     await within(running.ended.catch(() => undefined), killedMs, this.#deps.clock);
     running.kill();
   }
+}
+
+/**
+ * What a shell runs `ctr` by in a terminal that the command's own stands behind: that one echoes and ends lines already. Of what `ctr`
+ * says of itself at the end, that it was late to tell the size is nothing to anybody.
+ */
+function inTerminal(command: readonly string[]): string {
+  return `stty -echo -onlcr; exec 3>&1; said=$(${command.map(shellWord).join(' ')} 2>&1 >&3); code=$?; stty onlcr; printf '%s\\n' "$said" | grep -v -e '^$' -e 'resize pty'; exit $code`;
 }
 
 /** What it has said of itself, at most so much. */

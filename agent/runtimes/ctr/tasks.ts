@@ -49,7 +49,7 @@ export class Tasks {
   async #startAttached(command: readonly string[], dir: string, pipes: Pipes, { stdinOnce, tty }: ContainerRecord['streams'], signal: AbortSignal): Promise<void> {
     await rm(join(dir, 'exit'), { force: true });
     const start = ['ctr', ...this.#ctr.arguments(command)].map(shellWord).join(' ');
-    const attached = tty ? `script -qefc ${shellWord(`stty -echo; exec ${start}`)} /dev/null` : start;
+    const attached = tty ? `script -qefc ${shellWord(`stty -echo -onlcr; exec ${start}`)} /dev/null` : start;
     const [stdin, stdout, stderr] = (['stdin', 'stdout', 'stderr'] as const).map((name) => shellWord(pipes.pipe(name)));
     // An input that is closed after its first use ends with it; any other is kept open from here.
     const input = stdinOnce ? `cat ${stdin ?? ''} | ${attached}` : `${attached} 0<>${stdin ?? ''}`;

@@ -48,12 +48,12 @@ export class LogWriter {
     });
   }
 
-  /** Writes what is left, with or without a line's end. */
+  /** Writes what is left of a line that was never ended: a piece of one, so that nobody reads an end into it. */
   close(): Promise<void> {
     return this.#next(async () => {
       for (const stream of ['stdout', 'stderr'] as const) {
         const rest = this.#rests[stream];
-        if (rest.length > 0) await this.#append(Buffer.concat([Buffer.from(`${this.#head(stream)} F `), rest, newline]));
+        if (rest.length > 0) await this.#append(Buffer.concat([Buffer.from(`${this.#head(stream)} P `), rest, newline]));
         this.#rests[stream] = Buffer.alloc(0);
       }
       await this.#file?.close();

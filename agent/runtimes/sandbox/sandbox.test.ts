@@ -74,7 +74,7 @@ it('writes logs as containerd does: lines whole, long ones in pieces, on into a 
   await log.close();
   const entries = async (file: string): Promise<string[]> => (await readFile(file, 'utf8')).split('\n').filter(Boolean).map((line) => line.replace(/^\S+ /, '').replace(/x+/, (text) => String(text.length)));
   expect(await entries(`${path}.1`)).toEqual(['stdout F one', 'stderr F oops', 'stdout F two', 'stdout P 16384', 'stdout F 3616']);
-  expect(await entries(path)).toEqual(['stdout F last']);
+  expect(await entries(path)).toEqual(['stdout P last']);
 });
 
 it('keeps records through restarts, and takes no half of one for a whole', async () => {
