@@ -1,9 +1,10 @@
-import type { Container as ContainerSpec, LifecycleHandler } from '#api/gen/types.ts';
+import type { Container as ContainerSpec, HTTPGetAction, LifecycleHandler } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
 import type { RuntimeDriver } from '#agent/runtimes/types.ts';
 import type { PodMemory } from './memory.ts';
 import { currentSandbox } from './observed.ts';
+import { notTls } from './probes/http-check.ts';
 import type { Check, CheckTarget } from './probes/types.ts';
 import type { PodRecorder } from './recorder.ts';
 import { containerNamed, graceSecondsOf } from './spec/containers.ts';
@@ -97,10 +98,21 @@ export class ContainerLifecycle {
     const timeoutSeconds = Math.max(1, Math.ceil(timeoutMs / 1000));
     try {
       const { ok, answered, output } = await this.#deps.check({ timeoutSeconds, ...(exec && { exec }), ...(httpGet && { httpGet }) }, target, signal);
-      return ok || answered ? undefined : output;
+      if (ok || answered) return undefined;
+      return httpGet && output.endsWith(notTls) ? await this.#askPlainly(httpGet, output, timeoutSeconds, target, signal) : output;
     } catch (error) {
       signal.throwIfAborted();
       return messageOf(error);
     }
+  }
+
+  /** Hooks were once sent without TLS whatever they said, and there are servers that count on it; kubelet's `LifecycleHTTPFallback`. */
+  async #askPlainly(httpGet: HTTPGetAction, problem: string, timeoutSeconds: number, target: CheckTarget, signal: AbortSignal): Promise<string | undefined> {
+    const httpHeaders = (httpGet.httpHeaders ?? []).filter(({ name }) => name.toLowerCase() !== 'authorization');
+    const { ok, answered } = await this.#deps.check({ timeoutSeconds, httpGet: { ...httpGet, scheme: 'HTTP', httpHeaders } }, target, signal);
+    if (!ok && !answered) return problem;
+    const [, host = ''] = /"https:\/\/([^/]*)/.exec(problem) ?? [];
+    this.#deps.recorder.emit('Warning', 'LifecycleHTTPFallback', `request to HTTPS lifecycle hook ${host} got HTTP response, retry with HTTP succeeded`);
+    return undefined;
   }
 }

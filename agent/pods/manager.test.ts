@@ -15,6 +15,7 @@ import type { AgentEvent } from '#agent/session/types.ts';
 import { helloImage } from '#install/images.ts';
 import { PodManager } from './manager.ts';
 import { systemCheck } from './probes/checks.ts';
+import { notTls } from './probes/http-check.ts';
 import type { Check } from './probes/types.ts';
 import { MemoryState, testContainer, testManagerConfig, testNode, testPod } from './testing.ts';
 
@@ -291,6 +292,19 @@ describe('a pod', () => {
     await until(() => (problem === undefined ? statusOf('web')?.phase === 'Running' : events.some(({ reason }) => reason === 'FailedPostStartHook')));
     expect(events.find(({ reason }) => reason === 'FailedPostStartHook')?.message).toBe(problem);
     if (lifecycle.postStart?.exec) expect(given).toBeGreaterThan(3600);
+  });
+
+  it('asks for a hook once more without TLS, and without what it should be known by, where the server has none', async () => {
+    const asked: object[] = [];
+    check = ({ httpGet }) => {
+      asked.push(httpGet ?? {});
+      return Promise.resolve(httpGet?.scheme === 'HTTPS' ? { ok: false, output: `Get "https://10.1.0.1:80/warm": ${notTls}` } : { ok: true, output: '' });
+    };
+    const headers = [{ name: 'X-Who', value: 'me' }, { name: 'authorization', value: 'Bearer secret' }];
+    state.set(testPod('web', { containers: [testContainer('app', { lifecycle: { postStart: { httpGet: { scheme: 'HTTPS', path: '/warm', port: 80, httpHeaders: headers } } } })] }));
+    await until(() => statusOf('web')?.phase === 'Running');
+    expect(asked).toEqual([{ scheme: 'HTTPS', path: '/warm', port: 80, httpHeaders: headers }, { scheme: 'HTTP', path: '/warm', port: 80, httpHeaders: headers.slice(0, 1) }]);
+    expect(events.filter(({ type }) => type === 'Warning')).toEqual([expect.objectContaining({ reason: 'LifecycleHTTPFallback', message: 'request to HTTPS lifecycle hook 10.1.0.1:80 got HTTP response, retry with HTTP succeeded' })]);
   });
 
   it('waits for what it refers to, and starts when that comes', async () => {

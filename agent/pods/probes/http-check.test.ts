@@ -73,6 +73,7 @@ describe('what an HTTP probe makes of the answer', () => {
     expect(await check(port, { scheme: 'HTTPS', httpHeaders: [{ name: 'Host', value: 'shop.example:8443' }] })).toEqual({ ok: true, output: '' });
     expect(name).toBe('shop.example');
     await expect(check(port)).rejects.toThrow(/^Get "http:\/\/127.0.0.1:\d+\/": /);
+    await expect(check(await serve(() => ok), { scheme: 'HTTPS' })).rejects.toThrow(/^Get "https:\/\/127.0.0.1:\d+\/": tls: first record does not look like a TLS handshake$/);
   });
 
   it('follows redirects on the same host, to another port and scheme too', async () => {

@@ -18,6 +18,8 @@ type Header = NonNullable<HTTPGetAction['httpHeaders']>[number];
 
 const defaults: readonly Header[] = [{ name: 'User-Agent', value: 'kube-probe/cleat' }, { name: 'Accept', value: '*/*' }];
 const usualHeaders = textOf(defaults);
+/** What is said of a server that does not speak TLS. */
+export const notTls = 'tls: first record does not look like a TLS handshake';
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const maxRedirects = 10;
 
@@ -35,7 +37,8 @@ export async function httpCheck(action: HTTPGetAction, host: string, port: numbe
     try {
       response = await get(place, hostHeader ?? authorityOf(place), headers, signal);
     } catch (error) {
-      throw new Error(`Get "${urlOf(place)}": ${messageOf(error)}`, { cause: error });
+      const isPlain = (error as NodeJS.ErrnoException).code === 'ERR_SSL_WRONG_VERSION_NUMBER';
+      throw new Error(`Get "${urlOf(place)}": ${isPlain ? notTls : messageOf(error)}`, { cause: error });
     }
     const { status, location } = response;
     if (!redirects.has(status) || location === undefined || location === '') return resultOf(response);
