@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#common/clock.ts';
+import { isStatus } from '#common/errors.ts';
 import { commandChannels } from '#common/streams/channels.ts';
 import { helloImage } from '#install/images.ts';
 import { containerConfig, sandboxConfig } from './test-configs.ts';
@@ -242,6 +243,14 @@ export function runtimeDriverContract(name: string, open: () => Promise<DriverHa
         expect((await driver.exec(id, ['/bin/sh', '-c', 'exit 4'], 5000, signal)).exitCode).toBe(4);
         await expect(driver.exec(id, ['sleep', '30'], 1000, signal)).rejects.toMatchObject({ code: 'Timeout' });
       }
+      await remove(sandboxId);
+    });
+
+    it('has a command whose children hold its output end with it, or in time', async () => {
+      const { sandboxId, id } = await pod('sleep 1000');
+      const left = driver.exec(id, ['/bin/sh', '-c', 'sleep 1000 & exit 0'], 1000, signal).then(({ exitCode }) => exitCode, (error: unknown) => (isStatus(error) ? error.code : error));
+      expect([0, 'Timeout']).toContain(await left);
+      expect((await driver.exec(id, ['/bin/sh', '-c', 'exit 0'], 5000, signal)).exitCode).toBe(0);
       await remove(sandboxId);
     });
 

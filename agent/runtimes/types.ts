@@ -38,7 +38,7 @@ export interface RuntimeDriver {
   readLog?(id: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** After the log file was renamed: go on in a new file of the old name. */
   reopenLog(id: string, signal: AbortSignal): Promise<void>;
-  /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`. */
+  /** Runs to its end. `timeoutMs` kills it and rejects with `Timeout`, soon after at the latest, also where what it left behind holds its output. */
   exec(containerId: string, command: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
   /** Runs a command with its streams connected (`commandChannels`); the status channel brings a Status as JSON when it has ended. */
   execStream(containerId: string, command: readonly string[], streams: CommandStreams, signal: AbortSignal): Promise<Channels>;

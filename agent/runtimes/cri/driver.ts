@@ -1,6 +1,6 @@
 import type { LayerName } from '#common/archive-parts.ts';
 import type { Clock } from '#common/clock.ts';
-import { isStatus, StatusError } from '#common/errors.ts';
+import { isStatus, messageOf, StatusError } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { Channels } from '#common/streams/channels.ts';
 import type { CommandStreams } from '#common/streams/relay.ts';
@@ -158,10 +158,13 @@ export class CriDriver implements RuntimeDriver {
       const result = await this.#connection.call('ExecSync', { containerId, cmd: command, timeout }, timeout * 1000 + quickMs, signal);
       return { exitCode: result.exitCode, output: Buffer.concat([result.stdout, result.stderr]).toString('utf8') };
     } catch (error) {
+      signal.throwIfAborted();
       const passedMs = this.#deps.clock.monotonic() - started;
-      if (isStatus(error, 'Timeout') && passedMs >= timeout * 1000 + quickMs) throw new StatusError('ServiceUnavailable', 'the container runtime did not answer ExecSync; check that it is running', { cause: error });
-      // containerd 1.6 reports its own time limit as an unknown error.
-      if (isStatus(error, 'InternalError') && passedMs >= timeout * 1000) {
+      // containerd 1.6 waits for whatever the command left behind to close its output, and has no limit to that. Nor has a runtime that is stuck, of which the container knows nothing.
+      const unanswered = isStatus(error, 'Timeout') && passedMs >= timeout * 1000 + quickMs / 2;
+      if (unanswered) await this.#checkAnswers(signal);
+      // It reports its own time limit as an unknown error.
+      if (unanswered || (isStatus(error, 'InternalError') && passedMs >= timeout * 1000)) {
         throw new StatusError('Timeout', `command ${JSON.stringify(command)} timed out after ${String(timeout)}s: ${error.message}`, { cause: error });
       }
       // Without the id that each run of a command has, the same failure reads the same and is counted as one Event.
@@ -262,6 +265,15 @@ export class CriDriver implements RuntimeDriver {
   async #streaming(): Promise<StreamingServer> {
     const { StreamingServer: Loaded } = await import('./streaming.ts');
     return new Loaded(this.#config.connectStream);
+  }
+
+  async #checkAnswers(signal: AbortSignal): Promise<void> {
+    try {
+      await this.version(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new StatusError('ServiceUnavailable', `the container runtime did not answer ExecSync, nor what it is: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   async #name(signal: AbortSignal): Promise<string> {

@@ -71,3 +71,15 @@ it('a container in a state that nobody knows is in an unknown one, and one that 
   expect((await beginner.list(lab.signal, 'other-uid')).containers).toEqual([]);
   beginner.close();
 });
+
+it.each<[string, Fault | undefined, { readonly code: string; readonly message: RegExp }]>([
+  ['whose output is held by what it left behind has timed out', undefined, { code: 'Timeout', message: /^command \["true"\] timed out after 1s: / }],
+  ['in a runtime that is stuck has told nothing', () => 'silence', { code: 'ServiceUnavailable', message: /did not answer ExecSync, nor what it is: .*did not answer Version within 10 s/ }],
+])('a command %s', async (_what, version, { code, message }) => {
+  server.faults.set('ExecSync', () => 'silence');
+  if (version) server.faults.set('Version', version);
+  let failure: unknown;
+  driver.exec('c', ['true'], 1000, lab.signal).catch((error: unknown) => { failure = error; });
+  await lab.until(() => failure !== undefined, 'the command to be given up');
+  expect(failure).toMatchObject({ code, message: expect.stringMatching(message) as string });
+});
