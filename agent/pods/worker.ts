@@ -6,18 +6,20 @@ import { wantsOf } from '#agent/devices/wants.ts';
 import type { AgentCounts } from '#agent/metrics/counts.ts';
 import type { RuntimeSnapshot } from '#agent/runtimes/types.ts';
 import type { PodReport } from '#agent/session/types.ts';
+import { ActiveTime } from './active-time.ts';
 import { admit } from './admit.ts';
 import { PodActions, type ActionDeps } from './actions.ts';
 import { PodAllocation } from './allocation/allocation.ts';
 import type { NodeCapacity } from './allocation/capacity.ts';
 import type { EvictablePod } from './eviction/evictor.ts';
 import { Announcer } from './announce.ts';
-import { configBackoff, failureAfter, PodMemory } from './memory.ts';
+import { earliest, FreshVolumes, mayHaveCsi } from './fresh-volumes.ts';
+import { PodMemory } from './memory.ts';
 import { currentSandbox, wasTerminal } from './observed.ts';
 import { podPaths, type PodPaths } from './paths.ts';
+import { PodProbes } from './pod-probes.ts';
 import { abilitiesOf } from './prepare.ts';
 import type { ProbeCount } from './probes/counts.ts';
-import { ContainerProbes } from './probes/probes.ts';
 import type { ProbeSchedule } from './probes/schedule.ts';
 import { referencesOf } from './references.ts';
 import type { Rejection } from './spec/admission.ts';
@@ -27,7 +29,6 @@ import { podStatus } from './status.ts';
 import { step } from './step.ts';
 import { readTermination } from './termination.ts';
 import { sandboxKey, type Decision, type Eviction, type PodManagerConfig, type PodView, type Withheld } from './types.ts';
-import { hasTokens } from './volumes/tokens.ts';
 import { PodWishes } from './wishes.ts';
 
 export interface WorkerDeps extends ActionDeps {
@@ -48,8 +49,6 @@ const maxSleepMs = 86_400_000;
 const maxRepeats = 5;
 /** A runtime that starts anew is not worth an Event; one that has not answered by then is. */
 const patientFailures = 3;
-/** An agent that has just started has more urgent things to do than to look at tokens. */
-const adoptedRenewMs = 30_000;
 
 /**
  * Brings one pod to what is wanted, one step after the other, and reports what is. Sleeps until something is told to
@@ -65,21 +64,21 @@ export class PodWorker {
   readonly #paths: PodPaths;
   readonly #allocation: PodAllocation;
   readonly #wishes: PodWishes;
+  readonly #volumes: FreshVolumes;
+  readonly #probes: PodProbes;
+  readonly #activeTime: ActiveTime;
   /** As it is wanted, with what it has been given. */
   #pod: Pod;
   #rejection: Rejection | undefined;
   readonly #wakeup = new Wakeup();
   /** Something was told since the turn began. */
   #woken = false;
-  #stale = false;
   /** What led to that which is being done. */
   #doing: RuntimeSnapshot | undefined;
   #observedBefore = false;
   #removed = false;
   #over = false;
   #lastStatus: PodStatus | undefined;
-  /** By a clock that nobody sets, and that goes on while the host sleeps. */
-  #activeSinceMs: number | undefined;
   /** Monotonic; when this agent first heard of it. */
   readonly #seenMs: number;
   #failures = 0;
@@ -99,6 +98,10 @@ export class PodWorker {
     this.#allocation = new PodAllocation(this.#paths.allocation, deps.capacity);
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths, this.#allocation);
     this.#announcer = new Announcer(deps.recorder);
+    const parts = { ...deps, actions: this.#actions, memory: this.#memory, changed: () => { this.#probed(); } };
+    this.#volumes = new FreshVolumes(parts);
+    this.#probes = new PodProbes(parts);
+    this.#activeTime = new ActiveTime(deps.clock);
     this.#config = config;
   }
 
@@ -111,7 +114,7 @@ export class PodWorker {
   get hasDevices(): boolean { return wantsOf(this.#wishes.pod).length > 0; }
 
   /** A volume of it may be one of a CSI driver. */
-  get mayHaveCsi(): boolean { return this.#wishes.pod.spec?.volumes?.some(({ csi, persistentVolumeClaim, ephemeral }) => csi ?? persistentVolumeClaim ?? ephemeral) === true; }
+  get mayHaveCsi(): boolean { return mayHaveCsi(this.#wishes.pod); }
 
   /** Nobody asks for it any more; what is left of it ends. */
   get isLeaving(): boolean { return !this.#wishes.isDesired; }
@@ -138,7 +141,7 @@ export class PodWorker {
   update(pod: Pod): void {
     if (this.#wishes.update(pod)) {
       this.#memory.failures.clear();
-      this.#stale = true;
+      this.#volumes.outdated();
     }
     this.#pod = this.#allocation.of(pod);
   }
@@ -153,7 +156,7 @@ export class PodWorker {
 
   /** An object that the pod refers to has changed. */
   refresh(): void {
-    this.#stale = true;
+    this.#volumes.outdated();
     this.#memory.retryNow();
     this.wake();
   }
@@ -182,7 +185,7 @@ export class PodWorker {
         await this.#sleep(untilMs, signal);
       }
     } finally {
-      for (const probes of this.#memory.probes.values()) probes.stop();
+      this.#probes.stop();
     }
   }
 
@@ -207,7 +210,7 @@ export class PodWorker {
         this.#publish(view);
         if (decision.type === 'wait' || decision.type === 'done') {
           this.#failures = 0;
-          return earliest(decision.type === 'wait' ? decision.untilMs : undefined, earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs));
+          return earliest(decision.type === 'wait' ? decision.untilMs : undefined, this.#volumes.dueMs);
         }
         this.#deps.log.debug({ uid: this.uid, decision: decision.type }, 'pod step');
         const isNew = this.#guard(JSON.stringify(decision));
@@ -250,11 +253,10 @@ export class PodWorker {
     }
     await this.#allot(snapshot, interrupt);
     const view = this.#view(snapshot);
-    this.#syncProbes(view);
-    // What an adopted pod's tokens need is not known yet.
-    if (!this.#observedBefore && currentSandbox(view) && (hasTokens(this.#pod) || this.mayHaveCsi)) this.#memory.renewMs = this.#deps.clock.monotonic() + adoptedRenewMs;
+    this.#probes.follow(view, !this.#observedBefore);
+    if (!this.#observedBefore && currentSandbox(view)) this.#volumes.adopt(this.#pod);
     this.#observedBefore = true;
-    await this.#refreshVolumes(view, interrupt);
+    await this.#volumes.refresh(view, interrupt);
     return this.#view(snapshot);
   }
 
@@ -272,37 +274,7 @@ export class PodWorker {
     this.#pod = this.#allocation.of(wishes.pod);
   }
 
-  /** Brings mirrored objects up to date in a pod that runs. What fails is tried again; the old content serves meanwhile. */
-  async #refreshVolumes(view: PodView, signal: AbortSignal): Promise<void> {
-    const { clock, recorder } = this.#deps;
-    const due = this.#stale || (earliest(this.#memory.refresh?.untilMs, this.#memory.renewMs) ?? Infinity) <= clock.monotonic();
-    // Before the work: what changes meanwhile is stale again.
-    this.#stale = false;
-    const sandbox = currentSandbox(view);
-    if (!sandbox || view.ending) this.#memory.refresh = this.#memory.renewMs = undefined;
-    else if (due) {
-      try {
-        await this.#actions.refreshVolumes(this.#pod, sandbox.ips, signal);
-        this.#memory.refresh = undefined;
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#memory.renewMs = undefined;
-        this.#memory.refresh = failureAfter(this.#memory.refresh, 'FailedMount', messageOf(error), clock.monotonic(), configBackoff);
-        recorder.emit('Warning', 'FailedMount', messageOf(error));
-      }
-    }
-  }
-
   get #startTime(): string | undefined { return this.#lastStatus?.startTime ?? this.#pod.status?.startTime; }
-
-  /** The wall clock is asked once: a host without a battery begins in 1970, and is set when it hears of the time. */
-  #activeMs(): number | undefined {
-    if (this.#pod.spec?.activeDeadlineSeconds === undefined || this.#startTime === undefined) return undefined;
-    const { clock } = this.#deps;
-    const uptimeMs = clock.uptime?.() ?? clock.monotonic();
-    this.#activeSinceMs ??= uptimeMs - Math.max(0, clock.now() - Date.parse(this.#startTime));
-    return uptimeMs - this.#activeSinceMs;
-  }
 
   #view(snapshot: RuntimeSnapshot): PodView {
     const { ending, eviction, haltSeconds, withheld } = this.#wishes;
@@ -311,7 +283,7 @@ export class PodWorker {
       nowMs: this.#deps.clock.now(),
       monotonicMs: this.#deps.clock.monotonic(),
       startTime: this.#startTime,
-      activeMs: this.#activeMs(),
+      activeMs: this.#activeTime.ms(this.#pod, this.#startTime),
       ending,
       rejection: this.#rejection,
       eviction,
@@ -332,25 +304,6 @@ export class PodWorker {
   #probed(): void {
     if (this.#doing) this.#publish(this.#view(this.#doing));
     this.wake();
-  }
-
-  #syncProbes(view: PodView): void {
-    for (const container of view.containers) {
-      const known = this.#memory.probes.get(container.id);
-      if (container.state !== 'running') known?.stop();
-      else if (view.ending) known?.startEnding();
-      if (container.state !== 'running' || view.ending) continue;
-      const spec = containerNamed(this.#pod, container.name);
-      if (known || !spec || !ContainerProbes.needed(spec)) continue;
-      this.#memory.probes.set(container.id, new ContainerProbes({
-        clock: this.#deps.clock,
-        schedule: this.#deps.schedule,
-        check: this.#deps.check,
-        changed: () => { this.#probed(); },
-        tell: (reason, message) => { this.#deps.recorder.emit('Warning', reason, message, container.name); },
-        count: (kind, result, tookMs) => { this.#memory.probeCounts.add(container.name, kind, result, tookMs); },
-      }, spec, this.#actions.target(view, spec, container.id), container.startedAtMs, !this.#observedBefore));
-    }
   }
 
   #publish(view: PodView): void {
@@ -398,8 +351,4 @@ export class PodWorker {
 
 function isTerminal(status: PodStatus | undefined): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
-}
-
-function earliest(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? a ?? b : Math.min(a, b);
 }
