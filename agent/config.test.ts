@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { devicePluginDirOf, kubeletDirOf } from './config.ts';
+import { devicePluginDirOf, kubeletDirOf, podLogsDirOf } from './config.ts';
 
 describe('where plugins find an agent', () => {
   it.each([
@@ -10,4 +10,12 @@ describe('where plugins find an agent', () => {
   ])('%j with state in %s', (devicePluginDir, stateDir, plugins, kubelet) => {
     expect([devicePluginDirOf({ devicePluginDir, stateDir }), kubeletDirOf({ devicePluginDir, stateDir })]).toEqual([plugins, kubelet]);
   });
+});
+
+it.each([
+  ['auto', '/var/lib/cleat', '/var/log/pods'],
+  ['auto', '/data/two', undefined],
+  ['/data/log/pods', '/var/lib/cleat', '/data/log/pods'],
+])('has logs of pods at %j, with state in %s, below %s', (podLogsDir, stateDir, found) => {
+  expect(podLogsDirOf({ podLogsDir, stateDir })).toBe(found);
 });

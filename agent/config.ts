@@ -67,6 +67,10 @@ export const agentSettings = {
   maxPods: integer('max-pods', { default: 110, min: 1, max: 10_000, placeholder: 'N', description: 'how many pods this node takes' }),
   containerLogMaxSize: text('container-log-max-size', { default: '10Mi', placeholder: 'BYTES', check: (value) => (isQuantity(value) && quantityValue(value) > 0 ? undefined : 'expected an amount of bytes such as 10Mi'), description: 'how large the log of a container may grow before a new file is begun' }),
   containerLogMaxFiles: integer('container-log-max-files', { default: 5, min: 2, max: 1000, placeholder: 'N', description: 'how many files of it are kept, the one in use included' }),
+  podLogsDir: text('pod-logs-dir', {
+    default: 'auto', placeholder: 'DIR', description: "where containers' logs are: auto for /var/log/pods, where collectors of logs look for them, or beside the pods' other files below a state directory that is not the usual one",
+    check: (value) => (value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/log/pods'),
+  }),
   podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
   evictionHard: text('eviction-hard', {
     default: '', placeholder: 'SIGNAL<AMOUNT,...', check: (value) => problemOf(() => parseThresholds(value)),
@@ -94,6 +98,12 @@ export type AgentConfig = Values<typeof agentSettings>;
 export function devicePluginDirOf({ devicePluginDir, stateDir }: Pick<AgentConfig, 'devicePluginDir' | 'stateDir'>): string {
   if (devicePluginDir !== 'auto') return devicePluginDir;
   return stateDir === hostSettings.stateDir.default ? '/var/lib/kubelet/device-plugins' : join(stateDir, 'kubelet/device-plugins');
+}
+
+/** Undefined for beside the pods' other files. */
+export function podLogsDirOf({ podLogsDir, stateDir }: Pick<AgentConfig, 'podLogsDir' | 'stateDir'>): string | undefined {
+  if (podLogsDir !== 'auto') return podLogsDir;
+  return stateDir === hostSettings.stateDir.default ? '/var/log/pods' : undefined;
 }
 
 /** As the settings have checked it. */

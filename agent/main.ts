@@ -14,7 +14,7 @@ import { version } from '#common/version.ts';
 import { loadEdge, type EdgeServices } from '#proto/edge/v1/services.ts';
 import { LoadBalancerAddresses } from './announce/load-balancer.ts';
 import { ChosenRuntime } from './chosen-runtime.ts';
-import { devicePluginDirOf, kubeletDirOf, topologyOf, type AgentConfig } from './config.ts';
+import { devicePluginDirOf, kubeletDirOf, podLogsDirOf, topologyOf, type AgentConfig } from './config.ts';
 import { followRanges } from './network/follow-ranges.ts';
 import { podNetworkDefaults, PodNetwork } from './network/pod-network.ts';
 import { networkModes, type NetworkMode } from './network/types.ts';
@@ -188,6 +188,7 @@ export class Agent implements Runnable {
   async #runAlone(signal: AbortSignal, stop: AbortController, restart: () => void): Promise<void> {
     const { log, clock } = this.#deps;
     const { stateDir } = this.#config;
+    const podLogsDir = podLogsDirOf(this.#config);
     const services = loadEdge();
     const identity = await this.#identity(services, signal);
     this.#nodeName = identity.nodeName;
@@ -225,12 +226,12 @@ export class Agent implements Runnable {
       const statics = await this.#staticPods(checkpoint);
       const images = late.images = await this.#images(runtime, systemImages, { driver, state: statics ?? checkpoint, clock, events, log: log.child({ component: 'images' }) });
       const pods = new PodManager({ state: statics ?? checkpoint, secretVolumes: new MemoryVolumes({ seal: checkpoint.seal, log }), driver, images: images.puller, clock, log, events, contact, counts, devices, csi, network: { protect: (...about) => late.policies?.protect(...about) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the agent is starting')) }, node: factsOf(node, new NodeUsage(clock), () => currentPodPids(podPids)), tokens: { token: (request) => late.session?.token(request) ?? Promise.reject(new StatusError('ServiceUnavailable', 'the control plane is not connected')) } }, {
-        nodeName: this.#nodeName, stateDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
+        nodeName: this.#nodeName, stateDir, podLogsDir, cgroupRoot, clusterDomain: this.#config.clusterDomain, clusterDns: [ranges.clusterDns], resolvConfPath: '/etc/resolv.conf',
         allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls, podMaxPids: this.#config.podMaxPids, parallelStarts,
         logRotation: { maxBytes: quantityValue(this.#config.containerLogMaxSize), maxFiles: this.#config.containerLogMaxFiles },
       });
       const policies = late.policies = new NetworkPolicies({ state: statics ?? checkpoint, pods, ledger, events, clock, log: log.child({ component: 'policy' }), random: Math.random }, { nodeName: this.#nodeName });
-      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(podPids), reclaim: (stop) => images.reclaim(stop), counts, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
+      const evictor = new Evictor({ pods, node, driver, clock, events, limitPids: () => limitPodPids(podPids), reclaim: (stop) => images.reclaim(stop), counts, log: log.child({ component: 'eviction' }) }, { nodeName: this.#nodeName, stateDir, podLogsDir, cgroupRoot, maxGraceSeconds: this.#config.evictionMaxPodGraceSeconds, measureMs: 30_000 });
       const shutdown = late.shutdown = await gracefulShutdown({ pods, changed: () => { node.poke(); }, clock, log: log.child({ component: 'shutdown' }), ledger }, { groups: shutdownGroups(this.#config) });
       const reports = statics?.reports(pods) ?? pods;
       const proxy = late.proxy = new Proxy({ state: checkpoint, pods: reports, backend, former, events, clock, log: log.child({ component: 'proxy' }), random: Math.random }, { ...proxyLoopDefaults, nodeName: this.#nodeName });

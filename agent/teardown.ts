@@ -6,6 +6,7 @@ import { controlPlaneOn } from '#common/lock-holder.ts';
 import { isState } from '#common/state-directory.ts';
 import type { Ledger, LedgerRecord } from './node/ledger.ts';
 import { Limit } from '#common/limit.ts';
+import { removeAllLogFolders } from './pods/logs/folder.ts';
 import { podsDir } from './pods/paths.ts';
 import { mountsBelow } from './pods/volumes/mounts.ts';
 import { removeChains } from './proxy/iptables/commands.ts';
@@ -124,6 +125,7 @@ export async function purgeState(stateDir: string): Promise<void> {
   if (mount !== undefined) throw new StatusError('Conflict', `${mount} is mounted below ${dir}, so nothing there was removed; unmount it, then run this again`);
   const holder = await controlPlaneOn(dir);
   if (holder !== undefined) throw new StatusError('Conflict', `a control plane (process ${holder}) uses ${dir}; stop it first`);
+  await removeAllLogFolders(dir);
   for (const name of await readdir(dir)) if (isState(name)) await rm(join(dir, name), { recursive: true, force: true });
   await rmdir(dir).catch(() => undefined);
 }

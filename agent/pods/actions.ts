@@ -7,11 +7,12 @@ import type { PodDevices } from '#agent/devices/types.ts';
 import type { ImagePuller } from '#agent/images/puller.ts';
 import { killProcesses, limitCgroup, removeCgroup } from '#agent/runtimes/cgroups.ts';
 import type { Log } from '#common/log.ts';
-import type { RuntimeDriver, SandboxConfig } from '#agent/runtimes/types.ts';
+import type { Container, RuntimeDriver, SandboxConfig } from '#agent/runtimes/types.ts';
 import { actuate, resizeText } from './allocation/actuate.ts';
 import { wholePod, type PodAllocation } from './allocation/allocation.ts';
 import { ContainerImages } from './container-images.ts';
 import { crashKey, nextBackoff } from './crash-backoff.ts';
+import { linkLog, unlinkLog } from './logs/folder.ts';
 import { rotated } from './logs/reader.ts';
 import { defaultRotation } from './logs/rotate.ts';
 import { ContainerLifecycle, type Signals } from './lifecycle.ts';
@@ -84,10 +85,10 @@ export class PodActions {
       case 'run-sandbox': return this.#runSandbox(view, decision.attempt, signals);
       case 'stop-sandbox': return this.#stopSandbox(view, decision, signals);
       case 'start': return this.#start(view, decision, signals);
-      case 'resume': return this.#startCreated(view, decision.name, decision.id, signals);
+      case 'resume': return this.#startCreated(view, { ...decision, attempt: view.containers.find(({ id }) => id === decision.id)?.attempt ?? 0 }, signals);
       case 'kill': return this.#lifecycle.kill(view, decision, signals);
       case 'resize': return this.#resize(view, signals.stop);
-      case 'prune': return this.#prune(decision, signals.stop);
+      case 'prune': return this.#prune(view.pod, decision, signals.stop);
       case 'remove': return this.#remove(view, signals.stop);
     }
   }
@@ -154,7 +155,7 @@ export class PodActions {
       this.#memory.crashes.set(key, nextBackoff(this.#memory.crashes.get(key), this.#memory.ended.get(previous.id) ?? nowMs, nowMs));
     }
     this.#deps.recorder.emit('Normal', 'Created', `Created container: ${spec.name}`, spec.name);
-    await this.#startCreated(view, spec.name, id, signals);
+    await this.#startCreated(view, { ...decision, id }, signals);
   }
 
   /** `configured` is called when all is known that the runtime is to be asked for. */
@@ -194,7 +195,7 @@ export class PodActions {
     return { ...await prepareSandbox(pod, attempt, this.#paths, this.#config, tell), runtimeHandler: handler, ...(userNamespace && { userNamespace }) };
   }
 
-  async #startCreated(view: PodView, name: string, id: string, signals: Signals): Promise<void> {
+  async #startCreated(view: PodView, { name, id, attempt }: Pick<Container, 'name' | 'id' | 'attempt'>, signals: Signals): Promise<void> {
     const { driver, limit, recorder } = this.#deps;
     try {
       await this.#deps.network?.protect(view.pod, currentSandbox(view)?.ips ?? [], signals.interrupt);
@@ -204,6 +205,8 @@ export class PodActions {
       this.#failed(name, 'NetworkPolicyError', `not started, since nothing would hold it to its network policies: ${messageOf(error)}`);
       return;
     }
+    // Before anything is logged; where a link cannot be made its readers have a fault, and not the pod.
+    if (!driver.readLog) await linkLog(this.#paths, view.pod, { name, id, attempt }).catch((error: unknown) => { this.#deps.log.debug({ id, err: messageOf(error) }, 'no link to a log'); });
     try {
       await limit.run(() => driver.startContainer(id, signals.stop));
     } catch (error) {
@@ -250,9 +253,10 @@ export class PodActions {
     }
   }
 
-  async #prune({ containers, sandboxes }: Extract<Decision, { type: 'prune' }>, stop: AbortSignal): Promise<void> {
+  async #prune(pod: Pod, { containers, sandboxes }: Extract<Decision, { type: 'prune' }>, stop: AbortSignal): Promise<void> {
     for (const { id, name, attempt } of containers) {
       await this.#deps.driver.removeContainer(id, stop);
+      await unlinkLog(this.#paths, pod, { name, id });
       const log = join(this.#paths.logs, logFileOf(name, attempt));
       for (const path of [log, ...await rotated(log), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
     }

@@ -22,10 +22,16 @@ export interface PodPaths {
   terminationLog(container: string, attempt: number): string;
 }
 
+export interface PodPlaces {
+  readonly stateDir: string;
+  /** Below it each pod has a folder for its logs; these are among its other files when absent. */
+  readonly podLogsDir?: string | undefined;
+}
+
 const maxNameBytes = 255;
 
-export function podPaths(stateDir: string, pod: { namespace: string; name: string; uid: string }): PodPaths {
-  return podPathsOf(stateDir, podDirName(pod));
+export function podPaths({ stateDir, podLogsDir }: PodPlaces, pod: { namespace: string; name: string; uid: string }): PodPaths {
+  return podPathsOf(stateDir, podDirName(pod), podLogsDir);
 }
 
 export function podsDir(stateDir: string): string {
@@ -41,11 +47,11 @@ export function uidOfPodDir(name: string): string | undefined {
   return /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
 }
 
-export function podPathsOf(stateDir: string, dirName: string): PodPaths {
+export function podPathsOf(stateDir: string, dirName: string, logsDir = podsDir(stateDir)): PodPaths {
   const root = join(podsDir(stateDir), dirName);
   return {
     root,
-    logs: root,
+    logs: join(logsDir, dirName),
     volumes: join(root, '.volumes'),
     subPaths: join(root, '.sub-paths'),
     imageVolumes: join(root, '.images'),

@@ -15,7 +15,7 @@ afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 async function dnsOf(pod: Pod, resolvConf: string): Promise<unknown> {
   await writeFile(join(dir, 'resolv.conf'), resolvConf);
   const config = { nodeName: 'node', stateDir: dir, cgroupRoot: '/none', clusterDomain: 'cluster.local', clusterDns: ['10.43.0.10'], resolvConfPath: join(dir, 'resolv.conf'), allowedUnsafeSysctls: [], parallelStarts: 1 };
-  return (await prepareSandbox(pod, 0, podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' }), config)).dns;
+  return (await prepareSandbox(pod, 0, podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' }), config)).dns;
 }
 
 describe('resolvers of a pod', () => {
@@ -34,7 +34,7 @@ it('lets a container name its devices in its command, its arguments and where it
     command: ['read', '$(CLEAT_DEVICES_SERIAL)'], args: ['--as=$(NAME)', '$(OWN)'], env: [{ name: 'NAME', value: '$(CLEAT_DEVICES_SERIAL)' }, { name: 'OWN', value: 'mine' }],
     volumeMounts: [{ name: 'v', mountPath: '/v' }],
   });
-  const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  const paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
   await mkdir(join(paths.volumes, 'v'), { recursive: true });
   const prepare = (own: Container): ReturnType<typeof prepareContainer> => prepareContainer({
     pod: testPod('p', { containers: [own], volumes: [{ name: 'v', emptyDir: {} }] }), container: own, attempt: 0, paths,

@@ -6,6 +6,7 @@ import type { ContainerParts } from '#agent/devices/types.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
 import type { ContainerConfig, LogRotation, ImageUser, SandboxConfig } from '#agent/runtimes/types.ts';
 import { enforcesAppArmor } from './admit.ts';
+import { makeLogFolder } from './logs/folder.ts';
 import type { PodPaths } from './paths.ts';
 import { containerConfig } from './spec/container-config.ts';
 import { envWithDevices, withDevices } from './spec/devices.ts';
@@ -30,7 +31,7 @@ export function fieldFacts(config: PodManagerConfig, node: NodeFacts, podIps: re
 
 /** `tell` hears, in words for an Event, what the pod's resolver cannot have of what was asked for. */
 export async function prepareSandbox(pod: Pod, attempt: number, paths: PodPaths, config: PodManagerConfig, tell?: (problem: string) => void): Promise<SandboxConfig> {
-  await mkdir(paths.logs, { recursive: true, mode: 0o750 });
+  await makeLogFolder(paths);
   const host = await hostDns(config.resolvConfPath, pod.spec?.hostNetwork ?? false);
   const { dns, problems } = podDns(pod, { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
   if (tell) problems.forEach(tell);

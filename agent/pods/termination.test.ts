@@ -12,7 +12,7 @@ beforeEach(async () => { dir = await mkdtemp(join(tmpdir(), 'cleat-termination-'
 afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 
 describe('the last words of a container', () => {
-  const paths = () => podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  const paths = () => podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
   const ended = (exitCode: number): Container => ({
     id: 'c', sandboxId: 's', podUid: 'u', name: 'app', attempt: 1, image: '', imageId: '', specHash: '', state: 'exited', createdAtMs: 1, startedAtMs: 1, finishedAtMs: 1, exitCode,
     reason: '', message: '', logPath: join(dir, 'log'), graceSeconds: 1,

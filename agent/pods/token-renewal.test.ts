@@ -69,7 +69,7 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 
 const pod = testPod('web', { volumes: [{ name: 'api', projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }] } }] });
 const inUse = async (): Promise<number> => {
-  const token = await readFile(join(podPaths(dir, { namespace: 'default', name: 'web', uid: 'web-uid' }).volumes, 'api/token'), 'utf8').catch(() => '');
+  const token = await readFile(join(podPaths({ stateDir: dir }, { namespace: 'default', name: 'web', uid: 'web-uid' }).volumes, 'api/token'), 'utf8').catch(() => '');
   return token === '' ? 0 : (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { n: number }).n;
 };
 const runs = (): boolean => manager.all()[0]?.status.phase === 'Running';

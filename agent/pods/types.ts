@@ -6,8 +6,10 @@ import type { Rejection } from './spec/admission.ts';
 
 export interface PodManagerConfig {
   readonly nodeName: string;
-  /** Everything of the pods lies below `pods/` of it. */
+  /** Everything of the pods lies below `pods/` of it, but for what `podLogsDir` is for. */
   readonly stateDir: string;
+  /** Below it each pod has a folder for its logs; these are among its other files when absent. */
+  readonly podLogsDir?: string | undefined;
   /** Parent cgroup of all pods, e.g. `/kubepods`. */
   readonly cgroupRoot: string;
   readonly clusterDomain: string;

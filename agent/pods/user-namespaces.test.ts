@@ -17,7 +17,7 @@ afterEach(async () => { await rm(stateDir, { recursive: true, force: true }); })
 
 const open = (): UserRanges => new UserRanges({ stateDir, etcDir: join(stateDir, 'etc') });
 async function begun(name: string): Promise<PodPaths> {
-  const paths = podPaths(stateDir, { namespace: 'default', name, uid: `${name}-uid` });
+  const paths = podPaths({ stateDir }, { namespace: 'default', name, uid: `${name}-uid` });
   await mkdir(paths.root, { recursive: true });
   return paths;
 }

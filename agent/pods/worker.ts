@@ -94,7 +94,7 @@ export class PodWorker {
     this.#seenMs = deps.clock.monotonic();
     this.#pod = pod;
     this.#wishes = new PodWishes(pod, deps.clock, () => { this.wake(); });
-    this.#paths = podPaths(config.stateDir, { namespace, name, uid });
+    this.#paths = podPaths(config, { namespace, name, uid });
     this.#allocation = new PodAllocation(this.#paths.allocation, deps.capacity);
     this.#actions = new PodActions(deps, config, this.#memory, this.#paths, this.#allocation);
     this.#announcer = new Announcer(deps.recorder);

@@ -178,6 +178,9 @@ describe('an agent', () => {
     ]);
     await until('nice', isReady);
     await until('rude', isReady);
+    // As collectors of logs find them.
+    const logs = (script: string): Promise<string> => cluster.agentHost(0).sh(script);
+    expect((await logs('cat /var/log/pods/default_nice_*/*/0.log /var/log/containers/nice_default_*.log')).split('\n').filter((line) => line.endsWith(' stdout F up'))).toHaveLength(4);
     const following = cluster.kubectl(['logs', '-f', '--all-containers', 'nice']);
     const began = Date.now();
     await Promise.all([cluster.kubectl(['delete', 'pod', 'nice']), cluster.kubectl(['delete', 'pod', 'rude'])]);
@@ -185,6 +188,7 @@ describe('an agent', () => {
     expect(Date.now() - began).toBeLessThan(8000);
     const lines = (await following).trim().split('\n');
     expect(lines.filter((line) => line !== 'up')).toEqual(['bye', 'term', 'side']);
+    await eventually(async () => (await logs('ls /var/log/pods /var/log/containers | grep -E "nice|rude" || true')) === '', { what: 'logs go with their pods', timeoutMs: 10_000 });
   });
 
   it('restarts what crashes with growing waits, and counts on over restarts of itself and of the host', async () => {

@@ -49,6 +49,7 @@ describe('a host whose containerd has no CRI', () => {
   it('shows logs, and lets users in', async () => {
     const name = await pod();
     expect(await cleat('logs', '-l', 'app=hello', '--tail=-1')).toMatch(/^Hello to 10\.88\.\d+\.11$/m);
+    expect(await host.sh('cat /var/log/containers/hello-*_default_*-*.log')).toMatch(/^\S+ stderr F Hello to 10\.88\.\d+\.11$/m);
     expect(await cleat('exec', name, '--', 'sh', '-c', 'hostname; cat /etc/resolv.conf')).toMatch(new RegExp(`^${name}\n[^]*nameserver `));
     expect((await host.exec(executable, ['exec', name, '--', 'sh', '-c', 'exit 7'])).exitCode).toBe(7);
   });

@@ -286,7 +286,7 @@ describe('one host', () => {
       await host.sh(`kill -9 $(cut -d' ' -f1 ${containerdPaths('/var/lib/cleat').pidFile})`);
       expect(await attempt(host, ['down', '--purge'])).toMatchObject({ exitCode: 0, stderr: '' });
       expect(await traces(host)).toEqual(await traces(lab.host(1)));
-      expect(await host.sh('ls -A /var/lib/cleat; ls -d /etc/cleat /run/cleat 2>/dev/null || true')).toBe('');
+      expect(await host.sh('ls -A /var/lib/cleat; ls -d /etc/cleat /run/cleat /var/log/pods /var/log/containers 2>/dev/null || true')).toBe('');
       // The state directory is a mount point here, and so cannot be removed itself.
       await host.sh('mkdir /var/lib/empty');
       for (const dir of ['/var/lib/nothing', '/var/lib/empty']) {

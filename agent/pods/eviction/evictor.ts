@@ -53,6 +53,7 @@ export interface EvictorDeps {
 export interface EvictorConfig {
   readonly nodeName: string;
   readonly stateDir: string;
+  readonly podLogsDir?: string | undefined;
   readonly cgroupRoot: string;
   /** For pods that are evicted by a soft threshold. */
   readonly maxGraceSeconds: number;
@@ -174,7 +175,7 @@ export class Evictor implements Runnable {
     const counted = await this.#deps.driver.written?.(own.map(({ id }) => id), signal);
     const writable = new Map(own.map(({ id, name: container }) => [container, counted?.get(id) ?? stats.get(id)?.writable ?? { bytes: 0, inodes: 0 }]));
     const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
-    return measureStorage(pod, podPaths(this.#config.stateDir, { namespace, name, uid }), writable, signal);
+    return measureStorage(pod, podPaths(this.#config, { namespace, name, uid }), writable, signal);
   }
 
   /** With its volumes: those in memory are often why the host is short of it. With `remove` also what its containers wrote is freed. */

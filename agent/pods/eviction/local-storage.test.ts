@@ -34,7 +34,7 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
   ['one container', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } }), testContainer('other', { resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }, 'Container app exceeded its local ephemeral storage limit "100Ki". '],
 ])('tells when a pod goes beyond its limit of %s', async (_what, spec, expected) => {
   const pod = testPod('p', spec);
-  const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'p-uid' });
+  const paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'p-uid' });
   for (const folder of [join(paths.volumes, 'v'), join(paths.logs, 'app')]) await mkdir(folder, { recursive: true });
   await writeFile(join(paths.volumes, 'v', 'file'), Buffer.alloc(80_000));
   expect(hasStorageLimits(pod)).toBe(true);
@@ -47,7 +47,7 @@ it('measures nothing where nothing is limited', () => {
 
 it('counts a writable layer where it is: with images, or with the state of the agent', async () => {
   const pod = testPod('web', { containers: [testContainer('app'), testContainer('side')] });
-  const { total, writable } = await measureStorage(pod, podPaths('/nowhere', { namespace: 'default', name: 'web', uid: 'web-uid' }), new Map([['app', { bytes: 100, inodes: 3 }], ['side', { bytes: 20, inodes: 1, withState: true }]]), AbortSignal.timeout(5000));
+  const { total, writable } = await measureStorage(pod, podPaths({ stateDir: '/nowhere' }, { namespace: 'default', name: 'web', uid: 'web-uid' }), new Map([['app', { bytes: 100, inodes: 3 }], ['side', { bytes: 20, inodes: 1, withState: true }]]), AbortSignal.timeout(5000));
   expect([total, writable]).toEqual([{ bytes: 120, inodes: 4 }, { bytes: 100, inodes: 3 }]);
 });
 

@@ -12,7 +12,7 @@ let dir: string;
 let paths: PodPaths;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'claims-'));
-  paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
 });
 afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 

@@ -46,7 +46,7 @@ it('is formatted once for a claim of a local volume that is a device, mounted fo
   const claim: PersistentVolumeClaim = { metadata: { name: 'data', namespace: 'default', uid: 'c', annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } }, spec: { volumeName: 'pv' } };
   const held: PersistentVolume = { metadata: { name: 'pv' }, spec: { claimRef: { name: 'data', namespace: 'default', uid: 'c' }, mountOptions: ['noatime'], local: { path: device } } };
   const lookup = { configMap: () => undefined, secret: () => undefined, services: () => [], runtimeClass: () => undefined, claim: () => claim, volume: () => held };
-  const paths = (uid: string): ReturnType<typeof podPaths> => podPaths(dir, { namespace: 'default', name: 'p', uid });
+  const paths = (uid: string): ReturnType<typeof podPaths> => podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid });
   const ensure = async (uid: string): Promise<string> => {
     const pod = testPod('p', { securityContext: { fsGroup: 3000 } });
     await ensureClaimedVolume(pod, volume, paths(uid), lookup, true, signal);

@@ -5,7 +5,7 @@ import { diskUsage, type DiskUsage } from '#common/disk-usage.ts';
 import { messageOf } from '#common/errors.ts';
 import type { Log } from '#common/log.ts';
 import type { VolumeUsage } from '#agent/session/types.ts';
-import { podPaths } from '../paths.ts';
+import { podPaths, type PodPlaces } from '../paths.ts';
 import { allContainersOf } from '../spec/containers.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { volumeUsage } from './stats.ts';
@@ -40,14 +40,14 @@ const patienceMs = 4000;
 /** What pods' volumes hold: counted when somebody asks, at most once a minute, one volume after the other. */
 export class VolumeMeter {
   readonly #deps: VolumeMeterDeps;
-  readonly #stateDir: string;
+  readonly #places: PodPlaces;
   #counted: Held = { pods: new Map(), written: new Map() };
   #countedMs = -Infinity;
   #counting: Promise<void> | undefined;
 
-  constructor(deps: VolumeMeterDeps, { stateDir }: { readonly stateDir: string }) {
+  constructor(deps: VolumeMeterDeps, places: PodPlaces) {
     this.#deps = deps;
-    this.#stateDir = stateDir;
+    this.#places = places;
   }
 
   /** `lifetime` ends a count that outlives the question. */
@@ -67,7 +67,7 @@ export class VolumeMeter {
     this.#counted = { pods: found, written: this.#counted.written };
     for (const pod of pods) {
       const { uid = '', namespace = '', name = '' } = pod.metadata ?? {};
-      const paths = podPaths(this.#stateDir, { uid, namespace, name });
+      const paths = podPaths(this.#places, { uid, namespace, name });
       const volumes: VolumeUsage[] = [];
       for (const volume of pod.spec?.volumes ?? []) {
         if (signal.aborted) return;

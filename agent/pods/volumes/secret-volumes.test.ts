@@ -33,7 +33,7 @@ describe('tokens that are kept', () => {
   });
 
   it('serve after a reboot, when the volume is empty and nobody can be asked', async () => {
-    const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+    const paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
     const pod = testPod('p', { volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }, { name: 's', secret: { secretName: 's' } }, { name: 'c', configMap: { name: 'c' } }] });
     const prepared: string[] = [];
     // What is in memory is gone with the host.

@@ -24,7 +24,7 @@ it('counts what volumes hold, when asked, at most once a minute', async () => {
   const pod = testPod('p', { volumes: [
     { name: 'scratch', emptyDir: {} }, { name: 'settings', configMap: { name: 'm' } }, { name: 'host', hostPath: { path: '/' } }, { name: 'data', persistentVolumeClaim: { claimName: 'data' } }, { name: 'gone', emptyDir: {} },
   ] });
-  const paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'p-uid' });
+  const paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'p-uid' });
   for (const name of ['scratch', 'settings']) await mkdir(join(paths.volumes, name), { recursive: true });
   await writeFile(join(paths.volumes, 'scratch/file'), Buffer.alloc(1 << 20, 1));
   await mkdir(join(paths.logs, 'app'), { recursive: true });

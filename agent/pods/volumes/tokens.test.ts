@@ -16,7 +16,7 @@ let connected: boolean;
 let nowMs: number;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'cleat-tokens-'));
-  paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
   asked = [];
   connected = true;
   nowMs = 1_000_000_000;

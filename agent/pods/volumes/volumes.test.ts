@@ -15,7 +15,7 @@ let paths: PodPaths;
 let data: Record<string, string>;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'cleat-volumes-'));
-  paths = podPaths(dir, { namespace: 'default', name: 'p', uid: 'u' });
+  paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'p', uid: 'u' });
   data = { 'a.txt': 'one', b: 'two' };
 });
 afterEach(async () => { await rm(dir, { recursive: true, force: true }); });

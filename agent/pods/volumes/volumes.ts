@@ -4,6 +4,7 @@ import type { Container, Pod, Volume, VolumeMount } from '#api/gen/types.ts';
 import { StatusError, toStatus } from '#common/errors.ts';
 import { execOk } from '#common/exec.ts';
 import type { ContainerConfig, RuntimeDriver } from '#agent/runtimes/types.ts';
+import { removeLogFolder } from '../logs/folder.ts';
 import type { PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
 import { expand } from '../spec/expansion.ts';
@@ -155,6 +156,7 @@ export async function releaseSubPaths({ subPaths }: PodPaths): Promise<void> {
 /** Unmounts what was mounted and removes everything of the pod. hostPath volumes are not below it. */
 export async function removePodFiles(paths: PodPaths, driver: ImageKeeper, signal: AbortSignal): Promise<void> {
   await removeVolumes(paths, driver, signal);
+  await removeLogFolder(paths.root);
   await rm(paths.root, { recursive: true, force: true });
 }
 

@@ -27,6 +27,7 @@ export async function hostInventory(host: LabHost, containerdSocket: string): Pr
     script('address leases', "ls /var/lib/cleat/cni/data/* 2>/dev/null | grep -v '^last_reserved' || true"),
     script('cni results', 'ls /var/lib/cni/results 2>/dev/null || true'),
     script('files', "find /var/lib/cleat -path /var/lib/cleat/containerd/root -prune -o -path /var/lib/cleat/cni/data -prune -o -path '*/agent/checkpoint/*' -prune -o -path '*/agent/running.*' -prune -o -print"),
+    script('logs', 'find /var/log/pods /var/log/containers 2>/dev/null || true'),
     'true',
   ].join('\n'), { maxBytes: 16 << 20 });
   const result: Record<string, string[]> = {};
