@@ -122,10 +122,69 @@ describe('who gets which device', () => {
     inventory.offer(resource, source);
     inventory.update(resource, source, [device('a', 0), device('b', 0), device('e', 0), device('c', 1), device('d', 1), device('f', 1)]);
     const admissions = ['p', 'q'].map((name) => allocator.admit(podOf(name, { [resource]: '2' }), signal));
-    await expect.poll(() => asked.length).toBe(2);
-    for (const { resolve } of asked) resolve(['a', 'b']);
+    for (const times of [1, 2]) {
+      await expect.poll(() => asked.length).toBe(times);
+      asked.at(-1)?.resolve(['a', 'b']);
+    }
     expect(await Promise.all(admissions)).toEqual([undefined, undefined]);
     expect([idsOf('p'), idsOf('q')]).toEqual([['a', 'b'], ['c', 'd']]);
+    // One goes bad while the plugin thinks.
+    allocator.retain(new Set());
+    const late = allocator.admit(podOf('r', { [resource]: '2' }), signal);
+    await expect.poll(() => asked.length).toBe(3);
+    inventory.update(resource, source, [device('b', 0), { ...device('a', 0), healthy: false }, device('c', 1), device('d', 1)]);
+    asked.at(-1)?.resolve(['a', 'b']);
+    expect(await late).toBeUndefined();
+    expect(idsOf('r')).toEqual(['c', 'd']);
+  });
+
+  it('is settled for all containers of a pod before another pod may choose, and before a plugin is asked for them', async () => {
+    const { allocator, inventory } = lab([], undefined, { policy: 'single-numa-node', scope: 'pod' });
+    const choices: PromiseWithResolvers<undefined>[] = [];
+    const given: PromiseWithResolvers<undefined>[] = [];
+    const answer = (to: PromiseWithResolvers<undefined>[]): Promise<undefined> => { const one = Promise.withResolvers<undefined>(); to.push(one); return one.promise; };
+    const source: DeviceSource = { fresh: false, allocate: () => answer(given).then(() => noParts), prefer: (available, _first, size) => answer(choices).then(() => available.slice(0, size)) };
+    const other: DeviceSource = { fresh: false, allocate: () => Promise.resolve(noParts) };
+    inventory.offer(resource, source);
+    inventory.update(resource, source, [device('a', 0), device('b', 0), device('c', 0), device('d', 1), device('e', 1)]);
+    inventory.offer('example.com/other', other);
+    inventory.update('example.com/other', other, [device('x')]);
+    const one = (name: string): Container => testContainer(name, { resources: { limits: { [resource]: '1' } } });
+    const admissions = ['p', 'q'].map((name) => allocator.admit(testPod(name, { containers: [one('one'), one('two')] }), signal));
+    const stop = new AbortController();
+    const third = allocator.admit(podOf('r', { [resource]: '1' }), stop.signal);
+    await expect.poll(() => choices.length).toBe(1);
+    // Who wants something else does not wait for that, and who waits may give up.
+    expect(await allocator.admit(podOf('s', { 'example.com/other': '1' }), signal)).toBeUndefined();
+    stop.abort(new Error('enough'));
+    await expect(third).rejects.toThrow('enough');
+    for (const times of [1, 2, 3, 4]) {
+      await expect.poll(() => choices.length).toBe(times);
+      expect(given).toHaveLength(times > 2 ? 1 : 0);
+      choices.at(-1)?.resolve(undefined);
+    }
+    for (const times of [1, 2]) {
+      await expect.poll(() => given.length).toBe(2 * times);
+      for (const { resolve } of given) resolve(undefined);
+    }
+    expect(await Promise.all(admissions)).toEqual([undefined, undefined]);
+    const idsOf = (name: string): string[] => [...allocator.pods.get(`${name}-uid`)?.values() ?? []].flatMap((own) => [...own.get(resource)?.ids ?? []]);
+    expect([idsOf('p'), idsOf('q')]).toEqual([['a', 'b'], ['d', 'e']]);
+  });
+
+  it('gives back what a plugin was not asked for after it refused', async () => {
+    const { allocator, inventory } = lab();
+    const source: DeviceSource = { fresh: false, allocate: () => Promise.reject(new Error('no')) };
+    inventory.offer(resource, source);
+    inventory.update(resource, source, [device('a'), device('b')]);
+    const one = (name: string): Container => testContainer(name, { resources: { limits: { [resource]: '1' } } });
+    // It has something already, so it is not forgotten as a whole.
+    const had: DeviceSource = { fresh: false, allocate: () => Promise.resolve(noParts) };
+    inventory.offer('example.com/other', had);
+    inventory.update('example.com/other', had, [device('x')]);
+    expect(await allocator.admit(podOf('p', { 'example.com/other': '1' }), signal)).toBeUndefined();
+    expect(await allocator.admit(testPod('p', { containers: [one('one'), one('two')] }), signal)).toMatchObject({ reason: 'UnexpectedAdmissionError', message: 'Allocate failed due to no, which is unexpected' });
+    expect([...allocator.pods.get('p-uid')?.values() ?? []].flatMap((own) => [...own.keys()])).toEqual(['example.com/other']);
   });
 
   it('brings a container what two plugins name alike once', async () => {
@@ -182,6 +241,17 @@ describe('who gets which device', () => {
     allocator.release('p-uid');
     expect(await waiting).toBeUndefined();
     expect(allocator.pods.get('q-uid')?.size).toBe(2);
+  });
+
+  it('waits when another pod took what was free while a third is being ended', async () => {
+    const { allocator, clock, idsOf } = lab([device('a'), device('b')]);
+    await allocator.admit(podOf('ending', { [resource]: '1' }), signal);
+    allocator.ending('ending-uid');
+    const admissions = ['p', 'q'].map((name) => allocator.admit(podOf(name, { [resource]: '1' }), signal));
+    await clock.advance(1000);
+    allocator.release('ending-uid');
+    expect(await Promise.all(admissions)).toEqual([undefined, undefined]);
+    expect([idsOf('p'), idsOf('q')]).toEqual([['b'], ['a']]);
   });
 
   it('is forgotten of pods that are no more', async () => {

@@ -1,6 +1,7 @@
 import type { Pod } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf, StatusError } from '#common/errors.ts';
+import { Limit } from '#common/limit.ts';
 import type { Log } from '#common/log.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
 import type { Inventory } from './inventory.ts';
@@ -24,6 +25,9 @@ const patienceMs = 60_000;
 
 type Containers = Map<string, Map<string, Allocation>>;
 
+/** Devices that are a container's. Those that it did not have before are still to be asked for. */
+interface Taken { readonly own: Map<string, Allocation>; readonly resource: string; readonly ids: readonly string[]; readonly isNew: boolean }
+
 /** Who has which device. Decides at once and without waiting, so that two pods never get the same; asks the source then. */
 export class Allocator {
   readonly #deps: AllocatorDeps;
@@ -33,6 +37,8 @@ export class Allocator {
   readonly #admitting = new Map<string, Promise<Rejection | undefined>>();
   readonly #ending = new Set<string>();
   readonly #waiting = new Set<() => void>();
+  /** By resource: who chooses of its devices now, and who does next. */
+  readonly #turns = new Map<string, Limit>();
 
   constructor(deps: AllocatorDeps, recorded: DeviceState | undefined) {
     this.#deps = deps;
@@ -70,7 +76,10 @@ export class Allocator {
     const all: ContainerParts[] = [];
     for (const [resource, count] of wants.counts) {
       // One that began before anybody spoke for its devices gets them now.
-      if (!this.#of(uid, container)?.has(resource)) await this.#allocate(uid, wants, resource, count, new Map(), () => undefined, signal).then(() => this.#deps.save());
+      if (!this.#of(uid, container)?.has(resource)) {
+        await this.#ask([await this.#inTurn([resource], () => this.#take(uid, wants, resource, count, new Map(), () => undefined, signal), signal)], signal);
+        await this.#deps.save();
+      }
       all.push(await this.#partsOf(uid, container, resource, signal));
     }
     return all.reduce(joinedParts, noParts);
@@ -111,17 +120,7 @@ export class Allocator {
   async #admit(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<Rejection | undefined> {
     const had = this.#pods.has(uid);
     try {
-      await this.#untilPossible(uid, mostAtOnce(wants), signal);
-      const reusable = new Map<string, Set<string>>();
-      for (const own of wants) {
-        const near = (): ReadonlySet<number> | undefined => this.#nearest(uid, this.#deps.topology.scope === 'pod' ? wants : [own], reusable);
-        for (const [resource, count] of own.counts) {
-          const { ids } = await this.#allocate(uid, own, resource, count, reusable, near, signal);
-          const left = reusable.get(resource) ?? new Set();
-          for (const id of ids) if (own.passesOn) left.add(id); else left.delete(id);
-          reusable.set(resource, left);
-        }
-      }
+      await this.#ask(await this.#reserve(uid, wants, signal), signal);
       await this.#deps.save();
       return undefined;
     } catch (error) {
@@ -132,27 +131,92 @@ export class Allocator {
     }
   }
 
-  /** The device is the container's from before the source is asked on; when that fails, it is free again. */
-  async #allocate(uid: string, { container }: ContainerWants, resource: string, count: number, reusable: ReadonlyMap<string, ReadonlySet<string>>, near: () => ReadonlySet<number> | undefined, signal: AbortSignal): Promise<Allocation> {
+  /**
+   * For all containers before any source is asked for them, and one pod after the other where they want the same, as the
+   * kubelet does it: nobody comes between two containers of a pod and takes what is near to the first. Waits while
+   * somebody who must still come, or go, stands in the way.
+   */
+  async #reserve(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<readonly Taken[]> {
+    const { clock } = this.#deps;
+    const [counts, untilMs] = [mostAtOnce(wants), clock.monotonic() + patienceMs];
+    const mustWait = (): boolean => clock.monotonic() < untilMs && this.#isInTheWay(uid, counts);
+    for (;;) {
+      while (mustWait()) await this.#nextPoke(untilMs, signal);
+      const taken = await this.#inTurn([...counts.keys()], async () => (mustWait() ? undefined : this.#takeAll(uid, wants, signal)), signal);
+      if (taken) return taken;
+    }
+  }
+
+  /** A plugin that takes its time to say what it would choose keeps others waiting who want of the same, and nobody else. */
+  #inTurn<T>(resources: readonly string[], work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const turnOf = (resource: string): Limit => {
+      const turn = this.#turns.get(resource) ?? new Limit(1);
+      this.#turns.set(resource, turn);
+      return turn;
+    };
+    // Always in the same order, so that no two wait for each other.
+    return resources.toSorted().reduceRight((next, resource) => () => turnOf(resource).run(next, signal), work)();
+  }
+
+  async #takeAll(uid: string, wants: readonly ContainerWants[], signal: AbortSignal): Promise<readonly Taken[]> {
+    const all: Taken[] = [];
+    const reusable = new Map<string, Set<string>>();
+    try {
+      for (const own of wants) {
+        const near = (): ReadonlySet<number> | undefined => this.#nearest(uid, this.#deps.topology.scope === 'pod' ? wants : [own], reusable);
+        for (const [resource, count] of own.counts) {
+          const taken = await this.#take(uid, own, resource, count, reusable, near, signal);
+          all.push(taken);
+          const left = reusable.get(resource) ?? new Set();
+          for (const id of taken.ids) if (own.passesOn) left.add(id); else left.delete(id);
+          reusable.set(resource, left);
+        }
+      }
+      return all;
+    } catch (error) {
+      this.#giveBack(all);
+      throw error;
+    }
+  }
+
+  /** The devices are the container's from now on, before the source is asked for them. */
+  async #take(uid: string, { container }: ContainerWants, resource: string, count: number, reusable: ReadonlyMap<string, ReadonlySet<string>>, near: () => ReadonlySet<number> | undefined, signal: AbortSignal): Promise<Taken> {
     const present = this.#of(uid, container)?.get(resource);
     if (present && present.ids.length !== count) throw new StatusError('Invalid', `pod "${uid}" container "${container}" changed request for resource "${resource}" from ${String(present.ids.length)} to ${String(count)}`);
-    if (present) return present;
-    const source = this.#deps.inventory.sourceOf(resource);
-    if (!source) throw new StatusError('NotFound', `cannot allocate unregistered device ${resource}`);
+    if (present) return { own: this.#own(uid, container), resource, ids: present.ids, isNew: false };
+    this.#sourceOf(resource);
     const left = reusable.get(resource) ?? new Set();
     const preferred = await this.#preferred(resource, count, left, near(), signal);
-    // From here to where it is noted nothing is waited for: nobody else can choose the same. Others may have chosen until now.
+    // From here to where it is noted nothing is waited for. What there is may have changed until now.
     const ids = this.#choose(resource, count, left, near(), preferred);
     const own = this.#own(uid, container);
     own.set(resource, { ids });
-    try {
-      if (!source.fresh) own.set(resource, { ids, parts: await source.allocate(ids, signal) });
-    } catch (error) {
-      own.delete(resource);
-      this.poke();
-      throw error;
+    return { own, resource, ids, isNew: true };
+  }
+
+  /** What a source does not give, or is not asked for any more, is free again. */
+  async #ask(taken: readonly Taken[], signal: AbortSignal): Promise<void> {
+    const asked = taken.filter(({ isNew }) => isNew);
+    for (const [at, { own, resource, ids }] of asked.entries()) {
+      try {
+        const source = this.#sourceOf(resource);
+        if (!source.fresh) own.set(resource, { ids, parts: await source.allocate(ids, signal) });
+      } catch (error) {
+        this.#giveBack(asked.slice(at));
+        throw error;
+      }
     }
-    return own.get(resource) ?? { ids };
+  }
+
+  #giveBack(taken: readonly Taken[]): void {
+    for (const { own, resource, isNew } of taken) if (isNew) own.delete(resource);
+    this.poke();
+  }
+
+  #sourceOf(resource: string): DeviceSource {
+    const source = this.#deps.inventory.sourceOf(resource);
+    if (!source) throw new StatusError('NotFound', `cannot allocate unregistered device ${resource}`);
+    return source;
   }
 
   /** What the source would choose, or what the container must have anyway; others may have chosen when it is known. */
@@ -208,18 +272,16 @@ export class Allocator {
     return near;
   }
 
-  /** While somebody who must still come, or go, stands in the way. */
-  async #untilPossible(uid: string, counts: ReadonlyMap<string, number>, signal: AbortSignal): Promise<void> {
+  /** Devices that are asked for may still come, or will soon be free. */
+  #isInTheWay(uid: string, counts: ReadonlyMap<string, number>): boolean {
     const { clock, inventory } = this.#deps;
-    const untilMs = clock.monotonic() + patienceMs;
-    const inTheWay = (): boolean => [...counts].some(([resource, count]) => {
+    return [...counts].some(([resource, count]) => {
       const healthy = [...inventory.devicesOf(resource).values()].filter((device) => device.healthy);
       if (healthy.length < count) return clock.monotonic() < this.#beganMs + patienceMs;
       const [used, kept] = [this.#used(resource, new Set([uid])), this.#used(resource, new Set([...this.#ending, uid]))];
       const free = (taken: ReadonlySet<string>): number => healthy.filter(({ id }) => !taken.has(id)).length;
       return free(used) < count && free(kept) >= count;
     });
-    while (inTheWay() && clock.monotonic() < untilMs) await this.#nextPoke(untilMs, signal);
   }
 
   async #nextPoke(untilMs: number, signal: AbortSignal): Promise<void> {
