@@ -71,6 +71,20 @@ describe('who gets which device', () => {
     expect([...await admits([], 'all', '3'), ...await admits(['a', 'c'], 'two', '2'), ...await admits(['a'], 'one', '2')]).toEqual(refused);
   });
 
+  it.each<[TopologyPolicy, string, string]>([
+    ['none', 'UnexpectedAdmissionError', 'UnexpectedAdmissionError'], ['best-effort', 'UnexpectedAdmissionError', 'UnexpectedAdmissionError'],
+    ['restricted', 'TopologyAffinityError', 'UnexpectedAdmissionError'], ['single-numa-node', 'TopologyAffinityError', 'UnexpectedAdmissionError'],
+  ])('refuses by the policy %s what is too few: %s where devices have places, %s where they have none', async (policy, ...reasons) => {
+    for (const [at, devices] of [[device('a', 0), device('b', 1)], [device('a'), device('b')]].entries()) {
+      const { allocator, clock } = lab(devices, undefined, { policy });
+      await clock.advance(60_000);
+      expect(await allocator.admit(podOf('p', { [resource]: '1' }), signal)).toBeUndefined();
+      expect((await allocator.admit(podOf('q', { [resource]: '2' }), signal))?.reason).toBe(reasons[at]);
+      expect((await allocator.admit(podOf('r', { [resource]: '3' }), signal))?.reason).toBe(reasons[at]);
+      expect([...allocator.pods.keys()]).toEqual(['p-uid']);
+    }
+  });
+
   it('keeps the devices of all containers of a pod together where the scope is the pod', async () => {
     const want = (name: string, count: string, more: Partial<Container> = {}): Container => testContainer(name, { ...more, resources: { limits: { [resource]: count } } });
     const admit = async (scope: TopologyScope, devices: readonly Device[], spec: Partial<NonNullable<Pod['spec']>>): Promise<Record<string, string> | string | undefined> => {

@@ -268,7 +268,7 @@ export class Allocator {
       return { count, all, available: all.filter(({ id, healthy }) => own.has(id) || (healthy && !used.has(id))), given: all.filter(({ id }) => own.has(id)) };
     });
     const near = nearestNodes(demands);
-    if (!isAllowed(policy, near, demands.map(({ count, all }) => ({ count, available: all })))) throw new TopologyAffinityError();
+    if (!isAllowed(policy, near, demands)) throw new TopologyAffinityError();
     return near;
   }
 

@@ -28,10 +28,15 @@ export function nearestNodes(demands: readonly Demand[]): ReadonlySet<number> | 
   return sets.sort((a, b) => a.size - b.size).find((set) => demands.every(({ count, available, given = [] }) => given.every((device) => isNear(device, set)) && available.filter((device) => isNear(device, set)).length >= count));
 }
 
-/** Whether devices may be given that are near to these nodes. `ideal`: what each resource is asked for, out of all that it ever has; none may have to do with more nodes than it would need alone. */
-export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, ideal: readonly Demand[]): boolean {
-  if (nodes === undefined || policy === 'none' || policy === 'best-effort') return true;
-  return policy === 'single-numa-node' ? nodes.size === 1 : ideal.every((demand) => nodes.size <= (nearestNodes([demand])?.size ?? Infinity));
+/**
+ * Whether devices may be given that are near to these nodes. `all`: what each resource ever has; none may have to do
+ * with more nodes than it would need alone. Where devices have places, too few of them are near to nothing.
+ */
+export function isAllowed(policy: TopologyPolicy, nodes: ReadonlySet<number> | undefined, demands: readonly (Demand & { readonly all: readonly Device[] })[]): boolean {
+  if (policy === 'none' || policy === 'best-effort') return true;
+  if (demands.some(({ count, available, all }) => available.length < count && all.some(({ numaNodes }) => numaNodes.length > 0))) return false;
+  if (nodes === undefined) return true;
+  return policy === 'single-numa-node' ? nodes.size === 1 : demands.every(({ count, all }) => nodes.size <= (nearestNodes([{ count, available: all }])?.size ?? Infinity));
 }
 
 /** A pod would have devices that are too far from each other. */
