@@ -90,7 +90,7 @@ await state.complete([{ resource: configMaps, object: configMap }, { resource: s
 const manager = new PodManager({
   state, secretVolumes: new MemoryVolumes({ seal: state.seal, log: silentLog }), driver, clock: systemClock, log: silentLog, events: { emit: () => undefined },
   node: { hostIps: () => ['192.0.2.1'], allocatable: () => ({ cpuMillis: 2000, memoryBytes: 4 * 1024 ** 3 }), usage: () => Promise.resolve({ cpuMillis: 1, memoryBytes: 2, cpuSeconds: 3 }) },
-}, { nodeName: 'node', stateDir, cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
+}, { nodeName: 'node', stateDir, podLogsDir: join(stateDir, 'log/pods'), cgroupRoot: `/${owner}`, clusterDomain: 'cluster.local', clusterDns: [], resolvConfPath: '/dev/null', allowedUnsafeSysctls: [], podMaxPids: 50, parallelStarts: 4 });
 
 // One that has failed is where it should be when it has given back what it had of the host, of which nothing is told.
 const hasFailed = pod?.status?.phase === 'Failed';

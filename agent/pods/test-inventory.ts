@@ -62,6 +62,8 @@ export async function podInventory(lab: PodPlace): Promise<string[]> {
     'result of CNI': resultsOf(lab),
     cgroup: cgroupsOf(lab),
     files: names(join(lab.stateDir, 'pods')),
+    logs: names(join(lab.stateDir, 'log/pods')),
+    'links to logs': names(join(lab.stateDir, 'log/containers')),
     process: processesOf(lab).then((all) => all.map(({ command }) => command)),
   };
   const all = await Promise.all(Object.entries(kinds).map(async ([kind, found]) => (await found).map((line) => `${kind}: ${line}`)));
