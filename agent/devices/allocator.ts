@@ -4,10 +4,11 @@ import { messageOf, StatusError } from '#common/errors.ts';
 import { Limit } from '#common/limit.ts';
 import type { Log } from '#common/log.ts';
 import type { Rejection } from '#agent/pods/spec/admission.ts';
+import { DeviceChoice } from './choice.ts';
 import type { Inventory } from './inventory.ts';
 import type { Allocation, DeviceState, PodAllocations } from './record.ts';
-import { isAllowed, isNear, nearestNodes, TopologyAffinityError, type Topology } from './topology.ts';
-import { joinedParts, noParts, type ContainerParts, type Device, type DeviceHealth, type DeviceSource } from './types.ts';
+import { TopologyAffinityError, type Topology } from './topology.ts';
+import { joinedParts, noParts, type ContainerParts, type DeviceHealth, type DeviceSource } from './types.ts';
 import { mostAtOnce, wantsOf, type ContainerWants } from './wants.ts';
 
 export interface AllocatorDeps {
@@ -33,6 +34,7 @@ export class Allocator {
   readonly #deps: AllocatorDeps;
   readonly #beganMs: number;
   readonly #pods = new Map<string, Containers>();
+  readonly #choice: DeviceChoice;
   /** Pods that are being admitted, each once. */
   readonly #admitting = new Map<string, Promise<Rejection | undefined>>();
   readonly #ending = new Set<string>();
@@ -43,6 +45,7 @@ export class Allocator {
   constructor(deps: AllocatorDeps, recorded: DeviceState | undefined) {
     this.#deps = deps;
     this.#beganMs = deps.clock.monotonic();
+    this.#choice = new DeviceChoice({ ...deps, pods: this.#pods });
     // What a source said in another boot is asked again: the host was another then.
     const keep = (allocation: Allocation): Allocation => (recorded?.bootId === deps.bootId ? allocation : { ids: allocation.ids });
     for (const [uid, containers] of recorded?.pods ?? []) {
@@ -163,7 +166,7 @@ export class Allocator {
     const reusable = new Map<string, Set<string>>();
     try {
       for (const own of wants) {
-        const near = (): ReadonlySet<number> | undefined => this.#nearest(uid, this.#deps.topology.scope === 'pod' ? wants : [own], reusable);
+        const near = (): ReadonlySet<number> | undefined => this.#choice.nearest(uid, this.#deps.topology.scope === 'pod' ? wants : [own], reusable);
         for (const [resource, count] of own.counts) {
           const taken = await this.#take(uid, own, resource, count, reusable, near, signal);
           all.push(taken);
@@ -185,10 +188,10 @@ export class Allocator {
     if (present && present.ids.length !== count) throw new StatusError('Invalid', `pod "${uid}" container "${container}" changed request for resource "${resource}" from ${String(present.ids.length)} to ${String(count)}`);
     if (present) return { own: this.#own(uid, container), resource, ids: present.ids, isNew: false };
     this.#sourceOf(resource);
-    const left = reusable.get(resource) ?? new Set();
-    const preferred = await this.#preferred(resource, count, left, near(), signal);
+    const asked = { resource, count, reusable: reusable.get(resource) ?? new Set<string>() };
+    const preferred = await this.#choice.preferred(asked, near(), signal);
     // From here to where it is noted nothing is waited for. What there is may have changed until now.
-    const ids = this.#choose(resource, count, left, near(), preferred);
+    const ids = this.#choice.choose(asked, near(), preferred);
     const own = this.#own(uid, container);
     own.set(resource, { ids });
     return { own, resource, ids, isNew: true };
@@ -219,66 +222,13 @@ export class Allocator {
     return source;
   }
 
-  /** What the source would choose, or what the container must have anyway; others may have chosen when it is known. */
-  async #preferred(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, signal: AbortSignal): Promise<readonly string[]> {
-    const { inventory, log } = this.#deps;
-    const prefer = inventory.sourceOf(resource)?.prefer;
-    const candidates = this.#candidates(resource, count, reusable);
-    const first = candidates.filter(({ id }) => reusable.has(id)).map(({ id }) => id).slice(0, count);
-    if (!prefer || count === first.length || count === candidates.length) return first;
-    const nearby = near ? candidates.filter((device) => isNear(device, near)) : [];
-    const offered = nearby.length >= count ? nearby : candidates;
-    try {
-      return [...first, ...await prefer([...new Set([...first, ...offered.map(({ id }) => id)])], first, count, signal)];
-    } catch (error) {
-      signal.throwIfAborted();
-      log.warn({ resource, err: messageOf(error) }, 'a device plugin does not say which devices it would choose; choosing without it');
-      return first;
-    }
-  }
-
-  #choose(resource: string, count: number, reusable: ReadonlySet<string>, near: ReadonlySet<number> | undefined, preferred: readonly string[]): string[] {
-    const rank = (device: Device): number => (reusable.has(device.id) ? 0 : (near && !isNear(device, near) ? 3 : 1) + (preferred.includes(device.id) ? 0 : 1));
-    return this.#candidates(resource, count, reusable).toSorted((a, b) => rank(a) - rank(b)).slice(0, count).map(({ id }) => id);
-  }
-
-  /** What can be had now; rejects when it is not enough, in the kubelet's words. */
-  #candidates(resource: string, count: number, reusable: ReadonlySet<string>): Device[] {
-    const healthy = [...this.#deps.inventory.devicesOf(resource).values()].filter((device) => device.healthy);
-    if (healthy.length === 0) throw new StatusError('ServiceUnavailable', `no healthy devices present; cannot allocate unhealthy devices ${resource}`);
-    const used = this.#used(resource);
-    const free = healthy.filter(({ id }) => reusable.has(id) || !used.has(id));
-    if (free.length < count) throw new StatusError('ServiceUnavailable', `requested number of devices unavailable for ${resource}. Requested: ${String(count)}, Available: ${String(free.length)}`);
-    return free;
-  }
-
-  #used(resource: string, except?: ReadonlySet<string>): Set<string> {
-    const used = new Set<string>();
-    for (const [uid, containers] of this.#pods) if (!except?.has(uid)) for (const own of containers.values()) for (const id of own.get(resource)?.ids ?? []) used.add(id);
-    return used;
-  }
-
-  /** What is nearest to all that these containers have and want. Throws where that is not near enough. */
-  #nearest(uid: string, wants: readonly ContainerWants[], reusable: ReadonlyMap<string, ReadonlySet<string>>): ReadonlySet<number> | undefined {
-    const { topology: { policy }, inventory } = this.#deps;
-    if (policy === 'none') return undefined;
-    const demands = [...mostAtOnce(wants)].map(([resource, count]) => {
-      const [all, used] = [[...inventory.devicesOf(resource).values()], this.#used(resource)];
-      const own = new Set([...reusable.get(resource) ?? [], ...wants.flatMap(({ container }) => this.#of(uid, container)?.get(resource)?.ids ?? [])]);
-      return { count, all, available: all.filter(({ id, healthy }) => own.has(id) || (healthy && !used.has(id))), given: all.filter(({ id }) => own.has(id)) };
-    });
-    const near = nearestNodes(demands);
-    if (!isAllowed(policy, near, demands)) throw new TopologyAffinityError();
-    return near;
-  }
-
   /** Devices that are asked for may still come, or will soon be free. */
   #isInTheWay(uid: string, counts: ReadonlyMap<string, number>): boolean {
     const { clock, inventory } = this.#deps;
     return [...counts].some(([resource, count]) => {
       const healthy = [...inventory.devicesOf(resource).values()].filter((device) => device.healthy);
       if (healthy.length < count) return clock.monotonic() < this.#beganMs + patienceMs;
-      const [used, kept] = [this.#used(resource, new Set([uid])), this.#used(resource, new Set([...this.#ending, uid]))];
+      const [used, kept] = [this.#choice.used(resource, new Set([uid])), this.#choice.used(resource, new Set([...this.#ending, uid]))];
       const free = (taken: ReadonlySet<string>): number => healthy.filter(({ id }) => !taken.has(id)).length;
       return free(used) < count && free(kept) >= count;
     });
