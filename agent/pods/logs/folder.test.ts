@@ -44,7 +44,7 @@ it('has logs where collectors look for them, by the names that they know, and ta
 it('keeps links of long names apart, and finds them', async () => {
   const name = 'n'.repeat(253);
   const paths = await pod(name);
-  expect((await names('log/containers')).map((file) => [file.length, file.replace(/^n+/, '')]).sort()).toEqual([[255, '_default_app-app-id.log'], [255, '_default_side-side-id.log']]);
+  expect((await names('log/containers')).map((file) => `${String(file.length)} ${file.replace(/^n+/, '')}`).sort()).toEqual(['255 _default_app-app-id.log', '255 _default_side-side-id.log']);
   await removeLogFolder(paths.root);
   expect([await names('log/pods'), await names('log/containers')]).toEqual([[], []]);
 });
