@@ -153,6 +153,18 @@ describe('images that are needed', () => {
     expect([left(), records.isPulled('docker.io/library/pulled:1')]).toEqual([['docker.io/library/mine:1'], false]);
   });
 
+  it('are not what a pulled name stood for before, and are what somebody has named himself', async () => {
+    driver.sharesImages = true;
+    driver.images.set('docker.io/library/app@sha256:1', 'sha256:former');
+    for (const name of ['docker.io/library/app:latest', 'docker.io/library/app@sha256:2']) driver.images.set(name, 'sha256:current');
+    for (const name of ['docker.io/library/base:1', 'docker.io/library/mine:1']) driver.images.set(name, 'sha256:base');
+    for (const name of ['docker.io/library/app:latest', 'docker.io/library/base:1', 'sha256:former']) await records.notePulled(name);
+    const one = collector();
+    expect((await one.list(stop.signal)).map(({ id, keptFor }) => [id, keptFor])).toEqual([['sha256:former', undefined], ['sha256:current', undefined], ['sha256:base', 'other']]);
+    await one.prune({ dryRun: false, loaded: false }, stop.signal);
+    expect([left(), records.isPulled('sha256:former')]).toEqual([['docker.io/library/base:1', 'docker.io/library/mine:1'], false]);
+  });
+
   it('are called by any of their names', async () => {
     have('docker.io/library/app:latest', 'docker.io/library/other:1');
     desired = [podOf('app')];

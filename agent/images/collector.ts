@@ -96,7 +96,8 @@ export class ImageCollector implements Runnable {
       const whole = names.map(canonicalReference);
       const isLoaded = whole.some((name) => records.isLoaded(name));
       const isNeeded = [id, ...names, ...whole].some((name) => inUse.has(name) || desired.has(name));
-      const others = driver.sharesImages && !whole.some((name) => records.isPulled(name));
+      // A name that somebody has given it makes it his.
+      const others = driver.sharesImages && (![id, ...whole].some((name) => records.isPulled(name)) || whole.some((name) => !name.includes('@') && !records.isPulled(name)));
       const keptFor = whole.some((name) => this.#system.has(name)) ? 'system' : isNeeded ? 'pod' : isLoaded ? 'loaded' : pinned ? 'runtime' : others ? 'other' : undefined;
       return { ...image, keptFor, isLoaded };
     });
@@ -120,7 +121,7 @@ export class ImageCollector implements Runnable {
         if (image.keptFor !== undefined && !(loaded && image.keptFor === 'loaded')) continue;
         if (!dryRun) {
           await driver.removeImage(image, signal);
-          await records.forget(image.names.map(canonicalReference));
+          await records.forget([image.id, ...image.names.map(canonicalReference)]);
         }
         gone.push(image);
       }
@@ -157,7 +158,7 @@ export class ImageCollector implements Runnable {
       if (freedBytes >= wantedBytes) break;
       try {
         await driver.removeImage(image, signal);
-        await records.forget(image.names.map(canonicalReference));
+        await records.forget([image.id, ...image.names.map(canonicalReference)]);
         this.#seen.delete(image.id);
         freedBytes += image.sizeBytes;
         log.info({ image: image.names[0] ?? image.id, bytes: image.sizeBytes }, 'removed an image that no pod needs');

@@ -141,6 +141,20 @@ describe('pulls', () => {
     expect(['a', 'b', 'c'].map((name) => again.isPulled(`docker.io/library/${name}:latest`))).toEqual([false, false, true]);
   });
 
+  it('note what their names stood for before, where that came by a pull, too', async () => {
+    const records = await ImageRecords.open(join(dir, 'images.json'), silentLog);
+    const puller = new ImagePuller({ driver, clock, log: silentLog, records });
+    driver.sharesImages = true;
+    driver.images.set('b', 'sha256:b');
+    for (const version of ['1', '2', '2']) {
+      for (const name of ['a', 'b']) {
+        driver.registry.set(name, `sha256:${name}${version}`);
+        await puller.pull(request(name), signal);
+      }
+    }
+    expect(['sha256:a1', 'sha256:a2', 'sha256:b', 'sha256:b1', 'sha256:b2'].map((id) => records.isPulled(id))).toEqual([true, false, false, false, false]);
+  });
+
   it('make what is in no registry', async () => {
     const puller = new ImagePuller({ driver, clock, log: silentLog, localImages: new Map([['own', () => { driver.images.set('own', 'sha256:own'); return Promise.resolve(); }]]) });
     expect(await puller.pull(request('own'), signal)).toMatchObject({ id: 'sha256:own' });

@@ -102,10 +102,12 @@ export class ImagePuller {
   async #pull(request: PullRequest, name: string, signal: AbortSignal): Promise<PullOutcome> {
     const { driver, records, clock } = this.#deps;
     const began = clock.monotonic();
-    // Where people keep images, too, only what was not here before is ours to remove.
-    const isNew = records !== undefined && driver.sharesImages && await driver.imageId(request.image, signal) === undefined;
+    // Where people keep images, too, only what was not here before is ours to remove, and what a name of ours stood for until now.
+    const shared = driver.sharesImages ? records : undefined;
+    const former = shared && await driver.imageId(request.image, signal);
     const pulled = await this.#withAny(request, signal);
-    if (isNew) await records.notePulled(name);
+    if (shared && former === undefined) await shared.notePulled(name);
+    else if (shared?.isPulled(name) && former !== undefined && former !== pulled.id) await shared.notePulled(former);
     if (pulled.architectures) await records?.noteMadeFor(name, { image: request.image, architectures: pulled.architectures });
     return { ...pulled, tookMs: clock.monotonic() - began };
   }
