@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isSea } from 'node:sea';
 import { quantityValue } from '#api/meta/quantity.ts';
 import type { Clock } from '#common/clock.ts';
-import { StatusError } from '#common/errors.ts';
+import { messageOf, StatusError } from '#common/errors.ts';
 import { exec } from '#common/exec.ts';
 import type { Runnable } from '#common/lifecycle.ts';
 import type { Log } from '#common/log.ts';
@@ -42,6 +42,7 @@ import { gracefulShutdown } from './node/open-shutdown.ts';
 import type { GracefulShutdown } from './node/shutdown.ts';
 import { NodeUsage } from './node/usage.ts';
 import { Evictor } from './pods/eviction/evictor.ts';
+import { makeLogFolders } from './pods/logs/folder.ts';
 import { PodManager } from './pods/manager.ts';
 import type { StaticPods } from './pods/static/static-pods.ts';
 import { MemoryVolumes } from './pods/volumes/secret-volumes.ts';
@@ -202,6 +203,7 @@ export class Agent implements Runnable {
       this.#ready.resolve(undefined);
       const ranges = followRanges(checkpoint, this.#config, restart);
       const ledger = new Ledger(join(stateDir, 'ledger.jsonl'), () => clock.now());
+      if (podLogsDir !== undefined) await makeLogFolders(podLogsDir, (target) => ledger.record({ kind: 'directory', target, before: null, after: null })).catch((error: unknown) => { log.warn({ err: messageOf(error) }, 'no folder can be made for logs of pods; those that start try again'); });
       const events = new EventBuffer(clock);
       const network = new PodNetwork(
         { state: checkpoint, ledger, events, clock, log: log.child({ component: 'network' }), random: Math.random },

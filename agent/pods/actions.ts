@@ -254,11 +254,12 @@ export class PodActions {
   }
 
   async #prune(pod: Pod, { containers, sandboxes }: Extract<Decision, { type: 'prune' }>, stop: AbortSignal): Promise<void> {
-    for (const { id, name, attempt } of containers) {
+    for (const { id, name, attempt, logPath } of containers) {
       await this.#deps.driver.removeContainer(id, stop);
       await unlinkLog(this.#paths, pod, { name, id });
-      const log = join(this.#paths.logs, logFileOf(name, attempt));
-      for (const path of [log, ...await rotated(log), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
+      // Also where logs were when it was made.
+      const logs = [join(this.#paths.logs, logFileOf(name, attempt)), ...(logPath === '' ? [] : [logPath])];
+      for (const path of [...logs, ...(await Promise.all(logs.map(rotated))).flat(), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
     }
     for (const { id } of sandboxes) await this.#deps.driver.removeSandbox(id, stop);
   }

@@ -32,13 +32,13 @@ let probe: { ok: boolean; output: string };
 let check: Check;
 let runtimeHandlers: ReturnType<NonNullable<typeof testNode.runtimeHandlers>>;
 
-function begin(devices?: PodDevices): void {
+function begin(devices?: PodDevices, podLogsDir?: string): void {
   stop = new AbortController();
   puller = new ImagePuller({ driver, clock, log: silentLog });
   manager = new PodManager({
     state, driver, images: puller, clock, log: silentLog, check: (...request) => check(...request), events: { emit: (e) => { events.push(e); } },
     node: { ...testNode, runtimeHandlers: () => runtimeHandlers }, ...(devices && { devices }),
-  }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'] }));
+  }, testManagerConfig(dir, { clusterDns: ['10.43.0.10'], podLogsDir }));
   running = manager.start(stop.signal);
 }
 
@@ -121,6 +121,23 @@ describe('a pod', () => {
       await until(() => stateOf('web')?.restartCount === restarts && stateOf('web')?.state?.running !== undefined);
     }
     await until(() => readdirSync(logs).sort().join() === '1.log,2.log', 'the logs of two attempts');
+  });
+
+  it('leaves no log where logs were before, either', async () => {
+    state.set(testPod('web'));
+    await until(() => app('web') !== undefined && statusOf('web')?.phase === 'Running');
+    await end();
+    begin(undefined, join(dir, 'log/pods'));
+    for (const restarts of [1, 2]) {
+      await until(() => app('web') !== undefined && statusOf('web')?.phase === 'Running');
+      await clock.advance(600_000);
+      driver.exit(app('web').id, 1);
+      await clock.advance(600_000);
+      await until(() => stateOf('web')?.restartCount === restarts && stateOf('web')?.state?.running !== undefined);
+    }
+    const logs = join('default_web_web-uid', 'app');
+    await until(() => readdirSync(join(dir, 'log/pods', logs)).join() === '1.log,2.log' && readdirSync(join(dir, 'log/containers')).length === 2, 'the logs of two attempts');
+    await until(() => readdirSync(join(dir, 'pods', logs)).length === 0, 'nothing of the first one');
   });
 
   it('runs and is reported as kubelet would', async () => {

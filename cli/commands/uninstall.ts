@@ -7,7 +7,7 @@ import { helpText, parseFlags, refuse, type Flag } from '../flags.ts';
 import type { Command, Io } from '../types.ts';
 
 const flags: readonly Flag[] = [
-  { name: 'keep-data', type: 'bool', description: 'keep /etc/cleat and the state directory: installing again brings everything back' },
+  { name: 'keep-data', type: 'bool', description: 'keep /etc/cleat, the state directory and logs of pods: installing again brings everything back' },
   { name: 'dry-run', type: 'bool', description: 'say what would be done, and do nothing' },
 ];
 

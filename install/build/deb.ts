@@ -63,6 +63,16 @@ Description: Kubernetes for real hosts that fits on a Raspberry Pi
  "cleat token create" prints them, then systemctl enable --now cleat-agent.
 `;
 
+/** Of pods, as agent/pods/logs/folder.ts has noted where they are. `pods`: the folder of their other files. */
+export const removeLogs = (pods: string): string => `for note in ${pods}/*/.logs*; do
+  logs=$(readlink "$note") && [ "\${logs##*/}" = "$(basename "\${note%/*}")" ] || continue
+  links=\${logs%/*/*}/containers
+  [ ! -d "$links" ] || find "$links" -maxdepth 1 -lname "$logs/*" -delete || true
+  rm -rf "$logs" || true
+  rmdir "\${logs%/*}" "$links" 2>/dev/null || true
+done
+`;
+
 const scripts: Readonly<Record<string, string>> = {
   // Containers go on while the agent is exchanged.
   postinst: `install -d -m 755 /etc/cleat
@@ -79,6 +89,6 @@ fi
   postrm: `[ ! -d /run/systemd/system ] || systemctl daemon-reload
 [ "$1" = purge ] || exit 0
 rm -rf /etc/cleat /var/cache/cleat
-[ ! -d /var/lib/cleat ] || { find /var/lib/cleat -xdev -mindepth 1 -delete || true; rmdir /var/lib/cleat 2>/dev/null || true; }
+${removeLogs('/var/lib/cleat/pods')}[ ! -d /var/lib/cleat ] || { find /var/lib/cleat -xdev -mindepth 1 -delete || true; rmdir /var/lib/cleat 2>/dev/null || true; }
 `,
 };

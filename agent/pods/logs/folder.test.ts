@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { testPod } from '../testing.ts';
 import { logFileOf, podPaths, type PodPaths } from '../paths.ts';
-import { linkLog, makeLogFolder, removeAllLogFolders, removeLogFolder, unlinkLog } from './folder.ts';
+import { linkLog, makeLogFolder, makeLogFolders, removeAllLogFolders, removeLogFolder, unlinkLog } from './folder.ts';
 
 let dir: string;
 const names = (folder: string): Promise<string[]> => readdir(join(dir, folder)).then((found) => found.sort(), () => []);
@@ -49,15 +49,23 @@ it('keeps links of long names apart, and finds them', async () => {
   expect([await names('log/pods'), await names('log/containers')]).toEqual([[], []]);
 });
 
-it('leaves no logs behind where another place is chosen for them', async () => {
-  const old = await pod('web', join(dir, 'old/pods'));
-  const paths = await pod('web');
-  expect([paths.root, await names('old/pods'), await names('old/containers'), await names('log/pods')]).toEqual([old.root, [], [], ['default_web_web-uid']]);
+it('keeps what containers write where another place is chosen, and leaves nothing behind in either', async () => {
+  for (const place of ['old', 'log', 'old', 'new']) await pod('web', join(dir, place, 'pods'));
+  for (const place of ['old', 'log', 'new']) expect(await readFile(join(dir, place, 'containers/web_default_app-app-id.log'), 'utf8')).toBe('app of web\n');
+  await removeAllLogFolders(dir);
+  expect([await names('old'), await names('log'), await names('new')]).toEqual([[], [], []]);
+});
+
+it('tells which folders for all pods it makes, the outermost first', async () => {
+  const made: string[] = [];
+  await mkdir(join(dir, 'log/containers'), { recursive: true });
+  for (const podLogsDir of ['log/pods', 'log/pods', 'data/log/pods']) await makeLogFolders(join(dir, podLogsDir), (folder) => { made.push(relative(dir, folder)); return Promise.resolve(); });
+  expect([made, await names('log'), await names('data/log')]).toEqual([['log/pods', 'data', 'data/log', 'data/log/pods', 'data/log/containers'], ['containers', 'pods'], ['containers', 'pods']]);
 });
 
 it('has them among the pod\'s files, and no links, where no place is given', async () => {
   const paths = podPaths({ stateDir: dir }, { namespace: 'default', name: 'web', uid: 'web-uid' });
   await makeLogFolder(paths);
   await linkLog(paths, testPod('web'), { name: 'app', id: 'app-id', attempt: 0 });
-  expect([paths.logs, await removeLogFolder(paths.root), await names('.')]).toEqual([paths.root, undefined, ['pods']]);
+  expect([paths.logs, await removeLogFolder(paths.root), await names('.')]).toEqual([paths.root, [], ['pods']]);
 });
