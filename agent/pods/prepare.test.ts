@@ -49,4 +49,7 @@ it('lets a container name its devices in its command, its arguments and where it
   expect(env).toEqual([{ name: 'CLEAT_DEVICES_SERIAL', value: '/dev/ttyUSB0' }, { name: 'NAME', value: '$(CLEAT_DEVICES_SERIAL)' }, { name: 'OWN', value: 'mine' }]);
   expect(mounts.map(({ containerPath }) => containerPath)).toEqual(['/lib/toy', '/v', '/etc/hosts', '/dev/termination-log']);
   await expect(prepare({ ...container, volumeMounts: [{ name: 'v', mountPath: '/v', subPathExpr: '../$(CLEAT_DEVICES_SERIAL)' }] })).rejects.toThrow('subPath "..//dev/ttyUSB0" must not leave the volume');
+  // Without its name the part would be another, or the whole volume.
+  const nameless = { ...container, env: [{ name: 'EMPTY', value: '' }], volumeMounts: [{ name: 'v', mountPath: '/v', subPathExpr: '$(NOBODY)$(EMPTY)$(CLEAT_DEVICES_SERIAL)' }] };
+  await expect(prepare(nameless)).rejects.toThrow('missing value for EMPTY, NOBODY');
 });

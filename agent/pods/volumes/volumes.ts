@@ -7,7 +7,7 @@ import type { ContainerConfig, RuntimeDriver } from '#agent/runtimes/types.ts';
 import { removeLogFolder } from '../logs/folder.ts';
 import type { PodPaths } from '../paths.ts';
 import type { ObjectLookup } from '../spec/env.ts';
-import { expand } from '../spec/expansion.ts';
+import { expandPath } from '../spec/expansion.ts';
 import type { FieldFacts } from '../spec/fields.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import { ensureEmptyDir } from './empty-dir.ts';
@@ -81,7 +81,7 @@ export async function containerMounts(pod: Pod, container: Container, paths: Pod
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const volume = pod.spec?.volumes?.find((v) => v.name === mount.name);
     if (!volume) throw new StatusError('NotFound', `volume "${mount.name}" of container "${container.name}" not found in pod`);
-    const subPath = mount.subPathExpr ? expand(mount.subPathExpr, (name) => values.get(name)) : mount.subPath ?? '';
+    const subPath = mount.subPathExpr ? expandPath(mount.subPathExpr, values) : mount.subPath ?? '';
     const base = await volumeFolder(pod, volume, paths, lookup);
     mounts.push({
       containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
