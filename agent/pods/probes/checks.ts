@@ -9,11 +9,14 @@ const maxOutput = 10 * 1024;
 /** When this process is later than that, it was the host that had no time. */
 const lateMs = 100;
 
-/** Probes from the host, as kubelet does: commands in the container, HTTP, TCP and gRPC to the pod's address. Rejects when a command cannot be run. */
+/** Probes from the host, as kubelet does: commands in the container, HTTP, TCP and gRPC to the pod's address. Rejects when a command cannot be run, and when a named port is not the container's. */
 export function systemCheck(driver: RuntimeDriver, clock: Clock): Check {
   return async (probe, target, signal) => {
     const { exec, httpGet, tcpSocket, grpc, timeoutSeconds = 1 } = probe;
     if (exec) return execCheck(driver, exec.command ?? [], target, timeoutSeconds * 1000, signal);
+    const named = httpGet?.port ?? tcpSocket?.port;
+    // One that the container does not have says nothing of its program.
+    const port = named === undefined ? 0 : portNumber(named, target);
     // Cheaper than a signal made of two, which V8 has to look after until it collects them.
     const bounded = new AbortController();
     const stop = (): void => { bounded.abort(); };
@@ -28,8 +31,8 @@ export function systemCheck(driver: RuntimeDriver, clock: Clock): Check {
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
     try {
-      if (httpGet) return await httpCheck(httpGet, hostOf(httpGet.host, target), portNumber(httpGet.port, target), bounded.signal);
-      if (tcpSocket) return await tcpCheck(hostOf(tcpSocket.host, target), portNumber(tcpSocket.port, target), bounded.signal);
+      if (httpGet) return await httpCheck(httpGet, hostOf(httpGet.host, target), port, bounded.signal);
+      if (tcpSocket) return await tcpCheck(hostOf(tcpSocket.host, target), port, bounded.signal);
       if (grpc) return await (await import('./grpc-check.ts')).grpcCheck(target.ip, grpc.port, grpc.service ?? '', bounded.signal);
       return { ok: true, output: '' };
     } catch (error) {

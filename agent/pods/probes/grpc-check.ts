@@ -5,6 +5,8 @@ import type { CheckResult } from './types.ts';
 /** What is longer is no answer to this question. */
 const maxAnswerBytes = 1024;
 const serving = 1;
+/** By number. Source: grpc.health.v1.HealthCheckResponse.ServingStatus. */
+const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 /** By number. Source: grpc/doc/statuscodes.md. */
 const codes = ['OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'] as const;
 /** What an answer that is not gRPC's stands for. Source: grpc/doc/http-grpc-status-mapping.md. */
@@ -34,7 +36,7 @@ export async function grpcCheck(ip: string, port: number, service: string, signa
     // Without addresses and times, so that each failure reads like the one before and is counted as the same Event.
     if (code !== 'OK') return { ok: false, output: `the gRPC health service of port ${String(port)} cannot be asked: ${code}` };
     const status = decodeStatus(message);
-    return { ok: status === serving, output: status === serving ? '' : `service unhealthy (responded with ${String(status)})` };
+    return { ok: status === serving, output: status === serving ? '' : `service unhealthy (responded with "${statuses[status] ?? String(status)}")` };
   } finally {
     forget();
     session.destroy();

@@ -1,6 +1,7 @@
 import type { Container, Probe } from '#api/gen/types.ts';
 import type { Clock } from '#common/clock.ts';
 import { messageOf } from '#common/errors.ts';
+import { expand } from '../spec/expansion.ts';
 import type { ProbeView } from '../types.ts';
 import type { ProbeKind, ProbeResult } from './counts.ts';
 import type { ProbeSchedule } from './schedule.ts';
@@ -53,7 +54,7 @@ export class ContainerProbes {
     this.#target = target;
     this.#adopted = adopted;
     const kinds = [['startup', spec.startupProbe], ['liveness', spec.livenessProbe], ['readiness', spec.readinessProbe]] as const;
-    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe, verdict: undefined, errored: false, run: { ok: false, count: 0 }, cancel: undefined }] : []);
+    this.#states = kinds.flatMap(([kind, probe]) => probe ? [{ kind, probe: withValues(probe, spec), verdict: undefined, errored: false, run: { ok: false, count: 0 }, cancel: undefined }] : []);
     // A clock that was set back makes nobody wait for longer than the delay.
     this.#startedMs = deps.clock.monotonic() - Math.max(0, deps.clock.now() - startedAtMs);
     // The others begin when the startup probe has succeeded.
@@ -148,6 +149,13 @@ export class ContainerProbes {
     // After a failed liveness or startup probe the container is replaced, and its probes with it.
     return state.kind === 'startup' || (state.kind === 'liveness' && !ok);
   }
+}
+
+/** A command may name variables that the container's own words give a value; those that come from elsewhere are empty, as with kubelet. */
+function withValues(probe: Probe, { env = [] }: Container): Probe {
+  if (!probe.exec) return probe;
+  const values = new Map(env.map(({ name, value = '' }) => [name, value]));
+  return { ...probe, exec: { command: (probe.exec.command ?? []).map((word) => expand(word, (name) => values.get(name))) } };
 }
 
 /** Asked, and not answered yet. */
