@@ -20,9 +20,9 @@ describe('the last words of a container', () => {
   const fallback = testContainer('app', { terminationMessagePolicy: 'FallbackToLogsOnError' });
   const line = (text: string, tag = 'F'): string => `2026-01-01T00:00:00.000000000Z stderr ${tag} ${text}\n`;
 
-  it('are in its file, the first 4 KiB', async () => {
-    await writeFile(await createTerminationFile(paths(), 'app', 1), `why${'.'.repeat(10_000)}`);
-    expect(await readTermination(paths(), testContainer('app'), ended(1))).toBe(`why${'.'.repeat(4093)}`);
+  it('are in its file, the last 4 KiB', async () => {
+    await writeFile(await createTerminationFile(paths(), 'app', 1), `${'.'.repeat(10_000)}why`);
+    expect(await readTermination(paths(), testContainer('app'), ended(1))).toBe(`${'.'.repeat(4093)}why`);
   });
 
   it('are the end of its log when it failed without a word and its policy says so', async () => {
@@ -33,6 +33,8 @@ describe('the last words of a container', () => {
     expect(await readTermination(paths(), fallback, ended(1))).toBe('so long\nbye\n');
     await writeFile(join(dir, 'log'), Array.from({ length: 100 }, (_, i) => line(String(i))).join(''));
     expect((await readTermination(paths(), fallback, ended(1))).split('\n').slice(0, 2)).toEqual(['20', '21']);
+    await writeFile(join(dir, 'log'), Array.from({ length: 100 }, () => line('x'.repeat(24))).join(''));
+    expect((await readTermination(paths(), fallback, ended(1))).length).toBe(80 * 25);
     await writeFile(join(dir, 'log'), line('x'.repeat(9000)));
     expect((await readTermination(paths(), fallback, ended(1))).length).toBeLessThanOrEqual(2048);
   });

@@ -8,6 +8,8 @@ import type { PodPaths } from './paths.ts';
 const maxBytes = 4096;
 const maxLogBytes = 2048;
 const maxLogLines = 80;
+/** Of a line in a log, what is not the program's. */
+const maxPrefixBytes = 50;
 
 export const defaultTerminationPath = '/dev/termination-log';
 
@@ -21,12 +23,12 @@ export async function createTerminationFile(paths: PodPaths, container: string, 
   return path;
 }
 
-/** What an ended container left, at most 4 KiB; empty when nothing. `kept` gives the end of its log where the runtime keeps it. */
+/** What an ended container left, the last 4 KiB of it; empty when nothing. `kept` gives the end of its log where the runtime keeps it. */
 export async function readTermination(paths: PodPaths, spec: ContainerSpec | undefined, ended: Container, kept?: (tailLines: number) => AsyncIterable<LogEntry> | undefined): Promise<string> {
-  const text = await readEnd(paths.terminationLog(ended.name, ended.attempt), maxBytes, 'start');
+  const text = await readEnd(paths.terminationLog(ended.name, ended.attempt), maxBytes);
   if (text !== '' || spec?.terminationMessagePolicy !== 'FallbackToLogsOnError' || ended.exitCode === 0) return text;
   const log = kept?.(maxLogLines);
-  return log ? lastOf(await keptEnd(log)) : lastLines(await readEnd(ended.logPath, maxLogBytes * 2, 'end'));
+  return log ? lastOf(await keptEnd(log)) : lastLines(await readEnd(ended.logPath, maxLogBytes + maxLogLines * maxPrefixBytes));
 }
 
 /** The end of a log that the runtime keeps; empty when it cannot be read. */
@@ -54,7 +56,7 @@ function lastOf(text: string): string {
   return text.split(/(?<=\n)/).slice(-maxLogLines).join('').slice(-maxLogBytes);
 }
 
-async function readEnd(path: string, bytes: number, from: 'start' | 'end'): Promise<string> {
+async function readEnd(path: string, bytes: number): Promise<string> {
   let file;
   try {
     file = await open(path, 'r');
@@ -62,7 +64,7 @@ async function readEnd(path: string, bytes: number, from: 'start' | 'end'): Prom
     return '';
   }
   try {
-    const position = from === 'start' ? 0 : Math.max(0, (await file.stat()).size - bytes);
+    const position = Math.max(0, (await file.stat()).size - bytes);
     const { bytesRead, buffer } = await file.read(Buffer.alloc(bytes), 0, bytes, position);
     return buffer.toString('utf8', 0, bytesRead);
   } finally {
