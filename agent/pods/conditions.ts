@@ -89,12 +89,12 @@ function podReady({ view }: Inputs, containers: Verdict): Verdict {
   if (!containers.status) return { ...containers, type };
   const gates = view.pod.spec?.readinessGates ?? [];
   const present = view.pod.status?.conditions ?? [];
-  for (const { conditionType } of gates) {
+  const closed = gates.flatMap(({ conditionType }) => {
     const found = present.find((c) => c.type === conditionType);
-    if (!found) return { type, status: false, reason: 'ReadinessGatesNotReady', message: `corresponding condition of pod readiness gate "${conditionType}" does not exist.` };
-    if (found.status !== 'True') return { type, status: false, reason: 'ReadinessGatesNotReady', message: `the status of pod readiness gate "${conditionType}" is not "True", but ${found.status}` };
-  }
-  return { type, status: true };
+    if (!found) return [`corresponding condition of pod readiness gate "${conditionType}" does not exist.`];
+    return found.status === 'True' ? [] : [`the status of pod readiness gate "${conditionType}" is not "True", but ${found.status}`];
+  });
+  return closed.length === 0 ? { type, status: true } : { type, status: false, reason: 'ReadinessGatesNotReady', message: closed.join(', ') };
 }
 
 function condition(verdict: Verdict, earlier: readonly PodCondition[], nowMs: number): PodCondition {

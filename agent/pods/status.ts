@@ -41,6 +41,7 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
   const phase = phaseOf(view, containerStatuses);
   const ips = podIps(view, facts);
   const [hostIP] = facts.hostIps;
+  const isEnd = phase === 'Succeeded' || phase === 'Failed';
   return {
     ...observedGeneration(pod),
     phase,
@@ -50,10 +51,31 @@ export function podStatus(view: PodView, facts: StatusFacts): PodStatus {
     ...(ips[0] !== undefined && { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
     startTime: view.startTime ?? rfc3339(view.nowMs),
     qosClass: qosClassOf(pod),
-    ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
-    containerStatuses,
+    ...(initContainerStatuses.length > 0 && { initContainerStatuses: isEnd ? settled(initContainerStatuses, begunOf(initContainerStatuses)) : initContainerStatuses }),
+    containerStatuses: isEnd && wasInitialized(initContainerStatuses, containerStatuses) ? settled(containerStatuses) : containerStatuses,
     ...(ephemeralContainerStatuses.length > 0 && { ephemeralContainerStatuses }),
   };
+}
+
+/** Of a pod that has ended, the first `count`: what cannot have ended, since nothing is known of it, has failed. In kubelet's words. */
+function settled(statuses: readonly ContainerStatus[], count = statuses.length): ContainerStatus[] {
+  const lost = { terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'The container could not be located when the pod was terminated' } };
+  return statuses.map((status, index) => (index >= count || status.state?.terminated ? status : { ...status, state: lost }));
+}
+
+/** How many init containers have had their turn; the first has always. */
+function begunOf(statuses: readonly ContainerStatus[]): number {
+  return Math.max(1, statuses.findLastIndex(hasBegun) + 1);
+}
+
+function hasBegun({ state, lastState }: ContainerStatus): boolean {
+  return state?.waiting === undefined || lastState?.terminated !== undefined;
+}
+
+/** Whether the others have had their turn. */
+function wasInitialized(init: readonly ContainerStatus[], statuses: readonly ContainerStatus[]): boolean {
+  const last = init.at(-1);
+  return !last || statuses.some(hasBegun) || [last.state, last.lastState].some((state) => state?.terminated?.exitCode === 0);
 }
 
 function rejected(view: PodView, { reason, message }: Rejection): PodStatus {
@@ -115,6 +137,9 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
   const { state, lastState } = statesOf(view, facts, spec, latest, before);
   const isInit = initContainersOf(view.pod).includes(spec) && !isSidecar(spec);
   const id = latest ?? before;
+  // It may have been removed, by whoever cleans up on a host or for its space; how it ended is known all the same.
+  const known = !latest && (isInit || wasTerminal(view) || view.eviction) ? statusNamed(facts.previous ?? view.pod.status, spec.name) : undefined;
+  if (known?.state?.terminated) return known;
   return {
     name: spec.name,
     state,
@@ -130,6 +155,10 @@ function containerStatus(view: PodView, facts: StatusFacts, spec: ContainerSpec)
     ...(facts.devices?.has(spec.name) && { allocatedResourcesStatus: facts.devices.get(spec.name)?.map(({ name, resources }) => ({ name, resources: [...resources] })) }),
     ...(spec.lifecycle?.stopSignal !== undefined && { stopSignal: spec.lifecycle.stopSignal }),
   };
+}
+
+function statusNamed(status: PodStatus | undefined, name: string): ContainerStatus | undefined {
+  return [...status?.initContainerStatuses ?? [], ...status?.containerStatuses ?? []].find((known) => known.name === name);
 }
 
 /** How a volume was mounted in the end: that may depend on the runtime. */
@@ -179,7 +208,7 @@ function waitingReason(view: PodView, spec: ContainerSpec, latest: Container | u
 /** `containers`: how many share the room for messages. */
 function terminated(facts: StatusFacts, container: Container, containers: number): ContainerStateTerminated {
   const said = facts.terminationMessages.get(container.id) ?? '';
-  const message = (said === '' ? container.message : said).slice(0, Math.floor(maxMessages / Math.max(1, containers)));
+  const message = [container.message, said].filter(Boolean).join(': ').slice(0, Math.floor(maxMessages / Math.max(1, containers)));
   return {
     exitCode: container.exitCode,
     reason: container.reason === '' ? (container.exitCode === 0 ? 'Completed' : 'Error') : container.reason,
