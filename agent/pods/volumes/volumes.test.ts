@@ -93,7 +93,14 @@ describe('volumes', () => {
     await writeFile(join(dir, 'file'), '');
     await ensure({ name: 'v', hostPath: { path: join(dir, 'made'), type: 'DirectoryOrCreate' } }, { name: 'w', hostPath: { path: join(dir, 'file'), type: 'File' } });
     expect((await stat(join(dir, 'made'))).isDirectory()).toBe(true);
-    await expect(ensure({ name: 'v', hostPath: { path: join(dir, 'file'), type: 'Directory' } })).rejects.toThrow('hostPath type check failed');
+    await expect(ensure({ name: 'v', hostPath: { path: join(dir, 'file'), type: 'Directory' } })).rejects.toThrow(`hostPath type check failed: ${join(dir, 'file')} is not a directory`);
+    await ensure({ name: 'v', hostPath: { path: join(dir, 'new.log'), type: 'FileOrCreate' } }, { name: 'w', hostPath: { path: join(dir, 'file'), type: 'FileOrCreate' } });
+    expect((await stat(join(dir, 'new.log'))).isFile()).toBe(true);
+    for (const [name, type, what] of [['made', 'FileOrCreate', 'file'], ['file', 'DirectoryOrCreate', 'directory'], ['none', 'Socket', 'socket file'], ['file', 'CharDevice', 'character device'], ['made', 'BlockDevice', 'block device']] as const) {
+      await expect(ensure({ name: 'v', hostPath: { path: join(dir, name), type } })).rejects.toThrow(`hostPath type check failed: ${join(dir, name)} is not a ${what}`);
+    }
+    // What is there is looked at and not opened: a device would notice, and a pipe waits for its reader.
+    await expect(ensure({ name: 'v', hostPath: { path: '/dev/null', type: 'FileOrCreate' } })).rejects.toThrow('hostPath type check failed: /dev/null is not a file');
     await ensure({ name: 'v', hostPath: { path: join(dir, 'made/deeper/still'), type: 'DirectoryOrCreate' } });
     await ensure({ name: 'v', hostPath: { path: join(dir, 'file') } }, { name: 'w', hostPath: { path: join(dir, 'new/too') } });
     expect((await stat(join(dir, 'new/too'))).isDirectory()).toBe(true);
