@@ -68,6 +68,7 @@ const cases: [string, PodView, Partial<Decision> & { type: Decision['type'] }][]
   ['as far as they go', view(ruled('Always', { restartPolicy: 'Never', ...on('In', 42) }), { containers: [exited('app', 1)] }), { type: 'stop-sandbox', id: 's0' }],
   ['which may be all but some', view(ruled('Never', { restartPolicy: 'Never', ...on('NotIn', 0, 1) }), { containers: [exited('app', 7)] }), start('app', 1)],
   ['an init container may fail the pod by itself', view(testPod('p', { initContainers: [testContainer('one', { restartPolicy: 'Never' })] }), { containers: [exited('one', 1)] }), { type: 'stop-sandbox', id: 's0' }],
+  ['and is over when it ended well, whatever its rules', view(testPod('p', { restartPolicy: 'Never', initContainers: [testContainer('one', { restartPolicy: 'Never', ...on('NotIn', 42) }), testContainer('two')] }), { containers: [exited('one', 0)] }), start('two')],
   ['new resources are given to a running container', view(resized(), { containers: [container('app')], ...former('app', '') }), { type: 'resize' }],
   ['not to one that does not run', view(resized(), { containers: [exited('app', 1)], ...former('app') }), start('app', 1)],
   ['to the pod as a whole last', view(resized(), { containers: [container('app')], ...former('') }), { type: 'resize' }],

@@ -9,6 +9,7 @@ const maxExitCodes = 255;
 
 /** Whether a container that ended is to be started again, by its own rules, else its own policy, else its pod's. An init container that succeeded is not. */
 export function startsAgain({ restartPolicy, restartPolicyRules = [] }: Pick<Container, 'restartPolicy' | 'restartPolicyRules'>, podPolicy: Policy, exitCode: number, isInit: boolean): boolean {
+  if (isInit && exitCode === 0 && restartPolicy !== 'Always') return false;
   if (restartPolicy === undefined) return byPolicy(isInit && podPolicy !== 'Never' ? 'OnFailure' : podPolicy, exitCode);
   return restartPolicyRules.some((rule) => rule.action === 'Restart' && matches(rule, exitCode)) || byPolicy(restartPolicy, exitCode);
 }

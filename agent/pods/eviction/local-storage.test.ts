@@ -30,6 +30,7 @@ it.each<[string, Partial<NonNullable<Pod['spec']>>, string | undefined]>([
   ['a volume that may be larger', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '1Mi' } }] }, undefined],
   ['all that it has', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 100Ki. '],
   ['a volume that has none', { volumes: [{ name: 'v', emptyDir: { sizeLimit: '0' } }], containers: [testContainer('app', { resources: { limits: { 'ephemeral-storage': '1G' } } })] }, undefined],
+  ['one container, which is none', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: { 'ephemeral-storage': '0' } } }), testContainer('other', { resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }, undefined],
   ['those of its containers that have one', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app'), testContainer('other', { resources: { limits: { 'ephemeral-storage': '100k' } } })] }, 'Pod ephemeral local storage usage exceeds the total limit of containers 100k. '],
   ['one container', { volumes: [{ name: 'v', emptyDir: {} }], containers: [testContainer('app', { resources: { limits: storage } }), testContainer('other', { resources: { limits: { 'ephemeral-storage': '1Mi' } } })] }, 'Container app exceeded its local ephemeral storage limit "100Ki". '],
 ])('tells when a pod goes beyond its limit of %s', async (_what, spec, expected) => {

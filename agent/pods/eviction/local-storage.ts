@@ -72,7 +72,7 @@ export function storageExcess(pod: Pod, { emptyDirs, containers, total }: LocalS
   }
   for (const { name, resources } of all) {
     const limit = resources?.limits?.['ephemeral-storage'];
-    if (limit !== undefined && (containers.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'ephemeralcontainerfs.limit', message: `Container ${name} exceeded its local ephemeral storage limit "${limit}". ` };
+    if (limit !== undefined && quantityValue(limit) > 0 && (containers.get(name)?.bytes ?? 0) > quantityValue(limit)) return { signal: 'ephemeralcontainerfs.limit', message: `Container ${name} exceeded its local ephemeral storage limit "${limit}". ` };
   }
   return undefined;
 }
