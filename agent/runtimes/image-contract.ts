@@ -83,6 +83,21 @@ export function imageContract(name: string, open: () => Promise<ImageHarness>): 
       expect((await driver.imageFolder(signal)).startsWith(`${harness?.host.stateDir ?? ''}/`)).toBe(true);
     });
 
+    it('are there by their digest, or not at all, when their name has come to stand for another, and go then, too', async () => {
+      const image = `${registry.plain}/team/moving:1`;
+      const ids: string[] = [];
+      for (let version = 0; version < 2; version++) {
+        await publish('team/moving:1');
+        ids.push((await driver.pullImage(image, {}, signal)).id);
+      }
+      const found = async (): Promise<(ListedImage | undefined)[]> => { const all = await driver.listImages(signal); return ids.map((id) => all.find((one) => one.id === id)); };
+      const [former, current] = await found();
+      // That of ctr has but one name for what it pulls.
+      expect([former === undefined, former?.names.filter((name) => !name.includes('@')) ?? [], (await driver.imageId(image, signal)) === ids[1]]).toEqual([driver.name === 'ctr', [], true]);
+      for (const one of [former, current]) if (one) await driver.removeImage(one, signal);
+      expect(await found()).toEqual([undefined, undefined]);
+    });
+
     it('that are not there are refused with NotFound', async () => {
       await expect(driver.pullImage(`${registry.plain}/team/absent:1`, {}, signal)).rejects.toMatchObject({ code: 'NotFound' });
     });
