@@ -188,8 +188,10 @@ describe('install.sh', () => {
     await uninstallKilled(server, ['--keep-data'], [await aPodGone(server), '! nft list table ip cleat', '[ ! -e /etc/systemd/system/cleat-agent.service ]']);
     expect(await installed(server, '--uninstall', '--keep-data')).toContain('are kept');
     expect(await data()).toBe(before);
-    const isKept = /^(?:. \/etc|\/var\/lib)\/cleat\b/;
-    expect((await inventory(server)).filter((line) => !isKept.test(line))).toEqual(pristine.get(server)?.filter((line) => !isKept.test(line)));
+    const isKept = /^(?:. \/etc|\/var\/lib)\/cleat\b|^. \/var\/log\/(?:pods|containers)\b/;
+    const left = await inventory(server);
+    expect(left.filter((line) => !isKept.test(line))).toEqual(pristine.get(server)?.filter((line) => !isKept.test(line)));
+    expect(left.join('\n')).toMatch(/^f \/var\/log\/pods\/.*\/0\.log$/m);
   });
 
   it('comes as a package, too, which starts nothing by itself and goes without a trace', async () => {
