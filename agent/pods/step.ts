@@ -130,14 +130,17 @@ function containersToKill(view: PodView, sandbox: Sandbox): Kill[] {
 function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, container: Container, newest: boolean): { message: string; graceSeconds?: number | undefined } | undefined {
   if (!newest || container.sandboxId !== sandbox.id) return { message: `Stopping container ${spec.name}` };
   if (view.outdated?.has(spec.name) && (restartPolicyOf(view.pod) !== 'Never' || isSidecar(spec))) return { message: `Container ${spec.name} has a device that was plugged in again, will be restarted` };
-  if (container.specHash !== specHash(spec)) return { message: `Container ${spec.name} definition changed, will be restarted` };
+  const isInit = initContainersOf(view.pod).includes(spec);
+  const told = (what: string, again = true): string => (isInit ? `Init container ${spec.name} ${what}` : `Container ${spec.name} ${what}${again ? ', will be restarted' : ''}`);
+  // One that is to end anyway comes to its end.
+  if (container.specHash !== specHash(spec) && (!isInit || isSidecar(spec))) return { message: told('definition changed') };
   if (mustRestart(view, spec)) return { message: `Container ${spec.name} resize requires restart` };
   const failed = view.probes.get(container.id)?.failed;
   if (failed) {
     const probe = failed === 'liveness' ? spec.livenessProbe : spec.startupProbe;
     // What the exit code of one that was killed will be is not known yet.
-    const again = (spec.restartPolicy ?? restartPolicyOf(view.pod)) === 'Never' ? '' : ', will be restarted';
-    return { message: `Container ${spec.name} failed ${failed} probe${again}`, graceSeconds: probe?.terminationGracePeriodSeconds };
+    const again = (spec.restartPolicy ?? restartPolicyOf(view.pod)) !== 'Never';
+    return { message: told(`failed ${failed} probe`, again), graceSeconds: probe?.terminationGracePeriodSeconds };
   }
   return container.state === 'unknown' ? { message: `Container ${spec.name} is in an unknown state, will be restarted` } : undefined;
 }
@@ -146,10 +149,11 @@ function killReason(view: PodView, sandbox: Sandbox, spec: ContainerSpec, contai
 function startInitContainers(view: PodView, sandbox: Sandbox, waits: number[]): Decision | undefined {
   const initialized = isInitialized(view, sandbox);
   for (const spec of initContainersOf(view.pod)) {
-    if (initialized && !isSidecar(spec)) continue;
+    const latest = attemptsOf(view, spec.name).find((c) => c.sandboxId === sandbox.id);
+    // One that has done its part does not do it again, with another image neither.
+    if (!isSidecar(spec) && (initialized || (latest && initDone(view, spec, latest)))) continue;
     const decision = startContainer(view, sandbox, spec, waits);
     if (decision) return decision;
-    const latest = attemptsOf(view, spec.name).find((c) => c.sandboxId === sandbox.id);
     if (!initialized && !(latest && initDone(view, spec, latest))) return prune(view, sandbox) ?? waitOrDone(waits);
   }
   return undefined;
