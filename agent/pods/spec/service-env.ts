@@ -3,12 +3,16 @@ import type { Service } from '#api/gen/types.ts';
 /** The variables that Kubernetes gives for each Service of the namespace, and for the API server's. */
 export function serviceEnv(services: readonly Service[], namespace: string, enableServiceLinks: boolean): Map<string, string> {
   const env = new Map<string, string>();
+  // By name: one of the namespace goes before the API server's.
+  const shown = new Map<string, { readonly service: Service; readonly ip: string }>();
   for (const service of services) {
-    const isApi = service.metadata?.namespace === 'default' && service.metadata.name === 'kubernetes';
+    const { name = '', namespace: of } = service.metadata ?? {};
+    const isApi = of === 'default' && name === 'kubernetes';
     const ip = service.spec?.clusterIP;
     if (ip === undefined || ip === '' || ip === 'None') continue;
-    if (isApi || (enableServiceLinks && service.metadata?.namespace === namespace)) addService(env, service, ip);
+    if (isApi ? !shown.has(name) : enableServiceLinks && of === namespace) shown.set(name, { service, ip });
   }
+  for (const { service, ip } of shown.values()) addService(env, service, ip);
   return env;
 }
 

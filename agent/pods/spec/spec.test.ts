@@ -35,6 +35,16 @@ describe('environment', () => {
     expect(quiet.map((e) => e.name).filter((name) => name.startsWith('MY_DB'))).toEqual([]);
   });
 
+  it('takes a service of its namespace for the API server where it has that name', () => {
+    const own = { ...service('kubernetes', 'app', '10.43.0.7'), spec: { clusterIP: '10.43.0.7', ports: [{ port: 81 }] } };
+    const api = service('kubernetes', 'default', '10.43.0.1');
+    for (const services of [[own, api], [api, own]]) {
+      const names = Object.fromEntries(containerEnv(pod, testContainer('app'), { ...lookup, services: () => services }, facts).map((e) => [e.name, e.value]));
+      expect(names).toMatchObject({ KUBERNETES_SERVICE_HOST: '10.43.0.7', KUBERNETES_SERVICE_PORT: '81' });
+      expect(names).not.toHaveProperty('KUBERNETES_SERVICE_PORT_HTTP');
+    }
+  });
+
   it('joins sources, later ones winning', () => {
     expect(env({
       envFrom: [{ configMapRef: { name: 'cfg' }, prefix: 'X_' }, { secretRef: { name: 'sec' } }, { secretRef: { name: 'none', optional: true } }],
