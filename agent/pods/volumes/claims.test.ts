@@ -85,6 +85,18 @@ it.each<[string, PersistentVolumeClaim | undefined, PersistentVolume | undefined
   await expect(ensureClaimedVolume(testPod('p'), volume, paths, lookup(found, held))).rejects.toThrow(message);
 });
 
+it('gives a pod that begins no volume of another node, where it would be an empty one', async () => {
+  const of = (hostname: string): PersistentVolume => ({ ...ours, spec: { ...ours.spec, nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [hostname] }] }] } } } });
+  const known = (held: PersistentVolume): ObjectLookup => ({ ...lookup(claim, held), nodeLabels: (name) => (name === 'here' ? { 'kubernetes.io/hostname': 'pi' } : undefined) });
+  const pod = testPod('p', { nodeName: 'here' });
+  await expect(ensureClaimedVolume(pod, volume, paths, known(of('other')), true)).rejects.toThrow('MountVolume.NodeAffinity check failed for volume "pvc-c" : no matching NodeSelectorTerms');
+  expect(await readdir(dir)).toEqual([]);
+  await ensureClaimedVolume(pod, volume, paths, known(of('pi')), true);
+  // What runs is not ended by a label; and a node that has not heard of itself does not know better.
+  await ensureClaimedVolume(pod, volume, paths, known(of('other')));
+  await ensureClaimedVolume(testPod('p', { nodeName: 'unheard' }), volume, paths, known(of('other')), true);
+});
+
 it("gives a pod that is to have a claim of its own nobody else's of that name", async () => {
   const own = { name: 'data', ephemeral: { volumeClaimTemplate: { spec: {} } } };
   const named = (...ownerReferences: OwnerReference[]): ObjectLookup => lookup({ ...claim, metadata: { ...claim.metadata, ownerReferences } }, ours);

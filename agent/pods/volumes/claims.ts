@@ -2,6 +2,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync, statSync } from
 import { realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '#api/gen/types.ts';
+import { matchesTerm } from '#api/pod-spec/node-selector.ts';
 import { annotations, isFor, isFullyBound, localPathProvisioner } from '#api/volumes/binding.ts';
 import { StatusError } from '#common/errors.ts';
 import { localVolumesDir, type PodPaths } from '../paths.ts';
@@ -31,6 +32,7 @@ export function claimedFolder(pod: Pod, volume: Volume, paths: PodPaths, lookup:
 /** Makes the directory of a local volume of ours when a pod first needs it; any other must be there. `begins`: the pod does not run yet. Resolves with the milliseconds after which to look again, if any. */
 export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPaths, lookup: ObjectLookup, begins = false, signal = new AbortController().signal): Promise<number | undefined> {
   const found = volumeOf(pod, volume, lookup);
+  if (begins) checkPlace(found, pod.spec?.nodeName ?? '', lookup);
   if (found.spec?.csi && lookup.csi) return lookup.csi.ensure({ pod, volume, claimed: found, claim: claimOf(pod, volume, lookup), token: lookup.token?.bind(lookup) }, begins, signal);
   const path = pathOf(found, volume, paths);
   const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
@@ -42,6 +44,14 @@ export async function ensureClaimedVolume(pod: Pod, volume: Volume, paths: PodPa
   // Directories of the host that a volume merely points to keep the owner that they have.
   if (begins && fsGroup !== undefined && found.spec?.local && !isBlock(found) && !volume.persistentVolumeClaim?.readOnly) await (await import('./ownership.ts')).applyFsGroup(path, fsGroup, fsGroupChangePolicy);
   return undefined;
+}
+
+/** Rejects, in kubelet's words, a volume that is on other nodes alone: a pod that was bound past the scheduler would find another of that name here, or an empty one. */
+function checkPlace({ metadata, spec }: PersistentVolume, nodeName: string, lookup: ObjectLookup): void {
+  const labels = lookup.nodeLabels?.(nodeName);
+  const terms = spec?.nodeAffinity?.required?.nodeSelectorTerms;
+  if (!labels || !terms || terms.some((term) => matchesTerm(term, { name: nodeName, labels }))) return;
+  throw new StatusError('Invalid', `MountVolume.NodeAffinity check failed for volume "${metadata?.name ?? ''}" : no matching NodeSelectorTerms`);
 }
 
 /** Removes the directory, if it is there, and all that is in it. */
