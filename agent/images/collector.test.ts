@@ -129,6 +129,10 @@ describe('images that nobody needs', () => {
     const one = collector({ minAgeMs: 0 });
     await start(one);
     expect([await one.reclaim(stop.signal), left()]).toEqual([true, ['r.io/a:1']]);
+    have('r.io/b:1', 'r.io/c:1');
+    driver.failures.set('removeImage', [new StatusError('Conflict', 'in use')]);
+    await expect(one.prune({ dryRun: false, loaded: false }, stop.signal)).rejects.toMatchObject({ code: 'Conflict', message: '2 images were removed, and r.io/a:1 was not: in use' });
+    expect(left()).toEqual(['r.io/a:1']);
     driver.failures.set('listImages', [new StatusError('ServiceUnavailable', 'gone')]);
     await clock.advance(300_000);
     expect(events).toMatchObject([{ reason: 'ImageGCFailed', message: 'gone' }]);

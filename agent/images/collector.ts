@@ -117,14 +117,21 @@ export class ImageCollector implements Runnable {
     return this.#turn.run(async () => {
       const { driver, records } = this.#deps;
       const gone: KnownImage[] = [];
+      const failures: string[] = [];
       for (const image of await this.list(signal)) {
         if (image.keptFor !== undefined && !(loaded && image.keptFor === 'loaded')) continue;
-        if (!dryRun) {
-          await driver.removeImage(image, signal);
-          await records.forget([image.id, ...image.names.map(canonicalReference)]);
+        try {
+          if (!dryRun) {
+            await driver.removeImage(image, signal);
+            await records.forget([image.id, ...image.names.map(canonicalReference)]);
+          }
+          gone.push(image);
+        } catch (error) {
+          if (isAbort(error, signal)) throw error;
+          failures.push(`${image.names[0] ?? image.id} was not: ${messageOf(error)}`);
         }
-        gone.push(image);
       }
+      if (failures.length > 0) throw new StatusError('Conflict', `${String(gone.length)} images were removed, and ${failures.join('; ')}`);
       return gone;
     }, signal);
   }
