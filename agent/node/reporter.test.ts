@@ -4,10 +4,11 @@ import { silentLog } from '#common/log.ts';
 import type { NodeReport } from '#agent/session/types.ts';
 import type { HostReadings } from './readings.ts';
 import { NodeReporter } from './reporter.ts';
+import { parseThresholds, type Threshold } from './thresholds.ts';
 
 const signal = new AbortController().signal;
 
-function setUp(more: { readonly transitionMs?: number } = {}) {
+function setUp(more: { readonly transitionMs?: number; readonly thresholds?: readonly Threshold[] } = {}) {
   const clock = new ManualClock();
   const world = { runtimeDown: false, notReady: undefined as string | undefined, available: 3e9, looks: 0, broken: false, images: [] as { names: string[]; sizeBytes: number }[] };
   const deps = {
@@ -79,6 +80,14 @@ describe('NodeReporter', () => {
     expect(pressed).toBe(2);
     stop.abort();
     await ended;
+  });
+
+  it('tells of memory first, which is the most urgent, then of hard thresholds', async () => {
+    const soft = parseThresholds('pid.available<2000,memory.available<3Gi', new Map([['pid.available', 1], ['memory.available', 1]]));
+    const { clock, open } = setUp({ thresholds: [...parseThresholds('nodefs.available<90%,memory.available<3Gi'), ...soft] });
+    const reporter = await open();
+    await clock.advance(10);
+    expect((await reporter.pressures(signal)).map((pressure) => [pressure.signal, pressure.hard])).toEqual([['memory.available', true], ['memory.available', false], ['nodefs.available', true], ['pid.available', false]]);
   });
 
   it('looks again soon while not ready, and at once when poked', async () => {

@@ -105,12 +105,12 @@ export class NodeReporter implements NodeReports, Runnable {
   /** Some threshold is crossed. */
   get isPressed(): boolean { return this.#crossedMs.size > 0; }
 
-  /** Looks now: the thresholds that are crossed, for long enough where they are soft; hard ones first. */
+  /** Looks now: the thresholds that are crossed, for long enough where they are soft; those of memory first, as with kubelet, and hard ones before soft ones. */
   async pressures(signal: AbortSignal): Promise<readonly Pressure[]> {
     await this.#look(signal);
     const nowMs = this.#deps.clock.monotonic();
     const readings = this.#readings;
-    return [...this.#crossedMs].filter(([{ graceMs }, sinceMs]) => nowMs - sinceMs >= graceMs).sort(([a], [b]) => a.graceMs - b.graceMs)
+    return [...this.#crossedMs].filter(([{ graceMs }, sinceMs]) => nowMs - sinceMs >= graceMs).sort(([a], [b]) => Number(isMemory(b)) - Number(isMemory(a)) || a.graceMs - b.graceMs)
       .map(([{ signal: what, text, graceMs }]) => ({ signal: what, threshold: text, hard: graceMs === 0, available: (readings && amountsOf(readings, what)?.available) ?? 0, imagesApart: readings?.imageDisk !== undefined }));
   }
 
@@ -234,3 +234,5 @@ function labelsOf(config: NodeReporterConfig, identity: HostIdentity): Record<st
     'kubernetes.io/arch': identity.architecture,
   };
 }
+
+function isMemory({ signal }: Threshold): boolean { return signal === 'memory.available'; }
