@@ -13,9 +13,11 @@ describe('where plugins find an agent', () => {
 });
 
 it.each([
-  ['auto', '/var/lib/cleat', '/var/log/pods'],
-  ['auto', '/data/two', undefined],
-  ['/data/log/pods', '/var/lib/cleat', '/data/log/pods'],
-])('has logs of pods at %j, with state in %s, below %s', (podLogsDir, stateDir, found) => {
-  expect(podLogsDirOf({ podLogsDir, stateDir })).toBe(found);
+  ['auto', '/var/lib/cleat', 0xef53, '/var/log/pods'],
+  ['auto', '/data/two', 0xef53, undefined],
+  // tmpfs, as log2ram mounts it
+  ['auto', '/var/lib/cleat', 0x1021994, undefined],
+  ['/data/log/pods', '/var/lib/cleat', 0x1021994, '/data/log/pods'],
+])('has logs of pods at %j, with state in %s and a /var/log of type %i, below %s', (podLogsDir, stateDir, type, found) => {
+  expect(podLogsDirOf({ podLogsDir, stateDir }, (folder) => (folder === '/var/log' ? type : 0xef53))).toBe(found);
 });

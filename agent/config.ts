@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { isQuantity, quantityValue } from '#api/meta/quantity.ts';
@@ -68,7 +69,7 @@ export const agentSettings = {
   containerLogMaxSize: text('container-log-max-size', { default: '10Mi', placeholder: 'BYTES', check: (value) => (isQuantity(value) && quantityValue(value) > 0 ? undefined : 'expected an amount of bytes such as 10Mi'), description: 'how large the log of a container may grow before a new file is begun' }),
   containerLogMaxFiles: integer('container-log-max-files', { default: 5, min: 2, max: 1000, placeholder: 'N', description: 'how many files of it are kept, the one in use included' }),
   podLogsDir: text('pod-logs-dir', {
-    default: 'auto', placeholder: 'DIR', description: "where containers' logs are: auto for /var/log/pods, where collectors of logs look for them, or beside the pods' other files below a state directory that is not the usual one",
+    default: 'auto', placeholder: 'DIR', description: "where containers' logs are: auto for /var/log/pods, where collectors of logs look for them, or beside the pods' other files where /var/log is in memory, or the state directory is not the usual one",
     check: (value) => (value === 'auto' || value.startsWith('/') ? undefined : 'expected an absolute path such as /var/log/pods'),
   }),
   podMaxPids: integer('pod-max-pids', { default: -1, min: -1, max: 4_194_304, placeholder: 'N', description: 'how many processes and threads one pod may have; -1 for no limit' }),
@@ -100,10 +101,23 @@ export function devicePluginDirOf({ devicePluginDir, stateDir }: Pick<AgentConfi
   return stateDir === hostSettings.stateDir.default ? '/var/lib/kubelet/device-plugins' : join(stateDir, 'kubelet/device-plugins');
 }
 
+const usualPodLogs = '/var/log/pods';
+/** See statfs(2). */
+const tmpfs = 0x01021994;
+
 /** Undefined for beside the pods' other files. */
-export function podLogsDirOf({ podLogsDir, stateDir }: Pick<AgentConfig, 'podLogsDir' | 'stateDir'>): string | undefined {
+export function podLogsDirOf({ podLogsDir, stateDir }: Pick<AgentConfig, 'podLogsDir' | 'stateDir'>, typeOf: (folder: string) => number = fileSystemType): string | undefined {
   if (podLogsDir !== 'auto') return podLogsDir;
-  return stateDir === hostSettings.stateDir.default ? '/var/log/pods' : undefined;
+  return stateDir === hostSettings.stateDir.default && typeOf(dirname(usualPodLogs)) !== tmpfs ? usualPodLogs : undefined;
+}
+
+/** 0 where there is none. */
+function fileSystemType(folder: string): number {
+  try {
+    return statfsSync(folder).type;
+  } catch {
+    return 0;
+  }
 }
 
 /** As the settings have checked it. */
