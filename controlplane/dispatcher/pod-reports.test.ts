@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Pod } from '#api/gen/types.ts';
-import { pods } from '#api/kinds/resources.ts';
+import { nodes, pods } from '#api/kinds/resources.ts';
 import { ManualClock } from '#common/clock.ts';
 import { FakeApi } from '#test/support/fake-api.ts';
 import { storeMirror, storePodReport, type PodReport } from './pod-reports.ts';
@@ -17,6 +17,13 @@ it('shows what a node runs by itself, and removes it when the node says so', asy
   expect(made.metadata?.finalizers).toBeUndefined();
   await storePodReport(api, 'n1', report({ uid: made.metadata?.uid ?? '', gone: true }), 0);
   await expect(api.get(pods, 'default', 'own-n1')).rejects.toMatchObject({ code: 'NotFound' });
+});
+
+it("is the node's, so that nobody whose selector matches it takes it for one of his", async () => {
+  const api = new FakeApi({ clock: new ManualClock() });
+  const { metadata } = await api.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: {} });
+  await storeMirror(api, 'n1', report({ mirror: mirror() }));
+  expect((await api.get(pods, 'default', 'own-n1')).metadata?.ownerReferences).toEqual([{ apiVersion: 'v1', kind: 'Node', name: 'n1', uid: metadata?.uid, controller: true }]);
 });
 
 it.each<[string, Partial<PodReport>]>([

@@ -1,5 +1,5 @@
-import type { Pod, PodStatus } from '#api/gen/types.ts';
-import { pods } from '#api/kinds/resources.ts';
+import type { OwnerReference, Pod, PodStatus } from '#api/gen/types.ts';
+import { nodes, pods } from '#api/kinds/resources.ts';
 import { equal } from '#api/meta/equal.ts';
 import { isStatus, StatusError } from '#common/errors.ts';
 import { rfc3339 } from '#common/time.ts';
@@ -51,11 +51,23 @@ export async function storeMirror(api: ApiClient, nodeName: string, { namespace,
   const refused = spec === undefined || spec.nodeName !== nodeName || !name.endsWith(`-${nodeName}`) || !annotations?.[mirrorAnnotation] ? 'it is no mirror of a pod of this node'
     : spec.serviceAccountName ? 'it names a service account' : referencesOf({ metadata: { namespace }, spec } as Pod).length > 0 ? 'it refers to secrets, config maps or claims' : undefined;
   if (refused !== undefined) throw new StatusError('Forbidden', `node ${nodeName} may not show the pod ${namespace}/${name}: ${refused}`);
+  const ownerReferences = await ownersOf(api, nodeName);
   try {
-    await api.create(pods, { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, ...(metadata?.labels && { labels: metadata.labels }), annotations: { ...annotations } }, spec } as Pod);
+    await api.create(pods, { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, ...(metadata?.labels && { labels: metadata.labels }), annotations: { ...annotations }, ...(ownerReferences && { ownerReferences }) }, spec } as Pod);
   } catch (error) {
     // Then the node is told of the one that is there.
     if (!isStatus(error, 'AlreadyExists')) throw error;
+  }
+}
+
+/** A mirror is its node's: without a controller, a ReplicaSet whose selector matches it would take it for one of its own. */
+async function ownersOf(api: ApiClient, name: string): Promise<OwnerReference[] | undefined> {
+  try {
+    const { metadata } = await api.get(nodes, undefined, name);
+    return [{ apiVersion: 'v1', kind: 'Node', name, uid: metadata?.uid ?? '', controller: true }];
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return undefined;
+    throw error;
   }
 }
 
