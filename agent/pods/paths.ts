@@ -19,6 +19,8 @@ export interface PodPaths {
   readonly users: string;
   /** What the pod's containers have been given. */
   readonly allocation: string;
+  /** Since when it has been active, for a pod with a deadline. */
+  readonly active: string;
   terminationLog(container: string, attempt: number): string;
 }
 
@@ -60,6 +62,7 @@ export function podPathsOf(stateDir: string, dirName: string, logsDir = podsDir(
     tokens: join(root, '.files', 'tokens'),
     users: join(root, '.users'),
     allocation: join(root, '.files', 'resources.json'),
+    active: join(root, '.files', 'active'),
     terminationLog: (container, attempt) => join(root, '.files', container, `${String(attempt)}.termination`),
   };
 }

@@ -1,5 +1,6 @@
 import type { Pod, PodStatus } from '#api/gen/types.ts';
 import { backoffMs } from '#common/backoff.ts';
+import { kernelBootId } from '#common/kernel-file.ts';
 import { messageOf } from '#common/errors.ts';
 import { Wakeup } from '#common/wakeup.ts';
 import { wantsOf } from '#agent/devices/wants.ts';
@@ -101,7 +102,7 @@ export class PodWorker {
     const parts = { ...deps, actions: this.#actions, memory: this.#memory, changed: () => { this.#probed(); } };
     this.#volumes = new FreshVolumes(parts);
     this.#probes = new PodProbes(parts);
-    this.#activeTime = new ActiveTime(deps.clock);
+    this.#activeTime = new ActiveTime(deps.clock, { root: this.#paths.root, path: this.#paths.active, bootId: kernelBootId() });
     this.#config = config;
   }
 
