@@ -257,8 +257,9 @@ export class PodActions {
     for (const { id, name, attempt, logPath } of containers) {
       await this.#deps.driver.removeContainer(id, stop);
       await unlinkLog(this.#paths, pod, { name, id });
-      // Also where logs were when it was made.
-      const logs = [join(this.#paths.logs, logFileOf(name, attempt)), ...(logPath === '' ? [] : [logPath])];
+      // Also where logs were when it was made, which is seldom another place.
+      const usual = join(this.#paths.logs, logFileOf(name, attempt));
+      const logs = logPath === '' || logPath === usual ? [usual] : [usual, logPath];
       for (const path of [...logs, ...(await Promise.all(logs.map(rotated))).flat(), this.#paths.terminationLog(name, attempt)]) await rm(path, { force: true });
     }
     for (const { id } of sandboxes) await this.#deps.driver.removeSandbox(id, stop);

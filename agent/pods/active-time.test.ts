@@ -15,7 +15,7 @@ afterEach(async () => { await rm(dir, { recursive: true, force: true }); });
 it('asks the wall clock once in a boot, by whichever agent', async () => {
   const clock = new ManualClock();
   const root = join(dir, 'pod');
-  const agent = (bootId: string): ActiveTime => new ActiveTime(clock, { root, path: join(root, '.files/active'), bootId });
+  const agent = (bootId: string): ActiveTime => new ActiveTime(clock, { root, path: join(root, '.files/active'), bootId: () => bootId });
   const startTime = new Date(clock.now() - 5000).toISOString();
   const first = agent('boot');
   expect([first.ms(testPod('web'), startTime), first.ms(pod, undefined), first.ms(pod, startTime)]).toEqual([undefined, undefined, 5000]);

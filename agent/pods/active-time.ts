@@ -8,7 +8,8 @@ export interface ActiveTimeConfig {
   readonly root: string;
   /** A file below it: what was found out, so that another agent of this boot need not ask a clock that is wrong by then. */
   readonly path: string;
-  readonly bootId: string;
+  /** Asked for pods with a deadline alone. */
+  readonly bootId: () => string;
 }
 
 /** For how long a pod has been active, by a clock that nobody sets, and that goes on while the host sleeps. */
@@ -35,7 +36,7 @@ export class ActiveTime {
   #remembered(): number | undefined {
     try {
       const [, bootId, sinceMs] = /^(\S+) (-?\d+)\n$/.exec(readFileSync(this.#config.path, 'utf8')) ?? [];
-      return bootId === this.#config.bootId && sinceMs !== undefined ? Number(sinceMs) : undefined;
+      return bootId === this.#config.bootId() && sinceMs !== undefined ? Number(sinceMs) : undefined;
     } catch {
       return undefined;
     }
@@ -46,7 +47,7 @@ export class ActiveTime {
     try {
       if (!existsSync(root)) return;
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, `${bootId} ${String(sinceMs)}\n`);
+      writeFileSync(path, `${bootId()} ${String(sinceMs)}\n`);
       this.#isKept = true;
     } catch {
       // A disk that is full or read-only: tried again with the next look.

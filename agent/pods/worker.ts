@@ -102,7 +102,7 @@ export class PodWorker {
     const parts = { ...deps, actions: this.#actions, memory: this.#memory, changed: () => { this.#probed(); } };
     this.#volumes = new FreshVolumes(parts);
     this.#probes = new PodProbes(parts);
-    this.#activeTime = new ActiveTime(deps.clock, { root: this.#paths.root, path: this.#paths.active, bootId: kernelBootId() });
+    this.#activeTime = new ActiveTime(deps.clock, { root: this.#paths.root, path: this.#paths.active, bootId: kernelBootId });
     this.#config = config;
   }
 
